@@ -1,0 +1,1 @@
+"""Calculations: one CalcJob per file."""

@@ -1,0 +1,1 @@
+"""Calcfunctions: thin shells around the plain modules."""

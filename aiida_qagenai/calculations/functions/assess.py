@@ -1,0 +1,235 @@
+"""Screen, place on the hull, score and choose: the verdict on every candidate of a cycle."""
+
+from __future__ import annotations
+
+import typing as t
+
+import numpy as np
+from aiida.engine import calcfunction
+from aiida.engine.processes import Process
+from aiida.orm import ArrayData, Dict
+
+from aiida_qagenai.chemistry.constraints import Screening, screen
+from aiida_qagenai.chemistry.symmetry import fingerprint
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.assessment import AssessmentData
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.provenance.batch import bulk_inputs
+from aiida_qagenai.provenance.bulk import store_outputs
+from aiida_qagenai.selection.budget import allocation
+from aiida_qagenai.selection.choose import Choice, choose
+from aiida_qagenai.selection.pool import CandidatePool
+from aiida_qagenai.thermodynamics.hull import HullResult, Phase, distances_to_hull
+
+__all__ = ('assess_candidates',)
+
+
+@bulk_inputs('candidates', 'predictions')
+@calcfunction
+def assess_candidates(
+    candidate_set: DatasetData, arrays: ArrayData, competing: DatasetData, parameters: Dict, **kwargs: t.Any
+) -> dict[str, t.Any]:
+    """Return the verdict on every candidate and the choice of the cycle (Algorithm 1, line 5).
+
+    The funnel: constraints → duplicates of each other and of known structures → a finite prediction → distance to the
+    predicted hull → score → choice within the budget. The hull holds the known phases and the elements, all predicted
+    by the model that predicted the candidates; energies are formation energies, so that the elements lie at zero.
+
+    :param candidate_set: the n candidates, packed.
+    :param arrays: ``features`` (n, d) and ``competing_energies`` (m, 4), eV/atom, of the m structures of ``competing``.
+    :param competing: known phases of the system.
+    :param parameters: ``screen``, ``select``, ``remaining_budget`` and ``seed``.
+    :param kwargs: the namespaces ``candidates`` and ``predictions``, by the same n labels.
+    :returns: the namespace ``assessments`` by label, and ``selection``: chosen labels, funnel, scaling of the score.
+    """
+    options = parameters.get_dict()
+    labels = sorted(kwargs['candidates'])
+    candidates: list[CandidateData] = [kwargs['candidates'][label] for label in labels]
+    predictions = [kwargs['predictions'][label].content for label in labels]
+    screenings = [screen(structure) for structure in candidate_set.structures().structures()]
+    duplicates = find_duplicates(candidates, competing)
+    level = Fidelity.parse(options['screen']['hull_fidelity'])
+    hull = predicted_hull(candidates, predictions, competing, arrays.get_array('competing_energies'), level)
+    limit = options['screen']['max_e_above_hull']
+    stages = [funnel_stage(*item, limit) for item in zip(screenings, duplicates, hull, strict=True)]
+    pool = make_pool(candidates, predictions, stages, arrays)
+    choice = choose(
+        pool,
+        budget_k=allocation(
+            options['remaining_budget'], fraction=options['select']['fraction'], cap=options['select']['cap']
+        ),
+        audit_fraction=options['select']['audit_fraction'],
+        arm=options['select']['acquisition'],
+        divergence=options['select']['divergence'],
+        num_clusters=options['select']['num_clusters'],
+        seed=options['seed'],
+    )
+    assessments = {
+        label: AssessmentData(
+            **verdict(candidates[row], screenings[row], hull[row], level),
+            **choice_fields(choice, row),
+            duplicate=duplicates[row],
+            divergence=predictions[row].divergence,
+            eligible=stages[row] == 'eligible',
+            stopped_by=None if stages[row] == 'eligible' else stages[row],
+        )
+        for row, label in enumerate(labels)
+    }
+    selection = summarise(labels, stages, choice)
+    process = Process.current()
+    assert process is not None
+    return {'assessments': store_in_bulk(process.node, assessments), 'selection': selection}
+
+
+# A clone would name the candidates of another run, see ``AssessmentData.candidate_uuid``; a new verdict costs little.
+assess_candidates.is_valid_cache = lambda node: False
+
+
+def store_in_bulk(node: t.Any, assessments: dict[str, AssessmentData]) -> dict[str, AssessmentData]:
+    """Store all verdicts with their links at once and return them by label."""
+    stored = store_outputs(node, {f'assessments__{label}': item for label, item in assessments.items()})
+    return {label.removeprefix('assessments__'): t.cast(AssessmentData, item) for label, item in stored.items()}
+
+
+def find_duplicates(candidates: list[CandidateData], competing: DatasetData) -> list[bool]:
+    """Return per candidate whether an equal structure is known or came before it."""
+    seen = {fingerprint(structure) for structure in competing.structures().structures()}
+    flags = []
+    for candidate in candidates:
+        key = candidate.base.attributes.get('fingerprint')
+        flags.append(key in seen)
+        seen.add(key)
+    return flags
+
+
+def predicted_hull(
+    candidates: list[CandidateData],
+    predictions: list[t.Any],
+    competing: DatasetData,
+    competing_energies: t.Any,
+    level: Fidelity,
+) -> list[HullResult | None]:
+    """Return the place of every candidate on the hull of the known phases, all at ``level`` by the same model.
+
+    Candidates without a finite prediction have none.
+    """
+    known = competing.labels()
+    tag = f'predicted {level.value}'
+    phases = [
+        Phase(formula, float(energy), identifier=name, level=tag)
+        for formula, energy, name in zip(
+            known.groups.tolist(),
+            competing_energies[:, level.rank],
+            known.structures.identifiers.tolist(),
+            strict=True,
+        )
+    ]
+    rows = [row for row, prediction in enumerate(predictions) if prediction.divergence is not None]
+    proposed = [
+        Phase(
+            candidates[row].formula,
+            getattr(predictions[row], f'energy_{level.label}'),
+            identifier=candidates[row].name,
+            level=tag,
+        )
+        for row in rows
+    ]
+    placed = dict(zip(rows, distances_to_hull(proposed, phases, elements_at_zero=True), strict=True))
+    return [placed.get(row) for row in range(len(candidates))]
+
+
+def funnel_stage(screening: Screening, duplicate: bool, hull: HullResult | None, max_e_above_hull: float) -> str:
+    """Return what stopped a candidate, or `eligible`."""
+    if not screening.passed:
+        return 'constraints'
+    if duplicate:
+        return 'duplicate'
+    if hull is None:
+        return 'prediction'
+    if hull.e_above_hull is None or hull.e_above_hull > max_e_above_hull:
+        return 'unstable'
+    return 'eligible'
+
+
+def make_pool(
+    candidates: list[CandidateData], predictions: list[t.Any], stages: list[str], arrays: ArrayData
+) -> CandidatePool:
+    """Return what the acquisition needs, as arrays."""
+
+    def column(name: str) -> t.Any:
+        values = [getattr(prediction, name) for prediction in predictions]
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    return CandidatePool(
+        fingerprints=tuple(candidate.base.attributes.get('fingerprint') for candidate in candidates),
+        eligible=np.array([stage == 'eligible' for stage in stages]),
+        divergence=column('divergence'),
+        divergence_signed=column('divergence_signed'),
+        divergence_sigma=column('divergence_sigma'),
+        sigma=column('sigma_ccsdt'),
+        low_fidelity_energy=column('energy_pbe'),
+        features=arrays.get_array('features'),
+    )
+
+
+def verdict(
+    candidate: CandidateData, screening: Screening, hull: HullResult | None, level: Fidelity
+) -> dict[str, t.Any]:
+    """Return the fields of an assessment that screening and hull decide."""
+    fields: dict[str, t.Any] = {
+        'candidate_uuid': candidate.uuid,
+        'cycle': candidate.cycle,
+        'index': candidate.index,
+        'constraints': screening.to_dict(),
+        'passed_constraints': screening.passed,
+    }
+    if hull is None:
+        return fields
+    return fields | {
+        'e_above_hull': hull.e_above_hull,
+        'decomposition_energy': hull.decomposition_energy,
+        'decomposition': hull.decomposition,
+        'hull_fidelity': level.value,
+        'stability': hull.stability,
+        'hull_complete': hull.complete,
+    }
+
+
+def choice_fields(choice: Choice, row: int) -> dict[str, t.Any]:
+    """Return the fields of an assessment that the choice decides; those of the score only for what is eligible."""
+    fields: dict[str, t.Any] = {
+        'selected': bool(choice.selected[row] or choice.audit[row]),
+        'audit': bool(choice.audit[row]),
+    }
+    if choice.ranks[row]:
+        diversity = choice.terms.get('diversity')
+        fields |= {'score': float(choice.scores[row]), 'rank': int(choice.ranks[row])}
+        fields['diversity'] = None if diversity is None else float(diversity[row])
+    return fields
+
+
+def summarise(labels: list[str], stages: list[str], choice: Choice) -> Dict:
+    """Return the choice and the counts of the funnel (paper Figure 2), each stage with what reached it."""
+    stopped = {name: stages.count(name) for name in ('constraints', 'duplicate', 'prediction', 'unstable')}
+    passed = len(labels) - stopped['constraints']
+    distinct = passed - stopped['duplicate']
+    chosen = [labels[row] for row in choice.chosen]
+    return Dict(
+        {
+            'selected': chosen,
+            'audit': [labels[row] for row in np.flatnonzero(choice.audit)],
+            'audit_probability': choice.audit_probability,
+            'eligible': stages.count('eligible'),
+            'funnel': {
+                'generated': len(labels),
+                'within constraints': passed,
+                'new': distinct,
+                'stable': distinct - stopped['prediction'] - stopped['unstable'],
+                'selected': len(chosen),
+            },
+            'acquisition': choice.arm,
+            'scaling': choice.scaling,
+            'seed': choice.seed,
+        }
+    )

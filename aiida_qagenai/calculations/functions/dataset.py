@@ -1,0 +1,136 @@
+"""Build a training set from computed energies: the link from the graph to the models."""
+
+from __future__ import annotations
+
+import typing as t
+
+import numpy as np
+from aiida.engine import calcfunction
+from aiida.orm import Dict
+
+from aiida_qagenai.common.descriptors import pack
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.io.dataset import LabelledBatch
+from aiida_qagenai.io.splits import hashed_splits
+from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.provenance.batch import bulk_inputs
+
+__all__ = ('build_dataset', 'energy_label', 'split_energy_label')
+
+
+def energy_label(structure_label: str, fidelity: Fidelity) -> str:
+    """Return the name of the energy of one structure at one level: ``c00012pbe``."""
+    return f'{structure_label}{fidelity.label}'
+
+
+def split_energy_label(label: str) -> tuple[str, Fidelity]:
+    """Return the label of the structure and the fidelity that :func:`energy_label` joined.
+
+    :raises InvalidInputError: if the label does not end in a fidelity.
+    """
+    for fidelity in LADDER:
+        if label.endswith(fidelity.label):
+            return label.removesuffix(fidelity.label), fidelity
+    message = f'`{label}` is not the label of an energy: it must end in {", ".join(f.label for f in LADDER)}'
+    raise InvalidInputError(message)
+
+
+@bulk_inputs('structures', 'energies', 'descriptors')
+@calcfunction
+def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
+    """Return the training set that extends ``previous`` by newly computed energies.
+
+    :param parameters: ``fractions`` of the splits and their ``seed``.
+    :param kwargs: ``previous``, the DatasetData to extend (optional); the namespaces ``structures`` (CandidateData by
+        label), ``energies`` (EnergyData by :func:`energy_label`) and ``descriptors`` (Dict by label, optional).
+    :raises InvalidInputError: if energies have no formation energy, mix schemes or level tags with each other or with
+        the previous set, or belong to no given structure.
+    """
+    previous: DatasetData | None = kwargs.get('previous')
+    energies: dict[str, EnergyData] = dict(sorted(kwargs.get('energies', {}).items()))
+    tags, scheme, scientific = merge_tags(previous, energies)
+    labelled = sorted({split_energy_label(label)[0] for label in energies})
+    new = pack_labels(
+        {label: kwargs['structures'][label] for label in labelled}, energies, kwargs.get('descriptors', {})
+    )
+    batch = new if previous is None else append(previous.labels(), new)
+    options = parameters.get_dict()
+    split = hashed_splits(
+        batch.structures.identifiers, batch.groups, fractions=tuple(options['fractions']), seed=options['seed']
+    )
+    batch = LabelledBatch(batch.structures, batch.energies, batch.descriptors, batch.groups, split)
+    return DatasetData(batch, level_tags=tags, formation_scheme=scheme, scientific=scientific)
+
+
+def merge_tags(
+    previous: DatasetData | None, energies: dict[str, EnergyData]
+) -> tuple[dict[str, str], str | None, bool]:
+    """Return level tags by fidelity, the formation scheme and whether all is scientific.
+
+    :raises InvalidInputError: if what must be equal differs.
+    """
+    attributes = previous.base.attributes.all if previous is not None else {}
+    tags: dict[str, str] = dict(attributes.get('level_tags', {}))
+    scheme: str | None = attributes.get('formation_scheme')
+    scientific = bool(attributes.get('scientific', True))
+    for label, energy in energies.items():
+        content = energy.content
+        if content.formation_energy_per_atom is None:
+            message = f'energy `{label}` has no formation energy: compute it with references'
+            raise InvalidInputError(message)
+        known = tags.setdefault(content.fidelity.value, content.level_tag)
+        if known != content.level_tag:
+            message = f'energy `{label}` has the level tag `{content.level_tag}`, the set has `{known}`: never mix them'
+            raise InvalidInputError(message)
+        if scheme not in (None, content.formation_scheme):
+            message = f'energy `{label}` is `{content.formation_scheme}`, the set is `{scheme}`: never mix them'
+            raise InvalidInputError(message)
+        scheme = content.formation_scheme
+        scientific = scientific and content.scientific
+    return tags, scheme, scientific
+
+
+def pack_labels(
+    structures: dict[str, CandidateData], energies: dict[str, EnergyData], descriptors: dict[str, Dict]
+) -> LabelledBatch:
+    """Return the new structures with their energies and descriptors, packed."""
+    labels = list(structures)
+    rows = {label: row for row, label in enumerate(labels)}
+    matrix = np.full((len(labels), len(LADDER)), np.nan)
+    for label, energy in energies.items():
+        name, fidelity = split_energy_label(label)
+        if fidelity is not energy.fidelity:
+            message = f'energy `{label}` was computed at {energy.fidelity}'
+            raise InvalidInputError(message)
+        matrix[rows[name], fidelity.rank] = energy.formation_energy_per_atom
+    vectors = [pack(descriptors[label].get_dict() if label in descriptors else {}) for label in labels]
+    nodes = list(structures.values())
+    return LabelledBatch(
+        structures=StructureBatch.from_structures([n.get_pymatgen() for n in nodes], [n.name for n in nodes]),
+        energies=matrix,
+        descriptors=np.array(vectors, dtype=np.float64).reshape(len(labels), -1),
+        groups=np.array([node.formula for node in nodes], dtype=np.str_),
+        split=np.zeros(len(labels), dtype=np.int8),
+    )
+
+
+def append(old: LabelledBatch, new: LabelledBatch) -> LabelledBatch:
+    """Return both sets in order.
+
+    :raises InvalidInputError: if a structure is in both.
+    """
+    common = sorted(set(old.structures.identifiers.tolist()) & set(new.structures.identifiers.tolist()))
+    if common:
+        message = f'already in the training set: {", ".join(common[:5])}'
+        raise InvalidInputError(message)
+    return LabelledBatch(
+        structures=StructureBatch.concatenate([old.structures, new.structures]),
+        energies=np.concatenate([old.energies, new.energies]),
+        descriptors=np.concatenate([old.descriptors, new.descriptors]),
+        groups=np.concatenate([old.groups, new.groups]),
+        split=np.concatenate([old.split, new.split]),
+    )

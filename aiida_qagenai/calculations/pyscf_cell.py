@@ -1,0 +1,187 @@
+"""CalcJob: the energy of one crystal, molecule or atom at one level of the ladder, by PySCF."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+from aiida_pyscf.calculations.base import PyscfCalculation
+from jinja2 import Environment
+
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf_script import MAIN_TEMPLATE, script_environment, script_variables
+from aiida_qagenai.common.errors import InvalidInputError
+
+__all__ = ('PyscfCellCalculation',)
+
+
+class PyscfCellCalculation(PyscfCalculation):
+    """Energy of a crystal, molecule or atom by PBE, SCAN, HSE06 or CCSD(T).
+
+    The script it writes is complete in itself: run by hand with PySCF it gives the stored energy.
+    """
+
+    MAIN_TEMPLATE: str = MAIN_TEMPLATE
+    FILENAME_AMPLITUDES: str = 'amplitudes.h5'
+    FILENAME_RESTART_AMPLITUDES: str = 'restart_amplitudes.h5'
+    # Raise it when the script or the parser changes what is stored.
+    CACHE_VERSION = 1
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+        """Define inputs, outputs and endings."""
+        # Past the molecular plugin, whose outputs and options do not apply here.
+        super(PyscfCalculation, cls).define(spec)
+        spec.inputs['code'].required = True
+        spec.input('structure', valid_type=orm.StructureData, help='Crystal, or the molecule or atom.')
+        spec.input(
+            'parameters',
+            valid_type=orm.Dict,
+            validator=cls.validate_parameters,
+            help='Level of theory and numerics, see `PyscfCellParameters`.',
+        )
+        spec.input(
+            'checkpoint',
+            valid_type=orm.SinglefileData,
+            required=False,
+            help='SCF checkpoint of an earlier calculation: the initial guess.',
+        )
+        spec.input(
+            'restart_folder',
+            valid_type=orm.RemoteData,
+            required=False,
+            help='Working folder of an interrupted CCSD(T) calculation whose amplitudes are continued.',
+        )
+        spec.inputs.validator = cls.validate_inputs
+        options: t.Any = spec.inputs['metadata']['options']
+        options['parser_name'].default = 'qagenai.pyscf_cell'
+        options['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options['withmpi'].default = False
+        spec.output(
+            'results',
+            valid_type=orm.Dict,
+            required=False,
+            help='Energies (eV), numerics, diagnostics and cost; after a failure what is known of it.',
+        )
+        spec.output(
+            'descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors of the PBE density and bands.'
+        )
+        spec.output(
+            'checkpoint', valid_type=orm.SinglefileData, required=False, help='SCF checkpoint of an unfinished SCF.'
+        )
+        spec.default_output_node = 'results'
+        cls._define_exit_codes(spec)
+
+    @classmethod
+    def _define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
+        # Wrong input aside, this is what the machine did to the calculation: it must not come back from the cache.
+        for status, label, message in (
+            (210, 'ERROR_INVALID_INPUT', 'PySCF refused the input: {message}'),
+            (302, 'ERROR_OUTPUT_STDOUT_MISSING', 'The stdout output file was not retrieved.'),
+            (303, 'ERROR_OUTPUT_RESULTS_MISSING', 'The results JSON file was not retrieved.'),
+            (304, 'ERROR_OUTPUT_RESULTS_UNREADABLE', 'The results file is truncated or not as written: {message}'),
+            (310, 'ERROR_SCRIPT_EXCEPTION', 'The script raised an exception: {message}'),
+            (400, 'ERROR_OUT_OF_WALLTIME', 'Stopped in time to be continued: {message}'),
+            (401, 'ERROR_KILLED', 'The script was killed before it ended: {message}'),
+            (420, 'ERROR_OUT_OF_MEMORY', 'The calculation ran out of memory: {message}'),
+        ):
+            spec.exit_code(status, label, message=message, invalidates_cache=True)
+        for status, label, message in (
+            (410, 'ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED', 'The SCF did not converge: {message}'),
+            (411, 'ERROR_COUPLED_CLUSTER_NOT_CONVERGED', 'CCSD did not converge: {message}'),
+            (421, 'ERROR_MEMORY_ESTIMATE', 'Not started, it would not fit into memory: {message}'),
+            (501, 'ERROR_ENERGY_NOT_FINITE', 'An energy is not a number: {message}'),
+            (510, 'ERROR_INTEGRATION', 'The grid loses electrons: {message}'),
+            (511, 'ERROR_LINEAR_DEPENDENCE', 'The basis is linearly dependent: {message}'),
+            (520, 'ERROR_METALLIC', 'CCSD(T) is not defined for a metal: {message}'),
+            (521, 'ERROR_VARYING_OCCUPATION', 'CCSD(T) is not defined for a metal: {message}'),
+            (522, 'ERROR_COMPLEX_TRIPLES', 'The (T) energy is not real: {message}'),
+        ):
+            spec.exit_code(status, label, message=message)
+
+    @classmethod
+    def validate_parameters(cls, value: orm.Dict | None, _: t.Any) -> str | None:
+        """Return what is wrong with the parameters."""
+        if value is None:
+            return None
+        try:
+            PyscfCellParameters.parse(value.get_dict())
+        except InvalidInputError as exception:
+            return str(exception)
+        return None
+
+    @classmethod
+    def validate_inputs(cls, inputs: t.Any, _: t.Any) -> str | None:
+        """Return what does not fit together."""
+        if not all(name in inputs for name in ('structure', 'parameters')):
+            return None
+        parameters = PyscfCellParameters.parse(inputs['parameters'].get_dict())
+        structure = inputs['structure']
+        if parameters.is_crystal and not all(structure.pbc):
+            return f'a crystal is periodic in three directions, the structure in {sum(structure.pbc)}'
+        if structure.has_vacancies or structure.is_alloy:
+            return 'the structure has partially occupied sites'
+        if 'restart_folder' in inputs and not (parameters.is_crystal and parameters.is_coupled_cluster):
+            return '`restart_folder` continues CCSD(T) of a crystal only'
+        symbols = {kind.symbol for kind in structure.kinds}
+        for name in ('basis', 'pseudo'):
+            table = getattr(parameters, name)
+            if isinstance(table, dict) and symbols - set(table):
+                return f'`{name}` has no entry for {", ".join(sorted(symbols - set(table)))}'
+        return None
+
+    def get_template_environment(self) -> Environment:
+        """Return the environment of our own templates."""
+        return script_environment()
+
+    def get_parameters(self) -> dict[str, t.Any]:
+        """Return the variables of the template."""
+        structure = self.inputs.structure
+        return script_variables(
+            PyscfCellParameters.parse(self.inputs.parameters.get_dict()),
+            structure.cell,
+            [(structure.get_kind(site.kind_name).symbol, site.position) for site in structure.sites],
+            num_threads=self._num_threads(),
+            walltime_seconds=self._walltime_seconds(),
+            files={
+                'restart_checkpoint': self.FILENAME_RESTART if 'checkpoint' in self.inputs else None,
+                'restart_amplitudes': self.FILENAME_RESTART_AMPLITUDES if 'restart_folder' in self.inputs else None,
+            },
+        )
+
+    def _num_threads(self) -> int:
+        resources = self.inputs.metadata.options.resources
+        return int(resources.get('num_cores_per_machine') or resources.get('num_cores_per_mpiproc') or 1)
+
+    def _walltime_seconds(self) -> float | None:
+        """Return the seconds the script may use, a margin before the scheduler kills it."""
+        limit = self.inputs.metadata.options.get('max_wallclock_seconds')
+        return None if limit is None else 0.95 * limit
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the script and list what to copy and retrieve: results and stdout, no pickle, no integrals."""
+        with folder.open(self.FILENAME_SCRIPT, 'w', encoding='utf-8') as handle:
+            handle.write(self.render_script())
+
+        codeinfo = CodeInfo()
+        codeinfo.code_uuid = self.inputs.code.uuid
+        codeinfo.cmdline_params = [self.FILENAME_SCRIPT]
+        codeinfo.stdout_name = self.FILENAME_STDOUT
+
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = [codeinfo]
+        calcinfo.retrieve_list = [self.FILENAME_RESULTS, self.FILENAME_STDOUT]
+        calcinfo.retrieve_temporary_list = [self.FILENAME_CHECKPOINT]
+        calcinfo.provenance_exclude_list = []
+        if 'checkpoint' in self.inputs:
+            with self.inputs.checkpoint.open(mode='rb') as handle:
+                folder.create_file_from_filelike(handle, self.FILENAME_RESTART)
+            calcinfo.provenance_exclude_list.append(self.FILENAME_RESTART)
+        if 'restart_folder' in self.inputs:
+            remote = self.inputs.restart_folder
+            source = f'{remote.get_remote_path()}/{self.FILENAME_AMPLITUDES}'
+            calcinfo.remote_copy_list = [(remote.computer.uuid, source, self.FILENAME_RESTART_AMPLITUDES)]
+        return calcinfo

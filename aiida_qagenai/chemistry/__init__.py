@@ -1,0 +1,1 @@
+"""Elements, radii, oxidation states, prototypes and constraints (no AiiDA)."""

@@ -1,0 +1,247 @@
+"""Charge-neutral compositions (paper section 3.1.1).
+
+A composition is neutral when whole oxidation states from a published list add up to exactly zero. By default all atoms
+of an element share one state; an element declared as mixed-valent may hold several. The paper's tolerance of 0.1 e
+has a meaning only for mixed valence with fractional amounts, and is applied only there.
+
+Sets of reachable charges are held as the bits of one integer, so that each element costs a few shifts.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import typing as t
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from aiida_qagenai.chemistry.elements import require_elements
+from aiida_qagenai.chemistry.oxidation_states import (
+    DEFAULT_SOURCE,
+    MIXED_VALENCE_ELEMENTS,
+    electronegativity,
+    oxidation_states,
+)
+from aiida_qagenai.common.errors import InvalidInputError
+
+__all__ = ('count_assignments', 'is_charge_neutral', 'neutral_assignments', 'neutral_compositions', 'reduced')
+
+MIXED_VALENCE_TOLERANCE = 0.1
+"""Net charge per formula unit accepted for fractional amounts of mixed-valent elements, e (paper section 3.1.1)."""
+
+_MAX_STATE = 9  # no listed oxidation state exceeds 8 in magnitude
+
+
+def neutral_compositions(
+    elements: Sequence[str],
+    *,
+    max_atoms: int,
+    min_atoms: int = 1,
+    require_all: bool = True,
+    mixed_valence: bool | Collection[str] = False,
+    source: str = DEFAULT_SOURCE,
+    electronegativity_order: bool = False,
+) -> list[dict[str, int]]:
+    """Return every neutral composition with ``min_atoms`` to ``max_atoms`` atoms per cell, by enumeration.
+
+    Multiples (Li2H2 beside LiH) are compositions of their own, as cells are.
+
+    :param elements: the chemical system.
+    :param require_all: whether every element must occur; otherwise subsystems are included.
+    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the usual ones of the list
+        ``MIXED_VALENCE_ELEMENTS``.
+    :param source: the list of oxidation states.
+    :param electronegativity_order: whether no cation may be more electronegative than an anion.
+    :return: compositions sorted by number of atoms, then by amounts in the order of ``elements``.
+    :raises InvalidInputError: if an element is unknown or the range of atoms is empty.
+    """
+    symbols = require_elements(elements)
+    if not 1 <= min_atoms <= max_atoms:
+        message = f'the numbers of atoms must satisfy 1 <= min_atoms <= max_atoms, not {min_atoms} and {max_atoms}'
+        raise InvalidInputError(message)
+    found = []
+    for total in range(min_atoms, max_atoms + 1):
+        for amounts in _partitions(total, len(symbols), 1 if require_all else 0):
+            composition = {symbol: n for symbol, n in zip(symbols, amounts, strict=True) if n}
+            if is_charge_neutral(
+                composition,
+                mixed_valence=mixed_valence,
+                source=source,
+                electronegativity_order=electronegativity_order,
+            ):
+                found.append(composition)
+    return found
+
+
+def is_charge_neutral(
+    composition: Mapping[str, float],
+    *,
+    mixed_valence: bool | Collection[str] = False,
+    source: str = DEFAULT_SOURCE,
+    electronegativity_order: bool = False,
+    tolerance: float = MIXED_VALENCE_TOLERANCE,
+) -> bool:
+    """Return whether listed oxidation states of the elements can add up to zero.
+
+    An element alone (no second element to exchange charge with) is neutral by definition.
+
+    :param composition: element → amount; whole numbers unless the element is declared as mixed-valent.
+    :param tolerance: net charge accepted where an amount is fractional, e.
+    :raises InvalidInputError: if an amount is not positive and finite, or fractional without mixed valence.
+    """
+    amounts = _checked(composition)
+    if len(amounts) == 1:
+        return True
+    mixed = _mixed_elements(mixed_valence)
+    if any(amount != int(amount) for amount in amounts.values()):
+        return _fractional_neutral(amounts, mixed, source, electronegativity_order, tolerance)
+    counts = {symbol: int(amount) for symbol, amount in amounts.items()}
+    return any(
+        _neutral_with(counts, signs, mixed, source) for signs in _sign_patterns(tuple(counts), electronegativity_order)
+    )
+
+
+def neutral_assignments(
+    composition: Mapping[str, int], *, source: str = DEFAULT_SOURCE, electronegativity_order: bool = False
+) -> list[dict[str, int]]:
+    """Return every choice of one oxidation state per element that makes ``composition`` neutral."""
+    counts = {symbol: int(amount) for symbol, amount in _checked(composition).items()}
+    symbols = tuple(counts)
+    found = []
+    for states in itertools.product(*(oxidation_states(symbol, source) for symbol in symbols)):
+        if sum(counts[symbol] * state for symbol, state in zip(symbols, states, strict=True)) != 0:
+            continue
+        assignment = dict(zip(symbols, states, strict=True))
+        if not electronegativity_order or _in_order(assignment):
+            found.append(assignment)
+    return found
+
+
+def count_assignments(
+    composition: Mapping[str, int], *, source: str = DEFAULT_SOURCE, electronegativity_order: bool = False
+) -> int:
+    """Return the length of :func:`neutral_assignments` without making the list."""
+    total = 0
+    for signs in _sign_patterns(tuple(composition), electronegativity_order):
+        ways = {0: 1}
+        for symbol, count in composition.items():
+            states = [q for q in oxidation_states(symbol, source) if q * signs[symbol] >= 0]
+            grown: dict[int, int] = {}
+            for charge, number in ways.items():
+                for state in states:
+                    after = charge + count * state
+                    grown[after] = grown.get(after, 0) + number
+            ways = grown
+        total += ways.get(0, 0)
+    return total
+
+
+def reduced(composition: Mapping[str, int]) -> dict[str, int]:
+    """Return ``composition`` divided by the greatest common divisor of its amounts."""
+    divisor = math.gcd(*composition.values())
+    return {symbol: amount // divisor for symbol, amount in composition.items()}
+
+
+def _checked(composition: Mapping[str, float]) -> dict[str, float]:
+    require_elements(composition.keys())
+    for symbol, amount in composition.items():
+        if not (math.isfinite(amount) and amount > 0):
+            message = f'the amount of {symbol} must be positive, not {amount}'
+            raise InvalidInputError(message)
+    return dict(composition)
+
+
+def _mixed_elements(mixed_valence: bool | Collection[str]) -> frozenset[str]:
+    if isinstance(mixed_valence, bool):
+        return MIXED_VALENCE_ELEMENTS if mixed_valence else frozenset()
+    return frozenset(require_elements(mixed_valence))
+
+
+def _partitions(total: int, parts: int, smallest: int) -> Iterator[tuple[int, ...]]:
+    """Yield the ordered ways to write ``total`` as ``parts`` integers that are at least ``smallest``."""
+    if parts == 1:
+        if total >= smallest:
+            yield (total,)
+        return
+    for first in range(smallest, total - smallest * (parts - 1) + 1):
+        for rest in _partitions(total - first, parts - 1, smallest):
+            yield (first, *rest)
+
+
+def _in_order(assignment: Mapping[str, int]) -> bool:
+    """Return whether no cation is more electronegative than an anion (unknown electronegativities fail)."""
+    values = {symbol: electronegativity(symbol) for symbol in assignment}
+    if any(value is None for value in values.values()):
+        return False
+    cations = [t.cast(float, values[s]) for s, q in assignment.items() if q > 0]
+    anions = [t.cast(float, values[s]) for s, q in assignment.items() if q < 0]
+    return bool(cations) and bool(anions) and max(cations) <= min(anions)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _sign_patterns(symbols: tuple[str, ...], ordered: bool) -> list[dict[str, int]]:
+    """Return the allowed signs per element: 0 for either, or +1 / −1 on the two sides of an electronegativity cut."""
+    if not ordered:
+        return [dict.fromkeys(symbols, 0)]
+    values = {symbol: electronegativity(symbol) for symbol in symbols}
+    if any(value is None for value in values.values()):
+        return []
+    patterns = []
+    for number in range(1, len(symbols)):
+        for cations in itertools.combinations(symbols, number):
+            assignment = {symbol: 1 if symbol in cations else -1 for symbol in symbols}
+            if _in_order(assignment):
+                patterns.append(assignment)
+    return patterns
+
+
+@functools.lru_cache(maxsize=65536)
+def _charges(symbol: str, count: int, sign: int, mixed: bool, source: str) -> tuple[int, int]:
+    """Return the reachable charges of ``count`` atoms as (bits, offset): bit i stands for the charge i − offset."""
+    states = [state for state in oxidation_states(symbol, source) if sign == 0 or (state > 0) == (sign > 0)]
+    offset = _MAX_STATE * count
+    if not mixed:
+        return sum(1 << (state * count + offset) for state in states), offset
+    bits = 1
+    for _ in range(count):
+        bits = functools.reduce(lambda acc, state, bits=bits: acc | bits << (state + _MAX_STATE), states, 0)  # type: ignore[misc]
+    return bits, offset
+
+
+def _neutral_with(counts: Mapping[str, int], signs: Mapping[str, int], mixed: frozenset[str], source: str) -> bool:
+    reachable, zero = 1, 0
+    for symbol, count in counts.items():
+        bits, offset = _charges(symbol, count, signs[symbol], symbol in mixed, source)
+        shifted, position = 0, 0
+        while bits:
+            step = (bits & -bits).bit_length() - 1
+            position += step
+            shifted |= reachable << position
+            bits >>= step + 1
+            position += 1
+        reachable, zero = shifted, zero + offset
+    return bool(reachable >> zero & 1)
+
+
+def _fractional_neutral(
+    amounts: Mapping[str, float], mixed: frozenset[str], source: str, ordered: bool, tolerance: float
+) -> bool:
+    """Return neutrality for fractional amounts: mixed-valent elements reach every mean state in range."""
+    fixed = [symbol for symbol in amounts if symbol not in mixed]
+    if len(fixed) == len(amounts):
+        message = f'fractional amounts ({dict(amounts)}) need mixed_valence for at least one element'
+        raise InvalidInputError(message)
+    for signs in _sign_patterns(tuple(amounts), ordered):
+        allowed = {
+            symbol: [q for q in oxidation_states(symbol, source) if signs[symbol] == 0 or q * signs[symbol] > 0]
+            for symbol in amounts
+        }
+        if not all(allowed.values()):
+            continue
+        lowest = sum(amount * min(allowed[symbol]) for symbol, amount in amounts.items() if symbol in mixed)
+        highest = sum(amount * max(allowed[symbol]) for symbol, amount in amounts.items() if symbol in mixed)
+        for states in itertools.product(*(allowed[symbol] for symbol in fixed)):
+            charge = sum(amounts[symbol] * state for symbol, state in zip(fixed, states, strict=True))
+            if charge + lowest <= tolerance and charge + highest >= -tolerance:
+                return True
+    return False

@@ -1,0 +1,43 @@
+"""`aiida-qagenai export|import`: campaigns as files."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import click
+
+if t.TYPE_CHECKING:
+    from aiida_qagenai.provenance.archive import ArchiveInfo
+
+__all__ = ('export', 'import_')
+
+
+@click.command()
+@click.argument('campaign')
+@click.argument('file', type=click.Path(dir_okay=False, path_type=Path))
+@click.option('--force', is_flag=True, help='Replace an existing file.')
+def export(campaign: str, file: Path, *, force: bool) -> None:
+    """Write CAMPAIGN (label, pk or uuid) with all it came from to one FILE."""
+    from aiida_qagenai.provenance.archive import export_campaign
+
+    info = export_campaign(campaign, file, force=force)
+    click.echo(f'{file}: campaign `{info.campaign}`, {_counts(info)}, {file.stat().st_size / 1e6:.1f} MB')
+
+
+@click.command('import')
+@click.argument('file', type=click.Path(dir_okay=False, path_type=Path))
+def import_(file: Path) -> None:
+    """Import a campaign from FILE, after checking that it is complete and unaltered."""
+    from aiida_qagenai.provenance.archive import import_archive
+
+    info = import_archive(file)
+    click.echo(f'campaign `{info.campaign}`: {_counts(info)}, {info.new_nodes} of them new')
+    click.echo(f'`aiida-qagenai campaign show {info.campaign}` shows it.')
+
+
+def _counts(info: ArchiveInfo) -> str:
+    """Return how many nodes an archive holds."""
+    names = {'CandidateData': 'candidates', 'EnergyData': 'energies', 'CheckpointData': 'checkpoints'}
+    counts = ', '.join(f'{info.nodes.get(name, 0)} {text}' for name, text in names.items())
+    return f'{sum(info.nodes.values())} nodes ({counts})'

@@ -1,0 +1,81 @@
+"""`aiida-qagenai campaign list|show`: how campaigns stand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from aiida_qagenai.cli.output import FORMAT, print_frame
+
+__all__ = ('list_', 'show')
+
+CAMPAIGNS = {
+    'label': 'label',
+    'pk': 'pk',
+    'elements': 'system',
+    'protocol': 'energies',
+    'state': 'state',
+    'cycles': 'cycles',
+    'spent': 'spent',
+    'budget': 'budget',
+    'candidates': 'candidates',
+    'started': 'started',
+}
+STAGES = {
+    'stage': 'stage',
+    'pk': 'pk',
+    'state': 'state',
+    'exit_status': 'exit',
+    'eligible': 'eligible',
+    'selected': 'chosen',
+    'failed': 'failed',
+    'PBE': 'PBE',
+    'SCAN': 'SCAN',
+    'HSE06': 'HSE06',
+    'CCSD(T)': 'CCSD(T)',
+    'core_hours': 'core h',
+}
+
+
+@click.command('list')
+@FORMAT
+def list_(fmt: str) -> None:
+    """List all campaigns of the profile."""
+    from aiida_qagenai.provenance import queries
+
+    frame = queries.campaigns()
+    footer = '' if len(frame) else 'No campaign yet: `aiida-qagenai campaign run Li H` starts one.'
+    print_frame(frame, fmt, CAMPAIGNS, footer=footer)
+
+
+@click.command()
+@click.argument('campaign')
+@FORMAT
+def show(campaign: str, fmt: str) -> None:
+    """Show how CAMPAIGN (label, pk or uuid) stands: stages, counts, budget, costs, and what to do next.
+
+    CSV holds the cost ledger.
+    """
+    from aiida_qagenai.provenance import queries
+
+    summary = queries.campaign_summary(campaign)
+    if fmt == 'csv':
+        click.echo(queries.cost_ledger(campaign).to_csv(index=False), nl=False)
+        return
+    if fmt == 'json':
+        content = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
+        content['stages'] = json.loads(summary.stages.to_json(orient='records'))
+        click.echo(json.dumps(content, indent=2, default=str))
+        return
+    note = f' ({summary.note})' if summary.note else ''
+    click.echo(f'{summary.label} (pk {summary.processes[-1]}), {"-".join(summary.elements)}: {summary.state}')
+    click.echo(f'energies: {summary.protocol}{note}')
+    click.echo(f'budget: {summary.spent} of {summary.budget} spent, {summary.core_hours:.2f} core hours')
+    click.echo('counts: ' + ', '.join(f'{count} {name}' for name, count in summary.counts.items()))
+    click.echo(f'started {summary.started:%Y-%m-%d %H:%M}, last change {summary.last_change:%Y-%m-%d %H:%M} UTC')
+    print_frame(summary.stages, fmt, STAGES)
+    if summary.message:
+        click.echo(summary.message)
+    click.echo(summary.advice)

@@ -1,0 +1,61 @@
+"""`aiida-qagenai candidates`: search."""
+
+from __future__ import annotations
+
+import typing as t
+
+import click
+
+from aiida_qagenai.cli.output import FORMAT, print_frame
+
+__all__ = ('candidates',)
+
+COLUMNS = {
+    'campaign': 'campaign',
+    'name': 'name',
+    'formula': 'formula',
+    'space_group_number': 'group',
+    'divergence': 'D pred',
+    'e_above_hull': 'E hull',
+    'stability': 'stability',
+    'selected': 'chosen',
+    'formation_pbe': 'PBE',
+    'formation_scan': 'SCAN',
+    'formation_hse06': 'HSE06',
+    'formation_ccsdt': 'CCSD(T)',
+    'divergence_computed': 'D comp',
+    'note': 'note',
+    'pk': 'pk',
+}
+
+
+@click.command()
+@click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
+@click.option('--cycle', type=click.IntRange(min=0), help='Only of this cycle; 0 is the initial set.')
+@click.option('--min-divergence', type=float, help='Smallest predicted difference of PBE from CCSD(T), eV/atom.')
+@click.option('--max-e-above-hull', type=float, help='Largest distance to the predicted hull, eV/atom.')
+@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
+@click.option('--formula', help='Formula, reduced here.')
+@click.option('--stability', help='Stability class.')
+@click.option('--selected/--not-selected', default=None, help='Whether it was chosen for calculations.')
+@click.option('--computed/--not-computed', default=None, help='Whether any energy of it was computed.')
+@click.option(
+    '--sort',
+    'sort_by',
+    type=click.Choice(['divergence', 'e_above_hull', 'score', 'name']),
+    default='divergence',
+    show_default=True,
+    help='Best first.',
+)
+@click.option('--limit', type=click.IntRange(min=1), help='Most rows.')
+@FORMAT
+def candidates(fmt: str, **filters: t.Any) -> None:
+    """Find candidates by what was predicted, decided and computed.
+
+    Formation energies are in eV/atom, side by side per level of theory; D is the divergence of PBE from CCSD(T).
+    """
+    from aiida_qagenai.provenance import queries
+
+    frame = queries.candidates(filters.pop('campaign'), **filters)
+    footer = f'{len(frame)} candidates; formation energies, D and E hull in eV/atom'
+    print_frame(frame, fmt, COLUMNS, footer=footer)

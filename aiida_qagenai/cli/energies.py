@@ -1,0 +1,62 @@
+"""`aiida-qagenai energies`: what was computed."""
+
+from __future__ import annotations
+
+import click
+
+from aiida_qagenai.cli.output import FORMAT, print_frame
+
+__all__ = ('energies',)
+
+SIDE_BY_SIDE = {
+    'name': 'name',
+    'formula': 'formula',
+    'protocol': 'protocol',
+    'formation_pbe': 'PBE',
+    'formation_scan': 'SCAN',
+    'formation_hse06': 'HSE06',
+    'formation_ccsdt': 'CCSD(T)',
+    'divergence_computed': 'D',
+    'note': 'note',
+}
+EACH = {
+    'name': 'name',
+    'formula': 'formula',
+    'fidelity': 'fidelity',
+    'level_tag': 'level',
+    'total_energy': 'total',
+    'formation_energy_per_atom': 'formation',
+    'band_gap': 'gap',
+    't1_diagnostic': 'T1',
+    'core_hours': 'core h',
+    'converged': 'converged',
+    'note': 'note',
+    'pk': 'pk',
+}
+
+
+@click.command()
+@click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
+@click.option('--fidelity', help='Only this level: PBE, SCAN, HSE06 or CCSD(T).')
+@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
+@click.option('--formula', help='Formula, reduced here.')
+@click.option('--each', is_flag=True, help='One row per calculation instead of one per structure.')
+@FORMAT
+def energies(
+    campaign: str | None,
+    fidelity: str | None,
+    chemical_system: str | None,
+    formula: str | None,
+    *,
+    each: bool,
+    fmt: str,
+) -> None:
+    """List computed energies: formation energies per level of theory side by side, in eV/atom."""
+    from aiida_qagenai.provenance import queries
+
+    find = queries.energies if each else queries.energies_side_by_side
+    frame = find(campaign, fidelity=fidelity, chemical_system=chemical_system, formula=formula)
+    footer = (
+        f'{len(frame)} {"energies; totals in eV, formation energies in eV/atom" if each else "structures; eV/atom"}'
+    )
+    print_frame(frame, fmt, EACH if each else SIDE_BY_SIDE, footer=footer)

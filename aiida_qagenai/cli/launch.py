@@ -1,0 +1,153 @@
+"""`aiida-qagenai campaign run|continue|follow|protocols`: start campaigns, bring them back, watch them."""
+
+from __future__ import annotations
+
+import typing as t
+
+import click
+import yaml
+
+from aiida_qagenai.common.errors import InvalidInputError
+
+__all__ = ('continue_', 'follow', 'protocols', 'run')
+
+
+def parse_settings(values: tuple[str, ...]) -> dict[str, t.Any]:
+    """Return nested settings from texts such as ``generate.num_candidates=200``; values are read as YAML.
+
+    :raises InvalidInputError: if a text has no `=` or a value cannot be read.
+    """
+    settings: dict[str, t.Any] = {}
+    for text in values:
+        path, separator, value = text.partition('=')
+        if not separator or not path:
+            message = f'`{text}` is not a setting: write NAME=VALUE, for example generate.num_candidates=200'
+            raise InvalidInputError(message)
+        *parents, name = path.split('.')
+        target = settings
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        try:
+            target[name] = yaml.safe_load(value)
+        except yaml.YAMLError as exception:
+            message = f'the value of `{path}` cannot be read: {exception}'
+            raise InvalidInputError(message) from exception
+    return settings
+
+
+SETTINGS = click.option(
+    '--set', 'settings', multiple=True, metavar='NAME=VALUE', help='Change a setting: budget=80. May be repeated.'
+)
+
+
+@click.command('run')
+@click.argument('elements', nargs=-1, required=True)
+@click.option('--protocol', default='fast', show_default=True, help='See `aiida-qagenai campaign protocols`.')
+@click.option('--label', help='Name of the campaign and its group; by default the chemical system and the protocol.')
+@click.option('--pyscf-code', default='pyscf@localhost', show_default=True, help='Code that runs PySCF scripts.')
+@click.option('--ml-code', default='qagenai-ml@localhost', show_default=True, help='Python with torch.')
+@click.option('--follow/--no-follow', 'watch', default=True, show_default=True, help='Show progress until it ends.')
+@SETTINGS
+def run(
+    elements: tuple[str, ...],
+    *,
+    protocol: str,
+    label: str | None,
+    pyscf_code: str,
+    ml_code: str,
+    watch: bool,
+    settings: tuple[str, ...],
+) -> None:
+    """Start a campaign in the chemical system of ELEMENTS: `aiida-qagenai campaign run Li H --set budget=20`."""
+    from aiida_qagenai.workchains.campaign import CampaignWorkChain
+    from aiida_qagenai.workchains.launch import launch
+
+    builder = CampaignWorkChain.get_builder_from_protocol(
+        pyscf_code=load_code(pyscf_code),
+        ml_code=load_code(ml_code),
+        elements=elements,
+        protocol=protocol,
+        overrides=parse_settings(settings),
+    )
+    node = launch(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
+    click.echo(f'campaign {node.pk} started')
+    if watch:
+        show(node)
+
+
+@click.command('continue')
+@click.argument('campaign')
+@click.option('--follow/--no-follow', 'watch', default=True, show_default=True, help='Show progress until it ends.')
+@SETTINGS
+def continue_(campaign: str, *, watch: bool, settings: tuple[str, ...]) -> None:
+    """Bring CAMPAIGN (pk or uuid) back after an interruption, or go on from its last stored state after its end."""
+    from aiida_qagenai.workchains.launch import continue_campaign
+
+    node, new = continue_campaign(load_campaign(campaign), parse_settings(settings))
+    click.echo(f'campaign {node.pk} goes on' if not new else f'campaign {node.pk} goes on from the last stored state')
+    if watch:
+        show(node)
+
+
+@click.command('follow')
+@click.argument('campaign')
+def follow(campaign: str) -> None:
+    """Show the progress of CAMPAIGN (pk or uuid) until it ends; Ctrl-C stops the watching only."""
+    show(load_campaign(campaign))
+
+
+@click.command('protocols')
+def protocols() -> None:
+    """List the protocols of a campaign."""
+    from aiida_qagenai.workchains.protocols.campaign import available_protocols
+
+    for name, description in available_protocols().items():
+        click.echo(f'{name:12} {description}')
+
+
+def show(node: t.Any) -> None:
+    """Follow ``node`` and say how it ended."""
+    from rich.console import Console
+
+    from aiida_qagenai.cli.progress import follow as follow_progress
+
+    if not node.is_terminated:
+        follow_progress(node, Console())
+    if node.is_terminated:
+        message = f': {node.exit_message}' if node.exit_message else ''
+        click.echo(f'campaign {node.pk} ended with exit status {node.exit_status}{message}')
+        click.echo(f'next: aiida-qagenai campaign show {node.pk}')
+
+
+def load_campaign(identifier: str) -> t.Any:
+    """Return the campaign with that pk or uuid.
+
+    :raises InvalidInputError: if there is none, or the node is something else.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import WorkChainNode, load_node
+
+    try:
+        node = load_node(identifier)
+    except (NotExistent, MultipleObjectsError, ValueError) as exception:
+        message = f'no node `{identifier}`: see `aiida-qagenai campaign list`'
+        raise InvalidInputError(message) from exception
+    if not isinstance(node, WorkChainNode) or node.process_label != 'CampaignWorkChain':
+        message = f'node {identifier} is no campaign: see `aiida-qagenai campaign list`'
+        raise InvalidInputError(message)
+    return node
+
+
+def load_code(label: str) -> t.Any:
+    """Return the code with that label.
+
+    :raises InvalidInputError: if there is none.
+    """
+    from aiida.common.exceptions import NotExistent
+    from aiida.orm import load_code as load
+
+    try:
+        return load(label)
+    except (NotExistent, ValueError) as exception:
+        message = f'no code `{label}`: run `aiida-qagenai setup` for codes on this machine, or `verdi code create`'
+        raise InvalidInputError(message) from exception

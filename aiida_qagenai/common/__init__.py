@@ -1,0 +1,1 @@
+"""Fidelity, units, errors and the layout of the quantum descriptors (neither AiiDA nor torch)."""

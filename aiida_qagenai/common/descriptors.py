@@ -1,0 +1,52 @@
+"""Layout of the quantum descriptor vector q that conditions the generator (paper Eq 7, Φ_Q).
+
+One flat vector per structure, computed from its PBE density and bands (``calculations``) and predicted by the
+descriptor model (``ml``). The blocks are dropped as a whole when the generator is trained for guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+__all__ = ('BLOCKS', 'FIELDS', 'NUM_DESCRIPTORS', 'block_slices', 'pack', 'unpack')
+
+ELF_BINS = 10
+
+BLOCKS: dict[str, tuple[str, ...]] = {
+    # eV; moments of the occupied density of states relative to the valence band maximum
+    'dos': ('band_gap', 'dos_mean', 'dos_std', 'dos_skewness', 'dos_s_fraction', 'dos_p_fraction'),
+    # fraction of the cell volume with ELF in [i/10, (i+1)/10): dimensionless, sums to 1
+    'elf': tuple(f'elf_{index}' for index in range(ELF_BINS)),
+    # e/Å^5: mean absolute value and standard deviation of the Laplacian of the density over the cell
+    'laplacian': ('laplacian_abs_mean', 'laplacian_std'),
+    # 1/(eV Å^3): −χ0 at the smallest wave vector of the mesh and at the zone boundary
+    'response': ('chi0_q_min', 'chi0_q_max'),
+}
+"""Block name → the names of its fields, in the order of the packed vector."""
+
+FIELDS: tuple[str, ...] = tuple(name for block in BLOCKS.values() for name in block)
+"""All field names in the order of the packed vector."""
+
+NUM_DESCRIPTORS = len(FIELDS)
+
+
+def block_slices() -> dict[str, slice]:
+    """Return for each block its slice of the packed vector."""
+    slices, start = {}, 0
+    for name, fields in BLOCKS.items():
+        slices[name] = slice(start, start + len(fields))
+        start += len(fields)
+    return slices
+
+
+def pack(values: Mapping[str, float]) -> list[float]:
+    """Return the vector of length ``NUM_DESCRIPTORS`` for named ``values``; what is missing becomes NaN."""
+    return [float(values.get(name, float('nan'))) for name in FIELDS]
+
+
+def unpack(vector: Sequence[float]) -> dict[str, float]:
+    """Return the named values of a packed ``vector``.
+
+    :raises ValueError: if its length is not ``NUM_DESCRIPTORS``.
+    """
+    return {name: float(value) for name, value in zip(FIELDS, vector, strict=True)}

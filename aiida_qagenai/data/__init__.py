@@ -1,0 +1,1 @@
+"""Node types of a campaign (entry points qagenai.*)."""

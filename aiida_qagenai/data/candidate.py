@@ -1,0 +1,115 @@
+"""A proposed crystal."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.common.exceptions import ValidationError
+from aiida.orm import StructureData
+from aiida.orm.pydantic import OrmMetadataField
+
+from aiida_qagenai.common.errors import InvalidInputError
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = ('CandidateData', 'candidate_name', 'parse_candidate_name')
+
+
+def candidate_name(cycle: int, index: int) -> str:
+    """Return the name of a candidate within its campaign, of fixed width so that link labels never clash."""
+    return f'{cycle:03d}-{index:05d}'
+
+
+def parse_candidate_name(name: str) -> tuple[int, int]:
+    """Return the cycle and the index in a name made by :func:`candidate_name`."""
+    cycle, index = name.split('-')
+    return int(cycle), int(index)
+
+
+class CandidateData(StructureData):
+    """A structure that a campaign proposed (or began from, in cycle 0), with what searches filter on."""
+
+    class AttributesModel(StructureData.AttributesModel):
+        """Attributes beside those of a ``StructureData``."""
+
+        formula: str = OrmMetadataField(description='Reduced formula')
+        chemical_system: str = OrmMetadataField(description='Sorted elements joined by a dash: H-Li')
+        num_sites: int = OrmMetadataField(description='Atoms in the cell')
+        space_group_number: int = OrmMetadataField(description='1–230; 0 where no symmetry search succeeded')
+        fingerprint: str = OrmMetadataField(description='Equal for structures that are equal within the resolution')
+        cycle: int = OrmMetadataField(description='Cycle that proposed it, 0 for the initial set')
+        index: int = OrmMetadataField(description='Index within the cycle')
+        origin: str = OrmMetadataField(description='What proposed it: generator, or a prototype')
+
+    def __init__(
+        self,
+        structure: Structure | None = None,
+        *,
+        cycle: int = 0,
+        index: int = 0,
+        origin: str = '',
+        **kwargs: t.Any,
+    ) -> None:
+        """Construct the node from an ordered periodic structure of pymatgen.
+
+        :raises InvalidInputError: for partial occupancies, a flat cell, coordinates that are not finite, unknown
+            elements or negative cycle and index.
+        """
+        if structure is None:
+            super().__init__(**kwargs)
+            return
+        from aiida_qagenai.chemistry.symmetry import fingerprint, space_group
+        from aiida_qagenai.io.structures import StructureBatch
+
+        if cycle < 0 or index < 0:
+            message = f'cycle and index start at 0, got {cycle} and {index}'
+            raise InvalidInputError(message)
+        StructureBatch.from_structures([structure], [candidate_name(cycle, index)])
+        super().__init__(pymatgen=structure, **kwargs)
+        composition = structure.composition
+        self.base.attributes.set_many(
+            {
+                'formula': composition.reduced_formula,
+                'chemical_system': composition.chemical_system,
+                'num_sites': len(structure),
+                'space_group_number': space_group(structure).number or 0,
+                'fingerprint': fingerprint(structure),
+                'cycle': cycle,
+                'index': index,
+                'origin': origin,
+            }
+        )
+
+    @property
+    def cycle(self) -> int:
+        """Return the cycle that proposed the candidate."""
+        return int(self.base.attributes.get('cycle'))
+
+    @property
+    def index(self) -> int:
+        """Return the index within the cycle."""
+        return int(self.base.attributes.get('index'))
+
+    @property
+    def name(self) -> str:
+        """Return the name within the campaign: cycle and index."""
+        return candidate_name(self.cycle, self.index)
+
+    @property
+    def formula(self) -> str:
+        """Return the reduced formula."""
+        return str(self.base.attributes.get('formula'))
+
+    def _validate(self) -> bool:
+        """Check before storing that the candidate was made from a structure.
+
+        :raises aiida.common.exceptions.ValidationError: if an attribute is missing.
+        """
+        super()._validate()
+        names = ('formula', 'chemical_system', 'num_sites', 'space_group_number', 'fingerprint', 'cycle', 'index')
+        missing = [name for name in names if self.base.attributes.get(name, None) is None]
+        if missing:
+            message = f'not a valid candidate, missing: {", ".join(missing)}; construct it from a pymatgen structure'
+            raise ValidationError(message)
+        return True

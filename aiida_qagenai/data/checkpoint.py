@@ -1,0 +1,118 @@
+"""Weights of a trained model with the description that rebuilds it."""
+
+from __future__ import annotations
+
+import io
+import os
+import typing as t
+from pathlib import Path
+
+import pydantic
+from aiida.common.exceptions import ValidationError
+from aiida.orm import Data
+from aiida.orm.pydantic import OrmMetadataField
+
+from aiida_qagenai.common.errors import CorruptFileError
+from aiida_qagenai.io.checkpoint import CONFIG_NAME, WEIGHTS_NAME, CheckpointInfo, read_checkpoint, verify_weights
+
+__all__ = ('CheckpointData',)
+
+
+class CheckpointData(Data):
+    """A checkpoint: ``model.safetensors`` and ``config.json`` in the repository, the description as attributes.
+
+    The checksum is verified when the node is made, when it is stored, and every time the weights are read.
+    """
+
+    class AttributesModel(Data.AttributesModel):
+        """What searches filter on; ``config.json`` holds the rest."""
+
+        role: str = OrmMetadataField(description='descriptor, generator or validator')
+        architecture: str = OrmMetadataField(description='Network class and size')
+        num_parameters: int = OrmMetadataField(description='Trainable parameters')
+        elements: list[str] = OrmMetadataField(description='Elements seen in training')
+        fidelities: list[str] = OrmMetadataField(description='Levels of theory seen in training')
+        metrics: dict[str, float] = OrmMetadataField(description='Errors at the end of training')
+        dataset_hash: str = OrmMetadataField(description='SHA-256 of the packed training set')
+        parent_sha256: str | None = OrmMetadataField(None, description='SHA-256 of the weights it was tuned from')
+        seed: int = OrmMetadataField(description='Seed of the training')
+        versions: dict[str, str] = OrmMetadataField(description='Versions of the software that trained it')
+        sha256: str = OrmMetadataField(description='SHA-256 of the weights')
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None, role: str | None = None, **kwargs: t.Any) -> None:
+        """Construct the node from a folder that holds both files.
+
+        :param folder: absolute or relative path.
+        :param role: if given, the role that the checkpoint must have.
+        :raises CorruptFileError: if a file is missing, truncated or does not match its checksum.
+        :raises InvalidInputError: if the checkpoint has another role.
+        """
+        super().__init__(**kwargs)
+        if folder is None:
+            return
+        weights, info = read_checkpoint(folder, role)
+        self.base.repository.put_object_from_filelike(io.BytesIO(weights), WEIGHTS_NAME)
+        self.base.repository.put_object_from_filelike(
+            io.BytesIO((Path(folder) / CONFIG_NAME).read_bytes()), CONFIG_NAME
+        )
+        self.base.attributes.set_many(self._attributes_of(info))
+
+    @staticmethod
+    def _attributes_of(info: CheckpointInfo) -> dict[str, t.Any]:
+        """Return the attributes that describe ``info``."""
+        content = info.model_dump(mode='json', exclude={'configuration', 'format_version', 'dataset_sha256'})
+        return {**content, 'dataset_hash': info.dataset_sha256}
+
+    @property
+    def role(self) -> str:
+        """Return ``descriptor``, ``generator`` or ``validator``."""
+        return str(self.base.attributes.get('role'))
+
+    @property
+    def info(self) -> CheckpointInfo:
+        """Return the full description.
+
+        :raises CorruptFileError: if ``config.json`` is damaged.
+        """
+        content = self.base.repository.get_object_content(CONFIG_NAME, mode='rb')
+        try:
+            return CheckpointInfo.model_validate_json(content)
+        except pydantic.ValidationError as exception:
+            message = f'{CONFIG_NAME} of {self} is damaged: {exception}'
+            raise CorruptFileError(message) from exception
+
+    @property
+    def weights(self) -> bytes:
+        """Return the content of ``model.safetensors``, its checksum verified.
+
+        :raises CorruptFileError: if the file does not match the checksum.
+        """
+        weights: bytes = self.base.repository.get_object_content(WEIGHTS_NAME, mode='rb')
+        verify_weights(weights, self.info)
+        return weights
+
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write both files to ``folder``, which is created."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / WEIGHTS_NAME).write_bytes(self.weights)
+        (folder / CONFIG_NAME).write_bytes(self.base.repository.get_object_content(CONFIG_NAME, mode='rb'))
+
+    def _validate(self) -> bool:
+        """Check files and attributes before they are stored.
+
+        :raises aiida.common.exceptions.ValidationError: if a file is missing or damaged.
+        """
+        super()._validate()
+        try:
+            info = self.info
+            verify_weights(self.base.repository.get_object_content(WEIGHTS_NAME, mode='rb'), info)
+        except (FileNotFoundError, CorruptFileError) as exception:
+            message = f'not a valid checkpoint: {exception}'
+            raise ValidationError(message) from exception
+        # Storing rounds floats to 15 digits, so that only the identity is compared.
+        identity = {name: self.base.attributes.get(name, None) for name in ('role', 'sha256', 'architecture')}
+        if identity != info.model_dump(include=set(identity)):
+            message = f'the attributes differ from {CONFIG_NAME}'
+            raise ValidationError(message)
+        return True

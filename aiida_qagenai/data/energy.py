@@ -1,0 +1,81 @@
+"""One computed energy of one structure at one level of theory."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pydantic
+from aiida.orm.pydantic import OrmMetadataField
+
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.record import RecordData
+
+__all__ = ('EnergyData',)
+
+
+class EnergyData(RecordData):
+    """Energy of a structure at one fidelity, with what it takes to judge and to search it.
+
+    Energies of different ``level_tag`` (basis, pseudopotential, meshes) must never meet in one hull or training set.
+    """
+
+    # Names the node it belongs to, not what it holds: a cached clone must keep its hash.
+    _hash_ignored_attributes = ('structure_uuid',)
+
+    class AttributesModel(RecordData.AttributesModel):
+        """Energies in eV, times in hours or seconds as named."""
+
+        fidelity: Fidelity = OrmMetadataField(description='PBE, SCAN, HSE06 or CCSD(T)')
+        total_energy: float = OrmMetadataField(description='Total energy of the cell or molecule, eV')
+        num_atoms: int = OrmMetadataField(ge=1, description='Atoms in the cell or molecule')
+        energy_per_atom: float | None = OrmMetadataField(None, description='total_energy / num_atoms, eV')
+        formation_energy_per_atom: float | None = OrmMetadataField(None, description='eV/atom, in formation_scheme')
+        formation_scheme: str | None = OrmMetadataField(None, description='anchored or self_consistent')
+        formula: str = OrmMetadataField(description='Reduced formula')
+        chemical_system: str = OrmMetadataField(description='Sorted elements joined by a dash: H-Li')
+        converged: bool = OrmMetadataField(description='Whether every iteration of the calculation converged')
+        protocol: str = OrmMetadataField(description='Name of the protocol')
+        level_tag: str = OrmMetadataField(min_length=1, description='Basis, pseudopotential and meshes in one string')
+        scientific: bool = OrmMetadataField(description='False for levels that only exercise the machinery')
+        structure_uuid: str = OrmMetadataField(description='UUID of the structure')
+        band_gap: float | None = OrmMetadataField(None, description='Gap on the k-mesh of the calculation, eV')
+        t1_diagnostic: float | None = OrmMetadataField(None, description='‖t1‖/√(2·n_occ·N_k), dimensionless')
+        core_hours: float = OrmMetadataField(0.0, ge=0.0, description='CPU time of the calculation, core hours')
+        wall_seconds: float = OrmMetadataField(0.0, ge=0.0, description='Wall time of the calculation, s')
+        warnings: list[str] = OrmMetadataField(default_factory=list, description='What a reader should know')
+        components: dict[str, float] = OrmMetadataField(
+            default_factory=dict, description='Parts of the total energy, eV'
+        )
+
+        @pydantic.model_validator(mode='after')
+        def _complete(self) -> t.Any:
+            """Fill in ``energy_per_atom`` and check what depends on another field."""
+            expected = self.total_energy / self.num_atoms
+            if self.energy_per_atom is None:
+                object.__setattr__(self, 'energy_per_atom', expected)
+            elif abs(self.energy_per_atom - expected) > 1e-8:
+                message = f'energy_per_atom {self.energy_per_atom} is not total_energy / num_atoms = {expected}'
+                raise ValueError(message)
+            if (self.formation_energy_per_atom is None) != (self.formation_scheme is None):
+                message = 'formation_energy_per_atom and formation_scheme go together'
+                raise ValueError(message)
+            if self.level_tag.split(':')[0] != self.protocol:
+                message = f'level_tag `{self.level_tag}` must start with the protocol `{self.protocol}`'
+                raise ValueError(message)
+            return self
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """Return the level of theory."""
+        return Fidelity(self.base.attributes.get('fidelity'))
+
+    @property
+    def total_energy(self) -> float:
+        """Return the total energy, eV."""
+        return float(self.base.attributes.get('total_energy'))
+
+    @property
+    def formation_energy_per_atom(self) -> float | None:
+        """Return the formation energy, eV/atom, or None where no references were given."""
+        value = self.base.attributes.get('formation_energy_per_atom')
+        return None if value is None else float(value)

@@ -1,0 +1,52 @@
+"""One model's view of one candidate."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pydantic
+from aiida.orm.pydantic import OrmMetadataField
+
+from aiida_qagenai.data.record import RecordData
+
+__all__ = ('PredictionData',)
+
+
+class PredictionData(RecordData):
+    """Predicted formation energies on every level, their uncertainty, and the divergence (paper Eqs 3–5)."""
+
+    _hash_ignored_attributes = ('candidate_uuid',)
+
+    class AttributesModel(RecordData.AttributesModel):
+        """Energies are formation energies in eV/atom, in the scheme of the training set.
+
+        What the model could not predict (a number that is not finite) is ``None``: the candidate is not dropped.
+        """
+
+        candidate_uuid: str = OrmMetadataField(description='UUID of the candidate')
+        cycle: int = OrmMetadataField(ge=0, description='Cycle of the candidate')
+        index: int = OrmMetadataField(ge=0, description='Index of the candidate in its cycle')
+        energy_pbe: float | None = OrmMetadataField(None, description='Predicted at PBE')
+        energy_scan: float | None = OrmMetadataField(None, description='Predicted at SCAN')
+        energy_hse06: float | None = OrmMetadataField(None, description='Predicted at HSE06')
+        energy_ccsdt: float | None = OrmMetadataField(None, description='Predicted at CCSD(T)')
+        sigma_pbe: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at PBE')
+        sigma_scan: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at SCAN')
+        sigma_hse06: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at HSE06')
+        sigma_ccsdt: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at CCSD(T)')
+        divergence: float | None = OrmMetadataField(None, description='|E_PBE − E_CCSD(T)|, Eq 3')
+        divergence_signed: float | None = OrmMetadataField(None, description='E_PBE − E_CCSD(T), Eq 5')
+        divergence_sigma: float | None = OrmMetadataField(None, ge=0, description='Its standard deviation')
+        divergence_relative: float | None = OrmMetadataField(None, description='divergence / divergence_sigma, Eq 4')
+        out_of_distribution: bool = OrmMetadataField(description='Unlike anything the model was trained on')
+        distance_to_training: float | None = OrmMetadataField(None, ge=0, description='In latent space')
+
+        @pydantic.model_validator(mode='after')
+        def _derive(self) -> t.Any:
+            """Fill in the absolute and the relative divergence; Eq 4 is undefined where σ is zero."""
+            if self.divergence_signed is None:
+                return self
+            divergence, sigma = abs(self.divergence_signed), self.divergence_sigma
+            object.__setattr__(self, 'divergence', divergence)
+            object.__setattr__(self, 'divergence_relative', divergence / sigma if sigma else None)
+            return self

@@ -1,0 +1,76 @@
+"""Base of the nodes whose content is a typed set of attributes."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pydantic
+from aiida.common.exceptions import ValidationError
+from aiida.orm import Data
+
+from aiida_qagenai.common.errors import InvalidInputError
+
+__all__ = ('RecordData', 'explain')
+
+NODE_ARGUMENTS = frozenset({'backend', 'user', 'computer', 'extras', 'label', 'description', 'source'})
+
+
+def explain(error: pydantic.ValidationError) -> str:
+    """Return a one-line account of a pydantic ``error``: every field, what is wrong, and the value given."""
+    parts = []
+    for item in error.errors():
+        name = '.'.join(str(part) for part in item['loc']) or 'content'
+        given = '' if item['type'] == 'missing' else f' (got {item["input"]!r:.80})'
+        parts.append(f'`{name}`: {item["msg"]}{given}')
+    return '; '.join(parts)
+
+
+class RecordData(Data):
+    """A node that is its ``AttributesModel``: validated when constructed and again when stored, then immutable.
+
+    Subclasses declare a nested ``AttributesModel``; its fields are the keyword arguments of the constructor and the
+    attributes that queries filter on. Floats must be finite: what is unknown is ``None``.
+    """
+
+    class AttributesModel(Data.AttributesModel):
+        """No fields: subclasses add theirs."""
+
+        model_config = pydantic.ConfigDict(extra='forbid', allow_inf_nan=False, validate_default=True)
+
+    def __init__(self, **kwargs: t.Any) -> None:
+        """Construct the node from the fields of ``AttributesModel`` and the common arguments of nodes.
+
+        :raises InvalidInputError: naming each field that is missing, unknown or invalid.
+        """
+        node_arguments = {name: kwargs.pop(name) for name in NODE_ARGUMENTS & kwargs.keys()}
+        content = self._check(kwargs)
+        super().__init__(**node_arguments)
+        self.base.attributes.set_many(content)
+
+    @classmethod
+    def _check(cls, values: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return ``values`` validated, as plain JSON types."""
+        try:
+            model = cls.AttributesModel(**values)
+        except pydantic.ValidationError as exception:
+            message = f'invalid {cls.__name__}: {explain(exception)}'
+            raise InvalidInputError(message) from exception
+        content: dict[str, t.Any] = model.model_dump(mode='json', exclude={'source'} if model.source is None else None)
+        return content
+
+    @property
+    def content(self) -> t.Any:
+        """Return the attributes as an instance of ``AttributesModel``: ``node.content.total_energy``."""
+        return self.AttributesModel(**self.base.attributes.all)
+
+    def _validate(self) -> bool:
+        """Check the attributes once more before they are stored.
+
+        :raises aiida.common.exceptions.ValidationError: if they do not fit the model.
+        """
+        super()._validate()
+        try:
+            self._check(dict(self.base.attributes.all))
+        except InvalidInputError as exception:
+            raise ValidationError(str(exception)) from exception
+        return True

@@ -1,0 +1,1 @@
+"""Exchange formats between the AiiDA side and the GPU side (neither AiiDA nor torch)."""

@@ -1,0 +1,121 @@
+"""Checkpoint files: weights as safetensors beside a JSON description with the checksum of the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import typing as t
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+
+__all__ = (
+    'CONFIG_NAME',
+    'FORMAT_VERSION',
+    'WEIGHTS_NAME',
+    'CheckpointInfo',
+    'read_checkpoint',
+    'sha256',
+    'verify_weights',
+    'write_info',
+)
+
+FORMAT_VERSION = 1
+WEIGHTS_NAME = 'model.safetensors'
+CONFIG_NAME = 'config.json'
+Role = t.Literal['descriptor', 'generator', 'validator']
+
+
+class CheckpointInfo(pydantic.BaseModel):
+    """What a checkpoint is and what it came from.
+
+    ``architecture`` names the network class and size (``mf-ennp-tiny``), ``configuration`` is what rebuilds it.
+    """
+
+    model_config = pydantic.ConfigDict(extra='forbid', frozen=True)
+
+    format_version: int = FORMAT_VERSION
+    role: Role
+    architecture: str
+    configuration: dict[str, t.Any]
+    num_parameters: int = pydantic.Field(ge=1)
+    elements: tuple[str, ...] = ()
+    fidelities: tuple[str, ...] = ()
+    metrics: dict[str, float] = pydantic.Field(default_factory=dict)
+    dataset_sha256: str = ''
+    parent_sha256: str | None = None
+    seed: int = 0
+    versions: dict[str, str] = pydantic.Field(default_factory=dict)
+    sha256: str = pydantic.Field(pattern=re.compile('^[0-9a-f]{64}$'))
+
+
+def sha256(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of ``content``."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def verify_weights(weights: bytes, info: CheckpointInfo) -> None:
+    """Check that ``weights`` are what ``info`` describes and are a readable safetensors file with finite values.
+
+    :raises CorruptFileError: if the checksum differs, the file is truncated, or a weight is not finite.
+    """
+    found = sha256(weights)
+    if found != info.sha256:
+        message = (
+            f'the weights of this {info.role} checkpoint have sha256 {found[:12]}…, the description says '
+            f'{info.sha256[:12]}…: the file is damaged or was replaced; fetch or train the checkpoint again'
+        )
+        raise CorruptFileError(message)
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(weights)
+    except Exception as exception:  # safetensors raises its own untyped errors
+        message = f'the weights are not a readable safetensors file: {exception}'
+        raise CorruptFileError(message) from exception
+    for name, tensor in tensors.items():
+        if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
+            message = f'weight `{name}` is not finite'
+            raise CorruptFileError(message)
+
+
+def write_info(folder: str | os.PathLike[str], **fields: t.Any) -> CheckpointInfo:
+    """Describe the weights already written to ``folder`` and write the description beside them."""
+    folder = Path(folder)
+    info = CheckpointInfo(sha256=sha256((folder / WEIGHTS_NAME).read_bytes()), **fields)
+    temporary = folder / (CONFIG_NAME + '.partial')
+    temporary.write_text(json.dumps(info.model_dump(mode='json'), indent=2, sort_keys=True) + '\n')
+    temporary.replace(folder / CONFIG_NAME)
+    return info
+
+
+def read_checkpoint(folder: str | os.PathLike[str], role: str | None = None) -> tuple[bytes, CheckpointInfo]:
+    """Return the verified weights and the description of the checkpoint in ``folder``.
+
+    :param role: if given, the role that the checkpoint must have.
+    :raises CorruptFileError: if a file is missing or damaged.
+    :raises InvalidInputError: if the role is another one.
+    """
+    folder = Path(folder)
+    try:
+        weights = (folder / WEIGHTS_NAME).read_bytes()
+        info = CheckpointInfo.model_validate_json((folder / CONFIG_NAME).read_bytes())
+    except FileNotFoundError as exception:
+        message = f'`{folder}` is not a checkpoint: it needs {WEIGHTS_NAME} and {CONFIG_NAME}'
+        raise CorruptFileError(message) from exception
+    except pydantic.ValidationError as exception:
+        message = f'`{folder / CONFIG_NAME}` is damaged: {exception}'
+        raise CorruptFileError(message) from exception
+    if info.format_version != FORMAT_VERSION:
+        message = f'`{folder}` has format version {info.format_version}, this release reads {FORMAT_VERSION}'
+        raise CorruptFileError(message)
+    if role is not None and info.role != role:
+        message = f'checkpoint `{folder}` has the role `{info.role}`, needed is `{role}`'
+        raise InvalidInputError(message)
+    verify_weights(weights, info)
+    return weights, info

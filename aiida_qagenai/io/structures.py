@@ -1,0 +1,224 @@
+"""Packed structures: the exchange format between the AiiDA side and the GPU side.
+
+One NPZ file (no pickles) holds many crystals as flat arrays, which a machine without AiiDA or pymatgen can read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = ('FORMAT_VERSION', 'StructureBatch', 'load_arrays', 'save_arrays')
+
+FORMAT_VERSION = 1
+MAX_ATOMIC_NUMBER = 118
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[t.Any]]) -> None:
+    """Write named arrays as NPZ, atomically and byte-for-byte reproducibly (fixed time stamps, sorted names)."""
+    path = Path(path)
+    temporary = path.with_name(path.name + '.partial')
+    with zipfile.ZipFile(temporary, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            with archive.open(zipfile.ZipInfo(f'{name}.npy'), 'w', force_zip64=True) as handle:
+                np.lib.format.write_array(handle, np.asarray(arrays[name], order='C'), allow_pickle=False)
+    temporary.replace(path)
+
+
+def load_arrays(source: str | os.PathLike[str] | t.IO[bytes]) -> dict[str, NDArray[t.Any]]:
+    """Read all arrays of an NPZ file, never unpickling.
+
+    :raises CorruptFileError: if the file is truncated, not an NPZ, or of another format version.
+    """
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, RuntimeError, zlib.error) as exception:
+        if isinstance(exception, FileNotFoundError):
+            raise
+        message = f'cannot read packed arrays from `{source}`: {exception}'
+        raise CorruptFileError(message) from exception
+    version = int(arrays.get('format_version', np.array(-1)))
+    if version != FORMAT_VERSION:
+        message = f'`{source}` has format version {version}, this release reads {FORMAT_VERSION}'
+        raise CorruptFileError(message)
+    return arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class StructureBatch:
+    """Many periodic structures, packed.
+
+    :param num_atoms: atoms per structure, shape (n,), int64.
+    :param cells: lattice vectors as rows, shape (n, 3, 3), Å.
+    :param species: atomic numbers, shape (sum of num_atoms,), int64.
+    :param fractional: fractional coordinates, shape (sum of num_atoms, 3).
+    :param identifiers: a name or uuid per structure, shape (n,), str.
+    """
+
+    num_atoms: NDArray[np.int64]
+    cells: NDArray[np.float64]
+    species: NDArray[np.int64]
+    fractional: NDArray[np.float64]
+    identifiers: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def __len__(self) -> int:
+        return len(self.num_atoms)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Return the start of each structure in the flat arrays and the total, shape (n + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.num_atoms)]).astype(np.int64)
+
+    def validate(self) -> None:
+        """Check shapes and values.
+
+        :raises InvalidInputError: naming the first structure that is wrong.
+        """
+        n, total = len(self.num_atoms), int(np.sum(self.num_atoms))
+        expected: dict[str, tuple[int, ...]] = {
+            'num_atoms': (n,),
+            'cells': (n, 3, 3),
+            'species': (total,),
+            'fractional': (total, 3),
+            'identifiers': (n,),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                message = f'array `{name}` has shape {getattr(self, name).shape}, expected {shape}'
+                raise InvalidInputError(message)
+        if n == 0:
+            return
+        owner = np.repeat(np.arange(n), self.num_atoms)
+        volumes = np.abs(np.linalg.det(self.cells))
+        finite = np.asarray(np.isfinite(self.fractional).all(axis=1))
+        problems: list[tuple[str, t.Any]] = [
+            ('has no atoms', self.num_atoms < 1),
+            ('has a lattice that is not finite', ~np.isfinite(self.cells).all(axis=(1, 2))),
+            ('has a cell of zero volume', ~(volumes > 1e-6)),
+            ('has coordinates that are not finite', _any(owner, ~finite, n)),
+            ('has an unknown element', _any(owner, (self.species < 1) | (self.species > MAX_ATOMIC_NUMBER), n)),
+        ]
+        for text, mask in problems:
+            if mask.any():
+                index = int(np.argmax(mask))
+                message = f'structure {index} (`{self.identifiers[index]}`) {text}'
+                raise InvalidInputError(message)
+
+    def select(self, indices: NDArray[np.int64] | list[int]) -> StructureBatch:
+        """Return the structures at ``indices``, in that order."""
+        indices = np.asarray(indices, dtype=np.int64)
+        offsets = self.offsets
+        atoms = (
+            np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in indices])
+            if len(indices)
+            else np.zeros(0, dtype=np.int64)
+        )
+        return StructureBatch(
+            num_atoms=self.num_atoms[indices],
+            cells=self.cells[indices],
+            species=self.species[atoms],
+            fractional=self.fractional[atoms],
+            identifiers=self.identifiers[indices],
+        )
+
+    @classmethod
+    def concatenate(cls, batches: t.Sequence[StructureBatch]) -> StructureBatch:
+        """Return all structures of ``batches`` in order."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names})
+
+    @classmethod
+    def empty(cls) -> StructureBatch:
+        """Return a batch without structures."""
+        return cls(
+            num_atoms=np.zeros(0, dtype=np.int64),
+            cells=np.zeros((0, 3, 3)),
+            species=np.zeros(0, dtype=np.int64),
+            fractional=np.zeros((0, 3)),
+            identifiers=np.zeros(0, dtype='<U1'),
+        )
+
+    @classmethod
+    def from_structures(
+        cls, structures: t.Sequence[Structure], identifiers: t.Sequence[str] | None = None
+    ) -> StructureBatch:
+        """Pack pymatgen structures; identifiers default to their index.
+
+        :raises InvalidInputError: if a structure has partial occupancies or the identifiers do not match in number.
+        """
+        names = [str(i) for i in range(len(structures))] if identifiers is None else list(identifiers)
+        if len(names) != len(structures):
+            message = f'{len(names)} identifiers for {len(structures)} structures'
+            raise InvalidInputError(message)
+        for name, structure in zip(names, structures, strict=True):
+            if not structure.is_ordered:
+                message = f'structure `{name}` has partial occupancies: order it first'
+                raise InvalidInputError(message)
+        return cls(
+            num_atoms=np.array([len(s) for s in structures], dtype=np.int64),
+            cells=np.array([s.lattice.matrix for s in structures], dtype=np.float64).reshape(-1, 3, 3),
+            species=np.array([z for s in structures for z in s.atomic_numbers], dtype=np.int64),
+            fractional=np.array([f for s in structures for f in s.frac_coords], dtype=np.float64).reshape(-1, 3),
+            identifiers=np.array(names, dtype=np.str_) if names else np.zeros(0, dtype='<U1'),
+        )
+
+    def structure(self, index: int) -> Structure:
+        """Return one structure as a pymatgen object."""
+        from pymatgen.core import Lattice, Structure
+
+        start, stop = self.offsets[index], self.offsets[index + 1]
+        return Structure(
+            Lattice(self.cells[index]), self.species[start:stop].tolist(), self.fractional[start:stop].copy()
+        )
+
+    def structures(self) -> list[Structure]:
+        """Return all structures as pymatgen objects."""
+        return [self.structure(index) for index in range(len(self))]
+
+    def to_arrays(self) -> dict[str, NDArray[t.Any]]:
+        """Return the arrays of the file format, with its version."""
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**arrays, 'format_version': np.array(FORMAT_VERSION)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[t.Any]]) -> StructureBatch:
+        """Return the batch held by ``arrays`` (others are ignored).
+
+        :raises CorruptFileError: if an array is missing.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            message = f'arrays missing from the packed structures: {", ".join(missing)}'
+            raise CorruptFileError(message)
+        return cls(**{name: arrays[name] for name in names})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the batch to an NPZ file."""
+        save_arrays(path, self.to_arrays())
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | t.IO[bytes]) -> StructureBatch:
+        """Read a batch from an NPZ file or an open binary stream."""
+        return cls.from_arrays(load_arrays(source))
+
+
+def _any(owner: NDArray[np.int64], flags: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
+    """Return per structure whether any of its atoms is flagged."""
+    return np.bincount(owner[flags], minlength=n) > 0

@@ -1,0 +1,115 @@
+"""Φ_Q with two encoders into one latent space: a graph isomorphism network for structures, a set network for formulas.
+
+Only distances enter, so that q does not depend on the orientation, the origin, the order of the atoms or the choice of
+the cell. The ELF histogram is a softmax and sums to 1.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+import torch
+from torch import nn
+
+from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
+from aiida_qagenai.ml.graph import CrystalGraph
+
+__all__ = ('ELF', 'SIZES', 'DescriptorModel', 'architecture')
+
+SIZES: dict[str, dict[str, t.Any]] = {
+    'tiny': {'channels': 32, 'num_layers': 2, 'cutoff': 4.0, 'num_radial': 16},
+    'base': {'channels': 128, 'num_layers': 4, 'cutoff': 6.0, 'num_radial': 48},
+}
+ELF = block_slices()['elf']
+"""The ELF histogram in the packed vector."""
+
+
+def architecture(size: str) -> str:
+    """Return the name of the architecture of ``size``."""
+    return f'phi-q-{size}'
+
+
+class _Convolution(nn.Module):
+    """h_i ← h_i + MLP((1 + ε) h_i + Σ_j h_j ⊙ W(r_ij)): the GIN update with weights from distances."""
+
+    def __init__(self, channels: int, num_radial: int) -> None:
+        super().__init__()
+        self.filter = nn.Sequential(nn.Linear(num_radial, channels), nn.SiLU(), nn.Linear(channels, channels))
+        self.epsilon = nn.Parameter(torch.zeros(()))
+        self.update = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels))
+
+    def forward(
+        self, h: torch.Tensor, graph: CrystalGraph, radial: torch.Tensor, envelope: torch.Tensor
+    ) -> torch.Tensor:
+        messages = h[graph.senders] * self.filter(radial) * envelope
+        summed = torch.zeros_like(h).index_add(0, graph.receivers, messages)
+        return h + self.update((1 + self.epsilon) * h + 0.1 * summed)  # type: ignore[no-any-return]
+
+
+class DescriptorModel(nn.Module):
+    """The descriptor model.
+
+    Buffers ``mean`` and ``deviation``, shape (NUM_DESCRIPTORS,), normalise the fields; ``trained`` tells which fields
+    had labels; ``volume`` holds mean and deviation of the log volume per atom.
+    """
+
+    centres: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    trained: torch.Tensor
+    volume: torch.Tensor
+
+    def __init__(self, num_elements: int, *, channels: int, num_layers: int, cutoff: float, num_radial: int) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.num_elements = num_elements
+        self.embedding = nn.Embedding(num_elements, channels)
+        self.convolutions = nn.ModuleList(_Convolution(channels, num_radial) for _ in range(num_layers))
+        self.from_structure = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels))
+        self.from_composition = nn.Sequential(
+            nn.Linear(channels, 2 * channels), nn.SiLU(), nn.Linear(2 * channels, channels)
+        )
+        self.head = nn.Sequential(nn.SiLU(), nn.Linear(channels, channels), nn.SiLU())
+        self.head_output = nn.Linear(channels, NUM_DESCRIPTORS)
+        # Back to what was encoded (paper Eq 7, L_recon): the atomic fractions and the log volume per atom.
+        self.decoder = nn.Sequential(
+            nn.SiLU(), nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, num_elements + 1)
+        )
+        self.register_buffer('centres', torch.linspace(0.5, cutoff, num_radial))
+        self.register_buffer('mean', torch.zeros(NUM_DESCRIPTORS))
+        self.register_buffer('deviation', torch.ones(NUM_DESCRIPTORS))
+        self.register_buffer('trained', torch.ones(NUM_DESCRIPTORS))
+        self.register_buffer('volume', torch.tensor([0.0, 1.0]))
+
+    def encode_structure(self, graph: CrystalGraph) -> torch.Tensor:
+        """Return the latent vector of each structure, shape (B, channels)."""
+        distances = graph.edge_vectors().norm(dim=-1, keepdim=True)
+        width = self.cutoff / len(self.centres)
+        radial = torch.exp(-0.5 * ((distances - self.centres) / width) ** 2)
+        envelope = 0.5 * (torch.cos(torch.pi * (distances / self.cutoff).clamp(max=1.0)) + 1)
+        h = self.embedding(graph.species)
+        for convolution in self.convolutions:
+            h = convolution(h, graph, radial, envelope)
+        return self.from_structure(graph.pool_mean(h))  # type: ignore[no-any-return]
+
+    def encode_composition(self, fractions: torch.Tensor) -> torch.Tensor:
+        """Return the latent vector of each composition, shape (B, channels), from atomic fractions (B, elements)."""
+        return self.from_composition(fractions @ self.embedding.weight)  # type: ignore[no-any-return]
+
+    def raw(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return normalised fields, and logits in the place of the ELF histogram, shape (B, NUM_DESCRIPTORS)."""
+        return self.head_output(self.head(latent))  # type: ignore[no-any-return]
+
+    def physical(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return q in its units, shape (B, NUM_DESCRIPTORS); fields that never had labels are NaN."""
+        q = raw * self.deviation + self.mean
+        q = torch.cat([q[:, : ELF.start], raw[:, ELF].softmax(dim=-1), q[:, ELF.stop :]], dim=1)
+        return torch.where(self.trained > 0, q, torch.full_like(q, float('nan')))
+
+    def predict_structure(self, graph: CrystalGraph) -> torch.Tensor:
+        """Return Φ_Q(structure), shape (B, NUM_DESCRIPTORS)."""
+        return self.physical(self.raw(self.encode_structure(graph)))
+
+    def predict_composition(self, fractions: torch.Tensor) -> torch.Tensor:
+        """Return Φ_Q(composition), shape (B, NUM_DESCRIPTORS), from atomic fractions (B, elements)."""
+        return self.physical(self.raw(self.encode_composition(fractions)))

@@ -1,0 +1,84 @@
+"""The elements that a model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS, require_elements
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.io.structures import StructureBatch
+
+__all__ = (
+    'composition_fractions',
+    'element_numbers',
+    'element_symbols',
+    'known_indices',
+    'require_known',
+    'species_indices',
+)
+
+
+def element_symbols(numbers: Iterable[int]) -> tuple[str, ...]:
+    """Return the symbols of atomic ``numbers``."""
+    return tuple(SYMBOLS[int(number) - 1] for number in numbers)
+
+
+def element_numbers(symbols: Iterable[str]) -> tuple[int, ...]:
+    """Return the atomic numbers of ``symbols``.
+
+    :raises InvalidInputError: if one is not an element.
+    """
+    return tuple(ATOMIC_NUMBERS[symbol] for symbol in require_elements(tuple(symbols)))
+
+
+def known_indices(symbols: Iterable[str], elements: Sequence[int], role: str) -> list[int]:
+    """Return the position of each of ``symbols`` in the trained ``elements`` (atomic numbers).
+
+    :raises InvalidInputError: naming the elements that the model was not trained on.
+    """
+    numbers = element_numbers(symbols)
+    unseen = [number for number in numbers if number not in elements]
+    if unseen:
+        message = (
+            f'this {role} was not trained on {", ".join(element_symbols(unseen))}: '
+            f'it knows {", ".join(element_symbols(elements))}'
+        )
+        raise InvalidInputError(message)
+    return [list(elements).index(number) for number in numbers]
+
+
+def species_indices(species: NDArray[np.int64], elements: Sequence[int]) -> NDArray[np.int64]:
+    """Return for each atomic number its position in ``elements``, −1 where it is not among them.
+
+    :param species: shape (N,).
+    :param elements: atomic numbers in ascending order.
+    """
+    table = np.full(len(SYMBOLS) + 1, -1, dtype=np.int64)
+    table[list(elements)] = np.arange(len(elements))
+    return table[species]
+
+
+def require_known(structures: StructureBatch, elements: Sequence[int], role: str) -> None:
+    """Check that a model that continues its training knows all elements of ``structures``.
+
+    :raises InvalidInputError: naming those it does not know.
+    """
+    unknown = [number for number in np.unique(structures.species) if number not in elements]
+    if unknown:
+        message = (
+            f'the {role} was not trained on {", ".join(element_symbols(unknown))}, which the dataset contains: '
+            'train from scratch'
+        )
+        raise InvalidInputError(message)
+
+
+def composition_fractions(structures: StructureBatch, elements: Sequence[int]) -> NDArray[np.float64]:
+    """Return the atomic fractions of each structure, shape (n, len(elements)); unseen elements count for none."""
+    owner = np.repeat(np.arange(len(structures)), structures.num_atoms)
+    indices = species_indices(structures.species, elements)
+    fractions = np.zeros((len(structures), len(elements)))
+    np.add.at(fractions, (owner[indices >= 0], indices[indices >= 0]), 1.0)
+    return fractions / structures.num_atoms[:, None]

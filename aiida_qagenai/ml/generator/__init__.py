@@ -1,0 +1,1 @@
+"""The conditional diffusion generator of crystals."""

@@ -1,0 +1,184 @@
+"""The command ``generate``: from requests to packed candidates."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.radii import COVALENT_RADII
+from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
+from aiida_qagenai.io.structures import StructureBatch, save_arrays
+from aiida_qagenai.io.tasks import CompositionRequest, FreeRequest, GenerateConfig, Request
+from aiida_qagenai.ml.elements import known_indices
+from aiida_qagenai.ml.generator.conditioning import conditioning
+from aiida_qagenai.ml.generator.model import TrainedGenerator, load_generator
+from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio, project, wrap_into_cell
+from aiida_qagenai.ml.generator.sampler import Samples, Task, sample
+from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.runtime import Runtime
+
+__all__ = ('generate',)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """One sample to draw: its request, number of atoms, given types (or none) and allowed elements."""
+
+    request: int
+    num_atoms: int
+    types: tuple[int, ...] | None
+    allowed: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """One sample that was drawn, ready to be packed."""
+
+    request: int
+    cell: NDArray[np.float64]
+    species: NDArray[np.int64]
+    fractional: NDArray[np.float64]
+    projected: bool
+    q: NDArray[np.float64]
+
+
+def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
+    """Sample what ``config.requests`` ask for and write the packed candidates.
+
+    The arrays are those of a ``StructureBatch`` and ``request`` (n,), ``projected`` (n,), ``target_descriptors``
+    (n, NUM_DESCRIPTORS). Every sample asked for is there or counted in ``failed`` by reason.
+
+    :raises InvalidInputError: if an element was not in the training set.
+    """
+    with record.stage('load'):
+        trained = load_generator(config.generator, runtime)
+        wanted = _expand(config.requests, trained, runtime, record)
+        q_source = conditioning(config, trained.elements, runtime)
+    radii = torch.tensor([COVALENT_RADII[number] for number in trained.elements], dtype=runtime.dtype)
+    # Cells of one size together: padding costs time.
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index].num_atoms)
+    generator = runtime.generator(1)
+    rng = np.random.default_rng([runtime.seed, 2])
+    progress = Progress(config.steps * len(wanted))
+    made: dict[int, _Made] = {}
+    failed = {'not_finite': 0, 'projection': 0}
+    for start in range(0, len(order), config.batch_size):
+        indices = order[start : start + config.batch_size]
+        with record.stage('sampling'):
+            samples = sample(
+                trained.model,
+                _task([wanted[index] for index in indices], len(trained.elements)),
+                radii=radii,
+                distance_scale=max(VALID_SCALE, config.min_distance_scale) if config.min_distance_scale else 0.0,
+                steps=config.steps,
+                guidance=config.guidance_scale,
+                conditioning=q_source,
+                generator=generator,
+                runtime=runtime,
+                report=lambda count: progress.advance('generate', count=count),
+            )
+        with record.stage('projection'):
+            for row, index in enumerate(indices):
+                outcome = _finish(
+                    samples, row, wanted[index], trained.elements, scale=config.min_distance_scale, rng=rng
+                )
+                if isinstance(outcome, str):
+                    failed[outcome] += 1
+                else:
+                    made[index] = outcome
+    _write(config, [made[index] for index in sorted(made)], record)
+    record.counts.update(num_requested=len(wanted), num_generated=len(made), failed=failed)
+    record.counts['generator_sha256'] = trained.sha256
+
+
+def _expand(
+    requests: tuple[Request, ...], trained: TrainedGenerator, runtime: Runtime, record: Record
+) -> list[_Wanted]:
+    """Return every sample that the requests ask for, with its number of atoms drawn."""
+    generator = runtime.generator(0)
+    wanted = []
+    for number, request in enumerate(requests):
+        if isinstance(request, CompositionRequest):
+            positions = known_indices(request.composition, trained.elements, 'generator')
+            counts = request.composition.values()
+            types = tuple(p for p, count in zip(positions, counts, strict=True) for _ in range(count))
+            wanted.extend([_Wanted(number, len(types), types, tuple(positions))] * request.count)
+            continue
+        if isinstance(request, FreeRequest):
+            allowed = tuple(range(len(trained.elements)))
+        else:
+            allowed = tuple(known_indices(request.elements, trained.elements, 'generator'))
+        sizes = np.arange(request.min_atoms, request.max_atoms + 1)
+        weights = np.array([trained.num_atoms_counts.get(int(size), 0) for size in sizes], dtype=float)
+        if not weights.any():
+            record.warn(
+                f'request {number}: no training structure has {sizes[0]}–{sizes[-1]} atoms; sizes are drawn evenly'
+            )
+            weights[:] = 1.0
+        drawn = torch.multinomial(
+            torch.from_numpy(weights), request.count, replacement=True, generator=generator
+        ).tolist()
+        wanted.extend(_Wanted(number, int(sizes[index]), None, allowed) for index in drawn)
+    return wanted
+
+
+def _task(wanted: list[_Wanted], num_elements: int) -> Task:
+    """Return the padded batch of some samples."""
+    width = max(each.num_atoms for each in wanted)
+    types = torch.full((len(wanted), width), num_elements)
+    mask = torch.zeros(len(wanted), width, dtype=torch.bool)
+    allowed = torch.zeros(len(wanted), num_elements, dtype=torch.bool)
+    for row, each in enumerate(wanted):
+        mask[row, : each.num_atoms] = True
+        allowed[row, list(each.allowed)] = True
+        if each.types is not None:
+            types[row, : each.num_atoms] = torch.tensor(each.types)
+    return Task(types, mask, allowed)
+
+
+def _finish(
+    samples: Samples, row: int, wanted: _Wanted, elements: tuple[int, ...], *, scale: float, rng: np.random.Generator
+) -> _Made | str:
+    """Return the projected sample, or the reason why there is none."""
+    cell = samples.cells[row].numpy()
+    fractional = samples.fractional[row, : wanted.num_atoms].numpy()
+    species = np.array(elements)[samples.types[row, : wanted.num_atoms].numpy()]
+    if not (np.isfinite(cell).all() and np.isfinite(fractional).all() and abs(np.linalg.det(cell)) > 1e-3):
+        return 'not_finite'
+    q = samples.q[row].numpy()
+    if scale == 0:
+        return _Made(wanted.request, cell, species, wrap_into_cell(fractional), False, q)
+    projection = project(cell, species, fractional, scale, rng)
+    if projection is None:
+        return 'projection'
+    return _Made(wanted.request, projection.cell, species, projection.fractional, projection.moved, q)
+
+
+def _write(config: GenerateConfig, made: list[_Made], record: Record) -> None:
+    """Write the candidates and record how many are valid."""
+    batch = StructureBatch.empty()
+    if made:
+        batch = StructureBatch(
+            num_atoms=np.array([len(each.species) for each in made], dtype=np.int64),
+            cells=np.array([each.cell for each in made]),
+            species=np.concatenate([each.species for each in made]),
+            fractional=np.concatenate([each.fractional for each in made]),
+            identifiers=np.array([f'sample-{index:06d}' for index in range(len(made))]),
+        )
+        ratios = np.array([closest_ratio(each.cell, each.species, each.fractional) for each in made])
+        record.metrics['valid_fraction'] = float((ratios >= VALID_SCALE).mean())
+        record.metrics['projected_fraction'] = float(np.mean([each.projected for each in made]))
+        volumes = np.abs(np.linalg.det(batch.cells)) / batch.num_atoms
+        record.metrics['mean_volume_per_atom'] = float(volumes.mean())
+    save_arrays(
+        config.output,
+        {
+            **batch.to_arrays(),
+            'request': np.array([each.request for each in made], dtype=np.int64),
+            'projected': np.array([each.projected for each in made], dtype=bool),
+            'target_descriptors': np.array([each.q for each in made]).reshape(-1, NUM_DESCRIPTORS),
+        },
+    )

@@ -1,0 +1,167 @@
+"""Hard constraint on distances: d ≥ scale · (r_i + r_j) for all pairs, images of the atom itself included.
+
+That is a packing of hard spheres of radius scale · r. Pairs are pushed apart along their connection, a too short
+lattice translation stretches the cell along itself, and a cell in which pushing does not help grows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.radii import COVALENT_RADII
+from aiida_qagenai.ml.generator.diffusion import wrap
+from aiida_qagenai.ml.graph import neighbour_list
+
+__all__ = ('VALID_SCALE', 'Projection', 'closest_ratio', 'keep_apart', 'project')
+
+VALID_SCALE = 0.8
+"""Validation asks for d ≥ 0.8 (r_i + r_j) (paper 3.2.1)."""
+
+MAX_ITERATIONS = 400
+PATIENCE = 25
+GROWTH = 1.02
+MARGIN = 1e-6
+DENSEST_PACKING = 0.74
+
+
+@dataclasses.dataclass(frozen=True)
+class Projection:
+    """A structure that keeps the distances.
+
+    :param cell: shape (3, 3), Å.
+    :param fractional: in [0, 1), shape (n, 3).
+    :param moved: whether anything had to change.
+    """
+
+    cell: NDArray[np.float64]
+    fractional: NDArray[np.float64]
+    moved: bool
+
+
+def closest_ratio(
+    cell: NDArray[np.float64], species: NDArray[np.int64], fractional: NDArray[np.float64], limit: float = 1.5
+) -> float:
+    """Return the smallest d / (r_i + r_j) over all pairs, at most ``limit``."""
+    pairs = _pairs(cell, _radii(species), fractional, limit)
+    return float(min((pairs.distances / pairs.sums).min(initial=limit), limit))
+
+
+def project(
+    cell: NDArray[np.float64],
+    species: NDArray[np.int64],
+    fractional: NDArray[np.float64],
+    scale: float,
+    rng: np.random.Generator,
+) -> Projection | None:
+    """Return the nearest structure found that keeps d ≥ ``scale`` · (r_i + r_j), or None if none was found.
+
+    :param species: atomic numbers, shape (n,).
+    :param rng: decides the direction in which coinciding atoms part.
+    """
+    radii = _radii(species)
+    cell, fractional = cell.copy(), wrap_into_cell(fractional)
+    least = float(np.sum(4 / 3 * math.pi * (scale * radii) ** 3)) / DENSEST_PACKING
+    volume = abs(float(np.linalg.det(cell)))
+    moved = volume < least
+    if moved:
+        cell *= (least / volume) ** (1 / 3)
+    for iteration in range(MAX_ITERATIONS):
+        pairs = _pairs(cell, radii, fractional, scale)
+        overlaps = scale * pairs.sums * (1 + MARGIN) - pairs.distances
+        if not (pairs.distances < scale * pairs.sums).any():
+            return Projection(cell, fractional, moved)
+        moved = True
+        own = pairs.i == pairs.j
+        if (overlaps[own] > 0).any():
+            cell = _stretch(cell, pairs, np.where(own, overlaps, -np.inf))
+            continue
+        fractional = _push(cell, fractional, pairs, overlaps, rng)
+        if iteration >= PATIENCE:
+            cell = cell * GROWTH ** (1 / 3)
+    return None
+
+
+def keep_apart(
+    x: torch.Tensor, metric: torch.Tensor, radii: torch.Tensor, images: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Return coordinates after one push apart of all pairs closer than ``scale`` · (r_i + r_j), for a padded batch.
+
+    This is the step that acts during the trajectory, where the denoiser repairs what the push distorts; it looks at
+    the nearest images only and leaves the cell alone. ``project`` is what guarantees the distances.
+
+    :param x: fractional coordinates, shape (B, N, 3).
+    :param metric: shape (B, 3, 3), Å2.
+    :param radii: 0 for an atom that pushes nobody (padding, unknown type), shape (B, N), Å.
+    :param images: lattice translations, shape (M, 3).
+    """
+    displaced = wrap(x.unsqueeze(1) - x.unsqueeze(2)).unsqueeze(-2) + images
+    squares = ((displaced.flatten(1, 3) @ metric).view_as(displaced) * displaced).sum(-1)
+    distances = squares.clamp(min=1e-8).sqrt()
+    known = (radii.unsqueeze(1) > 0) & (radii.unsqueeze(2) > 0)
+    known &= ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+    limits = scale * (radii.unsqueeze(1) + radii.unsqueeze(2)) * known
+    overlaps = (limits.unsqueeze(-1) - distances).clamp(min=0)
+    return x - 0.5 * (displaced * (overlaps / distances).unsqueeze(-1)).sum(dim=(2, 3))
+
+
+def wrap_into_cell(fractional: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return fractional coordinates in [0, 1)."""
+    wrapped = fractional - np.floor(fractional)
+    inside: NDArray[np.float64] = np.where(wrapped >= 1.0, 0.0, wrapped)
+    return inside
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pairs:
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    distances: NDArray[np.float64]
+    sums: NDArray[np.float64]
+
+
+def _radii(species: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.array([COVALENT_RADII[int(number)] for number in species])
+
+
+def _pairs(
+    cell: NDArray[np.float64], radii: NDArray[np.float64], fractional: NDArray[np.float64], scale: float
+) -> _Pairs:
+    """Return all directed pairs within ``scale`` times the largest sum of radii."""
+    positions = fractional @ cell
+    cutoff = scale * 2 * float(radii.max()) * (1 + 2 * MARGIN)
+    i, j, shifts = neighbour_list(cell, positions, cutoff)
+    vectors = positions[j] - positions[i] + shifts @ cell
+    return _Pairs(i, j, vectors, np.linalg.norm(vectors, axis=1), radii[i] + radii[j])
+
+
+def _stretch(cell: NDArray[np.float64], pairs: _Pairs, overlaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cell stretched along the lattice translation that is too short by most."""
+    worst = int(np.argmax(overlaps))
+    direction = pairs.vectors[worst] / pairs.distances[worst]
+    factor = (pairs.distances[worst] + overlaps[worst]) / pairs.distances[worst]
+    stretched: NDArray[np.float64] = cell @ (np.eye(3) + (factor - 1) * np.outer(direction, direction))
+    return stretched
+
+
+def _push(
+    cell: NDArray[np.float64],
+    fractional: NDArray[np.float64],
+    pairs: _Pairs,
+    overlaps: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Return coordinates after each atom moved away from every overlapping neighbour by half the overlap."""
+    close = overlaps > 0
+    i, vectors, distances = pairs.i[close], pairs.vectors[close], pairs.distances[close, None]
+    directions = np.where(distances > 1e-6, vectors / np.maximum(distances, 1e-12), 0.0)
+    moves = np.zeros_like(fractional)
+    np.add.at(moves, i, -0.5 * overlaps[close, None] * directions)
+    if (distances <= 1e-6).any():
+        moves += 0.05 * rng.standard_normal(moves.shape)
+    return wrap_into_cell(fractional + moves @ np.linalg.inv(cell))

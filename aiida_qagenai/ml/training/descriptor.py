@@ -1,0 +1,173 @@
+"""Training of the descriptor model: both encoders at once, on the same labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aiida_qagenai.common.descriptors import FIELDS, block_slices
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.io.checkpoint import sha256
+from aiida_qagenai.io.dataset import LabelledBatch
+from aiida_qagenai.io.tasks import DescriptorTraining
+from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
+from aiida_qagenai.ml.descriptors.losses import loss_terms, weighted
+from aiida_qagenai.ml.descriptors.model import from_checkpoint
+from aiida_qagenai.ml.descriptors.network import ELF, SIZES, DescriptorModel, architecture
+from aiida_qagenai.ml.elements import (
+    composition_fractions,
+    element_numbers,
+    element_symbols,
+    require_known,
+    species_indices,
+)
+from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate
+from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, known_only, load_dataset, rows_of, schedule
+
+__all__ = ('train_descriptor',)
+
+
+def train_descriptor(config: DescriptorTraining, runtime: Runtime, record: Record) -> None:
+    """Train Φ_Q on ``config.dataset`` and write its checkpoint.
+
+    :raises InvalidInputError: if no structure of the training split has descriptors.
+    """
+    dataset = load_dataset(config)
+    parent = load_parent(config.initial_checkpoint, 'descriptor', architecture(config.size))
+    train = rows_of(dataset, 'train')
+    train = train[np.isfinite(dataset.descriptors[train]).any(axis=1)]
+    if not len(train):
+        message = f'`{config.dataset}` has no descriptors in the split `train`'
+        raise InvalidInputError(message)
+    labels = dataset.select(train)
+    if parent is None:
+        elements = tuple(int(number) for number in np.unique(labels.structures.species))
+        model = DescriptorModel(len(elements), **SIZES[config.size]).to(runtime.dtype)
+        normalise(model, labels)
+    else:
+        elements = element_numbers(parent[1].elements)
+        require_known(labels.structures, elements, 'initial checkpoint')
+        model = from_checkpoint(*parent, runtime.dtype)
+    model.to(runtime.device)
+    data = _Data(labels, elements, model.cutoff, runtime)
+    with record.stage('training'):
+        _optimise(model, data, config, runtime, record)
+    with record.stage('evaluation'), torch.no_grad():
+        _record_errors(model, data, labels, 'train', record)
+        held_out = known_only(dataset.select(rows_of(dataset, 'validation')), elements)
+        if len(held_out):
+            _record_errors(model, _Data(held_out, elements, model.cutoff, runtime), held_out, 'validation', record)
+    untrained = [name for name, flag in zip(FIELDS, model.trained.tolist(), strict=True) if not flag]
+    if untrained:
+        record.warn(f'descriptor fields without labels are not predicted: {", ".join(untrained)}')
+    info = save_checkpoint(
+        config.output,
+        model.state_dict(),
+        role='descriptor',
+        architecture=architecture(config.size),
+        configuration={
+            'size': config.size,
+            'network': SIZES[config.size],
+            'training': config.model_dump(mode='json', exclude={'dataset', 'initial_checkpoint', 'output'}),
+        },
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        metrics=record.metrics,
+        elements=element_symbols(elements),
+        dataset_sha256=sha256(config.dataset.read_bytes()),
+        parent_sha256=parent[1].sha256 if parent else None,
+        seed=config.seed,
+    )
+    record.counts.update(checkpoint_sha256=info.sha256, num_parameters=info.num_parameters, num_train=len(labels))
+
+
+class _Data:
+    """Labels as tensors: graphs, targets (n, Q), fractions (n, elements), log volumes per atom (n,)."""
+
+    def __init__(self, labels: LabelledBatch, elements: tuple[int, ...], cutoff: float, runtime: Runtime) -> None:
+        structures = labels.structures
+        species = species_indices(structures.species, elements)
+        self.device = runtime.device
+        self.graphs: list[CrystalGraph] = build_graphs(structures, species, cutoff, runtime.dtype)
+        self.targets = self._tensor(labels.descriptors, runtime)
+        self.fractions = self._tensor(composition_fractions(structures, elements), runtime)
+        self.log_volumes = self._tensor(log_volumes(labels), runtime)
+
+    @staticmethod
+    def _tensor(values: NDArray[np.float64], runtime: Runtime) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=runtime.dtype, device=runtime.device)
+
+    def graph(self, rows: NDArray[np.int64] | range) -> CrystalGraph:
+        """Return the graph of some rows."""
+        return collate([self.graphs[row] for row in rows]).to(self.device)
+
+
+def log_volumes(labels: LabelledBatch) -> NDArray[np.float64]:
+    """Return the log of the volume per atom, shape (n,), Å3."""
+    structures = labels.structures
+    logarithms: NDArray[np.float64] = np.log(np.abs(np.linalg.det(structures.cells)) / structures.num_atoms)
+    return logarithms
+
+
+def normalise(model: DescriptorModel, labels: LabelledBatch) -> None:
+    """Set the normalisation of a new model from the labels, and start the ELF histogram from its mean."""
+    finite = np.isfinite(labels.descriptors)
+    trained = finite.any(axis=0)
+    values = np.where(finite, labels.descriptors, 0.0)
+    number = np.maximum(finite.sum(axis=0), 1)
+    mean = values.sum(axis=0) / number
+    deviation = np.sqrt((np.where(finite, values - mean, 0.0) ** 2).sum(axis=0) / number)
+    volumes = log_volumes(labels)
+    with torch.no_grad():
+        model.head_output.bias[ELF] = torch.as_tensor(np.log(mean[ELF] + 1e-3)).to(model.mean)
+    model.mean.copy_(torch.as_tensor(mean))
+    model.deviation.copy_(torch.as_tensor(np.where(deviation > 1e-8, deviation, 1.0)))
+    model.trained.copy_(torch.as_tensor(trained))
+    model.volume.copy_(torch.tensor([volumes.mean(), max(float(volumes.std()), 1e-3)]))
+
+
+def _optimise(
+    model: DescriptorModel, data: _Data, config: DescriptorTraining, runtime: Runtime, record: Record
+) -> None:
+    """Train in place, logging every term of the loss for both encoders."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: schedule(step, config.steps))
+    averaged = Averaged(list(model.parameters()))
+    stream = batches(np.arange(len(data.graphs)), config.batch_size, runtime.generator(0))
+    progress = Progress(config.steps)
+    for _ in range(config.steps):
+        rows = next(stream)
+        rest = (data.targets[rows], data.fractions[rows], data.log_volumes[rows])
+        latents = {
+            'structure': model.encode_structure(data.graph(rows)),
+            'composition': model.encode_composition(data.fractions[rows]),
+        }
+        terms = {name: loss_terms(model, latent, *rest) for name, latent in latents.items()}
+        loss = torch.stack([weighted(each, config.options) for each in terms.values()]).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimiser.step()
+        scheduler.step()
+        averaged.update()
+        if progress.advance('descriptor', {'loss': loss.item()}):
+            curves = {f'{name}_{term}': value.item() for name, each in terms.items() for term, value in each.items()}
+            record.log(loss=loss.item(), **curves)
+    averaged.apply()
+
+
+def _record_errors(model: DescriptorModel, data: _Data, labels: LabelledBatch, split: str, record: Record) -> None:
+    """Add the mean absolute error of each block, in units of the labels, of both encoders to the metrics."""
+    predictions = {
+        'structure': model.predict_structure(data.graph(range(len(labels)))),
+        'composition': model.predict_composition(data.fractions),
+    }
+    for name, predicted in predictions.items():
+        errors = np.abs(predicted.double().cpu().numpy() - labels.descriptors)
+        gap = errors[:, FIELDS.index('band_gap')]
+        for block, values in {'band_gap': gap, **{key: errors[:, s] for key, s in block_slices().items()}}.items():
+            finite = values[np.isfinite(values)]
+            if finite.size:
+                record.metrics[f'{split}_{name}_mae_{block}'] = float(finite.mean())

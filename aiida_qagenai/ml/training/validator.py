@@ -1,0 +1,197 @@
+"""Training of the validator: bootstrapped members, one stage per level of the ladder, one calibration at the end."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.io.checkpoint import sha256
+from aiida_qagenai.io.dataset import LabelledBatch
+from aiida_qagenai.io.tasks import ValidatorTraining
+from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
+from aiida_qagenai.ml.elements import composition_fractions, element_symbols, require_known
+from aiida_qagenai.ml.graph import CrystalGraph
+from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.training.optimisation import load_dataset, rows_of
+from aiida_qagenai.ml.training.stages import MemberData, train_member
+from aiida_qagenai.ml.validator.bootstrap import MIN_GROUPS, bootstrap_keys, enough_groups, multiplicities
+from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
+from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, architecture
+from aiida_qagenai.ml.validator.references import fit_references
+
+__all__ = ('train_validator',)
+
+MIN_CALIBRATION_LABELS = 10
+
+
+def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record) -> None:
+    """Train an ensemble on ``config.dataset`` and write its checkpoint.
+
+    :raises InvalidInputError: if there are no labels, or the dataset holds elements that the initial checkpoint lacks.
+    """
+    dataset = load_dataset(config)
+    parent = load_parent(config.initial_checkpoint, 'validator', architecture(config.size))
+    train = rows_of(dataset, 'train')
+    train = train[np.isfinite(dataset.energies[train]).any(axis=1)]
+    if not len(train):
+        message = f'`{config.dataset}` has no energies in the split `train`'
+        raise InvalidInputError(message)
+    labels = dataset.select(train)
+    bootstrap_seed, by_group = config.seed, enough_groups(labels)
+    if parent is None:
+        present = tuple(int(number) for number in np.unique(labels.structures.species))
+        ensemble = Ensemble.create(config.size, present, config.options.num_members, runtime.dtype)
+    else:
+        ensemble = Ensemble.from_checkpoint(*parent, runtime.dtype)
+        bootstrap_seed = parent[1].configuration['bootstrap_seed']
+        by_group = parent[1].configuration['bootstrap_by'] == 'group'
+        _check_parent(config, ensemble, labels)
+
+    if not by_group:
+        record.warn(f'fewer than {MIN_GROUPS} formula groups at first: the members are bootstrapped by structure')
+    keys = bootstrap_keys(labels, by_group)
+    counts = multiplicities(keys, labels.energies, num_members=len(ensemble.members), seed=bootstrap_seed)
+    with record.stage('neighbour_lists'):
+        graphs, _ = model_graphs(labels.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
+        graphs = [graph.to(runtime.device) for graph in graphs]
+    fractions = composition_fractions(labels.structures, ensemble.elements)
+    progress = Progress(config.steps * len(ensemble.members))
+    with record.stage('training'):
+        for index, member in enumerate(ensemble.members):
+            rows = np.repeat(np.arange(len(labels)), counts[index])
+            if parent is None:
+                initialise(member, graphs, fractions, labels.energies, rows)
+            member.to(runtime.device)
+            train_member(
+                member,
+                MemberData(graphs, labels.energies, rows),
+                config=config,
+                generator=runtime.generator(index),
+                progress=progress,
+                record=record,
+                label=f'member {index + 1}',
+            )
+    with record.stage('calibration'):
+        calibrate(ensemble, dataset, labels, graphs, counts=counts, config=config, runtime=runtime, record=record)
+
+    fidelities = tuple(level.value for level in LADDER if np.isfinite(labels.energies[:, level.rank]).any())
+    if parent is not None:
+        known = set(fidelities) | set(parent[1].fidelities)
+        fidelities = tuple(level.value for level in LADDER if level.value in known)
+    info = save_checkpoint(
+        config.output,
+        ensemble.to_tensors(),
+        role='validator',
+        architecture=architecture(config.size),
+        configuration={
+            **ensemble.configuration,
+            'bootstrap_seed': bootstrap_seed,
+            'bootstrap_by': 'group' if by_group else 'structure',
+            'training': config.model_dump(mode='json', exclude={'dataset', 'initial_checkpoint', 'output'}),
+        },
+        num_parameters=ensemble.num_parameters,
+        metrics=record.metrics,
+        elements=element_symbols(ensemble.elements),
+        fidelities=fidelities,
+        dataset_sha256=sha256(config.dataset.read_bytes()),
+        parent_sha256=parent[1].sha256 if parent else None,
+        seed=config.seed,
+    )
+    record.counts.update(
+        checkpoint_sha256=info.sha256,
+        num_parameters=info.num_parameters,
+        num_labels=labels.counts,
+        num_train=len(labels),
+    )
+
+
+def _check_parent(config: ValidatorTraining, ensemble: Ensemble, labels: LabelledBatch) -> None:
+    require_known(labels.structures, ensemble.elements, 'initial checkpoint')
+    if config.options.num_members != len(ensemble.members):
+        message = (
+            f'the initial checkpoint has {len(ensemble.members)} members, the options ask for '
+            f'{config.options.num_members}'
+        )
+        raise InvalidInputError(message)
+
+
+def initialise(
+    member: MultiFidelityPotential,
+    graphs: list[CrystalGraph],
+    fractions: NDArray[np.float64],
+    energies: NDArray[np.float64],
+    rows: NDArray[np.int64],
+) -> None:
+    """Set the references, the energy scale and the mean number of neighbours of a new member from its sample."""
+    references = fit_references(fractions[rows], energies[rows])
+    residuals = energies[rows] - fractions[rows] @ references.T
+    finite = residuals[np.isfinite(residuals)]
+    neighbours = sum(len(graphs[row].senders) for row in rows) / sum(len(graphs[row].species) for row in rows)
+    with torch.no_grad():
+        for level, parameter in enumerate(member.references):
+            parameter.copy_(torch.as_tensor(references[level]))
+        member.scale.fill_(max(float(finite.std()), 1e-2))
+        member.mean_neighbours.fill_(max(neighbours, 1.0))
+
+
+def calibrate(
+    ensemble: Ensemble,
+    dataset: LabelledBatch,
+    labels: LabelledBatch,
+    graphs: list[CrystalGraph],
+    *,
+    counts: NDArray[np.int64],
+    config: ValidatorTraining,
+    runtime: Runtime,
+    record: Record,
+) -> None:
+    """Set the latent reference and the σ scale, and record the errors in and out of the training set.
+
+    The scale comes from the split ``calibration`` if that has enough labels, else from the out-of-bag predictions:
+    for each training structure those of the members that never saw it.
+    """
+    energies, features = ensemble.evaluate(graphs, runtime.device, config.batch_size)
+    ensemble.latent = LatentReference.fit(features, config.seed)
+    record_errors(record, 'train', energies.mean(axis=0) - labels.energies)
+    unseen = (counts == 0)[:, :, None]
+    residuals, variances, number = _out_of_bag(energies, labels.energies, unseen)
+    record_errors(record, 'out_of_bag', residuals)
+    for split in ('validation', 'calibration'):
+        held_out = dataset.select(rows_of(dataset, split))
+        held_graphs, strange = model_graphs(held_out.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
+        if not held_graphs:
+            continue
+        predicted, _ = ensemble.evaluate(held_graphs, runtime.device, config.batch_size)
+        errors = np.where(strange[:, None], np.nan, predicted.mean(axis=0) - held_out.energies)
+        record_errors(record, split, errors)
+        if split == 'calibration' and np.isfinite(errors).sum() >= MIN_CALIBRATION_LABELS:
+            residuals, variances = errors, predicted.var(axis=0, ddof=1)
+            number = np.full((len(errors), 1), len(predicted))
+    ensemble.sigma_model = SigmaModel.fit(residuals, variances, number)
+    record.metrics['sigma_scale'] = ensemble.sigma_model.scale
+    record.metrics['sigma_calibration_labels'] = float((np.isfinite(residuals) & np.isfinite(variances)).sum())
+
+
+def _out_of_bag(
+    energies: NDArray[np.float64], labels: NDArray[np.float64], unseen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return errors, sample variances and the number of the members that did not see a structure, NaN where < 2."""
+    number = unseen.sum(axis=0).astype(float)
+    number[number < 2] = np.nan
+    mean = np.where(unseen, energies, 0.0).sum(axis=0) / number
+    variance = np.where(unseen, (energies - mean) ** 2, 0.0).sum(axis=0) / (number - 1)
+    return mean - labels, variance, number
+
+
+def record_errors(record: Record, name: str, errors: NDArray[np.float64]) -> None:
+    """Add the mean absolute error of each level, eV/atom, to the metrics."""
+    for level in LADDER:
+        column = errors[:, level.rank]
+        column = column[np.isfinite(column)]
+        if len(column):
+            record.metrics[f'{name}_mae_{level.label}'] = float(np.abs(column).mean())

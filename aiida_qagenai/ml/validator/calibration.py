@@ -1,0 +1,126 @@
+"""One scale that turns the spread of the ensemble into an error bar, and the distance to what was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ('LatentReference', 'SigmaModel')
+
+PRIOR_LABELS = 10
+"""The scale is shrunk to 1 as if this many labels had been found exactly calibrated."""
+
+PRIOR_DEGREES = 4
+"""Degrees of freedom that the typical variance of a level counts for."""
+
+MAX_REFERENCES = 4096
+UNSEEN_ELEMENT_INFLATION = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaModel:
+    """From the spread of the members to an error bar: σ² = s² (ν v + ν0 v0) / (ν + ν0).
+
+    With five members the variance v of one structure has ν = 4 degrees of freedom: members agree by accident often
+    enough that a bare v would claim errors ten times too small. It is moderated by the typical variance v0 of the level
+    (G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004)), then scaled by one calibrated factor s.
+
+    :param scale: s.
+    :param pooled: v0, the median of each level, shape (4,), (eV/atom)².
+    """
+
+    scale: float
+    pooled: NDArray[np.float64]
+
+    @classmethod
+    def fit(
+        cls, residuals: NDArray[np.float64], variances: NDArray[np.float64], number: NDArray[np.float64]
+    ) -> SigmaModel:
+        """Return the model that held-out predictions call for.
+
+        s² = (n0 + n Σr²/Σv') / (n0 + n) over the labels of all levels, with the moderated variances v'.
+
+        :param residuals: held-out errors r, shape (n, 4), eV/atom, NaN where there is no label.
+        :param variances: sample variance of these predictions, shape (n, 4), NaN where fewer than two members count.
+        :param number: members behind each variance, shape (n, 1).
+        """
+        finite = np.isfinite(variances)
+        columns = [column[each] for column, each in zip(variances.T, finite.T, strict=True)]
+        pooled = np.array([np.median(column) if len(column) else 0.0 for column in columns])
+        moderated = _moderate(variances, pooled, number)
+        used = np.isfinite(residuals) & finite
+        count = int(used.sum())
+        if count == 0 or moderated[used].sum() <= 0:
+            return cls(1.0, pooled)
+        ratio = float(np.sum(residuals[used] ** 2) / np.sum(moderated[used]))
+        return cls(float(np.sqrt((PRIOR_LABELS + count * ratio) / (PRIOR_LABELS + count))), pooled)
+
+    def sigma(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 4)."""
+        number = np.full((1, 1), len(energies))
+        return self.scale * np.sqrt(_moderate(energies.var(axis=0, ddof=1), self.pooled, number))
+
+
+def _moderate(
+    variances: NDArray[np.float64], pooled: NDArray[np.float64], number: NDArray[t.Any]
+) -> NDArray[np.float64]:
+    degrees = number - 1
+    moderated: NDArray[np.float64] = (degrees * variances + PRIOR_DEGREES * pooled) / (degrees + PRIOR_DEGREES)
+    return moderated
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentReference:
+    """Where the training structures lie in the latent space of the ensemble.
+
+    :param mean: shape (d,).
+    :param deviation: shape (d,), never 0.
+    :param features: standardised features of training structures, shape (m, d).
+    :param threshold: distance beyond which a structure is out of distribution.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    features: NDArray[np.float64]
+    threshold: float
+
+    @classmethod
+    def fit(cls, features: NDArray[np.float64], seed: int) -> LatentReference:
+        """Return the reference of training ``features``, shape (n, d).
+
+        The threshold is the 0.99 quantile of the distances of each training structure to the nearest other one.
+        """
+        mean, deviation = features.mean(axis=0), features.std(axis=0)
+        deviation = np.where(deviation > 1e-6, deviation, 1.0)
+        standard = (features - mean) / deviation
+        if len(standard) > MAX_REFERENCES:
+            chosen = np.random.default_rng(seed).choice(len(standard), MAX_REFERENCES, replace=False)
+            standard = standard[np.sort(chosen)]
+        distances = _distances(standard, standard)
+        np.fill_diagonal(distances, np.inf)
+        nearest = distances.min(axis=1)
+        threshold = float(np.quantile(nearest, 0.99)) if len(standard) > 1 else 0.0
+        return cls(mean, deviation, standard, threshold)
+
+    def distances(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the distance of each row of ``features``, shape (n, d), to the nearest reference: RMS per feature."""
+        standard = (features - self.mean) / self.deviation
+        chunks = [
+            _distances(chunk, self.features).min(axis=1) for chunk in np.array_split(standard, len(standard) // 512 + 1)
+        ]
+        return np.concatenate(chunks)
+
+    def inflation(self, distances: NDArray[np.float64], unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the factor on σ of structures at ``distances``, some with ``unseen`` elements, shape (n,) each."""
+        factor = np.maximum(1.0, distances / self.threshold) if self.threshold > 0 else np.ones(len(distances))
+        return np.where(unseen, np.maximum(factor, UNSEEN_ELEMENT_INFLATION), factor)
+
+
+def _distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the root mean square difference of all pairs of rows, shape (len(a), len(b))."""
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
+    distances: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0.0) / max(a.shape[1], 1))
+    return distances

@@ -1,0 +1,117 @@
+"""The ensemble as a whole: building, saving, loading and evaluating it."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.radii import COVALENT_RADII
+from aiida_qagenai.io.checkpoint import CheckpointInfo
+from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.ml.checkpoints import Tensors, load_weights
+from aiida_qagenai.ml.elements import element_numbers, species_indices
+from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate
+from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
+from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
+
+__all__ = ('Ensemble', 'model_graphs')
+
+
+@dataclasses.dataclass
+class Ensemble:
+    """Members that share elements and size.
+
+    :param elements: atomic numbers in ascending order.
+    :param sigma_model: turns the spread of the members into σ; None until trained.
+    :param latent: positions of the training structures; None until trained.
+    """
+
+    size: str
+    elements: tuple[int, ...]
+    members: list[MultiFidelityPotential]
+    sigma_model: SigmaModel | None = None
+    latent: LatentReference | None = None
+
+    @classmethod
+    def create(cls, size: str, elements: tuple[int, ...], num_members: int, dtype: torch.dtype) -> Ensemble:
+        """Return members with random weights, drawn from torch's global generator."""
+        members = [MultiFidelityPotential(len(elements), **SIZES[size]).to(dtype) for _ in range(num_members)]
+        return cls(size, elements, members)
+
+    @classmethod
+    def from_checkpoint(cls, tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype) -> Ensemble:
+        """Return the ensemble that a checkpoint holds."""
+        configuration = info.configuration
+        elements = element_numbers(info.elements)
+        ensemble = cls.create(configuration['size'], elements, configuration['num_members'], dtype)
+        for index, member in enumerate(ensemble.members):
+            prefix = f'members.{index}.'
+            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            load_weights(member, state, info.architecture)
+        ensemble.sigma_model = SigmaModel(float(tensors['sigma.scale']), tensors['sigma.pooled'].numpy())
+        latent = {name: tensors[f'latent.{name}'].numpy() for name in ('mean', 'deviation', 'features')}
+        ensemble.latent = LatentReference(**latent, threshold=float(tensors['latent.threshold']))
+        return ensemble
+
+    def to_tensors(self) -> Tensors:
+        """Return the weights, the calibration and the latent reference under flat names."""
+        assert self.latent is not None and self.sigma_model is not None
+        tensors = {
+            f'members.{index}.{name}': value
+            for index, member in enumerate(self.members)
+            for name, value in member.state_dict().items()
+        }
+        for name, part in (('sigma', self.sigma_model), ('latent', self.latent)):
+            for field in dataclasses.fields(part):
+                value = getattr(part, field.name)
+                tensors[f'{name}.{field.name}'] = torch.as_tensor(value, dtype=torch.float64)
+        return tensors
+
+    @property
+    def configuration(self) -> dict[str, t.Any]:
+        """Return what rebuilds the networks."""
+        return {'size': self.size, 'num_members': len(self.members), 'network': SIZES[self.size]}
+
+    @property
+    def cutoff(self) -> float:
+        """Return the cutoff of the graphs, Å."""
+        return self.members[0].cutoff
+
+    @property
+    def num_parameters(self) -> int:
+        """Return the number of trained parameters of all members."""
+        return sum(parameter.numel() for member in self.members for parameter in member.parameters())
+
+    def evaluate(
+        self, graphs: list[CrystalGraph], device: torch.device, batch_size: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return energies per atom, shape (members, n, 4), eV, and pooled features, shape (n, members · channels)."""
+        energies, features = [], []
+        with torch.no_grad():
+            for start in range(0, len(graphs), batch_size):
+                batch = collate(graphs[start : start + batch_size]).to(device)
+                outputs = [member.all_levels(batch) for member in self.members]
+                energies.append(torch.stack([levels for levels, _ in outputs]).double().cpu().numpy())
+                features.append(torch.cat([pooled for _, pooled in outputs], dim=-1).double().cpu().numpy())
+        return np.concatenate(energies, axis=1), np.concatenate(features)
+
+
+def model_graphs(
+    structures: StructureBatch, elements: tuple[int, ...], cutoff: float, dtype: torch.dtype
+) -> tuple[list[CrystalGraph], NDArray[np.bool_]]:
+    """Return the graphs of ``structures`` and which of them contain an element that the model never saw, shape (n,).
+
+    An unseen element is read as the seen one that is nearest in covalent radius: the prediction is then finite but
+    not to be trusted, which the flag says.
+    """
+    indices = species_indices(structures.species, elements)
+    owner = np.repeat(np.arange(len(structures)), structures.num_atoms)
+    unseen = np.bincount(owner[indices < 0], minlength=len(structures)) > 0
+    for atom in np.flatnonzero(indices < 0):
+        radius = COVALENT_RADII[int(structures.species[atom])]
+        indices[atom] = int(np.argmin([abs(COVALENT_RADII[number] - radius) for number in elements]))
+    return build_graphs(structures, indices, cutoff, dtype), unseen

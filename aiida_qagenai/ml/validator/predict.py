@@ -1,0 +1,83 @@
+"""The command ``predict``: energies on all levels with uncertainties for packed structures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.io.structures import FORMAT_VERSION, StructureBatch, save_arrays
+from aiida_qagenai.io.tasks import PredictConfig
+from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
+
+__all__ = ('predict',)
+
+
+def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
+    """Predict all structures of ``config.structures`` and write the packed predictions.
+
+    The arrays are ``identifiers`` (n,), ``energies`` and ``sigma`` (n, 4) in eV/atom, ``divergence_signed``
+    = E_PBE − E_CCSD(T) and ``divergence_sigma`` (n,), ``features`` (n, d), ``distance_to_training`` and
+    ``out_of_distribution`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated out of distribution;
+    ``divergence_sigma`` is the bare sample standard deviation (ddof = 1) of the difference over the members, in which
+    errors that a member makes on both levels cancel.
+
+    :raises CorruptFileError: if the checkpoint or the structures are damaged.
+    """
+    with record.stage('load'):
+        structures = StructureBatch.load(config.structures)
+        tensors, info = load_checkpoint(config.validator, 'validator')
+        ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
+        for member in ensemble.members:
+            member.to(runtime.device)
+    assert ensemble.latent is not None and ensemble.sigma_model is not None
+    untrained = [level.value for level in LADDER if level.value not in info.fidelities]
+    if untrained:
+        record.warn(f'the validator saw no {", ".join(untrained)} labels: these repeat the level below')
+    with record.stage('neighbour_lists'):
+        graphs, unseen = model_graphs(structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
+
+    progress = Progress(len(graphs))
+    members, features = [], []
+    with record.stage('evaluation'):
+        for start in range(0, len(graphs), config.batch_size):
+            chunk = graphs[start : start + config.batch_size]
+            energies, latent = ensemble.evaluate(chunk, runtime.device, config.batch_size)
+            members.append(energies)
+            features.append(latent)
+            progress.advance('predict', count=len(chunk))
+    count = len(graphs)
+    num_features = len(ensemble.latent.mean)
+    energies = np.concatenate([np.zeros((len(ensemble.members), 0, len(LADDER))), *members], axis=1)
+    latent = np.concatenate([np.zeros((0, num_features)), *features])
+
+    distances = ensemble.latent.distances(latent) if count else np.zeros(0)
+    divergences = energies[:, :, Fidelity.PBE.rank] - energies[:, :, Fidelity.CCSD_T.rank]
+    finite = np.isfinite(energies).all(axis=(0, 2)) & np.isfinite(distances)
+    outside = unseen | (distances > ensemble.latent.threshold) | ~finite
+    inflation = ensemble.latent.inflation(distances, unseen)
+    if not finite.all():
+        record.warn(f'{int((~finite).sum())} structures have predictions that are not finite')
+    save_arrays(
+        config.output,
+        {
+            'format_version': np.array(FORMAT_VERSION),
+            'identifiers': structures.identifiers,
+            'energies': energies.mean(axis=0),
+            'sigma': ensemble.sigma_model.sigma(energies) * inflation[:, None],
+            'divergence_signed': divergences.mean(axis=0),
+            'divergence_sigma': divergences.std(axis=0, ddof=1),
+            'features': latent,
+            'distance_to_training': distances,
+            'out_of_distribution': outside,
+        },
+    )
+    record.counts.update(
+        num_structures=count,
+        num_out_of_distribution=int(outside.sum()),
+        num_not_finite=int((~finite).sum()),
+        validator_sha256=info.sha256,
+        fidelities=list(info.fidelities),
+    )

@@ -1,0 +1,43 @@
+"""Parser of :class:`aiida_qagenai.calculations.generate.GenerateCalculation`."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from pathlib import Path
+
+import numpy as np
+
+from aiida_qagenai.calculations.generate import GenerateCalculation
+from aiida_qagenai.common.errors import QagenaiError
+from aiida_qagenai.data.candidate import CandidateData, candidate_name
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
+from aiida_qagenai.provenance.batch import register_outputs
+from aiida_qagenai.provenance.bulk import store_outputs
+
+__all__ = ('GenerateParser',)
+
+
+class GenerateParser(MlParser):
+    """Packed samples → one ``CandidateData`` each and the ``DatasetData`` that packs them in the same order."""
+
+    def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:
+        """Make the candidates and their set."""
+        path = self.require(folder / GenerateCalculation.FILENAME_OUTPUT)
+        try:
+            batch = StructureBatch.load(path)
+        except QagenaiError as exception:
+            raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', str(exception)) from exception
+        if len(batch) == 0:
+            raise ParsingError('ERROR_NO_CANDIDATES', str(results.get('num_requested', 'many')))
+        cycle = self.node.inputs.cycle.value
+        names = np.array([candidate_name(cycle, index) for index in range(len(batch))])
+        batch = dataclasses.replace(batch, identifiers=names)
+        self.out('candidate_set', DatasetData(batch))
+        candidates = {
+            f'candidates__c{index:05d}': CandidateData(structure, cycle=cycle, index=index, origin='generator')
+            for index, structure in enumerate(batch.structures())
+        }
+        register_outputs(self, store_outputs(self.node, candidates))

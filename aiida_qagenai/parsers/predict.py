@@ -1,0 +1,70 @@
+"""Parser of :class:`aiida_qagenai.calculations.predict.PredictCalculation`."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from pathlib import Path
+
+from aiida.orm import ArrayData
+from numpy.typing import NDArray
+
+from aiida_qagenai.calculations.predict import PredictCalculation
+from aiida_qagenai.common.errors import QagenaiError
+from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.data.candidate import parse_candidate_name
+from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.io.structures import load_arrays
+from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
+from aiida_qagenai.provenance.batch import register_outputs
+from aiida_qagenai.provenance.bulk import linked_uuids, store_outputs
+
+__all__ = ('PredictParser',)
+
+
+class PredictParser(MlParser):
+    """Packed predictions → one ``PredictionData`` per member, and the arrays that the selection needs."""
+
+    def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:
+        """Make the predictions."""
+        path = self.require(folder / PredictCalculation.FILENAME_OUTPUT)
+        members = linked_uuids(self.node, namespace='members')
+        names = self.node.inputs.candidate_set.structures().identifiers.tolist()
+        try:
+            arrays = load_arrays(path)
+            if arrays['identifiers'][: len(names)].tolist() != names:
+                message = 'the predictions are not in the order of the candidates'
+                raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', message)
+            predictions = {
+                f'predictions__{label}': make_prediction(arrays, row, names[row], uuid)
+                for row, (label, uuid) in enumerate(members.items())
+            }
+        except (QagenaiError, KeyError, IndexError) as exception:
+            raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', str(exception)) from exception
+        packed = ArrayData()
+        packed.set_array('features', arrays['features'][: len(names)])
+        packed.set_array('competing_energies', arrays['energies'][len(names) :])
+        self.out('arrays', packed)
+        register_outputs(self, store_outputs(self.node, predictions))
+
+
+def make_prediction(arrays: dict[str, NDArray[t.Any]], row: int, name: str, uuid: str) -> PredictionData:
+    """Return the prediction in ``row`` of ``arrays`` for the candidate of that ``name`` and ``uuid``."""
+    cycle, index = parse_candidate_name(name)
+    energies = {f'energy_{level.label}': finite(arrays['energies'][row, level.rank]) for level in LADDER}
+    sigmas = {f'sigma_{level.label}': finite(arrays['sigma'][row, level.rank]) for level in LADDER}
+    scalars = ('divergence_signed', 'divergence_sigma', 'distance_to_training')
+    return PredictionData(
+        candidate_uuid=uuid,
+        cycle=cycle,
+        index=index,
+        out_of_distribution=bool(arrays['out_of_distribution'][row]),
+        **{scalar: finite(arrays[scalar][row]) for scalar in scalars},
+        **energies,
+        **sigmas,
+    )
+
+
+def finite(value: t.Any) -> float | None:
+    """Return ``value``, or None where the model gave no finite number."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,119 @@
+"""Parser of :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`."""
+
+from __future__ import annotations
+
+import json
+import math
+import typing as t
+from pathlib import Path
+
+from aiida import orm
+from aiida.common.exceptions import NotExistent
+from aiida.engine import ExitCode
+from aiida.parsers.parser import Parser
+
+from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.common.descriptors import FIELDS
+
+__all__ = ('EXIT_LABELS', 'PyscfCellParser')
+
+EXIT_LABELS = {
+    'running': 'ERROR_KILLED',
+    'killed': 'ERROR_KILLED',
+    'exception': 'ERROR_SCRIPT_EXCEPTION',
+    'invalid_input': 'ERROR_INVALID_INPUT',
+    'out_of_walltime': 'ERROR_OUT_OF_WALLTIME',
+    'out_of_memory': 'ERROR_OUT_OF_MEMORY',
+    'memory_estimate': 'ERROR_MEMORY_ESTIMATE',
+    'scf_not_converged': 'ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED',
+    'cc_not_converged': 'ERROR_COUPLED_CLUSTER_NOT_CONVERGED',
+    'not_finite': 'ERROR_ENERGY_NOT_FINITE',
+    'integration_error': 'ERROR_INTEGRATION',
+    'linear_dependence': 'ERROR_LINEAR_DEPENDENCE',
+    'metallic': 'ERROR_METALLIC',
+    'varying_occupation': 'ERROR_VARYING_OCCUPATION',
+    'complex_triples': 'ERROR_COMPLEX_TRIPLES',
+}
+"""Ending that the script records → exit code."""
+
+MEMORY_SIGNS = ('MemoryError', 'oom-kill', 'Out Of Memory', 'out of memory', 'Cannot allocate memory')
+
+
+class PyscfCellParser(Parser):
+    """Read the results file; nothing is unpickled and an exit code of the scheduler is never overridden."""
+
+    def parse(self, **kwargs: t.Any) -> ExitCode | None:
+        """Attach the results, also those known of a failure, and return how the calculation ended."""
+        exit_code = self._parse_results(kwargs.get('retrieved_temporary_folder'))
+        if self.node.exit_status is not None:
+            # The scheduler knows better why a job died than a file that is missing.
+            return ExitCode(self.node.exit_status, self.node.exit_message)
+        return exit_code
+
+    def _parse_results(self, temporary: str | None) -> ExitCode | None:
+        names = self.retrieved.base.repository.list_object_names()
+        if PyscfCellCalculation.FILENAME_RESULTS not in names:
+            return self._missing_results(names)
+        try:
+            content = self.retrieved.base.repository.get_object_content(PyscfCellCalculation.FILENAME_RESULTS)
+            results = _load_results(content)
+        except ValueError as exception:
+            return self.exit_codes.ERROR_OUTPUT_RESULTS_UNREADABLE.format(message=str(exception))
+
+        descriptors = results.pop('descriptors', None)
+        self.out('results', orm.Dict(results))
+        status, message = results['status'], results['message']
+        if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_memory():
+            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message='killed while running')
+        if status != 'finished':
+            self._attach_checkpoint(temporary)
+            return getattr(self.exit_codes, EXIT_LABELS[status]).format(message=message)
+        if descriptors is not None:
+            self.out('descriptors', orm.Dict(_check_descriptors(descriptors)))
+        return None
+
+    def _missing_results(self, names: list[str]) -> ExitCode:
+        if self._ran_out_of_memory():
+            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message='killed before the results were written')
+        if PyscfCellCalculation.FILENAME_STDOUT not in names:
+            return self.exit_codes.ERROR_OUTPUT_STDOUT_MISSING
+        return self.exit_codes.ERROR_OUTPUT_RESULTS_MISSING
+
+    def _ran_out_of_memory(self) -> bool:
+        """Return whether the scheduler's error file tells of a kill for memory."""
+        try:
+            text = self.node.get_scheduler_stderr() or ''
+        except NotExistent:
+            return False
+        return any(sign in text for sign in MEMORY_SIGNS)
+
+    def _attach_checkpoint(self, temporary: str | None) -> None:
+        if temporary is None:
+            return
+        path = Path(temporary) / PyscfCellCalculation.FILENAME_CHECKPOINT
+        if path.is_file() and path.stat().st_size > 0:
+            self.out('checkpoint', orm.SinglefileData(path))
+
+
+def _load_results(content: str) -> dict[str, t.Any]:
+    """Return the results, with the keys that everything later relies on.
+
+    :raises ValueError: if they are truncated or of another format.
+    """
+    results = json.loads(content)
+    if not isinstance(results, dict) or results.get('status') not in {'finished', *EXIT_LABELS}:
+        message = 'no known `status`'
+        raise ValueError(message)
+    results.setdefault('message', '')
+    if results['status'] == 'finished' and not _is_finite(results.get('total_energy')):
+        results.update(status='not_finite', message=f'the total energy is {results.pop("total_energy", None)}')
+    return t.cast('dict[str, t.Any]', results)
+
+
+def _is_finite(value: t.Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _check_descriptors(values: dict[str, t.Any]) -> dict[str, float]:
+    """Return the fields of the descriptor layout that could be computed."""
+    return {name: float(values[name]) for name in FIELDS if values.get(name) is not None}

@@ -1,0 +1,1 @@
+"""Bulk storage, queries and archives."""

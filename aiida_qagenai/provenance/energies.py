@@ -1,0 +1,125 @@
+"""Computed energies, one by one and side by side."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pandas as pd
+from aiida import orm
+
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.candidate import CandidateData, candidate_name
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.provenance.campaigns import among, find_campaign
+from aiida_qagenai.provenance.tables import (
+    MAX_IN_FILTER,
+    attributes,
+    created,
+    note,
+    parse_formula,
+    parse_system,
+    uuid_filter,
+)
+
+__all__ = ('energies', 'energies_side_by_side', 'formation_energies')
+
+ENERGY_FIELDS = (
+    'structure_uuid',
+    'formula',
+    'chemical_system',
+    'num_atoms',
+    'fidelity',
+    'protocol',
+    'level_tag',
+    'total_energy',
+    'energy_per_atom',
+    'formation_energy_per_atom',
+    'formation_scheme',
+    'converged',
+    'band_gap',
+    't1_diagnostic',
+    'core_hours',
+    'scientific',
+)
+
+
+def energies(
+    campaign: int | str | None = None,
+    *,
+    fidelity: str | None = None,
+    chemical_system: str | None = None,
+    formula: str | None = None,
+    structure_uuids: t.Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Return computed energies, one row each, in the order of their calculation.
+
+    :param campaign: label, pk or uuid; everything in the profile by default.
+    :param fidelity: ``PBE``, ``SCAN``, ``HSE06`` or ``CCSD(T)``.
+    :param structure_uuids: only energies of these structures.
+    :return: the attributes of ``EnergyData`` with ``name`` of the candidate (empty for references), ``note``, ``uuid``,
+        ``pk`` and ``ctime``.
+    :raises InvalidInputError: for an unknown campaign, fidelity or formula.
+    """
+    filters = attributes(
+        chemical_system=parse_system(chemical_system),
+        formula=parse_formula(formula),
+        fidelity=None if fidelity is None else Fidelity.parse(fidelity).value,
+    )
+    if structure_uuids is not None and len(structure_uuids) <= MAX_IN_FILTER:
+        filters |= among('attributes.structure_uuid', structure_uuids)
+    processes = None
+    if campaign is not None:
+        processes = [process.pk for process in find_campaign(campaign).called() if process.is_calculation]
+    table = created(EnergyData, ENERGY_FIELDS, filters, {'uuid': 'uuid', 'id': 'pk', 'ctime': 'ctime'}, processes)
+    if structure_uuids is not None:
+        table = table[table['structure_uuid'].isin(structure_uuids)]
+    table.insert(0, 'name', table['structure_uuid'].map(_names(table['structure_uuid'].unique().tolist())).fillna(''))
+    table['note'] = note(table['scientific'])
+    return table.sort_values('ctime').reset_index(drop=True)
+
+
+def energies_side_by_side(campaign: int | str | None = None, **filters: t.Any) -> pd.DataFrame:
+    """Return one row per structure and level tag set: the formation energy at each fidelity, eV/atom, and D.
+
+    Energies of different protocols never share a row.
+
+    :param filters: those of :func:`energies`.
+    """
+    table = energies(campaign, **filters)
+    keys = ['name', 'formula', 'structure_uuid', 'protocol', 'note']
+    return _pivot(table, keys).sort_values(['name', 'formula', 'protocol']).reset_index(drop=True)
+
+
+def formation_energies(uuids: list[str]) -> pd.DataFrame:
+    """Return one row of computed energies per structure: of the scientific protocol, or that with most fidelities."""
+    wide = _pivot(energies(structure_uuids=uuids), ['structure_uuid', 'protocol', 'scientific'])
+    columns = [f'formation_{level.label}' for level in LADDER]
+    wide['count'] = wide[columns].notna().sum(axis=1)
+    wide = wide.sort_values(['scientific', 'count']).drop_duplicates('structure_uuid', keep='last')
+    return wide.rename(columns={'structure_uuid': 'candidate_uuid', 'scientific': 'computed_scientific'}).drop(
+        columns='count'
+    )
+
+
+def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the latest formation energy of each fidelity as a column, and the computed divergence."""
+    columns = {level.value: f'formation_{level.label}' for level in LADDER}
+    latest = table.sort_values('ctime').drop_duplicates([*keys, 'fidelity'], keep='last')
+    wide = latest.pivot(index=keys, columns='fidelity', values='formation_energy_per_atom')
+    wide = wide.reindex(columns=list(columns)).rename(columns=columns).reset_index()
+    wide.columns.name = None
+    for column in columns.values():
+        wide[column] = pd.to_numeric(wide[column])
+    wide['divergence_computed'] = (wide['formation_pbe'] - wide['formation_ccsdt']).abs()
+    return wide
+
+
+def _names(uuids: list[str]) -> dict[str, str]:
+    """Return the names of those structures that are candidates."""
+    builder = orm.QueryBuilder().append(
+        CandidateData,
+        filters=uuid_filter('uuid', uuids),
+        project=['uuid', 'attributes.cycle', 'attributes.index'],
+        subclassing=False,
+    )
+    return {uuid: candidate_name(cycle, index) for uuid, cycle, index in builder.all()}

@@ -1,0 +1,21 @@
+"""Searches over candidates, predictions, assessments and energies, as pandas tables.
+
+Thin functions over the QueryBuilder: filters run in the database on scalar attributes, and only scalars are fetched.
+Energies are in eV or eV/atom as the column says. Numbers that come from a level of theory without scientific value,
+or from a model trained on such numbers, are marked in the column ``note``.
+"""
+
+from aiida_qagenai.provenance.candidates import candidates
+from aiida_qagenai.provenance.energies import energies, energies_side_by_side
+from aiida_qagenai.provenance.lineage import lineage
+from aiida_qagenai.provenance.overview import campaign_summary, campaigns, cost_ledger
+
+__all__ = (
+    'campaign_summary',
+    'campaigns',
+    'candidates',
+    'cost_ledger',
+    'energies',
+    'energies_side_by_side',
+    'lineage',
+)

@@ -1,0 +1,1 @@
+"""Acquisition, diversity and budget (no AiiDA)."""

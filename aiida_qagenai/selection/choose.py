@@ -1,0 +1,115 @@
+"""The choice of a cycle: the best by score, and a random audit slice beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.selection.acquisition import Scaling, score
+from aiida_qagenai.selection.pool import CandidatePool
+
+__all__ = ('Choice', 'choose')
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which candidates to compute.
+
+    :param order: indices of the distinct eligible candidates, best first.
+    :param scores: total score, −inf for what is not eligible, shape (n,).
+    :param ranks: 1 for the best, 0 for what is not eligible; duplicates share the rank of the first, shape (n,).
+    :param selected: chosen by score, shape (n,).
+    :param audit: chosen at random among the eligible that the score left, shape (n,).
+    :param audit_probability: the probability with which each of those entered the audit, which makes rates measured
+        on the audit unbiased for what the score left.
+    :param scaling: what each term of the score was scaled by.
+    :param terms: the scaled terms of the score, each of shape (n,).
+    :param arm: the acquisition.
+    :param seed: of everything random.
+    """
+
+    order: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    ranks: NDArray[np.int64]
+    selected: NDArray[np.bool_]
+    audit: NDArray[np.bool_]
+    audit_probability: float
+    scaling: Scaling
+    terms: dict[str, NDArray[np.float64]]
+    arm: str
+    seed: int
+
+    @property
+    def chosen(self) -> NDArray[np.int64]:
+        """Return the indices to compute: the selected ones by rank, then the audit slice."""
+        first = [int(i) for i in self.order if self.selected[i]]
+        return np.array(first + [int(i) for i in self.order if self.audit[i]], dtype=np.int64)
+
+
+def choose(
+    pool: CandidatePool,
+    *,
+    budget_k: int,
+    audit_fraction: float = 0.1,
+    arm: str = 'hybrid',
+    divergence: str = 'absolute',
+    num_clusters: int = 50,
+    seed: int = 0,
+) -> Choice:
+    """Return the at most ``budget_k`` candidates of ``pool`` to compute.
+
+    Duplicates by fingerprint are one candidate, represented by the best-scored and then the first of them. Equal scores
+    are ordered by fingerprint. The audit slice is part of ``budget_k``: its size is ``audit_fraction`` of it, rounded,
+    and at least one where the fraction is positive and two or more can be computed.
+
+    :param divergence: which D enters, see :func:`aiida_qagenai.selection.acquisition.score`.
+    :raises InvalidInputError: on a number out of range, or where the pool lacks what the arm needs.
+    """
+    if budget_k < 0 or not 0 <= audit_fraction <= 1:
+        message = f'a choice needs budget_k >= 0 and 0 <= audit_fraction <= 1, not {budget_k} and {audit_fraction}'
+        raise InvalidInputError(message)
+    scores = score(pool, arm, divergence=divergence, num_clusters=num_clusters, seed=seed)
+    order, ranks = _ranking(pool, scores.total)
+    number = min(budget_k, len(order))
+    num_audit = round(audit_fraction * number)
+    if audit_fraction > 0 and number >= 2:
+        num_audit = max(1, num_audit)
+    selected = np.zeros(len(pool), dtype=bool)
+    audit = np.zeros(len(pool), dtype=bool)
+    selected[order[: number - num_audit]] = True
+    left = order[number - num_audit :]
+    # a stream of its own: the audit must not depend on what the arm drew
+    rng = np.random.default_rng([seed, 1])
+    audit[rng.choice(left, size=num_audit, replace=False)] = True
+    return Choice(
+        order=order,
+        scores=scores.total,
+        ranks=ranks,
+        selected=selected,
+        audit=audit,
+        audit_probability=num_audit / len(left) if len(left) else 0.0,
+        scaling=scores.scaling,
+        terms=scores.terms,
+        arm=arm,
+        seed=seed,
+    )
+
+
+def _ranking(pool: CandidatePool, total: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct eligible candidates, best first, and the rank of every candidate."""
+    eligible = [int(i) for i in np.flatnonzero(pool.eligible)]
+    eligible.sort(key=lambda i: (-total[i], pool.fingerprints[i], i))
+    rank_of: dict[str, int] = {}
+    order: list[int] = []
+    ranks = np.zeros(len(pool), dtype=np.int64)
+    for index in eligible:
+        name = pool.fingerprints[index]
+        if name not in rank_of:
+            order.append(index)
+            rank_of[name] = len(order)
+        ranks[index] = rank_of[name]
+    return np.array(order, dtype=np.int64), t.cast(NDArray[np.int64], ranks)

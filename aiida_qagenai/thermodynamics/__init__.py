@@ -1,0 +1,1 @@
+"""Convex hull, stability classes and reference energies (no AiiDA)."""

@@ -1,0 +1,189 @@
+"""Structure and fidelity → one energy."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
+
+from aiida_qagenai.calculations.functions.energy import assemble_energy, check_references
+from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.thermodynamics.atomization import atomization_energy
+from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, energy_settings, find_refusal
+from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.resumable import ResumableWorkChain
+
+__all__ = ('MINIMUM_GAP', 'EnergyWorkChain', 'estimate_memory')
+
+EXIT_CODES: t.Any = PyscfCellCalculation.exit_codes
+METALLIC = (EXIT_CODES.ERROR_METALLIC.status, EXIT_CODES.ERROR_VARYING_OCCUPATION.status)
+
+
+class EnergyWorkChain(ResumableWorkChain):
+    """The energy of one structure at one fidelity and, with isolated atoms given, its formation energy.
+
+    What cannot work is refused when the inputs are validated, before anything is computed.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        spec.input('structure', valid_type=orm.StructureData, help='The crystal, or an isolated atom (not periodic).')
+        spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='PBE, SCAN, HSE06 or CCSD(T).')
+        spec.input(
+            'level',
+            valid_type=orm.Dict,
+            validator=validate_level,
+            help='Label of the result (protocol, level tag) and what the level admits, see `EnergyLevel`.',
+        )
+        spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
+        spec.input_namespace(
+            'references', valid_type=EnergyData, dynamic=True, required=False, help='Isolated atoms by element symbol.'
+        )
+        spec.expose_inputs(PyscfCellBaseWorkChain, exclude=('pyscf.structure',))
+        spec.inputs.validator = validate_inputs
+        spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
+        spec.output('descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors, where asked for.')
+        spec.outline(cls.run_calculation, cls.inspect_calculation)
+        spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')
+        spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structure: orm.StructureData,
+        fidelity: Fidelity | str,
+        protocol: str = 'fast',
+        *,
+        overrides: dict[str, t.Any] | None = None,
+        references: dict[str, EnergyData] | None = None,
+        options: dict[str, t.Any] | None = None,
+        band_gap: float | None = None,
+        descriptors: bool = False,
+    ) -> ProcessBuilder:
+        """Return a builder with every input set.
+
+        :param structure: a crystal, or an isolated atom without periodicity, computed in its ground state.
+        :param overrides: nested changes to the settings of the protocol.
+        :param references: isolated atoms at the same level, by element symbol; without them no formation energy.
+        :param options: scheduler options of the calculation.
+        :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
+        :param descriptors: whether to compute the quantum descriptors as well (PBE only).
+        :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
+        """
+        level_of_theory = Fidelity.parse(fidelity)
+        settings = energy_settings(protocol, overrides)
+        level = EnergyLevel.create(protocol, settings, level_of_theory, isolated=not any(structure.pbc))
+        refusal = find_refusal(structure, level_of_theory, level, band_gap)
+        if refusal is not None:
+            raise InvalidInputError(refusal)
+        builder = cls.get_builder()
+        builder.structure = structure
+        builder.fidelity = orm.Str(level_of_theory.value)
+        builder.level = orm.Dict(level.model_dump(mode='json'))
+        builder.pyscf.code = code
+        builder.pyscf.parameters = orm.Dict(settings.parameters(level_of_theory, structure, descriptors=descriptors))
+        if options:
+            builder.pyscf.metadata.options = options
+        if references:
+            symbols = {kind.symbol for kind in structure.kinds}
+            builder.references = {symbol: node for symbol, node in references.items() if symbol in symbols}
+        if band_gap is not None:
+            builder.band_gap = orm.Float(band_gap)
+        return builder
+
+    def run_calculation(self) -> ToContext:
+        """Run the calculation with restarts."""
+        inputs = self.exposed_inputs(PyscfCellBaseWorkChain)
+        inputs.pyscf.structure = self.inputs.structure
+        return ToContext(calculation=self.submit_once('calculation', PyscfCellBaseWorkChain, **inputs))
+
+    def inspect_calculation(self) -> ExitCode | None:
+        """Assemble the energy, or say why there is none."""
+        child = self.ctx.calculation
+        if not child.is_finished_ok:
+            reason = f'{child.exit_status}, {child.exit_message}' if child.is_finished else str(child.process_state)
+            self.report(f'{child.process_label}<{child.pk}> failed: {reason}')
+            if child.exit_status in METALLIC:
+                return self.exit_codes.ERROR_METALLIC.format(reason=reason)  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)  # type: ignore[no-any-return]
+        outputs = self.call_once(
+            'assemble',
+            assemble_energy,
+            results=child.outputs.results,
+            structure=self.inputs.structure,
+            level=self.inputs.level,
+            **self.inputs.get('references', {}),
+        )
+        self.out('energy', outputs['result'])
+        if 'descriptors' in child.outputs:
+            self.out('descriptors', child.outputs.descriptors)
+        return None
+
+
+def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structure: orm.StructureData) -> float:
+    """Return the memory that canonical k-point CCSD needs for its integrals, 16·N_k³·n⁴ bytes, in MB."""
+    mesh = parameters.cc.kmesh or parameters.kmesh or (1, 1, 1)
+    symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
+    functions = sum(level.elements[symbol].functions for symbol in symbols)
+    return 16e-6 * float(mesh[0] * mesh[1] * mesh[2]) ** 3 * functions**4
+
+
+def validate_fidelity(value: orm.Str, _: t.Any) -> str | None:
+    """Refuse unknown fidelities."""
+    try:
+        Fidelity.parse(value.value)
+    except InvalidInputError as exception:
+        return str(exception)
+    return None
+
+
+def validate_level(value: orm.Dict, _: t.Any) -> str | None:
+    """Refuse an incomplete level."""
+    try:
+        EnergyLevel.parse(value.get_dict())
+    except InvalidInputError as exception:
+        return str(exception)
+    return None
+
+
+def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
+    """Refuse what cannot work: structure, level, parameters and references must belong together."""
+    if not all(inputs.get(name) for name in ('structure', 'fidelity', 'level')) or 'parameters' not in inputs['pyscf']:
+        return None
+    structure, fidelity = inputs['structure'], Fidelity.parse(inputs['fidelity'].value)
+    level = EnergyLevel.parse(inputs['level'].get_dict())
+    parameters = PyscfCellParameters.parse(inputs['pyscf']['parameters'].get_dict())
+    if parameters.fidelity is not fidelity:
+        return f'`fidelity` is {fidelity}, the parameters are for {parameters.fidelity}'
+    gap = inputs['band_gap'].value if 'band_gap' in inputs else None
+    refusal = find_refusal(structure, fidelity, level, gap)
+    if refusal is not None:
+        return refusal
+    if parameters.is_coupled_cluster and parameters.is_crystal:
+        memory = estimate_memory(parameters, level, structure)
+        if memory > parameters.max_memory_mb:
+            return f'CCSD(T) would need up to {memory:.0f} MB, `max_memory_mb` is {parameters.max_memory_mb:.0f}'
+    return _validate_references(inputs.get('references') or {}, structure, fidelity, level)
+
+
+def _validate_references(
+    references: t.Any, structure: orm.StructureData, fidelity: Fidelity, level: EnergyLevel
+) -> str | None:
+    if not references:
+        return None
+    symbols = sorted({kind.symbol for kind in structure.kinds})
+    try:
+        for symbol in symbols:
+            atomization_energy(symbol)
+        check_references(references, symbols, fidelity, level.level_tag)
+    except InvalidInputError as exception:
+        return str(exception)
+    return None

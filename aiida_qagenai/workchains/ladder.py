@@ -1,0 +1,142 @@
+"""Compute many structures on many levels of theory, a bounded number at a time."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.engine import ExitCode, ProcessSpec, while_
+from aiida.orm import AbstractCode, Bool, Dict, Int, Str, StructureData
+
+from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
+
+__all__ = ('LadderWorkChain',)
+
+
+class LadderWorkChain(ResumableWorkChain):
+    """Structures and a plan → an ``EnergyData`` per structure and fidelity.
+
+    The levels are climbed from the bottom, so that the gap at PBE tells metals apart before a CCSD(T) is started.
+    A calculation that fails is counted and the others go on.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
+        spec.input_namespace('structures', valid_type=StructureData, dynamic=True, help='Structures by label.')
+        spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
+        spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
+        spec.input_namespace('references', dynamic=True, valid_type=EnergyData, help='Atoms by fidelity and element.')
+        spec.input('max_concurrent', valid_type=Int, default=lambda: Int(8), help='Calculations at a time.')
+        spec.input('descriptors', valid_type=Bool, default=lambda: Bool(True), help='Compute descriptors at PBE.')
+        spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
+        spec.inputs.validator = validate_labels
+        spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By label and fidelity.')
+        spec.output_namespace('descriptors', valid_type=Dict, dynamic=True, help='Quantum descriptors by label.')
+        spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_batch, cls.inspect_batch), cls.finalize)
+        spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} calculations succeeded.')
+
+    def setup(self) -> None:
+        """Order the tasks: lower levels first, then smaller structures, so that a batch is of similar length."""
+        plan = self.inputs.plan.get_dict()
+        tasks = [(Fidelity.parse(name), label) for label, names in plan.items() for name in names]
+        tasks.sort(key=lambda task: (task[0].rank, len(self.inputs.structures[task[1]].sites), task[1]))
+        self.ctx.tasks = [[fidelity.value, label] for fidelity, label in tasks]
+        self.ctx.position = 0
+        self.ctx.gaps = {}
+        self.ctx.failed = []
+        self.ctx.refused = []
+        self.ctx.succeeded = []
+
+    def has_tasks(self) -> bool:
+        """Return whether calculations are left."""
+        return bool(self.ctx.position < len(self.ctx.tasks))
+
+    def batch(self) -> list[tuple[Fidelity, str]]:
+        """Return the next tasks; those above PBE wait until every gap at PBE is known."""
+        tasks = self.ctx.tasks[self.ctx.position : self.ctx.position + self.inputs.max_concurrent.value]
+        lowest = [task for task in tasks if task[0] == Fidelity.PBE.value]
+        return [(Fidelity.parse(name), label) for name, label in lowest or tasks]
+
+    def submit_batch(self) -> None:
+        """Submit the next calculations."""
+        self.ctx.submitted = []
+        for fidelity, label in self.batch():
+            name = energy_label(label, fidelity)
+            try:
+                builder = self.builder(fidelity, label)
+            except InvalidInputError as exception:
+                self.report(f'{name} was refused: {exception}')
+                self.ctx.refused.append(name)
+                continue
+            self.to_context(**{name: self.submit_once(name, builder)})
+            self.ctx.submitted.append(name)
+
+    def builder(self, fidelity: Fidelity, label: str) -> t.Any:
+        """Return the builder of one calculation."""
+        references = self.inputs.get('references', {}).get(fidelity.label, None)
+        return EnergyWorkChain.get_builder_from_protocol(
+            code=self.inputs.code,
+            structure=self.inputs.structures[label],
+            fidelity=fidelity,
+            protocol=self.inputs.protocol.value,
+            references=dict(references) if references else None,
+            options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
+            band_gap=self.ctx.gaps.get(label) if fidelity is Fidelity.CCSD_T else None,
+            descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,
+        )
+
+    def inspect_batch(self) -> None:
+        """Note gaps and failures, and move on."""
+        for name in self.ctx.submitted:
+            child = self.ctx.pop(name)
+            if not child.is_finished_ok:
+                self.ctx.failed.append(name)
+                self.report(f'{name} failed: {ending(child)}')
+                continue
+            self.ctx.succeeded.append(name)
+            label, fidelity = split_energy_label(name)
+            gap = child.outputs.energy.content.band_gap
+            if fidelity is Fidelity.PBE and gap is not None:
+                self.ctx.gaps[label] = gap
+        self.ctx.position += len(self.batch())
+        counts = f'{len(self.ctx.succeeded)} succeeded, {len(self.ctx.failed)} failed, {len(self.ctx.refused)} refused'
+        self.report(f'{self.ctx.position} of {len(self.ctx.tasks)} calculations: {counts}')
+
+    def finalize(self) -> ExitCode | None:
+        """Return the energies and descriptors of what succeeded."""
+        children = self.children()
+        for name in self.ctx.succeeded:
+            outputs = children[name].outputs
+            self.out(f'energies.{name}', outputs.energy)
+            if 'descriptors' in outputs:
+                self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)
+        if self.ctx.tasks and not self.ctx.succeeded:
+            exit_code: ExitCode = self.exit_codes.ERROR_ALL_FAILED.format(count=len(self.ctx.tasks))
+            return exit_code
+        return None
+
+
+def validate_plan(value: Dict, _: t.Any) -> str | None:
+    """Refuse unknown fidelities."""
+    for label, names in value.get_dict().items():
+        for name in names:
+            try:
+                Fidelity.parse(name)
+            except InvalidInputError as exception:
+                return f'`plan.{label}`: {exception}'
+    return None
+
+
+def validate_labels(value: dict[str, t.Any], _: t.Any) -> str | None:
+    """Refuse a plan for structures that are not given."""
+    if 'plan' not in value or 'structures' not in value:
+        return None
+    missing = sorted(set(value['plan'].get_dict()) - set(value['structures']))
+    return f'`plan` names structures that are not given: {", ".join(missing[:5])}' if missing else None

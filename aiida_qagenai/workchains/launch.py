@@ -1,0 +1,148 @@
+"""Launch a campaign on the daemon, find it again, and bring it back after an interruption."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import typing as t
+from pathlib import Path
+
+import psutil
+from aiida import orm
+from aiida.engine import submit
+from aiida.engine.daemon.client import get_daemon_client
+from aiida.engine.processes.control import get_active_processes
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.workchains.campaign import CampaignWorkChain, last_state
+from aiida_qagenai.workchains.protocols.campaign import merge_settings
+
+__all__ = (
+    'GROUP_PREFIX',
+    'campaign_group',
+    'continue_campaign',
+    'daemon_runs',
+    'ensure_daemon',
+    'find_campaigns',
+    'launch',
+    'stop_daemon',
+)
+
+GROUP_PREFIX = 'qagenai/campaign/'
+
+
+def campaign_group(label: str) -> orm.Group:
+    """Return the group that holds the campaign called ``label``, created on first use."""
+    group, _ = orm.Group.collection.get_or_create(f'{GROUP_PREFIX}{label}')
+    return group
+
+
+def find_campaigns(label: str) -> list[orm.WorkChainNode]:
+    """Return the campaigns of ``label``, latest first: the first one and its continuations."""
+    builder = orm.QueryBuilder()
+    builder.append(orm.Group, filters={'label': f'{GROUP_PREFIX}{label}'}, tag='group')
+    builder.append(orm.WorkChainNode, with_group='group', project='*')
+    builder.order_by({orm.WorkChainNode: {'ctime': 'desc'}})
+    return [node for (node,) in builder.all()]
+
+
+def launch(builder: t.Any, label: str) -> orm.WorkChainNode:
+    """Submit a campaign to the daemon, which is started if need be, and put it into its group.
+
+    :raises InvalidInputError: if inputs are invalid, before anything is computed.
+    """
+    if not label or len(label) > 100:
+        message = f'the label of a campaign has 1 to 100 characters, got {label!r}'
+        raise InvalidInputError(message)
+    ensure_daemon()
+    builder.metadata.label = label
+    try:
+        node: orm.WorkChainNode = submit(builder)
+    except ValueError as exception:
+        message = f'the campaign was refused: {exception}'
+        raise InvalidInputError(message) from exception
+    campaign_group(label).add_nodes([node])
+    return node
+
+
+def ensure_daemon(workers: int = 1) -> bool:
+    """Start the daemon unless it runs; return whether it was started.
+
+    Before a start, tasks that a killed broker has lost are sent again, because processes without a task would wait
+    for ever.
+    """
+    find_verdi()
+    if daemon_runs():
+        return False
+    client = get_daemon_client()
+    # What a killed daemon left behind would pass for a running one.
+    Path(client.circus_pid_file).unlink(missing_ok=True)
+    client.start_daemon(number_workers=workers)
+    return True
+
+
+def daemon_runs() -> bool:
+    """Return whether the daemon is alive; a pid file alone does not prove it, a killed daemon leaves one."""
+    pid = get_daemon_client().get_daemon_pid()
+    if pid is None:
+        return False
+    try:
+        return 'daemon' in psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return False
+
+
+def stop_daemon() -> None:
+    """Stop the daemon if no process is left for it to run."""
+    client = get_daemon_client()
+    if daemon_runs() and not get_active_processes(paused=True):
+        client.stop_daemon(wait=True)
+
+
+def find_verdi() -> None:
+    """Put the commands of this environment on the path: AiiDA starts its daemon by the name `verdi`."""
+    folder = str(Path(sys.executable).parent)
+    if shutil.which('verdi') is None:
+        os.environ['PATH'] = os.pathsep.join((folder, os.environ.get('PATH', '')))
+
+
+def continue_campaign(
+    node: orm.WorkChainNode, overrides: dict[str, t.Any] | None = None
+) -> tuple[orm.WorkChainNode, bool]:
+    """Bring a campaign back: take up its processes where they stopped, or start from its last stored state.
+
+    A campaign whose processes are alive only needs a daemon: what was running goes on, nothing runs twice. One that
+    has ended (failed, killed, budget spent) is continued by a new campaign from the state after its last finished
+    cycle, in the same group; what the broken cycle had computed comes from the cache.
+
+    :param overrides: settings to change, such as a larger budget; only for a campaign that has ended.
+    :returns: the campaign to follow and whether it is a new one.
+    :raises InvalidInputError: if nothing can be continued.
+    """
+    if not node.is_terminated:
+        if overrides:
+            message = 'settings can only be changed once the campaign has ended: kill it first (verdi process kill)'
+            raise InvalidInputError(message)
+        ensure_daemon()
+        return node, False
+    state = last_state(node)
+    if state is None:
+        message = (
+            f'campaign {node.pk} has no finished stage to continue from: start it again, the cache keeps its results'
+        )
+        raise InvalidInputError(message)
+    return launch(continuation(node, state, overrides or {}), node.label or f'campaign-{node.pk}'), True
+
+
+def continuation(node: orm.WorkChainNode, state: dict[str, t.Any], overrides: dict[str, t.Any]) -> t.Any:
+    """Return the builder of the campaign that goes on from ``state`` with the inputs of ``node``."""
+
+    settings = merge_settings(node.inputs.parameters.get_dict(), overrides)
+    builder = CampaignWorkChain.get_builder()
+    for name in ('pyscf_code', 'ml_code', 'elements', 'pyscf_options', 'ml_options'):
+        if name in node.inputs:
+            setattr(builder, name, node.inputs[name])
+    builder.parameters = orm.Dict(settings.model_dump(mode='json'))
+    builder.state = state
+    return builder

@@ -1,0 +1,1 @@
+"""Protocols: YAML files and their typed schemas."""

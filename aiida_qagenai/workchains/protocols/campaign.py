@@ -1,0 +1,216 @@
+"""Typed settings of a campaign and the protocols that fill them."""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+from pathlib import Path
+
+import pydantic
+import yaml
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.record import explain
+from aiida_qagenai.io.tasks import parse
+from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
+
+__all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merge_settings', 'validate_settings')
+
+PROTOCOLS_FILE = Path(__file__).with_name('campaign.yaml')
+
+
+class Settings(pydantic.BaseModel):
+    """An unknown key is an error, so that a misspelt override never passes silently."""
+
+    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
+
+
+class SeedSettings(Settings):
+    """The initial training set: decorated prototypes, ideal, strained and perturbed."""
+
+    num_structures: int = pydantic.Field(ge=4, description='Structures, all computed at PBE')
+    max_atoms: int = pydantic.Field(ge=1, le=20, description='Atoms per cell')
+    strain: float = pydantic.Field(gt=0, le=0.3, description='Largest component of the strain')
+    displacement: float = pydantic.Field(ge=0, le=0.5, description='Standard deviation of displacements, Å')
+    labels: dict[Fidelity, int] = pydantic.Field(description='Structures computed above PBE, by fidelity')
+
+    @pydantic.field_validator('labels')
+    @classmethod
+    def _fewer_above(cls, value: dict[Fidelity, int]) -> dict[Fidelity, int]:
+        """Check that the ladder gets no wider towards the top and that PBE is left out."""
+        if Fidelity.PBE in value:
+            message = 'PBE is computed for every structure (num_structures): leave it out'
+            raise ValueError(message)
+        counts = [value.get(level, 0) for level in LADDER[1:]]
+        if any(high > low for low, high in itertools.pairwise(counts)) or min(counts) < 0:
+            message = f'labels must not grow towards the top of the ladder, got {counts}'
+            raise ValueError(message)
+        return value
+
+
+class GenerateSettings(Settings):
+    """What the generator proposes in each cycle."""
+
+    num_candidates: int = pydantic.Field(ge=1, description='n of Algorithm 1')
+    max_atoms: int = pydantic.Field(ge=1, le=20, description='Atoms per cell')
+    neutral_fraction: float = pydantic.Field(
+        ge=0, le=1, description='Share with a charge-neutral composition fixed first; the rest is free in the system'
+    )
+    steps: int = pydantic.Field(ge=1, description='Denoising steps')
+    guidance_scale: float = pydantic.Field(ge=0, description='λ: 0 unconditioned, 1 conditioned')
+    target: dict[str, float] | None = pydantic.Field(
+        None, description='Target quantum descriptors; by default those that the composition model predicts'
+    )
+
+
+class ScreenSettings(Settings):
+    """The stability filter of Algorithm 1."""
+
+    max_e_above_hull: float = pydantic.Field(ge=0, description='Predicted, eV/atom')
+    hull_fidelity: Fidelity = pydantic.Field(Fidelity.CCSD_T, description='Level of theory of the predicted hull')
+
+
+class SelectSettings(Settings):
+    """The acquisition and the budget of Algorithm 1."""
+
+    acquisition: str = pydantic.Field('hybrid', description='Acquisition function: hybrid is 0.7 D + 0.3 U')
+    divergence: str = pydantic.Field('absolute', description='Which D enters: absolute, relative or signed (Eqs 3–5)')
+    num_clusters: int = pydantic.Field(50, ge=1, description='k of k-means')
+    fraction: float = pydantic.Field(0.1, gt=0, le=1, description='Share of the remaining budget spent in a cycle')
+    cap: int = pydantic.Field(20, ge=1, description='Most candidates computed in a cycle')
+    audit_fraction: float = pydantic.Field(0.2, ge=0, lt=1, description='Share of them drawn at random')
+
+    @pydantic.model_validator(mode='after')
+    def _known(self) -> SelectSettings:
+        """Check the names against what exists."""
+        for name, value, known in (
+            ('acquisition', self.acquisition, ARMS),
+            ('divergence', self.divergence, DIVERGENCES),
+        ):
+            if value not in known:
+                message = f'unknown {name} `{value}`: choose from {", ".join(known)}'
+                raise ValueError(message)
+        return self
+
+
+class TrainSettings(Settings):
+    """Steps of one model, for the first training and for fine-tuning."""
+
+    size: t.Literal['tiny', 'base'] = 'tiny'
+    initial_steps: int = pydantic.Field(ge=1)
+    tune_steps: int = pydantic.Field(ge=1)
+    batch_size: int = pydantic.Field(16, ge=1)
+    learning_rate: float = pydantic.Field(gt=0, lt=1)
+    options: dict[str, t.Any] = pydantic.Field(default_factory=dict, description='Further options of the role')
+
+    def parameters(self, role: str, steps: int) -> dict[str, t.Any]:
+        """Return what a training of ``role`` takes from these settings."""
+        names = ('size', 'batch_size', 'learning_rate', 'options')
+        return {'role': role, 'steps': steps, **{name: getattr(self, name) for name in names}}
+
+
+class LearnSettings(Settings):
+    """The models."""
+
+    descriptor: TrainSettings
+    generator: TrainSettings
+    validator: TrainSettings
+    generator_every: int = pydantic.Field(5, ge=1, description='Cycles between updates of the generator')
+
+    @pydantic.model_validator(mode='after')
+    def _trainable(self) -> LearnSettings:
+        """Check the options of every role now, not when the first energies have been paid for."""
+        for role in ('descriptor', 'generator', 'validator'):
+            training: TrainSettings = getattr(self, role)
+            for steps in (training.initial_steps, training.tune_steps):
+                parse('train', {**training.parameters(role, steps), 'dataset': 'dataset.npz'})
+        return self
+
+
+class StopSettings(Settings):
+    """When a campaign ends."""
+
+    max_cycles: int = pydantic.Field(ge=1)
+    max_empty_cycles: int = pydantic.Field(3, ge=1, description='Cycles in a row without a stable candidate')
+
+
+class RunSettings(Settings):
+    """Where and how wide the jobs run."""
+
+    device: t.Literal['cpu', 'cuda'] = 'cpu'
+    dtype: t.Literal['float32', 'float64'] = 'float32'
+    num_threads: int = pydantic.Field(1, ge=1, description='Threads of a training or sampling job')
+    max_concurrent: int = pydantic.Field(8, ge=1, description='Calculations submitted at a time')
+
+
+class CampaignSettings(Settings):
+    """Everything that decides what a campaign does, beside the elements and the codes."""
+
+    description: str = ''
+    energy_protocol: str = pydantic.Field(description='Protocol of the EnergyWorkChain')
+    budget: int = pydantic.Field(ge=1, description='Candidates that may be computed, failed ones included')
+    seed: int = pydantic.Field(0, ge=0, lt=2**31)
+    seed_set: SeedSettings
+    generate: GenerateSettings
+    screen: ScreenSettings
+    select: SelectSettings
+    learn: LearnSettings
+    stop: StopSettings
+    run: RunSettings
+
+    def cycle_seed(self, cycle: int, stage: int) -> int:
+        """Return a seed for one stage of one cycle: no two are equal within a campaign of under 10,000 cycles."""
+        return (self.seed * 1_000_003 + cycle * 101 + stage) % 2**31
+
+
+def validate_settings(values: dict[str, t.Any]) -> CampaignSettings:
+    """Return typed settings.
+
+    :raises InvalidInputError: naming every key that is unknown, missing or out of range.
+    """
+    try:
+        return CampaignSettings.model_validate(values)
+    except pydantic.ValidationError as exception:
+        message = f'invalid campaign settings: {explain(exception)}'
+        raise InvalidInputError(message) from exception
+
+
+def available_protocols() -> dict[str, str]:
+    """Return the description of each protocol by its name."""
+    return {name: values['description'] for name, values in _read().items()}
+
+
+def campaign_settings(protocol: str, overrides: dict[str, t.Any] | None = None) -> CampaignSettings:
+    """Return the settings of ``protocol`` with nested ``overrides`` applied.
+
+    :raises InvalidInputError: for an unknown protocol, an unknown key or a value out of range.
+    """
+    protocols = _read()
+    if protocol not in protocols:
+        message = f'unknown campaign protocol `{protocol}`: choose from {", ".join(protocols)}'
+        raise InvalidInputError(message)
+    return merge_settings(protocols[protocol], overrides or {})
+
+
+def merge_settings(values: dict[str, t.Any], overrides: dict[str, t.Any]) -> CampaignSettings:
+    """Return ``values`` with nested ``overrides`` laid over them, as typed settings.
+
+    :raises InvalidInputError: for an unknown key or a value out of range.
+    """
+    return validate_settings(_merge(values, overrides))
+
+
+def _read() -> dict[str, t.Any]:
+    """Return the content of the protocols file."""
+    content: dict[str, t.Any] = yaml.safe_load(PROTOCOLS_FILE.read_text(encoding='utf8'))
+    return content
+
+
+def _merge(base: dict[str, t.Any], overrides: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return ``base`` with ``overrides`` laid over it, dictionaries merged key by key."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged

@@ -1,0 +1,287 @@
+"""Typed protocols of single energies: what a structure and a fidelity become in parameters of the calculation."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import typing as t
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import yaml
+from pymatgen.core import Element
+
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters, validation_text
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
+
+if t.TYPE_CHECKING:
+    from aiida.orm import StructureData
+
+__all__ = ('MINIMUM_GAP', 'EnergyLevel', 'EnergySettings', 'available_protocols', 'energy_settings', 'find_refusal')
+
+PROTOCOLS_FILE = Path(__file__).with_name('energy.yaml')
+
+MINIMUM_GAP = 0.5
+"""Smallest gap, eV, of a structure that CCSD(T) is tried on."""
+
+PositiveMesh = tuple[pydantic.PositiveInt, pydantic.PositiveInt, pydantic.PositiveInt]
+
+
+class _Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
+
+
+class ElementSettings(_Model):
+    """What one atom brings along."""
+
+    functions: pydantic.PositiveInt
+    valence: pydantic.PositiveInt
+
+
+class PseudoSettings(_Model):
+    """Pseudopotentials."""
+
+    functional: str = pydantic.Field(description='Of PBE, and for want of better of SCAN and HSE06: an inconsistency.')
+    coupled_cluster: str
+
+
+class MeshRule(_Model):
+    """A k-mesh: either fixed, or by a largest distance between points along each reciprocal vector (1/Å)."""
+
+    fixed: PositiveMesh | None = None
+    spacing: pydantic.PositiveFloat | None = None
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @pydantic.model_validator(mode='after')
+    def _one_rule(self) -> MeshRule:
+        if (self.fixed is None) == (self.spacing is None):
+            message = 'give either `fixed` or `spacing`'
+            raise ValueError(message)
+        return self
+
+    def mesh(self, cell: t.Any) -> list[int]:
+        """Return the mesh for lattice vectors as rows (Å)."""
+        if self.fixed is not None:
+            return list(self.fixed)
+        lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(np.array(cell)).T, axis=1)
+        return [max(1, int(np.ceil(length / t.cast('float', self.spacing) - 1e-6))) for length in lengths]
+
+    @property
+    def tag(self) -> str:
+        """Return a short name."""
+        text = 'x'.join(map(str, self.fixed)) if self.fixed else f'{self.spacing:g}'
+        return text + (f'+{self.shift[0]:g}' if any(self.shift) else '')
+
+
+class ScfSettings(_Model):
+    """Thresholds of the mean field, Ha."""
+
+    conv_tol: pydantic.PositiveFloat
+    max_cycle: pydantic.PositiveInt
+
+
+class CoupledClusterSettings(ScfSettings):
+    """Thresholds of CCSD, Ha."""
+
+    conv_tol_normt: pydantic.PositiveFloat
+
+
+class EnergySettings(_Model):
+    """One protocol."""
+
+    description: str
+    expected_error: str
+    scientific: bool
+    basis: str
+    pseudo: PseudoSettings
+    elements: dict[str, ElementSettings]
+    max_atoms: dict[Fidelity, pydantic.PositiveInt]
+    meshes: dict[t.Literal['PBE', 'SCAN', 'HSE06', 'HF', 'CCSD(T)'], MeshRule]
+    grid_spacing: pydantic.PositiveFloat
+    grid_level: int = pydantic.Field(ge=0, le=9)
+    precision: pydantic.PositiveFloat
+    auxiliary_beta: float = pydantic.Field(gt=1)
+    smearing: pydantic.PositiveFloat | None
+    scf: ScfSettings
+    cc: CoupledClusterSettings
+    max_memory_mb: pydantic.PositiveFloat
+
+    def pseudo_of(self, fidelity: Fidelity) -> str:
+        """Return the name of the pseudopotential for ``fidelity``."""
+        return self.pseudo.coupled_cluster if fidelity is Fidelity.CCSD_T else self.pseudo.functional
+
+    def tag(self, protocol: str, fidelity: Fidelity, *, isolated: bool = False) -> str:
+        """Return the level tag: energies of different tags never meet in one hull.
+
+        It ends in a hash of everything in the settings that moves an energy, so that an override shows.
+        """
+        silent = {'description', 'expected_error', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
+        content = json.dumps(self.model_dump(mode='json', exclude=silent), sort_keys=True)
+        mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
+        kmesh = 'isolated' if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
+        if fidelity is Fidelity.CCSD_T and not isolated and self.meshes['CCSD(T)'] != self.meshes['HF']:
+            kmesh += '-cc' + self.meshes['CCSD(T)'].tag
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        return ':'.join((protocol, self.basis, self.pseudo_of(fidelity), kmesh, digest))
+
+    def parameters(
+        self, fidelity: Fidelity, structure: StructureData, *, descriptors: bool = False
+    ) -> dict[str, t.Any]:
+        """Return the complete parameters of the calculation of a crystal or of an isolated atom."""
+        if any(structure.pbc):
+            return self.crystal_parameters(fidelity, structure.cell, descriptors=descriptors)
+        return self.atom_parameters(fidelity, GROUND_STATE_SPIN[structure.kinds[0].symbol])
+
+    def crystal_parameters(self, fidelity: Fidelity, cell: t.Any, *, descriptors: bool = False) -> dict[str, t.Any]:
+        """Return the complete parameters for a crystal with lattice vectors as rows (Å)."""
+        values = self._common(fidelity)
+        if fidelity is Fidelity.CCSD_T:
+            mean_field, correlation = self.meshes['HF'], self.meshes['CCSD(T)']
+            values['cc'] = {**values['cc'], 'kmesh': correlation.mesh(cell), 'kmesh_shift': correlation.shift}
+        else:
+            mean_field = self.meshes[fidelity.value]  # type: ignore[index]
+            values['grid_mesh'] = [_odd(np.linalg.norm(vector) / self.grid_spacing) for vector in np.array(cell)]
+            values['scf'] = {**values['scf'], 'smearing': self.smearing}
+        values.update(kmesh=mean_field.mesh(cell), kmesh_shift=mean_field.shift, descriptors=descriptors)
+        return PyscfCellParameters.parse(values).dump()
+
+    def atom_parameters(self, fidelity: Fidelity, spin: int) -> dict[str, t.Any]:
+        """Return the complete parameters for an isolated atom with ``spin`` unpaired electrons."""
+        values = self._common(fidelity)
+        # DIIS does not converge meta-GGAs of open-shell atoms; second order does.
+        values['scf'] = {**values['scf'], 'second_order': True}
+        values.update(system='molecule', spin=spin)
+        return PyscfCellParameters.parse(values).dump()
+
+    def _common(self, fidelity: Fidelity) -> dict[str, t.Any]:
+        return {
+            'fidelity': fidelity,
+            'basis': self.basis,
+            'pseudo': self.pseudo_of(fidelity),
+            'grid_level': self.grid_level,
+            'precision': self.precision,
+            'auxiliary_beta': self.auxiliary_beta,
+            'scf': self.scf.model_dump(),
+            'cc': self.cc.model_dump(),
+            'max_memory_mb': self.max_memory_mb,
+        }
+
+
+class EnergyLevel(_Model):
+    """What the result of a calculation must be labelled with, and what the level admits: an input of the work chain."""
+
+    protocol: str
+    level_tag: str
+    scientific: bool
+    max_atoms: pydantic.PositiveInt
+    elements: dict[str, ElementSettings]
+
+    @classmethod
+    def parse(cls, values: dict[str, t.Any]) -> EnergyLevel:
+        """Return the validated level.
+
+        :raises InvalidInputError: naming every key that is wrong.
+        """
+        try:
+            return cls.model_validate(values)
+        except pydantic.ValidationError as exception:
+            raise InvalidInputError(validation_text(exception)) from exception
+
+    @classmethod
+    def create(
+        cls, protocol: str, settings: EnergySettings, fidelity: Fidelity, *, isolated: bool = False
+    ) -> EnergyLevel:
+        """Return the level of ``settings`` for one fidelity."""
+        return cls(
+            protocol=protocol,
+            level_tag=settings.tag(protocol, fidelity, isolated=isolated),
+            scientific=settings.scientific,
+            max_atoms=settings.max_atoms[fidelity],
+            elements=settings.elements,
+        )
+
+
+def available_protocols() -> dict[str, str]:
+    """Return the description of each protocol."""
+    return {name: values['description'] for name, values in _read().items()}
+
+
+def energy_settings(protocol: str, overrides: dict[str, t.Any] | None = None) -> EnergySettings:
+    """Return the settings of ``protocol`` with nested ``overrides`` applied.
+
+    :raises InvalidInputError: for an unknown protocol, an unknown key or a value out of range.
+    """
+    protocols = _read()
+    if protocol not in protocols:
+        message = f'unknown energy protocol `{protocol}`: choose from {", ".join(protocols)}'
+        raise InvalidInputError(message)
+    try:
+        return EnergySettings.model_validate(_merge(protocols[protocol], overrides or {}))
+    except pydantic.ValidationError as exception:
+        message = f'settings of energy protocol `{protocol}`: {validation_text(exception)}'
+        raise InvalidInputError(message) from exception
+
+
+def find_refusal(
+    structure: StructureData, fidelity: Fidelity, level: EnergyLevel, band_gap: float | None = None
+) -> str | None:
+    """Return why ``structure`` is not computed at ``fidelity``, or None; nothing is run to find out.
+
+    :param band_gap: known from a lower level, eV.
+    """
+    counts = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
+    missing = sorted(set(counts) - set(level.elements))
+    if missing:
+        known = ', '.join(sorted(level.elements))
+        return f'protocol `{level.protocol}` has no basis for {", ".join(missing)}; it has {known}'
+    num_atoms = sum(counts.values())
+    if num_atoms > level.max_atoms:
+        return f'{num_atoms} atoms, protocol `{level.protocol}` allows {level.max_atoms} at {fidelity.value}'
+    if not any(structure.pbc):
+        return _refuse_isolated(structure)
+    return _refuse_coupled_cluster(structure, counts, level, band_gap) if fidelity is Fidelity.CCSD_T else None
+
+
+def _refuse_coupled_cluster(
+    structure: StructureData, counts: Counter[str], level: EnergyLevel, band_gap: float | None
+) -> str | None:
+    if band_gap is not None and band_gap < MINIMUM_GAP:
+        return f'CCSD(T) is not defined for a metal: the gap is {band_gap:.2f} eV, at least {MINIMUM_GAP} eV are needed'
+    if all(Element(symbol).is_metal for symbol in counts):
+        return f'CCSD(T) is not defined for a metal: {structure.get_formula()} consists of metals only'
+    num_electrons = sum(count * level.elements[symbol].valence for symbol, count in counts.items())
+    if num_electrons % 2:
+        return f'CCSD(T) needs an even number of electrons per cell, {structure.get_formula()} has {num_electrons}'
+    return None
+
+
+def _refuse_isolated(structure: StructureData) -> str | None:
+    if len(structure.sites) > 1:
+        return 'protocols are for crystals and isolated atoms: for a molecule use the PyscfCellCalculation'
+    symbol = structure.kinds[0].symbol
+    return None if symbol in GROUND_STATE_SPIN else f'the ground state of the atom {symbol} is not known here'
+
+
+def _odd(value: float) -> int:
+    """Return the next odd integer: uniform grids without a point at the zone boundary."""
+    number = int(np.ceil(value))
+    return number + 1 - number % 2
+
+
+@functools.cache
+def _read() -> dict[str, t.Any]:
+    content: dict[str, t.Any] = yaml.safe_load(PROTOCOLS_FILE.read_text(encoding='utf-8'))
+    return content
+
+
+def _merge(base: dict[str, t.Any], overrides: dict[str, t.Any]) -> dict[str, t.Any]:
+    merged = dict(base)
+    for key, value in overrides.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged

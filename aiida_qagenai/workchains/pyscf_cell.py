@@ -1,0 +1,174 @@
+"""Run a PySCF calculation and, where it fails, again with something changed."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, ProcessSpec, process_handler, while_
+
+from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+
+__all__ = ('SCF_AIDS', 'PyscfCellBaseWorkChain')
+
+EXIT_CODES: t.Any = PyscfCellCalculation.exit_codes
+
+SCF_AIDS: tuple[dict[str, t.Any], ...] = (
+    {'damping': 0.5},
+    {'damping': 0.0, 'level_shift': 0.3},
+    {'damping': 0.0, 'level_shift': 0.0, 'second_order': True},
+)
+"""What is tried in turn where an SCF does not converge: none changes the energy it converges to."""
+
+WITHOUT_SECOND_ORDER: dict[str, t.Any] = {'damping': 0.7, 'level_shift': 0.5}
+"""The last aid where fractional occupations rule the second-order solver out."""
+
+CC_DAMPING = (0.7, 0.4)
+"""Fraction of each update of the amplitudes that is taken, after the first and the second failure of CCSD."""
+
+
+class PyscfCellBaseWorkChain(BaseRestartWorkChain):
+    """A PySCF calculation with restarts: every handler changes what the next attempt does, and says so."""
+
+    _process_class = PyscfCellCalculation
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:  # type: ignore[override]
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        spec.expose_inputs(PyscfCellCalculation, namespace='pyscf')
+        spec.expose_outputs(PyscfCellCalculation)
+        spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+
+    def setup(self) -> None:
+        """Take over the inputs and start counting attempts."""
+        super().setup()
+        self.ctx.inputs = AttributeDict(self.exposed_inputs(PyscfCellCalculation, 'pyscf'))
+        self.ctx.scf_aids_tried = 0
+        self.ctx.cc_failures = 0
+        self.ctx.memory_doublings = 0
+        self.ctx.kills = 0
+
+    def change_parameters(self, section: str | None = None, **changes: t.Any) -> None:
+        """Change parameters of the next attempt, at the top level or in a ``section``."""
+        parameters = self.ctx.inputs.parameters
+        parameters = parameters.get_dict() if isinstance(parameters, orm.Dict) else dict(parameters)
+        if section is None:
+            parameters.update(changes)
+        else:
+            parameters[section] = {**parameters.get(section, {}), **changes}
+        self.ctx.inputs.parameters = parameters
+
+    def parameter(self, name: str, default: t.Any) -> t.Any:
+        """Return a parameter at the top level, as the next attempt will have it."""
+        parameters = self.ctx.inputs.parameters
+        return (parameters.get_dict() if isinstance(parameters, orm.Dict) else parameters).get(name, default)
+
+    def use_restart_files(self, node: orm.CalcJobNode) -> str:
+        """Let the next attempt continue from the files of ``node``; return what it continues from, or ''."""
+        if 'results' in node.outputs and node.outputs.results.get('amplitudes_saved', False):
+            self.ctx.inputs.restart_folder = node.outputs.remote_folder
+            return 'the saved amplitudes'
+        if 'checkpoint' in node.outputs:
+            self.ctx.inputs.checkpoint = node.outputs.checkpoint
+            return 'the SCF checkpoint'
+        return ''
+
+    def report_action(self, node: orm.CalcJobNode, action: str) -> None:
+        """Report a failure and what is done about it."""
+        self.report(f'{node.process_label}<{node.pk}> failed with exit status {node.exit_status}: {node.exit_message}')
+        self.report(f'Action taken: {action}')
+
+    def abort(self, node: orm.CalcJobNode, reason: str) -> ProcessHandlerReport:
+        """End with the exit code of the calculation."""
+        self.report_action(node, f'none, {reason}')
+        return ProcessHandlerReport(True, ExitCode(node.exit_status, node.exit_message))
+
+    @process_handler(priority=600)
+    def handle_unrecoverable_failure(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """End at once where no restart can help: wrong input, unusable output, a scientific refusal."""
+        scheduler = (
+            EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY.status,
+            EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME.status,
+            EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE.status,
+        )
+        refused = node.exit_status >= 500 or node.exit_status == EXIT_CODES.ERROR_MEMORY_ESTIMATE.status
+        if node.is_failed and (refused or (node.exit_status < 400 and node.exit_status not in scheduler)):
+            return self.abort(node, 'a restart cannot help')
+        return None
+
+    @process_handler(priority=500, exit_codes=[EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED])
+    def handle_scf_not_converged(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Damp, then shift the virtual levels, then converge to second order; from the last density."""
+        if self.ctx.scf_aids_tried == len(SCF_AIDS):
+            return self.abort(node, 'all aids to convergence were tried')
+        aid = SCF_AIDS[self.ctx.scf_aids_tried]
+        if aid.get('second_order') and self.parameter('scf', {}).get('smearing'):
+            aid = WITHOUT_SECOND_ORDER
+        self.ctx.scf_aids_tried += 1
+        self.change_parameters('scf', max_cycle=99, **aid)
+        source = self.use_restart_files(node) or 'scratch'
+        self.report_action(node, f'restart from {source} with {aid}')
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=490, exit_codes=[EXIT_CODES.ERROR_COUPLED_CLUSTER_NOT_CONVERGED])
+    def handle_cc_not_converged(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Continue from the amplitudes with damped updates and twice as many iterations."""
+        if self.ctx.cc_failures == len(CC_DAMPING):
+            return self.abort(node, 'damped updates did not help')
+        damping = CC_DAMPING[self.ctx.cc_failures]
+        self.ctx.cc_failures += 1
+        max_cycle = 2 * self.parameter('cc', {}).get('max_cycle', 50)
+        self.change_parameters('cc', damping=damping, max_cycle=max_cycle)
+        source = self.use_restart_files(node) or 'scratch'
+        self.report_action(node, f'restart from {source} with updates damped to {damping} and {max_cycle} iterations')
+        return ProcessHandlerReport(True)
+
+    @process_handler(
+        priority=480, exit_codes=[EXIT_CODES.ERROR_OUT_OF_MEMORY, EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY]
+    )
+    def handle_out_of_memory(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Stop keeping orbitals in memory, then ask for twice the memory, twice."""
+        source = self.use_restart_files(node) or 'scratch'
+        if self.parameter('cache_orbitals', True) and self.parameter('fidelity', '') != 'CCSD(T)':
+            self.change_parameters(cache_orbitals=False)
+            self.report_action(node, f'restart from {source} without keeping the orbitals on the grid')
+            return ProcessHandlerReport(True)
+        if self.ctx.memory_doublings == 2:
+            return self.abort(node, 'four times the memory was not enough')
+        self.ctx.memory_doublings += 1
+        memory = 2 * self.parameter('max_memory_mb', 4000)
+        self.change_parameters(max_memory_mb=memory)
+        options = self.ctx.inputs.metadata.options
+        if options.get('max_memory_kb'):
+            options['max_memory_kb'] *= 2
+        self.report_action(node, f'restart from {source} with {memory:.0f} MB')
+        return ProcessHandlerReport(True)
+
+    @process_handler(
+        priority=470, exit_codes=[EXIT_CODES.ERROR_OUT_OF_WALLTIME, EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME]
+    )
+    def handle_out_of_walltime(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Continue from what was saved, or ask for twice the time where nothing was."""
+        source = self.use_restart_files(node)
+        options = self.ctx.inputs.metadata.options
+        if source:
+            action = f'restart from {source}'
+        elif not options.get('max_wallclock_seconds'):
+            return self.abort(node, 'the walltime was set by the scheduler: give `max_wallclock_seconds`')
+        else:
+            options['max_wallclock_seconds'] = 2 * options['max_wallclock_seconds']
+            action = f'restart from scratch with {options["max_wallclock_seconds"]} s'
+        self.report_action(node, action)
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=460, exit_codes=[EXIT_CODES.ERROR_KILLED, EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE])
+    def handle_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Continue from what was saved, perhaps on another node; twice, since something may be killing it for good."""
+        if self.ctx.kills == 2:
+            return self.abort(node, 'it was killed before, twice')
+        self.ctx.kills += 1
+        source = self.use_restart_files(node) or 'scratch'
+        self.report_action(node, f'restart from {source}')
+        return ProcessHandlerReport(True)

@@ -1,0 +1,86 @@
+"""Steps that may run twice: what a worker had started before it was killed is found again, not started anew."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.common.links import LinkType
+from aiida.engine import WorkChain
+from aiida.orm import ProcessNode
+from plumpy.process_states import ProcessState
+
+__all__ = ('ResumableWorkChain', 'ending', 'nested_outputs')
+
+
+class ResumableWorkChain(WorkChain):
+    """A work chain whose children carry unique call link labels.
+
+    AiiDA saves a work chain between its steps. A worker that dies within a step repeats the whole step after the
+    restart, and children that the dead worker had already submitted would run a second time. Here a step asks first
+    whether it has already called a child of that label.
+    """
+
+    def children(self) -> dict[str, ProcessNode]:
+        """Return all children called so far by their call link label, by one query."""
+        links = self.node.base.links.get_outgoing(link_type=(LinkType.CALL_WORK, LinkType.CALL_CALC)).all()
+        return {entry.link_label: entry.node for entry in links}
+
+    def called(self, label: str) -> ProcessNode | None:
+        """Return the child that was called with link ``label``, or None."""
+        return self.children().get(label)
+
+    def submit_once(self, label: str, process: t.Any, **inputs: t.Any) -> ProcessNode:
+        """Submit ``process``, a class or a builder, unless this work chain has already called it as ``label``."""
+        known = self.called(label)
+        if known is not None:
+            return known
+        if isinstance(process, type):
+            inputs['metadata'] = {**inputs.get('metadata', {}), 'call_link_label': label}
+        else:
+            process.metadata.call_link_label = label
+        child: ProcessNode = self.submit(process, **inputs)
+        return child
+
+    def call_once(self, label: str, function: t.Any, **inputs: t.Any) -> dict[str, t.Any]:
+        """Run a calcfunction unless it has already run as ``label``, and return its outputs by name.
+
+        A function that a killed worker left unfinished is marked as killed and run again, under a longer label.
+        """
+        while (known := self.called(label)) is not None:
+            if known.is_finished_ok:
+                return nested_outputs(known)
+            bury(known)
+            label += 'again'
+        _, node = function.run_get_node(**inputs, metadata={'call_link_label': label})
+        return nested_outputs(node)
+
+
+def bury(node: ProcessNode) -> None:
+    """Mark a function that died with its worker as killed."""
+    if not node.is_terminated:
+        node.set_process_state(ProcessState.KILLED)
+        node.set_process_status('the worker was killed while this function ran; it was run again')
+    if not node.is_sealed:
+        node.seal()
+
+
+def ending(node: ProcessNode) -> str:
+    """Return why ``node`` did not succeed, also if it was killed or raised an exception."""
+    if node.exit_message:
+        return f'{node.process_label}<{node.pk}> ended with status {node.exit_status}: {node.exit_message}'
+    if node.is_excepted:
+        return f'{node.process_label}<{node.pk}> raised an exception, see `verdi process report {node.pk}`'
+    return f'{node.process_label}<{node.pk}> is {node.process_state.value}'
+
+
+def nested_outputs(node: ProcessNode) -> dict[str, t.Any]:
+    """Return the outputs of ``node`` by name in the order of labels, namespaces as dictionaries, by one query."""
+    entries = node.base.links.get_outgoing(link_type=(LinkType.CREATE, LinkType.RETURN)).all()
+    outputs: dict[str, t.Any] = {}
+    for entry in sorted(entries, key=lambda entry: entry.link_label):
+        *namespaces, name = entry.link_label.split('__')
+        target = outputs
+        for namespace in namespaces:
+            target = target.setdefault(namespace, {})
+        target[name] = entry.node
+    return outputs

@@ -1,0 +1,112 @@
+"""The jobs of the GPU side through the engine: real training, sampling and prediction at the smallest size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from aiida.manage.caching import enable_caching
+
+from aiida_qagenai.calculations.generate import GenerateCalculation
+from aiida_qagenai.calculations.predict import PredictCalculation
+from aiida_qagenai.calculations.train import TrainCalculation
+from aiida_qagenai.data.dataset import DatasetData
+
+TAGS = dict.fromkeys(('PBE', 'SCAN', 'HSE06', 'CCSD(T)'), 'pipeline:toy')
+
+
+@pytest.fixture
+def dataset(aiida_profile_clean, toy_labels):
+    """Return the toy training set as a node."""
+    return DatasetData(toy_labels, level_tags=TAGS, formation_scheme='anchored', scientific=False).store()
+
+
+@pytest.fixture
+def train(ml_code, dataset):
+    """Return a function that trains a model of a role and returns its calculation."""
+
+    def run(role: str, steps: int = 8, **inputs):
+        parameters = orm.Dict({'role': role, 'steps': steps, 'seed': 1})
+        return run_get_node(TrainCalculation, code=ml_code, dataset=dataset, parameters=parameters, **inputs)[1]
+
+    return run
+
+
+def generate_inputs(code, generator, **parameters):
+    """Return the inputs of a small generation."""
+    requests = [
+        {'mode': 'composition', 'composition': {'Li': 1, 'H': 1}, 'count': 5},
+        {'mode': 'chemical_system', 'elements': ['Li', 'H'], 'max_atoms': 3, 'count': 3},
+    ]
+    return {
+        'code': code,
+        'generator': generator,
+        'cycle': orm.Int(2),
+        'parameters': orm.Dict({'requests': requests, 'steps': 10, 'seed': 4, **parameters}),
+    }
+
+
+def test_train_generate_predict(train, ml_code, dataset):
+    """A generator proposes candidates, and a validator predicts each of them, linked to it by its label."""
+    generator = train('generator').outputs.checkpoint
+    generation = run_get_node(GenerateCalculation, **generate_inputs(ml_code, generator))[1]
+    assert generation.is_finished_ok, generation.exit_message
+    candidates = generation.outputs.candidates
+    assert sorted(candidates) == [f'c{index:05d}' for index in range(8)]
+    assert [candidates[f'c{index:05d}'].formula for index in range(5)] == ['LiH'] * 5
+    assert generation.outputs.candidate_set.structures().identifiers.tolist()[-1] == '002-00007'
+
+    prediction = run_get_node(
+        PredictCalculation,
+        code=ml_code,
+        validator=train('validator').outputs.checkpoint,
+        candidate_set=generation.outputs.candidate_set,
+        competing=dataset,
+        parameters=orm.Dict({'seed': 1}),
+    )[1]
+    assert prediction.is_finished_ok, prediction.exit_message
+    for label in sorted(candidates):
+        assert prediction.outputs.predictions[label].content.candidate_uuid == candidates[label].uuid
+        assert prediction.inputs.members[label].uuid == candidates[label].uuid
+    assert prediction.outputs.arrays.get_array('competing_energies').shape == (len(dataset), 4)
+    assert np.isfinite(prediction.outputs.arrays.get_array('features')).all()
+
+
+def test_fine_tuning_keeps_the_lineage(train):
+    """A tuned checkpoint names the weights it came from and the set it was trained on."""
+    first = train('descriptor')
+    tuned = train('descriptor', initial_checkpoint=first.outputs.checkpoint)
+    content = tuned.outputs.checkpoint.base.attributes.all
+    assert content['parent_sha256'] == first.outputs.checkpoint.base.attributes.get('sha256')
+    assert content['dataset_hash'] == tuned.inputs.dataset.base.attributes.get('content_hash')
+
+
+def test_a_repeated_training_comes_from_the_cache(train):
+    """Same inputs, same hash: the second training costs nothing."""
+    first = train('descriptor')
+    with enable_caching():
+        second = train('descriptor')
+    assert second.base.caching.get_cache_source() == first.uuid
+
+
+def test_wrong_role_of_a_checkpoint_is_refused_before_anything_runs(train, ml_code):
+    """A descriptor model cannot generate."""
+    descriptor = train('descriptor').outputs.checkpoint
+    with pytest.raises(ValueError, match='this checkpoint has the role `descriptor`, needed is a generator'):
+        run_get_node(GenerateCalculation, **generate_inputs(ml_code, descriptor))
+
+
+def test_unseen_element_is_refused_before_anything_runs(train, ml_code):
+    """The generator knows the elements of its training set only."""
+    inputs = generate_inputs(ml_code, train('generator').outputs.checkpoint)
+    inputs['parameters'] = orm.Dict({'requests': [{'mode': 'composition', 'composition': {'Na': 1}, 'count': 1}]})
+    with pytest.raises(ValueError, match='was not trained on Na'):
+        run_get_node(GenerateCalculation, **inputs)
+
+
+def test_set_without_energies_cannot_train(ml_code, toy_labels, aiida_profile_clean):
+    """Candidates are no training set."""
+    unlabelled = DatasetData(toy_labels.structures)
+    with pytest.raises(ValueError, match='holds no energies'):
+        run_get_node(TrainCalculation, code=ml_code, dataset=unlabelled, parameters=orm.Dict({'role': 'generator'}))

@@ -1,0 +1,288 @@
+"""The script that runs PySCF: its traps, one by one, in this interpreter."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf_script import as_literal, write_script
+
+
+@pytest.fixture
+def render():
+    """Return a factory of scripts for a structure and parameters."""
+
+    def create(structure, parameters: dict) -> str:
+        sites = [(site.kind_name, site.position) for site in structure.sites]
+        return write_script(PyscfCellParameters.parse(parameters), structure.cell, sites)
+
+    return create
+
+
+@pytest.fixture
+def load_script(render, tmp_path, monkeypatch):
+    """Return a factory of imported scripts: their functions without their main program."""
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.chdir(tmp_path)
+
+    def create(structure, parameters: dict):
+        path = tmp_path / 'script.py'
+        path.write_text(render(structure, parameters), encoding='utf-8')
+        spec = importlib.util.spec_from_file_location('qagenai_script', path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return create
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        "'''); __import__('os').system('touch pwned') #",
+        'back\\slash\\',
+        'quote\'"""\'',
+        'new\nline\r\x00\x1b',
+        'Ångström 🧪 \ud83d',
+        '\\u0027\\',
+        '{{ jinja }}{% raw %}',
+    ],
+)
+def test_literal_survives_any_string(text):
+    """Whatever a string holds, it reaches the script as that string and as nothing else."""
+    values = {'basis': text, text: [text]}
+    tree = ast.parse(f"INPUTS = json.loads('''\n{as_literal(values)}\n''')")
+    assert len(tree.body) == 1
+    assert json.loads(tree.body[0].value.args[0].value) == values
+
+
+def test_hostile_basis_stays_data(render, lithium_hydride, pyscf_parameters):
+    """A basis name that is code does not become code."""
+    name = "x'''\nimport os\nos.remove('everything')\n'''"
+    tree = ast.parse(render(lithium_hydride, pyscf_parameters(basis=name)))
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert 'os.replace' in calls and 'os.remove' not in calls
+
+
+@pytest.mark.parametrize('fidelity', ['PBE', 'CCSD(T)'])
+def test_script_is_free_of_known_traps(render, lithium_hydride, pyscf_parameters, fidelity):
+    """Nothing is pickled, and no primitive is taken out of a contracted function."""
+    script = render(lithium_hydride, pyscf_parameters(fidelity))
+    assert not [word for word in ('pickle', 'dill', 'exp_to_discard', 'KUCCSD') if word in script]
+
+
+def test_script_holds_only_its_level(render, lithium_hydride, pyscf_parameters):
+    """A density functional does not carry the code of coupled cluster."""
+    assert 'KRCCSD' not in render(lithium_hydride, pyscf_parameters('PBE'))
+
+
+def test_grid_is_uniform_after_density_fitting(load_script, lithium_hydride, pyscf_parameters):
+    """Density fitting switches to Becke grids, which lose electrons: the grid is set after it."""
+    script = load_script(lithium_hydride, pyscf_parameters('PBE'))
+    cell = script.build_cell()
+    mf = script.mean_field(cell, script.make_kpts(cell, [1, 1, 1], [0, 0, 0]), 'PBE')
+    assert isinstance(mf.grids, script.dft.gen_grid.UniformGrids)
+    assert list(mf.grids.mesh) == [21, 21, 21]
+
+
+def test_integrals_of_hybrids_hold_exchange(load_script, lithium_hydride, pyscf_parameters):
+    """The functional is set before density fitting: integrals for a pure functional would lack exchange."""
+    script = load_script(lithium_hydride, pyscf_parameters('HSE06'))
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [2, 1, 1], [0, 0, 0])
+    assert [script.mean_field(cell, kpts, name).with_df._j_only for name in ('PBE', 'HSE06')] == [True, False]
+
+
+def test_auxiliary_basis_is_even_tempered(load_script, lithium_hydride, pyscf_parameters):
+    """Fitted auxiliary bases are wrong by millihartrees with these pseudopotentials."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    cell = script.build_cell()
+    exponents = [shell[1][0] for shell in script.mean_field(cell, np.zeros((1, 3))).with_df.auxbasis['Li']]
+    assert np.allclose(np.array(exponents[:-1]) / np.array(exponents[1:]), 2.0)
+
+
+@pytest.mark.parametrize(('integrated', 'passes'), [(4.00009, True), (3.998, False), (float('nan'), False)])
+def test_lost_electrons_stop_the_calculation(load_script, lithium_hydride, pyscf_parameters, integrated, passes):
+    """|N_int − N_el| < 1e-4, or there is no result."""
+    script = load_script(lithium_hydride, pyscf_parameters())
+    if passes:
+        script.check_integration(integrated, 4)
+    else:
+        with pytest.raises(script.Stop, match='of 4 electrons') as caught:
+            script.check_integration(integrated, 4)
+        assert caught.value.status == 'integration_error'
+
+
+def test_frozen_core(load_script, lithium_hydride, pyscf_parameters):
+    """Li q3 1, Be q4 1, Na q9 4, Mg q10 4, and 0 where the pseudopotential holds the core."""
+    script = load_script(lithium_hydride, pyscf_parameters())
+    expected = {
+        **{(1, 1): 0, (2, 2): 0, (3, 3): 1, (3, 1): 0, (4, 4): 1, (6, 4): 0},
+        **{(11, 9): 4, (12, 10): 4, (12, 2): 0, (14, 4): 0},
+    }
+    assert {atom: script.num_frozen_core([atom]) for atom in expected} == expected
+    assert script.num_frozen_core([(3, 3), (1, 1), (3, 3)]) == 2
+
+
+def test_memory_is_estimated_before_it_is_used(load_script, lithium_hydride, pyscf_parameters):
+    """A refusal names the estimate: 16 N_k³ n⁴ bytes of integrals and the amplitudes."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)', basis='gth-cc-dzvp', max_memory_mb=500))
+    with pytest.raises(script.Stop, match='about 714 MB') as caught:
+        script.check_memory(script.build_cell(), num_kpts=8, num_frozen=1)
+    assert caught.value.status == 'memory_estimate'
+    assert script.RESULTS['memory_estimate_mb'] == pytest.approx(16e-6 * 512 * (17**4 + 14 * 16**2), rel=1e-9)
+
+
+def test_triples_momentum_table(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
+    """The table says the same as the library's search, on a displaced mesh."""
+    from pyscf.pbc.cc import kccsd_t_rhf
+    from pyscf.pbc.lib import kpts_helper
+
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [2, 3, 2], [0.5, 0.5, 0.5])
+    search = kpts_helper.get_kconserv3
+    # The script replaces library functions in its own process; here they must come back.
+    monkeypatch.setattr(kpts_helper, 'get_kconserv3', search)
+    monkeypatch.setattr(kccsd_t_rhf, 'create_t3_eris', kccsd_t_rhf.create_t3_eris)
+    script.feed_triples_from_memory(cell, kpts)
+    for indices in np.random.default_rng(0).integers(0, len(kpts), size=(40, 5)).tolist():
+        assert kpts_helper.get_kconserv3(cell, kpts, indices) == search(cell, kpts, indices)
+
+
+def test_triples_energy_is_that_of_the_library(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
+    """Feeding (T) from memory changes no digit."""
+    from pyscf.pbc.cc import kccsd_t_rhf
+    from pyscf.pbc.lib import kpts_helper
+
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    monkeypatch.setattr(kpts_helper, 'get_kconserv3', kpts_helper.get_kconserv3)
+    monkeypatch.setattr(kccsd_t_rhf, 'create_t3_eris', kccsd_t_rhf.create_t3_eris)
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [2, 1, 1], [0.5, 0.5, 0.5])
+    mf = script.run_scf(script.mean_field(cell, kpts), 'HF')
+    script.INPUTS['cc'].update(kmesh=[2, 1, 1], kmesh_shift=[0.5, 0.5, 0.5])
+    mycc, eris = script.solve_ccsd(mf, 1, mf.e_tot, ())
+    library = mycc.ccsd_t(eris=eris)
+    assert script.solve_triples(mycc, eris, cell, kpts) == pytest.approx(library, abs=1e-14)
+    assert library < -1e-6
+
+
+def test_amplitudes_are_saved_before_the_walltime_ends(load_script, lithium_hydride, pyscf_parameters):
+    """CCSD stops while there is still time, and its amplitudes can be read back with the orbitals they belong to."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    script.INPUTS['cc'].update(kmesh=[1, 1, 1], kmesh_shift=[0.5, 0.5, 0.5])
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [1, 1, 1], [0.5, 0.5, 0.5])
+    mf = script.run_scf(script.mean_field(cell, kpts), 'HF')
+    script.INPUTS['walltime_seconds'] = 0.0
+    with pytest.raises(script.Stop, match='during the CCSD after 1 cycles') as caught:
+        script.solve_ccsd(mf, 1, -8.5, ())
+    assert caught.value.status == 'out_of_walltime' and script.RESULTS['amplitudes_saved']
+
+    script.INPUTS['files']['restart_amplitudes'] = script.INPUTS['files']['amplitudes']
+    fresh = script.mean_field(cell, kpts)
+    energy, t1, t2 = script.load_amplitudes(fresh)
+    assert (energy, fresh.e_tot) == (-8.5, mf.e_tot)
+    assert t1.shape == (1, 1, 1) and t2.shape == (1, 1, 1, 1, 1, 1, 1)
+    assert np.array_equal(fresh.mo_coeff[0], mf.mo_coeff[0])
+    script.INPUTS['basis'] = 'gth-dzvp'
+    with pytest.raises(script.Stop, match='another system or level'):
+        script.load_amplitudes(fresh)
+
+
+def test_imaginary_triples_stop_the_calculation(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
+    """The library only warns of an imaginary part and returns the rest."""
+    from pyscf.pbc.cc import kccsd_t_rhf
+
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+
+    def kernel(mycc, eris, t1, t2, verbose):
+        verbose.warn('Non-zero imaginary part of CCSD(T) energy was found %s', 0.1j)
+        return -1.0
+
+    monkeypatch.setattr(kccsd_t_rhf, 'kernel', kernel)
+    monkeypatch.setattr(script, 'feed_triples_from_memory', lambda cell, kpts: None)
+    solver = type('Solver', (), {'stdout': sys.stdout, 't1': None, 't2': None})
+    with pytest.raises(script.Stop) as caught:
+        script.solve_triples(solver, None, None, None)
+    assert caught.value.status == 'complex_triples'
+
+
+def test_varying_occupation_is_a_metal(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
+    """KRCCSD converges silently with occupations that depend on k: refused before it starts."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    cell = script.build_cell()
+    bands = type('Bands', (), {})()
+    bands.mo_energy = [np.array([-2.0, -1.0, 1.0]), np.array([-2.0, -0.5, 0.5])]
+    bands.mo_occ = [np.array([2.0, 2.0, 2.0]), np.array([2.0, 0.0, 0.0])]
+    with pytest.raises(script.Stop) as caught:
+        script.check_insulator(cell, bands, np.zeros((2, 3)))
+    assert caught.value.status == 'varying_occupation'
+
+
+def test_gap_must_not_come_from_the_finite_size_correction(load_script, lithium_hydride, pyscf_parameters):
+    """The Madelung energy of a coarse mesh opens a gap of several eV in anything: it does not count."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    cell = script.build_cell()
+    bands = type('Bands', (), {'mo_occ': [np.array([2.0, 2.0, 0.0])] * 2})
+    bands.mo_energy = [np.array([-2.0, -0.2, 0.0])] * 2
+    with pytest.raises(script.Stop, match='gap is -') as caught:
+        script.check_insulator(cell, bands, script.make_kpts(cell, [2, 1, 1], [0, 0, 0]))
+    assert caught.value.status == 'metallic'
+    assert script.RESULTS['band_gap'] == pytest.approx(0.2 * script.HARTREE_TO_EV)
+
+
+def test_bands_of_the_density_on_the_grid(load_script, lithium_hydride, pyscf_parameters):
+    """At the points of the mesh itself they are the bands of the SCF, within the error of its density fitting."""
+    script = load_script(lithium_hydride, pyscf_parameters('PBE', kmesh=[2, 1, 1], scf={'smearing': 0.005}))
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [2, 1, 1], [0, 0, 0])
+    mf = script.run_scf(script.mean_field(cell, kpts, 'PBE', kpts), 'PBE')
+    for found, expected in zip(script.complementary_bands(cell, mf, kpts, kpts), mf.mo_energy, strict=True):
+        assert found[:2] == pytest.approx(expected[:2], abs=2e-3)
+        assert found[2] == pytest.approx(expected[2], abs=1e-2)
+
+
+def test_gap_of_an_odd_number_of_electrons_is_zero(load_script, make_structure, pyscf_parameters):
+    """Half a band is filled, wherever the levels lie."""
+    lithium = make_structure(['Li'], [(0, 0, 0)], [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]])
+    script = load_script(lithium, pyscf_parameters())
+    bands = type('Bands', (), {'mo_energy': [np.array([-2.0, 0.0])], 'mo_occ': [np.array([2.0, 1.0])]})
+    assert script.analyse_bands(script.build_cell(), bands) == 0.0
+
+
+def test_numbers_that_are_not_finite_never_reach_the_results(load_script, lithium_hydride, pyscf_parameters):
+    """An energy that is not a number is an error; elsewhere it becomes null, which JSON has."""
+    script = load_script(lithium_hydride, pyscf_parameters())
+    with pytest.raises(script.Stop) as caught:
+        script.store_energies(-8.0, {'coulomb': float('nan')})
+    assert caught.value.status == 'not_finite'
+    assert script.clean({'a': [np.float64('inf'), np.int64(3), True]}) == {'a': [None, 3, True]}
+
+
+def test_localization_function_of_one_orbital_is_one(load_script, make_structure, pyscf_parameters):
+    """One doubly occupied orbital: its kinetic energy density is von Weizsäcker's and ELF is 1 everywhere."""
+    helium = make_structure(['He'], [(0, 0, 0)], [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]])
+    script = load_script(helium, pyscf_parameters('PBE', kmesh=[1, 1, 1], grid_mesh=[31, 31, 31], descriptors=True))
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [1, 1, 1], [0, 0, 0])
+    mf = script.run_scf(script.mean_field(cell, kpts, 'PBE'), 'PBE')
+    values = script.describe_density(cell, mf, kpts)
+    assert values['elf_9'] == pytest.approx(1.0, abs=1e-9)
+    assert script.describe_response(cell, mf, kpts) == {}
+
+
+def test_time_reversal_leaves_half_of_a_displaced_mesh(load_script, lithium_hydride, pyscf_parameters):
+    """Each k-point of the density stands for itself and its opposite."""
+    script = load_script(lithium_hydride, pyscf_parameters('PBE', descriptors=True))
+    cell = script.build_cell()
+    assert script.independent_kpts(cell, script.make_kpts(cell, [2, 2, 2], [0.5] * 3))[1] == [2] * 4
+    assert script.independent_kpts(cell, script.make_kpts(cell, [2, 2, 2], [0.0] * 3))[1] == [1] * 8
+    assert script.independent_kpts(cell, script.make_kpts(cell, [3, 1, 1], [0.0] * 3))[1] == [1, 2]

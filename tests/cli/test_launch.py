@@ -1,0 +1,51 @@
+"""Settings on the command line, and bad input before anything is computed."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from aiida_qagenai.cli.launch import parse_settings
+from aiida_qagenai.cli.root import main
+from aiida_qagenai.common.errors import InvalidInputError
+
+
+def test_settings_are_nested_and_typed():
+    """Dots nest, values are read as YAML."""
+    settings = parse_settings(('budget=80', 'generate.steps=20', 'seed_set.labels={SCAN: 3}'))
+    assert settings == {'budget': 80, 'generate': {'steps': 20}, 'seed_set': {'labels': {'SCAN': 3}}}
+
+
+@pytest.mark.parametrize('text', ['budget', '=3', 'budget=[1'])
+def test_what_is_no_setting_is_refused(text):
+    """The message shows how to write one."""
+    with pytest.raises(InvalidInputError):
+        parse_settings((text,))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['Xx', 'H'], 'unknown element'),
+        (['Li', 'H', '--set', 'budget=-1'], 'budget'),
+        (['Li', 'H', '--set', 'bugdet=1'], 'bugdet'),
+        (['Li', 'H', '--protocol', 'fats'], 'unknown campaign protocol `fats`'),
+        (['U', 'H'], 'no basis'),
+    ],
+)
+def test_bad_campaigns_are_refused_before_anything_is_computed(pyscf_code, ml_code, arguments, message):
+    """One line that says what is wrong, exit status 1, and no process in the profile."""
+    from aiida.orm import ProcessNode, QueryBuilder
+
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost']
+    result = CliRunner().invoke(main, ['campaign', 'run', *arguments, *codes])
+    assert result.exit_code == 1, result.output
+    assert message in result.output
+    assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+def test_unknown_campaign_is_one_line(aiida_profile_clean):
+    """Continuing what does not exist names the command that lists what does."""
+    result = CliRunner().invoke(main, ['campaign', 'continue', '123456'])
+    assert result.exit_code == 1
+    assert 'aiida-qagenai campaign list' in result.output

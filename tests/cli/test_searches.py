@@ -1,0 +1,121 @@
+"""The commands that search print what the queries return, in three formats, and one line for an error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def test_candidates_as_in_the_manual(toy, run):
+    result = run('candidates', '--min-divergence', '0.02', '--max-e-above-hull', '0.1')
+    assert '001-00002' in result.stdout
+    assert '002-00002' in result.stdout
+    assert '001-00003' not in result.stdout
+    assert 'not scientific' in result.stdout
+    assert '2 candidates' in result.stdout
+
+
+def test_json_holds_every_column(toy, run):
+    rows = json.loads(run('candidates', '--campaign', 'toy', '--cycle', '1', '--format', 'json').stdout)
+    assert [row['name'] for row in rows] == ['001-00003', '001-00002', '001-00001', '001-00000']
+    assert {'candidate_uuid', 'divergence_relative', 'note', 'formation_ccsdt'} <= set(rows[0])
+    assert rows[0]['formation_pbe'] is None
+    assert rows[0]['selected'] is False
+
+
+def test_csv(toy, run):
+    rows = list(csv.DictReader(io.StringIO(run('energies', '--each', '--format', 'csv').stdout)))
+    assert len(rows) == 4 * 6
+    assert {row['note'] for row in rows} == {'not scientific'}
+
+
+def test_energies_side_by_side(toy, run):
+    result = run('energies')
+    assert 'CCSD(T)' in result.stdout
+    assert '6 structures' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'count'),
+    [(['--selected'], 4), (['--not-selected'], 4), (['--limit', '3'], 3), (['--formula', 'NaCl'], 0)],
+)
+def test_options(toy, run, arguments, count):
+    assert len(json.loads(run('candidates', *arguments, '--format', 'json').stdout)) == count
+
+
+def test_campaign_list_and_show(toy, run):
+    assert 'toy' in run('campaign', 'list').stdout
+    result = run('campaign', 'show', toy.campaign.pk)
+    for text in ('finished', '4 of 40 spent', 'cycle002', 'not scientific', 'aiida-qagenai candidates'):
+        assert text in result.stdout
+    content = json.loads(run('campaign', 'show', 'toy', '--format', 'json').stdout)
+    assert content['counts']['candidates'] == 10
+    assert [stage['stage'] for stage in content['stages']] == ['seed', 'cycle001', 'cycle002']
+    ledger = list(csv.DictReader(io.StringIO(run('campaign', 'show', 'toy', '--format', 'csv').stdout)))
+    assert [float(row['cycle']) for row in ledger] == [0, 1, 2]
+
+
+def test_lineage(toy, run):
+    for identifier in (toy.state['validator'].pk, toy.state['validator'].uuid):
+        rows = json.loads(run('lineage', identifier, '--format', 'json').stdout)
+        assert rows[0]['what'].startswith('PBE')
+    assert 'Build_Dataset' in run('lineage', toy.state['validator'].pk).stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'status', 'text'),
+    [
+        (['candidates', '--campaign', 'nothing'], 1, 'known are: toy'),
+        (['candidates', '--formula', 'Xx'], 1, 'no chemical formula'),
+        (['candidates', '--min-divergence', 'much'], 2, 'not a valid float'),
+        (['candidates', '--sort', 'colour'], 2, 'colour'),
+        (['energies', '--fidelity', 'B3LYP'], 1, 'unknown fidelity'),
+        (['campaign', 'show', '999999'], 1, 'no campaign'),
+        (['lineage', '999999'], 1, 'no node'),
+        (['export', 'nothing', 'file'], 1, 'no campaign'),
+        (['import', 'missing.aiida'], 1, 'no file'),
+        (['dance'], 2, 'No such command'),
+        (['--profile', 'nobody', 'candidates'], 1, 'nobody'),
+    ],
+)
+def test_errors_say_what_is_wrong(toy, run, arguments, status, text):
+    result = run(*arguments, status=status)
+    assert text in result.output
+    assert 'Traceback' not in result.output
+
+
+def test_export_and_import(toy, run, tmp_path):
+    file = tmp_path / 'toy.aiida'
+    assert '10 candidates' in run('export', 'toy', file).stdout
+    assert 'exists' in run('export', 'toy', file, status=1).output
+    assert '0 of them new' in run('import', file).stdout
+    file.write_bytes(file.read_bytes()[:-100])
+    assert 'truncated' in run('import', file, status=1).output
+
+
+def test_empty_profile(aiida_profile_clean, run):
+    assert '0 candidates' in run('candidates').stdout
+    assert 'No campaign yet' in run('campaign', 'list').stdout
+
+
+def test_help_does_not_load_aiida():
+    code = (
+        'import sys; from aiida_qagenai.cli import main\n'
+        'for arguments in ("", "candidates", "campaign", "campaign show"):\n'
+        '    try: main([*arguments.split(), "--help"])\n'
+        '    except SystemExit: pass\n'
+        'assert not [name for name in ("aiida", "torch", "pandas", "pymatgen") if name in sys.modules]'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
+
+
+def test_every_command_has_help(run):
+    from aiida_qagenai.cli import main
+
+    for name in main.list_commands(None):
+        assert 'Usage' in run(name, '--help').stdout

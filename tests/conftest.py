@@ -1,0 +1,121 @@
+"""Fixtures shared by all tests: an isolated profile and codes that run this interpreter."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+pytest_plugins = ['aiida.tools.pytest_fixtures']
+
+
+@pytest.fixture
+def localhost(aiida_profile_clean, aiida_computer_local):
+    """Return the computer this machine, polled without delay."""
+    computer = aiida_computer_local(label='localhost')
+    computer.set_minimum_job_poll_interval(0)
+    computer.configure(safe_interval=0)
+    return computer
+
+
+@pytest.fixture
+def python_code(localhost):
+    """Return a factory of codes that run this interpreter with ``arguments`` put before the job's own."""
+    from aiida.orm import InstalledCode
+
+    def create(label: str, plugin: str, prepend_text: str = 'export OMP_NUM_THREADS=1') -> InstalledCode:
+        code = InstalledCode(
+            label=label,
+            computer=localhost,
+            filepath_executable=sys.executable,
+            default_calc_job_plugin=plugin,
+            prepend_text=prepend_text,
+        )
+        return code.store()
+
+    return create
+
+
+@pytest.fixture
+def pyscf_code(python_code):
+    """Return the code that runs PySCF scripts."""
+    return python_code('pyscf', 'qagenai.pyscf_cell')
+
+
+@pytest.fixture
+def ml_code(python_code):
+    """Return the code that trains and samples."""
+    return python_code('ml', 'qagenai.train')
+
+
+@pytest.fixture(scope='session')
+def toy_labels():
+    """Return a small training set: Li–H prototypes with energies of a made-up pair potential, shifted per level."""
+    import numpy as np
+
+    from aiida_qagenai.chemistry.prototypes import seed_structures
+    from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
+    from aiida_qagenai.io.dataset import LabelledBatch
+    from aiida_qagenai.io.structures import StructureBatch
+
+    structures = [seed.structure for seed in seed_structures(['Li', 'H'], max_atoms=4, num_structures=24, seed=3)]
+    rng = np.random.default_rng(0)
+
+    def pair_energy(structure) -> float:
+        distances = structure.get_neighbor_list(5.0)[3]
+        return float(np.sum(0.5 * np.exp(-distances) - 2.0 / distances**3) / len(structure))
+
+    base = np.array([pair_energy(structure) for structure in structures])
+    energies = np.stack([base, base - 0.1, base * 1.05, base * 1.1 - 0.2], axis=1)
+    energies[8:, 1:] = np.nan
+    return LabelledBatch(
+        structures=StructureBatch.from_structures(structures, [f'000-{i:05d}' for i in range(len(structures))]),
+        energies=energies,
+        descriptors=rng.random((len(structures), NUM_DESCRIPTORS)),
+        groups=np.array([structure.composition.reduced_formula for structure in structures]),
+        split=np.array([0, 0, 0, 0, 0, 1, 0, 2] * 3, dtype=np.int8),
+    )
+
+
+@pytest.fixture
+def make_structure(aiida_profile):
+    """Return a factory of structures from symbols and positions (Å); without a cell, isolated in a box."""
+    from aiida.orm import StructureData
+
+    def create(symbols: list[str], positions: list, cell: list | None = None) -> StructureData:
+        box = [[20.0, 0.0, 0.0], [0.0, 20.0, 0.0], [0.0, 0.0, 20.0]]
+        structure = StructureData(cell=cell or box, pbc=[cell is not None] * 3)
+        for symbol, position in zip(symbols, positions, strict=True):
+            structure.append_atom(symbols=symbol, position=position)
+        return structure
+
+    return create
+
+
+@pytest.fixture
+def lithium_hydride(make_structure):
+    """Return the primitive cell of LiH in the structure of rock salt."""
+    half = 2.04
+    cell = [[0.0, half, half], [half, 0.0, half], [half, half, 0.0]]
+    return make_structure(['Li', 'H'], [(0, 0, 0), (half, half, half)], cell)
+
+
+@pytest.fixture
+def pyscf_parameters():
+    """Return a factory of the cheapest parameters that are still a real calculation of LiH."""
+
+    def create(fidelity: str = 'PBE', **changes) -> dict:
+        values = {
+            'fidelity': fidelity,
+            'basis': 'gth-szv',
+            'pseudo': 'gth-hf-rev' if fidelity == 'CCSD(T)' else 'gth-pbe',
+            'kmesh': [2, 1, 1],
+            'precision': 1e-5,
+            'scf': {'conv_tol': 1e-7},
+            **({} if fidelity == 'CCSD(T)' else {'grid_mesh': [21, 21, 21]}),
+        }
+        for key, value in changes.items():
+            values[key] = {**values[key], **value} if isinstance(values.get(key), dict) else value
+        return {key: value for key, value in values.items() if value is not None}
+
+    return create

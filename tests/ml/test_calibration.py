@@ -1,0 +1,84 @@
+"""Calibration of σ and the distance to the training set."""
+
+import numpy as np
+import pytest
+
+from aiida_qagenai.ml.validator.calibration import PRIOR_LABELS, LatentReference, SigmaModel
+
+
+def draw(size, members, factor, seed=0):
+    """Return energies of members and truths whose distance to the mean of the members is ``factor`` times their σ."""
+    rng = np.random.default_rng(seed)
+    sigmas = rng.uniform(0.05, 0.1, (size, 4))
+    energies = rng.normal(0, sigmas, (members, size, 4))
+    return energies, energies.mean(axis=0) + rng.normal(0, factor * sigmas)
+
+
+def fit(energies, truth):
+    """Return the model of σ for held-out energies."""
+    number = np.full((energies.shape[1], 1), len(energies))
+    return SigmaModel.fit(energies.mean(axis=0) - truth, energies.var(axis=0, ddof=1), number)
+
+
+@pytest.mark.parametrize('factor', [0.5, 1.0, 2.0])
+def test_an_over_or_underestimate_is_calibrated_away(factor):
+    energies, truth = draw(2000, 5, factor)
+    model = fit(*draw(2000, 5, factor, seed=1))
+    errors = energies.mean(axis=0) - truth
+    assert np.sqrt(np.mean(errors**2) / np.mean(model.sigma(energies) ** 2)) == pytest.approx(1.0, rel=0.05)
+
+
+def test_a_few_labels_barely_move_the_scale():
+    energies, truth = draw(1, 5, 0.0)
+    residuals = np.full((1, 4), np.nan)
+    residuals[0, :2] = 0.3
+    variances = np.full((1, 4), 0.01)
+    model = SigmaModel.fit(residuals, variances, np.full((1, 1), 5))
+    assert model.scale == pytest.approx(np.sqrt((PRIOR_LABELS + 2 * 9) / (PRIOR_LABELS + 2)))
+    assert SigmaModel.fit(np.full((1, 4), np.nan), variances, np.full((1, 1), 5)).scale == 1.0
+    assert model.sigma(energies).shape == truth.shape
+
+
+def test_sigma_covers_the_errors_even_where_members_agree_by_accident():
+    energies, truth = draw(4000, 5, 1.0)
+    model = fit(*draw(500, 5, 1.0, seed=1))
+    errors = np.abs(energies.mean(axis=0) - truth)
+    agreeing = energies.std(axis=0) < np.quantile(energies.std(axis=0), 0.05)
+    bare = (errors < 2 * energies.std(axis=0, ddof=1))[agreeing].mean()
+    covered = (errors < 2 * model.sigma(energies))[agreeing].mean()
+    assert bare < 0.7
+    assert covered > 0.85
+
+
+def test_sigma_with_many_members_is_their_deviation():
+    energies, truth = draw(500, 400, 1.0)
+    ratio = fit(energies, truth).sigma(energies) / energies.std(axis=0, ddof=1)
+    assert ratio == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.fixture
+def latent():
+    """Return the reference of 200 normal training points in 5 dimensions, one of which is constant."""
+    features = np.random.default_rng(0).normal(3.0, 2.0, (200, 5))
+    features[:, 4] = 1.0
+    return LatentReference.fit(features, seed=0), features
+
+
+def test_training_points_are_at_distance_zero(latent):
+    reference, features = latent
+    np.testing.assert_allclose(reference.distances(features), 0.0, atol=1e-6)
+
+
+def test_nearly_all_of_the_same_distribution_is_inside_and_far_points_are_outside(latent):
+    reference, features = latent
+    fresh = np.random.default_rng(1).normal(3.0, 2.0, (500, 5))
+    fresh[:, 4] = 1.0
+    assert (reference.distances(fresh) <= reference.threshold).mean() > 0.9
+    assert (reference.distances(features + 20.0) > reference.threshold).all()
+
+
+def test_distance_and_unseen_elements_inflate_sigma(latent):
+    reference, _ = latent
+    distances = reference.threshold * np.array([0.5, 1.0, 3.0, 0.5])
+    factors = reference.inflation(distances, np.array([False, False, False, True]))
+    assert factors == pytest.approx([1.0, 1.0, 3.0, 10.0])

@@ -1,0 +1,107 @@
+"""Symmetries of the denoiser, in double precision."""
+
+import pytest
+import torch
+
+from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
+from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy
+
+TOLERANCE = {'atol': 1e-10, 'rtol': 0}
+
+
+@pytest.fixture
+def model():
+    """Return a denoiser with random weights everywhere, also where training starts at zero."""
+    model = Denoiser(3, **SIZES['tiny']).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        model.lattice.mean[0] = 2.5
+    return model
+
+
+@pytest.fixture
+def noisy():
+    """Return two structures of 3 and 5 atoms."""
+    mask = torch.tensor([[True] * 3 + [False] * 2, [True] * 5])
+    types = torch.randint(0, 4, (2, 5))
+    time = torch.tensor([0.2, 0.7], dtype=torch.float64)
+    z, x = torch.randn(2, 6, dtype=torch.float64), torch.rand(2, 5, 3, dtype=torch.float64)
+    return Noisy(z, x, types, mask, time)
+
+
+@pytest.fixture
+def q():
+    """Return normalised descriptors of two structures, all known."""
+    return torch.randn(2, NUM_DESCRIPTORS, dtype=torch.float64), torch.ones(2, NUM_DESCRIPTORS, dtype=torch.bool)
+
+
+def test_a_translation_changes_nothing(model, noisy, q):
+    shifted = noisy._replace(x=noisy.x + torch.rand(2, 1, 3, dtype=torch.float64) * 7)
+    for before, after in zip(model(noisy, *q), model(shifted, *q), strict=True):
+        torch.testing.assert_close(before, after, **TOLERANCE)
+
+
+def test_moving_an_atom_by_a_lattice_vector_changes_nothing(model, noisy, q):
+    x = noisy.x.clone()
+    x[:, 1] += torch.tensor([1.0, -2.0, 3.0])
+    for before, after in zip(model(noisy, *q), model(noisy._replace(x=x), *q), strict=True):
+        torch.testing.assert_close(before, after, **TOLERANCE)
+
+
+def test_a_permutation_permutes_the_output(model, noisy, q):
+    order = torch.tensor([2, 0, 1, 4, 3])
+    permuted = noisy._replace(x=noisy.x[:, order], types=noisy.types[:, order], mask=noisy.mask[:, order])
+    before, after = model(noisy, *q), model(permuted, *q)
+    torch.testing.assert_close(before.v, after.v, **TOLERANCE)
+    torch.testing.assert_close(before.score[:, order], after.score, **TOLERANCE)
+    torch.testing.assert_close(before.logits[:, order], after.logits, **TOLERANCE)
+
+
+def test_padding_changes_nothing(model, noisy, q):
+    whole = model(noisy, *q)
+    alone = Noisy(noisy.z[:1], noisy.x[:1, :3], noisy.types[:1, :3], noisy.mask[:1, :3], noisy.time[:1])
+    trimmed = model(alone, q[0][:1], q[1][:1])
+    torch.testing.assert_close(whole.v[:1], trimmed.v, **TOLERANCE)
+    torch.testing.assert_close(whole.score[:1, :3], trimmed.score, **TOLERANCE)
+
+
+def test_the_score_sums_to_zero(model, noisy, q):
+    score = model(noisy, *q).score
+    assert score.abs().max() > 1e-3
+    torch.testing.assert_close(score.sum(1), torch.zeros(2, 3, dtype=torch.float64), **TOLERANCE)
+
+
+def test_conditioning_and_time_change_the_output(model, noisy, q):
+    base = model(noisy, *q)
+    for other in (
+        model(noisy, q[0] + 1, q[1]),
+        model(noisy, q[0], torch.zeros_like(q[1])),
+        model(noisy._replace(time=noisy.time + 0.1), *q),
+    ):
+        assert (base.score - other.score).abs().max() > 1e-4
+        assert (base.v - other.v).abs().max() > 1e-4
+
+
+def test_unknown_descriptors_do_not_enter(model, noisy, q):
+    known = q[1].clone()
+    known[:, 3] = False
+    changed = q[0].clone()
+    changed[:, 3] += 5
+    torch.testing.assert_close(model(noisy, q[0], known).v, model(noisy, changed, known).v, **TOLERANCE)
+
+
+def test_missing_descriptors_become_unknown(model):
+    values = torch.full((1, NUM_DESCRIPTORS), torch.nan, dtype=torch.float64)
+    values[0, 2] = 1.5
+    normalised, known = model.normalise_q(values)
+    assert known[0].nonzero().flatten().tolist() == [2]
+    assert torch.isfinite(normalised).all()
+
+
+def test_the_base_size_is_about_six_million_parameters_and_runs(noisy, q):
+    model = Denoiser(60, **SIZES['base']).double()
+    assert 5e6 < sum(parameter.numel() for parameter in model.parameters()) < 8e6
+    predicted = model(noisy, *q)
+    assert predicted.logits.shape == (2, 5, 60)
+    assert all(torch.isfinite(each).all() for each in predicted)

@@ -1,0 +1,121 @@
+"""What sampling promises."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS
+from aiida_qagenai.io.structures import StructureBatch, load_arrays
+from aiida_qagenai.ml.generator.projection import closest_ratio
+
+COMPOSITION = {'mode': 'composition', 'composition': {'Li': 2, 'H': 1}, 'count': 6}
+SYSTEM = {'mode': 'chemical_system', 'elements': ['Li'], 'max_atoms': 3, 'min_atoms': 2, 'count': 6}
+FREE = {'mode': 'free', 'max_atoms': 4, 'count': 8}
+
+
+@pytest.fixture
+def generate(models, tmp_path, command):
+    """Return a function that samples and returns the results, the arrays and the structures."""
+    for name in ('generator', 'descriptor'):
+        (tmp_path / name).symlink_to(models / name)
+
+    def run(**options):
+        config = {
+            'generator': 'generator',
+            'descriptor': 'descriptor',
+            'steps': 12,
+            'requests': [COMPOSITION],
+            **options,
+        }
+        status, results = command(tmp_path, 'generate', config)
+        assert status == 0, results['error']
+        arrays = load_arrays(tmp_path / 'candidates.npz')
+        return results, arrays, StructureBatch.from_arrays(arrays)
+
+    return run
+
+
+def formulas(structures):
+    """Return for each structure its sorted atomic numbers."""
+    offsets = structures.offsets
+    return [tuple(sorted(structures.species[a:b].tolist())) for a, b in itertools.pairwise(offsets)]
+
+
+def test_every_sample_is_there_or_counted(generate):
+    results, arrays, structures = generate(requests=[COMPOSITION, SYSTEM, FREE])
+    assert results['num_requested'] == 20
+    assert results['num_generated'] + sum(results['failed'].values()) == 20
+    assert len(structures) == results['num_generated']
+    assert arrays['request'].tolist() == [0] * 6 + [1] * 6 + [2] * 8
+    assert arrays['target_descriptors'].shape == (20, NUM_DESCRIPTORS)
+
+
+def test_a_composition_is_exact(generate):
+    _, _, structures = generate()
+    assert set(formulas(structures)) == {(1, 3, 3)}
+
+
+def test_a_chemical_system_uses_nothing_else_and_keeps_the_bounds(generate):
+    _, _, structures = generate(requests=[SYSTEM])
+    assert set(formulas(structures)) <= {(3, 3), (3, 3, 3)}
+
+
+def test_free_sampling_uses_the_trained_elements_and_sizes(generate):
+    _, _, structures = generate(requests=[FREE])
+    assert set(structures.species) <= {1, 3}
+    assert structures.num_atoms.max() <= 4
+
+
+def test_sizes_that_training_never_saw_are_drawn_with_a_warning(generate):
+    request = {'mode': 'chemical_system', 'elements': ['Li', 'H'], 'min_atoms': 6, 'max_atoms': 7, 'count': 3}
+    results, _, structures = generate(requests=[request])
+    assert set(structures.num_atoms) <= {6, 7}
+    assert any('6–7 atoms' in warning for warning in results['warnings'])
+
+
+@pytest.mark.parametrize('scale', [0.7, 0.9])
+def test_all_samples_keep_the_distances(generate, scale):
+    _, arrays, structures = generate(requests=[COMPOSITION, FREE], min_distance_scale=scale)
+    offsets = structures.offsets
+    for index in range(len(structures)):
+        atoms = slice(offsets[index], offsets[index + 1])
+        ratio = closest_ratio(structures.cells[index], structures.species[atoms], structures.fractional[atoms])
+        assert ratio >= scale
+    assert arrays['projected'].dtype == bool
+
+
+def test_without_a_target_q_is_that_of_the_composition(generate):
+    _, arrays, _ = generate()
+    assert np.isfinite(arrays['target_descriptors']).all()
+    assert np.ptp(arrays['target_descriptors'], axis=0).max() < 1e-5
+
+
+def test_a_target_is_recorded_and_changes_the_samples(generate):
+    _, low, _ = generate(target={'band_gap': 0.5, 'chi0_q_min': 0.05})
+    _, high, _ = generate(target={'band_gap': 8.0, 'chi0_q_min': 0.2})
+    gap = FIELDS.index('band_gap')
+    assert low['target_descriptors'][:, gap].tolist() == [0.5] * 6
+    assert np.isnan(low['target_descriptors'][:, FIELDS.index('elf_0')]).all()
+    assert np.abs(low['cells'] - high['cells']).max() > 1e-3
+
+
+def test_zero_guidance_ignores_the_target(generate):
+    _, low, _ = generate(target={'band_gap': 0.5}, guidance_scale=0.0)
+    _, high, _ = generate(target={'band_gap': 8.0}, guidance_scale=0.0)
+    np.testing.assert_array_equal(low['cells'], high['cells'])
+
+
+def test_guidance_between_the_two_differs_from_both(generate):
+    cells = [generate(target={'band_gap': 8.0}, guidance_scale=scale)[1]['cells'] for scale in (0.0, 0.5, 1.0, 2.0)]
+    for first, second in itertools.pairwise(cells):
+        assert np.abs(first - second).max() > 1e-4
+
+
+def test_without_descriptor_and_target_samples_are_unconditional(generate):
+    _, arrays, _ = generate(descriptor=None)
+    assert np.isnan(arrays['target_descriptors']).all()
+
+
+def test_another_seed_gives_other_samples(generate):
+    assert np.abs(generate(seed=1)[1]['cells'] - generate(seed=2)[1]['cells']).max() > 1e-3

@@ -1,0 +1,182 @@
+"""What training the validator achieves on the made-up energies."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from toy_crystals import toy_dataset, toy_structures
+
+from aiida_qagenai.io.checkpoint import read_checkpoint
+from aiida_qagenai.io.structures import load_arrays
+from aiida_qagenai.io.tasks import ValidatorTraining
+from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.elements import composition_fractions
+from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.training.stages import MemberData, stage_steps, train_member, trainable_groups
+from aiida_qagenai.ml.training.validator import initialise
+from aiida_qagenai.ml.validator.calibration import PRIOR_DEGREES
+from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
+from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, dataset, command):
+    """Return a folder with a data set, a validator trained for some seconds on it, and its results."""
+    folder = tmp_path_factory.mktemp('validator')
+    dataset.save(folder / 'dataset.npz')
+    config = {'role': 'validator', 'dataset': 'dataset.npz', 'output': 'validator', 'steps': 300}
+    status, results = command(folder, 'train', {**config, 'options': {'num_members': 3}})
+    assert status == 0, results['error']
+    return folder, results
+
+
+def test_the_error_falls_far_below_the_spread_of_the_labels(trained, dataset):
+    _, results = trained
+    spread = np.nanstd(dataset.energies, axis=0)
+    for level, deviation in zip(('pbe', 'scan', 'hse06', 'ccsdt'), spread, strict=True):
+        assert results['metrics'][f'train_mae_{level}'] < 0.25 * deviation
+        assert results['metrics'][f'validation_mae_{level}'] < 0.4 * deviation
+
+
+def test_the_offset_between_the_levels_is_learned(trained, command):
+    folder, _ = trained
+    fresh = toy_dataset(28, high=28, seed=11)
+    fresh.structures.save(folder / 'structures.npz')
+    status, _ = command(folder, 'predict', {'validator': 'validator', 'structures': 'structures.npz'})
+    assert status == 0
+    arrays = load_arrays(folder / 'predictions.npz')
+    true = fresh.energies[:, 0] - fresh.energies[:, 3]
+    error = np.abs(arrays['divergence_signed'] - true).mean()
+    assert error < 0.6 * np.abs(true).mean()
+    assert np.corrcoef(arrays['divergence_signed'], true)[0, 1] > 0.9
+
+
+def test_sigma_is_the_moderated_sample_deviation_of_the_members(trained, command, dataset):
+    folder, _ = trained
+    config = {'validator': 'validator', 'structures': 'dataset.npz', 'dtype': 'float64'}
+    assert command(folder, 'predict', config)[0] == 0
+    arrays = load_arrays(folder / 'predictions.npz')
+    ensemble = Ensemble.from_checkpoint(*load_checkpoint(folder / 'validator', 'validator'), torch.float64)
+    graphs, _ = model_graphs(dataset.structures, ensemble.elements, ensemble.cutoff, torch.float64)
+    members, _ = ensemble.evaluate(graphs, torch.device('cpu'), 64)
+    inside = ~arrays['out_of_distribution']
+    variance = ((members - members.mean(0)) ** 2).sum(0) / (len(members) - 1)
+    moderated = (2 * variance + PRIOR_DEGREES * ensemble.sigma_model.pooled) / (2 + PRIOR_DEGREES)
+    expected = ensemble.sigma_model.scale * np.sqrt(moderated)
+    np.testing.assert_allclose(arrays['sigma'][inside], expected[inside], rtol=1e-9)
+    difference = members[:, :, 0] - members[:, :, 3]
+    np.testing.assert_allclose(arrays['divergence_sigma'], difference.std(0, ddof=1), rtol=1e-9)
+
+
+def test_a_structure_unlike_all_others_is_flagged(trained, command):
+    folder, _ = trained
+    structures = toy_structures(4, seed=2, names=('rocksalt',))
+    cells = structures.cells * np.array([1.0, 1.0, 1.0, 0.55])[:, None, None]
+    species = structures.species.copy()
+    species[2] = 8
+    dataclasses.replace(structures, cells=cells, species=species).save(folder / 'structures.npz')
+    assert command(folder, 'predict', {'validator': 'validator', 'structures': 'structures.npz'})[0] == 0
+    arrays = load_arrays(folder / 'predictions.npz')
+    assert arrays['out_of_distribution'][1]
+    assert arrays['out_of_distribution'][3]
+    assert arrays['distance_to_training'][3] > arrays['distance_to_training'][0]
+    assert np.isfinite(arrays['energies']).all()
+
+
+def test_fine_tuning_on_new_labels_lowers_the_error_there(trained, command):
+    folder, _ = trained
+    new = toy_dataset(14, high=14, seed=21, names=('cscl',))
+    # A world in which the highest level has moved by 0.1 eV/atom for this prototype.
+    shifted = dataclasses.replace(
+        new, energies=new.energies + np.array([0, 0, 0, 0.1]), split=np.zeros(14, dtype=np.int8)
+    )
+    shifted.save(folder / 'new.npz')
+    config = {'role': 'validator', 'dataset': 'new.npz', 'output': 'tuned', 'initial_checkpoint': 'validator'}
+    status, results = command(folder, 'train', {**config, 'steps': 60, 'options': {'num_members': 3}})
+    assert status == 0, results['error']
+    assert command(folder, 'predict', {'validator': 'validator', 'structures': 'new.npz'})[0] == 0
+    before = np.abs(load_arrays(folder / 'predictions.npz')['energies'][:, 3] - shifted.energies[:, 3]).mean()
+    assert command(folder, 'predict', {'validator': 'tuned', 'structures': 'new.npz'})[0] == 0
+    after = np.abs(load_arrays(folder / 'predictions.npz')['energies'][:, 3] - shifted.energies[:, 3]).mean()
+    assert after < 0.5 * before
+    assert read_checkpoint(folder / 'tuned')[1].parent_sha256 == read_checkpoint(folder / 'validator')[1].sha256
+
+
+def test_a_level_without_labels_is_reported(tmp_path, command):
+    toy_dataset(12, high=0).save(tmp_path / 'dataset.npz')
+    config = {'role': 'validator', 'dataset': 'dataset.npz', 'output': 'v', 'steps': 8, 'options': {'num_members': 2}}
+    assert command(tmp_path, 'train', config)[0] == 0
+    assert read_checkpoint(tmp_path / 'v')[1].fidelities == ('PBE',)
+    status, results = command(tmp_path, 'predict', {'validator': 'v', 'structures': 'dataset.npz'})
+    assert status == 0
+    assert any('CCSD(T)' in warning for warning in results['warnings'])
+    energies = load_arrays(tmp_path / 'predictions.npz')['energies']
+    np.testing.assert_allclose(energies, np.repeat(energies[:, :1], 4, axis=1), atol=1e-6)
+
+
+def test_the_steps_are_shared_by_the_stages():
+    assert stage_steps([0, 1, 2, 3], 100, 0.3) == {0: 70, 1: 10, 2: 10, 3: 10}
+    assert stage_steps([0], 100, 0.3) == {0: 100}
+
+
+def test_few_labels_train_only_references_delta_and_bias():
+    model = MultiFidelityPotential(2, **SIZES['tiny'])
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    own, shared = trainable_groups(model, 2, lowest=False, freeze=True)
+    found = {names[id(parameter)] for parameter in own}
+    assert found == {'references.2', 'bias.1', *(name for name in names.values() if name.startswith('delta.1.'))}
+    assert shared == []
+
+
+def test_many_labels_train_everything_at_two_rates():
+    model = MultiFidelityPotential(2, **SIZES['tiny'])
+    own, shared = trainable_groups(model, 3, lowest=False, freeze=False)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert {f'layers.{index}.film.2' for index in range(2)} <= {names[id(parameter)] for parameter in own}
+    assert len(own) + len(shared) == sum(parameter.numel() > 0 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize('stop', [True, False])
+def test_noise_on_low_labels_reaches_the_high_level_only_without_the_stop(stop, runtime):
+    """Train the last stage with the trunk moving, with and without 1 eV noise on the PBE labels of the replay."""
+    data = toy_dataset(16, high=16)
+    config = ValidatorTraining(
+        role='validator',
+        dataset='unused',
+        steps=6,
+        batch_size=4,
+        options={'freeze_trunk_below': 0, 'gradient_stop': stop},
+    )
+    noisy = data.energies.copy()
+    noisy[:, 0] += np.random.default_rng(0).normal(0, 1, len(data))
+    outcomes = []
+    for energies in (data.energies, noisy):
+        torch.manual_seed(0)
+        model = MultiFidelityPotential(2, **SIZES['tiny']).double()
+        graphs, _ = model_graphs(data.structures, (1, 3), model.cutoff, torch.float64)
+        fractions = composition_fractions(data.structures, (1, 3))
+        initialise(model, graphs, fractions, data.energies, np.arange(16))
+        # The stage of CCSD(T) alone, with PBE as the only level below it.
+        labels = np.where([True, False, False, True], energies, np.nan)
+        _last_stage(model, MemberData(graphs, labels, np.arange(16)), config, runtime)
+        outcomes.append(model.all_levels(graphs[0])[0].detach())
+    moved = (outcomes[0] - outcomes[1]).abs()[0]
+    assert (moved[3] < 1e-12) == stop
+    assert moved[0] > 1e-6
+
+
+def _last_stage(model, data, config, runtime):
+    """Train with the lowest stage reduced to nothing, so that noise can act through the replay only."""
+    from unittest import mock
+
+    with mock.patch('aiida_qagenai.ml.training.stages.stage_steps', lambda *_: {0: 0, 3: config.steps}):
+        train_member(
+            model,
+            data,
+            config=config,
+            generator=runtime.generator(0),
+            progress=Progress(config.steps),
+            record=Record(),
+            label='member',
+        )

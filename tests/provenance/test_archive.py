@@ -1,0 +1,204 @@
+"""An archive holds the whole campaign, answers the same queries elsewhere, and is refused if it was damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import pandas as pd
+import pytest
+from aiida.engine import run_get_node
+from aiida.manage.caching import enable_caching
+from aiida.orm import Dict, Group, InstalledCode, Int, Node, QueryBuilder, load_code, load_node
+from batch_processes import GenerateToy, PredictToy
+from fake_campaign import FakeCampaign, make_campaign
+
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.provenance import queries
+from aiida_qagenai.provenance.archive import MANIFEST, export_campaign, import_archive, verify_archive
+
+QUERIES = {
+    'candidates': lambda: queries.candidates('toy', sort_by='name'),
+    'search': lambda: queries.candidates(min_divergence=0.02, max_e_above_hull=0.1),
+    'energies': lambda: queries.energies('toy'),
+    'side_by_side': lambda: queries.energies_side_by_side('toy'),
+    'ledger': lambda: queries.cost_ledger('toy'),
+    'stages': lambda: queries.campaign_summary('toy').stages,
+}
+
+
+def answers() -> dict[str, pd.DataFrame]:
+    """Return the answers of all queries, without pks, which an import changes."""
+    tables = {name: query() for name, query in QUERIES.items()}
+    return {name: table.drop(columns='pk', errors='ignore') for name, table in tables.items()}
+
+
+@pytest.fixture(scope='module')
+def exported(aiida_profile, tmp_path_factory):
+    """Return the archive of a campaign with what the profile answered before, and the hashes it held."""
+    aiida_profile.reset_storage()
+    fake = make_campaign('toy')
+    Int(7).store()  # belongs to no campaign
+    path = tmp_path_factory.mktemp('archive') / 'toy.aiida'
+    info = export_campaign(fake.campaign.pk, path)
+    hashes = dict(QueryBuilder().append(Node, project=['uuid', 'extras._aiida_hash']).all())
+    lineage = queries.lineage(fake.state['validator'].uuid)
+    return {
+        'path': path,
+        'info': info,
+        'answers': answers(),
+        'hashes': hashes,
+        'validator': fake.state['validator'].uuid,
+        'lineage': lineage['what'].tolist(),
+    }
+
+
+@pytest.fixture
+def copy(exported, tmp_path, aiida_profile_clean):
+    """Return a copy of the archive, to be damaged, and an empty profile."""
+    return shutil.copy(exported['path'], tmp_path / 'copy.aiida')
+
+
+def test_import_into_an_empty_profile_answers_the_same(exported, copy):
+    assert QueryBuilder().append(Node).count() == 0
+    info = import_archive(copy)
+    assert info.new_nodes == sum(info.nodes.values()) == QueryBuilder().append(Node).count()
+    for name, table in answers().items():
+        pd.testing.assert_frame_equal(table, exported['answers'][name], obj=name)
+    assert queries.lineage(exported['validator'])['what'].tolist() == exported['lineage']
+
+
+def test_archive_holds_the_campaign_and_nothing_else(exported, copy):
+    info = import_archive(copy)
+    assert info == exported['info']
+    assert info.nodes['CandidateData'] == 10
+    assert info.campaign == 'toy'
+    assert QueryBuilder().append(Int, filters={'attributes.value': 7}).count() == 0
+    assert QueryBuilder().append(Group, project='label').all(flat=True) == ['qagenai/campaign/toy']
+
+
+def test_hashes_survive_and_are_right(exported, copy):
+    import_archive(copy)
+    found = QueryBuilder().append(Node, project=['*', 'uuid', 'extras._aiida_hash']).all()
+    for node, uuid, hash_ in found:
+        assert hash_ == exported['hashes'][uuid]
+        if not node.node_type.startswith('process.'):
+            assert node.base.caching.compute_hash() == hash_
+
+
+def test_checkpoints_survive(exported, copy):
+    import_archive(copy)
+    validator = load_node(exported['validator'])
+    assert validator.info.role == 'validator'
+    assert len(validator.weights) > 0
+
+
+def test_importing_again_adds_nothing(copy):
+    import_archive(copy)
+    before = QueryBuilder().append(Node, project=['id', 'mtime']).all()
+    assert import_archive(copy).new_nodes == 0
+    assert QueryBuilder().append(Node, project=['id', 'mtime']).all() == before
+
+
+def test_truncated_archive_is_refused(copy):
+    copy.write_bytes(copy.read_bytes()[:-1000])
+    with pytest.raises(CorruptFileError, match='truncated'):
+        import_archive(copy)
+    assert QueryBuilder().append(Node).count() == 0
+
+
+@pytest.mark.parametrize('member', ['db.sqlite3', 'metadata.json', 'repo/'])
+def test_altered_file_is_refused(copy, tmp_path, member):
+    """A file in the archive was replaced, by someone who knows how to write a valid zip file."""
+    changed = tmp_path / 'changed.aiida'
+    with zipfile.ZipFile(copy) as old, zipfile.ZipFile(changed, 'w') as new:
+        name = next(name for name in old.namelist() if name.startswith(member) and not name.endswith('/'))
+        for item in old.namelist():
+            content = old.read(item)
+            new.writestr(item, content + b'?' if item == name else content)
+    with pytest.raises(CorruptFileError, match=f'altered: 1 files .*{name}'):
+        import_archive(changed)
+    assert QueryBuilder().append(Node).count() == 0
+
+
+@pytest.mark.parametrize('position', [0.01, 0.5, 0.9, 'directory'])
+def test_flipped_byte_is_refused(copy, position):
+    content = bytearray(copy.read_bytes())
+    if position == 'directory':
+        position = content.index(b'PK\x01\x02') + 10
+    content[int(position * len(content)) if isinstance(position, float) else position] ^= 0xFF
+    copy.write_bytes(content)
+    with pytest.raises(CorruptFileError):
+        verify_archive(copy)
+
+
+def test_added_and_missing_files_are_refused(copy, tmp_path):
+    with zipfile.ZipFile(copy, 'a') as archive:
+        archive.writestr('repo/extra', b'')
+    with pytest.raises(CorruptFileError, match='repo/extra'):
+        verify_archive(copy)
+
+
+def test_other_files_are_refused(tmp_path, aiida_profile_clean):
+    with pytest.raises(InvalidInputError, match='no file'):
+        import_archive(tmp_path / 'missing.aiida')
+    (tmp_path / 'text').write_text('hello')
+    with pytest.raises(CorruptFileError, match='no archive'):
+        import_archive(tmp_path / 'text')
+    with zipfile.ZipFile(tmp_path / 'other.zip', 'w') as archive:
+        archive.writestr('a', b'')
+    with pytest.raises(InvalidInputError, match='verdi archive import'):
+        import_archive(tmp_path / 'other.zip')
+
+
+def test_manifest_names_versions(exported):
+    with zipfile.ZipFile(exported['path']) as archive:
+        manifest = json.loads(archive.read(MANIFEST))
+    assert set(manifest['versions']) == {'aiida-core', 'aiida-qagenai'}
+    assert {'db.sqlite3', 'metadata.json'} <= set(manifest['files'])
+
+
+def test_existing_file_is_kept_unless_forced(tmp_path, aiida_profile_clean):
+    make_campaign('toy', n=2, cycles=1)
+    path = tmp_path / 'a.aiida'
+    path.write_text('precious')
+    with pytest.raises(InvalidInputError, match='exists'):
+        export_campaign('toy', path)
+    assert path.read_text() == 'precious'
+    export_campaign('toy', path, force=True)
+    assert verify_archive(path).nodes['CandidateData'] == 4
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InvalidInputError, match='folder'):
+        export_campaign('toy', tmp_path / 'nowhere' / 'a.aiida')
+
+
+def test_running_campaign_is_not_exported(tmp_path, aiida_profile_clean):
+    FakeCampaign('young').start()
+    with pytest.raises(InvalidInputError, match='still runs'):
+        export_campaign('young', tmp_path / 'a.aiida')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cycle_runs_from_the_cache_after_an_import(batch_codes, tmp_path, aiida_profile, localhost):
+    """No calculation repeats where a campaign was imported: its jobs, whose outputs came in bulk, are cache hits."""
+    fake = FakeCampaign('toy')
+    campaign = fake.start()
+    inputs = {'code': batch_codes, 'parameters': Dict({'n': 2}).store()}
+    generated = run_get_node(GenerateToy, **inputs)[1]
+    set_uuid = generated.outputs.candidate_set.uuid
+    predicted = run_get_node(PredictToy, candidate_set=generated.outputs.candidate_set, **inputs)[1]
+    fake.group.add_nodes([generated, predicted])
+    campaign.seal()
+    code_uuid, uuids = batch_codes.uuid, (generated.uuid, predicted.uuid)
+    export_campaign('toy', tmp_path / 'a.aiida')
+    aiida_profile.reset_storage()
+    import_archive(tmp_path / 'a.aiida')
+    assert load_code(code_uuid).computer.label == 'localhost'
+    code = load_node(code_uuid)
+    assert isinstance(code, InstalledCode)
+    inputs = {'code': code, 'parameters': Dict({'n': 2})}
+    with enable_caching(identifier='*toy*'):
+        first = run_get_node(GenerateToy, **inputs)[1]
+        second = run_get_node(PredictToy, candidate_set=load_node(set_uuid), **inputs)[1]
+    assert (first.base.caching.get_cache_source(), second.base.caching.get_cache_source()) == uuids

@@ -1,0 +1,269 @@
+"""The tables say what the graph holds, for one campaign, several, and one that was cut and continued."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from aiida.orm import QueryBuilder
+from fake_campaign import FakeCampaign, finish, make_campaign
+from plumpy.process_states import ProcessState
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.provenance import queries
+from aiida_qagenai.provenance.campaigns import find_campaign
+
+
+@pytest.fixture(scope='module')
+def toy(aiida_profile):
+    """Return a finished campaign at the pipeline level and, beside it, one that was cut in cycle 2 and continued."""
+    aiida_profile.reset_storage()
+    toy = make_campaign('toy', 'pipeline')
+    cut = FakeCampaign('cut', 'fast')
+    cut.first = cut.start()
+    cut.seed(cut.first)
+    cut.cycle(cut.first, 1)
+    cut.cycle(cut.first, 2, until='energies')
+    cut.second = cut.start()
+    cut.cycle(cut.second, 2)
+    toy.other = cut
+    return toy
+
+
+def test_candidates_of_one_campaign(toy):
+    table = queries.candidates('toy', sort_by='name')
+    assert table['name'].tolist() == ['000-00000', '000-00001'] + [f'00{c}-0000{i}' for c in (1, 2) for i in range(4)]
+    row = table.set_index('name').loc['002-00001']
+    assert (row['formula'], row['chemical_system'], row['space_group_number']) == ('LiH', 'H-Li', 225)
+    assert (row['divergence'], row['e_above_hull'], row['stability']) == (0.01, 0.05, 'metastable')
+    assert row['formation_pbe'] == -0.5
+    assert row['formation_ccsdt'] == pytest.approx(-0.49)
+    assert row['divergence_computed'] == pytest.approx(0.01)
+    assert row['selected']
+
+
+def test_campaign_of_each_candidate(toy):
+    table = queries.candidates()
+    assert table['campaign'].value_counts().to_dict() == {'toy': 10, 'cut': 10}
+    assert set(queries.candidates('cut')['campaign']) == {'cut'}
+
+
+def test_filters_equal_filtering_the_whole_table(toy):
+    table = queries.candidates()
+    expected = table[(table['divergence'] >= 0.02) & (table['e_above_hull'] <= 0.1)]
+    found = queries.candidates(min_divergence=0.02, max_e_above_hull=0.1)
+    pd.testing.assert_frame_equal(found, expected.reset_index(drop=True), check_dtype=False)
+    assert found['name'].tolist() == ['001-00002', '001-00002', '002-00002', '002-00002']
+
+
+@pytest.mark.parametrize(
+    ('filters', 'count'),
+    [
+        ({'cycle': 1}, 4),
+        ({'selected': True}, 4),
+        ({'selected': False}, 4),
+        ({'stability': 'stable'}, 2),
+        ({'formula': 'H2Li2'}, 10),
+        ({'formula': 'LiCl'}, 0),
+        ({'chemical_system': 'Li-H'}, 10),
+        ({'chemical_system': 'H-Li-O'}, 0),
+        ({'computed': True}, 6),
+        ({'computed': False}, 4),
+        ({'limit': 3}, 3),
+        ({'min_divergence': 10.0}, 0),
+    ],
+)
+def test_each_filter(toy, filters, count):
+    assert len(queries.candidates('toy', **filters)) == count
+
+
+def test_sorting(toy):
+    assert queries.candidates('toy', cycle=1)['divergence'].tolist() == [0.03, 0.02, 0.01, 0.0]
+    assert queries.candidates('toy', cycle=1, sort_by='score')['name'].tolist()[0] == '001-00000'
+    with pytest.raises(InvalidInputError, match='cannot sort'):
+        queries.candidates(sort_by='colour')
+
+
+def test_pipeline_numbers_are_labelled_everywhere(toy):
+    assert set(queries.candidates('toy')['note']) == {'not scientific'}
+    assert set(queries.energies('toy')['note']) == {'not scientific'}
+    assert set(queries.energies_side_by_side('toy')['note']) == {'not scientific'}
+    assert queries.campaign_summary('toy').note == 'not scientific'
+    assert set(queries.lineage(toy.state['validator'].pk)['note']) == {'not scientific'}
+    assert set(queries.candidates('cut')['note']) == {''}
+    assert set(queries.energies('cut')['note']) == {''}
+    assert queries.campaign_summary('cut').note == ''
+    assert set(queries.lineage(toy.other.state['validator'].pk)['note']) == {''}
+
+
+def test_cut_cycle_counts_once(toy):
+    """Cycle 2 ran twice: only the candidates of the run that finished are listed, in both kinds of search."""
+    assert QueryBuilder().append(CandidateData, filters={'attributes.cycle': 2}).count() == 12
+    for table in (queries.candidates('cut', cycle=2), queries.candidates(cycle=2, sort_by='name')):
+        ours = table[table['note'] == '']
+        assert len(ours) == 4
+    finished = toy.other.second.called[0].called[0].outputs.candidates
+    assert set(queries.candidates('cut', cycle=2)['candidate_uuid']) == {node.uuid for node in finished.values()}
+    assert queries.campaign_summary('cut').counts['candidates'] == 2 + 4 + 4
+    assert queries.campaign_summary('cut').counts['CCSD(T)'] == 2 + 2 + 2
+
+
+def test_energies(toy):
+    table = queries.energies('toy')
+    assert len(table) == 4 * 6
+    assert len(queries.energies('toy', fidelity='ccsd(t)')) == 6
+    assert len(queries.energies()) == 4 * (6 + 8)
+    with pytest.raises(InvalidInputError, match='unknown fidelity'):
+        queries.energies(fidelity='B3LYP')
+
+
+def test_energies_of_protocols_never_share_a_row(toy):
+    wide = queries.energies_side_by_side()
+    assert set(wide['protocol']) == {'pipeline', 'fast'}
+    assert len(wide) == 6 + 8
+
+
+@pytest.mark.parametrize('arguments', [{'formula': 'Xx2'}, {'chemical_system': 'Li-Xx'}])
+def test_unknown_element_is_refused(toy, arguments):
+    with pytest.raises(InvalidInputError):
+        queries.candidates(**arguments)
+
+
+def test_campaign_is_found_by_label_pk_and_uuid(toy):
+    for identifier in ('toy', 'qagenai/campaign/toy', toy.campaign.pk, str(toy.campaign.pk), toy.campaign.uuid):
+        assert find_campaign(identifier).label == 'toy'
+    assert find_campaign(toy.other.first.pk).processes == (toy.other.first.pk, toy.other.second.pk)
+    for wrong in ('nothing', 10**6, toy.state['dataset'].uuid):
+        with pytest.raises(InvalidInputError, match=r'known are: .*toy'):
+            find_campaign(wrong)
+
+
+def test_campaigns(toy):
+    table = queries.campaigns().set_index('label')
+    assert table.loc['toy', ['state', 'cycles', 'spent', 'budget', 'candidates']].tolist() == ['finished', 2, 4, 40, 10]
+    assert table.loc['cut', 'pk'] == toy.other.second.pk
+
+
+def test_summary(toy):
+    summary = queries.campaign_summary('toy')
+    assert (summary.state, summary.spent, summary.budget, summary.core_hours) == ('finished', 4, 40, 13.0)
+    assert summary.elements == ('Li', 'H')
+    assert summary.stages['stage'].tolist() == ['seed', 'cycle001', 'cycle002']
+    assert summary.stages['selected'].tolist()[1:] == [2, 2]
+    assert summary.started < summary.last_change
+
+
+def test_ledger(toy):
+    table = queries.cost_ledger('toy')
+    assert table['cycle'].tolist() == [0, 1, 2]
+    assert table['core_hours_pyscf'].tolist()[1:] == [4.0, 4.0]
+    assert table['energies_CCSD(T)'].tolist()[1:] == [2, 2]
+
+
+def test_running_campaign_says_how_to_go_on(toy):
+    summary = queries.campaign_summary('cut')
+    assert summary.state == 'running'
+    assert f'aiida-qagenai campaign continue {toy.other.second.pk}' in summary.advice
+
+
+def test_lineage_reaches_the_first_energy(toy):
+    table = queries.lineage(toy.state['validator'].uuid)
+    assert table['kind'].value_counts().to_dict() == {'energy': 4 * 6, 'dataset': 3, 'checkpoint': 3}
+    assert table.iloc[0]['what'].startswith('PBE of LiH')
+    assert table.iloc[-1]['pk'] == toy.state['validator'].pk
+    linked = table[table['used_by'].notna()]
+    assert len(linked) == len(table) - 1
+    assert set(linked['used_by']) <= set(table['pk'])
+    assert (table['made_by'] != '').all()
+
+
+def test_lineage_of_something_else_is_refused(toy):
+    with pytest.raises(InvalidInputError, match='starts from a checkpoint'):
+        queries.lineage(toy.state['dataset'].pk)
+    with pytest.raises(InvalidInputError, match='no node'):
+        queries.lineage(10**6)
+
+
+def test_empty_profile_gives_empty_tables(aiida_profile_clean):
+    assert queries.candidates().empty
+    assert queries.candidates(min_divergence=0.05, max_e_above_hull=0.1).empty
+    assert queries.energies().empty
+    assert queries.energies_side_by_side().empty
+    assert queries.campaigns().empty
+
+
+@pytest.mark.parametrize(
+    ('state', 'exit_status', 'expected'),
+    [
+        (ProcessState.FINISHED, 411, 'failed'),
+        (ProcessState.FINISHED, 710, 'finished'),
+        (ProcessState.KILLED, None, 'killed'),
+        (ProcessState.EXCEPTED, None, 'excepted'),
+    ],
+)
+def test_states(aiida_profile_clean, state, exit_status, expected):
+    campaign = FakeCampaign('young').start()
+    finish(campaign, exit_status, state)
+    summary = queries.campaign_summary('young')
+    assert summary.state == expected
+    assert ('campaign continue' in summary.advice) == (expected != 'finished')
+    assert queries.cost_ledger('young').empty
+
+
+def test_latest_prediction_counts(running, aiida_profile_clean):
+    """A candidate that was predicted twice has one row, with the newer prediction."""
+    from batch_processes import make_candidates, make_prediction
+
+    from aiida_qagenai.provenance.bulk import store_outputs
+
+    candidate = store_outputs(running(), make_candidates(1))['candidates__c00000']
+    for index in (1, 2):
+        store_outputs(running(), {'predictions__c00000': make_prediction(candidate.uuid, index)})
+    table = queries.candidates()
+    assert table['divergence'].tolist() == [0.02]
+    assert QueryBuilder().append(PredictionData).count() == 2
+    store_outputs(running(), {'predictions__c00000': make_prediction(candidate.uuid, 0)})
+    assert queries.candidates(min_divergence=0.01).empty
+
+
+def test_candidate_that_no_process_made_is_found(aiida_profile_clean):
+    from batch_processes import make_candidates
+
+    next(iter(make_candidates(1).values())).store()
+    assert len(queries.candidates()) == 1
+
+
+def test_run_again_and_fork(aiida_profile_clean):
+    """A group with a campaign, an independent second run, and two continuations of the first."""
+    fake = FakeCampaign('many', n=2)
+    first = fake.start()
+    fake.seed(first)
+    fake.cycle(first, 1)
+    fake.finish_with_state(first)
+    after_first = fake.state
+    fake.state = {}
+    again = fake.start()
+    fake.seed(again)
+    fake.state = after_first
+    left = fake.start()
+    fake.cycle(left, 2)
+    fake.state = after_first
+    right = fake.start()
+    fake.cycle(right, 2)
+    assert find_campaign('many').processes == (first.pk, right.pk)
+    assert find_campaign(first.pk).processes == (first.pk, right.pk)
+    assert find_campaign(left.pk).processes == (first.pk, left.pk)
+    assert find_campaign(again.pk).processes == (again.pk,)
+    assert len(queries.campaigns()) == 3
+    for pk, cycles in ((left.pk, [0, 0, 1, 1, 2, 2]), (again.pk, [0, 0])):
+        assert sorted(queries.candidates(pk)['cycle']) == cycles
+    assert len(queries.candidates()) == 2 + 2 + 2 + 2 + 2
+
+
+def test_only_finished_cycles_are_counted(aiida_profile_clean):
+    fake = FakeCampaign('young', n=2)
+    campaign = fake.start()
+    fake.seed(campaign)
+    fake.cycle(campaign, 1, until='predict')
+    assert queries.campaigns()['cycles'].tolist() == [0]

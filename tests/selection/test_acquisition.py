@@ -1,0 +1,120 @@
+"""Tests for :mod:`aiida_qagenai.selection.acquisition` and :mod:`aiida_qagenai.selection.diversity`."""
+
+import numpy as np
+import pytest
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.selection.acquisition import ARMS, score
+from aiida_qagenai.selection.diversity import diversity_scores
+from aiida_qagenai.selection.pool import CandidatePool
+
+
+def make_pool(number=40, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    signed = rng.normal(0, 0.1, number)
+    arrays = {
+        'fingerprints': [f'{i:04d}' for i in range(number)],
+        'eligible': np.ones(number, dtype=bool),
+        'divergence': np.abs(signed),
+        'divergence_signed': signed,
+        'divergence_sigma': rng.uniform(0.01, 0.1, number),
+        'sigma': rng.uniform(0.01, 0.1, number),
+        'low_fidelity_energy': rng.normal(size=number),
+        'features': rng.normal(size=(number, 4)),
+        'true_divergence': rng.random(number),
+    }
+    return CandidatePool(**{**arrays, **changes})
+
+
+def test_the_hybrid_is_seven_tenths_divergence_and_three_tenths_diversity():
+    pool = make_pool()
+    scores = score(pool, num_clusters=5)
+    divergence = (pool.divergence - pool.divergence.min()) / np.ptp(pool.divergence)
+    diversity = diversity_scores(pool.features, num_clusters=5)[0]
+    diversity = (diversity - diversity.min()) / np.ptp(diversity)
+    assert np.allclose(scores.total, 0.7 * divergence + 0.3 * diversity)
+    assert scores.scaling['divergence'] == {
+        'minimum': pool.divergence.min(),
+        'maximum': pool.divergence.max(),
+        'weight': 0.7,
+    }
+
+
+@pytest.mark.parametrize('arm', ARMS)
+def test_every_arm_scores_the_eligible_in_the_unit_interval(arm):
+    pool = make_pool(eligible=np.arange(40) % 3 > 0)
+    scores = score(pool, arm)
+    assert np.isneginf(scores.total[~pool.eligible]).all()
+    assert (scores.total[pool.eligible] >= 0).all()
+    assert (scores.total[pool.eligible] <= 1 + 1e-12).all()
+    assert sum(entry['weight'] for entry in scores.scaling.values()) == pytest.approx(1.0)
+    assert np.array_equal(score(pool, arm).total, scores.total)
+
+
+def test_the_low_fidelity_arm_prefers_low_energies():
+    pool = make_pool()
+    assert score(pool, 'low_fidelity_rank').total.argmax() == pool.low_fidelity_energy.argmin()
+
+
+def test_relative_divergence_survives_a_collapsed_ensemble():
+    pool = make_pool(divergence_sigma=np.zeros(40))
+    scores = score(pool, 'divergence', divergence='relative')
+    assert np.isfinite(scores.total).all()
+
+
+def test_scaling_ignores_what_is_not_eligible():
+    divergence = np.linspace(0, 1, 40)
+    divergence[-1] = np.nan
+    pool = make_pool(divergence=divergence, eligible=np.arange(40) < 20)
+    assert score(pool, 'divergence').scaling['divergence']['maximum'] == divergence[19]
+
+
+def test_a_constant_term_adds_nothing():
+    pool = make_pool(divergence=np.full(40, 0.2))
+    assert (score(pool, 'divergence').total == 0).all()
+
+
+def test_an_empty_or_wholly_ineligible_pool_is_scored():
+    assert len(score(make_pool(0, features=np.zeros((0, 4))), 'hybrid').total) == 0
+    assert np.isneginf(score(make_pool(eligible=np.zeros(40, dtype=bool))).total).all()
+
+
+def test_missing_arrays_and_unknown_names_are_refused():
+    with pytest.raises(InvalidInputError, match='`sigma`'):
+        score(make_pool(sigma=None), 'uncertainty')
+    with pytest.raises(InvalidInputError, match='hybrid'):
+        score(make_pool(), 'best')
+    with pytest.raises(InvalidInputError, match='absolute'):
+        score(make_pool(), divergence='squared')
+    with pytest.raises(InvalidInputError, match='candidate 3'):
+        score(make_pool(divergence=np.where(np.arange(40) == 3, np.nan, 1.0)), 'divergence')
+    with pytest.raises(InvalidInputError, match='shape'):
+        make_pool(sigma=np.zeros(3))
+
+
+def test_each_cluster_has_one_representative_with_full_diversity():
+    rng = np.random.default_rng(1)
+    centres = np.array([[0, 0], [10, 0], [0, 10]])
+    features = np.repeat(centres, (12, 5, 3), axis=0) + rng.normal(0, 0.1, (20, 2))
+    scores, labels = diversity_scores(features, num_clusters=3)
+    assert len({tuple(labels[:12]), tuple(labels[12:17]), tuple(labels[17:])}) == 3
+    for label in range(3):
+        members = labels == label
+        assert (scores[members] == 1.0).sum() == 1
+        assert scores[members].min() == pytest.approx(1 / members.sum())
+
+
+def test_diversity_of_duplicates_is_equal_and_constant_features_are_ignored():
+    features = np.array([[1.0, 5.0], [1.0, 5.0], [2.0, 5.0], [9.0, 5.0]])
+    scores, labels = diversity_scores(features, num_clusters=50)
+    assert scores[0] == scores[1]
+    assert labels[0] == labels[1]
+    assert len(set(labels)) == 3
+    assert (diversity_scores(np.ones((5, 3)))[0] == 1.0).all()
+
+
+def test_bad_features_are_refused():
+    with pytest.raises(InvalidInputError, match='finite'):
+        diversity_scores(np.array([[np.nan]]))
+    with pytest.raises(InvalidInputError, match='num_clusters'):
+        diversity_scores(np.ones((2, 2)), num_clusters=0)

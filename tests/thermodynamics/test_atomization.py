@@ -1,0 +1,56 @@
+"""Formation energies anchored in experimental atomisation energies."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.thermodynamics.atomization import anchored_formation_energy, atomization_energy
+
+
+@pytest.mark.parametrize(
+    ('element', 'energy', 'tolerance'),
+    # Vibrationless: D_e/2 of the molecules (Huber & Herzberg), cohesive energies of Schimka, Harl and Kresse (2011).
+    [
+        *[('H', 4.748 / 2, 2e-3), ('N', 9.905 / 2, 6e-3), ('O', 5.213 / 2, 5e-3), ('Li', 1.67, 0.01)],
+        *[('C', 7.55, 5e-3), ('Si', 4.68, 0.01), ('Na', 1.12, 0.02), ('Al', 3.43, 0.02), ('Mg', 1.54, 0.02)],
+    ],
+)
+def test_atomization_energies(element, energy, tolerance):
+    """The table agrees with vibrationless values of other sources."""
+    assert atomization_energy(element) == pytest.approx(energy, abs=tolerance)
+
+
+def test_formation_energy_of_the_experiment():
+    """With the experimental atomisation energy of LiH the experimental formation energy comes out.
+
+    D0 of the crystal 4.78 eV per formula unit from ΔfH(0 K) = −85.6 kJ/mol: −0.44 eV/atom.
+    """
+    total = -(atomization_energy('Li') + atomization_energy('H')) - 0.887
+    assert anchored_formation_energy(total, {'Li': 1, 'H': 1}, {'Li': 0.0, 'H': 0.0}) == pytest.approx(-0.4435)
+
+
+@given(
+    scale=st.integers(1, 5),
+    total=st.floats(-500, 0),
+    shift=st.floats(-100, 100),
+    counts=st.tuples(*[st.integers(1, 4)] * 2),
+)
+def test_invariances(scale, total, shift, counts):
+    """Neither a multiple of the cell nor a constant per atom in the energies of one level changes it."""
+    composition, atoms = {'Li': counts[0], 'H': counts[1]}, {'Li': -7.0, 'H': -0.5}
+    expected = anchored_formation_energy(total, composition, atoms)
+    multiple = {element: scale * count for element, count in composition.items()}
+    assert anchored_formation_energy(scale * total, multiple, atoms) == pytest.approx(expected, abs=1e-9)
+    shifted = anchored_formation_energy(total + shift * counts[0], composition, {'Li': -7.0 + shift, 'H': -0.5})
+    assert shifted == pytest.approx(expected, abs=1e-9)
+
+
+def test_missing_values_are_named():
+    """An element without experimental value, and an atom that was not computed."""
+    with pytest.raises(InvalidInputError, match='atomisation energy of Fe'):
+        atomization_energy('Fe')
+    with pytest.raises(InvalidInputError, match='isolated atom of H'):
+        anchored_formation_energy(-1.0, {'Li': 1, 'H': 1}, {'Li': -7.0})

@@ -1,0 +1,214 @@
+"""Tests for :mod:`aiida_qagenai.thermodynamics.hull`: every number against pymatgen's phase diagram."""
+
+import itertools
+import json
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.thermodynamics.hull import CompetingPhases, Phase, distance_to_hull, distances_to_hull
+from aiida_qagenai.thermodynamics.phases import System
+
+ELEMENTS = ('Li', 'O', 'Fe', 'P', 'Mn', 'S')
+
+LITHIUM_OXIDES = [
+    Phase('Li', 0.0, 'Li'),
+    Phase('O2', 0.0, 'O2'),
+    Phase('Li2O', -2.0, 'Li2O'),
+    Phase('Li2O2', -1.6, 'Li2O2'),
+]
+
+
+def pymatgen_energy(phases, candidate):
+    """Return the energy per atom of the hull of ``phases`` at the composition of ``candidate``, by pymatgen."""
+    entries = [PDEntry(Composition(p.amounts), p.energy_per_atom * sum(p.amounts.values())) for p in phases]
+    elements = {element for phase in phases for element in phase.amounts}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        diagram = PhaseDiagram([e for e in entries if {x.symbol for x in e.composition.elements} <= elements])
+        return diagram.get_hull_energy_per_atom(Composition(candidate.amounts))
+
+
+@st.composite
+def systems(draw):
+    """Draw phases of one chemical system with every element, and a candidate with all of them."""
+    number = draw(st.integers(2, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    elements = ELEMENTS[:number]
+    phases = [Phase(element, float(rng.choice([0.0, rng.normal()])), element) for element in elements]
+    for index in range(draw(st.integers(0, 30))):
+        chosen = rng.choice(elements, size=rng.integers(1, number + 1), replace=False)
+        amounts = {str(element): int(rng.integers(1, 5)) for element in chosen}
+        # a grid of energies makes ties and coplanar phases common
+        energy = float(rng.choice([rng.normal(-0.5, 1.0), round(rng.normal(-0.5, 1.0), 1)]))
+        phases.append(Phase(amounts, energy, str(index)))
+    kind = draw(st.sampled_from(['free', 'free', 'duplicate', 'on-hull', 'degenerate']))
+    full = [phase for phase in phases if len(phase.amounts) == number]
+    amounts = {element: int(rng.integers(1, 5)) for element in elements}
+    if kind in ('duplicate', 'degenerate') and full:
+        amounts = full[int(rng.integers(len(full)))].amounts
+    energy = float(rng.normal(-0.5, 1.0))
+    if kind == 'duplicate' and full:
+        energy = next(phase.energy_per_atom for phase in full if phase.amounts == amounts)
+    candidate = Phase(amounts, energy, 'candidate')
+    if kind == 'on-hull':
+        candidate = Phase(amounts, pymatgen_energy(phases, candidate), 'candidate')
+    return phases, candidate
+
+
+@settings(max_examples=2000, deadline=None)
+@given(drawn=systems())
+def test_equals_pymatgen_on_random_systems(drawn):
+    phases, candidate = drawn
+    result = distances_to_hull([candidate], phases)[0]
+    reference = candidate.energy_per_atom - pymatgen_energy(phases, candidate)
+    assert result.decomposition_energy == pytest.approx(reference, abs=1e-8)
+    assert result.e_above_hull == pytest.approx(max(0.0, reference), abs=1e-8)
+    # the decomposition is a mixture of the right composition whose energy is the hull's
+    total = sum(candidate.amounts.values())
+    mixture = dict.fromkeys(candidate.amounts, 0.0)
+    energy = 0.0
+    lowest = {}
+    for phase in phases:
+        lowest[phase.reduced_formula] = min(lowest.get(phase.reduced_formula, np.inf), phase.energy_per_atom)
+    for formula, fraction in result.decomposition.items():
+        composition = Composition(formula)
+        for element, amount in composition.items():
+            mixture[element.symbol] += fraction * amount / composition.num_atoms
+        energy += fraction * lowest[formula]
+    assert mixture == pytest.approx({e: n / total for e, n in candidate.amounts.items()}, abs=1e-8)
+    assert candidate.energy_per_atom - energy == pytest.approx(reference, abs=1e-8)
+    assert all(fraction > 0 for fraction in result.decomposition.values())
+
+
+def test_a_stable_candidate_is_in_the_hull():
+    result = distances_to_hull([Phase('LiO2', -1.5)], LITHIUM_OXIDES)[0]
+    # between Li2O2 (-1.6 at 1/2) and O2: the candidate at 1/3 would decompose into 2/3 and 1/3
+    assert result.e_above_hull == 0.0
+    assert result.decomposition_energy == pytest.approx(-1.5 + 1.6 * 2 / 3)
+    assert result.decomposition == pytest.approx({'Li2O2': 2 / 3, 'O2': 1 / 3})
+    assert result.stability == 'stable'
+    assert result.complete
+
+
+def test_a_candidate_does_not_compete_with_itself_but_with_its_polymorphs():
+    phases = [*LITHIUM_OXIDES, Phase('Li2O', -1.9, 'other Li2O')]
+    itself = distances_to_hull([Phase('Li2O', -2.0, 'Li2O')], phases)[0]
+    assert itself.decomposition_energy == pytest.approx(-0.1)
+    polymorph = distances_to_hull([Phase('Li4O2', -1.96, 'mine')], phases)[0]
+    assert polymorph.decomposition == pytest.approx({'Li2O': 1.0})
+    assert polymorph.e_above_hull == pytest.approx(0.04)
+    assert polymorph.stability == 'metastable'
+
+
+def test_elements_at_zero_only_on_request():
+    oxide = [Phase('Li2O', -2.0)]
+    candidate = Phase('LiO', -1.0)
+    implied = distances_to_hull([candidate], oxide, elements_at_zero=True)[0]
+    assert implied.decomposition == pytest.approx({'Li2O': 0.75, 'O2': 0.25})
+    refused = distances_to_hull([candidate], oxide)[0]
+    assert refused.e_above_hull is None
+    assert refused.stability == 'unknown'
+    assert refused.missing == ('Li', 'O')
+
+
+def test_an_incomplete_hull_says_what_is_missing():
+    phases = [Phase(e, 0.0) for e in ('Li', 'Mn', 'P')] + [Phase('Li3P', -0.8), Phase('LiMn', 0.1)]
+    result = distances_to_hull([Phase('LiMnP', -0.7, 'x')], phases)[0]
+    assert not result.complete
+    assert result.missing == ('Mn-P', 'Li-Mn-P')
+    assert result.e_above_hull is not None
+
+
+def test_the_candidate_alone_does_not_complete_its_own_hull():
+    phases = [Phase('Li', 0.0, 'a'), Phase('H2', 0.0, 'b'), Phase('LiH', -0.4, 'c')]
+    assert distances_to_hull([Phase('LiH', -0.4, 'c')], phases)[0].missing == ('H-Li',)
+    assert distances_to_hull([Phase('LiH', -0.4, 'd')], phases)[0].complete
+
+
+def test_feasible_without_one_element():
+    phases = [Phase('Li2O', -2.0), Phase('Li', 0.0)]
+    result = distances_to_hull([Phase('Li3O', -1.0)], phases)[0]
+    assert result.decomposition == pytest.approx({'Li2O': 0.75, 'Li': 0.25})
+    assert result.e_above_hull == pytest.approx(0.5)
+    assert result.missing == ('O',)
+
+
+def test_mixed_levels_of_theory_are_refused():
+    with pytest.raises(InvalidInputError, match='one level'):
+        distances_to_hull([Phase('LiH', -0.4, level='PBE')], [Phase('Li', 0.0, level='SCAN')])
+    with pytest.raises(InvalidInputError, match='one level'):
+        CompetingPhases([Phase('Li', 0.0, level='PBE'), Phase('H2', 0.0)])
+
+
+def test_candidates_compete_on_request():
+    candidates = [Phase('Li2O', -2.2, level=None), Phase('Li2O', -2.1)]
+    apart = distances_to_hull(candidates, LITHIUM_OXIDES)
+    together = distances_to_hull(candidates, LITHIUM_OXIDES, candidates_compete=True)
+    assert [result.e_above_hull for result in apart] == [0.0, 0.0]
+    assert [result.e_above_hull for result in together] == pytest.approx([0.0, 0.1])
+    assert together[0].identifier is None
+
+
+def test_adding_a_phase_updates_the_cached_systems():
+    competing = CompetingPhases(LITHIUM_OXIDES)
+    candidate = Phase('LiO2', -1.0)
+    before = distance_to_hull(candidate, competing)
+    assert competing.system(['O', 'Li']) is competing.system(['Li', 'O'])
+    competing.add(Phase('LiO2', -1.5, 'new'))
+    after = distance_to_hull(candidate, competing)
+    rebuilt = distance_to_hull(candidate, CompetingPhases([*LITHIUM_OXIDES, Phase('LiO2', -1.5, 'new')]))
+    assert before.e_above_hull == pytest.approx(1.6 * 2 / 3 - 1.0)
+    assert after == rebuilt
+    assert after.e_above_hull == pytest.approx(0.5)
+
+
+def test_adding_a_phase_leaves_other_systems_alone():
+    competing = CompetingPhases(LITHIUM_OXIDES)
+    lithium: System = competing.system(['Li'])
+    competing.add(Phase('O3', 0.4))
+    assert competing.system(['Li']) is lithium
+
+
+def test_large_total_energies_keep_their_digits():
+    shift = {'Li': -203.1, 'O': -2041.7}
+    total = [
+        Phase(p.formula, p.energy_per_atom + sum(shift[e] * n for e, n in p.amounts.items()) / sum(p.amounts.values()))
+        for p in LITHIUM_OXIDES
+    ]
+    candidate = Phase('LiO2', -1.0 + (shift['Li'] + 2 * shift['O']) / 3)
+    expected = distances_to_hull([Phase('LiO2', -1.0)], LITHIUM_OXIDES)[0]
+    assert distances_to_hull([candidate], total)[0].e_above_hull == pytest.approx(expected.e_above_hull, abs=1e-10)
+
+
+def test_processes_give_the_same_answers_in_order():
+    candidates = [Phase(f, -1.0, str(i)) for i, f in enumerate(['LiO', 'Li', 'Li2O', 'O2', 'LiO2', 'Li3O'])]
+    one = distances_to_hull(candidates, LITHIUM_OXIDES)
+    two = distances_to_hull(candidates, LITHIUM_OXIDES, workers=2)
+    assert one == two
+
+
+def test_results_are_plain_json():
+    record = distances_to_hull([Phase('LiO2', -1.0, 'x')], LITHIUM_OXIDES)[0].to_dict()
+    assert json.loads(json.dumps(record)) == record
+
+
+@pytest.mark.parametrize(
+    'arguments', [('Xx', 0.0), ('Li2O', float('nan')), ('', 0.0), ({'Li': -1}, 0.0), ('Li2O', 0.0, None, None, -1.0)]
+)
+def test_bad_phases_are_refused(arguments):
+    with pytest.raises(InvalidInputError):
+        Phase(*arguments)
+
+
+def test_order_of_candidates_is_kept():
+    formulas = ['LiO', 'Li2O', 'LiO2', 'Li3O']
+    results = distances_to_hull([Phase(f, -1.0, f) for f in formulas], LITHIUM_OXIDES)
+    assert [result.identifier for result in results] == formulas
+    assert list(itertools.chain(*(r.missing for r in results))) == []

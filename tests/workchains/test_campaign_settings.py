@@ -1,0 +1,53 @@
+"""Protocols and settings of a campaign."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.workchains.protocols.campaign import available_protocols, campaign_settings
+
+
+@pytest.mark.parametrize('protocol', available_protocols())
+def test_every_protocol_is_valid_and_described(protocol):
+    """What ships can be loaded."""
+    assert campaign_settings(protocol).description
+
+
+def test_overrides_reach_nested_keys():
+    """One nested value changes, its neighbours stay."""
+    settings = campaign_settings('quickstart', {'generate': {'num_candidates': 7}})
+    assert settings.generate.num_candidates == 7
+    assert settings.generate.max_atoms == campaign_settings('quickstart').generate.max_atoms
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'name'),
+    [
+        ({'budget': -1}, 'budget'),
+        ({'bugdet': 1}, 'bugdet'),
+        ({'generate': {'num_candidate': 5}}, 'generate.num_candidate'),
+        ({'select': {'acquisition': 'best'}}, 'select'),
+        ({'seed_set': {'labels': {'PBE': 3}}}, 'seed_set.labels'),
+        ({'seed_set': {'labels': {'SCAN': 2, 'HSE06': 5}}}, 'seed_set.labels'),
+        ({'run': {'device': 'tpu'}}, 'run.device'),
+        ({'learn': {'validator': {'options': {'num_member': 3}}}}, 'num_member'),
+    ],
+)
+def test_bad_settings_are_refused_by_name(overrides, name):
+    """The message says which key is wrong."""
+    with pytest.raises(InvalidInputError, match=name):
+        campaign_settings('quickstart', overrides)
+
+
+def test_unknown_protocol_lists_the_known_ones():
+    """A misspelt protocol is answered with the list."""
+    with pytest.raises(InvalidInputError, match='choose from quickstart, fast'):
+        campaign_settings('fats')
+
+
+def test_seeds_of_stages_differ():
+    """No two stages of a campaign share a seed."""
+    settings = campaign_settings('quickstart')
+    seeds = [settings.cycle_seed(cycle, stage) for cycle in range(50) for stage in range(30)]
+    assert len(set(seeds)) == len(seeds)

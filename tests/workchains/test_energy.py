@@ -1,0 +1,232 @@
+"""From a structure and a fidelity to an energy, and all that is refused before."""
+
+from __future__ import annotations
+
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
+
+from aiida_qagenai.calculations.functions.energy import assemble_energy
+from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.thermodynamics.atomization import atomization_energy
+from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, available_protocols, energy_settings
+from aiida_qagenai.workchains.references import ReferenceWorkChain
+
+CUBE = [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]]
+CHEAP = {'meshes': {'PBE': {'fixed': [1, 1, 1]}}, 'grid_spacing': 0.15}
+
+
+@pytest.fixture
+def build(pyscf_code):
+    """Return a factory of builders at the pipeline level."""
+
+    def create(structure, fidelity='PBE', protocol='pipeline', **arguments):
+        return EnergyWorkChain.get_builder_from_protocol(pyscf_code, structure, fidelity, protocol, **arguments)
+
+    return create
+
+
+@pytest.fixture
+def atom_energy():
+    """Return a factory of energies of isolated atoms, with round numbers."""
+
+    def create(element: str, fidelity: str = 'PBE', protocol: str = 'pipeline', **changes) -> EnergyData:
+        settings = energy_settings(protocol)
+        values = {
+            'fidelity': fidelity,
+            'total_energy': {'H': -13.0, 'Li': -200.0}[element],
+            'num_atoms': 1,
+            'formula': element,
+            'chemical_system': element,
+            'converged': True,
+            'protocol': protocol,
+            'level_tag': settings.tag(protocol, Fidelity.parse(fidelity), isolated=True),
+            'scientific': settings.scientific,
+            'structure_uuid': '0',
+        }
+        return EnergyData(**{**values, **changes})
+
+    return create
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ({'fidelity': 'MP2'}, 'unknown fidelity `MP2`: choose from PBE'),
+        ({'protocol': 'quick'}, 'unknown energy protocol `quick`: choose from pipeline, fast'),
+        ({'overrides': {'grid': 0.1}}, '`grid`: Extra inputs'),
+        ({'overrides': {'scf': {'tolerance': 1}}}, '`scf.tolerance`: Extra inputs'),
+        ({'overrides': {'meshes': {'PBE': {'spacing': -1}}}}, 'meshes.PBE.spacing'),
+        ({'fidelity': 'SCAN', 'descriptors': True}, '`descriptors` need PBE'),
+    ],
+)
+def test_wrong_arguments_are_named(build, lithium_hydride, arguments, text):
+    """Unknown names come with what there is instead."""
+    with pytest.raises(InvalidInputError, match=text):
+        build(lithium_hydride, **arguments)
+
+
+@pytest.mark.parametrize(
+    ('symbols', 'fidelity', 'protocol', 'text'),
+    [
+        (['Fe'], 'PBE', 'pipeline', 'has no basis for Fe; it has Al, Ar'),
+        (['Na', 'Cl'], 'PBE', 'fast', 'has no basis for Cl, Na; it has C, H, Li, N, O'),
+        (['Li'] * 5 + ['H'] * 4, 'PBE', 'pipeline', '9 atoms, protocol `pipeline` allows 8 at PBE'),
+        (['Li', 'H', 'Li', 'H', 'Li', 'H'], 'CCSD(T)', 'pipeline', 'allows 4 at CCSD'),
+        (['Li', 'Li'], 'CCSD(T)', 'pipeline', 'consists of metals only'),
+        (['Li', 'H', 'H'], 'CCSD(T)', 'pipeline', 'even number of electrons per cell, H2Li has 5'),
+    ],
+)
+def test_refused_structures(build, make_structure, symbols, fidelity, protocol, text):  # noqa: PLR0917
+    """What a level does not admit is refused before anything is computed."""
+    positions = [(0.3 * index, 0.2 * index, 0.25 * index) for index in range(len(symbols))]
+    with pytest.raises(InvalidInputError, match=text):
+        build(make_structure(symbols, positions, CUBE), fidelity, protocol)
+
+
+def test_metal_by_its_gap(build, lithium_hydride):
+    """A gap known from a lower level decides whether CCSD(T) is tried."""
+    with pytest.raises(InvalidInputError, match=r'not defined for a metal: the gap is 0\.20 eV'):
+        build(lithium_hydride, 'CCSD(T)', band_gap=0.2)
+    assert build(lithium_hydride, 'CCSD(T)', band_gap=4.0).band_gap.value == 4.0
+    assert build(lithium_hydride, 'PBE', band_gap=0.0).fidelity.value == 'PBE'
+
+
+def test_molecules_have_no_protocol(build, make_structure):
+    """Neither a crystal nor an atom."""
+    with pytest.raises(InvalidInputError, match='for a molecule use the PyscfCellCalculation'):
+        build(make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 0.74)]))
+
+
+def change(builder, **inputs):
+    """Return the inputs of a builder with some replaced."""
+    return {**builder._inputs(prune=True), **inputs}
+
+
+def test_ports_refuse_what_a_builder_would(build, make_structure, lithium_hydride, atom_energy):
+    """The checks hold for inputs put together by hand as well."""
+    lithium = make_structure(['Li', 'Li'], [(0, 0, 0), (1.5, 1.5, 1.5)], CUBE)
+    coupled = build(lithium_hydride, 'CCSD(T)')
+    large = coupled.pyscf.parameters.get_dict() | {'max_memory_mb': 0.1}
+    pyscf = coupled._inputs(prune=True)['pyscf']
+    cases = [
+        (change(coupled, structure=lithium), 'consists of metals only'),
+        (change(coupled, fidelity=orm.Str('PBE')), r'the parameters are for CCSD\(T\)'),
+        (change(coupled, fidelity=orm.Str('MP2')), 'unknown fidelity'),
+        (change(coupled, band_gap=orm.Float(0.1)), 'not defined for a metal'),
+        (change(coupled, level=orm.Dict({'protocol': 'pipeline'})), 'level_tag'),
+        (change(coupled, pyscf={**pyscf, 'parameters': orm.Dict(large)}), r'CCSD\(T\) would need up to 1 MB'),
+        (change(coupled, references={'H': atom_energy('H')}), 'is of PBE'),
+        (change(coupled, references={'H': atom_energy('H', 'CCSD(T)')}), 'no reference for Li'),
+    ]
+    for inputs, text in cases:
+        with pytest.raises((ValueError, InvalidInputError), match=text):
+            instantiate_process(get_manager().get_runner(), EnergyWorkChain, **inputs)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        ({'level_tag': 'pipeline:other:gth-pbe:isolated:0'}, 'has the level tag'),
+        ({'num_atoms': 2}, 'not an isolated H atom'),
+        ({'fidelity': 'SCAN'}, 'is of SCAN'),
+    ],
+)
+def test_references_of_another_level_are_refused(build, lithium_hydride, atom_energy, changes, text):
+    """A formation energy never mixes levels."""
+    references = {'H': atom_energy('H', **changes), 'Li': atom_energy('Li')}
+    inputs = change(build(lithium_hydride), references=references)
+    with pytest.raises(ValueError, match=text):
+        instantiate_process(get_manager().get_runner(), EnergyWorkChain, **inputs)
+
+
+def test_energy_for_real(build, lithium_hydride, atom_energy):
+    """The energy carries all its labels, and the formation energy follows from the atoms and from experiment."""
+    references = {'H': atom_energy('H'), 'Li': atom_energy('Li')}
+    builder = build(lithium_hydride, overrides=CHEAP)
+    tag = builder.level['level_tag']
+    same = tag.rsplit(':', 2)[0] + ':isolated:' + tag.rsplit(':', 1)[1]
+    builder.references = {symbol: atom_energy(symbol, level_tag=same) for symbol in references}
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    energy = outputs['energy'].content
+    assert (energy.formula, energy.chemical_system, energy.num_atoms) == ('LiH', 'H-Li', 2)
+    assert energy.structure_uuid == lithium_hydride.uuid and energy.converged and energy.core_hours > 0
+    assert not energy.scientific and 'not scientific' in energy.warnings
+    expected = (energy.total_energy + 213.0 + atomization_energy('Li') + atomization_energy('H')) / 2
+    assert energy.formation_energy_per_atom == pytest.approx(expected)
+    assert energy.formation_scheme == 'anchored'
+    assert 'descriptors' not in outputs
+    calculation = node.called_descendants[1]
+    assert (
+        calculation.process_class is PyscfCellCalculation and calculation.inputs.structure.uuid == lithium_hydride.uuid
+    )
+
+
+def test_failed_calculation_ends_with_its_reason_and_keeps_its_cost(build, lithium_hydride):
+    """A basis that PySCF does not know: one attempt, its reason, its cost."""
+    builder = build(lithium_hydride)
+    builder.pyscf.parameters = orm.Dict(builder.pyscf.parameters.get_dict() | {'basis': 'no-such-basis'})
+    _, node = run_get_node(builder)
+    assert node.exit_status == EnergyWorkChain.exit_codes.ERROR_CALCULATION_FAILED.status
+    assert '210, PySCF refused the input' in node.exit_message
+    calculations = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
+    assert len(calculations) == 1 and calculations[0].outputs.results['core_hours'] > 0
+
+
+def test_assembled_energy_is_not_cached(lithium_hydride, atom_energy):
+    """Its clone would name the structure of another run."""
+    results = {
+        'fidelity': 'PBE',
+        'total_energy': -219.0,
+        'warnings': [],
+        'scf_converged': True,
+        'core_hours': 0.1,
+        'wall_seconds': 1.0,
+        'components': {},
+    }
+    level = EnergyLevel.create('pipeline', energy_settings('pipeline'), Fidelity.PBE).model_dump(mode='json')
+    energy, node = assemble_energy.run_get_node(orm.Dict(results), lithium_hydride, orm.Dict(level))
+    assert energy.formation_energy_per_atom is None and energy.content.energy_per_atom == -109.5
+    assert not node.base.caching.is_valid_cache
+
+
+def test_references_for_real(pyscf_code):
+    """Isolated H and Li, labelled by element and fidelity."""
+    levels = [Fidelity.SCAN, Fidelity.CCSD_T]
+    builder = ReferenceWorkChain.get_builder_from_protocol(
+        code=pyscf_code, elements=['H', 'Li'], fidelities=levels, protocol='pipeline'
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    energies = {(e, f): value for e, levels in outputs['energies'].items() for f, value in levels.items()}
+    assert set(energies) == {(element, fidelity.label) for element in ('H', 'Li') for fidelity in levels}
+    for (element, fidelity), energy in energies.items():
+        content = energy.content
+        assert (content.formula, content.num_atoms, content.fidelity.label) == (element, 1, fidelity)
+        assert content.formation_energy_per_atom is None and content.level_tag.split(':')[3] == 'isolated'
+    # One electron: Hartree-Fock, and no functional is far from it.
+    assert energies['H', 'ccsdt'].content.components['ccsd_correlation'] == 0
+    assert all(energies['H', f.label].total_energy == pytest.approx(-13.5, abs=0.1) for f in levels)
+
+
+@pytest.mark.parametrize(('elements', 'text'), [(['Fe'], 'no basis for Fe'), (['He'], 'atomisation energy of He')])
+def test_impossible_references_are_refused(pyscf_code, elements, text):
+    """An element without a basis or without an experimental anchor."""
+    with pytest.raises(InvalidInputError, match=text):
+        ReferenceWorkChain.get_builder_from_protocol(
+            code=pyscf_code, elements=elements, fidelities=['PBE'], protocol='pipeline'
+        )
+
+
+def test_protocols_are_described():
+    """Each says what it is; the one that is not scientific says so."""
+    assert set(available_protocols()) == {'pipeline', 'fast'}
+    assert 'Not scientific' in available_protocols()['pipeline'] and not energy_settings('pipeline').scientific
+    assert energy_settings('fast').expected_error.startswith('0.1')

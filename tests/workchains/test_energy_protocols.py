@@ -1,0 +1,85 @@
+"""The protocols of single energies against PySCF, and the rules for meshes and labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.workchains.protocols.energy import MeshRule, available_protocols, energy_settings
+
+CELL = [[0.0, 2.04, 2.04], [2.04, 0.0, 2.04], [2.04, 2.04, 0.0]]
+
+
+@pytest.mark.parametrize('protocol', available_protocols())
+def test_basis_functions_and_electrons_are_those_of_pyscf(protocol):
+    """The table that refuses structures tells the truth about the bundled bases and pseudopotentials."""
+    from pyscf.pbc import gto
+
+    settings = energy_settings(protocol)
+    atoms = [(symbol, (0.0, 0.0, 5.0 * index)) for index, symbol in enumerate(settings.elements)]
+    for pseudo in (settings.pseudo.functional, settings.pseudo.coupled_cluster):
+        cell = gto.M(a=np.eye(3) * 99, atom=atoms, basis=settings.basis, pseudo=pseudo, spin=None, verbose=0)
+        functions = cell.aoslice_by_atom()[:, 3] - cell.aoslice_by_atom()[:, 2]
+        found = {cell.atom_symbol(i): (functions[i], cell.atom_charge(i)) for i in range(cell.natm)}
+        assert found == {symbol: (entry.functions, entry.valence) for symbol, entry in settings.elements.items()}
+
+
+@pytest.mark.parametrize('protocol', available_protocols())
+@pytest.mark.parametrize('fidelity', LADDER)
+def test_parameters_are_complete(protocol, fidelity):
+    """Crystals and atoms get parameters that the calculation accepts, at every level."""
+    settings = energy_settings(protocol)
+    crystal = PyscfCellParameters.parse(settings.crystal_parameters(fidelity, CELL))
+    assert crystal.is_crystal and crystal.fidelity is fidelity
+    assert (crystal.scf.smearing is None) == (fidelity is Fidelity.CCSD_T)
+    atom = PyscfCellParameters.parse(settings.atom_parameters(fidelity, spin=1))
+    assert not atom.is_crystal and atom.spin == 1 and atom.basis == crystal.basis and atom.pseudo == crystal.pseudo
+
+
+def test_fast_is_composite():
+    """Hartree-Fock on a denser mesh than the correlation energy."""
+    parameters = energy_settings('fast').crystal_parameters(Fidelity.CCSD_T, CELL)
+    assert parameters['kmesh'] == [3, 3, 3] and parameters['cc']['kmesh'] == [2, 2, 2]
+    assert energy_settings('fast').tag('fast', Fidelity.CCSD_T).split(':')[3] == 'k0.9-cc2x2x2'
+
+
+def test_tags_tell_levels_apart():
+    """Basis, pseudopotential, mesh, and any override that moves an energy; not what does not."""
+    settings = energy_settings('pipeline')
+    tag = settings.tag('pipeline', Fidelity.PBE)
+    assert tag.split(':')[:4] == ['pipeline', 'gth-szv', 'gth-pbe', 'k2x2x2+0.5']
+    assert energy_settings('pipeline', {'max_memory_mb': 1}).tag('pipeline', Fidelity.PBE) == tag
+    for overrides in ({'grid_spacing': 0.1}, {'smearing': None}, {'scf': {'conv_tol': 1e-9}}):
+        assert energy_settings('pipeline', overrides).tag('pipeline', Fidelity.PBE) != tag
+    assert settings.tag('pipeline', Fidelity.CCSD_T).split(':')[2] == 'gth-hf-rev'
+
+
+@given(
+    lengths=st.lists(st.floats(1.5, 30), min_size=3, max_size=3),
+    spacing=st.floats(0.2, 3),
+)
+def test_spacing_bounds_the_distance_of_k_points(lengths, spacing):
+    """No two neighbours are farther apart than the spacing, and no axis has a point more than it needs."""
+    mesh = np.array(MeshRule(spacing=spacing).mesh(np.diag(lengths)))
+    reciprocal = 2 * np.pi / np.array(lengths)
+    assert (reciprocal / mesh <= spacing * (1 + 1e-5)).all()
+    assert (mesh == 1).any() or (reciprocal / (mesh - 1) > spacing * (1 - 1e-5)).all()
+
+
+@given(lengths=st.lists(st.floats(1.5, 12), min_size=3, max_size=3))
+def test_grid_is_odd_and_dense_enough(lengths):
+    """Uniform grids are odd along each vector and no coarser than the spacing."""
+    settings = energy_settings('pipeline')
+    grid = np.array(settings.crystal_parameters(Fidelity.PBE, np.diag(lengths))['grid_mesh'])
+    assert (grid % 2 == 1).all() and (np.array(lengths) / grid <= settings.grid_spacing + 1e-9).all()
+
+
+def test_a_mesh_has_one_rule():
+    """Either fixed or by spacing."""
+    with pytest.raises(InvalidInputError, match='either `fixed` or `spacing`'):
+        energy_settings('pipeline', {'meshes': {'PBE': {'spacing': 0.5}}})

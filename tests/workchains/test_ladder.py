@@ -1,0 +1,65 @@
+"""Many structures on many levels: failures are counted and the others go on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from pymatgen.core import Lattice, Structure
+
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.workchains.ladder import LadderWorkChain
+
+
+@pytest.fixture
+def structures(aiida_profile_clean):
+    """Return rock-salt LiH, an insulator, and bcc Li, a metal."""
+    fcc = Lattice(np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 4.08 / 2)
+    bcc = Lattice(np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) * 3.49 / 2)
+    return {
+        'c00000': CandidateData(Structure(fcc, ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]]), index=0),
+        'c00001': CandidateData(Structure(bcc, ['Li'], [[0, 0, 0]]), index=1),
+    }
+
+
+def inputs(code, structures, plan):
+    """Return the inputs of a ladder at the cheapest level."""
+    return {
+        'code': code,
+        'structures': structures,
+        'plan': orm.Dict(plan),
+        'protocol': orm.Str('pipeline'),
+        'max_concurrent': orm.Int(2),
+        'descriptors': orm.Bool(False),
+    }
+
+
+def test_a_metal_is_refused_and_the_others_go_on(pyscf_code, structures):
+    """Both are computed at PBE; the metal gets no CCSD(T), which is no failure."""
+    plan = {'c00000': ['PBE'], 'c00001': ['PBE', 'CCSD(T)']}
+    outputs, node = run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, plan))
+    assert node.is_finished_ok, node.exit_message
+    assert sorted(outputs['energies']) == ['c00000pbe', 'c00001pbe']
+    assert not any('ccsdt' in (entry.link_label or '') for entry in node.base.links.get_outgoing().all())
+
+
+def test_failed_calculations_are_counted(python_code, structures):
+    """A code that cannot run PySCF fails every calculation, and the work chain says so."""
+    broken = python_code('broken', 'qagenai.pyscf_cell', prepend_text='export PYTHONPATH=/nowhere PYTHONHOME=/nowhere')
+    _, node = run_get_node(LadderWorkChain, **inputs(broken, structures, {'c00000': ['PBE'], 'c00001': ['PBE']}))
+    assert node.exit_status == LadderWorkChain.exit_codes.ERROR_ALL_FAILED.status
+    assert 'Not one of the 2' in node.exit_message
+
+
+@pytest.mark.parametrize(
+    ('plan', 'message'),
+    [
+        ({'c00000': ['PBE+U']}, 'unknown fidelity `PBE.U`'),
+        ({'c00009': ['PBE']}, 'structures that are not given: c00009'),
+    ],
+)
+def test_bad_plans_are_refused_before_anything_runs(pyscf_code, structures, plan, message):
+    """Unknown levels and unknown labels never start."""
+    with pytest.raises(ValueError, match=message):
+        run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, plan))

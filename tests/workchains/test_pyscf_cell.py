@@ -1,0 +1,204 @@
+"""The restarts of PySCF calculations: every handler changes what the next attempt does, and says so."""
+
+from __future__ import annotations
+
+import pytest
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.common.links import LinkType
+from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
+from plumpy import ProcessState
+
+from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.workchains.pyscf_cell import CC_DAMPING, SCF_AIDS, PyscfCellBaseWorkChain
+
+EXIT_CODES = PyscfCellCalculation.exit_codes
+
+
+@pytest.fixture
+def start(pyscf_code, lithium_hydride, pyscf_parameters):
+    """Return a factory of work chains that were set up and have not run anything."""
+
+    def create(fidelity: str = 'PBE', options: dict | None = None, **changes):
+        inputs = {
+            'code': pyscf_code,
+            'structure': lithium_hydride,
+            'parameters': orm.Dict(pyscf_parameters(fidelity, **changes)),
+            'metadata': {'options': {'max_wallclock_seconds': 100, **(options or {})}},
+        }
+        process = instantiate_process(get_manager().get_runner(), PyscfCellBaseWorkChain, pyscf=inputs)
+        process.setup()
+        return process
+
+    return create
+
+
+@pytest.fixture
+def fail(pyscf_code):
+    """Return a factory of calculations that failed with an exit code."""
+
+    def create(exit_code, *, saved: bool = False, checkpoint: bool = False):
+        node = orm.CalcJobNode(computer=pyscf_code.computer, process_type='aiida.calculations:qagenai.pyscf_cell')
+        node.set_option('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
+        node.set_process_state(ProcessState.FINISHED)
+        node.set_exit_status(exit_code.status)
+        node.set_exit_message(exit_code.message)
+        node.store()
+        outputs = {
+            'remote_folder': orm.RemoteData(remote_path='/tmp/none', computer=pyscf_code.computer),
+            'results': orm.Dict({'status': 'failed', 'amplitudes_saved': saved}),
+        }
+        if checkpoint:
+            outputs['checkpoint'] = orm.SinglefileData.from_string('density', filename='checkpoint.chk')
+        for label, output in outputs.items():
+            output.base.links.add_incoming(node, link_type=LinkType.CREATE, link_label=label)
+            output.store()
+        return node
+
+    return create
+
+
+def parameters_of(process) -> dict:
+    """Return the parameters of the next attempt."""
+    parameters = process.ctx.inputs.parameters
+    return parameters.get_dict() if isinstance(parameters, orm.Dict) else parameters
+
+
+def test_scf_aids_follow_each_other(start, fail):
+    """Damping, level shift, second order; then the failure is final."""
+    process, seen = start(), []
+    for _ in SCF_AIDS:
+        report = process.handle_scf_not_converged(
+            fail(EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED, checkpoint=True)
+        )
+        assert report.do_break and report.exit_code.status == 0
+        assert process.ctx.inputs.checkpoint.get_content() == 'density'
+        seen.append({key: parameters_of(process)['scf'].get(key) for key in ('damping', 'level_shift', 'second_order')})
+    assert seen == [
+        {'damping': 0.5, 'level_shift': None, 'second_order': None},
+        {'damping': 0.0, 'level_shift': 0.3, 'second_order': None},
+        {'damping': 0.0, 'level_shift': 0.0, 'second_order': True},
+    ]
+    last = process.handle_scf_not_converged(fail(EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED))
+    assert last.exit_code.status == EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED.status
+
+
+def test_no_second_order_with_fractional_occupations(start, fail):
+    """With smearing the last aid is a stronger mixture, and the width stays: it decides the energy."""
+    process = start(scf={'smearing': 0.005})
+    for _ in SCF_AIDS:
+        process.handle_scf_not_converged(fail(EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED))
+    scf = parameters_of(process)['scf']
+    assert not scf.get('second_order') and scf['smearing'] == 0.005
+    assert (scf['damping'], scf['level_shift']) == (0.7, 0.5)
+
+
+def test_coupled_cluster_continues_from_amplitudes(start, fail):
+    """Smaller steps and more of them, from where it stopped; then the failure is final."""
+    process = start('CCSD(T)', cc={'max_cycle': 10})
+    for attempt, damping in enumerate(CC_DAMPING, start=1):
+        node = fail(EXIT_CODES.ERROR_COUPLED_CLUSTER_NOT_CONVERGED, saved=True)
+        process.handle_cc_not_converged(node)
+        cc = parameters_of(process)['cc']
+        assert (cc['damping'], cc['max_cycle']) == (damping, 10 * 2**attempt)
+        assert process.ctx.inputs.restart_folder.uuid == node.outputs.remote_folder.uuid
+    last = process.handle_cc_not_converged(fail(EXIT_CODES.ERROR_COUPLED_CLUSTER_NOT_CONVERGED))
+    assert last.exit_code.status == EXIT_CODES.ERROR_COUPLED_CLUSTER_NOT_CONVERGED.status
+
+
+def test_memory(start, fail):
+    """First nothing is kept on the grid, then the memory doubles twice, in the script and at the scheduler."""
+    process, seen = start(options={'max_memory_kb': 1000}, max_memory_mb=500), []
+    for _ in range(3):
+        process.handle_out_of_memory(fail(EXIT_CODES.ERROR_OUT_OF_MEMORY))
+        values = parameters_of(process)
+        options = process.ctx.inputs.metadata.options
+        seen.append((values['cache_orbitals'], values['max_memory_mb'], options['max_memory_kb']))
+    assert seen == [(False, 500, 1000), (False, 1000, 2000), (False, 2000, 4000)]
+    last = process.handle_out_of_memory(fail(EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY))
+    assert last.exit_code.status == EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY.status
+
+
+def test_walltime(start, fail):
+    """What was saved is continued; where nothing was, the time doubles."""
+    process = start('CCSD(T)')
+    process.handle_out_of_walltime(fail(EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME))
+    assert process.ctx.inputs.metadata.options['max_wallclock_seconds'] == 200
+    node = fail(EXIT_CODES.ERROR_OUT_OF_WALLTIME, saved=True)
+    process.handle_out_of_walltime(node)
+    assert process.ctx.inputs.restart_folder.uuid == node.outputs.remote_folder.uuid
+    assert process.ctx.inputs.metadata.options['max_wallclock_seconds'] == 200
+
+
+@pytest.mark.parametrize('label', ['ERROR_KILLED', 'ERROR_SCHEDULER_NODE_FAILURE'])
+def test_killed_continues_from_the_checkpoint(start, fail, label):
+    """A lost node or process costs what was not saved; the third time it is given up."""
+    process = start()
+    for _ in range(2):
+        node = fail(EXIT_CODES[label], checkpoint=True)
+        assert process.handle_killed(node).exit_code.status == 0
+        assert process.ctx.inputs.checkpoint.uuid == node.outputs.checkpoint.uuid
+    assert process.handle_killed(fail(EXIT_CODES[label])).exit_code.status == EXIT_CODES[label].status
+
+
+@pytest.mark.parametrize(
+    'label',
+    [
+        'ERROR_INVALID_INPUT',
+        'ERROR_OUTPUT_RESULTS_UNREADABLE',
+        'ERROR_SCRIPT_EXCEPTION',
+        'ERROR_MEMORY_ESTIMATE',
+        'ERROR_ENERGY_NOT_FINITE',
+        'ERROR_INTEGRATION',
+        'ERROR_METALLIC',
+        'ERROR_VARYING_OCCUPATION',
+        'ERROR_COMPLEX_TRIPLES',
+    ],
+)
+def test_unrecoverable_failures_end_at_once(start, fail, label):
+    """The work chain ends with the exit code of the calculation after one attempt."""
+    process = start()
+    process.ctx.iteration = 1
+    process.ctx.children = [fail(EXIT_CODES[label])]
+    assert process.inspect_process().status == EXIT_CODES[label].status
+
+
+@pytest.mark.parametrize(
+    'label',
+    [
+        'ERROR_SCHEDULER_OUT_OF_WALLTIME',
+        'ERROR_SCHEDULER_OUT_OF_MEMORY',
+        'ERROR_SCHEDULER_NODE_FAILURE',
+        'ERROR_KILLED',
+    ],
+)
+def test_failures_of_the_machine_are_recoverable(start, fail, label):
+    """What the scheduler ended is tried again."""
+    process = start()
+    process.ctx.iteration = 1
+    process.ctx.children = [fail(EXIT_CODES[label])]
+    assert process.inspect_process().status == 0
+    assert not process.ctx.is_finished
+
+
+def test_given_parameters_are_not_touched(start, fail):
+    """The inputs of the work chain stay what they were."""
+    process = start()
+    before = dict(process.inputs.pyscf.parameters.get_dict())
+    process.handle_scf_not_converged(fail(EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED))
+    assert process.inputs.pyscf.parameters.get_dict() == before
+    assert isinstance(process.ctx.inputs, AttributeDict)
+
+
+def test_recovery_for_real(pyscf_code, lithium_hydride, pyscf_parameters):
+    """CCSD that needs more iterations than allowed finishes in a second calculation, from the amplitudes."""
+    parameters = orm.Dict(pyscf_parameters('CCSD(T)', kmesh=[1, 1, 2], cc={'max_cycle': 4}))
+    inputs = {'code': pyscf_code, 'structure': lithium_hydride, 'parameters': parameters}
+    outputs, node = run_get_node(PyscfCellBaseWorkChain, pyscf=inputs)
+    assert node.is_finished_ok, node.exit_message
+    first, *_, last = sorted(node.called_descendants, key=lambda child: child.ctime)
+    assert first.exit_status == EXIT_CODES.ERROR_COUPLED_CLUSTER_NOT_CONVERGED.status
+    assert last.inputs.restart_folder.creator.exit_status == first.exit_status
+    assert outputs['results']['restarted_from_amplitudes'] and outputs['results']['cc_converged']
