@@ -2,11 +2,93 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 pytest_plugins = ['aiida.tools.pytest_fixtures']
+
+BIN = Path(sys.executable).parent
+
+
+class Machine:
+    """A profile of its own, driven through the commands that a user would type."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            'AIIDA_PATH': str(folder),
+            'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}',
+            'OMP_NUM_THREADS': '1',
+        }
+
+    def run(self, *command: str, timeout: float = 900) -> str:
+        """Run a command and return its output; fail the test with that output if the command fails."""
+        result = subprocess.run(
+            command, capture_output=True, text=True, env=self.environment, timeout=timeout, cwd=self.folder, check=False
+        )
+        assert result.returncode == 0, f'{" ".join(command)}\n{result.stdout}\n{result.stderr}'
+        return result.stdout
+
+    def query(self, code: str) -> object:
+        """Return what a script prints as JSON from within the profile."""
+        prelude = 'import json\nfrom aiida import orm, load_profile\nload_profile()\n'
+        return json.loads(self.run(sys.executable, '-c', prelude + code))
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes of the daemon and its broker, not the calculations, which a crash would leave too."""
+        found = []
+        for process in psutil.process_iter(['cmdline', 'environ']):
+            line = ' '.join(process.info['cmdline'] or ())
+            # AiiDA sets the variable to its own folder within.
+            mine = (process.info['environ'] or {}).get('AIIDA_PATH', '').startswith(str(self.folder))
+            if mine and ('daemon' in line or 'circus' in line):
+                found.append(process)
+        return found
+
+    def crash(self) -> None:
+        """Kill the daemon, its workers and its broker, as a power failure would."""
+        assert self.processes(), 'there is no daemon to kill'
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill what is left."""
+        for process in self.processes():
+            process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(self.processes(), timeout=10)
+
+    def wait_for(self, code: str, timeout: float = 600) -> None:
+        """Wait until a script prints `true`."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.query(code) is True:
+                return
+            time.sleep(1)
+        pytest.fail(f'not reached within {timeout} s:\n{code}\n{self.run("verdi", "process", "list", "-a")}')
+
+
+@pytest.fixture(scope='session')
+def new_machine(tmp_path_factory):
+    """Return a factory of machines with an empty profile and the codes set up; all are shut down at the end."""
+    machines = []
+
+    def create(name: str) -> Machine:
+        machine = Machine(tmp_path_factory.mktemp(name))
+        machines.append(machine)
+        machine.run('aiida-qagenai', 'setup')
+        return machine
+
+    yield create
+    for machine in machines:
+        machine.kill()
 
 
 @pytest.fixture

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 import typing as t
-from pathlib import Path
 
-import psutil
 from aiida import orm
 from aiida.engine import submit
-from aiida.engine.daemon.client import get_daemon_client
-from aiida.engine.processes.control import get_active_processes
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.workchains.campaign import CampaignWorkChain, last_state
+from aiida_qagenai.workchains.daemon import ensure_daemon, revive
 from aiida_qagenai.workchains.protocols.campaign import merge_settings
 
-__all__ = (
-    'GROUP_PREFIX',
-    'campaign_group',
-    'continue_campaign',
-    'daemon_runs',
-    'ensure_daemon',
-    'find_campaigns',
-    'launch',
-    'stop_daemon',
-)
+__all__ = ('GROUP_PREFIX', 'campaign_group', 'continue_campaign', 'find_campaigns', 'launch')
 
 GROUP_PREFIX = 'qagenai/campaign/'
 
@@ -66,47 +51,6 @@ def launch(builder: t.Any, label: str) -> orm.WorkChainNode:
     return node
 
 
-def ensure_daemon(workers: int = 1) -> bool:
-    """Start the daemon unless it runs; return whether it was started.
-
-    Before a start, tasks that a killed broker has lost are sent again, because processes without a task would wait
-    for ever.
-    """
-    find_verdi()
-    if daemon_runs():
-        return False
-    client = get_daemon_client()
-    # What a killed daemon left behind would pass for a running one.
-    Path(client.circus_pid_file).unlink(missing_ok=True)
-    client.start_daemon(number_workers=workers)
-    return True
-
-
-def daemon_runs() -> bool:
-    """Return whether the daemon is alive; a pid file alone does not prove it, a killed daemon leaves one."""
-    pid = get_daemon_client().get_daemon_pid()
-    if pid is None:
-        return False
-    try:
-        return 'daemon' in psutil.Process(pid).cmdline()
-    except psutil.NoSuchProcess:
-        return False
-
-
-def stop_daemon() -> None:
-    """Stop the daemon if no process is left for it to run."""
-    client = get_daemon_client()
-    if daemon_runs() and not get_active_processes(paused=True):
-        client.stop_daemon(wait=True)
-
-
-def find_verdi() -> None:
-    """Put the commands of this environment on the path: AiiDA starts its daemon by the name `verdi`."""
-    folder = str(Path(sys.executable).parent)
-    if shutil.which('verdi') is None:
-        os.environ['PATH'] = os.pathsep.join((folder, os.environ.get('PATH', '')))
-
-
 def continue_campaign(
     node: orm.WorkChainNode, overrides: dict[str, t.Any] | None = None
 ) -> tuple[orm.WorkChainNode, bool]:
@@ -124,7 +68,7 @@ def continue_campaign(
         if overrides:
             message = 'settings can only be changed once the campaign has ended: kill it first (verdi process kill)'
             raise InvalidInputError(message)
-        ensure_daemon()
+        revive(node)
         return node, False
     state = last_state(node)
     if state is None:

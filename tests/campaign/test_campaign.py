@@ -75,7 +75,9 @@ def test_ccsdt_energies_with_structure_inputs_and_code(campaign):
     query.append(orm.CalcFunctionNode, with_outgoing='energy', tag='assembly')
     query.append(orm.Dict, with_outgoing='assembly', tag='results')
     query.append(orm.CalcJobNode, with_outgoing='results', tag='calculation')
-    query.append(orm.StructureData, with_outgoing='calculation', project='attributes.cycle', tag='structure')
+    # AiiDA finds subclasses by the prefix of their entry point, so that candidates do not count as StructureData.
+    kinds = (orm.StructureData, CandidateData)
+    query.append(kinds, with_outgoing='calculation', project='attributes.cycle', tag='structure')
     query.append(orm.Dict, with_outgoing='calculation', edge_filters={'label': 'parameters'})
     query.append(orm.Code, with_outgoing='calculation', project='label')
     rows = query.all()

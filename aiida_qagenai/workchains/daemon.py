@@ -1,0 +1,109 @@
+"""Start the daemon, and bring back what a killed one has left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import psutil
+from aiida import orm
+from aiida.brokers.zeromq.service import ZeromqBrokerService
+from aiida.engine.daemon.client import get_daemon_client
+from aiida.engine.processes.control import get_active_processes, get_process_tasks
+from aiida.manage import get_manager
+from aiida.manage.configuration import get_config
+
+__all__ = ('daemon_runs', 'ensure_daemon', 'revive', 'stop_daemon')
+
+
+def ensure_daemon(workers: int = 1) -> bool:
+    """Start the daemon unless it runs; return whether it was started.
+
+    :raises aiida.engine.daemon.client.DaemonException: if the daemon does not start.
+    """
+    find_verdi()
+    if daemon_runs():
+        return False
+    clear_remains()
+    get_daemon_client().start_daemon(number_workers=workers)
+    return True
+
+
+def revive(node: orm.ProcessNode) -> bool:
+    """Start the daemon unless it runs, so that ``node`` and everything it called go on; return whether it was started.
+
+    The broker keeps the tasks of the processes on disk and hands them out again. Only a process whose caller was killed
+    between storing and sending it has none, and would wait for ever: it is sent again. Processes of others are left
+    alone, since one that runs in somebody's interpreter has no task either.
+    """
+    if daemon_runs():
+        return False
+    tasks = set(get_process_tasks(get_manager().get_broker()))
+    ensure_daemon()
+    controller = get_manager().get_process_controller()
+    for process in (*get_active_processes(), *get_active_processes(paused=True)):
+        # A function that was cut off has no state to continue from; the work chain that called it calls it again.
+        continues = isinstance(process, orm.WorkChainNode | orm.CalcJobNode)
+        if continues and process.pk not in tasks and root(process).pk == node.pk:
+            controller.continue_process(process.pk, nowait=True, no_reply=True)
+    return True
+
+
+def root(process: orm.ProcessNode) -> orm.ProcessNode:
+    """Return the process that was launched by a person and, through others, called ``process``."""
+    while process.caller is not None:
+        process = process.caller
+    return process
+
+
+def daemon_runs() -> bool:
+    """Return whether the daemon is alive; a pid file alone does not prove it, a killed daemon leaves one."""
+    return runs(get_daemon_client().get_daemon_pid(), 'daemon')
+
+
+def stop_daemon() -> None:
+    """Stop the daemon if no process is left for it to run."""
+    client = get_daemon_client()
+    if daemon_runs() and not get_active_processes(paused=True):
+        client.stop_daemon(wait=True)
+
+
+def find_verdi() -> None:
+    """Put the commands of this environment on the path: AiiDA starts its daemon by the name `verdi`."""
+    folder = str(Path(sys.executable).parent)
+    if shutil.which('verdi') is None:
+        os.environ['PATH'] = os.pathsep.join((folder, os.environ.get('PATH', '')))
+
+
+def clear_remains() -> None:
+    """Remove the files by which a killed daemon and its ZeroMQ broker pass for running ones.
+
+    New workers would connect to the dead broker's socket and wait there for ever, without an error.
+    """
+    client = get_daemon_client()
+    Path(client.circus_pid_file).unlink(missing_ok=True)
+    files = get_config().filepaths(client.profile)['broker_service']
+    layout = ZeromqBrokerService.FilepathLayout(files['dir'], files['log'])
+    if layout.pid_file.exists() and not runs(int(layout.pid_file.read_text().split()[-1]), 'broker'):
+        remove_socket(layout.sockets_file)
+        for path in (layout.pid_file, layout.status_file):
+            path.unlink(missing_ok=True)
+
+
+def remove_socket(sockets_file: Path) -> None:
+    """Remove the temporary folder with the broker's socket, and the file that names it."""
+    if sockets_file.exists():
+        shutil.rmtree(sockets_file.read_text().strip(), ignore_errors=True)
+        sockets_file.unlink()
+
+
+def runs(pid: int | None, word: str) -> bool:
+    """Return whether the process ``pid`` is alive and has ``word`` on its command line, so that it is not another."""
+    if pid is None:
+        return False
+    try:
+        return any(word in part for part in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False

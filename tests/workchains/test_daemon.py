@@ -1,0 +1,58 @@
+"""Crashes of the daemon, with a daemon of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+START = """
+from aiida.engine import submit
+from aiida.workflows.arithmetic.multiply_add import MultiplyAddWorkChain
+from aiida_qagenai.workchains.daemon import ensure_daemon
+ensure_daemon()
+code = orm.InstalledCode(
+    label='add',
+    computer=orm.load_computer('localhost'),
+    filepath_executable='/bin/bash',
+    default_calc_job_plugin='core.arithmetic.add',
+    prepend_text='sleep 5',
+).store()
+node = submit(MultiplyAddWorkChain, x=orm.Int(2), y=orm.Int(3), z=orm.Int(4), code=code)
+print(json.dumps(node.pk))
+"""
+CALCULATES = """
+print(json.dumps(orm.QueryBuilder().append(orm.CalcJobNode).count() == 1))
+"""
+REVIVE = """
+from aiida_qagenai.workchains.daemon import revive
+print(json.dumps(revive(orm.load_node({pk}))))
+"""
+FINISHED = """
+print(json.dumps(orm.load_node({pk}).is_terminated))
+"""
+RESULT = """
+node = orm.load_node({pk})
+calculations = [child.process_label for child in node.called]
+print(json.dumps([node.outputs.result.value, sorted(calculations)]))
+"""
+
+
+def test_processes_go_on_after_everything_was_killed(new_machine):
+    """Daemon, worker and broker die, and one process has lost its task; the work chain ends with one calculation."""
+    machine = new_machine('daemon')
+    pk = machine.query(START)
+    machine.wait_for(CALCULATES, timeout=60)
+    machine.crash()
+    tasks = sorted(Path(machine.folder).glob('.aiida/broker/*/storage/tasks/*/*.json'))
+    assert tasks
+    tasks[-1].unlink()
+    assert machine.query(REVIVE.format(pk=pk)) is True
+    machine.wait_for(FINISHED.format(pk=pk), timeout=90)
+    assert machine.query(RESULT.format(pk=pk)) == [10, ['ArithmeticAddCalculation', 'multiply']]
+
+
+def test_a_running_daemon_is_left_alone(new_machine):
+    """A second start changes nothing."""
+    machine = new_machine('running')
+    start = 'from aiida_qagenai.workchains.daemon import ensure_daemon\nprint(json.dumps(ensure_daemon()))'
+    assert machine.query(start) is True
+    assert machine.query(start) is False
