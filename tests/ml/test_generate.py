@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS
 from aiida_qagenai.io.structures import StructureBatch, load_arrays
@@ -49,6 +50,14 @@ def test_every_sample_is_there_or_counted(generate):
     assert len(structures) == results['num_generated']
     assert arrays['request'].tolist() == [0] * 6 + [1] * 6 + [2] * 8
     assert arrays['target_descriptors'].shape == (20, NUM_DESCRIPTORS)
+
+
+def test_no_cell_is_skewed(generate):
+    """Grids and image searches grow with the vectors: no candidate keeps longer ones than its lattice needs."""
+    _, _, structures = generate(requests=[COMPOSITION, FREE])
+    for cell in structures.cells:
+        niggli = Lattice(cell).get_niggli_reduced_lattice()
+        assert np.linalg.norm(cell, axis=1).max() <= 1.01 * max(niggli.abc)
 
 
 def test_a_composition_is_exact(generate):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from toy_crystals import FCC
 
-from aiida_qagenai.ml.generator.reduction import equivalent_settings, shortest_basis
+from aiida_qagenai.ml.generator.reduction import equivalent_settings, reduce_cell, shortest_basis
 
 seeds = st.integers(0, 10_000)
 
@@ -60,3 +60,16 @@ def test_a_strained_face_centred_cell_is_always_near_sixty_degrees():
 def test_a_symmetric_cell_has_more_settings_than_a_general_one():
     assert len(equivalent_settings(4 * np.eye(3))) == 24
     assert len(equivalent_settings(Lattice.from_parameters(3, 4, 5, 70, 75, 80).matrix)) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_a_reduced_cell_is_the_same_crystal_with_short_vectors(seed):
+    cell = random_cell(seed)
+    fractional = np.random.default_rng(seed).uniform(size=(3, 3))
+    reduced, moved = reduce_cell(cell, fractional)
+    before = Structure(Lattice(cell), ['Li', 'H', 'H'], fractional)
+    after = Structure(Lattice(reduced), ['Li', 'H', 'H'], moved)
+    assert after.distance_matrix == pytest.approx(before.distance_matrix, abs=1e-8)
+    assert after.volume == pytest.approx(before.volume)
+    assert sorted(after.lattice.abc) == pytest.approx(sorted(before.lattice.get_niggli_reduced_lattice().abc), rel=1e-5)

@@ -16,6 +16,7 @@ from aiida_qagenai.ml.elements import known_indices
 from aiida_qagenai.ml.generator.conditioning import conditioning
 from aiida_qagenai.ml.generator.model import TrainedGenerator, load_generator
 from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio, project, wrap_into_cell
+from aiida_qagenai.ml.generator.reduction import reduce_cell
 from aiida_qagenai.ml.generator.sampler import Samples, Task, sample
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
@@ -148,6 +149,7 @@ def _finish(
     species = np.array(elements)[samples.types[row, : wanted.num_atoms].numpy()]
     if not (np.isfinite(cell).all() and np.isfinite(fractional).all() and abs(np.linalg.det(cell)) > 1e-3):
         return 'not_finite'
+    cell, fractional = reduce_cell(cell, fractional)
     q = samples.q[row].numpy()
     if scale == 0:
         return _Made(wanted.request, cell, species, wrap_into_cell(fractional), False, q)

@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ('equivalent_settings', 'shortest_basis')
+__all__ = ('equivalent_settings', 'reduce_cell', 'shortest_basis')
 
 TOLERANCE = 0.02
 MAX_SETTINGS = 48
@@ -47,6 +47,23 @@ def shortest_basis(cell: NDArray[np.float64]) -> NDArray[np.int64]:
         if not changed:
             break
     return transform
+
+
+def reduce_cell(
+    cell: NDArray[np.float64], fractional: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the same crystal with its shortest lattice vectors, a along x and b in the xy plane.
+
+    A sampled cell may be as skewed as its metric happens to be. Every later step pays for that: images to search,
+    points of a grid, k-points.
+
+    :param cell: lattice vectors as rows, shape (3, 3), Å.
+    :param fractional: shape (n, 3).
+    """
+    transform = shortest_basis(cell)
+    reduced = transform @ cell
+    # The Cholesky factor of the metric is the cell up to a rotation, and right-handed.
+    return np.linalg.cholesky(reduced @ reduced.T), fractional @ np.linalg.inv(transform)
 
 
 def equivalent_settings(cell: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.int64]:
