@@ -175,6 +175,49 @@ def make_structure(aiida_profile):
 
 
 @pytest.fixture
+def toy_basis(tmp_path):
+    """Return a factory of a family of two small bases of H and Li: its description and the folder of its files.
+
+    Even-tempered functions, with polarisation in the larger set: enough for real calculations in a test.
+    """
+    import hashlib
+
+    from aiida_qagenai.io.basis import BasisSource
+
+    def element(symbol: str, exponents: dict[str, list[float]], scale: float) -> str:
+        shells = [(shell, value) for shell, values in exponents.items() for value in values]
+        return ''.join(f'{symbol}  {shell}\n    {scale * value:.6f}    1.000000\n' for shell, value in shells)
+
+    def create(version: int = 1, scale: float = 1.0) -> tuple:
+        folder = tmp_path / f'toy-{version}-{scale}'
+        folder.mkdir(exist_ok=True)
+        sets = {}
+        for cardinal, name in ((2, 'dz'), (3, 'tz')):
+            hydrogen = {'S': [1.6, 0.4, 0.12][: cardinal + 1], **({'P': [0.8]} if cardinal > 2 else {})}
+            lithium = {'S': [6.0, 1.6, 0.45, 0.1], 'P': [0.3, 0.12][: cardinal - 1]}
+            text = element('H', hydrogen, scale) + element('Li', lithium, 1.0)
+            (folder / f'{name}.dat').write_text(text, encoding='utf-8')
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            file = {'path': f'{name}.dat', 'sha256': digest, 'elements': ['H', 'Li']}
+            sets[name] = {'cardinal': cardinal, 'basis': [file]}
+        source = BasisSource(
+            name='toy',
+            version=version,
+            description='Two small bases',
+            url='https://127.0.0.1:9/{path}',
+            homepage='https://example.org',
+            licence='CC0-1.0',
+            citation='nobody',
+            pseudo='gth-hf-rev',
+            valence={'H': 1, 'Li': 3},
+            sets=sets,
+        )
+        return source, folder
+
+    return create
+
+
+@pytest.fixture
 def lithium_hydride(make_structure):
     """Return the primitive cell of LiH in the structure of rock salt."""
     half = 2.04

@@ -111,7 +111,18 @@ CAMPAIGN = LazyGroup(
     without_profile=frozenset({'protocols'}),
 )
 
+BASIS = LazyGroup(
+    'basis',
+    help='Install and look at families of Gaussian bases.',
+    commands_at={
+        'install': 'aiida_qagenai.cli.basis:install',
+        'list': 'aiida_qagenai.cli.basis:list_',
+        'show': 'aiida_qagenai.cli.basis:show',
+    },
+)
+
 COMMANDS = {
+    'basis': 'aiida_qagenai.cli.root:BASIS',
     'campaign': 'aiida_qagenai.cli.root:CAMPAIGN',
     'candidates': 'aiida_qagenai.cli.candidates:candidates',
     'energies': 'aiida_qagenai.cli.energies:energies',

@@ -1,0 +1,85 @@
+"""`aiida-qagenai basis`: families of Gaussian bases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aiida_qagenai.cli.output import FORMAT, print_frame
+
+__all__ = ('install', 'list_', 'show')
+
+COLUMNS = {'label': 'family', 'elements': 'elements', 'pseudo': 'for', 'licence': 'licence', 'citation': 'cite'}
+ELEMENT_COLUMNS = {
+    'element': 'element',
+    'num_functions': 'functions',
+    'valence': 'valence',
+    'has_auxiliary': 'fitting set',
+    'file': 'file',
+    'sha256': 'sha256',
+    'pk': 'pk',
+}
+
+
+@click.command()
+@click.argument('name', metavar='NAME|FILE', default='ccgto')
+@click.option(
+    '--from',
+    'folder',
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help='Copy of the repository, where the network is closed.',
+)
+def install(name: str, folder: Path | None) -> None:
+    """Install a family of bases, by default that of Ye and Berkelbach (GTH-cc-pVXZ, H to Ar).
+
+    A YAML FILE with the fields of BasisSource describes any other. Every file is checked against its SHA-256 before
+    anything is stored; running it again changes nothing.
+    """
+    from aiida_qagenai.data.basis import install_families
+    from aiida_qagenai.io.basis import find_source
+
+    source = find_source(name)
+    for label, is_new in install_families(source, folder).items():
+        click.echo(f'{label}: {"installed" if is_new else "is installed"}')
+    click.echo(f'licence {source.licence}; please cite {source.citation}')
+
+
+@click.command('list')
+@FORMAT
+def list_(fmt: str) -> None:
+    """List the installed families."""
+    import pandas as pd
+
+    from aiida_qagenai.data.basis import INCOMPLETE, BasisFamily
+
+    rows = []
+    for family in sorted(BasisFamily.collection.all(), key=lambda family: str(family.label)):
+        if family.label.startswith(INCOMPLETE):
+            continue
+        bases = family.bases
+        content = next(iter(bases.values())).base.attributes.all
+        rows.append({'label': family.label, 'elements': ' '.join(bases), **{k: content[k] for k in list(COLUMNS)[2:]}})
+    footer = f'{len(rows)} families' if rows else 'no family: `aiida-qagenai basis install` installs one'
+    print_frame(pd.DataFrame(rows, columns=list(COLUMNS)), fmt, COLUMNS, footer=footer)
+
+
+@click.command()
+@click.argument('label', metavar='FAMILY')
+@click.option('--element', help='Print the basis of this element instead.')
+@FORMAT
+def show(label: str, element: str | None, fmt: str) -> None:
+    """Show what a family holds, FAMILY being like ccgto/cc-pvdz; with an element, the basis itself."""
+    import pandas as pd
+
+    from aiida_qagenai.data.basis import find_bases, find_family
+
+    bases = find_bases(label, [element] if element else [])
+    if element:
+        node = bases[element]
+        click.echo(node.text + (f'# fitting set\n{node.auxiliary}' if node.auxiliary else ''), nl=False)
+        return
+    family = find_family(label)
+    assert family is not None
+    rows = [{**node.base.attributes.all, 'pk': node.pk} for node in family.bases.values()]
+    print_frame(pd.DataFrame(rows), fmt, ELEMENT_COLUMNS, title=family.label, footer=family.description)
