@@ -37,8 +37,9 @@ def main() -> int:
         follow(node, console)
     if not node.is_terminated:
         return 1
-    stop_daemon()
     report(node, RESULTS, console)
+    if not stop_daemon():
+        console.print('the daemon goes on (other processes need it, or it is slow to stop): verdi daemon stop')
     return 0 if node.is_finished_ok or node.exit_status >= 700 else 1
 
 

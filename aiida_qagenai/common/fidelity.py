@@ -9,16 +9,13 @@ from aiida_qagenai.common.errors import InvalidInputError
 __all__ = ('LADDER', 'Fidelity')
 
 
-class Fidelity(str, enum.Enum):
+class Fidelity(enum.StrEnum):
     """A level of theory; the value is the name that nodes, tables and files use."""
 
     PBE = 'PBE'
     SCAN = 'SCAN'
     HSE06 = 'HSE06'
     CCSD_T = 'CCSD(T)'
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def rank(self) -> int:

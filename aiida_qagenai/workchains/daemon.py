@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -10,12 +11,15 @@ from pathlib import Path
 import psutil
 from aiida import orm
 from aiida.brokers.zeromq.service import ZeromqBrokerService
-from aiida.engine.daemon.client import get_daemon_client
+from aiida.engine.daemon.client import DaemonTimeoutException, get_daemon_client
 from aiida.engine.processes.control import get_active_processes, get_process_tasks
 from aiida.manage import get_manager
 from aiida.manage.configuration import get_config
 
 __all__ = ('daemon_runs', 'ensure_daemon', 'revive', 'stop_daemon')
+
+TIMEOUT = 60
+"""Seconds for the daemon to start or to stop: AiiDA's few are not enough on a busy machine."""
 
 
 def ensure_daemon(workers: int = 1) -> bool:
@@ -27,7 +31,7 @@ def ensure_daemon(workers: int = 1) -> bool:
     if daemon_runs():
         return False
     clear_remains()
-    get_daemon_client().start_daemon(number_workers=workers)
+    get_daemon_client().start_daemon(number_workers=workers, timeout=TIMEOUT)
     return True
 
 
@@ -63,11 +67,12 @@ def daemon_runs() -> bool:
     return runs(get_daemon_client().get_daemon_pid(), 'daemon')
 
 
-def stop_daemon() -> None:
-    """Stop the daemon if no process is left for it to run."""
-    client = get_daemon_client()
-    if daemon_runs() and not get_active_processes(paused=True):
-        client.stop_daemon(wait=True)
+def stop_daemon() -> bool:
+    """Stop the daemon if no process is left for it to run; return whether none runs any more."""
+    if daemon_runs() and not (get_active_processes() or get_active_processes(paused=True)):
+        with contextlib.suppress(DaemonTimeoutException):
+            get_daemon_client().stop_daemon(wait=True, timeout=TIMEOUT)
+    return not daemon_runs()
 
 
 def find_verdi() -> None:

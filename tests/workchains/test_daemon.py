@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
+
 START = """
 from aiida.engine import submit
 from aiida.workflows.arithmetic.multiply_add import MultiplyAddWorkChain
@@ -56,3 +58,12 @@ def test_a_running_daemon_is_left_alone(new_machine):
     start = 'from aiida_qagenai.workchains.daemon import ensure_daemon\nprint(json.dumps(ensure_daemon()))'
     assert machine.query(start) is True
     assert machine.query(start) is False
+
+
+def test_a_daemon_without_work_is_stopped(new_machine):
+    """And a second stop has nothing to do."""
+    machine = new_machine('stopping')
+    stop = 'from aiida_qagenai.workchains.daemon import ensure_daemon, stop_daemon\n'
+    assert machine.query(stop + 'ensure_daemon()\nprint(json.dumps(stop_daemon()))') is True
+    psutil.wait_procs(machine.processes(), timeout=20)
+    assert not machine.processes()
