@@ -21,13 +21,14 @@ BIN = Path(sys.executable).parent
 class Machine:
     """A profile of its own, driven through the commands that a user would type."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         self.environment = {
             **os.environ,
             'AIIDA_PATH': str(folder),
             'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}',
             'OMP_NUM_THREADS': '1',
+            **variables,
         }
 
     def run(self, *command: str, timeout: float = 900) -> str:
@@ -77,13 +78,16 @@ class Machine:
 
 @pytest.fixture(scope='session')
 def new_machine(tmp_path_factory):
-    """Return a factory of machines with an empty profile and the codes set up; all are shut down at the end."""
+    """Return a factory of machines with an empty profile and the codes set up; all are shut down at the end.
+
+    It takes options of `aiida-qagenai setup`, and variables of the environment.
+    """
     machines = []
 
-    def create(name: str) -> Machine:
-        machine = Machine(tmp_path_factory.mktemp(name))
+    def create(name: str, *options: str, **variables: str) -> Machine:
+        machine = Machine(tmp_path_factory.mktemp(name), **variables)
         machines.append(machine)
-        machine.run('aiida-qagenai', 'setup')
+        machine.run('aiida-qagenai', 'setup', *options)
         return machine
 
     yield create

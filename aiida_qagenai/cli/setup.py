@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import typing as t
 from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import click
 
@@ -18,35 +18,135 @@ CACHED = 'aiida.calculations:qagenai.*'
 
 @click.command('setup')
 @click.option('--profile', 'name', default='qagenai', show_default=True, help='Profile to use, created if missing.')
-def setup(name: str) -> None:
-    """Prepare this machine: an embedded profile, the computer `localhost`, two codes, caching.
+@click.option(
+    '--postgresql',
+    metavar='URL',
+    envvar='QAGENAI_POSTGRESQL',
+    help='Empty database for a new profile, postgresql://USER:PASSWORD@HOST:PORT/NAME; SQLite otherwise.',
+)
+@click.option(
+    '--rabbitmq',
+    metavar='URL',
+    envvar='QAGENAI_RABBITMQ',
+    help='Message broker for a new profile, amqp://USER:PASSWORD@HOST:PORT; that of AiiDA otherwise.',
+)
+@click.option('--workers', type=click.IntRange(1), help='Workers of the daemon from its next start on.')
+def setup(name: str, *, postgresql: str | None, rabbitmq: str | None, workers: int | None) -> None:
+    """Prepare this machine: a profile, the computer `localhost`, two codes, caching.
 
-    Uses SQLite and AiiDA's own message broker, no service is needed. Running it again changes nothing.
+    Without options it uses SQLite and AiiDA's own message broker, and no service is needed. An existing profile is
+    completed by what it lacks, so that running it again changes nothing. The URLs may come from the environment
+    (QAGENAI_POSTGRESQL, QAGENAI_RABBITMQ), which keeps their passwords out of the list of processes.
     """
     from aiida import load_profile
     from aiida.manage.configuration import get_config
 
     if name not in get_config(create=True).profile_names:
-        create_profile(name)
+        create_profile(name, postgresql, rabbitmq)
+    elif postgresql or rabbitmq:
+        message = f'profile `{name}` exists: its database and its broker stay what they are; choose another name'
+        raise click.ClickException(message)
     load_profile(name, allow_switch=True)
     enable_caching(name)
+    if workers:
+        get_config().set_option('daemon.default_workers', workers, scope=name)
+        get_config().store()
     computer = prepare_localhost()
     for label, plugin in ((PYSCF_CODE, 'qagenai.pyscf_cell'), (ML_CODE, 'qagenai.train')):
         ensure_code(label, plugin, computer)
     click.echo(f'profile `{name}` is ready: codes {PYSCF_CODE}@localhost and {ML_CODE}@localhost')
 
 
-def create_profile(name: str) -> None:
-    """Create an embedded profile: SQLite storage and the ZeroMQ broker that comes with the daemon."""
-    from aiida.manage.configuration import reset_config
+def create_profile(name: str, postgresql: str | None = None, rabbitmq: str | None = None) -> None:
+    """Create a profile, by default an embedded one: SQLite and the ZeroMQ broker that comes with the daemon.
 
-    verdi = Path(sys.executable).with_name('verdi')
-    command = [str(verdi), 'presto', '--use-zeromq', '--profile-name', name, '--non-interactive']
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        message = f'the profile could not be created:\n{result.stdout}{result.stderr}'
+    :raises click.ClickException: if a service cannot be reached or the database is in use.
+    """
+    from aiida.plugins import BrokerFactory
+    from aiida.common.exceptions import AiidaException
+    from aiida.manage.configuration import create_profile as create
+    from aiida.manage.configuration import get_config
+    from sqlalchemy.exc import SQLAlchemyError
+
+    config = get_config()
+    zeromq = 'core.zeromq'
+    try:
+        create(
+            config,
+            name=name,
+            email=config.get_option('autofill.user.email') or 'aiida@localhost',
+            storage_backend='core.psql_dos' if postgresql else 'core.sqlite_dos',
+            storage_config=postgresql_config(postgresql, name) if postgresql else {},
+            broker_backend='core.rabbitmq' if rabbitmq else zeromq,
+            broker_config=rabbitmq_config(rabbitmq) if rabbitmq else BrokerFactory(zeromq).get_default_config(),
+        )
+    except (AiidaException, SQLAlchemyError) as exception:
+        message = f'the profile could not be created: {exception}'
+        raise click.ClickException(message) from exception
+    # A work chain asks for the end of its children every second, not every minute, in case it missed the message.
+    config.set_option('runner.poll.interval', 1, scope=name)
+    config.set_default_profile(name, overwrite=True)
+    config.store()
+
+
+def postgresql_config(url: str, profile: str) -> dict[str, t.Any]:
+    """Return the storage of a profile in the database at ``url``, its files beside the configuration of AiiDA."""
+    from aiida.manage.configuration import get_config
+
+    parts = parse_url(url, 'postgresql')
+    database = parts.path.strip('/')
+    if not (database and parts.username):
+        message = 'the URL of the database names a user and a database: postgresql://USER:PASSWORD@HOST:PORT/NAME'
         raise click.ClickException(message)
-    reset_config()
+    return {
+        'database_hostname': parts.hostname or 'localhost',
+        'database_port': parts.port or 5432,
+        'database_username': unquote(parts.username),
+        'database_password': unquote(parts.password or ''),
+        'database_name': unquote(database),
+        'repository_uri': (Path(get_config().dirpath) / 'repository' / profile).as_uri(),
+    }
+
+
+def rabbitmq_config(url: str) -> dict[str, t.Any]:
+    """Return the broker of a profile at ``url``, once a connection was made.
+
+    :raises click.ClickException: if it does not answer or refuses the user.
+    """
+    from aiida.brokers.rabbitmq.defaults import detect_rabbitmq_config
+
+    parts = parse_url(url, 'amqp', 'amqps')
+    host, port = parts.hostname or '127.0.0.1', parts.port or 5672
+    try:
+        config: dict[str, t.Any] = detect_rabbitmq_config(
+            protocol=parts.scheme,
+            username=unquote(parts.username or 'guest'),
+            password=unquote(parts.password or 'guest'),
+            host=host,
+            port=port,
+            virtual_host=unquote(parts.path.strip('/')),
+        )
+    except ConnectionError as exception:
+        # The message of AiiDA repeats the password.
+        message = f'no RabbitMQ at {host}:{port}, or it refuses the user: {exception.__cause__}'
+        raise click.ClickException(message) from exception
+    return config
+
+
+def parse_url(url: str, *schemes: str) -> SplitResult:
+    """Return the parts of a URL.
+
+    :raises click.ClickException: if it is none of ``schemes``, without repeating it: it may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in schemes and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known:
+        message = f'not a URL of the kind {schemes[0]}://USER:PASSWORD@HOST:PORT'
+        raise click.ClickException(message)
+    return parts
 
 
 def enable_caching(profile: str) -> None:
@@ -61,10 +161,24 @@ def enable_caching(profile: str) -> None:
 
 
 def prepare_localhost() -> t.Any:
-    """Return this machine as a computer that is asked for finished jobs every second."""
-    from aiida.orm import load_computer
+    """Return this machine as a computer that is asked for finished jobs every second; it is set up if missing."""
+    from aiida.common.exceptions import NotExistent
+    from aiida.manage.configuration import get_config, get_profile
+    from aiida.orm import Computer, load_computer
 
-    computer = load_computer('localhost')
+    try:
+        computer = load_computer('localhost')
+    except NotExistent:
+        profile = get_profile()
+        computer = Computer(
+            label='localhost',
+            hostname='localhost',
+            description='This machine, without a scheduler',
+            transport_type='core.local',
+            scheduler_type='core.direct',
+            workdir=str(Path(get_config().dirpath) / 'scratch' / profile.name),
+        ).store()
+        computer.set_default_mpiprocs_per_machine(1)
     computer.set_minimum_job_poll_interval(1.0)
     computer.configure(safe_interval=0.0)
     return computer

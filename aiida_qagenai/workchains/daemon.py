@@ -14,7 +14,7 @@ from aiida.brokers.zeromq.service import ZeromqBrokerService
 from aiida.engine.daemon.client import DaemonTimeoutException, get_daemon_client
 from aiida.engine.processes.control import get_active_processes, get_process_tasks
 from aiida.manage import get_manager
-from aiida.manage.configuration import get_config
+from aiida.manage.configuration import get_config, get_config_option
 
 __all__ = ('daemon_runs', 'ensure_daemon', 'revive', 'stop_daemon')
 
@@ -22,15 +22,17 @@ TIMEOUT = 60
 """Seconds for the daemon to start or to stop: AiiDA's few are not enough on a busy machine."""
 
 
-def ensure_daemon(workers: int = 1) -> bool:
+def ensure_daemon(workers: int | None = None) -> bool:
     """Start the daemon unless it runs; return whether it was started.
 
+    :param workers: number of workers; by default what the profile says (`daemon.default_workers`).
     :raises aiida.engine.daemon.client.DaemonException: if the daemon does not start.
     """
     find_verdi()
     if daemon_runs():
         return False
     clear_remains()
+    workers = workers or get_config_option('daemon.default_workers')
     get_daemon_client().start_daemon(number_workers=workers, timeout=TIMEOUT)
     return True
 
