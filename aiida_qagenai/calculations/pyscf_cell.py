@@ -11,9 +11,11 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_pyscf.calculations.base import PyscfCalculation
 from jinja2 import Environment
 
+from aiida_qagenai.calculations.pyscf_bases import bases_problem, insert_bases
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf_script import MAIN_TEMPLATE, script_environment, script_variables
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.basis import BasisData
 
 __all__ = ('PyscfCellCalculation',)
 
@@ -43,6 +45,13 @@ class PyscfCellCalculation(PyscfCalculation):
             validator=cls.validate_parameters,
             help='Level of theory and numerics, see `PyscfCellParameters`.',
         )
+        spec.input_namespace(
+            'bases',
+            valid_type=BasisData,
+            dynamic=True,
+            required=False,
+            help='Bases by element, from an installed family whose name the parameter `basis` gives.',
+        )
         spec.input(
             'checkpoint',
             valid_type=orm.SinglefileData,
@@ -53,7 +62,7 @@ class PyscfCellCalculation(PyscfCalculation):
             'restart_folder',
             valid_type=orm.RemoteData,
             required=False,
-            help='Working folder of an interrupted CCSD(T) calculation whose amplitudes are continued.',
+            help='Working folder of a CCSD or CCSD(T) calculation whose amplitudes are continued.',
         )
         spec.inputs.validator = cls.validate_inputs
         options: t.Any = spec.inputs['metadata']['options']
@@ -99,6 +108,7 @@ class PyscfCellCalculation(PyscfCalculation):
             (520, 'ERROR_METALLIC', 'CCSD(T) is not defined for a metal: {message}'),
             (521, 'ERROR_VARYING_OCCUPATION', 'CCSD(T) is not defined for a metal: {message}'),
             (522, 'ERROR_COMPLEX_TRIPLES', 'The (T) energy is not real: {message}'),
+            (523, 'ERROR_OPEN_SHELL', 'There is no periodic CCSD(T) of open shells: {message}'),
         ):
             spec.exit_code(status, label, message=message)
 
@@ -119,19 +129,12 @@ class PyscfCellCalculation(PyscfCalculation):
         if not all(name in inputs for name in ('structure', 'parameters')):
             return None
         parameters = PyscfCellParameters.parse(inputs['parameters'].get_dict())
-        structure = inputs['structure']
-        if parameters.is_crystal and not all(structure.pbc):
-            return f'a crystal is periodic in three directions, the structure in {sum(structure.pbc)}'
-        if structure.has_vacancies or structure.is_alloy:
-            return 'the structure has partially occupied sites'
-        if 'restart_folder' in inputs and not (parameters.is_crystal and parameters.is_coupled_cluster):
-            return '`restart_folder` continues CCSD(T) of a crystal only'
-        symbols = {kind.symbol for kind in structure.kinds}
-        for name in ('basis', 'pseudo'):
-            table = getattr(parameters, name)
-            if isinstance(table, dict) and symbols - set(table):
-                return f'`{name}` has no entry for {", ".join(sorted(symbols - set(table)))}'
-        return None
+        has_amplitudes = 'restart_folder' in inputs
+        if has_amplitudes and not parameters.has_amplitudes:
+            return '`restart_folder` continues CCSD or (T) of a crystal only'
+        if not has_amplitudes and parameters.method == '(T)':
+            return '`method` (T) needs the amplitudes in a `restart_folder`'
+        return _find_misfit(parameters, inputs['structure'])
 
     def get_template_environment(self) -> Environment:
         """Return the environment of our own templates."""
@@ -140,8 +143,9 @@ class PyscfCellCalculation(PyscfCalculation):
     def get_parameters(self) -> dict[str, t.Any]:
         """Return the variables of the template."""
         structure = self.inputs.structure
+        parameters = PyscfCellParameters.parse(self.inputs.parameters.get_dict())
         return script_variables(
-            PyscfCellParameters.parse(self.inputs.parameters.get_dict()),
+            insert_bases(parameters, self.inputs.bases) if self.inputs.get('bases') else parameters,
             structure.cell,
             [(structure.get_kind(site.kind_name).symbol, site.position) for site in structure.sites],
             num_threads=self._num_threads(),
@@ -185,3 +189,17 @@ class PyscfCellCalculation(PyscfCalculation):
             source = f'{remote.get_remote_path()}/{self.FILENAME_AMPLITUDES}'
             calcinfo.remote_copy_list = [(remote.computer.uuid, source, self.FILENAME_RESTART_AMPLITUDES)]
         return calcinfo
+
+
+def _find_misfit(parameters: PyscfCellParameters, structure: orm.StructureData) -> str | None:
+    """Return what of the structure the parameters are not for."""
+    if parameters.is_crystal and not all(structure.pbc):
+        return f'a crystal is periodic in three directions, the structure in {sum(structure.pbc)}'
+    if structure.has_vacancies or structure.is_alloy:
+        return 'the structure has partially occupied sites'
+    symbols = {kind.symbol for kind in structure.kinds}
+    for name in ('basis', 'pseudo', 'auxiliary_basis'):
+        table = getattr(parameters, name)
+        if isinstance(table, dict) and symbols - set(table):
+            return f'`{name}` has no entry for {", ".join(sorted(symbols - set(table)))}'
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pydantic
@@ -9,7 +10,15 @@ import pydantic
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 
-__all__ = ('FUNCTIONALS', 'CoupledClusterOptions', 'PyscfCellParameters', 'ScfOptions', 'validation_text')
+__all__ = (
+    'FUNCTIONALS',
+    'BasisText',
+    'CoupledClusterOptions',
+    'Method',
+    'PyscfCellParameters',
+    'ScfOptions',
+    'validation_text',
+)
 
 FUNCTIONALS = {Fidelity.PBE: 'PBE', Fidelity.SCAN: 'SCAN', Fidelity.HSE06: 'HSE06'}
 """The name by which PySCF knows each functional of the ladder."""
@@ -21,9 +30,36 @@ Mesh = tuple[
 ]
 Shift = tuple[float, float, float]
 
+Method = t.Literal['HF', 'MP2', 'CCSD', 'CCSD(T)', '(T)']
+"""What a calculation of the coupled-cluster family computes; `(T)` continues from the amplitudes of a CCSD."""
+
+# PySCF takes a name that it does not know for the basis itself, and evaluates what is not a number in it.
+BasisName = t.Annotated[str, pydantic.Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9 *+,()-]*$', max_length=80)]
+DATA_LINE = re.compile(r'[A-Za-z0-9_ \t.+-]*')
+
 
 class _Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
+
+
+class BasisText(_Model):
+    """A basis set, or a pseudopotential, of one element as the text of the file that holds it."""
+
+    format: t.Literal['nwchem', 'cp2k'] = pydantic.Field(description='Whose format the text has.')
+    text: str = pydantic.Field(min_length=1, max_length=100_000, description='Lines of one element; # comments.')
+
+    @pydantic.field_validator('text')
+    @classmethod
+    def _only_data(cls, text: str) -> str:
+        for line in text.splitlines():
+            if not DATA_LINE.fullmatch(line.split('#')[0]):
+                message = f'only element symbols, shells and numbers belong into a basis, not {line.strip()!r:.60}'
+                raise ValueError(message)
+        return text
+
+
+PerElement = BasisName | dict[str, BasisName | BasisText]
+"""One name for all elements, or a name or the text of a file for each."""
 
 
 class ScfOptions(_Model):
@@ -48,15 +84,25 @@ class CoupledClusterOptions(_Model):
     damping: float = pydantic.Field(1.0, gt=0, le=1, description='Fraction of each amplitude update taken.')
     kmesh: Mesh | None = pydantic.Field(None, description='k-mesh of the correlation energy; that of HF by default.')
     kmesh_shift: Shift | None = pydantic.Field(None, description='Its displacement in steps of the mesh.')
+    frozen_core: bool = pydantic.Field(True, description='Leave core orbitals in the valence uncorrelated.')
 
 
 class PyscfCellParameters(_Model):
     """All parameters of :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`."""
 
     fidelity: Fidelity
+    method: Method | None = pydantic.Field(None, description='Part of CCSD(T) to compute; all of it by default.')
     system: t.Literal['crystal', 'molecule'] = 'crystal'
-    basis: str | dict[str, str] = pydantic.Field(description='Name of a basis of PySCF, or one per element.')
-    pseudo: str | dict[str, str] = pydantic.Field(description='Name of a pseudopotential, or one per element.')
+    basis: PerElement = pydantic.Field(description='Name of a basis of PySCF, or a name or its text per element.')
+    pseudo: PerElement | None = pydantic.Field(
+        None, description='Name of a pseudopotential, or a name or its text per element; none: all electrons.'
+    )
+    auxiliary_basis: PerElement | None = pydantic.Field(
+        None, description='Fitting basis of a crystal, given like `basis`; even-tempered by default.'
+    )
+    relativity: t.Literal['sfx2c1e'] | None = pydantic.Field(
+        None, description='Scalar relativity of all electrons: spin-free exact two-component, one-electron terms.'
+    )
     charge: int = 0
     spin: int = pydantic.Field(0, ge=0, description='Unpaired electrons (molecules and atoms).')
     kmesh: Mesh | None = pydantic.Field(None, description='k-points along each reciprocal vector.')
@@ -79,8 +125,18 @@ class PyscfCellParameters(_Model):
 
     @property
     def is_coupled_cluster(self) -> bool:
-        """Return whether the level is CCSD(T)."""
+        """Return whether the level is CCSD(T), or a part of it."""
         return self.fidelity is Fidelity.CCSD_T
+
+    @property
+    def resolved_method(self) -> Method | None:
+        """Return what of CCSD(T) is computed, or None for a density functional."""
+        return (self.method or 'CCSD(T)') if self.is_coupled_cluster else None
+
+    @property
+    def has_amplitudes(self) -> bool:
+        """Return whether the calculation leaves, and can be continued from, amplitudes."""
+        return self.is_crystal and self.resolved_method in {'CCSD', 'CCSD(T)', '(T)'}
 
     @pydantic.model_validator(mode='after')
     def _check(self) -> PyscfCellParameters:
@@ -90,6 +146,17 @@ class PyscfCellParameters(_Model):
             (crystal and functional and self.grid_mesh is None, '`grid_mesh` is needed for a functional of a crystal'),
             (crystal and self.spin != 0, '`spin` is for molecules: crystals are computed without spin polarisation'),
             (not crystal and self.kmesh is not None, '`kmesh` is not for molecules'),
+            (not crystal and self.auxiliary_basis is not None, '`auxiliary_basis` is for crystals'),
+            (functional and self.method is not None, '`method` is for the fidelity CCSD(T)'),
+            (not crystal and self.method == '(T)', '`method` (T) is for crystals: a molecule is computed in one go'),
+            (
+                self.relativity is not None and self.pseudo is not None,
+                '`relativity` is for all electrons: scalar relativity is part of a pseudopotential',
+            ),
+            (
+                crystal and functional and self.pseudo is None,
+                '`pseudo` is needed for a functional of a crystal: uniform grids do not resolve core electrons',
+            ),
             (
                 self.descriptors and not (crystal and self.fidelity is Fidelity.PBE),
                 '`descriptors` need PBE of a crystal',

@@ -71,6 +71,7 @@ def script_variables(
         values['cc'].update(kmesh=values['kmesh'], kmesh_shift=values['kmesh_shift'])
     values.update(
         functional=FUNCTIONALS.get(parameters.fidelity),
+        method=parameters.resolved_method,
         cell=[list(vector) for vector in cell],
         sites=[{'symbol': symbol, 'position': list(position)} for symbol, position in sites],
         num_threads=num_threads,
@@ -78,7 +79,7 @@ def script_variables(
         files={**FILES, **(files or {})},
     )
     return {
-        'title': f'{parameters.fidelity} of a {parameters.system} by PySCF.',
+        'title': f'{parameters.resolved_method or parameters.fidelity} of a {parameters.system} by PySCF.',
         'inputs_literal': as_literal(values),
         'filename_script': values['files']['script'],
         'filename_results': values['files']['results'],

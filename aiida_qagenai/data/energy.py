@@ -40,9 +40,13 @@ class EnergyData(RecordData):
         structure_uuid: str = OrmMetadataField(description='UUID of the structure')
         band_gap: float | None = OrmMetadataField(None, description='Gap on the k-mesh of the calculation, eV')
         t1_diagnostic: float | None = OrmMetadataField(None, description='‖t1‖/√(2·n_occ·N_k), dimensionless')
-        core_hours: float = OrmMetadataField(0.0, ge=0.0, description='CPU time of the calculation, core hours')
+        core_hours: float = OrmMetadataField(0.0, ge=0.0, description='Cores times wall time of the calculation, h')
         wall_seconds: float = OrmMetadataField(0.0, ge=0.0, description='Wall time of the calculation, s')
+        memory_mb: float | None = OrmMetadataField(None, ge=0.0, description='Largest resident memory, MB')
         warnings: list[str] = OrmMetadataField(default_factory=list, description='What a reader should know')
+        warning_codes: list[int] = OrmMetadataField(
+            default_factory=list, description='Codes (7xx) of the warnings, see `WARNING_CODES`'
+        )
         components: dict[str, float] = OrmMetadataField(
             default_factory=dict, description='Parts of the total energy, eV'
         )

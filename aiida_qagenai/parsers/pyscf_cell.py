@@ -33,6 +33,7 @@ EXIT_LABELS = {
     'metallic': 'ERROR_METALLIC',
     'varying_occupation': 'ERROR_VARYING_OCCUPATION',
     'complex_triples': 'ERROR_COMPLEX_TRIPLES',
+    'open_shell': 'ERROR_OPEN_SHELL',
 }
 """Ending that the script records → exit code."""
 

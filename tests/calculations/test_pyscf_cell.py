@@ -148,7 +148,7 @@ def check_coupled_cluster(node) -> None:
     assert (num_kpts, num_occ) == (2, 1) and results['num_frozen_core'] == 1
     assert results['t1_diagnostic'] == pytest.approx(np.linalg.norm(t1) / math.sqrt(2 * num_occ * num_kpts))
     assert results['largest_t1'][0] == pytest.approx(np.abs(t1).max())
-    assert set(results['components']) == {'hartree_fock', 'ccsd_correlation', 'triples'}
+    assert set(results['components']) == {'hartree_fock', 'mp2_correlation', 'ccsd_correlation', 'triples'}
     assert not (folder / 'tmp_t3_eris.h5').exists()
     assert 'amplitudes.h5' not in node.outputs.retrieved.list_object_names()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf_script import as_literal, write_script
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.warning_codes import WARNING_CODES
 
 
 @pytest.fixture
@@ -63,11 +64,16 @@ def test_literal_survives_any_string(text):
 
 
 def test_hostile_basis_stays_data(render, lithium_hydride, pyscf_parameters):
-    """A basis name that is code does not become code."""
-    name = "x'''\nimport os\nos.remove('everything')\n'''"
-    tree = ast.parse(render(lithium_hydride, pyscf_parameters(basis=name)))
-    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert 'os.replace' in calls and 'os.remove' not in calls
+    """A basis that is code does not become code: what PySCF would evaluate is refused, comments stay strings."""
+    hostile = "x'''\nimport os\nos.remove('everything')\n'''"
+    for basis in (hostile, {'Li': 'gth-szv', 'H': {'format': 'nwchem', 'text': f'H S\n1.0 {hostile}'}}):
+        with pytest.raises(InvalidInputError, match='basis'):
+            render(lithium_hydride, pyscf_parameters(basis=basis))
+    text = f'#{hostile.splitlines()[0]}\nH S\n1.0 1.0'
+    tree = ast.parse(render(lithium_hydride, pyscf_parameters(basis={'H': {'format': 'nwchem', 'text': text}})))
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    inputs = next(node for node in assigned if ast.unparse(node.targets[0]) == 'INPUTS')
+    assert json.loads(ast.literal_eval(inputs.value.args[0]))['basis']['H']['text'] == text
 
 
 @pytest.mark.parametrize('fidelity', ['PBE', 'CCSD(T)'])
@@ -131,12 +137,19 @@ def test_frozen_core(load_script, lithium_hydride, pyscf_parameters):
 
 
 def test_memory_is_estimated_before_it_is_used(load_script, lithium_hydride, pyscf_parameters):
-    """A refusal names the estimate: 16 N_k³ n⁴ bytes of integrals and the amplitudes."""
-    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)', basis='gth-cc-dzvp', max_memory_mb=500))
-    with pytest.raises(script.Stop, match='about 714 MB') as caught:
-        script.check_memory(script.build_cell(), num_kpts=8, num_frozen=1)
+    """A refusal names the estimate: the integrals on disk where they do not fit, the amplitudes always in memory."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)', basis='gth-cc-dzvp', max_memory_mb=50))
+    with pytest.raises(script.Stop, match='1 occupied and 16 virtual bands needs about 57 MB') as caught:
+        script.check_memory(script.build_cell(), num_kpts=8, num_frozen=1, num_aux=100)
     assert caught.value.status == 'memory_estimate'
-    assert script.RESULTS['memory_estimate_mb'] == pytest.approx(16e-6 * 512 * (17**4 + 14 * 16**2), rel=1e-9)
+    amplitudes, fitted = 16e-6 * 512 * 14 * 16**2, 16e-6 * 64 * 100 * 17 * 16
+    triples = 16e-6 * 512 * (2 * 16**2 + 16**2 * 17 + 16 + 2 * 4**3)
+    assert script.RESULTS['memory_estimate_mb'] == pytest.approx(max(amplitudes + fitted, triples), rel=1e-9)
+    assert script.RESULTS['disk_estimate_mb'] == pytest.approx(16e-6 * 512 * 17**3, rel=1e-9)
+    # In memory: where four times the integrals fit.
+    memory, disk = script.estimate_memory('CCSD', 8, 1, 16, 100, 4000)
+    assert (memory, disk) == (pytest.approx(amplitudes + 16e-6 * 512 * 17**4), 0.0)
+    assert script.estimate_memory('MP2', 8, 1, 16, 100, 4000)[0] < memory / 10
 
 
 def test_triples_momentum_table(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
@@ -151,7 +164,7 @@ def test_triples_momentum_table(load_script, lithium_hydride, pyscf_parameters, 
     # The script replaces library functions in its own process; here they must come back.
     monkeypatch.setattr(kpts_helper, 'get_kconserv3', search)
     monkeypatch.setattr(kccsd_t_rhf, 'create_t3_eris', kccsd_t_rhf.create_t3_eris)
-    script.feed_triples_from_memory(cell, kpts)
+    script.feed_triples(cell, kpts)
     for indices in np.random.default_rng(0).integers(0, len(kpts), size=(40, 5)).tolist():
         assert kpts_helper.get_kconserv3(cell, kpts, indices) == search(cell, kpts, indices)
 
@@ -168,7 +181,9 @@ def test_triples_energy_is_that_of_the_library(load_script, lithium_hydride, pys
     kpts = script.make_kpts(cell, [2, 1, 1], [0.5, 0.5, 0.5])
     mf = script.run_scf(script.mean_field(cell, kpts), 'HF')
     script.INPUTS['cc'].update(kmesh=[2, 1, 1], kmesh_shift=[0.5, 0.5, 0.5])
-    mycc, eris = script.solve_ccsd(mf, 1, mf.e_tot, ())
+    mycc = script.make_solver(mf, 1)
+    eris = mycc.ao2mo()
+    script.solve_ccsd(mf, mycc, eris, mf.e_tot, {})
     library = mycc.ccsd_t(eris=eris)
     assert script.solve_triples(mycc, eris, cell, kpts) == pytest.approx(library, abs=1e-14)
     assert library < -1e-6
@@ -181,38 +196,50 @@ def test_amplitudes_are_saved_before_the_walltime_ends(load_script, lithium_hydr
     cell = script.build_cell()
     kpts = script.make_kpts(cell, [1, 1, 1], [0.5, 0.5, 0.5])
     mf = script.run_scf(script.mean_field(cell, kpts), 'HF')
+    mycc = script.make_solver(mf, 1)
+    eris = mycc.ao2mo()
     script.INPUTS['walltime_seconds'] = 0.0
     with pytest.raises(script.Stop, match='during the CCSD after 1 cycles') as caught:
-        script.solve_ccsd(mf, 1, -8.5, ())
+        script.solve_ccsd(mf, mycc, eris, -8.5, {})
     assert caught.value.status == 'out_of_walltime' and script.RESULTS['amplitudes_saved']
 
     script.INPUTS['files']['restart_amplitudes'] = script.INPUTS['files']['amplitudes']
     fresh = script.mean_field(cell, kpts)
-    energy, t1, t2 = script.load_amplitudes(fresh)
-    assert (energy, fresh.e_tot) == (-8.5, mf.e_tot)
-    assert t1.shape == (1, 1, 1) and t2.shape == (1, 1, 1, 1, 1, 1, 1)
+    saved = script.load_amplitudes(fresh)
+    assert (saved['hf_energy'], fresh.e_tot) == (-8.5, mf.e_tot)
+    assert saved['t1'].shape == (1, 1, 1) and saved['t2'].shape == (1, 1, 1, 1, 1, 1, 1)
+    assert saved['mp2_correlation'] == mycc.emp2 and 'ccsd_correlation' not in saved
     assert np.array_equal(fresh.mo_coeff[0], mf.mo_coeff[0])
+    script.INPUTS['method'] = '(T)'
+    with pytest.raises(script.Stop, match='not converged to the thresholds'):
+        script.load_amplitudes(fresh)
     script.INPUTS['basis'] = 'gth-dzvp'
     with pytest.raises(script.Stop, match='another system or level'):
         script.load_amplitudes(fresh)
 
 
-def test_imaginary_triples_stop_the_calculation(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
-    """The library only warns of an imaginary part and returns the rest."""
-    from pyscf.pbc.cc import kccsd_t_rhf
-
+@pytest.mark.parametrize(('value', 'status', 'codes'), [(1e-7, None, []), (1e-5, None, [708]), (1e-3, 'complex', [])])
+def test_imaginary_triples(load_script, lithium_hydride, pyscf_parameters, value, status, codes):  # noqa: PLR0917
+    """The library drops the imaginary part of (T): rounding passes, more is said, much more is an error."""
     script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    if status is None:
+        script.check_imaginary(value)
+    else:
+        with pytest.raises(script.Stop, match=r'imaginary part of 1.0e-03 Ha') as caught:
+            script.check_imaginary(value)
+        assert caught.value.status == 'complex_triples'
+    assert script.RESULTS['warning_codes'] == codes
 
-    def kernel(mycc, eris, t1, t2, verbose):
-        verbose.warn('Non-zero imaginary part of CCSD(T) energy was found %s', 0.1j)
-        return -1.0
 
-    monkeypatch.setattr(kccsd_t_rhf, 'kernel', kernel)
-    monkeypatch.setattr(script, 'feed_triples_from_memory', lambda cell, kpts: None)
-    solver = type('Solver', (), {'stdout': sys.stdout, 't1': None, 't2': None})
-    with pytest.raises(script.Stop) as caught:
-        script.solve_triples(solver, None, None, None)
-    assert caught.value.status == 'complex_triples'
+def test_every_warning_has_a_meaning(render, lithium_hydride, make_structure, pyscf_parameters):
+    """The codes in the scripts are those that searches know."""
+    molecule = {'fidelity': 'CCSD(T)', 'system': 'molecule', 'basis': 'gth-szv', 'pseudo': 'gth-hf-rev', 'spin': 1}
+    scripts = [render(lithium_hydride, pyscf_parameters(fidelity)) for fidelity in ('PBE', 'CCSD(T)')]
+    scripts.append(render(make_structure(['H'], [(0, 0, 0)]), molecule))
+    calls = [node for script in scripts for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Call)]
+    codes = {call.args[0].value for call in calls if ast.unparse(call.func) == 'warn'}
+    # 700 is given to a stored energy, not to a calculation.
+    assert codes | {700} == set(WARNING_CODES)
 
 
 def test_varying_occupation_is_a_metal(load_script, lithium_hydride, pyscf_parameters, monkeypatch):

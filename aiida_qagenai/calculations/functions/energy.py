@@ -12,30 +12,34 @@ from pymatgen.core import Composition
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.thermodynamics.atomization import anchored_formation_energy
+from aiida_qagenai.thermodynamics.atomization import anchored_formation_energy, anchored_uncertainty
+from aiida_qagenai.thermodynamics.reference_states import self_consistent_formation_energy
 
-__all__ = ('assemble_energy', 'check_references')
+__all__ = ('ELEMENT_PREFIX', 'assemble_energy', 'check_elements', 'check_references', 'formation_fields')
+
+ELEMENT_PREFIX = 'element'
+"""Before the symbol in the name of an input: the element in its reference state, not the isolated atom."""
 
 
 @calcfunction
 def assemble_energy(results: Dict, structure: StructureData, level: Dict, **references: EnergyData) -> EnergyData:
-    """Return the energy of ``structure``; with ``references`` also its formation energy in the anchored scheme.
+    """Return the energy of ``structure``; with ``references`` also its formation energies.
 
     :param results: of a :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`.
     :param level: protocol, level tag and whether the level is scientific.
-    :param references: isolated atoms at the same level, by element symbol.
+    :param references: isolated atoms at the same level by element symbol (``Li``), and reference states of the elements
+        at the same level (``elementLi``).
     :raises InvalidInputError: if a reference is of another level or element.
     """
     values, label = results.get_dict(), level.get_dict()
-    composition = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
-    formation = None
-    if references:
-        check_references(references, composition, Fidelity(values['fidelity']), label['level_tag'])
-        atoms = {symbol: references[symbol].total_energy for symbol in composition}
-        formation = anchored_formation_energy(values['total_energy'], composition, atoms)
-    warnings = list(values['warnings'])
+    composition = count_atoms(structure)
+    formation = formation_fields(
+        values['total_energy'], composition, Fidelity(values['fidelity']), label['level_tag'], references
+    )
+    warnings, codes = [*values['warnings'], *label.get('notes', [])], list(values.get('warning_codes', []))
     if not label['scientific']:
         warnings.append('not scientific')
+        codes.append(700)
     return EnergyData(
         fidelity=values['fidelity'],
         total_energy=values['total_energy'],
@@ -48,19 +52,80 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         level_tag=label['level_tag'],
         scientific=label['scientific'],
         structure_uuid=structure.uuid,
-        formation_energy_per_atom=formation,
-        formation_scheme=None if formation is None else 'anchored',
+        **formation,
         band_gap=values.get('band_gap'),
         t1_diagnostic=values.get('t1_diagnostic'),
         core_hours=values['core_hours'],
         wall_seconds=values['wall_seconds'],
+        memory_mb=values.get('memory_mb'),
         warnings=warnings,
+        warning_codes=sorted(set(codes)),
         components=values['components'],
     )
 
 
 # A clone would name the structure of another run, see ``EnergyData.structure_uuid``.
 assemble_energy.is_valid_cache = lambda node: False
+
+
+def count_atoms(structure: StructureData) -> Counter[str]:
+    """Return the number of atoms per cell or molecule by element symbol."""
+    return Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
+
+
+def formation_fields(
+    total_energy: float,
+    composition: t.Mapping[str, int],
+    fidelity: Fidelity,
+    level_tag: str,
+    references: t.Mapping[str, EnergyData],
+) -> dict[str, t.Any]:
+    """Return the formation energies, eV/atom, that the references allow, as fields of an ``EnergyData``.
+
+    The anchored one is that of hulls and training sets, where both are there: it compares across the ladder.
+
+    :param references: isolated atoms by symbol, reference states by symbol with ``ELEMENT_PREFIX``.
+    :raises InvalidInputError: if a reference is of another level or element.
+    """
+    atoms = {key: node for key, node in references.items() if not key.startswith(ELEMENT_PREFIX)}
+    elements = {
+        key.removeprefix(ELEMENT_PREFIX): node for key, node in references.items() if key.startswith(ELEMENT_PREFIX)
+    }
+    fields: dict[str, t.Any] = {}
+    if elements:
+        check_elements(elements, composition, fidelity, level_tag)
+        per_atom = {symbol: elements[symbol].content.energy_per_atom for symbol in composition}
+        value = self_consistent_formation_energy(total_energy, composition, per_atom)
+        fields.update(self_consistent=value, formation_energy_per_atom=value, formation_scheme='self_consistent')
+    if atoms:
+        check_references(atoms, composition, fidelity, level_tag)
+        separated = {symbol: atoms[symbol].total_energy for symbol in composition}
+        value = anchored_formation_energy(total_energy, composition, separated)
+        fields.update(
+            anchored=value,
+            anchored_uncertainty=anchored_uncertainty(composition),
+            formation_energy_per_atom=value,
+            formation_scheme='anchored',
+        )
+    return fields
+
+
+def check_elements(
+    elements: t.Mapping[str, EnergyData], composition: t.Iterable[str], fidelity: Fidelity, level_tag: str
+) -> None:
+    """Check that each element is there in its reference state, at the fidelity and level of the energy.
+
+    :raises InvalidInputError: naming the first that is missing or different.
+    """
+    for symbol in sorted(set(composition)):
+        if symbol not in elements:
+            message = f'no reference state for {symbol}: there are {", ".join(sorted(elements))}'
+            raise InvalidInputError(message)
+        content = elements[symbol].content
+        if content.chemical_system != symbol:
+            message = f'reference state `{symbol}` is {content.formula}'
+            raise InvalidInputError(message)
+        _check_level(f'reference state `{symbol}`', content, fidelity, level_tag)
 
 
 def check_references(
@@ -78,12 +143,16 @@ def check_references(
         if content.num_atoms != 1 or content.chemical_system != symbol:
             message = f'reference `{symbol}` is {content.formula}, not an isolated {symbol} atom'
             raise InvalidInputError(message)
-        if content.fidelity is not fidelity:
-            message = f'reference `{symbol}` is of {content.fidelity}, the energy of {fidelity}'
-            raise InvalidInputError(message)
-        if _same_level(content.level_tag) != _same_level(level_tag):
-            message = f'reference `{symbol}` has the level tag `{content.level_tag}`, the energy `{level_tag}`'
-            raise InvalidInputError(message)
+        _check_level(f'reference `{symbol}`', content, fidelity, level_tag)
+
+
+def _check_level(name: str, content: t.Any, fidelity: Fidelity, level_tag: str) -> None:
+    if content.fidelity is not fidelity:
+        message = f'{name} is of {content.fidelity}, the energy of {fidelity}'
+        raise InvalidInputError(message)
+    if _same_level(content.level_tag) != _same_level(level_tag):
+        message = f'{name} has the level tag `{content.level_tag}`, the energy `{level_tag}`'
+        raise InvalidInputError(message)
 
 
 def _same_level(tag: str) -> list[str]:
