@@ -121,10 +121,20 @@ BASIS = LazyGroup(
     },
 )
 
+DATASET = LazyGroup(
+    'dataset',
+    help='Import external data, merge databases, and build training sets.',
+    commands_at={
+        'import': 'aiida_qagenai.cli.dataset:import_',
+        'list': 'aiida_qagenai.cli.dataset:list_',
+    },
+)
+
 COMMANDS = {
     'basis': 'aiida_qagenai.cli.root:BASIS',
     'campaign': 'aiida_qagenai.cli.root:CAMPAIGN',
     'candidates': 'aiida_qagenai.cli.candidates:candidates',
+    'dataset': 'aiida_qagenai.cli.root:DATASET',
     'energies': 'aiida_qagenai.cli.energies:energies',
     'export': 'aiida_qagenai.cli.archive:export',
     'hull': 'aiida_qagenai.cli.hull:hull',

@@ -7,6 +7,7 @@ import typing as t
 import pydantic
 from aiida.orm.pydantic import OrmMetadataField
 
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.record import RecordData
 
@@ -26,11 +27,23 @@ class EnergyData(RecordData):
         """Energies in eV, times in hours or seconds as named."""
 
         fidelity: Fidelity = OrmMetadataField(description='PBE, SCAN, HSE06 or CCSD(T)')
-        total_energy: float = OrmMetadataField(description='Total energy of the cell or molecule, eV')
+        total_energy: float | None = OrmMetadataField(None, description='Total energy of the cell or molecule, eV')
         num_atoms: int = OrmMetadataField(ge=1, description='Atoms in the cell or molecule')
         energy_per_atom: float | None = OrmMetadataField(None, description='total_energy / num_atoms, eV')
         formation_energy_per_atom: float | None = OrmMetadataField(None, description='eV/atom, in formation_scheme')
         formation_scheme: str | None = OrmMetadataField(None, description='anchored or self_consistent')
+        self_consistent: float | None = OrmMetadataField(
+            None, description='Formation energy against the elements at the same level, eV/atom'
+        )
+        anchored: float | None = OrmMetadataField(
+            None, description='Formation energy against isolated atoms and experimental atomisation energies, eV/atom'
+        )
+        anchored_uncertainty: float | None = OrmMetadataField(
+            None, description='Standard error of `anchored` from the experimental values, eV/atom'
+        )
+        uncertainty: float | None = OrmMetadataField(
+            None, description='Estimated standard error of total_energy from its extrapolations, eV'
+        )
         formula: str = OrmMetadataField(description='Reduced formula')
         chemical_system: str = OrmMetadataField(description='Sorted elements joined by a dash: H-Li')
         converged: bool = OrmMetadataField(description='Whether every iteration of the calculation converged')
@@ -54,10 +67,13 @@ class EnergyData(RecordData):
         @pydantic.model_validator(mode='after')
         def _complete(self) -> t.Any:
             """Fill in ``energy_per_atom`` and check what depends on another field."""
-            expected = self.total_energy / self.num_atoms
+            if self.total_energy is None and self.formation_energy_per_atom is None:
+                message = 'give total_energy, or formation_energy_per_atom where a database has nothing else'
+                raise ValueError(message)
+            expected = None if self.total_energy is None else self.total_energy / self.num_atoms
             if self.energy_per_atom is None:
                 object.__setattr__(self, 'energy_per_atom', expected)
-            elif abs(self.energy_per_atom - expected) > 1e-8:
+            elif expected is None or abs(self.energy_per_atom - expected) > 1e-8:
                 message = f'energy_per_atom {self.energy_per_atom} is not total_energy / num_atoms = {expected}'
                 raise ValueError(message)
             if (self.formation_energy_per_atom is None) != (self.formation_scheme is None):
@@ -75,8 +91,15 @@ class EnergyData(RecordData):
 
     @property
     def total_energy(self) -> float:
-        """Return the total energy, eV."""
-        return float(self.base.attributes.get('total_energy'))
+        """Return the total energy, eV.
+
+        :raises InvalidInputError: if a database gave the formation energy only.
+        """
+        value = self.base.attributes.get('total_energy')
+        if value is None:
+            message = f'{self} has a formation energy only, no total energy'
+            raise InvalidInputError(message)
+        return float(value)
 
     @property
     def formation_energy_per_atom(self) -> float | None:

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 
     from aiida.orm.implementation import StorageBackend
 
-__all__ = ('CHUNK_SIZE', 'clone_outputs', 'link_inputs', 'linked_uuids', 'store_outputs', 'update_extras')
+__all__ = ('CHUNK_SIZE', 'clone_outputs', 'fill_group', 'link_inputs', 'linked_uuids', 'store_outputs', 'update_extras')
 
 CHUNK_SIZE = 5000
 """Nodes per transaction: on SQLite a write transaction of more than about 5 s makes other clients fail."""
@@ -130,6 +130,21 @@ def linked_uuids(
     prefix = namespace + NAMESPACE_SEPARATOR if namespace else ''
     found = _linked(process_node, link_type, project='uuid')
     return {label.removeprefix(prefix): uuid for label, uuid in sorted(found.items()) if label.startswith(prefix)}
+
+
+def fill_group(group: orm.Group, pks: Iterable[int]) -> None:
+    """Add stored nodes to a group; those it has already stay.
+
+    :param pks: of nodes of the storage of the group.
+    """
+    wanted = set(pks)
+    builder = orm.QueryBuilder(backend=group.backend)
+    builder.append(orm.Group, filters={'id': group.pk}, tag='group')
+    present = set(builder.append(orm.Node, with_group='group', project='id').all(flat=True))
+    rows = [{'dbnode_id': pk, 'dbgroup_id': group.pk} for pk in sorted(wanted - present)]
+    for chunk in _chunks(rows):
+        with _transaction(group.backend):
+            group.backend.bulk_insert(EntityTypes.GROUP_NODE, chunk)
 
 
 def update_extras(extras: Mapping[int, dict[str, t.Any]]) -> None:

@@ -102,7 +102,11 @@ def _describe(pks: list[int]) -> t.Iterator[dict[str, t.Any]]:
     for cls, fields, describe in (
         (CheckpointData, ('role', 'architecture', 'metrics'), _describe_checkpoint),
         (DatasetData, ('counts', 'num_structures', 'scientific'), _describe_dataset),
-        (EnergyData, ('fidelity', 'formula', 'total_energy', 'protocol', 'scientific'), _describe_energy),
+        (
+            EnergyData,
+            ('fidelity', 'formula', 'total_energy', 'formation_energy_per_atom', 'protocol', 'scientific'),
+            _describe_energy,
+        ),
     ):
         builder = orm.QueryBuilder().append(
             cls, filters=among('id', pks), project=['id', 'ctime', *(f'attributes.{field}' for field in fields)]
@@ -128,4 +132,6 @@ def _describe_dataset(content: dict[str, t.Any]) -> str:
 
 def _describe_energy(content: dict[str, t.Any]) -> str:
     """Return fidelity, formula, value and protocol of an energy."""
-    return f'{content["fidelity"]} of {content["formula"]}: {content["total_energy"]:.6f} eV ({content["protocol"]})'
+    total, formation = content['total_energy'], content['formation_energy_per_atom']
+    value = f'{formation:.6f} eV/atom of formation' if total is None else f'{total:.6f} eV'
+    return f'{content["fidelity"]} of {content["formula"]}: {value} ({content["protocol"]})'

@@ -1,0 +1,1 @@
+"""External data: importers, the merge of databases, and dataset views (only the processes load AiiDA)."""
