@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from aiida_qagenai.chemistry.oxidation_states import DEFAULT_SOURCE, electronegativity, oxidation_states
 
-__all__ = ('CLOSED_SHELL', 'SIMPLE_ANIONS', 'ChargeAssignment', 'assign_charges')
+__all__ = ('CLOSED_SHELL', 'SIMPLE_ANIONS', 'ChargeAssignment', 'assign_bonded_charges', 'assign_charges')
 
 # fmt: off
 CLOSED_SHELL: dict[str, int] = {
@@ -37,7 +37,7 @@ _MIXED_PENALTY = 1.0  # a mean state is accepted where no whole one balances, no
 class ChargeAssignment:
     """Oxidation states that balance.
 
-    :param states: element → state; a mean one where the element is mixed-valent, e.
+    :param states: element → state; a mean one where the element is mixed-valent or an anion bonded to its like, e.
     :param closed_shell: whether all anions are monatomic with filled shells.
     :param mixed: the mixed-valent element, if any.
     """
@@ -61,6 +61,32 @@ def assign_charges(
     divisor = math.gcd(*composition.values())
     key = tuple(sorted((symbol, amount // divisor) for symbol, amount in composition.items()))
     return _assign(key, closed_shell, source)
+
+
+def assign_bonded_charges(
+    composition: Mapping[str, int], anion_bonds: Mapping[str, int], *, source: str = DEFAULT_SOURCE
+) -> ChargeAssignment | None:
+    """Return the most likely whole states of the cations where anions are bonded to each other, or ``None``.
+
+    Each anion fills its shell, and each of its bonds to another anion supplies it with one electron.
+
+    :param anion_bonds: anion → number of bonds to other anions that all its atoms have together.
+    """
+    states = {symbol: CLOSED_SHELL[symbol] + n / composition[symbol] for symbol, n in anion_bonds.items()}
+    charge = sum(CLOSED_SHELL[symbol] * composition[symbol] + n for symbol, n in anion_bonds.items())
+    if any(q >= 0 for q in states.values()) or any(electronegativity(symbol) is None for symbol in composition):
+        return None
+    cations = {symbol: n for symbol, n in composition.items() if symbol not in anion_bonds}
+    options = {symbol: [q for q in oxidation_states(symbol, source) if q > 0] for symbol in cations}
+    found = []
+    for choice in itertools.product(*options.values()):
+        chosen = dict(zip(cations, map(float, choice), strict=True))
+        if sum(cations[symbol] * q for symbol, q in chosen.items()) == -charge and _in_order({**chosen, **states}):
+            score = sum(n * _log_frequency(symbol, int(chosen[symbol])) for symbol, n in cations.items())
+            found.append((score, {**chosen, **states}))
+    if not found:
+        return None
+    return ChargeAssignment(max(found, key=lambda item: item[0])[1], closed_shell=False, mixed=None)
 
 
 @functools.lru_cache(maxsize=65_536)

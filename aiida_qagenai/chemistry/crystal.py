@@ -9,10 +9,10 @@ import typing as t
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_qagenai.chemistry.bond_valence import BOND_SOFTNESS, unit_bond
-from aiida_qagenai.chemistry.charges import SIMPLE_ANIONS, ChargeAssignment, assign_charges
+from aiida_qagenai.chemistry.bond_valence import BOND_SOFTNESS
+from aiida_qagenai.chemistry.charges import ChargeAssignment
 from aiida_qagenai.chemistry.geometry import Neighbors, neighbors, validate_structure
-from aiida_qagenai.chemistry.oxidation_states import electronegativity
+from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY, IonicModel, ionic_model, not_ionic
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
 
 if t.TYPE_CHECKING:
@@ -26,6 +26,12 @@ CUTOFF = 6.0
 ANION_CONTACT = 1.2
 """Two anions closer than this many sums of their covalent radii are bonded, as in pyrite; others have 1.35 or more."""
 
+ANION_BOND_SCATTER = 0.3
+"""Relative uncertainty of the valence of a bond between anions: 0.1 Å."""
+
+METAL_CONTACT = 1.1
+"""Two metals closer than this many sums of their covalent radii are bonded, if one has d electrons to bond with."""
+
 COORDINATION_SHARE = 0.04
 """An anion coordinates a cation if its bond carries at least this share of the valence (Brown's convention)."""
 
@@ -34,7 +40,7 @@ COORDINATION_SHARE = 0.04
 class Bonding:
     """The bonds between cations and anions of a heteropolar compound.
 
-    :param assignment: oxidation states per element.
+    :param model: oxidation states, bonds of unit valence and polarity, which the composition decides.
     :param charges: oxidation state of each atom, e, shape (n,).
     :param cation: index of the cation of each pair, shape (m,).
     :param anion: index of the anion, shape (m,).
@@ -42,13 +48,12 @@ class Bonding:
     :param distance: Å, shape (m,).
     :param unit_bond: R0, the length of a bond of unit valence, Å, shape (m,).
     :param uncertainty: half the difference between the published R0, Å, shape (m,).
-    :param published: whether every R0 is published (others are sums of covalent radii).
-    :param polarity: difference of mean electronegativity between anions and cations.
     :param monatomic: whether all anions are single atoms with filled shells, not bonded to each other.
     :param anion_bonds: valence of the bonds to other anions that each anion has, shape (n,).
+    :param metal_bonded: which cations are bonded to other metals, as in TaNiTe2, shape (n,).
     """
 
-    assignment: ChargeAssignment
+    model: IonicModel
     charges: NDArray[np.float64]
     cation: NDArray[np.int64]
     anion: NDArray[np.int64]
@@ -56,10 +61,9 @@ class Bonding:
     distance: NDArray[np.float64]
     unit_bond: NDArray[np.float64]
     uncertainty: NDArray[np.float64]
-    published: bool
-    polarity: float
     monatomic: bool
     anion_bonds: NDArray[np.float64]
+    metal_bonded: NDArray[np.bool_]
 
     @functools.cached_property
     def shares(self) -> NDArray[np.float64]:
@@ -113,11 +117,7 @@ class Crystal:
     @functools.cached_property
     def not_ionic(self) -> str:
         """Return why formal charges mean nothing for this composition; empty if they do."""
-        if len(self.composition) == 1:
-            return 'a single element'
-        if not SIMPLE_ANIONS & set(self.composition):
-            return 'no element that forms simple anions'
-        return ''
+        return not_ionic(self.composition)
 
     @functools.cached_property
     def neighbors(self) -> Neighbors:
@@ -127,18 +127,13 @@ class Crystal:
     @functools.cached_property
     def bonding(self) -> Bonding | str:
         """Return the cation–anion bonds, or why the compound is not heteropolar."""
-        if self.not_ionic:
-            return self.not_ionic
-        assignment = assign_charges(self.composition)
-        anion_bonds = self._anion_bonds(assignment) if assignment is not None else np.zeros(len(self))
-        if anion_bonds.any():
-            assignment = assign_charges(self.composition, closed_shell=False)
-        if assignment is None:
-            return f'no oxidation states in the order of electronegativity balance {self.formula}'
-        for symbol, state in assignment.states.items():
-            if state < 0 and symbol not in SIMPLE_ANIONS:
-                return f'{symbol} as an anion bonds covalently'
-        return self._bonds(assignment, anion_bonds)
+        model = ionic_model(self.composition)
+        anion_bonds = np.zeros(len(self)) if isinstance(model, str) else self._anion_bonds(model.assignment)
+        if not isinstance(model, str) and anion_bonds.any():
+            model = self._bonded_anions(model.assignment, anion_bonds)
+        if isinstance(model, str):
+            return model
+        return model.covalent or self._bonds(model, anion_bonds)
 
     def _anion_bonds(self, assignment: ChargeAssignment) -> NDArray[np.float64]:
         """Return the valence of the bonds between anions at each atom: 1 for the sulfur of pyrite, shape (n,)."""
@@ -151,21 +146,52 @@ class Crystal:
         np.add.at(sums, first[pairs], valences)
         return sums
 
-    def _bonds(self, assignment: ChargeAssignment, anion_bonds: NDArray[np.float64]) -> Bonding | str:
-        charges = np.array([assignment.states[symbol] for symbol in self.symbols])
+    def _bonded_anions(self, usual: ChargeAssignment, anion_bonds: NDArray[np.float64]) -> IonicModel | str:
+        """Return the charges where anions are bonded to each other: every bond saves the two of them an electron each.
+
+        That is the octet rule, and gives Bi3+ for BiSe2, where half of the selenium is in pairs.
+        """
+        valences = {
+            symbol: float(anion_bonds[self.symbols == symbol].sum())
+            for symbol, state in usual.states.items()
+            if state < 0
+        }
+        # as uncertain as a valence is at this length, the nearest whole number that balances
+        for change in sorted(range(-len(self), len(self) + 1), key=abs):
+            bonds = {symbol: round(valence) + change * (valence > 0) for symbol, valence in valences.items()}
+            total = sum(valences.values())
+            if abs(sum(bonds.values()) - total) <= max(0.5, ANION_BOND_SCATTER * total):
+                model = ionic_model(self.composition, anion_bonds=bonds)
+                if not isinstance(model, str):
+                    return model
+        return ionic_model(self.composition, closed_shell=False)
+
+    def _metal_bonded(self, model: IonicModel) -> NDArray[np.bool_]:
+        """Return which cations are bonded to another metal, shape (n,).
+
+        Both are transition metals of a compound of low polarity, and one has d electrons that the anions left it.
+        """
+        bonded = np.zeros(len(self), dtype=bool)
+        if model.polarity < IONIC_POLARITY:
+            electrons = {symbol: _d_electrons(symbol, state) for symbol, state in model.assignment.states.items()}
+            left = np.array([electrons[symbol] for symbol in self.symbols])
+            first, second, _, distance = self.neighbors
+            close = distance < METAL_CONTACT * (self.radii[first] + self.radii[second])
+            pairs = close & (np.minimum(left[first], left[second]) >= 0) & (np.maximum(left[first], left[second]) > 0)
+            bonded[first[pairs]] = True
+        return bonded
+
+    def _bonds(self, model: IonicModel, anion_bonds: NDArray[np.float64]) -> Bonding | str:
+        charges = np.array([model.assignment.states[symbol] for symbol in self.symbols])
         first, second, image, distance = self.neighbors
         pairs = (charges[first] > 0) & (charges[second] < 0)
         if np.bincount(first[pairs], minlength=len(self))[charges > 0].min() == 0:
             return f'a cation has no anion within {CUTOFF} Å'
-        units = {
-            (a, b): unit_bond(a, q, b)
-            for a, q in assignment.states.items()
-            for b, p in assignment.states.items()
-            if q > 0 > p
-        }
-        table = [units[a, b] for a, b in zip(self.symbols[first[pairs]], self.symbols[second[pairs]], strict=True)]
+        table = [
+            model.units[a, b] for a, b in zip(self.symbols[first[pairs]], self.symbols[second[pairs]], strict=True)
+        ]
         return Bonding(
-            assignment=assignment,
+            model=model,
             charges=charges,
             cation=first[pairs],
             anion=second[pairs],
@@ -173,12 +199,19 @@ class Crystal:
             distance=distance[pairs],
             unit_bond=np.array([unit.length for unit in table]),
             uncertainty=np.array([unit.uncertainty for unit in table]),
-            published=all(unit.published for unit in units.values()),
-            polarity=self._polarity(charges),
-            monatomic=assignment.closed_shell and not anion_bonds.any(),
+            monatomic=model.assignment.closed_shell and not anion_bonds.any(),
             anion_bonds=anion_bonds,
+            metal_bonded=self._metal_bonded(model),
         )
 
-    def _polarity(self, charges: NDArray[np.float64]) -> float:
-        values = np.array([t.cast(float, electronegativity(str(symbol))) for symbol in self.symbols])
-        return float(values[charges < 0].mean() - values[charges > 0].mean())
+
+@functools.cache
+def _d_electrons(symbol: str, state: float) -> float:
+    """Return how many d electrons a transition metal can bond with in an oxidation state; −1 for other elements."""
+    from pymatgen.core import Element
+
+    element = Element(symbol)
+    if not element.is_transition_metal or state <= 0:
+        return -1.0
+    left = max(0.0, element.group - state)
+    return left if left < 10 else 0.0  # a closed d shell does not take part

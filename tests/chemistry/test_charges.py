@@ -5,7 +5,7 @@ import math
 import pytest
 
 from aiida_qagenai.chemistry.bond_valence import BOND_SOFTNESS, unit_bond
-from aiida_qagenai.chemistry.charges import assign_charges
+from aiida_qagenai.chemistry.charges import assign_bonded_charges, assign_charges
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,11 @@ def test_unpublished_elements_fall_back_on_covalent_radii():
 def test_a_regular_octahedron_carries_the_charge():
     unit = unit_bond('Mg', 2.0, 'O')
     assert 6 * math.exp((unit.length - 2.11) / BOND_SOFTNESS) == pytest.approx(2.0, abs=0.25)
+
+
+def test_bonds_between_anions_supply_electrons():
+    # half of the selenium of BiSe2 is in pairs
+    assert assign_bonded_charges({'Bi': 4, 'Se': 8}, {'Se': 4}).states == {'Bi': 3.0, 'Se': -1.5}
+    assert assign_bonded_charges({'Ba': 1, 'O': 2}, {'O': 2}).states == {'Ba': 2.0, 'O': -1.0}
+    assert assign_bonded_charges({'Ba': 1, 'O': 2}, {'O': 1}) is None
+    assert assign_bonded_charges({'Ba': 1, 'O': 1}, {'O': 2}) is None

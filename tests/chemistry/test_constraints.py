@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.chemistry.constraints import (
+    AnionSaturation,
     BondValence,
     ChargeAlternation,
     ChargeNeutrality,
@@ -25,6 +26,7 @@ from aiida_qagenai.chemistry.constraints import (
     screen,
 )
 from aiida_qagenai.chemistry.constraints.minimum_distance import SEARCH_RATIO
+from aiida_qagenai.chemistry.crystal import Crystal
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -209,7 +211,10 @@ def test_ionic_rules_leave_metals_and_elements_alone(constraint):
         assert verdict.reason
 
 
-@pytest.mark.parametrize('make', [lambda: Coordination(-1), lambda: BondValence(0), lambda: ElectrostaticValence(-0.1)])
+@pytest.mark.parametrize(
+    'make',
+    [lambda: Coordination(-1), lambda: BondValence(0), lambda: ElectrostaticValence(-0.1), lambda: AnionSaturation(0)],
+)
 def test_thresholds_out_of_range_are_refused(make):
     with pytest.raises(InvalidInputError):
         make()
@@ -242,3 +247,48 @@ def test_dimensionality(structure, dimension):
 def test_unknown_dimensionality_is_refused():
     with pytest.raises(InvalidInputError, match='0, 1, 2 and 3'):
         Dimensionality([4])
+
+
+def telluride(species):
+    """Return the CdI2 type with the lattice constants of NiTe2."""
+    return Structure(Lattice.hexagonal(3.86, 5.30), species, [[0, 0, 0], [1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]])
+
+
+def test_an_anion_in_the_place_of_a_metal_has_more_bonds_than_its_shell_holds():
+    assert verdict_of(telluride(['Ni', 'Te', 'Te']), AnionSaturation()).value == 0
+    verdict = verdict_of(telluride(['Te', 'Ni', 'Te']), AnionSaturation())
+    assert verdict.verdict == 'fail'
+    assert verdict.value > 1.5
+    assert 'Te' in verdict.reason
+    # the two bonds of pyrite and peroxide are half of what the shell takes
+    assert verdict_of(PEROXIDE, AnionSaturation()).value == pytest.approx(0.35, abs=0.15)
+    assert verdict_of(telluride(['Ni', 'Al', 'Al']), AnionSaturation()).verdict == 'not_applicable'
+
+
+def chain_of_metals(distance, metals=('Nb', 'Ni'), anion='Te'):
+    """Return chains of two metals in turn, surrounded by anions at 2.8 Å."""
+    return Structure(
+        Lattice.orthorhombic(2 * distance, 8, 8),
+        [*metals, anion, anion],
+        [[0, 0, 0], [0.5, 0, 0], [0.25, 0.3, 0], [0.75, -0.3, 0]],
+    )
+
+
+def test_metals_with_d_electrons_may_be_bonded_to_each_other():
+    bonded = chain_of_metals(2.5)
+    assert Crystal(bonded).bonding.metal_bonded.tolist() == [True, True, False, False]
+    assert verdict_of(bonded, ChargeAlternation()).verdict == 'pass'
+    # too far apart, closed d shells, or ions of an oxide
+    for other in (chain_of_metals(2.9), chain_of_metals(2.5, ('Zn', 'Cd')), chain_of_metals(2.5, anion='O')):
+        assert not Crystal(other).bonding.metal_bonded.any()
+    assert verdict_of(chain_of_metals(2.5, anion='O'), ChargeAlternation()).verdict == 'fail'
+
+
+def test_pairs_among_the_anions_lower_the_charge_of_the_cations():
+    # one of two selenium atoms per bismuth is part of a pair: (Bi3+)2 (Se2−)2 (Se2)2−
+    structure = Structure(
+        Lattice.orthorhombic(6, 6, 14),
+        ['Bi', 'Bi', 'Se', 'Se', 'Se', 'Se'],
+        [[0, 0, 0], [0.5, 0.5, 0.2], [0.5, 0, 0.1], [0, 0.5, 0.1], [0.2, 0.5, 0.6], [0.6, 0.5, 0.6]],
+    )
+    assert Crystal(structure).bonding.model.assignment.states == {'Bi': 3.0, 'Se': -1.5}

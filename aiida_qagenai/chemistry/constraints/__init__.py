@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Sequence
 
+from aiida_qagenai.chemistry.constraints.anion_saturation import AnionSaturation
 from aiida_qagenai.chemistry.constraints.base import STAGES, Constraint, Screening, Stage, Verdict, apply
 from aiida_qagenai.chemistry.constraints.bond_valence import BondValence
 from aiida_qagenai.chemistry.constraints.charge_alternation import ChargeAlternation
@@ -23,6 +24,7 @@ if t.TYPE_CHECKING:
 
 __all__ = (
     'STAGES',
+    'AnionSaturation',
     'BondValence',
     'ChargeAlternation',
     'ChargeNeutrality',
@@ -53,6 +55,7 @@ def default_constraints() -> tuple[Constraint, ...]:
         MinimumDistance(),
         ChargeNeutrality(),
         ChargeAlternation(),
+        AnionSaturation(),
         Coordination(),
         ElectrostaticValence(),
         PolyhedronLinking(),

@@ -14,11 +14,14 @@ from aiida_qagenai.common.errors import InvalidInputError
 __all__ = ('BondValence', 'global_instability')
 
 THRESHOLD = 0.3
-MINIMUM_POLARITY = 0.5
 
 LARGEST_SCALING = 0.03
 """Relative change of all bond lengths that the sums are free to take: density functionals misjudge lattice constants by
 1–3 %."""
+
+
+SCALINGS = 25
+"""How many changes are tried."""
 
 
 class BondValence:
@@ -33,8 +36,9 @@ class BondValence:
     are no fault of the structure: 1 % in a PBE lattice constant is 0.2 valence units of a tetravalent ion, published R0
     differ by 0.1 Å and more, and Jahn–Teller and stretched ions deviate alone in crystals that exist.
 
-    Does not apply without cations and anions, below a polarity of 0.5 and to hydrides of transition metals, whose bonds
-    are covalent or metallic, or without published parameters.
+    Metals that are bonded to each other (TaNi2TeSe) may receive less than their charge from the anions, not more. Does
+    not apply without cations and anions, below a polarity of 0.5 and to hydrides of transition metals, whose bonds are
+    covalent or metallic, or without published parameters.
 
     :param threshold: largest accepted index, valence units.
     """
@@ -51,7 +55,7 @@ class BondValence:
     def check(self, crystal: Crystal, stage: Stage) -> Verdict:
         """Return the verdict on the global instability index."""
         bonding = crystal.bonding
-        reason = bonding if isinstance(bonding, str) else _not_applicable(bonding, crystal)
+        reason = bonding if isinstance(bonding, str) else bonding.model.no_bond_valences
         if isinstance(bonding, str) or reason:
             return Verdict(self.name, None, self.threshold, 'not_applicable', stage, reason)
         value, scaling = global_instability(bonding, crystal.symbols)
@@ -59,21 +63,11 @@ class BondValence:
         return Verdict(self.name, value, self.threshold, verdict, stage, f'bond lengths scaled by {scaling:.3f}')  # type: ignore[arg-type]
 
 
-def _not_applicable(bonding: Bonding, crystal: Crystal) -> str:
-    if not bonding.published:
-        return 'an element has no published bond-valence parameter'
-    if bonding.polarity < MINIMUM_POLARITY:
-        return f'the electronegativities differ by {bonding.polarity:.2f} only'
-    if bonding.assignment.states.get('H', 0) < 0 and any(e.is_transition_metal for e in crystal.structure.elements):
-        return 'a hydride of a transition metal'
-    return ''
-
-
 def global_instability(
     bonding: Bonding, symbols: NDArray[np.str_], largest_scaling: float = LARGEST_SCALING
 ) -> tuple[float, float]:
     """Return the smallest global instability index within the uncertainties, and the scaling of the lengths there."""
-    scalings = np.linspace(1 - largest_scaling, 1 + largest_scaling, 25)
+    scalings = np.linspace(1 - largest_scaling, 1 + largest_scaling, SCALINGS)
     values = [_instability(bonding, symbols, float(scaling)) for scaling in scalings]
     best = int(np.argmin(values))
     return values[best], float(scalings[best])
@@ -99,4 +93,5 @@ def _instability(bonding: Bonding, symbols: NDArray[np.str_], scaling: float) ->
     if bonding.anion_bonds.any():
         wanted = BOND_SOFTNESS * np.log(max(-deviations[filled > 0].sum(), 1e-9) / bonding.anion_bonds.sum())
         deviations += bonding.anion_bonds * np.exp(np.clip(wanted, -SCATTER, SCATTER) / BOND_SOFTNESS)
+    deviations[bonding.metal_bonded] = np.maximum(deviations[bonding.metal_bonded], 0.0)
     return float(np.sqrt((deviations**2).mean()))

@@ -13,8 +13,8 @@ __all__ = ('ChargeAlternation',)
 class ChargeAlternation:
     """The nearest neighbour of every ion has the opposite charge; the value is the share of ions that break this.
 
-    Where anions are bonded to each other (pyrite, polytellurides) only the cations are asked. Does not apply without
-    cations and anions.
+    Where anions are bonded to each other (pyrite, polytellurides) only the cations are asked, and metals that are
+    bonded to each other (TaNiTe2) are not. Does not apply without cations and anions.
     """
 
     name = 'charge_alternation'
@@ -32,7 +32,9 @@ class ChargeAlternation:
         different = charges[first] * charges[second] < 0
         np.minimum.at(opposite, first[different], distance[different])
         np.minimum.at(like, first[~different], distance[~different])
-        asked = np.ones(len(crystal), dtype=bool) if bonding.monatomic else charges > 0
+        asked = ~bonding.metal_bonded & (bonding.monatomic | (charges > 0))
+        if not asked.any():
+            return Verdict(self.name, None, 0.0, 'not_applicable', stage, 'all ions are bonded to their like')
         broken = asked & (like < opposite)
         value = float(broken.sum() / asked.sum())
         if not broken.any():

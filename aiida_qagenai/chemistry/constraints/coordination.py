@@ -23,8 +23,8 @@ class Coordination:
     """The number of anions around each cation lies near the numbers that Shannon tabulates for it.
 
     The value is the largest distance of a cation's coordination number from the range in R. D. Shannon, Acta Cryst.
-    A 32, 751 (1976). An anion counts if it carries at least 4 % of the cation's valence. Does
-    not apply without cations and anions.
+    A 32, 751 (1976). An anion counts if it carries at least 4 % of the cation's valence. Metals that are
+    bonded to each other (TaNi2TeSe) may have fewer anions than that. Does not apply without cations and anions.
 
     :param tolerance: accepted distance from the range: distorted shells are counted to one or two more or fewer.
     """
@@ -47,7 +47,11 @@ class Coordination:
         cations = np.flatnonzero(bonding.charges > 0)
         ranges = [expected_coordination(str(crystal.symbols[i])) for i in cations]
         counted = [int(numbers[i]) for i in cations]
-        misses = [max(low - n, n - high, 0) for n, (low, high) in zip(counted, ranges, strict=True)]
+        fewer = bonding.metal_bonded[cations]
+        misses = [
+            max(n - high, 0 if metal else low - n, 0)
+            for n, metal, (low, high) in zip(counted, fewer, ranges, strict=True)
+        ]
         worst = int(np.argmax(misses))
         value, index = misses[worst], int(cations[worst])
         low, high = ranges[worst]

@@ -6,12 +6,10 @@ import numpy as np
 
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
 from aiida_qagenai.chemistry.crystal import Crystal
+from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('IONIC_POLARITY', 'ElectrostaticValence')
-
-IONIC_POLARITY = 1.0
-"""Smallest difference of mean electronegativity at which Pauling's rules for ionic crystals are asked for."""
+__all__ = ('ElectrostaticValence',)
 
 
 class ElectrostaticValence:
@@ -42,8 +40,8 @@ class ElectrostaticValence:
         bonding = crystal.bonding
         if isinstance(bonding, str):
             return Verdict(self.name, None, self.threshold, 'not_applicable', stage, bonding)
-        if bonding.polarity < IONIC_POLARITY or not bonding.monatomic:
-            reason = f'not ionic: polarity {bonding.polarity:.2f}, monatomic anions: {bonding.monatomic}'
+        if bonding.model.polarity < IONIC_POLARITY or not bonding.monatomic:
+            reason = f'not ionic: polarity {bonding.model.polarity:.2f}, monatomic anions: {bonding.monatomic}'
             return Verdict(self.name, None, self.threshold, 'not_applicable', stage, reason)
         strengths = bonding.charges[bonding.cation] * bonding.shares
         received = np.bincount(bonding.anion, strengths, len(crystal))

@@ -7,8 +7,8 @@ import collections
 import numpy as np
 
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
-from aiida_qagenai.chemistry.constraints.electrostatic_valence import IONIC_POLARITY
 from aiida_qagenai.chemistry.crystal import Bonding, Crystal
+from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY
 
 __all__ = ('PolyhedronLinking', 'shared_anions')
 
@@ -38,8 +38,8 @@ class PolyhedronLinking:
         bonding = crystal.bonding
         if isinstance(bonding, str):
             return Verdict(self.name, None, 0.0, 'not_applicable', stage, bonding)
-        if bonding.polarity < IONIC_POLARITY or not bonding.monatomic:
-            reason = f'not ionic: polarity {bonding.polarity:.2f}, monatomic anions: {bonding.monatomic}'
+        if bonding.model.polarity < IONIC_POLARITY or not bonding.monatomic:
+            reason = f'not ionic: polarity {bonding.model.polarity:.2f}, monatomic anions: {bonding.monatomic}'
             return Verdict(self.name, None, 0.0, 'not_applicable', stage, reason)
         numbers = bonding.coordination()
         forbidden = []
