@@ -1,6 +1,6 @@
 """Errors that tell a user what to do."""
 
-__all__ = ('CorruptFileError', 'InvalidInputError', 'QagenaiError')
+__all__ = ('CorruptFileError', 'InvalidInputError', 'NotConvergedError', 'QagenaiError')
 
 
 class QagenaiError(Exception):
@@ -13,3 +13,14 @@ class InvalidInputError(QagenaiError, ValueError):
 
 class CorruptFileError(QagenaiError, ValueError):
     """A file is damaged, truncated, or does not match its recorded checksum."""
+
+
+class NotConvergedError(QagenaiError, RuntimeError):
+    """An iteration ended before its thresholds were reached; the message gives the numbers.
+
+    :param what: `relaxation`, `band` or `equilibrium`: which iteration or fit it was.
+    """
+
+    def __init__(self, message: str, *, what: str) -> None:
+        super().__init__(message)
+        self.what = what

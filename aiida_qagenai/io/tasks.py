@@ -1,4 +1,4 @@
-"""Configuration files of the three commands, validated before torch is imported.
+"""Configuration files of the commands of the GPU side, validated before torch is imported.
 
 Unknown keys are errors. All paths are relative to the working directory of the command.
 """
@@ -12,17 +12,29 @@ import pydantic
 
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.io.atomistic import (
+    BandSettings,
+    PhononSettings,
+    Potential,
+    RelaxSettings,
+    TemperatureSettings,
+    VolumeSettings,
+)
 
 __all__ = (
+    'AtomisticConfig',
+    'BarrierConfig',
     'ChemicalSystemRequest',
     'CompositionRequest',
     'DescriptorOptions',
     'DescriptorTraining',
+    'FreeEnergyConfig',
     'FreeRequest',
     'GenerateConfig',
     'GeneratorOptions',
     'GeneratorTraining',
     'PredictConfig',
+    'RelaxConfig',
     'Request',
     'RuntimeConfig',
     'TrainConfig',
@@ -31,7 +43,7 @@ __all__ = (
     'parse',
 )
 
-TASKS = ('train', 'generate', 'predict')
+TASKS = ('train', 'generate', 'predict', 'relax', 'free_energy', 'barrier')
 Size = t.Literal['tiny', 'base']
 
 
@@ -215,6 +227,60 @@ class PredictConfig(RuntimeConfig):
     batch_size: int = pydantic.Field(64, ge=1)
 
 
+class AtomisticConfig(RuntimeConfig):
+    """What every command takes that moves atoms on a potential.
+
+    :param checkpoint: folder of the validator, if and only if that is the potential.
+    """
+
+    dtype: t.Literal['float32', 'float64'] = 'float64'
+    potential: Potential
+    checkpoint: Path | None = None
+
+    @pydantic.model_validator(mode='after')
+    def _check_checkpoint(self) -> AtomisticConfig:
+        if (self.potential.name == 'validator') != (self.checkpoint is not None):
+            message = f'the potential `{self.potential.name}` and the checkpoint {self.checkpoint} do not go together'
+            raise ValueError(message)
+        return self
+
+
+class RelaxConfig(AtomisticConfig):
+    """Relaxation of one crystal, cell and atoms.
+
+    :param structure: packed structures, exactly one.
+    """
+
+    structure: Path
+    output: Path = Path('relaxed.npz')
+    relaxation: RelaxSettings = RelaxSettings()
+
+
+class FreeEnergyConfig(AtomisticConfig):
+    """Quasi-harmonic free energy of one crystal.
+
+    :param structure: packed structures, exactly one.
+    """
+
+    structure: Path
+    output: Path = Path('free_energy.npz')
+    relaxation: RelaxSettings = RelaxSettings()
+    phonons: PhononSettings = PhononSettings()
+    volumes: VolumeSettings = VolumeSettings()
+    temperatures: TemperatureSettings = TemperatureSettings()
+
+
+class BarrierConfig(AtomisticConfig):
+    """Minimum-energy path between two minima.
+
+    :param structures: packed structures, exactly two: the initial and the final one.
+    """
+
+    structures: Path
+    output: Path = Path('barrier.npz')
+    band: BandSettings = BandSettings()
+
+
 _Training = t.Annotated[
     DescriptorTraining | GeneratorTraining | ValidatorTraining, pydantic.Field(discriminator='role')
 ]
@@ -222,6 +288,9 @@ _ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
     'train': pydantic.TypeAdapter(_Training),
     'generate': pydantic.TypeAdapter(GenerateConfig),
     'predict': pydantic.TypeAdapter(PredictConfig),
+    'relax': pydantic.TypeAdapter(RelaxConfig),
+    'free_energy': pydantic.TypeAdapter(FreeEnergyConfig),
+    'barrier': pydantic.TypeAdapter(BarrierConfig),
 }
 
 

@@ -1,4 +1,4 @@
-"""The commands ``train``, ``generate`` and ``predict``.
+"""The commands ``train``, ``generate``, ``predict``, ``relax``, ``free_energy`` and ``barrier``.
 
 Each runs in the current working directory, prints progress, and always ends by writing ``results.json``, also when it
 fails. The exit status is 0 if and only if ``status`` there is ``ok``.
@@ -17,7 +17,7 @@ import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, NotConvergedError
 from aiida_qagenai.io.tasks import TASKS, parse
 
 if t.TYPE_CHECKING:
@@ -78,6 +78,10 @@ def _dispatch(task: str, config: t.Any, runtime: Runtime, record: Record) -> Non
         from aiida_qagenai.ml.generator.generate import generate
 
         generate(config, runtime, record)
+    elif task in ('relax', 'free_energy', 'barrier'):
+        from aiida_qagenai.ml import atomistic
+
+        getattr(atomistic, task)(config, runtime, record)
     elif config.role == 'validator':
         from aiida_qagenai.ml.training.validator import train_validator
 
@@ -110,8 +114,10 @@ def _kind(exception: Exception) -> str:
         return 'corrupt_file'
     if isinstance(exception, InvalidInputError | FileNotFoundError):
         return 'invalid_input'
-    if isinstance(exception, NonFiniteError):
+    if isinstance(exception, NonFiniteError | FloatingPointError):
         return 'non_finite'
+    if isinstance(exception, NotConvergedError):
+        return f'{exception.what}_not_converged'
     out_of_memory = isinstance(exception, MemoryError | torch.OutOfMemoryError)
     # The CPU allocator of torch raises a plain RuntimeError.
     if out_of_memory or (isinstance(exception, RuntimeError) and "can't allocate memory" in str(exception)):

@@ -19,6 +19,9 @@ EXIT_CODES = {
     'corrupt_file': 'ERROR_CORRUPT_FILE',
     'non_finite': 'ERROR_NON_FINITE',
     'out_of_memory': 'ERROR_OUT_OF_MEMORY',
+    'relaxation_not_converged': 'ERROR_RELAXATION_NOT_CONVERGED',
+    'band_not_converged': 'ERROR_BAND_NOT_CONVERGED',
+    'equilibrium_not_converged': 'ERROR_NO_EQUILIBRIUM',
 }
 
 

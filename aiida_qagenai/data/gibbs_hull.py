@@ -1,0 +1,42 @@
+"""Place of one crystal on the hull of Gibbs energies."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pydantic
+from aiida.orm.pydantic import OrmMetadataField
+
+from aiida_qagenai.data.record import RecordData
+
+__all__ = ('GibbsHullData',)
+
+
+class GibbsHullData(RecordData):
+    """Distance to the hull, and decomposition, at every temperature."""
+
+    class AttributesModel(RecordData.AttributesModel):
+        """Energies in eV/atom, temperatures in K; None where the competing phases cannot express the composition."""
+
+        formula: str = OrmMetadataField(description='Reduced formula')
+        chemical_system: str = OrmMetadataField(description='Sorted elements joined by a dash: H-Li')
+        level_tag: str = OrmMetadataField(min_length=1, description='What computed all energies of the hull')
+        temperatures: list[float] = OrmMetadataField(min_length=1, description='K')
+        e_above_hull: list[float | None] = OrmMetadataField(description='With the crystal in the hull, ≥ 0')
+        decomposition_energy: list[float | None] = OrmMetadataField(description='Against all other phases')
+        decomposition: list[dict[str, float]] = OrmMetadataField(description='Products by formula and atomic fraction')
+        stability: list[str] = OrmMetadataField(description='Class of Table 2')
+        complete: bool = OrmMetadataField(description='Whether every subsystem has a competing phase')
+        missing: list[str] = OrmMetadataField(default_factory=list, description='Subsystems that have none')
+        e_above_hull_0k: float | None = OrmMetadataField(None, ge=0, description='At the lowest temperature')
+        e_above_hull_300k: float | None = OrmMetadataField(None, ge=0, description='At 300 K')
+        stable_at: list[float] = OrmMetadataField(default_factory=list, description='Temperatures where it is stable')
+
+        @pydantic.model_validator(mode='after')
+        def _same_lengths(self) -> t.Any:
+            """Check that there is a value for each temperature."""
+            for name in ('e_above_hull', 'decomposition_energy', 'decomposition', 'stability'):
+                if len(getattr(self, name)) != len(self.temperatures):
+                    message = f'{name} has {len(getattr(self, name))} values for {len(self.temperatures)} temperatures'
+                    raise ValueError(message)
+            return self

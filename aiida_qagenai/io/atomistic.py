@@ -1,0 +1,138 @@
+"""Settings of what moves atoms on a potential: relaxation, phonons, minimum-energy paths (neither AiiDA nor torch).
+
+One place says which potentials there are and what each of them takes.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+import pydantic
+
+from aiida_qagenai.common.fidelity import Fidelity
+
+__all__ = (
+    'BandSettings',
+    'ChgnetPotential',
+    'EmtPotential',
+    'HopSettings',
+    'PhononSettings',
+    'Potential',
+    'RelaxSettings',
+    'TemperatureSettings',
+    'ValidatorPotential',
+    'VolumeSettings',
+)
+
+
+class _Settings(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
+
+
+class EmtPotential(_Settings):
+    """ASE's effective-medium theory: Al, Cu, Ag, Au, Ni, Pd, Pt and their alloys. Fast, for tests and teaching."""
+
+    name: t.Literal['emt']
+    ELEMENTS: t.ClassVar[tuple[str, ...]] = ('Al', 'Cu', 'Ag', 'Au', 'Ni', 'Pd', 'Pt')
+
+    @property
+    def tag(self) -> str:
+        """Return what marks energies of this potential: two tags never meet in one hull."""
+        return 'emt'
+
+
+class ValidatorPotential(_Settings):
+    """The validator of a campaign: the mean of its members on one level, forces by differentiation."""
+
+    name: t.Literal['validator']
+    fidelity: Fidelity = Fidelity.PBE
+
+    @property
+    def tag(self) -> str:
+        """Return what marks energies of this potential, but for the checkpoint, whose checksum is added."""
+        return f'validator:{self.fidelity.value}'
+
+
+class ChgnetPotential(_Settings):
+    """CHGNet, a foundation potential for elements up to Pu; its weights ship in its wheel (extra ``chgnet``).
+
+    Deng et al., Nat. Mach. Intell. 5, 1031 (2023): ``0.3.0`` is trained on GGA and GGA+U, ``r2scan`` tuned to r²SCAN.
+    """
+
+    name: t.Literal['chgnet']
+    model: t.Literal['0.3.0', 'r2scan'] = '0.3.0'
+
+    @property
+    def tag(self) -> str:
+        """Return what marks energies of this potential."""
+        return f'chgnet:{self.model}'
+
+
+Potential = t.Annotated[EmtPotential | ValidatorPotential | ChgnetPotential, pydantic.Field(discriminator='name')]
+
+
+class RelaxSettings(_Settings):
+    """When a crystal counts as relaxed."""
+
+    max_force: float = pydantic.Field(0.002, gt=0, description='Largest force on an atom, eV/Å')
+    max_stress: float = pydantic.Field(1e-4, gt=0, description='Largest component of the stress, eV/Å3')
+    max_steps: int = pydantic.Field(500, ge=1)
+    keep_symmetry: bool = pydantic.Field(True, description='Keep the space group of the start')
+
+
+class PhononSettings(_Settings):
+    """Force constants by finite displacements in a supercell."""
+
+    min_length: float = pydantic.Field(10.0, gt=0, description='Smallest edge of the supercell, Å')
+    max_atoms: int = pydantic.Field(1000, ge=1, description='Largest supercell; a larger one is refused')
+    displacement: float = pydantic.Field(0.01, gt=0, le=0.2, description='Displacement, Å')
+    mesh_length: float = pydantic.Field(60.0, gt=0, description='Mesh of q-points: divisions times edge, Å')
+    imaginary_tolerance: float = pydantic.Field(
+        0.1, ge=0, description='Frequencies below minus this are imaginary, THz'
+    )
+    symmetry_precision: float = pydantic.Field(1e-4, gt=0, description='Å')
+    band_points: int = pydantic.Field(51, ge=2, description='q-points on each segment of the bands')
+
+
+class VolumeSettings(_Settings):
+    """Volumes of the quasi-harmonic approximation, as strains of the edges, evenly spaced."""
+
+    min_strain: float = pydantic.Field(-0.02, gt=-0.2, lt=0)
+    max_strain: float = pydantic.Field(0.04, gt=0, lt=0.2)
+    count: int = pydantic.Field(7, ge=5, le=51)
+    relax_shape: bool = pydantic.Field(True, description='Relax cell shape and atoms at each volume, or atoms only')
+
+
+class TemperatureSettings(_Settings):
+    """Temperatures 0, step, … up to the maximum, K."""
+
+    maximum: float = pydantic.Field(1000.0, gt=0, le=10_000)
+    step: float = pydantic.Field(25.0, gt=0)
+
+    @pydantic.model_validator(mode='after')
+    def _several(self) -> TemperatureSettings:
+        if self.maximum < 4 * self.step:
+            message = f'maximum {self.maximum} K and step {self.step} K give fewer than five temperatures'
+            raise ValueError(message)
+        return self
+
+
+class BandSettings(_Settings):
+    """A nudged elastic band with a climbing image."""
+
+    num_images: int = pydantic.Field(5, ge=1, le=49, description='Images between the two ends')
+    spring_constant: float = pydantic.Field(1.0, gt=0, description='eV/Å2')
+    max_force: float = pydantic.Field(0.02, gt=0, description='Largest force across the path and at its ends, eV/Å')
+    max_steps: int = pydantic.Field(500, ge=1)
+    climb: bool = True
+
+
+class HopSettings(_Settings):
+    """Which hops of a vacancy are computed: all that no symmetry maps onto another, shortest first."""
+
+    species: str = pydantic.Field(description='Element that hops into the vacancy')
+    max_length: float = pydantic.Field(4.0, gt=0, description='Longest hop, Å')
+    min_supercell: float = pydantic.Field(9.0, gt=0, description='Smallest edge of the supercell, Å')
+    max_atoms: int = pydantic.Field(500, ge=2, description='Largest supercell; a larger one is refused')
+    max_hops: int = pydantic.Field(10, ge=1, description='Most hops; the shortest are taken')
+    symmetry_precision: float = pydantic.Field(0.01, gt=0, description='Å')

@@ -1,0 +1,217 @@
+"""The commands ``relax``, ``free_energy`` and ``barrier``: a crystal, or the two ends of a path, on a potential."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import typing as t
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.io.structures import FORMAT_VERSION, StructureBatch, save_arrays
+from aiida_qagenai.io.tasks import BarrierConfig, FreeEnergyConfig, RelaxConfig
+from aiida_qagenai.ml.potentials import make_calculator
+from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.thermodynamics.barriers import MinimumEnergyPath, find_barrier
+from aiida_qagenai.thermodynamics.quasi_harmonic import FreeEnergy
+from aiida_qagenai.thermodynamics.quasi_harmonic import free_energy as find_free_energy
+from aiida_qagenai.thermodynamics.relaxation import relax as relax_crystal
+
+if t.TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ('barrier', 'free_energy', 'relax')
+
+
+def relax(config: RelaxConfig, runtime: Runtime, record: Record) -> None:
+    """Relax cell and atoms and write the crystal packed.
+
+    :raises NotConvergedError: with the numbers reached.
+    """
+    (atoms,) = read_atoms(config.structure, count=1)
+    with record.stage('load'):
+        calculator, tag = make_calculator(config, runtime)
+    progress = Progress(config.relaxation.max_steps)
+
+    def report(label: str, figures: Mapping[str, float]) -> None:
+        record.log(relaxation_force=figures['force'], relaxation_stress=figures['stress'])
+        progress.advance(label, figures)
+
+    with record.stage('relaxation'):
+        found = relax_crystal(atoms, calculator, config.relaxation, report=report)
+    save_arrays(config.output, {'format_version': np.array(FORMAT_VERSION), **pack_atoms([found.atoms])})
+    record.counts.update(
+        potential=tag,
+        relaxation={'force': found.max_force, 'stress': found.max_stress, 'steps': found.steps},
+        static_energy_per_atom=found.energy / len(atoms),
+        library_versions=library_versions(config.potential.name),
+    )
+
+
+def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> None:
+    """Compute the quasi-harmonic free energy and write it packed: see :func:`pack_free_energy`.
+
+    :raises NotConvergedError: with the numbers reached.
+    """
+    (atoms,) = read_atoms(config.structure, count=1)
+    with record.stage('load'):
+        calculator, tag = make_calculator(config, runtime)
+    progress = Progress(config.volumes.count + 1)
+
+    def report(label: str, figures: Mapping[str, float]) -> None:
+        if label == 'relax':
+            record.log(relaxation_force=figures['force'], relaxation_stress=figures['stress'])
+        else:
+            progress.advance(label, figures)
+
+    with record.stage('free_energy'):
+        found = find_free_energy(
+            atoms,
+            calculator,
+            relaxation=config.relaxation,
+            phonons=config.phonons,
+            volumes=config.volumes,
+            temperatures=config.temperatures,
+            report=report,
+        )
+    for remark in found.remarks:
+        record.warn(remark)
+    save_arrays(config.output, pack_free_energy(found))
+    harmonic = found.harmonic
+    record.counts.update(
+        potential=tag,
+        relaxation={'force': found.relaxed.max_force, 'stress': found.relaxed.max_stress, 'steps': found.relaxed.steps},
+        static_energy_per_atom=found.relaxed.energy / len(atoms),
+        lowest_frequency=harmonic.lowest,
+        imaginary_fraction=harmonic.imaginary_fraction,
+        left_out_fraction=harmonic.left_out_fraction,
+        dynamically_stable=found.dynamically_stable,
+        num_displacements=harmonic.num_displacements,
+        supercell_atoms=harmonic.supercell_atoms,
+        num_volumes=len(found.points),
+        library_versions=library_versions(config.potential.name),
+    )
+
+
+def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
+    """Compute the minimum-energy path and write it packed: see :func:`pack_path`.
+
+    :raises NotConvergedError: with the numbers reached.
+    """
+    initial, final = read_atoms(config.structures, count=2)
+    with record.stage('load'):
+        calculator, tag = make_calculator(config, runtime)
+    progress = Progress(config.band.max_steps)
+
+    def report(label: str, figures: Mapping[str, float]) -> None:
+        if label == 'relax':
+            record.log(relaxation_force=figures['force'])
+        else:
+            record.log(band_force=figures['force'], band_barrier=figures['barrier'])
+            progress.advance(label, figures)
+
+    with record.stage('barrier'):
+        path = find_barrier(initial, final, calculator, config.band, report=report)
+    if path.intermediate_minima:
+        record.warn(f'images {list(path.intermediate_minima)} are minima between the ends: compute each step by itself')
+    save_arrays(config.output, pack_path(path))
+    record.counts.update(
+        potential=tag,
+        barrier_forward=path.forward,
+        barrier_reverse=path.reverse,
+        max_force=path.max_force,
+        steps=path.steps,
+        saddle=path.saddle,
+        intermediate_minima=list(path.intermediate_minima),
+        library_versions=library_versions(config.potential.name),
+    )
+
+
+def read_atoms(path: Path, *, count: int) -> list[Atoms]:
+    """Return the packed structures as ASE objects.
+
+    :raises InvalidInputError: if there are not ``count`` of them.
+    """
+    from ase import Atoms
+
+    batch = StructureBatch.load(path)
+    if len(batch) != count:
+        message = f'`{path}` holds {len(batch)} structures, needed are {count}'
+        raise InvalidInputError(message)
+    offsets = batch.offsets
+    return [
+        Atoms(
+            numbers=batch.species[offsets[i] : offsets[i + 1]],
+            scaled_positions=batch.fractional[offsets[i] : offsets[i + 1]],
+            cell=batch.cells[i],
+            pbc=True,
+        )
+        for i in range(count)
+    ]
+
+
+def pack_atoms(images: Sequence[Atoms]) -> dict[str, NDArray[t.Any]]:
+    """Return images of one crystal as arrays: ``cells`` (n, 3, 3), ``species`` (m,), ``positions`` (n, m, 3), Å."""
+    return {
+        'cells': np.stack([image.cell.array for image in images]),
+        'species': np.asarray(images[0].numbers, dtype=np.int64),
+        'positions': np.stack([image.positions for image in images]),
+    }
+
+
+def pack_free_energy(found: FreeEnergy) -> dict[str, NDArray[t.Any]]:
+    """Return all results as named arrays; energies in eV/atom, volumes in Å3/atom, frequencies in THz.
+
+    ``temperatures`` and ``harmonic_*`` at the relaxed volume; ``point_*`` for each volume; ``band_*`` and ``dos_*``;
+    and ``qha_*`` where there is a quasi-harmonic free energy.
+    """
+    bands = found.harmonic.bands
+    assert bands is not None
+    arrays: dict[str, t.Any] = {
+        'format_version': np.array(FORMAT_VERSION),
+        **pack_atoms([found.relaxed.atoms]),
+        'temperatures': found.temperatures,
+        'harmonic_free_energy': found.harmonic.free_energy,
+        'harmonic_entropy': found.harmonic.entropy,
+        'harmonic_heat_capacity': found.harmonic.heat_capacity,
+        'band_distances': bands.distances,
+        'band_frequencies': bands.frequencies,
+        'band_ticks': bands.ticks,
+        'band_labels': np.array(bands.labels),
+        'dos_frequencies': bands.dos_frequencies,
+        'dos': bands.dos,
+        'point_volumes': np.array([point.volume for point in found.points]),
+        'point_energies': np.array([point.energy for point in found.points]),
+        'point_lowest': np.array([point.phonons.lowest for point in found.points]),
+        'point_imaginary': np.array([point.phonons.imaginary_fraction for point in found.points]),
+        'point_free_energies': np.array([point.phonons.free_energy for point in found.points]),
+    }
+    if found.quasi_harmonic is not None:
+        arrays.update({f'qha_{name}': value for name, value in vars(found.quasi_harmonic).items()})
+    return arrays
+
+
+def pack_path(path: MinimumEnergyPath) -> dict[str, NDArray[t.Any]]:
+    """Return the path as named arrays: the images, ``energies`` (n,), eV, and ``distances`` (n,), Å."""
+    return {
+        'format_version': np.array(FORMAT_VERSION),
+        **pack_atoms(path.images),
+        'energies': path.energies,
+        'distances': path.distances,
+    }
+
+
+def library_versions(potential: str) -> dict[str, str]:
+    """Return the versions of what the physics comes from."""
+    names = ['ase', 'phonopy', 'spglib', *(['chgnet'] if potential == 'chgnet' else [])]
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = 'not installed'
+    return versions

@@ -1,0 +1,72 @@
+"""From the name of a potential to an ASE calculator."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import io
+import typing as t
+from pathlib import Path
+
+import torch
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.io.atomistic import ChgnetPotential
+from aiida_qagenai.io.tasks import AtomisticConfig
+from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.runtime import Runtime
+
+__all__ = ('make_calculator',)
+
+CHGNET_WEIGHTS = {
+    '0.3.0': 'pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar',
+    'r2scan': 'pretrained/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar',
+}
+"""Where the weights are within the package."""
+
+
+def make_calculator(config: AtomisticConfig, runtime: Runtime) -> tuple[t.Any, str]:
+    """Return the calculator that a configuration asks for, and the tag of its energies.
+
+    :raises InvalidInputError: if the package of the potential is not installed here.
+    """
+    potential = config.potential
+    if potential.name == 'emt':
+        from ase.calculators.emt import EMT
+
+        return EMT(), potential.tag
+    if potential.name == 'chgnet':
+        return _chgnet(potential, runtime), f'{potential.tag}:{importlib.metadata.version("chgnet")}'
+    from aiida_qagenai.ml.validator.calculator import ValidatorCalculator
+    from aiida_qagenai.ml.validator.ensemble import Ensemble
+
+    assert config.checkpoint is not None
+    tensors, info = load_checkpoint(config.checkpoint, 'validator')
+    if potential.fidelity.value not in info.fidelities:
+        seen = ', '.join(info.fidelities)
+        message = f'the validator saw no {potential.fidelity} labels, only {seen}: choose one of these as `fidelity`'
+        raise InvalidInputError(message)
+    ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
+    calculator = ValidatorCalculator(ensemble, potential.fidelity, runtime.device, runtime.dtype)
+    return calculator, f'{potential.tag}:{info.sha256[:12]}'
+
+
+def _chgnet(potential: ChgnetPotential, runtime: Runtime) -> t.Any:
+    """Return CHGNet with the weights of its wheel, read as tensors only: its own loader would unpickle anything.
+
+    :raises InvalidInputError: if chgnet is not installed here.
+    """
+    found = importlib.util.find_spec('chgnet')
+    if found is None or found.origin is None:
+        message = 'the potential `chgnet` needs the package chgnet here: pip install "aiida-qagenai[chgnet]"'
+        raise InvalidInputError(message)
+    from chgnet.model.dynamics import CHGNetCalculator
+    from chgnet.model.model import CHGNet
+
+    path = Path(found.origin).parent / CHGNET_WEIGHTS[potential.model]
+    state = torch.load(path, map_location='cpu', weights_only=True)
+    model = CHGNet.from_dict(state['model'], mlp_out_bias=False, version=potential.model)
+    # It says on standard output where it runs; that is in the versions already.
+    with contextlib.redirect_stdout(io.StringIO()):
+        return CHGNetCalculator(model=model.to(runtime.device), use_device=runtime.device.type)

@@ -1,0 +1,147 @@
+"""Typed protocols of free energies and barriers."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pydantic
+import yaml
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.record import explain
+from aiida_qagenai.io.atomistic import (
+    BandSettings,
+    HopSettings,
+    PhononSettings,
+    Potential,
+    RelaxSettings,
+    TemperatureSettings,
+    VolumeSettings,
+)
+
+__all__ = (
+    'AtomisticSettings',
+    'BarrierSettings',
+    'FreeEnergySettings',
+    'atomistic_protocols',
+    'atomistic_settings',
+    'parse_potential',
+    'read_settings',
+)
+
+PROTOCOLS_FILE = Path(__file__).with_name('atomistic.yaml')
+
+
+class _Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
+
+
+class AtomisticRun(_Model):
+    """Where and how wide the jobs run."""
+
+    device: t.Literal['cpu', 'cuda'] = 'cpu'
+    dtype: t.Literal['float32', 'float64'] = 'float64'
+    num_threads: int = pydantic.Field(1, ge=1, le=1024)
+    max_concurrent: int = pydantic.Field(4, ge=1, description='Jobs submitted at a time')
+
+
+class AtomisticSettings(_Model):
+    """What free energies and barriers share."""
+
+    potential: Potential
+    description: str = ''
+    max_e_above_hull: float = pydantic.Field(0.1, ge=0, description='Of the candidates of a campaign, eV/atom')
+    relaxation: RelaxSettings = RelaxSettings()
+    run: AtomisticRun = AtomisticRun()
+
+    def parameters(self, *parts: str) -> dict[str, t.Any]:
+        """Return the parameters of a job with the named parts of the settings."""
+        settings = self.model_dump(mode='json', include={'potential', *parts})
+        return {**settings, **self.run.model_dump(mode='json', exclude={'max_concurrent'})}
+
+
+class FreeEnergySettings(AtomisticSettings):
+    """Everything that decides a free energy."""
+
+    phonons: PhononSettings = PhononSettings()
+    volumes: VolumeSettings = VolumeSettings()
+    temperatures: TemperatureSettings = TemperatureSettings()
+
+
+class BarrierSettings(AtomisticSettings):
+    """Everything that decides the barriers of a crystal; without hops the two ends are given."""
+
+    hops: HopSettings | None = None
+    band: BandSettings = BandSettings()
+
+
+S = t.TypeVar('S', bound=AtomisticSettings)
+
+
+def atomistic_protocols() -> dict[str, str]:
+    """Return the description of each protocol by its name."""
+    return {name: values['description'] for name, values in _read().items()}
+
+
+def parse_potential(text: str | dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the options of a potential given by name, or by name and model as in ``chgnet:r2scan``.
+
+    :raises InvalidInputError: if the part after the colon means nothing for that potential.
+    """
+    if isinstance(text, dict):
+        return text
+    name, _, option = text.partition(':')
+    if not option:
+        return {'name': name}
+    keys = {'chgnet': 'model', 'validator': 'fidelity'}
+    if name not in keys:
+        message = f'the potential `{name}` takes no option, got `{option}`'
+        raise InvalidInputError(message)
+    return {'name': name, keys[name]: option}
+
+
+def atomistic_settings(
+    model: type[S], protocol: str, potential: str | dict[str, t.Any], overrides: dict[str, t.Any] | None = None
+) -> S:
+    """Return the settings of ``protocol`` for one kind of work chain with nested ``overrides`` applied.
+
+    :raises InvalidInputError: for an unknown protocol, potential or key, or a value out of range.
+    """
+    protocols = _read()
+    if protocol not in protocols:
+        message = f'unknown protocol `{protocol}`: choose from {", ".join(protocols)}'
+        raise InvalidInputError(message)
+    # One file holds both kinds: the other's parts are left out, but never those that a user names.
+    values = {name: value for name, value in protocols[protocol].items() if name in model.model_fields}
+    overrides = dict(overrides or {})
+    if 'hops' in values and 'species' not in overrides.get('hops', {}):
+        del values['hops']
+    return read_settings(model, _merge({**values, 'potential': parse_potential(potential)}, overrides))
+
+
+def read_settings(model: type[S], values: dict[str, t.Any]) -> S:
+    """Return typed settings.
+
+    :raises InvalidInputError: naming every key that is unknown, missing or out of range.
+    """
+    try:
+        return model.model_validate(values)
+    except pydantic.ValidationError as exception:
+        message = f'invalid settings: {explain(exception)}'
+        raise InvalidInputError(message) from exception
+
+
+def _read() -> dict[str, t.Any]:
+    """Return the content of the protocols file."""
+    content: dict[str, t.Any] = yaml.safe_load(PROTOCOLS_FILE.read_text(encoding='utf8'))
+    return content
+
+
+def _merge(base: dict[str, t.Any], overrides: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return ``base`` with ``overrides`` laid over it, dictionaries merged key by key."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
