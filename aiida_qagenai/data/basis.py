@@ -204,7 +204,7 @@ def _node(basis: ElementBasis, label: str, source: BasisSource, cardinal: int) -
     node = BasisData(basis, label, source, cardinal)
     same = {f'attributes.{key}': node.base.attributes.get(key) for key in ('sha256', 'name', 'element')}
     known = QueryBuilder().append(BasisData, filters=same).first(flat=True)
-    return node.store() if known is None else known
+    return t.cast('BasisData', node.store() if known is None else known)
 
 
 def _compare(family: BasisFamily, elements: list[ElementBasis]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import typing as t
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,13 @@ from pathlib import Path
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.units import KJ_PER_MOL_TO_EV
 
-__all__ = ('GROUND_STATE_SPIN', 'anchored_formation_energy', 'atomization_energy')
+__all__ = (
+    'GROUND_STATE_SPIN',
+    'anchored_formation_energy',
+    'anchored_uncertainty',
+    'atomization_energy',
+    'atomization_uncertainty',
+)
 
 GROUND_STATE_SPIN: dict[str, int] = {
     **{'H': 1, 'He': 0, 'Li': 1, 'Be': 0, 'B': 1, 'C': 2, 'N': 3, 'O': 2, 'F': 1, 'Ne': 0},
@@ -32,12 +39,36 @@ def atomization_energy(element: str) -> float:
 
     :raises InvalidInputError: if no experimental value is known here.
     """
+    entry = _entry(element)
+    return float(entry['enthalpy_kj_per_mol'] * KJ_PER_MOL_TO_EV + entry['zero_point_ev'])
+
+
+def atomization_uncertainty(element: str) -> float:
+    """Return the standard error of :func:`atomization_energy`, eV/atom: of the enthalpy and of the zero-point energy.
+
+    :raises InvalidInputError: if no experimental value is known here.
+    """
+    entry = _entry(element)
+    enthalpy = entry['enthalpy_uncertainty_kj_per_mol'] * KJ_PER_MOL_TO_EV
+    return math.hypot(enthalpy, entry['zero_point_uncertainty_ev'])
+
+
+def _entry(element: str) -> dict[str, t.Any]:
     table = _table()
     if element not in table:
         message = f'no experimental atomisation energy of {element}: known are {", ".join(table)}'
         raise InvalidInputError(message)
-    entry = table[element]
-    return float(entry['enthalpy_kj_per_mol'] * KJ_PER_MOL_TO_EV + entry['zero_point_ev'])
+    entry: dict[str, t.Any] = table[element]
+    return entry
+
+
+def anchored_uncertainty(composition: Mapping[str, int]) -> float:
+    """Return the standard error that the experimental values bring into an anchored formation energy, eV/atom.
+
+    It is the same at every level of theory and for every structure of one composition: it moves hulls, not differences.
+    """
+    num_atoms = sum(composition.values())
+    return math.hypot(*(count / num_atoms * atomization_uncertainty(e) for e, count in composition.items()))
 
 
 def anchored_formation_energy(

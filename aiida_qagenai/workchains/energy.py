@@ -7,13 +7,20 @@ import typing as t
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
 
-from aiida_qagenai.calculations.functions.energy import assemble_energy, check_references
+from aiida_qagenai.calculations.functions.energy import (
+    ELEMENT_PREFIX,
+    assemble_energy,
+    check_elements,
+    check_references,
+)
+from aiida_qagenai.calculations.pyscf_bases import bases_problem
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.thermodynamics.atomization import atomization_energy
+from aiida_qagenai.workchains.protocols.bases import resolve_basis
 from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, energy_settings, find_refusal
 from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.resumable import ResumableWorkChain
@@ -46,6 +53,9 @@ class EnergyWorkChain(ResumableWorkChain):
         spec.input_namespace(
             'references', valid_type=EnergyData, dynamic=True, required=False, help='Isolated atoms by element symbol.'
         )
+        spec.input_namespace(
+            'elements', valid_type=EnergyData, dynamic=True, required=False, help='Reference states by element symbol.'
+        )
         spec.expose_inputs(PyscfCellBaseWorkChain, exclude=('pyscf.structure',))
         spec.inputs.validator = validate_inputs
         spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
@@ -64,23 +74,30 @@ class EnergyWorkChain(ResumableWorkChain):
         *,
         overrides: dict[str, t.Any] | None = None,
         references: dict[str, EnergyData] | None = None,
+        elements: dict[str, EnergyData] | None = None,
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
         descriptors: bool = False,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
-        :param structure: a crystal, or an isolated atom without periodicity, computed in its ground state.
+        :param structure: a crystal, or without periodicity an isolated atom or the molecule of an element (H2, N2, O2,
+            F2, Cl2), computed in its ground state.
         :param overrides: nested changes to the settings of the protocol.
-        :param references: isolated atoms at the same level, by element symbol; without them no formation energy.
+        :param references: isolated atoms at the same level, by element symbol: for the anchored formation energy.
+        :param elements: reference states at the same level, by element symbol: for the self-consistent one.
         :param options: scheduler options of the calculation.
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
         :param descriptors: whether to compute the quantum descriptors as well (PBE only).
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level_of_theory = Fidelity.parse(fidelity)
-        settings = energy_settings(protocol, overrides)
-        level = EnergyLevel.create(protocol, settings, level_of_theory, isolated=not any(structure.pbc))
+        settings, isolated = energy_settings(protocol, overrides), not any(structure.pbc)
+        symbols = {kind.symbol for kind in structure.kinds}
+        single = isolated and len(structure.sites) == 1
+        resolved = resolve_basis(settings, settings.basis_of(level_of_theory), symbols, isolated=single)
+        settings = resolved.settings
+        level = EnergyLevel.create(protocol, settings, level_of_theory, isolated=isolated, notes=resolved.notes)
         refusal = find_refusal(structure, level_of_theory, level, band_gap)
         if refusal is not None:
             raise InvalidInputError(refusal)
@@ -90,10 +107,13 @@ class EnergyWorkChain(ResumableWorkChain):
         builder.level = orm.Dict(level.model_dump(mode='json'))
         builder.pyscf.code = code
         builder.pyscf.parameters = orm.Dict(settings.parameters(level_of_theory, structure, descriptors=descriptors))
+        if resolved.bases:
+            builder.pyscf.bases = resolved.bases
         if options:
             builder.pyscf.metadata.options = options
+        if elements:
+            builder.elements = {symbol: node for symbol, node in elements.items() if symbol in symbols}
         if references:
-            symbols = {kind.symbol for kind in structure.kinds}
             builder.references = {symbol: node for symbol, node in references.items() if symbol in symbols}
         if band_gap is not None:
             builder.band_gap = orm.Float(band_gap)
@@ -121,6 +141,7 @@ class EnergyWorkChain(ResumableWorkChain):
             structure=self.inputs.structure,
             level=self.inputs.level,
             **self.inputs.get('references', {}),
+            **{f'{ELEMENT_PREFIX}{symbol}': node for symbol, node in self.inputs.get('elements', {}).items()},
         )
         self.out('energy', outputs['result'])
         if 'descriptors' in child.outputs:
@@ -167,23 +188,27 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     refusal = find_refusal(structure, fidelity, level, gap)
     if refusal is not None:
         return refusal
+    if inputs['pyscf'].get('bases'):
+        problem = bases_problem(parameters, inputs['pyscf']['bases'], {kind.symbol for kind in structure.kinds})
+        if problem is not None:
+            return problem
     if parameters.is_coupled_cluster and parameters.is_crystal:
         memory = estimate_memory(parameters, level, structure)
         if memory > parameters.max_memory_mb:
             return f'CCSD(T) would need up to {memory:.0f} MB, `max_memory_mb` is {parameters.max_memory_mb:.0f}'
-    return _validate_references(inputs.get('references') or {}, structure, fidelity, level)
+    return validate_references(inputs, fidelity, level)
 
 
-def _validate_references(
-    references: t.Any, structure: orm.StructureData, fidelity: Fidelity, level: EnergyLevel
-) -> str | None:
-    if not references:
-        return None
-    symbols = sorted({kind.symbol for kind in structure.kinds})
+def validate_references(inputs: t.Any, fidelity: Fidelity, level: EnergyLevel) -> str | None:
+    """Refuse references of other elements or levels."""
+    symbols = sorted({kind.symbol for kind in inputs['structure'].kinds})
     try:
-        for symbol in symbols:
-            atomization_energy(symbol)
-        check_references(references, symbols, fidelity, level.level_tag)
+        if inputs.get('references'):
+            for symbol in symbols:
+                atomization_energy(symbol)
+            check_references(inputs['references'], symbols, fidelity, level.level_tag)
+        if inputs.get('elements'):
+            check_elements(inputs['elements'], symbols, fidelity, level.level_tag)
     except InvalidInputError as exception:
         return str(exception)
     return None

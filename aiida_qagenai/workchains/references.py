@@ -1,4 +1,4 @@
-"""Energies of the isolated atoms, which formation energies refer to."""
+"""Energies of the isolated atoms and of the elements, which formation energies refer to."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
 from aiida.orm import AbstractCode, Dict, List, Str, StructureData
+from pymatgen.core import Element
 
+from aiida_qagenai.calculations.functions.energy import check_elements, check_references
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN, atomization_energy
+from aiida_qagenai.thermodynamics.reference_states import reference_state
 from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
 
-__all__ = ('ReferenceWorkChain', 'isolated_atom')
+__all__ = ('ReferenceWorkChain', 'isolated_atom', 'reference_structure')
 
 BOX = 20.0
 """Edge of the box that a StructureData needs, Å; the atom is computed without it."""
 
 
 class ReferenceWorkChain(ResumableWorkChain):
-    """Elements, fidelities and a protocol → energies of the isolated atoms: ``energies.<Element>.<fidelity>``."""
+    """Elements, fidelities and a protocol → the energies that formation energies refer to.
+
+    ``energies.<Element>.<fidelity>`` are the isolated atoms (for anchored formation energies), and where they are asked
+    for ``elements.<Element>.<fidelity>`` the elements in their reference states (for self-consistent ones). What is
+    given as ``known`` is checked and passed on; what was computed before comes from the cache, where caching is on.
+    """
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -30,12 +39,27 @@ class ReferenceWorkChain(ResumableWorkChain):
         super().define(spec)
         spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
         spec.input_namespace('atoms', valid_type=StructureData, dynamic=True, help='Isolated atoms by element.')
+        spec.input_namespace(
+            'states', valid_type=StructureData, dynamic=True, required=False, help='Reference states by element.'
+        )
         spec.input('fidelities', valid_type=List, help='Names of the fidelities.')
         spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
-        spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By element and fidelity.')
+        for name in ('known', 'known_elements'):
+            spec.input_namespace(
+                name,
+                valid_type=EnergyData,
+                dynamic=True,
+                required=False,
+                help='Computed before, by element and fidelity.',
+            )
+        spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='Atoms by element and fidelity.')
+        spec.output_namespace(
+            'elements', valid_type=EnergyData, dynamic=True, required=False, help='Elements by element and fidelity.'
+        )
         spec.outline(cls.compute, cls.inspect)
         spec.exit_code(410, 'ERROR_ATOM', message='{label} failed: {reason}')
+        spec.exit_code(211, 'ERROR_OTHER_LEVEL', message='A known reference is of another level: {reason}')
 
     @classmethod
     def get_builder_from_protocol(
@@ -46,58 +70,112 @@ class ReferenceWorkChain(ResumableWorkChain):
         fidelities: t.Sequence[Fidelity | str],
         protocol: str = 'fast',
         options: dict[str, t.Any] | None = None,
+        self_consistent: bool = False,
+        known: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
+        known_elements: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
     ) -> ProcessBuilder:
         """Return a builder filled from a protocol.
 
-        :raises InvalidInputError: if the protocol or a fidelity is unknown, or an element has no basis or no
-            experimental atomisation energy.
+        :param self_consistent: whether to compute the elements in their reference states as well. CCSD(T) of metals is
+            left out: it is anchored only.
+        :param known: isolated atoms computed before, by element and fidelity label (``pbe``, ``ccsdt``).
+        :param known_elements: reference states computed before, likewise.
+        :raises InvalidInputError: if the protocol or a fidelity is unknown, or an element has no basis, no experimental
+            atomisation energy, or no reference state where one is asked for.
         """
-        settings = energy_settings(protocol)
+        cover_elements(energy_settings(protocol), elements)
         for element in elements:
-            if element not in settings.elements:
-                covered = ', '.join(settings.elements)
-                message = f'the protocol `{protocol}` has no basis for {element} (it covers {covered})'
-                raise InvalidInputError(message)
             atomization_energy(element)
         builder = cls.get_builder()
         builder.code = code
         builder.atoms = {element: isolated_atom(element) for element in elements}
+        if self_consistent:
+            builder.states = {element: reference_structure(element) for element in elements}
         builder.fidelities = List([Fidelity.parse(str(fidelity)).value for fidelity in fidelities])
         builder.protocol = Str(protocol)
+        if known:
+            builder.known = {element: dict(levels) for element, levels in known.items()}
+        if known_elements:
+            builder.known_elements = {element: dict(levels) for element, levels in known_elements.items()}
         if options:
             builder.options = Dict(options)
         return builder
 
-    def compute(self) -> ToContext:
-        """Submit one calculation per atom and level."""
-        children = {}
+    def tasks(self) -> t.Iterator[tuple[str, str, StructureData, Fidelity]]:
+        """Return output namespace, element, structure and level of everything that is needed."""
+        fidelities = [Fidelity.parse(name) for name in self.inputs.fidelities.get_list()]
         for element, atom in self.inputs.atoms.items():
-            for name in self.inputs.fidelities.get_list():
-                fidelity = Fidelity.parse(name)
-                builder = EnergyWorkChain.get_builder_from_protocol(
-                    code=self.inputs.code,
-                    structure=atom,
-                    fidelity=fidelity,
-                    protocol=self.inputs.protocol.value,
-                    options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
-                )
-                label = f'{element}{fidelity.label}'
-                children[label] = self.submit_once(label, builder)
+            for fidelity in fidelities:
+                yield 'energies', element, atom, fidelity
+        for element, state in self.inputs.get('states', {}).items():
+            for fidelity in fidelities:
+                # CCSD(T) of a metal does not exist.
+                if fidelity is not Fidelity.CCSD_T or not (any(state.pbc) and Element(element).is_metal):
+                    yield 'elements', element, state, fidelity
+
+    def known(self, namespace: str, element: str, fidelity: Fidelity) -> EnergyData | None:
+        """Return the energy that was given, if it was."""
+        name = {'energies': 'known', 'elements': 'known_elements'}[namespace]
+        energy: EnergyData | None = self.inputs.get(name, {}).get(element, {}).get(fidelity.label)
+        return energy
+
+    def compute(self) -> ToContext | ExitCode:
+        """Submit one calculation per structure and level that is not known yet."""
+        children = {}
+        for namespace, element, structure, fidelity in self.tasks():
+            builder = EnergyWorkChain.get_builder_from_protocol(
+                code=self.inputs.code,
+                structure=structure,
+                fidelity=fidelity,
+                protocol=self.inputs.protocol.value,
+                options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
+            )
+            known = self.known(namespace, element, fidelity)
+            if known is not None:
+                try:
+                    check = check_references if namespace == 'energies' else check_elements
+                    check({element: known}, [element], fidelity, builder.level['level_tag'])
+                except InvalidInputError as exception:
+                    return self.exit_codes.ERROR_OTHER_LEVEL.format(reason=exception)  # type: ignore[no-any-return]
+                continue
+            label = child_label(namespace, element, fidelity)
+            children[label] = self.submit_once(label, builder)
         return ToContext(**children)
 
     def inspect(self) -> ExitCode | None:
         """Return all energies, or the first failure."""
-        for element in self.inputs.atoms:
-            for name in self.inputs.fidelities.get_list():
-                fidelity = Fidelity.parse(name)
-                label = f'{element}{fidelity.label}'
+        for namespace, element, _, fidelity in self.tasks():
+            energy = self.known(namespace, element, fidelity)
+            if energy is None:
+                label = child_label(namespace, element, fidelity)
                 child = self.ctx[label]
                 if not child.is_finished_ok:
                     return self.exit_codes.ERROR_ATOM.format(  # type: ignore[no-any-return]
                         label=label, reason=ending(child)
                     )
-                self.out(f'energies.{element}.{fidelity.label}', child.outputs.energy)
+                energy = child.outputs.energy
+            self.out(f'{namespace}.{element}.{fidelity.label}', energy)
         return None
+
+
+def child_label(namespace: str, element: str, fidelity: Fidelity) -> str:
+    """Return the label of the call link of one calculation."""
+    return f'{element}{fidelity.label}' if namespace == 'energies' else f'{element}element{fidelity.label}'
+
+
+def reference_structure(element: str) -> StructureData:
+    """Return the reference state of an element at its experimental geometry.
+
+    :raises InvalidInputError: if it is not known here (B, P, S): such an element is anchored only.
+    """
+    state = reference_state(element)
+    if state is None:
+        message = f'the reference state of {element} is not known here: its formation energies can be anchored only'
+        raise InvalidInputError(message)
+    structure = StructureData(cell=state.cell.tolist(), pbc=[state.is_crystal] * 3)
+    for position in state.positions:
+        structure.append_atom(symbols=element, position=position.tolist())
+    return structure
 
 
 def isolated_atom(element: str) -> StructureData:

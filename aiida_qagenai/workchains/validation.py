@@ -10,6 +10,7 @@ from pymatgen.core import Element
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.thermodynamics.atomization import atomization_energy
+from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, validate_settings
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
@@ -75,12 +76,8 @@ def elements_problem(symbols: list[t.Any]) -> str | None:
 
 def system_problem(symbols: list[str], settings: CampaignSettings) -> str | None:
     """Return which elements the level of theory of a campaign does not cover, or the experimental references lack."""
-    covered = energy_settings(settings.energy_protocol).elements
-    missing = [symbol for symbol in symbols if symbol not in covered]
-    if missing:
-        names = ', '.join(covered)
-        return f'`{settings.energy_protocol}` has no basis for {", ".join(missing)}: it covers {names}'
     try:
+        cover_elements(energy_settings(settings.energy_protocol), symbols)
         for symbol in symbols:
             atomization_energy(symbol)
     except InvalidInputError as exception:

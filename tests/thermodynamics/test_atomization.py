@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.atomization import anchored_formation_energy, atomization_energy
+from aiida_qagenai.common.units import KJ_PER_MOL_TO_EV
+from aiida_qagenai.thermodynamics.atomization import (
+    GROUND_STATE_SPIN,
+    _table,
+    anchored_formation_energy,
+    anchored_uncertainty,
+    atomization_energy,
+    atomization_uncertainty,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +29,26 @@ from aiida_qagenai.thermodynamics.atomization import anchored_formation_energy, 
 def test_atomization_energies(element, energy, tolerance):
     """The table agrees with vibrationless values of other sources."""
     assert atomization_energy(element) == pytest.approx(energy, abs=tolerance)
+
+
+def test_enthalpies_agree_with_another_compilation():
+    """That of Curtiss et al. (1997) as ASE has it, within both errors; B was revised by Karton and Martin (2007)."""
+    from ase.data.g2 import data
+
+    for element in ('H', 'B', 'C', 'N', 'O', 'F', 'P', 'S'):
+        other = 4.184 * data[element]['enthalpy'] - (2.38 if element == 'C' else 0)
+        ours = (atomization_energy(element) - _table()[element]['zero_point_ev']) / KJ_PER_MOL_TO_EV
+        assert ours == pytest.approx(other, abs=5.0 if element == 'B' else 0.3)
+
+
+def test_errors_of_the_experiment():
+    """All of H to Ar, errors in quadrature, weighted by composition."""
+    assert list(_table()) == list(GROUND_STATE_SPIN)
+    assert atomization_uncertainty('Si') == pytest.approx(0.083, abs=1e-3)
+    assert anchored_uncertainty({'Si': 2}) == pytest.approx(atomization_uncertainty('Si'))
+    expected = (atomization_uncertainty('Li') ** 2 + atomization_uncertainty('F') ** 2) ** 0.5 / 2
+    assert anchored_uncertainty({'Li': 3, 'F': 3}) == pytest.approx(expected)
+    assert 0 == atomization_energy('Ar') == atomization_uncertainty('Ar')
 
 
 def test_formation_energy_of_the_experiment():

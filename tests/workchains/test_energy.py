@@ -7,16 +7,19 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from aiida.orm import CalcJobNode, Dict, QueryBuilder
 
-from aiida_qagenai.calculations.functions.energy import assemble_energy
+from aiida_qagenai.calculations.functions.energy import assemble_energy, formation_fields
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.basis import BasisData, find_bases, install_families
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.thermodynamics.atomization import atomization_energy
 from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, available_protocols, energy_settings
-from aiida_qagenai.workchains.references import ReferenceWorkChain
+from aiida_qagenai.workchains.references import ReferenceWorkChain, isolated_atom, reference_structure
 
 CUBE = [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]]
 CHEAP = {'meshes': {'PBE': {'fixed': [1, 1, 1]}}, 'grid_spacing': 0.15}
@@ -76,7 +79,7 @@ def test_wrong_arguments_are_named(build, lithium_hydride, arguments, text):
     ('symbols', 'fidelity', 'protocol', 'text'),
     [
         (['Fe'], 'PBE', 'pipeline', 'has no basis for Fe; it has Al, Ar'),
-        (['Na', 'Cl'], 'PBE', 'fast', 'has no basis for Cl, Na; it has C, H, Li, N, O'),
+        (['Na', 'Cl'], 'PBE', 'fast', 'no basis for Cl, Na, only for C, H, Li, N, O: run'),
         (['Li'] * 5 + ['H'] * 4, 'PBE', 'pipeline', '9 atoms, protocol `pipeline` allows 8 at PBE'),
         (['Li', 'H', 'Li', 'H', 'Li', 'H'], 'CCSD(T)', 'pipeline', 'allows 4 at CCSD'),
         (['Li', 'Li'], 'CCSD(T)', 'pipeline', 'consists of metals only'),
@@ -98,10 +101,12 @@ def test_metal_by_its_gap(build, lithium_hydride):
     assert build(lithium_hydride, 'PBE', band_gap=0.0).fidelity.value == 'PBE'
 
 
-def test_molecules_have_no_protocol(build, make_structure):
-    """Neither a crystal nor an atom."""
-    with pytest.raises(InvalidInputError, match='for a molecule use the PyscfCellCalculation'):
-        build(make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 0.74)]))
+def test_molecules_of_elements_only(build, make_structure):
+    """The spin of others is not known here."""
+    with pytest.raises(InvalidInputError, match='spin of the molecule HLi is not known here: use the PyscfCellCalc'):
+        build(make_structure(['H', 'Li'], [(0, 0, 0), (0, 0, 1.6)]))
+    oxygen = build(make_structure(['O', 'O'], [(0, 0, 0), (0, 0, 1.2)])).pyscf.parameters
+    assert (oxygen['system'], oxygen['spin'], oxygen['kmesh']) == ('molecule', 2, None)
 
 
 def change(builder, **inputs):
@@ -216,17 +221,103 @@ def test_references_for_real(pyscf_code):
     assert all(energies['H', f.label].total_energy == pytest.approx(-13.5, abs=0.1) for f in levels)
 
 
-@pytest.mark.parametrize(('elements', 'text'), [(['Fe'], 'no basis for Fe'), (['He'], 'atomisation energy of He')])
-def test_impossible_references_are_refused(pyscf_code, elements, text):
-    """An element without a basis or without an experimental anchor."""
+def test_known_references_are_passed_on(pyscf_code, atom_energy):
+    """Nothing is computed, and what is of another level is refused."""
+    levels = {'fidelities': ['PBE'], 'protocol': 'pipeline', 'code': pyscf_code, 'elements': ['H']}
+    known = {'H': {'pbe': atom_energy('H')}}
+    outputs, node = run_get_node(ReferenceWorkChain.get_builder_from_protocol(**levels, known=known))
+    assert node.is_finished_ok and not node.called
+    assert outputs['energies']['H']['pbe'].uuid == known['H']['pbe'].uuid
+    known = {'H': {'pbe': atom_energy('H', level_tag='pipeline:other:gth-pbe:isolated:0')}}
+    node = run_get_node(ReferenceWorkChain.get_builder_from_protocol(**levels, known=known))[1]
+    assert node.exit_status == 211 and 'has the level tag' in node.exit_message
+
+
+def test_self_consistent_formation_energy_for_real(build, pyscf_code):
+    """H2 against itself is zero; both fields are there, the anchored one is that of hulls."""
+    references = ReferenceWorkChain.get_builder_from_protocol(
+        code=pyscf_code, elements=['H'], fidelities=['PBE'], protocol='pipeline', self_consistent=True
+    )
+    outputs, node = run_get_node(references)
+    assert node.is_finished_ok, node.exit_message
+    atom, molecule = outputs['energies']['H']['pbe'], outputs['elements']['H']['pbe']
+    assert molecule.content.formula == 'H2' and molecule.content.num_atoms == 2
+    builder = build(reference_structure('H'), references={'H': atom}, elements={'H': molecule})
+    energy = run_get_node(builder)[0]['energy'].content
+    assert energy.self_consistent == pytest.approx(0, abs=1e-8)
+    binding = energy.total_energy / 2 - atom.total_energy
+    assert energy.anchored == pytest.approx(binding + atomization_energy('H'))
+    assert energy.formation_energy_per_atom == energy.anchored and energy.formation_scheme == 'anchored'
+    assert energy.anchored_uncertainty < 1e-3
+    with pytest.raises(ValueError, match='no reference state for Li'):
+        formation_fields(-1.0, {'Li': 1}, Fidelity.PBE, molecule.content.level_tag, {'elementH': molecule})
+
+
+def test_basis_of_an_installed_family_is_an_input(build, lithium_hydride, toy_basis):
+    """The graph holds it, the tag names it, and the script is complete with its text."""
+    install_families(*toy_basis())
+    overrides = {**CHEAP, 'basis': 'toy/dz', 'precision': 1e-5}
+    builder = build(lithium_hydride, overrides=overrides)
+    assert builder.level['level_tag'].split(':')[1] == 'toy-1-dz'
+    assert builder.level['elements'] == {'H': {'functions': 3, 'valence': 1}, 'Li': {'functions': 7, 'valence': 3}}
+    node = run_get_node(builder)[1]
+    assert node.is_finished_ok, node.exit_message
+    calculation = node.called_descendants[1]
+    assert calculation.inputs.bases.Li.text in calculation.base.repository.get_object_content('script.py').replace(
+        '\\\\n', '\n'
+    )
+    assert calculation.outputs.results['num_basis_functions'] == 10
+    energies = QueryBuilder().append(BasisData, filters={'attributes.element': 'Li'}, tag='basis')
+    energies.append(CalcJobNode, with_incoming='basis', tag='job').append(Dict, with_incoming='job')
+    assert energies.count() == 1
+
+
+def test_bases_must_fit(build, lithium_hydride, toy_basis):
+    """A basis of another family, or of another element, under the name of this one."""
+    install_families(*toy_basis())
+    builder = build(lithium_hydride, overrides={**CHEAP, 'basis': 'toy/dz'})
+    pyscf, other = builder._inputs(prune=True)['pyscf'], find_bases('toy/tz', ['H', 'Li'])
+    for bases, text in (
+        ({**pyscf['bases'], 'H': other['H']}, 'is of the family toy/1/tz'),
+        ({'H': pyscf['bases']['H'], 'Li': pyscf['bases']['H']}, 'is a basis of H'),
+        ({'H': pyscf['bases']['H']}, 'no entry for Li'),
+    ):
+        with pytest.raises(ValueError, match=text):
+            inputs = change(builder, pyscf={**pyscf, 'bases': bases})
+            instantiate_process(get_manager().get_runner(), EnergyWorkChain, **inputs)
+    with pytest.raises(InvalidInputError, match='no basis for Na; it has H, Li'):
+        cover_elements(energy_settings('pipeline', {'basis': 'toy/dz'}), ['Na'])
+
+
+def test_without_a_family(build, lithium_hydride, make_structure):
+    """The protocol says what stands in, or which command installs what is missing."""
+    level = build(lithium_hydride, 'PBE', 'fast').level
+    assert level['level_tag'].split(':')[1] == 'gth-cc-dzvp'
+    assert level['notes'] == ['basis gth-cc-dzvp of PySCF, because the family ccgto/cc-pvdz is not installed']
+    with pytest.raises(InvalidInputError, match='cannot describe the isolated atom of Li: run `aiida-qagenai basis'):
+        build(isolated_atom('Li'), 'PBE', 'fast')
+    for protocol in ('moderate', 'precise'):
+        with pytest.raises(InvalidInputError, match='are not installed: run `aiida-qagenai basis install ccgto`'):
+            build(lithium_hydride, 'PBE', protocol)
+
+
+@pytest.mark.parametrize(
+    ('elements', 'arguments', 'text'),
+    [
+        (['Fe'], {}, 'no basis gth-szv for Fe'),
+        (['S'], {'self_consistent': True}, 'reference state of S is not known'),
+    ],
+)
+def test_impossible_references_are_refused(pyscf_code, elements, arguments, text):
+    """An element without a basis, or without a reference state."""
     with pytest.raises(InvalidInputError, match=text):
         ReferenceWorkChain.get_builder_from_protocol(
-            code=pyscf_code, elements=elements, fidelities=['PBE'], protocol='pipeline'
+            code=pyscf_code, elements=elements, fidelities=['PBE'], protocol='pipeline', **arguments
         )
 
 
 def test_protocols_are_described():
     """Each says what it is; the one that is not scientific says so."""
-    assert set(available_protocols()) == {'pipeline', 'fast'}
+    assert set(available_protocols()) == {'pipeline', 'fast', 'moderate', 'precise', 'all_electron'}
     assert 'Not scientific' in available_protocols()['pipeline'] and not energy_settings('pipeline').scientific
     assert energy_settings('fast').expected_error.startswith('0.1')

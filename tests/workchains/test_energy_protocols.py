@@ -15,25 +15,46 @@ from aiida_qagenai.workchains.protocols.energy import MeshRule, available_protoc
 CELL = [[0.0, 2.04, 2.04], [2.04, 0.0, 2.04], [2.04, 2.04, 0.0]]
 
 
-@pytest.mark.parametrize('protocol', available_protocols())
-def test_basis_functions_and_electrons_are_those_of_pyscf(protocol):
+def own_bases():
+    """Yield every basis of PySCF that a protocol names, with the sizes it gives and the pseudopotentials."""
+    for protocol in available_protocols():
+        settings = energy_settings(protocol)
+        pseudos = {settings.pseudo.functional, settings.pseudo.coupled_cluster}
+        if settings.elements:
+            yield pytest.param(settings.basis, settings.elements, pseudos, id=protocol)
+        if settings.fallback is not None:
+            yield pytest.param(settings.fallback.basis, settings.fallback.elements, pseudos, id=f'{protocol}-fallback')
+
+
+@pytest.mark.parametrize(('basis', 'elements', 'pseudos'), own_bases())
+def test_basis_functions_and_electrons_are_those_of_pyscf(basis, elements, pseudos):
     """The table that refuses structures tells the truth about the bundled bases and pseudopotentials."""
     from pyscf.pbc import gto
 
-    settings = energy_settings(protocol)
-    atoms = [(symbol, (0.0, 0.0, 5.0 * index)) for index, symbol in enumerate(settings.elements)]
-    for pseudo in (settings.pseudo.functional, settings.pseudo.coupled_cluster):
-        cell = gto.M(a=np.eye(3) * 99, atom=atoms, basis=settings.basis, pseudo=pseudo, spin=None, verbose=0)
+    atoms = [(symbol, (0.0, 0.0, 5.0 * index)) for index, symbol in enumerate(elements)]
+    for pseudo in pseudos:
+        cell = gto.M(a=np.eye(3) * 99, atom=atoms, basis=basis, pseudo=pseudo, spin=None, verbose=0, precision=1e-5)
         functions = cell.aoslice_by_atom()[:, 3] - cell.aoslice_by_atom()[:, 2]
         found = {cell.atom_symbol(i): (functions[i], cell.atom_charge(i)) for i in range(cell.natm)}
-        assert found == {symbol: (entry.functions, entry.valence) for symbol, entry in settings.elements.items()}
+        assert found == {symbol: (entry.functions, entry.valence) for symbol, entry in elements.items()}
+
+
+def resolved(protocol, fidelity):
+    """Return the settings with a basis of PySCF in the place of a family."""
+    settings = energy_settings(protocol)
+    name = settings.basis_of(fidelity)
+    return settings.model_copy(update={'basis': name.replace('/', '-1-'), 'coupled_cluster_basis': None})
 
 
 @pytest.mark.parametrize('protocol', available_protocols())
 @pytest.mark.parametrize('fidelity', LADDER)
 def test_parameters_are_complete(protocol, fidelity):
     """Crystals and atoms get parameters that the calculation accepts, at every level."""
-    settings = energy_settings(protocol)
+    settings = resolved(protocol, fidelity)
+    if protocol == 'all_electron' and fidelity is not Fidelity.CCSD_T:
+        with pytest.raises(InvalidInputError, match='`pseudo` is needed for a functional of a crystal'):
+            settings.crystal_parameters(fidelity, CELL)
+        return
     crystal = PyscfCellParameters.parse(settings.crystal_parameters(fidelity, CELL))
     assert crystal.is_crystal and crystal.fidelity is fidelity
     assert (crystal.scf.smearing is None) == (fidelity is Fidelity.CCSD_T)
@@ -43,7 +64,7 @@ def test_parameters_are_complete(protocol, fidelity):
 
 def test_fast_is_composite():
     """Hartree-Fock on a denser mesh than the correlation energy."""
-    parameters = energy_settings('fast').crystal_parameters(Fidelity.CCSD_T, CELL)
+    parameters = resolved('fast', Fidelity.CCSD_T).crystal_parameters(Fidelity.CCSD_T, CELL)
     assert parameters['kmesh'] == [3, 3, 3] and parameters['cc']['kmesh'] == [2, 2, 2]
     assert energy_settings('fast').tag('fast', Fidelity.CCSD_T).split(':')[3] == 'k0.9-cc2x2x2'
 

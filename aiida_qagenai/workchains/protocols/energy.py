@@ -18,11 +18,23 @@ from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters, val
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.reference_states import reference_state
 
 if t.TYPE_CHECKING:
     from aiida.orm import StructureData
 
-__all__ = ('MINIMUM_GAP', 'EnergyLevel', 'EnergySettings', 'available_protocols', 'energy_settings', 'find_refusal')
+__all__ = (
+    'MINIMUM_GAP',
+    'ComponentSettings',
+    'CompositeSettings',
+    'EnergyLevel',
+    'EnergySettings',
+    'MeshRule',
+    'available_protocols',
+    'energy_settings',
+    'find_refusal',
+    'ground_state_spin',
+)
 
 PROTOCOLS_FILE = Path(__file__).with_name('energy.yaml')
 
@@ -46,8 +58,10 @@ class ElementSettings(_Model):
 class PseudoSettings(_Model):
     """Pseudopotentials."""
 
-    functional: str = pydantic.Field(description='Of PBE, and for want of better of SCAN and HSE06: an inconsistency.')
-    coupled_cluster: str
+    functional: str | None = pydantic.Field(
+        description='Of PBE, and for want of better of SCAN and HSE06: an inconsistency. None: all electrons.'
+    )
+    coupled_cluster: str | None
 
 
 class MeshRule(_Model):
@@ -91,15 +105,60 @@ class CoupledClusterSettings(ScfSettings):
     conv_tol_normt: pydantic.PositiveFloat
 
 
+class FallbackSettings(_Model):
+    """The basis of PySCF that stands in for a family that is not installed."""
+
+    basis: str
+    elements: dict[str, ElementSettings]
+    not_isolated: list[str] = pydantic.Field([], description='Elements whose isolated atom it cannot describe.')
+
+
+class ComponentSettings(_Model):
+    """One part of the composite energy; of two bases or meshes the limit is extrapolated."""
+
+    bases: list[str] = pydantic.Field(min_length=1, max_length=2, description='In the order of cardinal numbers.')
+    meshes: list[MeshRule] = pydantic.Field(min_length=1, max_length=2, description='The coarser one first.')
+
+
+class CorrelationSettings(_Model):
+    """The part of the composite energy that is computed once, at a small basis on a coarse mesh."""
+
+    basis: str
+    mesh: MeshRule
+
+
+class CompositeSettings(_Model):
+    """E_HF(mesh, basis → ∞) + E_MP2(mesh, basis → ∞) + [E_CCSD(T) − E_MP2](small basis, coarse mesh).
+
+    Without `mp2` the correlation energy is that of CCSD(T) alone.
+    """
+
+    hartree_fock: ComponentSettings
+    mp2: ComponentSettings | None = None
+    coupled_cluster: CorrelationSettings
+    residual_error: pydantic.NonNegativeFloat = pydantic.Field(
+        description='Standard error of what is not extrapolated, eV/atom: basis, mesh and fitting of the small part.'
+    )
+
+
 class EnergySettings(_Model):
     """One protocol."""
 
     description: str
     expected_error: str
+    cost: str
     scientific: bool
-    basis: str
+    basis: str = pydantic.Field(description='Name of a basis of PySCF, or of a family: ccgto/cc-pvdz.')
+    coupled_cluster_basis: str | None = pydantic.Field(None, description='Where CCSD(T) has another one.')
+    fallback: FallbackSettings | None = None
+    fitting: t.Literal['even_tempered', 'family'] = pydantic.Field(
+        'even_tempered', description='Auxiliary basis of crystals: even-tempered, or the fitting set of the family.'
+    )
+    relativity: t.Literal['sfx2c1e'] | None = None
     pseudo: PseudoSettings
-    elements: dict[str, ElementSettings]
+    elements: dict[str, ElementSettings] = pydantic.Field(
+        {}, description='Of a basis of PySCF; a family knows its own.'
+    )
     max_atoms: dict[Fidelity, pydantic.PositiveInt]
     meshes: dict[t.Literal['PBE', 'SCAN', 'HSE06', 'HF', 'CCSD(T)'], MeshRule]
     grid_spacing: pydantic.PositiveFloat
@@ -110,9 +169,14 @@ class EnergySettings(_Model):
     scf: ScfSettings
     cc: CoupledClusterSettings
     max_memory_mb: pydantic.PositiveFloat
+    composite: CompositeSettings | None = None
 
-    def pseudo_of(self, fidelity: Fidelity) -> str:
-        """Return the name of the pseudopotential for ``fidelity``."""
+    def basis_of(self, fidelity: Fidelity) -> str:
+        """Return the name of the basis, or of its family, for ``fidelity``."""
+        return (self.coupled_cluster_basis or self.basis) if fidelity is Fidelity.CCSD_T else self.basis
+
+    def pseudo_of(self, fidelity: Fidelity) -> str | None:
+        """Return the name of the pseudopotential for ``fidelity``, None for all electrons."""
         return self.pseudo.coupled_cluster if fidelity is Fidelity.CCSD_T else self.pseudo.functional
 
     def tag(self, protocol: str, fidelity: Fidelity, *, isolated: bool = False) -> str:
@@ -120,14 +184,15 @@ class EnergySettings(_Model):
 
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
         """
-        silent = {'description', 'expected_error', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
+        silent = {'description', 'expected_error', 'cost', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
+        silent |= {'basis', 'coupled_cluster_basis', 'fallback', 'composite'}
         content = json.dumps(self.model_dump(mode='json', exclude=silent), sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
         kmesh = 'isolated' if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
         if fidelity is Fidelity.CCSD_T and not isolated and self.meshes['CCSD(T)'] != self.meshes['HF']:
             kmesh += '-cc' + self.meshes['CCSD(T)'].tag
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-        return ':'.join((protocol, self.basis, self.pseudo_of(fidelity), kmesh, digest))
+        return ':'.join((protocol, self.basis_of(fidelity), self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
 
     def parameters(
         self, fidelity: Fidelity, structure: StructureData, *, descriptors: bool = False
@@ -135,7 +200,9 @@ class EnergySettings(_Model):
         """Return the complete parameters of the calculation of a crystal or of an isolated atom."""
         if any(structure.pbc):
             return self.crystal_parameters(fidelity, structure.cell, descriptors=descriptors)
-        return self.atom_parameters(fidelity, GROUND_STATE_SPIN[structure.kinds[0].symbol])
+        spin = ground_state_spin([structure.get_kind(site.kind_name).symbol for site in structure.sites])
+        assert spin is not None, 'the structure was refused'
+        return self.atom_parameters(fidelity, spin)
 
     def crystal_parameters(self, fidelity: Fidelity, cell: t.Any, *, descriptors: bool = False) -> dict[str, t.Any]:
         """Return the complete parameters for a crystal with lattice vectors as rows (Å)."""
@@ -145,13 +212,15 @@ class EnergySettings(_Model):
             values['cc'] = {**values['cc'], 'kmesh': correlation.mesh(cell), 'kmesh_shift': correlation.shift}
         else:
             mean_field = self.meshes[fidelity.value]  # type: ignore[index]
-            values['grid_mesh'] = [_odd(np.linalg.norm(vector) / self.grid_spacing) for vector in np.array(cell)]
+            values['grid_mesh'] = [_odd(float(np.linalg.norm(vector)) / self.grid_spacing) for vector in np.array(cell)]
             values['scf'] = {**values['scf'], 'smearing': self.smearing}
+        if self.fitting == 'family':
+            values['auxiliary_basis'] = self.basis_of(fidelity)
         values.update(kmesh=mean_field.mesh(cell), kmesh_shift=mean_field.shift, descriptors=descriptors)
         return PyscfCellParameters.parse(values).dump()
 
     def atom_parameters(self, fidelity: Fidelity, spin: int) -> dict[str, t.Any]:
-        """Return the complete parameters for an isolated atom with ``spin`` unpaired electrons."""
+        """Return the complete parameters for an isolated atom or molecule with ``spin`` unpaired electrons."""
         values = self._common(fidelity)
         # DIIS does not converge meta-GGAs of open-shell atoms; second order does.
         values['scf'] = {**values['scf'], 'second_order': True}
@@ -161,8 +230,9 @@ class EnergySettings(_Model):
     def _common(self, fidelity: Fidelity) -> dict[str, t.Any]:
         return {
             'fidelity': fidelity,
-            'basis': self.basis,
+            'basis': self.basis_of(fidelity),
             'pseudo': self.pseudo_of(fidelity),
+            'relativity': self.relativity,
             'grid_level': self.grid_level,
             'precision': self.precision,
             'auxiliary_beta': self.auxiliary_beta,
@@ -180,6 +250,7 @@ class EnergyLevel(_Model):
     scientific: bool
     max_atoms: pydantic.PositiveInt
     elements: dict[str, ElementSettings]
+    notes: list[str] = pydantic.Field([], description='What the result must say about its level.')
 
     @classmethod
     def parse(cls, values: dict[str, t.Any]) -> EnergyLevel:
@@ -194,7 +265,13 @@ class EnergyLevel(_Model):
 
     @classmethod
     def create(
-        cls, protocol: str, settings: EnergySettings, fidelity: Fidelity, *, isolated: bool = False
+        cls,
+        protocol: str,
+        settings: EnergySettings,
+        fidelity: Fidelity,
+        *,
+        isolated: bool = False,
+        notes: t.Sequence[str] = (),
     ) -> EnergyLevel:
         """Return the level of ``settings`` for one fidelity."""
         return cls(
@@ -203,6 +280,7 @@ class EnergyLevel(_Model):
             scientific=settings.scientific,
             max_atoms=settings.max_atoms[fidelity],
             elements=settings.elements,
+            notes=list(notes),
         )
 
 
@@ -261,10 +339,21 @@ def _refuse_coupled_cluster(
 
 
 def _refuse_isolated(structure: StructureData) -> str | None:
-    if len(structure.sites) > 1:
-        return 'protocols are for crystals and isolated atoms: for a molecule use the PyscfCellCalculation'
-    symbol = structure.kinds[0].symbol
-    return None if symbol in GROUND_STATE_SPIN else f'the ground state of the atom {symbol} is not known here'
+    symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
+    if ground_state_spin(symbols) is not None:
+        return None
+    if len(symbols) > 1:
+        return f'the spin of the molecule {structure.get_formula()} is not known here: use the PyscfCellCalculation'
+    return f'the ground state of the atom {symbols[0]} is not known here'
+
+
+def ground_state_spin(symbols: t.Sequence[str]) -> int | None:
+    """Return the number of unpaired electrons of an atom or a homonuclear molecule of an element, if known here."""
+    if len(symbols) == 1:
+        return GROUND_STATE_SPIN.get(symbols[0])
+    state = reference_state(symbols[0])
+    same = state is not None and state.num_atoms == len(symbols) and len(set(symbols)) == 1
+    return state.spin if state is not None and same and not state.is_crystal else None
 
 
 def _odd(value: float) -> int:

@@ -1,0 +1,44 @@
+"""Reference states of the elements, and formation energies against them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.reference_states import reference_state, self_consistent_formation_energy
+
+DENSITY = {'Li': 0.534, 'Be': 1.85, 'C': 3.51, 'Na': 0.97, 'Mg': 1.74, 'Al': 2.70, 'Si': 2.33}
+NEIGHBOURS = {'bcc': 8, 'fcc': 12, 'hcp': 12, 'diamond': 4}
+
+
+@pytest.mark.parametrize('element', DENSITY)
+def test_crystals(element):
+    """Density of the handbook, coordination of the structure."""
+    from pymatgen.core import Lattice, Structure
+
+    state = reference_state(element)
+    structure = Structure(Lattice(state.cell), [element] * state.num_atoms, state.positions, coords_are_cartesian=True)
+    assert state.is_crystal and state.spin == 0
+    # Li and Na contract by some per cent when they are cooled.
+    assert structure.density == pytest.approx(DENSITY[element], rel=0.06)
+    shortest = min(site.nn_distance for site in structure.get_neighbors(structure[0], 5.0))
+    near = structure.get_neighbors(structure[0], 1.05 * shortest)
+    assert len(near) == NEIGHBOURS[state.kind]
+
+
+def test_molecules_and_atoms():
+    """Diatomic gases, O2 a triplet, noble gases."""
+    oxygen = reference_state('O')
+    assert (oxygen.num_atoms, oxygen.spin, oxygen.is_crystal) == (2, 2, False)
+    assert np.linalg.norm(oxygen.positions[0] - oxygen.positions[1]) == pytest.approx(1.2075)
+    assert reference_state('Ar').num_atoms == 1
+    assert [element for element in GROUND_STATE_SPIN if reference_state(element) is None] == ['B', 'P', 'S']
+
+
+def test_formation_energy_is_per_atom_and_linear():
+    """Of LiH against Li and H2."""
+    elements = {'Li': -200.0, 'H': -15.0}
+    assert self_consistent_formation_energy(-216.0, {'Li': 1, 'H': 1}, elements) == pytest.approx(-0.5)
+    assert self_consistent_formation_energy(-432.0, {'Li': 2, 'H': 2}, elements) == pytest.approx(-0.5)
+    assert self_consistent_formation_energy(-15.0, {'H': 1}, elements) == 0
