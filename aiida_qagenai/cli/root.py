@@ -127,6 +127,8 @@ DATASET = LazyGroup(
     commands_at={
         'import': 'aiida_qagenai.cli.dataset:import_',
         'list': 'aiida_qagenai.cli.dataset:list_',
+        'materials-project': 'aiida_qagenai.cli.download:materials_project',
+        'optimade': 'aiida_qagenai.cli.download:optimade',
     },
 )
 
@@ -141,6 +143,7 @@ COMMANDS = {
     'import': 'aiida_qagenai.cli.archive:import_',
     'lineage': 'aiida_qagenai.cli.lineage:lineage',
     'screen': 'aiida_qagenai.cli.screen:screen',
+    'serve': 'aiida_qagenai.cli.serve:serve',
     'setup': 'aiida_qagenai.cli.setup:setup',
 }
 

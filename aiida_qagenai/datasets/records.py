@@ -248,7 +248,7 @@ def _experimental(row: dict[str, t.Any], settings: ImportSettings) -> bool | Non
     if settings.experimental is not None:
         return settings.experimental
     for name, meaning in (('experimental', True), ('theoretical', False)):
-        text = str(row.get(name, '')).strip().lower()
+        text = str(row.get(name, row.get(f'_qagenai_{name}', ''))).strip().lower()
         if text in {'true', '1'}:
             return meaning
         if text in {'false', '0'}:

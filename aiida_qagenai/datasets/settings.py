@@ -17,6 +17,8 @@ ENERGY_KINDS = ('formation_energy_per_atom', 'energy_per_atom', 'total_energy')
 
 _ENERGY_NAME = re.compile(r'^(formation_energy_per_atom|energy_per_atom|total_energy|energy)(?:[_:. ](.+))?$', re.I)
 
+_PROVIDER_PREFIX = re.compile(r'^_[a-z]+_')
+
 FORMATS = ('csv', 'cif', 'extxyz', 'json', 'optimade')
 
 
@@ -78,15 +80,16 @@ def energy_column(name: str, settings: ImportSettings, row_fidelity: str | None 
     """Return what a column of energies means, or ``None`` if it holds something else.
 
     Known are ``formation_energy_per_atom``, ``energy_per_atom``, ``total_energy`` and ``energy`` (eV per cell), each
-    with or without a fidelity behind it (``formation_energy_per_atom_hse06``); others as the settings say.
+    with or without a fidelity behind it (``formation_energy_per_atom_hse06``); others as the settings say. Of OPTIMADE
+    also behind the prefix of a provider (``_mp_``), but not a bare ``energy``, whose unit is anybody's guess.
 
     :param row_fidelity: fidelity of the row, where the table has a column for it.
     """
     fidelity = row_fidelity or settings.fidelity
     if name in settings.energies:
         return _parse_meaning(settings.energies[name], fidelity)
-    match = _ENERGY_NAME.match(name)
-    if match is None:
+    match = _ENERGY_NAME.match(_PROVIDER_PREFIX.sub('', name) if settings.format == 'optimade' else name)
+    if match is None or (settings.format == 'optimade' and match[1].lower() == 'energy'):
         return None
     kind = 'total_energy' if match[1].lower() == 'energy' else match[1].lower()
     try:
