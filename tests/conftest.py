@@ -31,7 +31,7 @@ class Machine:
             **variables,
         }
 
-    def run(self, *command: str, timeout: float = 900) -> str:
+    def run(self, *command: str, timeout: float = 1800) -> str:
         """Run a command and return its output; fail the test with that output if the command fails."""
         result = subprocess.run(
             command, capture_output=True, text=True, env=self.environment, timeout=timeout, cwd=self.folder, check=False
@@ -66,7 +66,7 @@ class Machine:
             process.send_signal(signal.SIGKILL)
         psutil.wait_procs(self.processes(), timeout=10)
 
-    def wait_for(self, code: str, timeout: float = 600) -> None:
+    def wait_for(self, code: str, timeout: float = 1800) -> None:
         """Wait until a script prints `true`."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

@@ -42,13 +42,13 @@ def test_processes_go_on_after_everything_was_killed(new_machine):
     """Daemon, worker and broker die, and one process has lost its task; the work chain ends with one calculation."""
     machine = new_machine('daemon')
     pk = machine.query(START)
-    machine.wait_for(CALCULATES, timeout=60)
+    machine.wait_for(CALCULATES, timeout=300)
     machine.crash()
     tasks = sorted(Path(machine.folder).glob('.aiida/broker/*/storage/tasks/*/*.json'))
     assert tasks
     tasks[-1].unlink()
     assert machine.query(REVIVE.format(pk=pk)) is True
-    machine.wait_for(FINISHED.format(pk=pk), timeout=90)
+    machine.wait_for(FINISHED.format(pk=pk), timeout=300)
     assert machine.query(RESULT.format(pk=pk)) == [10, ['ArithmeticAddCalculation', 'multiply']]
 
 
