@@ -51,12 +51,16 @@ class MlCalculation(CalcJob):
         spec.output('results', valid_type=Dict, required=False, help='Metrics, history, versions, timings and counts.')
         spec.exit_code(210, 'ERROR_INVALID_INPUT', message='The task refused its input: {message}')
         spec.exit_code(211, 'ERROR_CORRUPT_FILE', message='The task could not read a file: {message}')
-        spec.exit_code(310, 'ERROR_RESULTS_MISSING', message='results.json was not retrieved: see the standard error.')
-        spec.exit_code(311, 'ERROR_RESULTS_UNREADABLE', message='results.json is truncated or not JSON: {message}')
-        spec.exit_code(312, 'ERROR_OUTPUT_FILE_MISSING', message='The task succeeded without writing {message}.')
-        spec.exit_code(313, 'ERROR_OUTPUT_FILE_CORRUPT', message='An output file cannot be read: {message}')
-        spec.exit_code(320, 'ERROR_INTERNAL', message='The task ended with an unexpected error: {message}')
-        spec.exit_code(420, 'ERROR_OUT_OF_MEMORY', message='The task ran out of memory: lower batch_size. {message}')
+        # What the machine did to the job must not come back from the cache.
+        for status, label, message in (
+            (310, 'ERROR_RESULTS_MISSING', 'results.json was not retrieved: see the standard error.'),
+            (311, 'ERROR_RESULTS_UNREADABLE', 'results.json is truncated or not JSON: {message}'),
+            (312, 'ERROR_OUTPUT_FILE_MISSING', 'The task succeeded without writing {message}.'),
+            (313, 'ERROR_OUTPUT_FILE_CORRUPT', 'An output file cannot be read: {message}'),
+            (320, 'ERROR_INTERNAL', 'The task ended with an unexpected error: {message}'),
+            (420, 'ERROR_OUT_OF_MEMORY', 'The task ran out of memory: lower batch_size. {message}'),
+        ):
+            spec.exit_code(status, label, message=message, invalidates_cache=True)
         spec.exit_code(520, 'ERROR_NON_FINITE', message='The numbers of the model are not finite: {message}')
 
     @classmethod

@@ -62,10 +62,10 @@ def create_profile(name: str, postgresql: str | None = None, rabbitmq: str | Non
 
     :raises click.ClickException: if a service cannot be reached or the database is in use.
     """
-    from aiida.plugins import BrokerFactory
     from aiida.common.exceptions import AiidaException
     from aiida.manage.configuration import create_profile as create
     from aiida.manage.configuration import get_config
+    from aiida.plugins import BrokerFactory
     from sqlalchemy.exc import SQLAlchemyError
 
     config = get_config()

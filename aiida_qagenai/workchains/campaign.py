@@ -32,7 +32,7 @@ class CampaignWorkChain(ResumableWorkChain):
         define_state_inputs(spec, required=False)
         define_state_outputs(spec)
         spec.outline(
-            if_(cls.needs_seed)(cls.run_seed, cls.inspect_seed),
+            if_(cls.needs_seed)(while_(cls.should_run_seed)(cls.run_seed), cls.inspect_seed),
             while_(cls.should_run_cycle)(cls.run_cycle, cls.inspect_cycle),
             cls.finalize,
         )
@@ -71,6 +71,10 @@ class CampaignWorkChain(ResumableWorkChain):
         """Return the inputs that are handed to the initial set and to every cycle."""
         return {name: self.inputs[name] for name in COMMON if name in self.inputs}
 
+    def should_run_seed(self) -> bool:
+        """Return whether the initial set has to be computed, once or again after its process was lost."""
+        return self.should_submit('seed')
+
     def run_seed(self) -> ToContext:
         """Compute the initial set and train the first models."""
         return ToContext(seed=self.submit_once('seed', SeedWorkChain, **self.common()))
@@ -106,13 +110,16 @@ class CampaignWorkChain(ResumableWorkChain):
         """Run the next cycle."""
         number = len(self.ledger['cycles']) + 1
         child = self.submit_once(
-            f'cycle{number:03d}', CycleWorkChain, **self.common(), state=self.ctx.state, cycle=Int(number)
+            cycle_label(number), CycleWorkChain, **self.common(), state=self.ctx.state, cycle=Int(number)
         )
         return ToContext(cycle=child)
 
     def inspect_cycle(self) -> ExitCode | None:
         """Take over the state, or stop with the state before the cycle that failed."""
         child = self.ctx.cycle
+        if self.should_submit(cycle_label(child.inputs.cycle.value)):
+            self.report(f'{ending(child)}; the cycle is run again')
+            return None
         if not child.is_finished_ok:
             self.register_state()
             return self.exit_codes.ERROR_CYCLE.format(  # type: ignore[no-any-return]
@@ -140,6 +147,11 @@ class CampaignWorkChain(ResumableWorkChain):
             count = self.settings.stop.max_empty_cycles
             return self.exit_codes.WARNING_NO_STABLE_CANDIDATES.format(count=count)  # type: ignore[no-any-return]
         return None
+
+
+def cycle_label(number: int) -> str:
+    """Return the label of the call of a cycle."""
+    return f'cycle{number:03d}'
 
 
 def cycle_records(ledger: dict[str, t.Any], budget: int) -> list[CycleRecord]:

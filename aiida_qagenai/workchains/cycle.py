@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.orm import Dict, Int, Str
 
 from aiida_qagenai.calculations.functions.assess import assess_candidates
@@ -40,10 +40,16 @@ class CycleWorkChain(ResumableWorkChain):
         define_state_outputs(spec)
         spec.output('selection', valid_type=Dict, required=False, help='Funnel, scaling and the chosen candidates.')
         spec.outline(
-            cls.generate,
-            cls.predict,
+            while_(cls.should_generate)(cls.generate),
+            while_(cls.should_predict)(cls.predict),
             cls.assess,
-            if_(cls.has_selection)(cls.compute, cls.augment, cls.learn, cls.inspect_learning),
+            if_(cls.has_selection)(
+                while_(cls.should_compute)(cls.compute),
+                cls.augment,
+                cls.plan_learning,
+                while_(cls.should_learn)(cls.learn),
+                cls.inspect_learning,
+            ),
             cls.finalize,
         )
         spec.exit_code(410, 'ERROR_GENERATE', message='No candidates were generated: {reason}')
@@ -93,6 +99,10 @@ class CycleWorkChain(ResumableWorkChain):
             'num_threads': run.num_threads,
         }
 
+    def should_generate(self) -> bool:
+        """Return whether the candidates have to be sampled, once or again after the job was lost."""
+        return self.should_submit('generate')
+
     def generate(self) -> ToContext | ExitCode:
         """Sample candidates."""
         if self.remaining < 1:
@@ -119,6 +129,10 @@ class CycleWorkChain(ResumableWorkChain):
         )
         set_options(builder, self.options('ml'))
         return ToContext(generation=self.submit_once('generate', builder))
+
+    def should_predict(self) -> bool:
+        """Return whether the predictions have to be made, once or again after the job was lost."""
+        return self.should_submit('predict')
 
     def predict(self) -> ToContext | ExitCode:
         """Predict every level for the candidates and for the known phases."""
@@ -168,6 +182,10 @@ class CycleWorkChain(ResumableWorkChain):
         """Return whether any candidate was chosen."""
         return bool(self.ctx.selection['selected'])
 
+    def should_compute(self) -> bool:
+        """Return whether the ladder has to be climbed, once or again after its process was lost."""
+        return self.should_submit('energies')
+
     def compute(self) -> ToContext:
         """Climb the ladder with the chosen candidates, on the levels that the training set holds."""
         counts = self.inputs.state.dataset.counts
@@ -205,17 +223,23 @@ class CycleWorkChain(ResumableWorkChain):
                 descriptors=outputs.get('descriptors', {}),
             )['result']
 
-    def learn(self) -> ToContext:
-        """Fine-tune the validator, and every few cycles the generator and the descriptor model."""
-        settings = self.settings
+    def plan_learning(self) -> None:
+        """Choose the models to fine-tune: the validator, and every few cycles the other two as well."""
         self.ctx.tuned = []
-        if self.ctx.dataset.uuid == self.inputs.state.dataset.uuid:
-            return ToContext()
-        roles = ['validator']
-        if self.number % settings.learn.generator_every == 0:
-            roles += ['descriptor', 'generator']
+        if self.ctx.dataset.uuid != self.inputs.state.dataset.uuid:
+            self.ctx.tuned = ['validator']
+            if self.number % self.settings.learn.generator_every == 0:
+                self.ctx.tuned += ['descriptor', 'generator']
+
+    def should_learn(self) -> bool:
+        """Return whether models have to be fine-tuned, once or again after a job was lost."""
+        return self.should_submit(*(f'train{role}' for role in self.ctx.tuned))
+
+    def learn(self) -> ToContext:
+        """Fine-tune the models."""
+        settings = self.settings
         children = {}
-        for role in roles:
+        for role in self.ctx.tuned:
             builder = training_inputs(
                 role,
                 settings,
@@ -226,7 +250,6 @@ class CycleWorkChain(ResumableWorkChain):
                 options=self.options('ml'),
             )
             children[role] = self.submit_once(f'train{role}', builder)
-        self.ctx.tuned = roles
         return ToContext(**children)
 
     def inspect_learning(self) -> ExitCode | None:

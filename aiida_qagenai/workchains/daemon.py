@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import shutil
 import sys
+import time
+import typing as t
 from pathlib import Path
 
+import kiwipy
 import psutil
 from aiida import orm
 from aiida.brokers.zeromq.service import ZeromqBrokerService
@@ -17,6 +21,9 @@ from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_config_option
 
 __all__ = ('daemon_runs', 'ensure_daemon', 'revive', 'stop_daemon')
+
+ANSWER_TIMEOUT = 20
+"""Seconds that a worker has to answer for a process; one that runs a function answers only after it."""
 
 TIMEOUT = 60
 """Seconds for the daemon to start or to stop: AiiDA's few are not enough on a busy machine."""
@@ -38,23 +45,73 @@ def ensure_daemon(workers: int | None = None) -> bool:
 
 
 def revive(node: orm.ProcessNode) -> bool:
-    """Start the daemon unless it runs, so that ``node`` and everything it called go on; return whether it was started.
+    """Bring ``node`` and everything it called back to a daemon that works on it; return whether one was started.
 
-    The broker keeps the tasks of the processes on disk and hands them out again. Only a process whose caller was killed
-    between storing and sending it has none, and would wait for ever: it is sent again. Processes of others are left
+    The broker keeps the tasks of the processes and hands them out again. Only a process whose caller was killed between
+    storing and sending it has none, and would wait for ever: it is sent again. So is one whose worker lost its
+    connection to the database or the broker: AiiDA's workers stay alive then, but no longer answer for their processes,
+    and are replaced. What AiiDA paused after too many failures of a connection is played. Processes of others are left
     alone, since one that runs in somebody's interpreter has no task either.
     """
-    if daemon_runs():
-        return False
+    started = False
+    processes = [process for process in running_processes() if root(process).pk == node.pk]
+    if not daemon_runs() or unattended(processes):
+        stop_workers()
+        tasks = set(get_process_tasks(get_manager().get_broker()))
+        started = ensure_daemon()
+        controller = get_manager().get_process_controller()
+        for process in processes:
+            if process.pk not in tasks:
+                controller.continue_process(process.pk, nowait=True, no_reply=True)
+    play([process for process in processes if process.paused])
+    return started
+
+
+def running_processes() -> list[orm.ProcessNode]:
+    """Return the work chains and jobs that have not ended.
+
+    A function that was cut off has no state to continue from; the work chain that called it calls it again.
+    """
+    active = (*get_active_processes(), *get_active_processes(paused=True))
+    return [process for process in active if isinstance(process, orm.WorkChainNode | orm.CalcJobNode)]
+
+
+def unattended(processes: list[orm.ProcessNode]) -> list[orm.ProcessNode]:
+    """Return the processes that wait for no worker and for which no worker answers.
+
+    A worker that is busy with a function for longer than ``ANSWER_TIMEOUT`` cannot be told from a dead one.
+    """
     tasks = set(get_process_tasks(get_manager().get_broker()))
-    ensure_daemon()
     controller = get_manager().get_process_controller()
-    for process in (*get_active_processes(), *get_active_processes(paused=True)):
-        # A function that was cut off has no state to continue from; the work chain that called it calls it again.
-        continues = isinstance(process, orm.WorkChainNode | orm.CalcJobNode)
-        if continues and process.pk not in tasks and root(process).pk == node.pk:
-            controller.continue_process(process.pk, nowait=True, no_reply=True)
+    waiting = [(process, controller.get_status(process.pk)) for process in processes if process.pk not in tasks]
+    deadline = time.monotonic() + ANSWER_TIMEOUT
+    return [process for process, future in waiting if not answers(future, deadline)]
+
+
+def answers(future: t.Any, deadline: float) -> bool:
+    """Return whether the answer to a message comes in time; one is wrapped in another, since it crosses threads."""
+    try:
+        while hasattr(future, 'result'):
+            future = future.result(timeout=max(0.0, deadline - time.monotonic()))
+    except (TimeoutError, concurrent.futures.CancelledError, kiwipy.DeliveryFailed, kiwipy.RemoteException):
+        return False
     return True
+
+
+def play(processes: list[orm.ProcessNode]) -> None:
+    """Let paused processes go on, as soon as a worker has them."""
+    deadline = time.monotonic() + TIMEOUT
+    controller = get_manager().get_process_controller()
+    while processes and time.monotonic() < deadline:
+        attempts = [(process, controller.play_process(process.pk)) for process in processes]
+        wait = time.monotonic() + 5
+        processes = [process for process, future in attempts if not answers(future, wait)]
+
+
+def stop_workers() -> None:
+    """Stop the daemon if it runs."""
+    if daemon_runs():
+        get_daemon_client().stop_daemon(wait=True, timeout=TIMEOUT)
 
 
 def root(process: orm.ProcessNode) -> orm.ProcessNode:

@@ -72,8 +72,9 @@ class LadderWorkChain(ResumableWorkChain):
             try:
                 builder = self.builder(fidelity, label)
             except InvalidInputError as exception:
-                self.report(f'{name} was refused: {exception}')
-                self.ctx.refused.append(name)
+                if name not in self.ctx.refused:
+                    self.report(f'{name} was refused: {exception}')
+                    self.ctx.refused.append(name)
                 continue
             self.to_context(**{name: self.submit_once(name, builder)})
             self.ctx.submitted.append(name)
@@ -93,7 +94,9 @@ class LadderWorkChain(ResumableWorkChain):
         )
 
     def inspect_batch(self) -> None:
-        """Note gaps and failures, and move on."""
+        """Note gaps and failures, and move on, unless the machine lost a calculation: then the batch goes in again."""
+        if self.should_submit(*self.ctx.submitted):
+            return
         for name in self.ctx.submitted:
             child = self.ctx.pop(name)
             if not child.is_finished_ok:
@@ -111,9 +114,8 @@ class LadderWorkChain(ResumableWorkChain):
 
     def finalize(self) -> ExitCode | None:
         """Return the energies and descriptors of what succeeded."""
-        children = self.children()
         for name in self.ctx.succeeded:
-            outputs = children[name].outputs
+            outputs = self.attempts(name)[0].outputs
             self.out(f'energies.{name}', outputs.energy)
             if 'descriptors' in outputs:
                 self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)

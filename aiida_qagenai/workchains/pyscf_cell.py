@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from aiida import orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, ProcessSpec, process_handler, while_
+from aiida.common.links import LinkType
+from aiida.engine import (
+    BaseRestartWorkChain,
+    ExitCode,
+    ProcessHandlerReport,
+    ProcessSpec,
+    ToContext,
+    append_,
+    process_handler,
+    while_,
+)
 
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 
 __all__ = ('SCF_AIDS', 'PyscfCellBaseWorkChain')
 
 EXIT_CODES: t.Any = PyscfCellCalculation.exit_codes
+
+NEVER_STARTED = (EXIT_CODES.ERROR_OUTPUT_STDOUT_MISSING, EXIT_CODES.ERROR_OUTPUT_RESULTS_MISSING)
+"""How a job ends that was cancelled while it waited in the queue, or before the script began."""
 
 SCF_AIDS: tuple[dict[str, t.Any], ...] = (
     {'damping': 0.5},
@@ -23,6 +37,9 @@ SCF_AIDS: tuple[dict[str, t.Any], ...] = (
 
 WITHOUT_SECOND_ORDER: dict[str, t.Any] = {'damping': 0.7, 'level_shift': 0.5}
 """The last aid where fractional occupations rule the second-order solver out."""
+
+MINIMUM_CYCLES = 3
+"""Fewer iterations than that before the walltime ended: as much time again would not get far."""
 
 CC_DAMPING = (0.7, 0.4)
 """Fraction of each update of the amplitudes that is taken, after the first and the second failure of CCSD."""
@@ -49,6 +66,28 @@ class PyscfCellBaseWorkChain(BaseRestartWorkChain):
         self.ctx.cc_failures = 0
         self.ctx.memory_doublings = 0
         self.ctx.kills = 0
+        self.ctx.exceptions = 0
+
+    def run_process(self) -> t.Any:
+        """Launch the next attempt, unless a worker that was killed within this step had already launched it."""
+        number = self.ctx.iteration + 1
+        label = f'iteration_{number:02d}'
+        links = self.node.base.links.get_outgoing(link_type=LinkType.CALL_CALC, link_label_filter=label).all()
+        if not links:
+            return super().run_process()
+        self.ctx.iteration = number
+        considered = self.node.base.extras.get(self._considered_handlers_extra, [])
+        self.node.base.extras.set(self._considered_handlers_extra, [*considered, *[[]] * (number - len(considered))])
+        return ToContext(children=append_(links[-1].node))
+
+    def inspect_process(self) -> ExitCode | None:
+        """Look at the last attempt; one that the daemon lost by an exception is made again, twice."""
+        node = self.ctx.children[self.ctx.iteration - 1]
+        if node.is_excepted and self.ctx.exceptions < 2:
+            self.ctx.exceptions += 1
+            self.report(f'{node.process_label}<{node.pk}> was lost by an exception in the daemon: it is run again')
+            return None
+        return super().inspect_process()
 
     def change_parameters(self, section: str | None = None, **changes: t.Any) -> None:
         """Change parameters of the next attempt, at the top level or in a ``section``."""
@@ -92,6 +131,7 @@ class PyscfCellBaseWorkChain(BaseRestartWorkChain):
             EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY.status,
             EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME.status,
             EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE.status,
+            *(code.status for code in NEVER_STARTED),
         )
         refused = node.exit_status >= 500 or node.exit_status == EXIT_CODES.ERROR_MEMORY_ESTIMATE.status
         if node.is_failed and (refused or (node.exit_status < 400 and node.exit_status not in scheduler)):
@@ -150,20 +190,24 @@ class PyscfCellBaseWorkChain(BaseRestartWorkChain):
         priority=470, exit_codes=[EXIT_CODES.ERROR_OUT_OF_WALLTIME, EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME]
     )
     def handle_out_of_walltime(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
-        """Continue from what was saved, or ask for twice the time where nothing was."""
+        """Continue from what was saved, with more time where as much again would end at the same place."""
         source = self.use_restart_files(node)
         options = self.ctx.inputs.metadata.options
-        if source:
-            action = f'restart from {source}'
-        elif not options.get('max_wallclock_seconds'):
+        limit = options.get('max_wallclock_seconds')
+        needed = walltime_for_the_rest(node, limit or 0)
+        if source and needed is None:
+            self.report_action(node, f'restart from {source}')
+            return ProcessHandlerReport(True)
+        if not limit:
             return self.abort(node, 'the walltime was set by the scheduler: give `max_wallclock_seconds`')
-        else:
-            options['max_wallclock_seconds'] = 2 * options['max_wallclock_seconds']
-            action = f'restart from scratch with {options["max_wallclock_seconds"]} s'
-        self.report_action(node, action)
+        options['max_wallclock_seconds'] = max(2 * limit, math.ceil(needed or 0))
+        source = source or ('the same amplitudes' if 'restart_folder' in self.ctx.inputs else 'scratch')
+        self.report_action(node, f'restart from {source} with {options["max_wallclock_seconds"]} s')
         return ProcessHandlerReport(True)
 
-    @process_handler(priority=460, exit_codes=[EXIT_CODES.ERROR_KILLED, EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE])
+    @process_handler(
+        priority=460, exit_codes=[EXIT_CODES.ERROR_KILLED, EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE, *NEVER_STARTED]
+    )
     def handle_killed(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """Continue from what was saved, perhaps on another node; twice, since something may be killing it for good."""
         if self.ctx.kills == 2:
@@ -172,3 +216,19 @@ class PyscfCellBaseWorkChain(BaseRestartWorkChain):
         source = self.use_restart_files(node) or 'scratch'
         self.report_action(node, f'restart from {source}')
         return ProcessHandlerReport(True)
+
+
+def walltime_for_the_rest(node: orm.CalcJobNode, limit: float) -> float | None:
+    """Return the walltime (s) that a calculation continued after ``node`` needs, or None if that of ``node`` will do.
+
+    What cannot be saved, the transformation of the integrals and (T), has to fit into one job.
+    """
+    results = node.outputs.results.get_dict() if 'results' in node.outputs else {}
+    spared = sum(results.get('timings', {}).get(name, 0.0) for name in ('HF', 'HF_dense', 'CCSD'))
+    needed = 1.2 * (results.get('walltime_needed_seconds', 0.0) - spared)
+    if needed > limit:
+        return needed
+    if results.get('cycles_before_walltime', MINIMUM_CYCLES) < MINIMUM_CYCLES:
+        return 2 * limit
+    is_repeated = results.get('restarted_from_amplitudes') and results.get('stage') in {'integrals', '(T)'}
+    return 2 * limit if is_repeated else None

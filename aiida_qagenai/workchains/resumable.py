@@ -6,10 +6,23 @@ import typing as t
 
 from aiida.common.links import LinkType
 from aiida.engine import WorkChain
-from aiida.orm import ProcessNode
+from aiida.orm import CalcJobNode, ProcessNode
 from plumpy.process_states import ProcessState
 
-__all__ = ('ResumableWorkChain', 'ending', 'nested_outputs')
+from aiida_qagenai.calculations.ml_base import MlCalculation
+from aiida_qagenai.calculations.train import TrainCalculation
+
+__all__ = ('ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
+
+ATTEMPTS = 3
+"""How often a child is submitted if the machine loses it."""
+
+EXIT_CODES: t.Any = TrainCalculation.exit_codes
+LOST = (
+    EXIT_CODES.ERROR_RESULTS_MISSING.status,
+    EXIT_CODES.ERROR_RESULTS_UNREADABLE.status,
+    EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE.status,
+)
 
 
 class ResumableWorkChain(WorkChain):
@@ -30,8 +43,11 @@ class ResumableWorkChain(WorkChain):
         return self.children().get(label)
 
     def submit_once(self, label: str, process: t.Any, **inputs: t.Any) -> ProcessNode:
-        """Submit ``process``, a class or a builder, unless this work chain has already called it as ``label``."""
-        known = self.called(label)
+        """Submit ``process``, a class or a builder, unless this work chain has already called it as ``label``.
+
+        A child that was lost is submitted again, under a longer label; see :meth:`should_submit`.
+        """
+        known, label = self.attempts(label)
         if known is not None:
             return known
         if isinstance(process, type):
@@ -40,6 +56,24 @@ class ResumableWorkChain(WorkChain):
             process.metadata.call_link_label = label
         child: ProcessNode = self.submit(process, **inputs)
         return child
+
+    def attempts(self, label: str) -> tuple[ProcessNode | None, str]:
+        """Return the child that counts as ``label``, and its link label; None if it has to be submitted as that."""
+        children = self.children()
+        known = None
+        for attempt in range(ATTEMPTS):
+            name = label + attempt * 'again'
+            known = children.get(name)
+            if known is None or not was_lost(known):
+                break
+        return known, name
+
+    def should_submit(self, *labels: str) -> bool:
+        """Return whether a child of one of these labels was not yet called, or was lost and may be tried again.
+
+        It is the condition of a loop around a step that submits: the machine may lose a child more than once.
+        """
+        return any(self.attempts(label)[0] is None for label in labels)
 
     def call_once(self, label: str, function: t.Any, **inputs: t.Any) -> dict[str, t.Any]:
         """Run a calcfunction unless it has already run as ``label``, and return its outputs by name.
@@ -53,6 +87,17 @@ class ResumableWorkChain(WorkChain):
             label += 'again'
         _, node = function.run_get_node(**inputs, metadata={'call_link_label': label})
         return nested_outputs(node)
+
+
+def was_lost(node: ProcessNode) -> bool:
+    """Return whether the machine ended ``node`` rather than what it computes, so that it is worth another attempt.
+
+    An exception in the daemon is of that kind (a database that went away), and so is a job of the models that left no
+    results behind (cancelled, or its node broke down).
+    """
+    if node.is_excepted:
+        return True
+    return isinstance(node, CalcJobNode) and node.exit_status in LOST and issubclass(node.process_class, MlCalculation)
 
 
 def bury(node: ProcessNode) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
 from aiida.orm import Dict, Int, Str
 
 from aiida_qagenai.calculations.functions.dataset import build_dataset
@@ -37,11 +37,11 @@ class SeedWorkChain(ResumableWorkChain):
         define_state_outputs(spec)
         spec.outline(
             cls.build_structures,
-            cls.compute_references,
+            while_(cls.should_compute_references)(cls.compute_references),
             cls.inspect_references,
-            cls.compute_energies,
+            while_(cls.should_compute_energies)(cls.compute_energies),
             cls.inspect_energies,
-            cls.train,
+            while_(cls.should_train)(cls.train),
             cls.inspect_training,
         )
         spec.exit_code(410, 'ERROR_REFERENCES', message='The energies of the isolated atoms failed: {reason}')
@@ -77,6 +77,10 @@ class SeedWorkChain(ResumableWorkChain):
         self.ctx.plan = outputs['plan']
         self.report(f'{len(outputs["candidates"])} structures of {"-".join(self.inputs.elements.get_list())}')
 
+    def should_compute_references(self) -> bool:
+        """Return whether the isolated atoms have to be computed, once or again after the process was lost."""
+        return self.should_submit('references')
+
     def compute_references(self) -> ToContext:
         """Compute the isolated atoms on every level that the initial set climbs."""
         levels = [LADDER[0], *(level for level in LADDER if self.settings.seed_set.labels.get(level, 0))]
@@ -96,6 +100,10 @@ class SeedWorkChain(ResumableWorkChain):
             exit_code: ExitCode = self.exit_codes.ERROR_REFERENCES.format(reason=ending(child))
             return exit_code
         return None
+
+    def should_compute_energies(self) -> bool:
+        """Return whether the ladder has to be climbed, once or again after its process was lost."""
+        return self.should_submit('energies')
 
     def compute_energies(self) -> ToContext:
         """Climb the ladder."""
@@ -137,6 +145,10 @@ class SeedWorkChain(ResumableWorkChain):
         )
         self.ctx.dataset = outputs['result']
         return None
+
+    def should_train(self) -> bool:
+        """Return whether the models have to be trained, once or again after a job was lost."""
+        return self.should_submit(*(f'train{role}' for role in ROLES))
 
     def train(self) -> ToContext:
         """Train the three models side by side."""
