@@ -16,7 +16,7 @@ code = orm.InstalledCode(
     computer=orm.load_computer('localhost'),
     filepath_executable='/bin/bash',
     default_calc_job_plugin='core.arithmetic.add',
-    prepend_text='sleep 5',
+    prepend_text='until test -e {signal}; do sleep 0.1; done',
 ).store()
 node = submit(MultiplyAddWorkChain, x=orm.Int(2), y=orm.Int(3), z=orm.Int(4), code=code)
 print(json.dumps(node.pk))
@@ -41,13 +41,15 @@ print(json.dumps([node.outputs.result.value, sorted(calculations)]))
 def test_processes_go_on_after_everything_was_killed(new_machine):
     """Daemon, worker and broker die, and one process has lost its task; the work chain ends with one calculation."""
     machine = new_machine('daemon')
-    pk = machine.query(START)
+    signal = machine.folder / 'go'
+    pk = machine.query(START.format(signal=signal))
     machine.wait_for(CALCULATES, timeout=300)
     machine.crash()
     tasks = sorted(Path(machine.folder).glob('.aiida/broker/*/storage/tasks/*/*.json'))
     assert tasks
     tasks[-1].unlink()
     assert machine.query(REVIVE.format(pk=pk)) is True
+    signal.touch()
     machine.wait_for(FINISHED.format(pk=pk), timeout=300)
     assert machine.query(RESULT.format(pk=pk)) == [10, ['ArithmeticAddCalculation', 'multiply']]
 
