@@ -134,6 +134,10 @@ class PyscfCellCalculation(PyscfCalculation):
             return '`restart_folder` continues CCSD or (T) of a crystal only'
         if not has_amplitudes and parameters.method == '(T)':
             return '`method` (T) needs the amplitudes in a `restart_folder`'
+        if inputs.get('bases'):
+            problem = bases_problem(parameters, inputs['bases'], {kind.symbol for kind in inputs['structure'].kinds})
+            if problem is not None:
+                return problem
         return _find_misfit(parameters, inputs['structure'])
 
     def get_template_environment(self) -> Environment:

@@ -113,6 +113,35 @@ def test_auxiliary_basis_is_even_tempered(load_script, lithium_hydride, pyscf_pa
     assert np.allclose(np.array(exponents[:-1]) / np.array(exponents[1:]), 2.0)
 
 
+def test_potential_of_scan_is_the_derivative_of_its_energy(load_script, lithium_hydride, pyscf_parameters):
+    """PySCF before 2.7 counts the kinetic part twice in crystals, which raises the energy of LiH by 0.8 mHa."""
+    script = load_script(lithium_hydride, pyscf_parameters('SCAN'))
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [1, 1, 1], [0.5, 0.5, 0.5])
+    mf = script.mean_field(cell, kpts, 'SCAN')
+    rng = np.random.default_rng(0)
+    density = mf.get_init_guess(key='1e')
+    change = 1e-4 * rng.normal(size=density.shape)
+    change += change.swapaxes(1, 2)
+    energies = [mf._numint.nr_rks(cell, mf.grids, 'SCAN', density + x, kpts=kpts)[1] for x in (change, -change)]
+    potential = mf._numint.nr_rks(cell, mf.grids, 'SCAN', density, kpts=kpts)[2]
+    expected = np.einsum('kij,kji', potential, change).real
+    assert (energies[0] - energies[1]) / 2 == pytest.approx(expected, rel=1e-4)
+
+
+def test_short_range_exchange_is_a_difference(load_script, lithium_hydride, pyscf_parameters):
+    """The same in every version of PySCF: full less long range; other ranges are passed on."""
+    script = load_script(lithium_hydride, pyscf_parameters('HSE06'))
+    exchange = {None: 10.0, 0.11: 4.0, -0.11: 7.0}
+
+    def get_jk(*args, omega=None, exxdiv=None):
+        return None, exchange[omega]
+
+    wrapped = script.short_range_by_difference(get_jk)
+    assert wrapped('density', with_j=False, omega=-0.11) == (None, 6.0)
+    assert wrapped('density', omega=0.11) == (None, 4.0) and wrapped('density') == (None, 10.0)
+
+
 @pytest.mark.parametrize(('integrated', 'passes'), [(4.00009, True), (3.998, False), (float('nan'), False)])
 def test_lost_electrons_stop_the_calculation(load_script, lithium_hydride, pyscf_parameters, integrated, passes):
     """|N_int − N_el| < 1e-4, or there is no result."""

@@ -39,7 +39,7 @@ def start(pyscf_code, lithium_hydride, pyscf_parameters):
 def fail(pyscf_code):
     """Return a factory of calculations that failed with an exit code."""
 
-    def create(exit_code, *, saved: bool = False, checkpoint: bool = False):
+    def create(exit_code, *, saved: bool = False, checkpoint: bool = False, **results):
         node = orm.CalcJobNode(computer=pyscf_code.computer, process_type='aiida.calculations:qagenai.pyscf_cell')
         node.set_option('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
         node.set_process_state(ProcessState.FINISHED)
@@ -48,7 +48,7 @@ def fail(pyscf_code):
         node.store()
         outputs = {
             'remote_folder': orm.RemoteData(remote_path='/tmp/none', computer=pyscf_code.computer),
-            'results': orm.Dict({'status': 'failed', 'amplitudes_saved': saved}),
+            'results': orm.Dict({'status': 'failed', 'amplitudes_saved': saved, **results}),
         }
         if checkpoint:
             outputs['checkpoint'] = orm.SinglefileData.from_string('density', filename='checkpoint.chk')
@@ -132,6 +132,26 @@ def test_walltime(start, fail):
     assert process.ctx.inputs.metadata.options['max_wallclock_seconds'] == 200
 
 
+@pytest.mark.parametrize(
+    ('results', 'seconds'),
+    [
+        # 95 s of 100 are gone and 20 s of them in (T): continued from the amplitudes the rest fits into 100 s.
+        ({'stage': '(T)', 'walltime_needed_seconds': 130.0, 'timings': {'HF': 20.0, 'CCSD': 55.0}}, 100),
+        ({'stage': '(T)', 'walltime_needed_seconds': 400.0, 'timings': {'HF': 20.0, 'CCSD': 55.0}}, 390),
+        # The amplitudes were used already: the same again would end at the same place.
+        ({'stage': '(T)', 'restarted_from_amplitudes': True}, 200),
+        ({'stage': 'integrals', 'restarted_from_amplitudes': True}, 200),
+        ({'stage': 'CCSD', 'restarted_from_amplitudes': True, 'cycles_before_walltime': 9}, 100),
+        ({'stage': 'CCSD', 'restarted_from_amplitudes': True, 'cycles_before_walltime': 1}, 200),
+    ],
+)
+def test_walltime_grows_where_as_much_again_would_not_do(start, fail, results, seconds):
+    """(T) and the integrals have to fit into one job, and every job has to get somewhere."""
+    process = start('CCSD(T)')
+    process.handle_out_of_walltime(fail(EXIT_CODES.ERROR_OUT_OF_WALLTIME, saved=True, **results))
+    assert process.ctx.inputs.metadata.options['max_wallclock_seconds'] == seconds
+
+
 @pytest.mark.parametrize('label', ['ERROR_KILLED', 'ERROR_SCHEDULER_NODE_FAILURE'])
 def test_killed_continues_from_the_checkpoint(start, fail, label):
     """A lost node or process costs what was not saved; the third time it is given up."""
@@ -155,6 +175,7 @@ def test_killed_continues_from_the_checkpoint(start, fail, label):
         'ERROR_METALLIC',
         'ERROR_VARYING_OCCUPATION',
         'ERROR_COMPLEX_TRIPLES',
+        'ERROR_OPEN_SHELL',
     ],
 )
 def test_unrecoverable_failures_end_at_once(start, fail, label):
@@ -202,3 +223,69 @@ def test_recovery_for_real(pyscf_code, lithium_hydride, pyscf_parameters):
     assert first.exit_status == EXIT_CODES.ERROR_COUPLED_CLUSTER_NOT_CONVERGED.status
     assert last.inputs.restart_folder.creator.exit_status == first.exit_status
     assert outputs['results']['restarted_from_amplitudes'] and outputs['results']['cc_converged']
+
+
+DEATHS = {
+    'HF': """
+from pyscf.pbc.scf import khf
+dump, calls = khf.KSCF.dump_chk, []
+def dump_chk(self, *args):
+    dump(self, *args)
+    calls.append(1)
+    len(calls) == 3 and die()
+khf.KSCF.dump_chk = dump_chk
+""",
+    'CCSD': """
+replace, calls = os.replace, []
+def replace_and_die(source, target):
+    replace(source, target)
+    calls.extend([1] * (target == 'amplitudes.h5'))
+    len(calls) == 3 and die()
+os.replace = replace_and_die
+""",
+    '(T)': """
+from pyscf.pbc.cc import kccsd_t_rhf
+slices, calls = kccsd_t_rhf.get_data_slices, []
+def get_data_slices(*args):
+    calls.append(1)
+    len(calls) == 2 and die()
+    return slices(*args)
+kccsd_t_rhf.get_data_slices = get_data_slices
+""",
+}
+"""What kills the process, once, in the middle of each stage."""
+
+
+def test_killed_at_any_stage(python_code, lithium_hydride, pyscf_parameters, tmp_path):
+    """Killed in the SCF, in CCSD and in (T), the work chain resumes each time: same energy, no stage done twice."""
+    tight = {'conv_tol': 1e-11, 'conv_tol_normt': 1e-8}
+    changes = {'kmesh': [1, 1, 2], 'kmesh_shift': [0.5] * 3, 'scf': {'conv_tol': 1e-11}, 'cc': tight}
+    parameters = orm.Dict(pyscf_parameters('CCSD(T)', checkpoint_interval_seconds=0, **changes))
+    expected = compute(python_code('undisturbed', 'qagenai.pyscf_cell'), lithium_hydride, parameters)[-1]
+
+    for stage, code in DEATHS.items():
+        folder = tmp_path / stage
+        folder.mkdir()
+        marker = f'{str(folder / "done")!r}'
+        die = f'def die():\n    os.path.exists({marker}) or (open({marker}, "w").close(), os.kill(os.getpid(), 9))\n'
+        (folder / 'sitecustomize.py').write_text(f'import os\n{die}{code}', encoding='utf-8')
+        prepend = f'export OMP_NUM_THREADS=1 PYTHONPATH={folder!s:}'.replace('(', r'\(').replace(')', r'\)')
+        killer = python_code(f'killed-in-{stage[:3]}'.replace('(', ''), 'qagenai.pyscf_cell', prepend)
+        first, last = compute(killer, lithium_hydride, parameters)
+        assert first.exit_status == EXIT_CODES.ERROR_KILLED.status
+        assert first.outputs.results['stage'] == stage and 'total_energy' not in first.outputs.results.get_dict()
+        found = last.outputs.results.get_dict()
+        difference = found['total_energy_hartree'] - expected.outputs.results['total_energy_hartree']
+        assert abs(difference) < 1e-8
+        assert found.get('restarted_from_checkpoint', False) == (stage == 'HF')
+        assert found.get('restarted_from_amplitudes', False) == (stage != 'HF')
+        assert ('CCSD' in found['timings']) == (stage != '(T)')
+
+
+def compute(code, structure, parameters) -> list:
+    """Run the work chain to a good end and return its calculations in their order."""
+    inputs = {'code': code, 'structure': structure, 'parameters': parameters}
+    node = run_get_node(PyscfCellBaseWorkChain, pyscf=inputs)[1]
+    assert node.is_finished_ok, node.exit_message
+    children = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
+    return sorted(children, key=lambda child: child.ctime)
