@@ -26,6 +26,7 @@ __all__ = (
     'BarrierConfig',
     'ChemicalSystemRequest',
     'CompositionRequest',
+    'ConstraintOptions',
     'DescriptorOptions',
     'DescriptorTraining',
     'FreeEnergyConfig',
@@ -187,6 +188,48 @@ class FreeRequest(_Strict):
 Request = t.Annotated[CompositionRequest | ChemicalSystemRequest | FreeRequest, pydantic.Field(discriminator='mode')]
 
 
+ConstraintName = t.Literal[
+    'minimum_distance',
+    'volume_per_atom',
+    'density',
+    'charge_neutrality',
+    'charge_alternation',
+    'anion_saturation',
+    'coordination',
+    'electrostatic_valence',
+    'bond_valence',
+]
+
+
+class ConstraintOptions(_Strict):
+    """Constraints that pull on structures while they are generated, by the names of ``chemistry.constraints``.
+
+    Those on ions need pymatgen on the machine that samples.
+
+    :param names: which of them; ``charge_neutrality`` decides the elements that a request leaves open.
+    :param begin: time of the reverse process, 1 is noise and 0 the end, below which they act.
+    :param steps: steps down their penalties per denoising step.
+    :param final_steps: most steps at the end.
+    """
+
+    names: tuple[ConstraintName, ...] = pydantic.Field(
+        (
+            'minimum_distance',
+            'volume_per_atom',
+            'charge_neutrality',
+            'charge_alternation',
+            'anion_saturation',
+            'coordination',
+            'electrostatic_valence',
+            'bond_valence',
+        ),
+        min_length=1,
+    )
+    begin: float = pydantic.Field(0.4, ge=0, le=1)
+    steps: int = pydantic.Field(1, ge=0, le=100)
+    final_steps: int = pydantic.Field(60, ge=0, le=1000)
+
+
 class GenerateConfig(RuntimeConfig):
     """Sampling of structures.
 
@@ -196,6 +239,7 @@ class GenerateConfig(RuntimeConfig):
     :param guidance_scale: λ in ε = ε_u + λ (ε_c − ε_u): 0 ignores q, 1 is plain conditioning.
     :param steps: denoising steps.
     :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
+    :param constraints: others that act while sampling; none if not given.
     """
 
     generator: Path
@@ -205,6 +249,7 @@ class GenerateConfig(RuntimeConfig):
     guidance_scale: float = pydantic.Field(1.0, ge=0, le=20)
     steps: int = pydantic.Field(100, ge=2, le=10_000)
     min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
+    constraints: ConstraintOptions | None = None
     batch_size: int = pydantic.Field(128, ge=1)
     output: Path = Path('candidates.npz')
 

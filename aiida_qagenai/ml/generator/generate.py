@@ -14,6 +14,7 @@ from aiida_qagenai.io.structures import StructureBatch, save_arrays
 from aiida_qagenai.io.tasks import CompositionRequest, FreeRequest, GenerateConfig, Request
 from aiida_qagenai.ml.elements import known_indices
 from aiida_qagenai.ml.generator.conditioning import conditioning
+from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.model import TrainedGenerator, load_generator
 from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio, project, wrap_into_cell
 from aiida_qagenai.ml.generator.reduction import reduce_cell
@@ -64,6 +65,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     generator = runtime.generator(1)
     rng = np.random.default_rng([runtime.seed, 2])
     progress = Progress(config.steps * len(wanted))
+    guide = None if config.constraints is None else Guide(config.constraints, trained.elements)
     made: dict[int, _Made] = {}
     failed = {'not_finite': 0, 'projection': 0}
     for start in range(0, len(order), config.batch_size):
@@ -80,6 +82,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 generator=generator,
                 runtime=runtime,
                 report=lambda count: progress.advance('generate', count=count),
+                guide=guide,
             )
         with record.stage('projection'):
             for row, index in enumerate(indices):

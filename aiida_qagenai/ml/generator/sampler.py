@@ -16,6 +16,7 @@ from aiida_qagenai.ml.generator.diffusion import (
     remove_mean,
     score_scale,
 )
+from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.lattice import cell_from_metric
 from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
 from aiida_qagenai.ml.generator.projection import keep_apart
@@ -72,6 +73,7 @@ def sample(
     generator: torch.Generator,
     runtime: Runtime,
     report: Callable[[int], object],
+    guide: Guide | None = None,
 ) -> Samples:
     """Return samples of the reverse process in ``steps`` equal steps from time 1 to 0.
 
@@ -80,6 +82,7 @@ def sample(
     :param guidance: λ in ε = ε_u + λ (ε_c − ε_u). It acts on v, the score and the logits; ε is linear in v at a given
         z_t, so that this is the same as guiding ε.
     :param report: called after each step with the number of structures that advanced.
+    :param guide: constraints that act on the last part of the trajectory and on its end.
     """
     count, width = task.mask.shape
     device = runtime.device
@@ -109,12 +112,16 @@ def sample(
             z = _lattice_step(z, predicted.v, now, then, normal(count, 6))
             x = _coordinate_step(x, predicted.score, now, then, remove_mean(normal(count, width, 3), mask))
             probabilities = (predicted.logits + forbidden.unsqueeze(1)).softmax(-1)
+            if guide is not None:
+                types = guide.settle(types, probabilities, task, now, then)
             types = _type_step(
                 types, probabilities, now, then, absorbed=model.num_elements, draws=uniform(2, count, width)
             )
             if distance_scale and then < PUSH_BELOW:
                 metric = model.lattice.decode(z, num_atoms)
                 x = keep_apart(x, metric, radius_table[types] * mask, model.images, distance_scale)
+            if guide is not None:
+                z, x = guide.nudge(model, noisy, predicted, moving=(z, x), types=types, then=then)
             bad = ~(torch.isfinite(z).all(1) & torch.isfinite(x).all((1, 2)))
             broken |= bad
             z, x = z.masked_fill(bad[:, None], 0.0), x.masked_fill(bad[:, None, None], 0.0)
@@ -125,7 +132,10 @@ def sample(
     metric = model.lattice.double().decode(z.double(), num_atoms)
     model.lattice.to(runtime.dtype)
     cells = cell_from_metric(metric).masked_fill(broken[:, None, None], torch.nan)
-    return Samples(cells.cpu(), x.double().cpu(), types.cpu(), q.double().cpu())
+    x = x.double()
+    if guide is not None:
+        cells, x = guide.finish(cells, x, types, mask)
+    return Samples(cells.cpu(), x.cpu(), types.cpu(), q.double().cpu())
 
 
 def _fractions(model: Denoiser, types: torch.Tensor, probabilities: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

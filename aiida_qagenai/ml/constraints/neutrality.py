@@ -1,0 +1,122 @@
+"""Charge neutrality of compositions that are still open: a penalty on expected amounts, and a projection of types."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.composition import is_charge_neutral
+from aiida_qagenai.chemistry.ionic_model import not_ionic
+from aiida_qagenai.chemistry.oxidation_states import DEFAULT_SOURCE, MIXED_VALENCE_ELEMENTS, oxidation_states
+from aiida_qagenai.common.errors import InvalidInputError
+
+__all__ = ('charge_penalty', 'neutral_types')
+
+MAX_CHOICES = 100_000
+"""Choices of oxidation states, or compositions, that are looked at one by one."""
+
+
+def charge_penalty(
+    amounts: torch.Tensor, symbols: tuple[str, ...], *, mixed_valence: bool = True, source: str = DEFAULT_SOURCE
+) -> torch.Tensor:
+    """Return the square of the smallest net charge that oxidation states can give, e², shape (B,).
+
+    Differentiable in the amounts, which may be expectations. For whole amounts it is zero exactly where
+    :func:`aiida_qagenai.chemistry.composition.is_charge_neutral` holds, except that a mixed-valent element takes every
+    charge between those of its lowest and its highest state, as it does there for fractional amounts.
+
+    :param amounts: atoms of each element, shape (B, K); elements with none do not matter.
+    :param symbols: the K elements.
+    :param mixed_valence: whether the usual elements may hold several states.
+    :param source: the list of oxidation states.
+    :raises InvalidInputError: if K is so large that the choices cannot be looked at one by one.
+    """
+    low, high = _charge_ranges(symbols, mixed_valence, source)
+    least, most = (amounts @ torch.as_tensor(bound.T).to(amounts) for bound in (low, high))
+    excess = least.clamp(min=0) + (-most).clamp(min=0)
+    alone = ((amounts > 0).sum(1) <= 1) | ~_ionic(amounts, symbols)
+    return excess.square().amin(1).masked_fill(alone, 0.0)
+
+
+def _ionic(amounts: torch.Tensor, symbols: tuple[str, ...]) -> torch.Tensor:
+    """Return where an element that forms simple anions takes part, shape (B,)."""
+    forms = torch.tensor([not not_ionic((symbol, '')) for symbol in symbols], device=amounts.device)
+    return ((amounts > 0) & forms).any(1)
+
+
+@functools.lru_cache(maxsize=64)
+def _charge_ranges(
+    symbols: tuple[str, ...], mixed_valence: bool, source: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the least and greatest charge per atom of every element, for every choice of states, shape (C, K) each."""
+    ranges = []
+    for symbol in symbols:
+        states = oxidation_states(symbol, source) or (0,)
+        if mixed_valence and symbol in MIXED_VALENCE_ELEMENTS:
+            ranges.append([(min(states), max(states))])
+        else:
+            ranges.append([(q, q) for q in states])
+    if np.prod([len(each) for each in ranges], dtype=float) > MAX_CHOICES:
+        message = f'{len(symbols)} elements have too many choices of oxidation states: allow fewer elements'
+        raise InvalidInputError(message)
+    choices = np.array(list(itertools.product(*ranges)), dtype=np.float64)
+    return choices[..., 0], choices[..., 1]
+
+
+def neutral_types(
+    scores: NDArray[np.float64],
+    symbols: tuple[str, ...],
+    *,
+    mixed_valence: bool = True,
+    source: str = DEFAULT_SOURCE,
+) -> NDArray[np.int64] | None:
+    """Return the most likely types whose composition is neutral, shape (N,), or ``None`` if there are none.
+
+    The projection that belongs to the constraint of charge neutrality: the sum of ``scores`` is maximal among all
+    choices that it accepts, those to which it does not apply included.
+
+    :param scores: log-probability of each element for each atom, −∞ where forbidden, shape (N, K).
+    :param symbols: the K elements.
+    :raises InvalidInputError: if there are too many compositions to look at one by one.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    num_atoms, num_elements = scores.shape
+    finite = np.where(np.isfinite(scores), scores, -1e9)
+    compositions = _neutral_amounts(symbols, num_atoms, mixed_valence, source)
+    # no composition can score more than the best atoms of each element, which order the search
+    sums = np.concatenate([np.zeros((1, num_elements)), np.cumsum(-np.sort(-finite, axis=0), axis=0)])
+    bounds = sums[compositions, np.arange(num_elements)].sum(axis=1)
+    best, found = -np.inf, None
+    for index in np.argsort(-bounds, kind='stable'):
+        if bounds[index] <= max(best, -1e8):
+            break
+        columns = np.repeat(np.arange(num_elements), compositions[index])
+        rows, places = linear_sum_assignment(finite[:, columns], maximize=True)
+        score = finite[rows, columns[places]].sum()
+        if score > best and score > -1e8:
+            best, found = score, columns[places]
+    return found
+
+
+@functools.lru_cache(maxsize=512)
+def _neutral_amounts(symbols: tuple[str, ...], num_atoms: int, mixed_valence: bool, source: str) -> NDArray[np.int64]:
+    """Return the amounts of all compositions of ``num_atoms`` atoms that pass the constraint, shape (M, K)."""
+    import math
+
+    number = math.comb(num_atoms + len(symbols) - 1, len(symbols) - 1)
+    if number > MAX_CHOICES:
+        message = f'{num_atoms} atoms of {len(symbols)} elements have {number} compositions: allow fewer elements'
+        raise InvalidInputError(message)
+    kept = []
+    for cuts in itertools.combinations(range(num_atoms + len(symbols) - 1), len(symbols) - 1):
+        bounds = (-1, *cuts, num_atoms + len(symbols) - 1)
+        amounts = [after - before - 1 for before, after in itertools.pairwise(bounds)]
+        composition = {symbol: n for symbol, n in zip(symbols, amounts, strict=True) if n}
+        if not_ionic(composition) or is_charge_neutral(composition, mixed_valence=mixed_valence, source=source):
+            kept.append(amounts)
+    return np.array(kept, dtype=np.int64).reshape(-1, len(symbols))
