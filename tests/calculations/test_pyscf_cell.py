@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import subprocess
@@ -132,10 +133,30 @@ def test_coupled_cluster_restarts_from_amplitudes(compute, lithium_hydride, pysc
     assert found['total_energy_hartree'] == pytest.approx(expected['total_energy_hartree'], abs=1e-10)
 
     check_coupled_cluster(straight)
+    check_parts(compute, lithium_hydride, parameters, straight)
     foreign = compute(
         lithium_hydride, {**parameters, 'kmesh': [1, 2, 1]}, restart_folder=straight.outputs.remote_folder
     )
     assert foreign.exit_status == PyscfCellCalculation.exit_codes.ERROR_INVALID_INPUT.status
+
+
+def check_parts(compute, structure, parameters, straight) -> None:
+    """Check that HF, MP2, CCSD and (T) from the amplitudes of CCSD are the parts of CCSD(T) in one go."""
+    expected = straight.outputs.results['components']
+    ccsd = compute(structure, {**parameters, 'method': 'CCSD'})
+    nodes = {method: compute(structure, {**parameters, 'method': method}) for method in ('HF', 'MP2')}
+    amplitudes = ccsd.outputs.remote_folder
+    nodes |= {'CCSD': ccsd, '(T)': compute(structure, {**parameters, 'method': '(T)'}, restart_folder=amplitudes)}
+    names = ['hartree_fock', 'mp2_correlation', 'ccsd_correlation', 'triples']
+    for number, (method, node) in enumerate(nodes.items(), start=1):
+        results = node.outputs.results.get_dict()
+        assert results['method'] == method and sorted(results['components']) == sorted(names[:number])
+        for name, value in results['components'].items():
+            assert value == pytest.approx(expected[name], abs=2e-7), (method, name)
+        correlation = 0.0 if method == 'HF' else sum(expected[n] for n in names[1:number] if n != 'mp2_correlation')
+        correlation = expected['mp2_correlation'] if method == 'MP2' else correlation
+        assert results['total_energy'] == pytest.approx(expected['hartree_fock'] + correlation, abs=4e-7)
+    assert 'CCSD' not in nodes['(T)'].outputs.results['timings'] and 'cc_converged' not in nodes['MP2'].outputs.results
 
 
 def check_coupled_cluster(node) -> None:
@@ -257,6 +278,12 @@ def test_metal_is_refused(compute, make_structure, pyscf_parameters):
         ({'fidelity': 'SCAN', 'descriptors': True}, '`descriptors` need PBE'),
         ({'fidelity': 'CCSD(T)', 'scf': {'smearing': 0.01}}, 'density functionals'),
         ({'precision': float('nan')}, 'precision'),
+        ({'method': 'MP2'}, '`method` is for the fidelity CCSD(T)'),
+        ({'fidelity': 'CCSD(T)', 'method': 'CISD'}, 'method'),
+        ({'fidelity': 'CCSD(T)', 'relativity': 'sfx2c1e'}, 'scalar relativity is part of a pseudopotential'),
+        ({'pseudo': None}, 'uniform grids do not resolve core'),
+        ({'basis': {'H': {'format': 'nwchem', 'text': '__import__("os")'}}}, 'only element symbols'),
+        ({'basis': 'exec(x)\n'}, 'basis'),
     ],
 )
 def test_wrong_parameters_are_named(pyscf_parameters, aiida_profile, changes, text):
@@ -269,3 +296,54 @@ def test_crystal_must_be_periodic(compute, make_structure, pyscf_parameters):
     """A structure without periodicity is not computed as a crystal."""
     with pytest.raises(ValueError, match='periodic in three directions'):
         compute(make_structure(['H'], [(0, 0, 0)]), pyscf_parameters())
+
+
+def test_amplitudes_belong_to_coupled_cluster(compute, lithium_hydride, pyscf_parameters, pyscf_code):
+    """(T) without amplitudes, and amplitudes for what has none, are refused before anything runs."""
+    with pytest.raises(ValueError, match='needs the amplitudes'):
+        compute(lithium_hydride, pyscf_parameters('CCSD(T)', method='(T)'))
+    folder = orm.RemoteData(remote_path='/tmp', computer=pyscf_code.computer)
+    for parameters in (pyscf_parameters(), pyscf_parameters('CCSD(T)', method='MP2')):
+        with pytest.raises(ValueError, match='continues CCSD'):
+            compute(lithium_hydride, parameters, restart_folder=folder)
+
+
+def test_open_shell_crystal_is_refused(compute, make_structure, pyscf_parameters):
+    """There is no periodic CCSD(T) of an odd number of electrons."""
+    lithium = make_structure(['Li'], [(0, 0, 0)], [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]])
+    node = compute(lithium, pyscf_parameters('CCSD(T)'))
+    assert node.exit_status == PyscfCellCalculation.exit_codes.ERROR_OPEN_SHELL.status
+
+
+HYDROGEN_TEXT = """
+#BASIS SET: (3s) -> [2s]
+H    S
+      3.42525091             0.15432897
+      0.62391373             0.53532814
+      0.16885540             0.44463454
+H    S
+      0.10000000             1.00000000
+END
+"""
+
+
+def test_all_electrons_with_relativity_and_a_basis_as_text(compute, make_structure):
+    """A basis of one's own without a pseudopotential; spin-free X2C lowers H2 by the 0.01 mHa it should."""
+    hydrogen = make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 0.7414)], [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]])
+    parameters = {
+        'fidelity': 'CCSD(T)',
+        'method': 'MP2',
+        'basis': {'H': {'format': 'nwchem', 'text': HYDROGEN_TEXT}},
+        'kmesh': [1, 1, 1],
+        'precision': 1e-6,
+    }
+    energies = []
+    for relativity in (None, 'sfx2c1e'):
+        node = compute(hydrogen, {**parameters, 'relativity': relativity})
+        assert node.is_finished_ok, node.exit_message
+        results = node.outputs.results.get_dict()
+        assert results['basis'] == {'H': 'sha256:' + hashlib.sha256(HYDROGEN_TEXT.encode()).hexdigest()}
+        assert results['relativity'] == relativity and results['num_basis_functions'] == 4
+        energies.append(results['total_energy_hartree'])
+    # Exact: the relativistic correction of the hydrogen atom is -6.66e-6 Ha; a minimal basis has half to twice of it.
+    assert -4e-5 < energies[1] - energies[0] < -4e-6
