@@ -212,7 +212,8 @@ def _metadata(content: bytes, settings: ImportSettings) -> dict[str, tuple[str, 
     table: dict[str, tuple[str, dict[str, t.Any], str]] = {}
     for place, row, problem in _csv_rows(reader):
         name = str(row.get(column) or f'({place})')
-        table[name] = (place, row, 'two rows have this identifier' if name in table else problem)
+        differs = name in table and table[name][1] != row
+        table[name] = (place, row, 'two different rows have this identifier' if differs else problem)
     return table
 
 

@@ -1,0 +1,95 @@
+"""`aiida-qagenai dataset merge|why|export`: several databases as one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from aiida_qagenai.cli.output import FORMAT, print_frame
+
+__all__ = ('export', 'merge', 'why')
+
+COLUMNS = {
+    'database': 'database',
+    'entries': 'entries',
+    'representatives': 'represent',
+    'shared': 'shared',
+    'duplicates': 'repeated',
+    'discarded': 'left out',
+}
+MERGE = click.option('--merge', 'pk', type=int, metavar='PK', help='The merge; the latest by default.')
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument('databases', nargs=-1, required=True, metavar='DATABASE/VERSION...')
+@click.option('--rules', type=click.Path(exists=True, dir_okay=False, path_type=Path), help='Rules; see the how-to.')
+@click.option('--workers', type=click.IntRange(min=0), help='Processes; by default one per core, up to 4.')
+@FORMAT
+def merge(databases: tuple[str, ...], rules: Path | None, workers: int | None, fmt: str) -> None:
+    """Merge versions of databases: one material per formula, symmetry and lattice.
+
+    Represented: entries that stand for a material. Shared: entries of materials that another database has too. Left
+    out: entries whose lattice differs by more than the tolerance. Merging the same again adds nothing.
+    """
+    from aiida_qagenai.datasets.merge import read_rules
+    from aiida_qagenai.datasets.merging import load_merge, merge_databases, report_table, select_databases
+
+    process, repeated = merge_databases(
+        select_databases(databases),
+        None if rules is None else read_rules(rules),
+        workers=min(4, os.cpu_count() or 1) if workers is None else workers,
+    )
+    _, report = load_merge(process)
+    overlaps = ', '.join(f'{count} in {name}' for name, count in report['overlaps'].items())
+    flags = ', '.join(f'{count} {name}' for name, count in report['flags'].items()) or 'none'
+    footer = (
+        f'{report["entries"]} entries are {report["materials"]} materials: {overlaps}\n'
+        f'flags: {flags}; {report["conflicts"]} conflicting properties; process {process.pk}'
+        f'{", which ran before" if repeated else ""}\n'
+        f'`aiida-qagenai dataset why ID` explains one material or entry.'
+    )
+    print_frame(report_table(report), fmt, COLUMNS, footer=footer)
+
+
+@click.command()
+@click.argument('identifier')
+@MERGE
+@click.option('--json', 'as_json', is_flag=True, help='Print the stored record.')
+def why(identifier: str, pk: int | None, *, as_json: bool) -> None:
+    """Explain the material or the entry IDENTIFIER: what was merged, what represents it, and who was right."""
+    from aiida import orm
+
+    from aiida_qagenai.datasets.merge import explain_material
+    from aiida_qagenai.datasets.merging import find_material
+
+    material, left_out = find_material(identifier, None if pk is None else orm.load_node(pk))
+    if as_json:
+        click.echo(json.dumps(material.model_dump(mode='json'), indent=2))
+        return
+    if left_out:
+        click.echo(f'{identifier} has the formula and symmetry of this material, but another lattice:')
+    for line in explain_material(material):
+        click.echo(line)
+
+
+@click.command()
+@click.argument('file', type=FILE)
+@MERGE
+@click.option('--schema', is_flag=True, help='Write the JSON schema of the format instead.')
+def export(file: Path, pk: int | None, *, schema: bool) -> None:
+    """Write a merge to one JSON FILE: materials, structures, origins, decisions."""
+    from aiida import orm
+
+    from aiida_qagenai.datasets.merging import MERGE_SCHEMA, MergeExport, export_merge
+
+    if schema:
+        content = {'$id': MERGE_SCHEMA, **MergeExport.model_json_schema(by_alias=True)}
+        file.write_text(json.dumps(content, indent=2) + '\n', encoding='utf8')
+        click.echo(f'{file}: schema {MERGE_SCHEMA}')
+        return
+    number = export_merge(file, None if pk is None else orm.load_node(pk))
+    click.echo(f'{file}: {number} materials, {file.stat().st_size / 1e6:.1f} MB')
