@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import io
 import typing as t
+import warnings
 from pathlib import Path
 
 import torch
@@ -67,6 +68,8 @@ def _chgnet(potential: ChgnetPotential, runtime: Runtime) -> t.Any:
     path = Path(found.origin).parent / CHGNET_WEIGHTS[potential.model]
     state = torch.load(path, map_location='cpu', weights_only=True)
     model = CHGNet.from_dict(state['model'], mlp_out_bias=False, version=potential.model)
+    # It reads structures through pymatgen, which knows no symmetry constraint; ASE applies that one.
+    warnings.filterwarnings('ignore', message='Only FixAtoms')
     # It says on standard output where it runs; that is in the versions already.
     with contextlib.redirect_stdout(io.StringIO()):
         return CHGNetCalculator(model=model.to(runtime.device), use_device=runtime.device.type)

@@ -81,7 +81,7 @@ class BarrierParser(AtomisticParser):
         images = make_structures(arrays)
         energies, distances = arrays['energies'].tolist(), arrays['distances'].tolist()
         barrier = BarrierData(
-            formula=images[0].get_formula('hill_compact'),
+            formula=images[0].get_formula('hill'),
             chemical_system=chemical_system(images[0]),
             num_atoms=len(images[0].sites),
             potential=results['potential'],

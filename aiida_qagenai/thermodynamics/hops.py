@@ -51,11 +51,13 @@ def find_hops(crystal: Atoms, settings: HopSettings) -> list[Hop]:
     if count > settings.max_atoms:
         message = f'the supercell has {count} atoms, more than max_atoms {settings.max_atoms}: lower min_supercell'
         raise InvalidInputError(message)
-    pairs = _pairs(crystal, np.flatnonzero(symbols == settings.species), settings.max_length)
+    # A supercell knows fewer symmetries than its crystal: look at the primitive cell, move atoms in the given one.
+    primitive, sites = _primitive(crystal, settings.symmetry_precision)
+    pairs = _pairs(primitive, np.flatnonzero(symbols[sites] == settings.species), settings.max_length)
     if not pairs:
         message = f'no two {settings.species} atoms are within max_length {settings.max_length:g} Å of each other'
         raise InvalidInputError(message)
-    symmetry = _Symmetry.of(crystal, settings.symmetry_precision)
+    symmetry = _Symmetry.of(primitive, settings.symmetry_precision)
     left = list(pairs)
     hops: list[Hop] = []
     while left and len(hops) < settings.max_hops:
@@ -64,12 +66,29 @@ def find_hops(crystal: Atoms, settings: HopSettings) -> list[Hop]:
         same = [pair for pair in left if _among(pair, images, length)]
         left = [pair for pair in left if not any(pair is other for other in same)]
         multiplicity = sum(pair[0] == start for pair in same)
-        hops.append(Hop(length, multiplicity, *_ends(crystal, divisions, start, vector)))
+        hops.append(Hop(length, multiplicity, *_ends(crystal, divisions, int(sites[start]), vector)))
     return hops
 
 
 _Pair = tuple[int, NDArray[np.float64], float]
 """Starting site, vector to the target (Å), and its length (Å)."""
+
+
+def _primitive(crystal: Atoms, precision: float) -> tuple[Atoms, NDArray[np.int64]]:
+    """Return the primitive cell in the orientation of ``crystal``, and for each of its sites one in ``crystal``."""
+    import spglib
+    from ase import Atoms as AseAtoms
+
+    found = spglib.get_symmetry_dataset(
+        (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers), symprec=precision
+    )
+    if found is None:
+        return crystal, np.arange(len(crystal))
+    _, sites = np.unique(found.mapping_to_primitive, return_index=True)
+    primitive = AseAtoms(
+        numbers=crystal.numbers[sites], positions=crystal.positions[sites], cell=found.primitive_lattice, pbc=True
+    )
+    return primitive, sites
 
 
 def _pairs(crystal: Atoms, sites: NDArray[np.int64], max_length: float) -> list[_Pair]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing as t
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,12 +118,15 @@ def find_phonons(
     unit = PhonopyAtoms(
         symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions()
     )
-    phonon = Phonopy(
-        unit,
-        supercell_matrix=np.diag(divisions),
-        primitive_matrix='auto',
-        symprec=settings.symmetry_precision,
-    )
+    with warnings.catch_warnings():
+        # It reminds users of version 3 that this is the default now.
+        warnings.filterwarnings('ignore', message='primitive_matrix defaulted')
+        phonon = Phonopy(
+            unit,
+            supercell_matrix=np.diag(divisions),
+            primitive_matrix='auto',
+            symprec=settings.symmetry_precision,
+        )
     phonon.generate_displacements(distance=settings.displacement)
     forces = []
     for supercell in phonon.supercells_with_displacements:
@@ -173,7 +177,10 @@ def _bands(phonon: t.Any, settings: PhononSettings) -> Bands:
     """Return bands along the path of seekpath and the density of states of the mesh."""
     from phonopy.phonon.band_structure import get_band_qpoints_by_seekpath
 
-    paths, names, connections = get_band_qpoints_by_seekpath(phonon.primitive, settings.band_points)
+    with warnings.catch_warnings():
+        # seekpath reads spglib's answer as a dictionary.
+        warnings.simplefilter('ignore', DeprecationWarning)
+        paths, names, connections = get_band_qpoints_by_seekpath(phonon.primitive, settings.band_points)
     phonon.run_band_structure(paths, path_connections=connections, labels=names)
     found = phonon.band_structure
     distances = [np.asarray(part) for part in found.distances]

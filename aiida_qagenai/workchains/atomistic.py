@@ -79,6 +79,10 @@ class AtomisticWorkChain(ResumableWorkChain):
         """Return the builder of the job of one task."""
         raise NotImplementedError
 
+    def must_submit(self) -> bool:
+        """Return whether a job of the batch was not yet submitted, or was lost by the machine."""
+        return self.should_submit(*self.batch())
+
     def submit_batch(self) -> None:
         """Submit the next jobs."""
         for label in self.batch():
@@ -99,6 +103,10 @@ class AtomisticWorkChain(ResumableWorkChain):
             f'{self.ctx.position} of {len(self.ctx.tasks)} jobs: {len(self.ctx.succeeded)} succeeded, '
             f'{len(self.ctx.failed)} failed'
         )
+
+    def succeeded(self) -> dict[str, t.Any]:
+        """Return the jobs that succeeded by the label of their task."""
+        return {label: self.attempts(label)[0] for label in self.ctx.succeeded}
 
 
 def parameters_validator(model: type[AtomisticSettings]) -> t.Callable[[Dict, t.Any], str | None]:

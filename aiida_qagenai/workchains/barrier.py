@@ -23,6 +23,9 @@ __all__ = ('BarrierWorkChain',)
 PATH = 'path'
 """Label of the only job where the two ends are given."""
 
+RELAX = 'relax'
+"""Label of the relaxation of the crystal."""
+
 
 class BarrierWorkChain(AtomisticWorkChain):
     """A crystal and the element that hops into a vacancy → a barrier for every different hop.
@@ -45,9 +48,9 @@ class BarrierWorkChain(AtomisticWorkChain):
         spec.output_namespace('barriers', valid_type=BarrierData, dynamic=True, help='By label, shortest hop first.')
         spec.output_namespace('paths', valid_type=TrajectoryData, dynamic=True, help='By label.')
         spec.outline(
-            if_(cls.has_crystal)(cls.relax, cls.find_hops),
+            if_(cls.has_crystal)(while_(cls.must_relax)(cls.relax), cls.find_hops),
             cls.setup,
-            while_(cls.has_tasks)(cls.submit_batch, cls.inspect_batch),
+            while_(cls.has_tasks)(while_(cls.must_submit)(cls.submit_batch), cls.inspect_batch),
             cls.finalize,
         )
         spec.exit_code(410, 'ERROR_RELAXATION', message='The crystal was not relaxed: {reason}')
@@ -101,10 +104,14 @@ class BarrierWorkChain(AtomisticWorkChain):
         """Return whether the hops of a crystal are wanted."""
         return 'structure' in self.inputs
 
+    def must_relax(self) -> bool:
+        """Return whether the relaxation was not yet submitted, or was lost by the machine."""
+        return self.should_submit(RELAX)
+
     def relax(self) -> ToContext:
         """Relax the crystal."""
         builder = self.job(RelaxCalculation, ('relaxation',), structure=self.inputs.structure)
-        return ToContext(relaxation=self.submit_once('relax', builder))
+        return ToContext(relaxation=self.submit_once(RELAX, builder))
 
     def find_hops(self) -> ExitCode | None:
         """Find the hops of the relaxed crystal."""
@@ -134,10 +141,9 @@ class BarrierWorkChain(AtomisticWorkChain):
 
     def finalize(self) -> ExitCode | None:
         """Return the barriers that converged."""
-        children = self.children()
-        for label in self.ctx.succeeded:
-            self.out(f'barriers.{label}', children[label].outputs.barrier)
-            self.out(f'paths.{label}', children[label].outputs.path)
+        for label, job in self.succeeded().items():
+            self.out(f'barriers.{label}', job.outputs.barrier)
+            self.out(f'paths.{label}', job.outputs.path)
         if not self.ctx.succeeded:
             reason = next(iter(self.ctx.failed.values()))
             return self.exit_codes.ERROR_ALL_FAILED.format(  # type: ignore[no-any-return]

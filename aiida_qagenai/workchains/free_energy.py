@@ -56,7 +56,10 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
         spec.output_namespace('phonons', valid_type=ArrayData, dynamic=True, help='Bands and volumes by label.')
         spec.output_namespace('hulls', valid_type=GibbsHullData, dynamic=True, help='E_hull(T) by label.')
         spec.outline(
-            cls.setup, while_(cls.has_tasks)(cls.submit_batch, cls.inspect_batch), cls.build_hull, cls.finalize
+            cls.setup,
+            while_(cls.has_tasks)(while_(cls.must_submit)(cls.submit_batch), cls.inspect_batch),
+            cls.build_hull,
+            cls.finalize,
         )
         spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} jobs succeeded; the first: {reason}')
         spec.exit_code(510, 'ERROR_HULL', message='The free energies are outputs, but there is no hull: {reason}')
@@ -120,10 +123,9 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
 
     def build_hull(self) -> ExitCode | None:
         """Build the hull of all free energies that there are."""
-        children = self.children()
         found: dict[str, FreeEnergyData] = {}
-        for label in self.ctx.succeeded:
-            node = children[label].outputs.free_energy
+        for label, job in self.succeeded().items():
+            node = job.outputs.free_energy
             if node.has_curves:
                 found[label] = node
             else:
@@ -148,9 +150,8 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
 
     def finalize(self) -> ExitCode | None:
         """Return what there is and say what is missing."""
-        children = self.children()
-        for label in self.ctx.succeeded:
-            outputs = children[label].outputs
+        for label, job in self.succeeded().items():
+            outputs = job.outputs
             self.out(f'free_energies.{label}', outputs.free_energy)
             self.out(f'phonons.{label}', outputs.phonons)
             self.out(f'relaxed.{label}', outputs.relaxed)

@@ -29,7 +29,7 @@ class ValidatorCalculator(Calculator):
     :raises InvalidInputError: when it meets an element that the validator was not trained on.
     """
 
-    implemented_properties: t.ClassVar[list[str]] = ['energy', 'forces', 'stress', 'energy_sigma']
+    implemented_properties: t.ClassVar[list[str]] = ['energy', 'free_energy', 'forces', 'stress', 'energy_sigma']
 
     def __init__(self, ensemble: Ensemble, fidelity: Fidelity, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
@@ -68,9 +68,11 @@ class ValidatorCalculator(Calculator):
         energies = torch.stack([member(moved, self.level).sum() for member in self.ensemble.members])
         forces, virial = torch.autograd.grad(energies.mean(), [positions, strain])
         stress = virial.double().cpu().numpy() / crystal.get_volume()
+        values = energies.detach().double().cpu().numpy()
         self.results = {
-            'energy': float(energies.mean()),
+            'energy': float(values.mean()),
+            'free_energy': float(values.mean()),
             'forces': -forces.double().cpu().numpy(),
             'stress': stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
-            'energy_sigma': float(energies.std()),
+            'energy_sigma': float(values.std(ddof=1)),
         }

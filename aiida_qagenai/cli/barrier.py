@@ -1,0 +1,164 @@
+"""`aiida-qagenai barrier run|show|list`: kinetics."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import click
+
+from aiida_qagenai.cli.atomistic import (
+    COMMON,
+    FILE,
+    PICTURE,
+    find_process,
+    launch,
+    load_checkpoint,
+    read_files,
+)
+from aiida_qagenai.cli.launch import load_code, parse_settings
+from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.common.errors import InvalidInputError
+
+__all__ = ('list_', 'run', 'show')
+
+COLUMNS = {
+    'label': 'label',
+    'length': 'hop Å',
+    'multiplicity': 'equivalent',
+    'barrier_forward': 'barrier eV',
+    'barrier_reverse': 'reverse eV',
+    'reaction_energy': 'end − start eV',
+    'single_barrier': 'one barrier',
+    'max_force': 'force eV/Å',
+    'pk': 'pk',
+}
+LISTED = {
+    'formula': 'formula',
+    'potential': 'potential',
+    'barrier_forward': 'barrier eV',
+    'barrier_reverse': 'reverse eV',
+    'single_barrier': 'one barrier',
+    'created': 'created',
+    'pk': 'pk',
+}
+
+
+@click.command('run')
+@click.argument('file', required=False, type=FILE)
+@click.option('--species', help='Element of FILE that hops into a vacancy.')
+@click.option('--candidate', metavar='PK|UUID', help='A structure of the graph instead of FILE.')
+@click.option('--initial', type=FILE, help='Start of any other path.')
+@click.option('--final', type=FILE, help='Its end: the same atoms in the same order and cell.')
+@COMMON
+def run(
+    file: Path | None,
+    *,
+    species: str | None,
+    candidate: str | None,
+    initial: Path | None,
+    final: Path | None,
+    potential: str,
+    checkpoint: str | None,
+    protocol: str,
+    code: str,
+    watch: bool,
+    settings: tuple[str, ...],
+) -> None:
+    """Barriers of the hops of a vacancy in the crystal of FILE, or of the path from --initial to --final."""
+    from aiida_qagenai.workchains.barrier import BarrierWorkChain
+
+    structure = _one(file) if file is not None else None
+    if candidate is not None:
+        if structure is not None:
+            message = 'give either a file or --candidate'
+            raise InvalidInputError(message)
+        structure = _node(candidate)
+    builder = BarrierWorkChain.get_builder_from_protocol(
+        load_code(code),
+        structure,
+        potential=potential,
+        protocol=protocol,
+        overrides=parse_settings(settings),
+        species=species,
+        initial=None if initial is None else _one(initial),
+        final=None if final is None else _one(final),
+        checkpoint=load_checkpoint(checkpoint),
+    )
+    node = launch(builder, watch=watch)
+    click.echo(f'next: aiida-qagenai barrier show {node.pk}')
+
+
+@click.command('show')
+@click.argument('process')
+@click.option('--plot', type=PICTURE, help='Draw the energies along the paths: PNG, SVG or PDF.')
+@FORMAT
+def show(process: str, *, plot: Path | None, fmt: str) -> None:
+    """The barriers that the run PROCESS (pk or uuid) found."""
+    import pandas as pd
+
+    from aiida_qagenai.workchains.resumable import nested_outputs
+
+    node = find_process(process, 'BarrierWorkChain')
+    outputs = nested_outputs(node)
+    hops = outputs['hops'].get_dict() if 'hops' in outputs else {}
+    found = outputs.get('barriers', {})
+    rows = [
+        {
+            'label': label,
+            'length': hops.get(label, {}).get('length'),
+            'multiplicity': hops.get(label, {}).get('multiplicity'),
+            **barrier.content.model_dump(mode='json', exclude={'source'}),
+            'pk': barrier.pk,
+        }
+        for label, barrier in found.items()
+    ]
+    table = pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
+    print_frame(table, fmt, COLUMNS, footer=f'{len(rows)} barriers; exit status {node.exit_status}')
+    if plot is not None:
+        from aiida_qagenai.thermodynamics.finite_temperature_plots import plot_path
+
+        paths = {label: (each.content.distances, each.content.energies) for label, each in found.items()}
+        click.echo(f'wrote {plot_path(paths, plot)}')
+
+
+@click.command('list')
+@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
+@FORMAT
+def list_(chemical_system: str | None, fmt: str) -> None:
+    """List all barriers, newest first."""
+    from aiida_qagenai.provenance.finite_temperature import barriers
+
+    table = barriers(chemical_system=chemical_system)
+    print_frame(table, fmt, LISTED, footer=f'{len(table)} barriers')
+
+
+def _one(file: Path) -> t.Any:
+    """Return the only structure of a file.
+
+    :raises InvalidInputError: if it holds more.
+    """
+    nodes = read_files([file], 's')
+    if len(nodes) != 1:
+        message = f'`{file}` holds {len(nodes)} structures, needed is one'
+        raise InvalidInputError(message)
+    return next(iter(nodes.values()))
+
+
+def _node(identifier: str) -> t.Any:
+    """Return the structure with that pk or uuid.
+
+    :raises InvalidInputError: if there is none.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import StructureData, load_node
+
+    try:
+        node = load_node(identifier)
+    except (NotExistent, MultipleObjectsError, ValueError) as exception:
+        message = f'no node `{identifier}`: see `aiida-qagenai candidates`'
+        raise InvalidInputError(message) from exception
+    if not isinstance(node, StructureData):
+        message = f'node {identifier} is no structure: see `aiida-qagenai candidates`'
+        raise InvalidInputError(message)
+    return node

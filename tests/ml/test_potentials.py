@@ -1,0 +1,122 @@
+"""Potentials as ASE calculators."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.io.structures import StructureBatch, load_arrays
+from aiida_qagenai.io.tasks import parse
+from aiida_qagenai.ml.potentials import make_calculator
+
+
+@pytest.fixture
+def crystal() -> Atoms:
+    """Return LiH off its symmetric positions, in a skewed cell."""
+    cell = [[0.1, 2.0, 2.1], [2.0, 0.0, 2.0], [2.1, 1.9, 0.0]]
+    return Atoms('LiH', scaled_positions=[(0.02, 0, 0), (0.48, 0.5, 0.53)], cell=cell, pbc=True)
+
+
+@pytest.fixture
+def validator(models, runtime):
+    """Return a factory of calculators on a briefly trained validator."""
+
+    def create(fidelity: str = 'PBE'):
+        potential = {'name': 'validator', 'fidelity': fidelity}
+        config = parse('free_energy', {'potential': potential, 'structure': 'x', 'checkpoint': models / 'validator'})
+        return make_calculator(config, runtime)
+
+    return create
+
+
+@pytest.mark.parametrize('fidelity', ['PBE', 'CCSD(T)'])
+def test_forces_and_stress_of_the_validator_are_derivatives_of_its_energy(validator, crystal, fidelity):
+    crystal.calc, tag = validator(fidelity)
+    assert tag.startswith(f'validator:{fidelity}:')
+    forces = crystal.get_forces()
+    assert np.abs(forces).max() > 1e-3
+    np.testing.assert_allclose(forces, calculate_numerical_forces(crystal, eps=1e-4), atol=1e-6)
+    numerical = calculate_numerical_stress(crystal, eps=1e-4, voigt=False)
+    np.testing.assert_allclose(crystal.get_stress(voigt=False), numerical, atol=1e-7)
+
+
+def test_energy_of_the_validator_is_its_prediction(validator, crystal, models, command, tmp_path):
+    """The same number as the command `predict` gives for that level, times the atoms."""
+    shutil.copytree(models / 'validator', tmp_path / 'validator')
+    batch = StructureBatch(
+        np.array([2]), crystal.cell.array[None], crystal.numbers, crystal.get_scaled_positions(), np.array(['a'])
+    )
+    batch.save(tmp_path / 'structures.npz')
+    config = {'validator': 'validator', 'structures': 'structures.npz', 'dtype': 'float64'}
+    assert command(tmp_path, 'predict', config)[0] == 0
+    predicted = load_arrays(tmp_path / 'predictions.npz')['energies'][0]
+    for level in LADDER:
+        crystal.calc = validator(level.value)[0]
+        assert crystal.get_potential_energy() == pytest.approx(2 * predicted[level.rank], abs=1e-9)
+
+
+def test_validator_refuses_what_it_never_saw(validator):
+    atoms = bulk('NaCl', 'rocksalt', a=5.6)
+    atoms.calc = validator()[0]
+    with pytest.raises(InvalidInputError, match='not trained on all elements'):
+        atoms.get_potential_energy()
+
+
+def test_chgnet_with_the_weights_of_its_wheel(runtime):
+    """The edge of MgO is within 2 % of the experiment's 4.211 Å, and forces are derivatives within single precision."""
+    pytest.importorskip('chgnet')
+    from aiida_qagenai.thermodynamics.relaxation import relax
+
+    calculator, tag = make_calculator(
+        parse('free_energy', {'potential': {'name': 'chgnet'}, 'structure': 'x'}), runtime
+    )
+    assert tag.startswith('chgnet:0.3.0:')
+    found = relax(bulk('MgO', 'rocksalt', a=4.1), calculator)
+    assert (4 * found.atoms.get_volume()) ** (1 / 3) == pytest.approx(4.211, rel=0.02)
+    moved = found.atoms.copy()
+    moved.positions[1] += [0.05, 0.02, 0.0]
+    moved.calc = calculator
+    np.testing.assert_allclose(moved.get_forces(), calculate_numerical_forces(moved, eps=5e-3), atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({'potential': {'name': 'emt'}, 'checkpoint': 'validator'}, 'do not go together'),
+        ({'potential': {'name': 'validator'}}, 'do not go together'),
+        ({'potential': {'name': 'lennard-jones'}}, 'potential'),
+        ({'potential': {'name': 'emt', 'cutoff': 3}}, 'cutoff'),
+        ({'potential': {'name': 'emt'}, 'temperatures': {'maximum': 100, 'step': 50}}, 'fewer than five'),
+    ],
+)
+def test_wrong_configurations_are_refused(config, message):
+    with pytest.raises(InvalidInputError, match=message):
+        parse('free_energy', {'structure': 'x', **config})
+
+
+def test_a_relaxation_on_the_validator_ends_with_results(command, models, tmp_path):
+    """The command runs on the validator; whether a model of 80 steps has a minimum there is its own affair."""
+    shutil.copytree(models / 'validator', tmp_path / 'validator')
+    cell = np.array([[0, 2.0, 2.0], [2.0, 0, 2.0], [2.0, 2.0, 0]])
+    batch = StructureBatch(
+        np.array([2]), cell[None], np.array([3, 1]), np.array([[0, 0, 0], [0.5] * 3]), np.array(['a'])
+    )
+    batch.save(tmp_path / 'structures.npz')
+    config = {
+        'potential': {'name': 'validator', 'fidelity': Fidelity.PBE.value},
+        'checkpoint': 'validator',
+        'structure': 'structures.npz',
+        'relaxation': {'max_steps': 3, 'max_stress': 1e-9},
+    }
+    status, results = command(tmp_path, 'relax', config)
+    assert status == 1
+    assert results['error']['kind'] == 'relaxation_not_converged'
+    assert 'stress of' in results['error']['message']
+    assert len(results['history']['relaxation_stress']) > 1
