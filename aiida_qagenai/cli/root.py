@@ -157,30 +157,7 @@ BARRIER = LazyGroup(
     },
 )
 
-FREE_ENERGY = LazyGroup(
-    'free-energy',
-    help='Finite temperature: quasi-harmonic free energies and E_hull(T).',
-    commands_at={
-        'list': 'aiida_qagenai.cli.free_energy:list_',
-        'protocols': 'aiida_qagenai.cli.free_energy:protocols',
-        'run': 'aiida_qagenai.cli.free_energy:run',
-        'show': 'aiida_qagenai.cli.free_energy:show',
-    },
-    without_profile=frozenset({'protocols'}),
-)
-
-BARRIER = LazyGroup(
-    'barrier',
-    help='Kinetics: barriers of hops and other paths.',
-    commands_at={
-        'list': 'aiida_qagenai.cli.barrier:list_',
-        'run': 'aiida_qagenai.cli.barrier:run',
-        'show': 'aiida_qagenai.cli.barrier:show',
-    },
-)
-
 COMMANDS = {
-    'barrier': 'aiida_qagenai.cli.root:BARRIER',
     'barrier': 'aiida_qagenai.cli.root:BARRIER',
     'basis': 'aiida_qagenai.cli.root:BASIS',
     'campaign': 'aiida_qagenai.cli.root:CAMPAIGN',
@@ -188,7 +165,6 @@ COMMANDS = {
     'dataset': 'aiida_qagenai.cli.root:DATASET',
     'energies': 'aiida_qagenai.cli.energies:energies',
     'export': 'aiida_qagenai.cli.archive:export',
-    'free-energy': 'aiida_qagenai.cli.root:FREE_ENERGY',
     'free-energy': 'aiida_qagenai.cli.root:FREE_ENERGY',
     'hull': 'aiida_qagenai.cli.hull:hull',
     'import': 'aiida_qagenai.cli.archive:import_',
