@@ -125,12 +125,14 @@ DATASET = LazyGroup(
     'dataset',
     help='Import external data, merge databases, and build training sets.',
     commands_at={
+        'build': 'aiida_qagenai.cli.view:build',
         'export': 'aiida_qagenai.cli.merge:export',
         'import': 'aiida_qagenai.cli.dataset:import_',
         'list': 'aiida_qagenai.cli.dataset:list_',
         'materials-project': 'aiida_qagenai.cli.download:materials_project',
         'merge': 'aiida_qagenai.cli.merge:merge',
         'optimade': 'aiida_qagenai.cli.download:optimade',
+        'table': 'aiida_qagenai.cli.view:table',
         'why': 'aiida_qagenai.cli.merge:why',
     },
 )

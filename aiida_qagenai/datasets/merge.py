@@ -155,10 +155,10 @@ def _symmetry(spglib: t.Any, crystal: t.Any, tolerance: float) -> t.Any:
         return None
 
 
-def analyse_many(structures: list[tuple[t.Any, ...]], symprec: float, tight: float) -> list[Analysis]:
+def analyse_many(structures: list[tuple[t.Any, t.Any, t.Any]], symprec: float, tight: float) -> list[Analysis]:
     """Return the analyses of (cell, symbols, positions), in order."""
     os.environ.setdefault('SPGLIB_WARNING', 'OFF')
-    return [analyse(*structure, symprec, tight) for structure in structures]
+    return [analyse(cell, symbols, positions, symprec, tight) for cell, symbols, positions in structures]
 
 
 @dataclasses.dataclass(frozen=True)

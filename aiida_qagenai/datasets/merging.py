@@ -44,7 +44,9 @@ __all__ = (
 )
 
 FILENAME = 'materials.json'
-MERGE_SCHEMA = 'https://aiida-qagenai.readthedocs.io/schemas/merge-1.json'
+MERGE_SCHEMA: t.Literal['https://aiida-qagenai.readthedocs.io/schemas/merge-1.json'] = (
+    'https://aiida-qagenai.readthedocs.io/schemas/merge-1.json'
+)
 
 _WORKERS = 0
 """Processes that analyse symmetries: a matter of speed that no result depends on, hence no input of the process."""
@@ -355,7 +357,7 @@ def _entry(node: EntryData, analysis: Analysis, energies: dict[str, float]) -> M
     )
 
 
-def _analyse(structures: list[tuple[t.Any, ...]], rules: MergeRules, workers: int) -> list[Analysis]:
+def _analyse(structures: list[tuple[t.Any, t.Any, t.Any]], rules: MergeRules, workers: int) -> list[Analysis]:
     """Return the analyses of structures, in order."""
     tolerances = (rules.symprec, rules.symprec_tight)
     if not workers:

@@ -1,0 +1,104 @@
+"""`aiida-qagenai dataset build|table`: training sets, and what the graph holds for them."""
+
+from __future__ import annotations
+
+import click
+
+from aiida_qagenai.cli.output import FORMAT, print_frame
+
+__all__ = ('build', 'table')
+
+CLASSES = {
+    'class': 'class',
+    'train': 'train',
+    'validation': 'validation',
+    'calibration': 'calibration',
+    'test': 'test',
+    'all': 'all',
+}
+COMPOSITION = {
+    'fidelity': 'fidelity',
+    'structures': 'structures',
+    'energies': 'energies',
+    'scientific': 'scientific',
+    'sources': 'sources',
+}
+CONTROLS = {
+    'fidelity': 'fidelity',
+    'control': 'quality control',
+    'checked': 'checked',
+    'passed': 'passed',
+    'failed': 'failed',
+    'note': 'note',
+}
+
+
+@click.command()
+@click.option(
+    '--database', 'databases', multiple=True, metavar='DATABASE/VERSION', help='All entries of it. Repeatable.'
+)
+@click.option('--merge', type=int, metavar='PK', help='The representatives of the materials of a merge.')
+@click.option('--campaign', metavar='LABEL|PK', help='What a campaign computed.')
+@click.option('--level-tag', 'level_tags', multiple=True, help='Only energies of this level of theory. Repeatable.')
+@click.option('--fidelity', 'fidelities', multiple=True, help='Only energies of this fidelity. Repeatable.')
+@click.option(
+    '--fractions',
+    type=(float, float, float, float),
+    default=(0.8, 0.05, 0.05, 0.1),
+    show_default=True,
+    help='Shares of train, validation, calibration and test.',
+)
+@click.option('--seed', default=0, show_default=True, help='Seed of the splits.')
+@FORMAT
+def build(
+    databases: tuple[str, ...],
+    *,
+    merge: int | None,
+    campaign: str | None,
+    level_tags: tuple[str, ...],
+    fidelities: tuple[str, ...],
+    fractions: tuple[float, float, float, float],
+    seed: int,
+    fmt: str,
+) -> None:
+    """Build a training set from structures and energies of the graph.
+
+    Splits keep the structures of one formula together and share out every class alike. Building the same again adds
+    nothing. Print the number of structures by class and split.
+    """
+    import pandas as pd
+    from aiida import orm
+
+    from aiida_qagenai.common.fidelity import Fidelity
+    from aiida_qagenai.datasets.merging import select_databases
+    from aiida_qagenai.datasets.views import class_counts, make_view, select, view_outputs
+
+    selection = select(
+        databases=select_databases(databases),
+        merge=None if merge is None else orm.load_node(merge),
+        campaign=campaign,
+        level_tags=level_tags,
+        fidelities=[Fidelity.parse(name) for name in fidelities],
+    )
+    process, repeated = make_view(selection, fractions=fractions, seed=seed)
+    dataset, report = view_outputs(process)
+    counts = ', '.join(f'{count} {name}' for name, count in dataset.counts.items() if count)
+    footer = (
+        f'dataset {dataset.pk}: {len(dataset)} structures of {report["groups"]} formulas, {counts} energies'
+        f'{" (made before)" if repeated else ""}\n'
+        f'sha256 of the content {dataset.base.attributes.get("content_hash")}, of the splits {report["split_sha256"]}'
+    )
+    print_frame(pd.DataFrame(class_counts(report), columns=list(CLASSES)), fmt, CLASSES, footer=footer)
+
+
+@click.command()
+@click.option('--controls', is_flag=True, help='The quality controls instead of the counts.')
+@FORMAT
+def table(*, controls: bool, fmt: str) -> None:
+    """Show what the graph holds per fidelity, or whether it passes the quality controls (Table 4 of the paper)."""
+    from aiida_qagenai.datasets.quality import composition, quality_controls
+
+    if controls:
+        print_frame(quality_controls(), fmt, CONTROLS)
+    else:
+        print_frame(composition(), fmt, COMPOSITION)

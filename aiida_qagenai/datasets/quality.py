@@ -1,0 +1,146 @@
+"""Table 4 of the paper from the graph: what there is per fidelity, and whether it passes the quality controls."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter, defaultdict
+
+import pandas as pd
+from aiida import orm
+
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.entry import EntryData
+
+__all__ = ('composition', 'quality_controls')
+
+FIELDS = (
+    'structure_uuid',
+    'fidelity',
+    'protocol',
+    'level_tag',
+    'formation_energy_per_atom',
+    'energy_per_atom',
+    'num_atoms',
+    'converged',
+    'scientific',
+    'band_gap',
+    't1_diagnostic',
+)
+
+LARGEST_CELL = 20
+"""Atoms in the cells of CCSD(T), Table 4."""
+
+LARGEST_T1 = 0.05
+"""T1 diagnostic of periodic CCSD above which a single reference is no good one."""
+
+SAME_ENERGY = 1e-3
+"""Two energies of one structure at one level agree within this, eV/atom (Table 4)."""
+
+
+def composition() -> pd.DataFrame:
+    """Return one row per fidelity: structures, energies and where they are from (Table 4)."""
+    rows = _energies()
+    table = []
+    for level in LADDER:
+        found = [row for row in rows if row['fidelity'] == level.value]
+        sources = Counter(row['protocol'] for row in found)
+        table.append(
+            {
+                'fidelity': level.value,
+                'structures': len({row['structure_uuid'] for row in found}),
+                'energies': len(found),
+                'scientific': sum(bool(row['scientific']) for row in found),
+                'sources': ', '.join(f'{name} {number}' for name, number in sources.most_common()),
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def quality_controls() -> pd.DataFrame:
+    """Return one row per fidelity and control: how many energies it applies to, and how many pass.
+
+    Controls of the paper that the graph cannot decide (diffraction, phonons of external structures) are listed as not
+    checked, because a control that is not listed looks like one that was passed.
+    """
+    rows = _energies()
+    by_level = {level: [row for row in rows if row['fidelity'] == level.value] for level in LADDER}
+    known = _structures()
+    stable = _stable_at_pbe()
+    table: list[dict[str, t.Any]] = []
+
+    def add(level: Fidelity, control: str, verdicts: t.Iterable[bool | None], note: str = '') -> None:
+        decided = [verdict for verdict in verdicts if verdict is not None]
+        passed = sum(decided)
+        table.append(
+            {
+                'fidelity': level.value,
+                'control': control,
+                'checked': len(decided),
+                'passed': passed,
+                'failed': len(decided) - passed,
+                'note': note if decided or not by_level[level] else note or 'nothing to check',
+            }
+        )
+
+    for level in LADDER:
+        found = by_level[level]
+        add(
+            level, 'structure in the graph with complete coordinates', (row['structure_uuid'] in known for row in found)
+        )
+        add(level, 'converged', (bool(row['converged']) for row in found))
+        add(level, 'repeated energies within 1 meV/atom', _repeated(found))
+    add(Fidelity.PBE, 'consistent with diffraction', (), 'not checked: the graph holds no diffraction patterns')
+    add(Fidelity.SCAN, 'stable at PBE', (stable.get(row['structure_uuid']) for row in by_level[Fidelity.SCAN]))
+    add(Fidelity.SCAN, 'no imaginary phonons at Γ', (), 'not checked here: see the free-energy work chains')
+    add(Fidelity.HSE06, 'band gap known', (row['band_gap'] is not None for row in by_level[Fidelity.HSE06]))
+    coupled = by_level[Fidelity.CCSD_T]
+    add(Fidelity.CCSD_T, f'at most {LARGEST_CELL} atoms', (row['num_atoms'] <= LARGEST_CELL for row in coupled))
+    add(
+        Fidelity.CCSD_T,
+        f'T1 diagnostic at most {LARGEST_T1}',
+        (None if row['t1_diagnostic'] is None else row['t1_diagnostic'] <= LARGEST_T1 for row in coupled),
+    )
+    add(Fidelity.CCSD_T, 'extrapolated to the basis-set limit', ('cbs' in row['level_tag'].lower() for row in coupled))
+    return pd.DataFrame(table)
+
+
+def _energies() -> list[dict[str, t.Any]]:
+    """Return the energies of crystals; those of isolated atoms, the references, are none of the data."""
+    builder = orm.QueryBuilder().append(
+        EnergyData, project=[f'attributes.{field}' for field in FIELDS], subclassing=False
+    )
+    rows = [dict(zip(FIELDS, values, strict=True)) for values in builder.iterall()]
+    known = _structures()
+    return [row for row in rows if row['structure_uuid'] in known or row['num_atoms'] > 1]
+
+
+def _structures() -> set[str]:
+    """Return the structures whose coordinates are complete: entries and candidates are checked when they are made."""
+    found: set[str] = set()
+    for cls in (EntryData, CandidateData):
+        found.update(orm.QueryBuilder().append(cls, project='uuid', subclassing=False).all(flat=True))
+    return found
+
+
+def _stable_at_pbe() -> dict[str, bool]:
+    """Return entry → whether its database places it on the hull."""
+    builder = orm.QueryBuilder().append(
+        EntryData,
+        project=['uuid', 'attributes.properties.e_above_hull', 'attributes.properties.energy_above_hull'],
+        subclassing=False,
+    )
+    values = {uuid: first if first is not None else second for uuid, first, second in builder.iterall()}
+    return {uuid: float(value) <= 1e-6 for uuid, value in values.items() if value is not None}
+
+
+def _repeated(rows: list[dict[str, t.Any]]) -> list[bool]:
+    """Return for each structure and level with several energies whether they agree."""
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        value = row['formation_energy_per_atom']
+        value = row['energy_per_atom'] if value is None else value
+        if value is not None:
+            groups[row['structure_uuid'], row['level_tag']].append(value)
+    return [max(values) - min(values) <= SAME_ENERGY for values in groups.values() if len(values) > 1]
