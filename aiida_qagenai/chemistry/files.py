@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
+import re
 import typing as t
+import warnings
 from pathlib import Path
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
@@ -63,11 +66,47 @@ _Named = t.Iterator[tuple[str, 'Structure']]
 
 
 def _cif(path: Path) -> _Named:
-    from pymatgen.io.cif import CifParser
-
-    structures = CifParser(path).parse_structures(primitive=False)
+    try:
+        structures = _parse_cif(path.read_text(encoding='utf8', errors='replace'))
+    except InvalidInputError as exception:
+        message = f'`{path}` cannot be read as CIF: {exception}'
+        raise InvalidInputError(message) from exception
     for index, structure in enumerate(structures):
         yield (path.stem if len(structures) == 1 else f'{path.stem}#{index}'), structure
+
+
+_FAILED_SECTION = re.compile(r'No structure parsed for section (\d+) in CIF\.\s*(.*)')
+
+
+def _parse_cif(text: str) -> list[Structure]:
+    """Return the structures in a CIF.
+
+    :raises InvalidInputError: if a section holds none: pymatgen only warns of that and goes on with the others.
+    """
+    from pymatgen.io.cif import CifParser
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        try:
+            structures, problem = CifParser.from_str(text).parse_structures(primitive=False), None
+        except Exception as exception:  # pymatgen raises whatever it meets
+            structures, problem = [], str(exception)
+    for warning in caught:
+        if found := _FAILED_SECTION.search(str(warning.message)):
+            problem = f'section {found[1]}: {_in_words(found[2])}'
+            break
+    if problem is not None:
+        raise InvalidInputError(problem)
+    return structures
+
+
+def _in_words(reason: str) -> str:
+    """Return what the message of a parser means for a crystal."""
+    if 'nan' in reason.lower():
+        return f'a number is NaN ({reason})'
+    if 'ingular matrix' in reason:
+        return 'the cell has zero volume'
+    return reason
 
 
 def _poscar(path: Path) -> _Named:
@@ -80,11 +119,22 @@ def _extxyz(path: Path) -> _Named:
     from ase.io import iread
     from pymatgen.io.ase import AseAtomsAdaptor
 
-    for index, atoms in enumerate(iread(path, index=':', format='extxyz')):
-        if not atoms.pbc.all():
+    frames = iread(path, index=':', format='extxyz')
+    for index in itertools.count():
+        try:
+            atoms = next(frames)
+            periodic = bool(atoms.pbc.all())
+            structure = AseAtomsAdaptor.get_structure(atoms) if periodic else None
+        except StopIteration:
+            return
+        except Exception as exception:  # as above
+            reason = f'unknown element {exception}' if isinstance(exception, KeyError) else _in_words(str(exception))
+            message = f'`{path}`, index {index}: {reason}'
+            raise InvalidInputError(message) from exception
+        if structure is None:
             message = f'`{path}`, index {index}: not periodic in three directions (no Lattice in the comment line?)'
             raise InvalidInputError(message)
-        yield f'{path.stem}#{index}', AseAtomsAdaptor.get_structure(atoms)
+        yield f'{path.stem}#{index}', structure
 
 
 def _json(path: Path) -> _Named:
@@ -101,8 +151,6 @@ def _json(path: Path) -> _Named:
 
 
 def _csv(path: Path) -> _Named:
-    from pymatgen.core import Structure
-
     with path.open(encoding='utf-8-sig', newline='') as handle:
         reader = csv.DictReader(handle)
         if 'cif' not in (reader.fieldnames or ()):
@@ -111,8 +159,8 @@ def _csv(path: Path) -> _Named:
         for index, row in enumerate(reader):
             name = row.get('identifier') or row.get('material_id') or f'{path.stem}#{index}'
             try:
-                yield name, Structure.from_str(row['cif'], fmt='cif')
-            except Exception as exception:  # as above
+                yield name, _parse_cif(row['cif'])[0]
+            except InvalidInputError as exception:
                 message = f'`{path}`, line {reader.line_num}: the CIF cannot be read: {exception}'
                 raise InvalidInputError(message) from exception
 

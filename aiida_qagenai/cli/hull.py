@@ -11,7 +11,7 @@ import click
 from aiida_qagenai.cli.output import print_table
 
 if t.TYPE_CHECKING:
-    from aiida_qagenai.thermodynamics.hull import HullResult, Phase
+    from aiida_qagenai.thermodynamics.hull import CompetingPhases, Phase
 
 __all__ = ('hull',)
 
@@ -25,8 +25,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option('--candidates-compete', is_flag=True, help='Let the candidates compete with each other too.')
 @click.option('--tolerance', default=1e-6, show_default=True, help='Largest distance that counts as stable, eV/atom.')
 @click.option('--workers', default=1, show_default=True, help='Processes for many chemical systems.')
+@click.option('--samples', type=click.IntRange(min=1), help='Draws for P(stable) where the files have `sigma`.')
+@click.option('--seed', default=0, show_default=True, help='Seed of these draws.')
 @click.option('--plot', type=click.Path(path_type=Path), help='Draw the hull: PNG, SVG, PDF or HTML; 2–4 elements.')
-@click.option('--plot-distances', type=click.Path(path_type=Path), help='Draw the distribution of the distances.')
+@click.option('--system', help='Elements of that picture, such as Li-Fe-O; by default those of the candidates.')
+@click.option('--plot-distances', type=click.Path(path_type=Path), help='Their distribution: PNG, SVG, PDF or HTML.')
 def hull(
     *,
     phases: Path,
@@ -35,7 +38,10 @@ def hull(
     candidates_compete: bool,
     tolerance: float,
     workers: int,
+    samples: int | None,
+    seed: int,
     plot: Path | None,
+    system: str | None,
     plot_distances: Path | None,
 ) -> None:
     """Distance of candidates to the convex hull of known phases.
@@ -43,28 +49,54 @@ def hull(
     Both files have the columns `formula` and `formation_energy_per_atom` (eV/atom; pure elements are then implied at 0)
     or `energy_per_atom` (eV/atom; then the phases must include the elements), and optionally `identifier`, `level` of
     theory and `sigma`.
+
+    The JSON list holds for each candidate, in input order: `formula`, `identifier`, `e_above_hull` and
+    `decomposition_energy` (eV/atom, against all other phases; null where these cannot express the composition),
+    `decomposition` (formula → fraction of the atoms), `stability`, `complete`, and `missing`: the elements and
+    subsystems without a phase. With `--samples` also `probability_stable` and `e_above_hull_interval` (5 % and 95 %).
     """
-    from aiida_qagenai.thermodynamics.hull import distances_to_hull
+    from aiida_qagenai.thermodynamics.hull import CompetingPhases, distances_to_hull
     from aiida_qagenai.thermodynamics.plots import plot_distances as draw_distances
     from aiida_qagenai.thermodynamics.plots import plot_hull
 
     known, wanted, formation = _read(phases, candidates)
+    competing = CompetingPhases(known, elements_at_zero=formation)
     results = distances_to_hull(
-        wanted,
-        known,
-        elements_at_zero=formation,
-        candidates_compete=candidates_compete,
-        tolerance=tolerance,
-        workers=workers,
+        wanted, competing, candidates_compete=candidates_compete, tolerance=tolerance, workers=workers
     )
+    records = [result.to_dict() for result in results]
+    if samples is not None:
+        if candidates_compete:
+            message = '--samples asks for the known phases alone: leave out --candidates-compete'
+            raise click.UsageError(message)
+        _add_probabilities(records, wanted, competing, tolerance=tolerance, num_samples=samples, seed=seed)
     if plot is not None:
-        plot_hull(known, plot, candidates=wanted, elements_at_zero=formation)
+        elements = system.split('-') if system else None
+        plot_hull(known, plot, candidates=wanted, elements=elements, elements_at_zero=formation)
     if plot_distances is not None:
         draw_distances([r.e_above_hull for r in results if r.e_above_hull is not None], plot_distances)
     if as_json:
-        click.echo(json.dumps([result.to_dict() for result in results], indent=2))
+        click.echo(json.dumps(records, indent=2))
     else:
-        _print(results)
+        _print(records)
+
+
+def _add_probabilities(
+    records: list[dict[str, t.Any]],
+    candidates: list[Phase],
+    competing: CompetingPhases,
+    *,
+    tolerance: float,
+    num_samples: int,
+    seed: int,
+) -> None:
+    """Add the probability of being stable and the interval of the distance to the records."""
+    from aiida_qagenai.thermodynamics.uncertainty import stability_probability
+
+    for record, candidate in zip(records, candidates, strict=True):
+        estimate = stability_probability(candidate, competing, tolerance=tolerance, num_samples=num_samples, seed=seed)
+        record['probability_stable'] = estimate.probability
+        record['e_above_hull_interval'] = None if estimate.interval is None else list(estimate.interval)
 
 
 def _read(phases: Path, candidates: Path) -> tuple[list[Phase], list[Phase], bool]:
@@ -84,13 +116,16 @@ def _read(phases: Path, candidates: Path) -> tuple[list[Phase], list[Phase], boo
     return known.phases, wanted.phases, known.formation
 
 
-def _print(results: list[HullResult]) -> None:
-    rows = []
-    for result in results:
-        products = ' + '.join(f'{fraction:.3f} {name}' for name, fraction in result.decomposition.items())
-        missing = f'no phase in {", ".join(result.missing)}' if result.missing else ''
-        rows.append(
-            (result.formula, result.e_above_hull, result.decomposition_energy, result.stability, products, missing)
-        )
+def _print(records: list[dict[str, t.Any]]) -> None:
     headings = ['formula', 'E above hull', 'decomposition', 'stability', 'competing phases', 'hull incomplete']
+    probable = 'probability_stable' in records[0]
+    rows = []
+    for record in records:
+        products = ' + '.join(f'{fraction:.3f} {name}' for name, fraction in record['decomposition'].items())
+        missing = f'no phase in {", ".join(record["missing"])}' if record['missing'] else ''
+        energies = (record['formula'], record['e_above_hull'], record['decomposition_energy'])
+        chance = (record['probability_stable'],) if probable else ()
+        rows.append((*energies, *chance, record['stability'], products, missing))
+    if probable:
+        headings.insert(3, 'P(stable)')
     print_table(headings, rows, title='eV/atom')

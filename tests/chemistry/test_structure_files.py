@@ -11,6 +11,23 @@ from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 from aiida_qagenai.io.structures import StructureBatch
 
 ROCK_SALT = Structure.from_spacegroup('Fm-3m', Lattice.cubic(4.08), ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+CIF = """data_LiH
+_cell_length_a 4.08
+_cell_length_b 4.08
+_cell_length_c 4.08
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Li1 Li 0.0 0.0 0.0
+H1 H 0.5 0.5 0.5
+
+"""
 EXTXYZ = """2
 Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 pbc="T T T"
 Li 0 0 0
@@ -53,7 +70,11 @@ def test_extxyz_holds_many(tmp_path):
         ('a.json', '[{"sites": []}]', 'index 0'),
         ('a.csv', 'name\nx\n', 'no column `cif`'),
         ('a.csv', 'cif\nrubbish\n', 'line 2'),
-        ('a.extxyz', EXTXYZ.replace('H 2', 'Xx 2'), 'cannot be read'),
+        ('a.extxyz', EXTXYZ + EXTXYZ.replace('H 2', 'Qq 2'), "index 1: unknown element 'Qq'"),
+        ('a.extxyz', EXTXYZ + EXTXYZ.replace('0 0 0 4"', '0 0 0 0"'), 'index 1: the cell has zero volume'),
+        ('a.cif', CIF.replace('4.08', '0.0'), 'section 1: the cell has zero volume'),
+        ('a.cif', CIF + CIF.replace('0.5 0.5', 'nan nan').replace('data_LiH', 'data_two'), 'section 2: a number is NaN'),
+        ('a.csv', 'cif\n"' + CIF + '"\n"' + CIF.replace('4.08', '0.0') + '"\n', r'line \d+: .*zero volume'),
     ],
 )
 def test_bad_files_are_refused(tmp_path, name, content, message):

@@ -59,8 +59,11 @@ class BondValence:
         if isinstance(bonding, str) or reason:
             return Verdict(self.name, None, self.threshold, 'not_applicable', stage, reason)
         value, scaling = global_instability(bonding, crystal.symbols)
-        verdict = 'pass' if value < self.threshold else 'fail'
-        return Verdict(self.name, value, self.threshold, verdict, stage, f'bond lengths scaled by {scaling:.3f}')  # type: ignore[arg-type]
+        reason = f'bond lengths scaled by {scaling:.3f}'
+        if value < self.threshold:
+            return Verdict(self.name, value, self.threshold, 'pass', stage, reason)
+        reason = f'bond-valence sums are off by {value:.2f} on average, with {reason}'
+        return Verdict(self.name, value, self.threshold, 'fail', stage, reason)
 
 
 def global_instability(

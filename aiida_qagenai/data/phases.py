@@ -1,0 +1,100 @@
+"""Phases of a hull from computed energies and data sets, all at one level of theory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.elements import SYMBOLS
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.thermodynamics.phases import Phase
+
+__all__ = ('content_name', 'phases_from_dataset', 'phases_from_energies')
+
+
+def phases_from_energies(energies: Iterable[EnergyData], *, fidelity: Fidelity | None = None) -> list[Phase]:
+    """Return the phases of computed energies, each under the uuid of its structure.
+
+    Formation energies where all have them, else total energies, for which the hull needs the elements.
+
+    :param fidelity: only those of this level; by default all must be of one.
+    :raises InvalidInputError: if levels of theory or kinds of energies are mixed, or one did not converge.
+    """
+    chosen = [energy for energy in energies if fidelity is None or energy.fidelity is fidelity]
+    formation = any(energy.formation_energy_per_atom is not None for energy in chosen)
+    phases = []
+    for energy in chosen:
+        attributes = energy.base.attributes
+        name = f'{attributes.get("formula")} <{energy.uuid}>'
+        if not attributes.get('converged'):
+            message = f'the energy of {name} did not converge: leave it out of the hull'
+            raise InvalidInputError(message)
+        if formation and energy.formation_energy_per_atom is None:
+            message = f'the energy of {name} has no formation energy and others have: they do not meet in one hull'
+            raise InvalidInputError(message)
+        phases.append(
+            Phase(
+                attributes.get('formula'),
+                energy.formation_energy_per_atom if formation else attributes.get('energy_per_atom'),
+                identifier=attributes.get('structure_uuid'),
+                level=_level(energy.fidelity, attributes.get('level_tag'), attributes.get('formation_scheme')),
+            )
+        )
+    _require_one_level(phases)
+    return phases
+
+
+def phases_from_dataset(dataset: DatasetData, fidelity: Fidelity) -> list[Phase]:
+    """Return the phases of a training set with a formation energy at ``fidelity``.
+
+    Their identifiers are those of :func:`content_name`: names alone are unique within one campaign only, and a
+    candidate must compete with a namesake of another.
+
+    :raises InvalidInputError: if the set holds no energies of that level.
+    """
+    labels = dataset.labels()
+    attributes = dataset.base.attributes
+    tag = attributes.get('level_tags').get(fidelity.value)
+    if tag is None or not dataset.counts.get(fidelity.value):
+        message = f'{dataset} holds no energies of {fidelity.value}, only of {", ".join(attributes.get("level_tags"))}'
+        raise InvalidInputError(message)
+    level = _level(fidelity, tag, attributes.get('formation_scheme'))
+    batch, energies = labels.structures, labels.energies[:, fidelity.rank]
+    species = np.split(batch.species, batch.offsets[1:-1])
+    return [
+        Phase(_amounts(species[row]), float(energies[row]), identifier=content_name(batch, row), level=level)
+        for row in np.flatnonzero(np.isfinite(energies)).tolist()
+    ]
+
+
+def content_name(batch: StructureBatch, row: int) -> str:
+    """Return the name of a structure in its set and ten hexadecimal digits of its content."""
+    atoms = slice(batch.offsets[row], batch.offsets[row + 1])
+    content = hashlib.sha256()
+    for array in (batch.cells[row], batch.species[atoms], batch.fractional[atoms]):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return f'{batch.identifiers[row]} {content.hexdigest()[:10]}'
+
+
+def _amounts(numbers: NDArray[np.int64]) -> dict[str, float]:
+    """Return element → amount of the atomic numbers of a cell."""
+    kinds, counts = np.unique(numbers, return_counts=True)
+    return {SYMBOLS[number - 1]: float(count) for number, count in zip(kinds, counts, strict=True)}
+
+
+def _level(fidelity: Fidelity, tag: str, scheme: str | None) -> str:
+    return f'{fidelity.value} {tag} {scheme or "total"}'
+
+
+def _require_one_level(phases: list[Phase]) -> None:
+    levels = sorted({str(phase.level) for phase in phases})
+    if len(levels) > 1:
+        message = f'a hull needs all energies at one level of theory, these have {"; ".join(levels)}'
+        raise InvalidInputError(message)
