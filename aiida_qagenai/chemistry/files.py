@@ -88,7 +88,8 @@ def _parse_cif(text: str) -> list[Structure]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         try:
-            structures, problem = CifParser.from_str(text).parse_structures(primitive=False), None
+            structures: list[Structure] = CifParser.from_str(text).parse_structures(primitive=False)
+            problem = None
         except Exception as exception:  # pymatgen raises whatever it meets
             structures, problem = [], str(exception)
     for warning in caught:

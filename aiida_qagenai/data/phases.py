@@ -31,18 +31,18 @@ def phases_from_energies(energies: Iterable[EnergyData], *, fidelity: Fidelity |
     formation = any(energy.formation_energy_per_atom is not None for energy in chosen)
     phases = []
     for energy in chosen:
-        attributes = energy.base.attributes
+        attributes, formed = energy.base.attributes, energy.formation_energy_per_atom
         name = f'{attributes.get("formula")} <{energy.uuid}>'
         if not attributes.get('converged'):
             message = f'the energy of {name} did not converge: leave it out of the hull'
             raise InvalidInputError(message)
-        if formation and energy.formation_energy_per_atom is None:
+        if formation and formed is None:
             message = f'the energy of {name} has no formation energy and others have: they do not meet in one hull'
             raise InvalidInputError(message)
         phases.append(
             Phase(
                 attributes.get('formula'),
-                energy.formation_energy_per_atom if formation else attributes.get('energy_per_atom'),
+                float(attributes.get('energy_per_atom') if formed is None else formed),
                 identifier=attributes.get('structure_uuid'),
                 level=_level(energy.fidelity, attributes.get('level_tag'), attributes.get('formation_scheme')),
             )

@@ -73,7 +73,11 @@ def test_extxyz_holds_many(tmp_path):
         ('a.extxyz', EXTXYZ + EXTXYZ.replace('H 2', 'Qq 2'), "index 1: unknown element 'Qq'"),
         ('a.extxyz', EXTXYZ + EXTXYZ.replace('0 0 0 4"', '0 0 0 0"'), 'index 1: the cell has zero volume'),
         ('a.cif', CIF.replace('4.08', '0.0'), 'section 1: the cell has zero volume'),
-        ('a.cif', CIF + CIF.replace('0.5 0.5', 'nan nan').replace('data_LiH', 'data_two'), 'section 2: a number is NaN'),
+        (
+            'a.cif',
+            CIF + CIF.replace('0.5 0.5', 'nan nan').replace('data_LiH', 'data_two'),
+            'section 2: a number is NaN',
+        ),
         ('a.csv', 'cif\n"' + CIF + '"\n"' + CIF.replace('4.08', '0.0') + '"\n', r'line \d+: .*zero volume'),
     ],
 )
