@@ -78,6 +78,7 @@ class PyscfCellCalculation(PyscfCalculation):
         spec.output(
             'descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors of the PBE density and bands.'
         )
+        spec.output('bands', valid_type=orm.BandsData, required=False, help='PBE bands along a path, where asked for.')
         spec.output(
             'checkpoint', valid_type=orm.SinglefileData, required=False, help='SCF checkpoint of an unfinished SCF.'
         )

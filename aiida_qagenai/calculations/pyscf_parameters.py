@@ -114,6 +114,9 @@ class PyscfCellParameters(_Model):
     scf: ScfOptions = ScfOptions()
     cc: CoupledClusterOptions = CoupledClusterOptions()
     descriptors: bool = pydantic.Field(False, description='Also compute the quantum descriptors (PBE of a crystal).')
+    band_path_spacing: float | None = pydantic.Field(
+        None, gt=0, description='Also compute the bands along the path of seekpath with this spacing, 1/Å (PBE).'
+    )
     max_memory_mb: float = pydantic.Field(4000, gt=0, description='Memory PySCF may use; larger estimates are refused.')
     cache_orbitals: bool = pydantic.Field(True, description='Keep orbitals on the grid between cycles where they fit.')
     checkpoint_interval_seconds: float = pydantic.Field(60, ge=0, description='How often CCSD saves its amplitudes.')
@@ -160,6 +163,10 @@ class PyscfCellParameters(_Model):
             (
                 self.descriptors and not (crystal and self.fidelity is Fidelity.PBE),
                 '`descriptors` need PBE of a crystal',
+            ),
+            (
+                self.band_path_spacing is not None and not (crystal and self.fidelity is Fidelity.PBE),
+                '`band_path_spacing` needs PBE of a crystal',
             ),
             (
                 self.scf.smearing is not None and not (crystal and functional),

@@ -6,8 +6,10 @@ import functools
 import json
 import typing as t
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 
+from aiida_qagenai.calculations.band_path import band_path
 from aiida_qagenai.calculations.pyscf_parameters import FUNCTIONALS, PyscfCellParameters
 
 __all__ = ('MAIN_TEMPLATE', 'as_literal', 'script_environment', 'script_variables', 'write_script')
@@ -72,6 +74,7 @@ def script_variables(
     values.update(
         functional=FUNCTIONALS.get(parameters.fidelity),
         method=parameters.resolved_method,
+        band_path=_path(parameters, cell, sites),
         cell=[list(vector) for vector in cell],
         sites=[{'symbol': symbol, 'position': list(position)} for symbol, position in sites],
         num_threads=num_threads,
@@ -92,6 +95,17 @@ def as_literal(values: t.Any) -> str:
     """Return JSON that may stand between triple quotes in Python source, whatever strings it holds."""
     text = json.dumps(values, indent=1, allow_nan=False)
     return text.replace('\\', '\\\\').replace("'", "\\'")
+
+
+def _path(
+    parameters: PyscfCellParameters, cell: t.Sequence[t.Sequence[float]], sites: t.Sequence[tuple[str, t.Any]]
+) -> dict[str, t.Any] | None:
+    """Return the points of the band path and their labels, or None where no path is asked for."""
+    if parameters.band_path_spacing is None:
+        return None
+    path = band_path(cell, sites, parameters.band_path_spacing)
+    # Equal to the last bits on every machine, so that the script is.
+    return {'kpoints': np.round(path.kpoints, 12).tolist(), 'labels': [list(label) for label in path.labels]}
 
 
 def _template_parts(parameters: PyscfCellParameters) -> list[str]:

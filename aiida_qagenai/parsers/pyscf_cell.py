@@ -7,6 +7,7 @@ import math
 import typing as t
 from pathlib import Path
 
+import numpy as np
 from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.engine import ExitCode
@@ -61,16 +62,19 @@ class PyscfCellParser(Parser):
         except ValueError as exception:
             return self.exit_codes.ERROR_OUTPUT_RESULTS_UNREADABLE.format(message=str(exception))
 
-        descriptors = results.pop('descriptors', None)
+        descriptors, bands = results.pop('descriptors', None), results.pop('band_structure', None)
         self.out('results', orm.Dict(results))
         status, message = results['status'], results['message']
         if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_memory():
+            self._attach_checkpoint(temporary)
             return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message='killed while running')
         if status != 'finished':
             self._attach_checkpoint(temporary)
             return getattr(self.exit_codes, EXIT_LABELS[status]).format(message=message)
         if descriptors is not None:
             self.out('descriptors', orm.Dict(_check_descriptors(descriptors)))
+        if bands is not None:
+            self.out('bands', _make_bands(bands, self.node.inputs.structure))
         return None
 
     def _missing_results(self, names: list[str]) -> ExitCode:
@@ -109,6 +113,16 @@ def _load_results(content: str) -> dict[str, t.Any]:
     if results['status'] == 'finished' and not _is_finite(results.get('total_energy')):
         results.update(status='not_finite', message=f'the total energy is {results.pop("total_energy", None)}')
     return t.cast('dict[str, t.Any]', results)
+
+
+def _make_bands(values: dict[str, t.Any], structure: orm.StructureData) -> orm.BandsData:
+    """Return the bands along the path, eV, not shifted."""
+    bands = orm.BandsData()
+    bands.set_cell_from_structure(structure)
+    bands.set_kpoints(values['kpoints'])
+    bands.labels = [(index, label) for index, label in values['labels']]
+    bands.set_bands(np.array(values['energies']), units='eV')
+    return bands
 
 
 def _is_finite(value: t.Any) -> bool:

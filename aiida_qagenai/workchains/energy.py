@@ -60,6 +60,7 @@ class EnergyWorkChain(ResumableWorkChain):
         spec.inputs.validator = validate_inputs
         spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
         spec.output('descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors, where asked for.')
+        spec.output('bands', valid_type=orm.BandsData, required=False, help='PBE bands along a path, with descriptors.')
         spec.outline(cls.run_calculation, cls.inspect_calculation)
         spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')
         spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
@@ -146,6 +147,8 @@ class EnergyWorkChain(ResumableWorkChain):
         self.out('energy', outputs['result'])
         if 'descriptors' in child.outputs:
             self.out('descriptors', child.outputs.descriptors)
+        if 'bands' in child.outputs:
+            self.out('bands', child.outputs.bands)
         return None
 
 

@@ -225,7 +225,7 @@ def walltime_for_the_rest(node: orm.CalcJobNode, limit: float) -> float | None:
     """
     results = node.outputs.results.get_dict() if 'results' in node.outputs else {}
     spared = sum(results.get('timings', {}).get(name, 0.0) for name in ('HF', 'HF_dense', 'CCSD'))
-    needed = 1.2 * (results.get('walltime_needed_seconds', 0.0) - spared)
+    needed = 1.2 * float(results.get('walltime_needed_seconds', 0.0) - spared)
     if needed > limit:
         return needed
     if results.get('cycles_before_walltime', MINIMUM_CYCLES) < MINIMUM_CYCLES:

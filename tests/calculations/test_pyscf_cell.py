@@ -90,7 +90,8 @@ def test_termination_leaves_the_cost(compute, lithium_hydride, pyscf_parameters,
 
 def test_density_functional_and_its_script_by_hand(compute, lithium_hydride, pyscf_parameters, tmp_path):
     """A crystal gives an energy with all that describes it; the stored script gives the same energy by hand."""
-    node = compute(lithium_hydride, pyscf_parameters('PBE', scf={'smearing': 0.005}, descriptors=True))
+    parameters = pyscf_parameters('PBE', scf={'smearing': 0.005}, descriptors=True, band_path_spacing=1.5)
+    node = compute(lithium_hydride, parameters)
     assert node.is_finished_ok, node.exit_message
     results = node.outputs.results.get_dict()
     assert sum(results['components'].values()) == pytest.approx(results['total_energy'], abs=1e-6)
@@ -106,6 +107,12 @@ def test_density_functional_and_its_script_by_hand(compute, lithium_hydride, pys
     assert descriptors['dos_s_fraction'] + descriptors['dos_p_fraction'] == pytest.approx(1, abs=1e-6)
     assert descriptors['band_gap'] == results['band_gap']
     assert descriptors['chi0_q_min'] > 0 and descriptors['dos_mean'] < 0
+
+    bands = node.outputs.bands
+    assert bands.units == 'eV' and bands.get_bands().shape == (len(bands.get_kpoints()), results['num_basis_functions'])
+    assert bands.labels[0] == (0, 'GAMMA') and 'X' in {name for _, name in bands.labels}
+    gaps = bands.get_bands()[:, 2] - bands.get_bands()[:, 1]
+    assert gaps.min() > 0.8 * results['band_gap'] and 'band_structure' not in results
 
     assert by_hand(node, tmp_path)['total_energy'] == pytest.approx(results['total_energy'], abs=1e-8)
     assert sorted(node.outputs.retrieved.list_object_names()) == [
