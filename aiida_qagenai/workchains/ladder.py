@@ -11,7 +11,7 @@ from aiida_qagenai.calculations.functions.dataset import energy_label, split_ene
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.composite import builder_of_level
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
 
 __all__ = ('LadderWorkChain',)
@@ -82,7 +82,7 @@ class LadderWorkChain(ResumableWorkChain):
     def builder(self, fidelity: Fidelity, label: str) -> t.Any:
         """Return the builder of one calculation."""
         references = self.inputs.get('references', {}).get(fidelity.label, None)
-        return EnergyWorkChain.get_builder_from_protocol(
+        return builder_of_level(
             code=self.inputs.code,
             structure=self.inputs.structures[label],
             fidelity=fidelity,

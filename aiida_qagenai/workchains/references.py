@@ -14,7 +14,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN, atomization_energy
 from aiida_qagenai.thermodynamics.reference_states import reference_state
-from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.composite import builder_of_level
 from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
@@ -123,7 +123,7 @@ class ReferenceWorkChain(ResumableWorkChain):
         """Submit one calculation per structure and level that is not known yet."""
         children = {}
         for namespace, element, structure, fidelity in self.tasks():
-            builder = EnergyWorkChain.get_builder_from_protocol(
+            builder = builder_of_level(
                 code=self.inputs.code,
                 structure=structure,
                 fidelity=fidelity,

@@ -41,6 +41,9 @@ PROTOCOLS_FILE = Path(__file__).with_name('energy.yaml')
 MINIMUM_GAP = 0.5
 """Smallest gap, eV, of a structure that CCSD(T) is tried on."""
 
+BAND_PATH_SPACING = 0.3
+"""Distance of points on the path of the bands, 1/Å."""
+
 PositiveMesh = tuple[pydantic.PositiveInt, pydantic.PositiveInt, pydantic.PositiveInt]
 
 
@@ -136,6 +139,9 @@ class CompositeSettings(_Model):
     hartree_fock: ComponentSettings
     mp2: ComponentSettings | None = None
     coupled_cluster: CorrelationSettings
+    core: CorrelationSettings | None = pydantic.Field(
+        None, description='All-electron basis and mesh for the MP2 correlation of the core, with scalar relativity.'
+    )
     residual_error: pydantic.NonNegativeFloat = pydantic.Field(
         description='Standard error of what is not extrapolated, eV/atom: basis, mesh and fitting of the small part.'
     )
@@ -170,6 +176,7 @@ class EnergySettings(_Model):
     cc: CoupledClusterSettings
     max_memory_mb: pydantic.PositiveFloat
     composite: CompositeSettings | None = None
+    prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
 
     def basis_of(self, fidelity: Fidelity) -> str:
         """Return the name of the basis, or of its family, for ``fidelity``."""
@@ -185,7 +192,7 @@ class EnergySettings(_Model):
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
         """
         silent = {'description', 'expected_error', 'cost', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
-        silent |= {'basis', 'coupled_cluster_basis', 'fallback', 'composite'}
+        silent |= {'basis', 'coupled_cluster_basis', 'fallback', 'composite', 'prefer_composite'}
         content = json.dumps(self.model_dump(mode='json', exclude=silent), sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
         kmesh = 'isolated' if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
@@ -217,6 +224,7 @@ class EnergySettings(_Model):
         if self.fitting == 'family':
             values['auxiliary_basis'] = self.basis_of(fidelity)
         values.update(kmesh=mean_field.mesh(cell), kmesh_shift=mean_field.shift, descriptors=descriptors)
+        values['band_path_spacing'] = BAND_PATH_SPACING if descriptors and self.scientific else None
         return PyscfCellParameters.parse(values).dump()
 
     def atom_parameters(self, fidelity: Fidelity, spin: int) -> dict[str, t.Any]:

@@ -1,0 +1,166 @@
+"""From the calculations of a composite CCSD(T) energy to the energy, and a basis-set correction for others."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.engine import calcfunction
+from aiida.orm import Dict, StructureData
+from pymatgen.core import Composition
+
+from aiida_qagenai.calculations.functions.energy import count_atoms, formation_fields
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.thermodynamics.extrapolation import (
+    Limit,
+    basis_set_correction,
+    combine_errors,
+    correlation_limit,
+    hartree_fock_limit,
+    mesh_limit,
+    separable_limit,
+)
+
+__all__ = ('JOB_PREFIX', 'apply_basis_correction', 'assemble_composite', 'evaluate_composite')
+
+JOB_PREFIX = 'job'
+"""Before the label of a calculation in the name of an input."""
+
+
+@calcfunction
+def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inputs: t.Any) -> EnergyData:
+    """Return the composite CCSD(T) energy of ``structure``, with formation energies where references are given.
+
+    :param level: protocol, level tag and whether the level is scientific.
+    :param plan: a :class:`~aiida_qagenai.workchains.protocols.composite.CompositePlan`.
+    :param inputs: results of the calculations (``job`` and the label), isolated atoms and reference states as in
+        :func:`~aiida_qagenai.calculations.functions.energy.assemble_energy`.
+    :raises InvalidInputError: if a reference is of another level or element.
+    """
+    label, content = level.get_dict(), plan.get_dict()
+    results = {
+        name.removeprefix(JOB_PREFIX): node.get_dict() for name, node in inputs.items() if name.startswith(JOB_PREFIX)
+    }
+    references = {name: node for name, node in inputs.items() if not name.startswith(JOB_PREFIX)}
+    parts = evaluate_composite(content, results)
+    composition, num_atoms = count_atoms(structure), len(structure.sites)
+    total = sum(part.value for part in parts.values())
+    extrapolated = combine_errors(*(part.error for part in parts.values()))
+    small = results[content['coupled_cluster']]
+    warnings = sorted({text for values in results.values() for text in values['warnings']} | set(label['notes']))
+    codes = {code for values in results.values() for code in values.get('warning_codes', [])}
+    if not label['scientific']:
+        warnings.append('not scientific')
+        codes.add(700)
+    return EnergyData(
+        fidelity=Fidelity.CCSD_T,
+        total_energy=total,
+        num_atoms=num_atoms,
+        formula=Composition(composition).reduced_formula if any(structure.pbc) else structure.get_formula(),
+        chemical_system='-'.join(sorted(composition)),
+        converged=all(one['scf_converged'] and one.get('cc_converged', True) for one in results.values()),
+        protocol=label['protocol'],
+        level_tag=label['level_tag'],
+        scientific=label['scientific'],
+        structure_uuid=structure.uuid,
+        uncertainty=combine_errors(extrapolated, content['residual_error'] * num_atoms),
+        **formation_fields(total, composition, Fidelity.CCSD_T, label['level_tag'], references),
+        band_gap=small.get('band_gap'),
+        t1_diagnostic=small.get('t1_diagnostic'),
+        core_hours=sum(one['core_hours'] for one in results.values()),
+        wall_seconds=sum(one['wall_seconds'] for one in results.values()),
+        memory_mb=max((one['memory_mb'] for one in results.values() if one.get('memory_mb')), default=None),
+        warnings=warnings,
+        warning_codes=sorted(codes),
+        components={
+            **{name: part.value for name, part in parts.items()},
+            **{f'{name}_error': part.error for name, part in parts.items()},
+        },
+    )
+
+
+# A clone would name the structure of another run, see ``EnergyData.structure_uuid``.
+assemble_composite.is_valid_cache = lambda node: False
+
+
+def evaluate_composite(plan: dict[str, t.Any], results: t.Mapping[str, dict[str, t.Any]]) -> dict[str, Limit]:
+    """Return the parts of the energy (eV) that add up to the total, each with its error.
+
+    :param plan: a :class:`~aiida_qagenai.workchains.protocols.composite.CompositePlan` as a dictionary.
+    :param results: of the calculations by label.
+    """
+    small = results[plan['coupled_cluster']]['components']
+    correlation = small['ccsd_correlation'] + small['triples']
+    parts = {'hartree_fock': _component(plan['hartree_fock'], results, 'hartree_fock', hartree_fock_limit)}
+    if plan['mp2'] is None:
+        parts['ccsdt_correlation'] = Limit(correlation, 0.0)
+    else:
+        parts['mp2_correlation'] = _component(plan['mp2'], results, 'mp2_correlation', correlation_limit)
+        parts['ccsdt_minus_mp2'] = Limit(correlation - small['mp2_correlation'], 0.0)
+    if plan.get('core'):
+        frozen, full = (results[label]['components']['mp2_correlation'] for label in plan['core'])
+        parts['core_correlation'] = Limit(full - frozen, 0.0)
+    return parts
+
+
+def _component(
+    part: dict[str, t.Any],
+    results: t.Mapping[str, dict[str, t.Any]],
+    name: str,
+    basis_limit: t.Callable[[t.Sequence[float], t.Sequence[int]], Limit],
+) -> Limit:
+    """Return the limit of one component in mesh and basis."""
+
+    def energy(point: dict[str, t.Any]) -> float:
+        return float(results[point['job']]['components'][name])
+
+    corner = part['corner']
+    meshes = [point for point in (corner, part['mesh']) if point]
+    bases = [point for point in (corner, part['basis']) if point]
+    return separable_limit(
+        mesh_limit([energy(point) for point in meshes], [point['num_kpoints'] for point in meshes]),
+        basis_limit([energy(point) for point in bases], [point['cardinal'] for point in bases]),
+        energy(corner),
+    )
+
+
+@calcfunction
+def apply_basis_correction(energy: EnergyData, mp2_small: Dict, mp2_large: Dict, cardinals: Dict) -> EnergyData:
+    """Return ``energy`` plus E_MP2(CBS) − E_MP2(its basis), for use among results of better bases.
+
+    The level tag says so: a corrected energy never meets an uncorrected one. Formation energies are left out, since the
+    references need the correction as well.
+
+    :param mp2_small: results of MP2 in the basis of ``energy``.
+    :param mp2_large: results of MP2 in a larger basis, on the same mesh.
+    :param cardinals: X of both as ``small`` and ``large``.
+    :raises InvalidInputError: if the calculations do not belong together.
+    """
+    small, large, content = mp2_small.get_dict(), mp2_large.get_dict(), energy.base.attributes.all
+    if content['fidelity'] != Fidelity.CCSD_T.value:
+        message = f'the correction is one of correlation energies, the energy is of {content["fidelity"]}'
+        raise InvalidInputError(message)
+    for name in ('num_electrons', 'cc_kmesh', 'cc_kmesh_shift', 'num_frozen_core', 'pseudo'):
+        if small.get(name) != large.get(name):
+            message = f'`{name}` of the two MP2 calculations differs: {small.get(name)} and {large.get(name)}'
+            raise InvalidInputError(message)
+    numbers = [cardinals['small'], cardinals['large']]
+    correction = basis_set_correction([one['components']['mp2_correlation'] for one in (small, large)], numbers)
+    fields = {name for name in content if name.startswith(('formation', 'anchored', 'self_consistent'))}
+    parts = content['level_tag'].split(':')
+    parts[1] += f'+mp2cbs{numbers[0]}{numbers[1]}'
+    return EnergyData(
+        **{
+            **{name: value for name, value in content.items() if name not in fields | {'energy_per_atom', 'source'}},
+            'total_energy': content['total_energy'] + correction.value,
+            'uncertainty': combine_errors(content.get('uncertainty') or 0.0, correction.error),
+            'level_tag': ':'.join(parts),
+            'components': {**content['components'], 'basis_set_correction': correction.value},
+            'core_hours': content['core_hours'] + small['core_hours'] + large['core_hours'],
+        }
+    )
+
+
+# As above.
+apply_basis_correction.is_valid_cache = lambda node: False

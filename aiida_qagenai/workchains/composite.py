@@ -1,0 +1,198 @@
+"""Structure → composite CCSD(T) energy with an error estimate, behind the interface of the EnergyWorkChain."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
+
+from aiida_qagenai.calculations.functions.composite import JOB_PREFIX, assemble_composite
+from aiida_qagenai.calculations.functions.energy import ELEMENT_PREFIX
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.basis import BasisData
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.workchains.energy import (
+    METALLIC,
+    EnergyWorkChain,
+    estimate_memory,
+    validate_fidelity,
+    validate_level,
+    validate_references,
+)
+from aiida_qagenai.workchains.protocols.composite import CompositePlan, plan_composite
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
+from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
+
+__all__ = ('CompositeWorkChain', 'builder_of_level')
+
+
+class CompositeWorkChain(ResumableWorkChain):
+    """E_HF(mesh, basis → ∞) + E_MP2(mesh, basis → ∞) + [E_CCSD(T) − E_MP2](small basis, coarse mesh).
+
+    Every part is a calculation of its own; the energy carries the parts, their errors and the sum of the costs.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
+        spec.input('structure', valid_type=orm.StructureData, help='Crystal, isolated atom, or molecule of an element.')
+        spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='CCSD(T).')
+        spec.input(
+            'level', valid_type=orm.Dict, validator=validate_level, help='Label of the result, see `EnergyLevel`.'
+        )
+        spec.input('plan', valid_type=orm.Dict, validator=validate_plan, help='Calculations, see `CompositePlan`.')
+        spec.input_namespace(
+            'bases', valid_type=BasisData, dynamic=True, required=False, help='By basis and element, from families.'
+        )
+        spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
+        spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
+        for name, text in (('references', 'Isolated atoms by element symbol.'), ('elements', 'Reference states.')):
+            spec.input_namespace(name, valid_type=EnergyData, dynamic=True, required=False, help=text)
+        spec.inputs.validator = validate_inputs
+        spec.output('energy', valid_type=EnergyData, required=False, help='The energy, its parts, errors and labels.')
+        spec.output_namespace('components', valid_type=orm.Dict, dynamic=True, help='Results of the calculations.')
+        spec.outline(cls.run_calculations, cls.inspect_calculations)
+        spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='A calculation failed: {reason}')
+        spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structure: orm.StructureData,
+        fidelity: Fidelity | str = Fidelity.CCSD_T,
+        protocol: str = 'fast',
+        *,
+        overrides: dict[str, t.Any] | None = None,
+        references: dict[str, EnergyData] | None = None,
+        elements: dict[str, EnergyData] | None = None,
+        options: dict[str, t.Any] | None = None,
+        band_gap: float | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with every input set; arguments as of the EnergyWorkChain.
+
+        :raises InvalidInputError: for another fidelity than CCSD(T), an unknown protocol or key, a basis that is not
+            installed, or a structure that the level does not admit.
+        """
+        level_of_theory = Fidelity.parse(fidelity)
+        if level_of_theory is not Fidelity.CCSD_T:
+            message = f'composite energies are of CCSD(T), not of {level_of_theory}: use the EnergyWorkChain'
+            raise InvalidInputError(message)
+        plan, level, bases = plan_composite(protocol, energy_settings(protocol, overrides), structure)
+        refusal = find_refusal(structure, level_of_theory, level, band_gap)
+        if refusal is not None:
+            raise InvalidInputError(refusal)
+        builder = cls.get_builder()
+        builder.code, builder.structure = code, structure
+        builder.fidelity = orm.Str(level_of_theory.value)
+        builder.level = orm.Dict(level.model_dump(mode='json'))
+        builder.plan = orm.Dict(plan.model_dump(mode='json'))
+        symbols = {kind.symbol for kind in structure.kinds}
+        if bases:
+            builder.bases = bases
+        if options:
+            builder.options = orm.Dict(options)
+        if references:
+            builder.references = {symbol: node for symbol, node in references.items() if symbol in symbols}
+        if elements:
+            builder.elements = {symbol: node for symbol, node in elements.items() if symbol in symbols}
+        if band_gap is not None:
+            builder.band_gap = orm.Float(band_gap)
+        return builder
+
+    @property
+    def plan(self) -> CompositePlan:
+        """Return the plan."""
+        return CompositePlan.parse(self.inputs.plan.get_dict())
+
+    def run_calculations(self) -> ToContext:
+        """Submit all calculations."""
+        children = {}
+        options = self.inputs.options.get_dict() if 'options' in self.inputs else None
+        for label, job in self.plan.jobs.items():
+            pyscf: dict[str, t.Any] = {
+                'code': self.inputs.code,
+                'structure': self.inputs.structure,
+                'parameters': orm.Dict(job.parameters),
+                **({'bases': dict(self.inputs.bases[job.basis])} if job.basis else {}),
+                **({'metadata': {'options': options}} if options else {}),
+            }
+            children[label] = self.submit_once(label, PyscfCellBaseWorkChain, pyscf=pyscf)
+        return ToContext(**children)
+
+    def inspect_calculations(self) -> ExitCode | None:
+        """Assemble the energy, or say why there is none."""
+        results = {}
+        for label in self.plan.jobs:
+            child = self.ctx[label]
+            if not child.is_finished_ok:
+                code = 'ERROR_METALLIC' if child.exit_status in METALLIC else 'ERROR_CALCULATION_FAILED'
+                return self.exit_codes[code].format(reason=f'{label}: {ending(child)}')  # type: ignore[no-any-return]
+            results[label] = child.outputs.results
+            self.out(f'components.{label}', child.outputs.results)
+        outputs = self.call_once(
+            'assemble',
+            assemble_composite,
+            structure=self.inputs.structure,
+            level=self.inputs.level,
+            plan=self.inputs.plan,
+            **{f'{JOB_PREFIX}{label}': node for label, node in results.items()},
+            **self.inputs.get('references', {}),
+            **{f'{ELEMENT_PREFIX}{symbol}': node for symbol, node in self.inputs.get('elements', {}).items()},
+        )
+        self.out('energy', outputs['result'])
+        return None
+
+
+def builder_of_level(
+    code: orm.AbstractCode, structure: orm.StructureData, fidelity: Fidelity, protocol: str, **arguments: t.Any
+) -> ProcessBuilder:
+    """Return the builder of what a protocol means by a fidelity: one calculation, or for CCSD(T) the composite.
+
+    :param arguments: of the EnergyWorkChain.
+    :raises InvalidInputError: as the EnergyWorkChain.
+    """
+    if fidelity is Fidelity.CCSD_T and energy_settings(protocol).prefer_composite:
+        arguments.pop('descriptors', None)
+        return CompositeWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)
+    return EnergyWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)
+
+
+def validate_plan(value: orm.Dict, _: t.Any) -> str | None:
+    """Refuse a plan that does not hold together."""
+    try:
+        plan = CompositePlan.parse(value.get_dict())
+        for job in plan.jobs.values():
+            PyscfCellParameters.parse(job.parameters)
+    except InvalidInputError as exception:
+        return str(exception)
+    return None
+
+
+def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
+    """Refuse what cannot work: structure, level, bases and references must belong together."""
+    if not all(inputs.get(name) for name in ('structure', 'fidelity', 'level', 'plan')):
+        return None
+    fidelity, level = Fidelity.parse(inputs['fidelity'].value), EnergyLevel.parse(inputs['level'].get_dict())
+    if fidelity is not Fidelity.CCSD_T:
+        return f'composite energies are of CCSD(T), not of {fidelity}'
+    gap = inputs['band_gap'].value if 'band_gap' in inputs else None
+    refusal = find_refusal(inputs['structure'], fidelity, level, gap)
+    if refusal is not None:
+        return refusal
+    plan = CompositePlan.parse(inputs['plan'].get_dict())
+    missing = sorted({job.basis for job in plan.jobs.values() if job.basis} - set(inputs.get('bases') or {}))
+    if missing:
+        return f'`bases` has no {", ".join(missing)}'
+    parameters = PyscfCellParameters.parse(plan.jobs[plan.coupled_cluster].parameters)
+    if parameters.is_crystal:
+        memory = estimate_memory(parameters, level, inputs['structure'])
+        if memory > parameters.max_memory_mb:
+            return f'CCSD(T) would need up to {memory:.0f} MB, `max_memory_mb` is {parameters.max_memory_mb:.0f}'
+    return validate_references(inputs, fidelity, level)

@@ -1,0 +1,225 @@
+"""Which calculations a composite energy is made of, and how they go together: decided before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import typing as t
+
+import pydantic
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.basis import BasisData
+from aiida_qagenai.workchains.protocols.bases import ResolvedBasis, resolve_basis
+from aiida_qagenai.workchains.protocols.energy import (
+    ComponentSettings,
+    CompositeSettings,
+    CorrelationSettings,
+    EnergyLevel,
+    EnergySettings,
+    MeshRule,
+)
+
+if t.TYPE_CHECKING:
+    from aiida.orm import StructureData
+
+__all__ = ('CompositePlan', 'plan_composite')
+
+METHODS = ('HF', 'MP2', 'CCSD(T)')
+"""Each also gives what the ones before it give."""
+
+
+CORE_JOBS = ('core_frozen', 'core_correlated')
+"""Labels of the calculations of the core."""
+
+
+class _Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra='forbid', frozen=True)
+
+
+class Point(_Model):
+    """One energy: in which calculation, at which basis and mesh."""
+
+    job: str
+    cardinal: int
+    num_kpoints: int
+
+
+class Component(_Model):
+    """One part of the total: the corner point, and the further ones that extrapolate mesh and basis."""
+
+    corner: Point
+    mesh: Point | None = None
+    basis: Point | None = None
+
+
+class Job(_Model):
+    """One calculation.
+
+    :param basis: key of its bases among the inputs of the work chain, None for a basis of PySCF.
+    """
+
+    parameters: dict[str, t.Any]
+    basis: str | None
+
+
+class CompositePlan(_Model):
+    """Calculations by label, and the components of the energy made of them."""
+
+    jobs: dict[str, Job]
+    hartree_fock: Component
+    mp2: Component | None
+    coupled_cluster: str
+    residual_error: float
+    core: tuple[str, str] | None = None
+
+    @classmethod
+    def parse(cls, values: dict[str, t.Any]) -> CompositePlan:
+        """Return a validated plan.
+
+        :raises InvalidInputError: if it is incomplete, or refers to a calculation that is not there.
+        """
+        try:
+            plan = cls.model_validate(values)
+        except pydantic.ValidationError as exception:
+            message = f'not the plan of a composite energy: {exception}'
+            raise InvalidInputError(message) from exception
+        parts = [part for part in (plan.hartree_fock, plan.mp2) if part is not None]
+        points = [point for part in parts for point in (part.corner, part.mesh, part.basis) if point is not None]
+        named = {point.job for point in points} | {plan.coupled_cluster} | set(plan.core or ())
+        if named - set(plan.jobs):
+            message = f'the plan has no calculation {", ".join(sorted(named - set(plan.jobs)))}'
+            raise InvalidInputError(message)
+        return plan
+
+
+class _Planner:
+    """Collects calculations; of two at one basis and mesh the one with the higher method does for both."""
+
+    def __init__(self, settings: EnergySettings, structure: StructureData) -> None:
+        self.settings, self.structure = settings, structure
+        self.symbols = {kind.symbol for kind in structure.kinds}
+        self.is_crystal = any(structure.pbc)
+        self.resolved: dict[str, ResolvedBasis] = {}
+        self.found: dict[str, tuple[str, str, MeshRule]] = {}
+
+    def basis(self, name: str) -> ResolvedBasis:
+        """Return a basis by the name that the settings give it."""
+        if name not in self.resolved:
+            isolated = not self.is_crystal and len(self.structure.sites) == 1
+            self.resolved[name] = resolve_basis(self.settings, name, self.symbols, isolated=isolated)
+        return self.resolved[name]
+
+    def mesh(self, rule: MeshRule) -> tuple[int, ...]:
+        """Return the mesh; a molecule has none."""
+        return tuple(rule.mesh(self.structure.cell)) if self.is_crystal else ()
+
+    def add(self, method: str, name: str, rule: MeshRule) -> Point:
+        """Ask for a method at a basis and a mesh; return where its energy will be."""
+        resolved, mesh = self.basis(name), self.mesh(rule)
+        where = 'k' + 'x'.join(map(str, mesh)) if mesh else 'isolated'
+        label = f'{where}_{key_of(resolved.settings.basis)}'
+        known = self.found.get(label)
+        if known is None or METHODS.index(method) > METHODS.index(known[0]):
+            self.found[label] = (method, name, rule)
+        return Point(job=label, cardinal=resolved.cardinal, num_kpoints=math.prod(mesh))
+
+    def component(self, method: str, part: ComponentSettings) -> Component:
+        """Ask for the corner and for what extrapolates from it."""
+        corner = self.add(method, part.bases[0], part.meshes[0])
+        mesh = basis = None
+        # A molecule has one mesh, and so has a crystal for which both rules give the same.
+        if self.mesh(part.meshes[-1]) != self.mesh(part.meshes[0]):
+            mesh = self.add(method, part.bases[0], part.meshes[-1])
+        if len(part.bases) > 1:
+            basis = self.add(method, part.bases[-1], part.meshes[0])
+        return Component(corner=corner, mesh=mesh, basis=basis)
+
+    def jobs(self) -> dict[str, Job]:
+        """Return the calculations."""
+        return {
+            label: Job(parameters=self.parameters(method, name, rule), basis=self.key(name))
+            for label, (method, name, rule) in self.found.items()
+        }
+
+    def core_jobs(self, core: CorrelationSettings) -> dict[str, Job]:
+        """Return MP2 of all electrons with and without a frozen core: their difference is what the core correlates.
+
+        :raises InvalidInputError: if the basis is one of a family, which is made for pseudopotentials.
+        """
+        if '/' in core.basis:
+            message = f'the core needs an all-electron basis of PySCF, such as cc-pcvdz, not {core.basis}'
+            raise InvalidInputError(message)
+        parameters = {**self.parameters('MP2', core.basis, core.mesh), 'pseudo': None, 'relativity': 'sfx2c1e'}
+        return {
+            label: Job(parameters={**parameters, 'cc': {**parameters['cc'], 'frozen_core': frozen}}, basis=None)
+            for label, frozen in zip(CORE_JOBS, (True, False), strict=True)
+        }
+
+    def key(self, name: str) -> str | None:
+        """Return under which name the nodes of a basis are among the inputs."""
+        resolved = self.basis(name)
+        return key_of(resolved.settings.basis) if resolved.bases else None
+
+    def parameters(self, method: str, name: str, rule: MeshRule, **changes: t.Any) -> dict[str, t.Any]:
+        """Return the parameters of one calculation, whose correlation energy is on the mesh of its Hartree-Fock."""
+        resolved = self.basis(name).settings
+        meshes = {**resolved.meshes, 'HF': rule, 'CCSD(T)': rule}
+        settings = resolved.model_copy(update={'meshes': meshes, **changes})
+        return {**settings.parameters(Fidelity.CCSD_T, self.structure), 'method': method}
+
+
+def key_of(tag: str) -> str:
+    """Return a name that a link label may have."""
+    return re.sub(r'\W', '_', tag)
+
+
+def plan_composite(
+    protocol: str, settings: EnergySettings, structure: StructureData
+) -> tuple[CompositePlan, EnergyLevel, dict[str, dict[str, BasisData]]]:
+    """Return the plan for a structure, the level that the result is labelled with, and the bases by key and element.
+
+    :raises InvalidInputError: if the protocol has no composite, or a basis is not installed.
+    """
+    composite = settings.composite
+    if composite is None:
+        message = f'protocol `{protocol}` has no composite energy'
+        raise InvalidInputError(message)
+    planner = _Planner(settings, structure)
+    small = planner.add('CCSD(T)', composite.coupled_cluster.basis, composite.coupled_cluster.mesh)
+    hartree_fock = planner.component('HF', composite.hartree_fock)
+    mp2 = None if composite.mp2 is None else planner.component('MP2', composite.mp2)
+    core = {} if composite.core is None else planner.core_jobs(composite.core)
+    plan = CompositePlan(
+        jobs={**planner.jobs(), **core},
+        hartree_fock=hartree_fock,
+        mp2=mp2,
+        coupled_cluster=small.job,
+        residual_error=composite.residual_error,
+        core=CORE_JOBS if core else None,
+    )
+    nodes = {
+        key_of(resolved.settings.basis): resolved.bases for resolved in planner.resolved.values() if resolved.bases
+    }
+    return plan, _level(protocol, planner, composite), nodes
+
+
+def _level(protocol: str, planner: _Planner, composite: CompositeSettings) -> EnergyLevel:
+    """Return the label: its tag ends in a hash of everything that moves the energy."""
+    resolved = planner.basis(composite.coupled_cluster.basis)
+    isolated = not planner.is_crystal
+    level = EnergyLevel.create(protocol, resolved.settings, Fidelity.CCSD_T, isolated=isolated, notes=resolved.notes)
+    parts = level.level_tag.split(':')
+    names = {name: planner.basis(name).settings.basis for name in planner.resolved}
+    content = json.dumps(
+        [composite.model_dump(mode='json', exclude={'residual_error'}), names, parts[4]], sort_keys=True
+    )
+    parts[1] = f'composite-{parts[1]}'
+    if not isolated:
+        dense = '-'.join(rule.tag for rule in composite.hartree_fock.meshes)
+        parts[3] = f'k{dense}-cc{composite.coupled_cluster.mesh.tag}'
+    parts[4] = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return level.model_copy(update={'level_tag': ':'.join(parts)})
