@@ -28,6 +28,12 @@ EV_PER_A3_TO_GPA = 160.2176634
 MINIMUM_VOLUMES = 5
 """Fewest volumes without imaginary modes that a fit of four parameters is trusted with."""
 
+MINIMUM_TEMPERATURES = 5
+"""Fewest temperatures with a volume of lowest free energy that derivatives are taken from."""
+
+LARGE_FIT_ERROR = 2e-3
+"""A fit that misses an energy by more is remarked on: the potential is not smooth, or soft, eV/atom."""
+
 
 @dataclasses.dataclass(frozen=True)
 class VolumePoint:
@@ -54,6 +60,7 @@ class QuasiHarmonic:
     :param entropy: eV/(K atom).
     :param heat_capacity_v: at the volume of that temperature, eV/(K atom).
     :param heat_capacity_p: C_V + α² B V T, eV/(K atom).
+    :param fit_error: by how much the fit in the volume misses an energy, at most, eV/atom.
     """
 
     temperatures: NDArray[np.float64]
@@ -64,6 +71,7 @@ class QuasiHarmonic:
     entropy: NDArray[np.float64]
     heat_capacity_v: NDArray[np.float64]
     heat_capacity_p: NDArray[np.float64]
+    fit_error: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +164,8 @@ def _conclude(
             f'above {fit.temperatures[-1]:g} K the crystal outgrows the largest volume computed: '
             'raise max_strain for higher temperatures'
         )
+    if fit.fit_error > LARGE_FIT_ERROR:
+        remarks.append(f'the fit in the volume misses an energy by {1000 * fit.fit_error:.1f} meV/atom: distrust it')
     return fit, tuple(remarks)
 
 
@@ -166,19 +176,21 @@ def fit_volumes(points: t.Sequence[VolumePoint], temperatures: NDArray[np.float6
     :raises NotConvergedError: if the energy has no minimum within the volumes at the lowest temperatures.
     """
     from phonopy.qha.core import BulkModulus
+    from phonopy.qha.eos import get_eos
 
     volumes = np.array([point.volume for point in points])
     static = np.array([point.energy for point in points])
     vibrational = np.stack([point.phonons.free_energy for point in points], axis=1)
     try:
-        fit = BulkModulus(volumes, static + vibrational, eos='vinet')
+        energies = static + vibrational
+        fit = BulkModulus(volumes, energies, eos='vinet')
     except RuntimeError as exception:
         message = f'no equation of state fits the energies at volumes {volumes.min():.3f}–{volumes.max():.3f} Å3/atom'
         raise NotConvergedError(message, what='equilibrium') from exception
     best = np.asarray(fit.equilibrium_volume)
     inside = (best > volumes.min()) & (best < volumes.max())
     count = len(best) if inside.all() else int(np.argmin(inside))
-    if count < MINIMUM_VOLUMES:
+    if count < MINIMUM_TEMPERATURES:
         message = (
             f'the volume of lowest free energy is {best[0]:.3f} Å3/atom at {temperatures[0]:g} K, not well within the '
             f'volumes computed, {volumes.min():.3f}–{volumes.max():.3f}: change min_strain and max_strain'
@@ -189,6 +201,8 @@ def fit_volumes(points: t.Sequence[VolumePoint], temperatures: NDArray[np.float6
     expansion = np.gradient(volume, kelvin, edge_order=2) / volume
     expansion[0] = 0.0  # the third law: volumes leave their value at 0 K as T⁴
     entropy = _at_volume(points, 'entropy', volumes, volume)
+    parameters = np.stack(fit.get_parameters(), axis=1)[:count]
+    errors = [get_eos('vinet')(volumes, row) - given for row, given in zip(parameters, energies, strict=False)]
     isochoric = _at_volume(points, 'heat_capacity', volumes, volume)
     return QuasiHarmonic(
         temperatures=kelvin,
@@ -199,6 +213,7 @@ def fit_volumes(points: t.Sequence[VolumePoint], temperatures: NDArray[np.float6
         entropy=entropy,
         heat_capacity_v=isochoric,
         heat_capacity_p=isochoric + expansion**2 * modulus * volume * kelvin,
+        fit_error=float(np.abs(errors).max()),
     )
 
 

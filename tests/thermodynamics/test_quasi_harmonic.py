@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -139,6 +141,14 @@ def test_temperatures_end_where_the_crystal_outgrows_the_volumes():
     fit = fit_volumes(points, temperatures)
     assert fit.temperatures[-1] == 250
     assert fit.volume[-1] == pytest.approx(10 + 0.35 * 250 / 300, abs=5e-3)
+    assert fit.fit_error < 1e-4
+
+
+def test_an_energy_off_the_fit_shows():
+    """One of nine energies is 10 meV/atom too high."""
+    points = [synthetic_point(volume, 0.0) for volume in np.linspace(9.7, 10.3, 9)]
+    points[2] = dataclasses.replace(points[2], energy=points[2].energy + 0.01)
+    assert 4e-3 < fit_volumes(points, np.arange(0.0, 501.0, 50.0)).fit_error < 0.01
 
 
 def test_no_minimum_within_the_volumes_is_an_error():
