@@ -24,7 +24,15 @@ from aiida_qagenai.chemistry.oxidation_states import (
 )
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('count_assignments', 'is_charge_neutral', 'neutral_assignments', 'neutral_compositions', 'reduced')
+__all__ = (
+    'count_assignments',
+    'is_charge_neutral',
+    'mixed_elements',
+    'neutral_assignments',
+    'neutral_compositions',
+    'reachable_charges',
+    'reduced',
+)
 
 MIXED_VALENCE_TOLERANCE = 0.1
 """Net charge per formula unit accepted for fractional amounts of mixed-valent elements, e (paper section 3.1.1)."""
@@ -92,7 +100,7 @@ def is_charge_neutral(
     amounts = _checked(composition)
     if len(amounts) == 1:
         return True
-    mixed = _mixed_elements(mixed_valence)
+    mixed = mixed_elements(mixed_valence)
     if any(amount != int(amount) for amount in amounts.values()):
         return _fractional_neutral(amounts, mixed, source, electronegativity_order, tolerance)
     counts = {symbol: int(amount) for symbol, amount in amounts.items()}
@@ -118,19 +126,27 @@ def neutral_assignments(
 
 
 def count_assignments(
-    composition: Mapping[str, int], *, source: str = DEFAULT_SOURCE, electronegativity_order: bool = False
+    composition: Mapping[str, int],
+    *,
+    mixed_valence: bool | Collection[str] = False,
+    source: str = DEFAULT_SOURCE,
+    electronegativity_order: bool = False,
 ) -> int:
-    """Return the length of :func:`neutral_assignments` without making the list."""
+    """Return in how many ways the elements can have charges that add up to zero.
+
+    Without mixed valence that is the length of :func:`neutral_assignments`; a mixed-valent element counts once for
+    every total charge that its atoms can have.
+    """
+    mixed = mixed_elements(mixed_valence)
     total = 0
     for signs in _sign_patterns(tuple(composition), electronegativity_order):
         ways = {0: 1}
         for symbol, count in composition.items():
-            states = [q for q in oxidation_states(symbol, source) if q * signs[symbol] >= 0]
+            charges = reachable_charges(symbol, count, signs[symbol], symbol in mixed, source)
             grown: dict[int, int] = {}
             for charge, number in ways.items():
-                for state in states:
-                    after = charge + count * state
-                    grown[after] = grown.get(after, 0) + number
+                for more in charges:
+                    grown[charge + more] = grown.get(charge + more, 0) + number
             ways = grown
         total += ways.get(0, 0)
     return total
@@ -151,10 +167,11 @@ def _checked(composition: Mapping[str, float]) -> dict[str, float]:
     return dict(composition)
 
 
-def _mixed_elements(mixed_valence: bool | Collection[str]) -> frozenset[str]:
+def mixed_elements(mixed_valence: bool | Collection[str]) -> frozenset[str]:
+    """Return the elements whose atoms may differ in oxidation state."""
     if isinstance(mixed_valence, bool):
         return MIXED_VALENCE_ELEMENTS if mixed_valence else frozenset()
-    return frozenset(require_elements(mixed_valence))
+    return frozenset(require_elements(mixed_valence)) if mixed_valence else frozenset()
 
 
 def _partitions(total: int, parts: int, smallest: int) -> Iterator[tuple[int, ...]]:
@@ -206,6 +223,17 @@ def _charges(symbol: str, count: int, sign: int, mixed: bool, source: str) -> tu
     for _ in range(count):
         bits = functools.reduce(lambda acc, state, bits=bits: acc | bits << (state + _MAX_STATE), states, 0)  # type: ignore[misc]
     return bits, offset
+
+
+@functools.lru_cache(maxsize=65536)
+def reachable_charges(symbol: str, count: int, sign: int, mixed: bool, source: str) -> tuple[int, ...]:
+    """Return the total charges that ``count`` atoms of an element can have, e, ascending.
+
+    :param sign: +1 or −1 for states of that sign alone, 0 for both.
+    :param mixed: whether the atoms may differ in state.
+    """
+    bits, offset = _charges(symbol, count, sign, mixed, source)
+    return tuple(place - offset for place in range(bits.bit_length()) if bits >> place & 1)
 
 
 def _neutral_with(counts: Mapping[str, int], signs: Mapping[str, int], mixed: frozenset[str], source: str) -> bool:

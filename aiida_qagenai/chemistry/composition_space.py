@@ -13,13 +13,13 @@ import functools
 import json
 import math
 import typing as t
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_qagenai.chemistry.composition import count_assignments
+from aiida_qagenai.chemistry.composition import count_assignments, mixed_elements, reachable_charges
 from aiida_qagenai.chemistry.elements import require_elements
 from aiida_qagenai.chemistry.oxidation_states import DEFAULT_SOURCE, electronegativity, oxidation_states
 from aiida_qagenai.common.errors import InvalidInputError
@@ -34,6 +34,9 @@ ALLOWED_ELEMENTS: tuple[str, ...] = tuple(_LISTS['allowed'])
 EXCLUDED_ELEMENTS: dict[str, str] = dict(_LISTS['excluded'])
 """Every other element → why it is left out."""
 
+LARGEST_DRAW = 50_000
+"""Species compositions drawn at once."""
+
 _PHASES = 3  # no anion yet; first anion among elements of the same electronegativity; anion before
 _LARGEST_INTEGER = 2**62
 
@@ -46,11 +49,15 @@ class Estimate(t.NamedTuple):
 
 
 class _Option(t.NamedTuple):
-    """One element in one oxidation state and amount."""
+    """One element in one amount and total charge."""
 
     atoms: int
     charge: int
-    state: int
+
+    @property
+    def state(self) -> float:
+        """Return the oxidation state, the mean one where atoms differ."""
+        return self.charge // self.atoms if self.charge % self.atoms == 0 else self.charge / self.atoms
 
 
 class CompositionSpace:
@@ -60,6 +67,8 @@ class CompositionSpace:
     :param max_atoms: largest number of atoms per cell.
     :param min_elements: smallest number of different elements, at least 2.
     :param max_elements: largest number of different elements.
+    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the usual ones. A species composition
+        then says their total charge, in however many ways the atoms share it.
     :param source: the list of oxidation states.
     :param electronegativity_order: whether no cation may be more electronegative than an anion.
     :raises InvalidInputError: on unknown elements, an empty range, or a space too large for 64-bit counts.
@@ -72,6 +81,7 @@ class CompositionSpace:
         max_atoms: int = 20,
         min_elements: int = 2,
         max_elements: int = 4,
+        mixed_valence: bool | Collection[str] = False,
         source: str = DEFAULT_SOURCE,
         electronegativity_order: bool = True,
     ) -> None:
@@ -85,6 +95,7 @@ class CompositionSpace:
         self.max_atoms = max_atoms
         self.min_elements = min_elements
         self.max_elements = min(max_elements, len(symbols))
+        self.mixed = mixed_elements(mixed_valence)
         self.source = source
         self.electronegativity_order = electronegativity_order
         known = [symbol for symbol in symbols if not electronegativity_order or electronegativity(symbol) is not None]
@@ -103,8 +114,10 @@ class CompositionSpace:
 
     def sample_species(
         self, number: int, *, num_atoms: int | None = None, seed: int = 0
-    ) -> list[dict[str, tuple[int, int]]]:
+    ) -> list[dict[str, tuple[int, float]]]:
         """Return ``number`` draws, uniform over species compositions: element → (atoms, oxidation state).
+
+        The state of a mixed-valent element is the mean of its atoms.
 
         :raises InvalidInputError: if there is nothing to draw from.
         """
@@ -118,7 +131,7 @@ class CompositionSpace:
         chosen = np.searchsorted(flat, rng.integers(0, total, number), side='right')
         where = np.unravel_index(chosen, final.shape)
         states = np.stack([where[0], where[1], where[2], np.full(number, self._zero)], axis=1)
-        drawn: list[dict[str, tuple[int, int]]] = [{} for _ in range(number)]
+        drawn: list[dict[str, tuple[int, float]]] = [{} for _ in range(number)]
         for position in range(len(self.elements) - 1, -1, -1):
             self._step_back(position, states, drawn, rng)
         return drawn
@@ -130,12 +143,13 @@ class CompositionSpace:
         """
         rng = np.random.default_rng([seed, 1])
         found: list[dict[str, int]] = []
-        turn = 0
+        turn = drawn = 0
         while len(found) < number:
-            draws = self.sample_species(
-                max(64, 2 * (number - len(found))), num_atoms=num_atoms, seed=seed + 7919 * turn
-            )
-            turn += 1
+            # as many at once as the share kept so far asks for: a walk through the tables costs little more for many
+            kept = max(len(found), 1) / max(drawn, 2)
+            wanted = min(max(64, math.ceil(1.2 * (number - len(found)) / kept)), LARGEST_DRAW)
+            draws = self.sample_species(wanted, num_atoms=num_atoms, seed=seed + 7919 * turn)
+            turn, drawn = turn + 1, drawn + wanted
             for species in draws:
                 composition = {symbol: amount for symbol, (amount, _) in species.items()}
                 if rng.random() * self._multiplicity(composition) < 1.0:
@@ -155,11 +169,22 @@ class CompositionSpace:
         return Estimate(total * float(inverse.mean()), total * float(inverse.std(ddof=1)) / math.sqrt(num_samples))
 
     def _multiplicity(self, composition: dict[str, int]) -> int:
-        return count_assignments(composition, source=self.source, electronegativity_order=self.electronegativity_order)
+        return count_assignments(
+            composition,
+            mixed_valence=self.mixed,
+            source=self.source,
+            electronegativity_order=self.electronegativity_order,
+        )
 
     def _options(self, position: int) -> list[_Option]:
-        states = oxidation_states(self.elements[position], self.source)
-        return [_Option(n, n * q, q) for q in states for n in range(1, self.max_atoms + 1)]
+        symbol = self.elements[position]
+        signs = (1, -1) if self.electronegativity_order else (0,)
+        return [
+            _Option(n, charge)
+            for n in range(1, self.max_atoms + 1)
+            for sign in signs
+            for charge in reachable_charges(symbol, n, sign, symbol in self.mixed, self.source)
+        ]
 
     def _shape(self) -> tuple[int, int, int, int]:
         return _PHASES, self.max_elements + 1, self.max_atoms + 1, 2 * self._zero + 1
@@ -173,7 +198,7 @@ class CompositionSpace:
             table = self._carried(table, position)
             grown = table.copy()
             for option in self._options(position):
-                for before, after in self._moves(option.state):
+                for before, after in self._moves(option.charge):
                     grown[after] += self._shifted(table[before], option)
             table = grown
             yield table
@@ -189,11 +214,11 @@ class CompositionSpace:
         carried[1] = 0
         return carried
 
-    def _moves(self, state: int) -> tuple[tuple[int, int], ...]:
-        """Return the (phase before, phase after) that a state allows: cations never follow lesser anions."""
+    def _moves(self, charge: int) -> tuple[tuple[int, int], ...]:
+        """Return the (phase before, phase after) that a charge allows: cations never follow lesser anions."""
         if not self.electronegativity_order:
             return ((0, 0),)
-        return ((0, 0), (1, 1)) if state > 0 else ((0, 1), (1, 1), (2, 2))
+        return ((0, 0), (1, 1)) if charge > 0 else ((0, 1), (1, 1), (2, 2))
 
     def _shifted(self, table: NDArray[np.int64], option: _Option) -> NDArray[np.int64]:
         """Return the ways of ``table`` after adding one element in the given state and amount."""
@@ -221,14 +246,14 @@ class CompositionSpace:
         self,
         position: int,
         states: NDArray[np.int64],
-        drawn: list[dict[str, tuple[int, int]]],
+        drawn: list[dict[str, tuple[int, float]]],
         rng: np.random.Generator,
     ) -> None:
         """Decide for every draw whether and how the element at ``position`` is part of it, and move to before it."""
         before = self._carried(self._tables[position], position)
         options = self._options(position)
-        origins = [(p, option) for option in options for p, _ in self._moves(option.state)]
-        targets = [a for option in options for _, a in self._moves(option.state)]
+        origins = [(p, option) for option in options for p, _ in self._moves(option.charge)]
+        targets = [a for option in options for _, a in self._moves(option.charge)]
         phase, kinds, atoms, charge = states.T
         weights = np.zeros((len(origins) + 1, len(states)), dtype=np.int64)
         weights[0] = before[phase, kinds, atoms, charge]
@@ -256,10 +281,11 @@ class CompositionSpace:
         states[merged, 0] = np.where(rng.integers(0, first + second) < first, 1, 2)
 
     def _require_countable(self) -> None:
-        states = [len(oxidation_states(symbol, self.source)) for symbol in self.elements]
-        largest = max(states, default=0)
+        # the largest number of charges of one element is that of the most atoms
+        charges = [sum(o.atoms == self.max_atoms for o in self._options(i)) for i in range(len(self.elements))]
+        largest = max(charges, default=0)
         bound = sum(
-            math.comb(len(states), k) * largest**k * math.comb(self.max_atoms, k)
+            math.comb(len(self.elements), k) * largest**k * math.comb(self.max_atoms, k)
             for k in range(1, self.max_elements + 1)
         )
         if bound > _LARGEST_INTEGER:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_qagenai.chemistry.composition import neutral_assignments, neutral_compositions
+from aiida_qagenai.chemistry.composition import count_assignments, neutral_assignments, neutral_compositions
 from aiida_qagenai.chemistry.composition_space import (
     ALLOWED_ELEMENTS,
     EXCLUDED_ELEMENTS,
@@ -71,6 +71,32 @@ def test_draws_are_uniform_over_compositions(ordered):
     chi2 = sum((counts[key] - 60) ** 2 / 60 for key in expected)
     freedom = len(expected) - 1
     assert abs(chi2 - freedom) < 5 * math.sqrt(2 * freedom)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    elements=st.lists(st.sampled_from(['Li', 'Fe', 'Mn', 'Sn', 'O', 'Cl', 'Sb']), min_size=2, max_size=3, unique=True),
+    ordered=st.booleans(),
+)
+def test_mixed_valence_counts_every_neutral_composition(elements, ordered):
+    options = {'electronegativity_order': ordered, 'mixed_valence': True}
+    expected = [
+        composition
+        for number in range(2, len(elements) + 1)
+        for chosen in itertools.combinations(elements, number)
+        for composition in neutral_compositions(chosen, max_atoms=6, **options)
+    ]
+    space = CompositionSpace(elements, max_atoms=6, max_elements=len(elements), **options)
+    assert space.count() == sum(count_assignments(composition, **options) for composition in expected)
+    if expected:
+        drawn = {tuple(sorted(draw.items())) for draw in space.sample(20 * len(expected), seed=2)}
+        assert drawn <= {tuple(sorted(composition.items())) for composition in expected}
+
+
+def test_a_mixed_valent_element_has_a_mean_state():
+    space = CompositionSpace(['Fe', 'O'], max_atoms=7, max_elements=2, mixed_valence=True, source='pymatgen_icsd')
+    means = {draw['Fe'] for draw in space.sample_species(200, num_atoms=7) if draw['Fe'][0] == 3}
+    assert (3, 8 / 3) in means
 
 
 def test_species_draws_are_neutral_and_reproducible():
