@@ -25,13 +25,13 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.units import HARTREE_TO_EV
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
-REFERENCE = {'PBE': -8.057228, 'SCAN': -8.082868, 'HSE06': -8.074028}
+REFERENCE = {'PBE': -8.057228, 'SCAN': -8.084924, 'HSE06': -8.074028}
 MOLECULES = {
     'H2': (['H', 'H'], 0.7414, 0, {'HF': -1.129270, 'CCSD(T)': -1.164885, 'PBE': -1.159975}),
     'N2': (['N', 'N'], 1.0977, 0, {'HF': -19.438556, 'CCSD(T)': -19.751419, 'PBE': -19.867936}),
     'O2': (['O', 'O'], 1.2075, 2, {'HF': -31.342846, 'CCSD(T)': -31.690577, 'PBE': -31.894806}),
 }
-"""Symbols, bond length (Å), unpaired electrons and reference energies (Ha; HF and CCSD(T) with gth-hf-rev)."""
+"""Symbols, bond length (Å), unpaired electrons and reference energies (Ha), all with gth-hf-rev."""
 
 REFERENCE_CC = {'hartree_fock': -8.033820, 'ccsd_correlation': -0.033132, 'triples': -0.000412}
 TARGET_SECONDS = {Fidelity.PBE: 4, Fidelity.SCAN: 4, Fidelity.HSE06: 4, Fidelity.CCSD_T: 12}
@@ -128,7 +128,7 @@ def molecules(python: str) -> None:
                 'method': 'HF' if level == 'HF' else None,
                 'system': 'molecule',
                 'basis': 'gth-dzvp',
-                'pseudo': 'gth-pbe' if level == 'PBE' else 'gth-hf-rev',
+                'pseudo': 'gth-hf-rev',
                 'spin': spin,
                 'scf': {'conv_tol': 1e-9},
                 'cc': {'conv_tol': 1e-8, 'conv_tol_normt': 1e-6},
@@ -189,21 +189,28 @@ def overhead(python: str, repeats: int = 3) -> None:
 
 
 def versions(python: str, other: str) -> None:
-    """Print by how much the energies of LiH differ between two versions of PySCF, for every method both have."""
-    structure = lithium_hydride(4.08)
-    mesh = {'kmesh': [2, 1, 1], 'kmesh_shift': [0.5, 0.5, 0.5], 'precision': 1e-8, 'basis': 'gth-szv'}
+    """Print by how much the energies of LiH and O2 differ between two versions of PySCF, for all that both support."""
+    crystal = {'kmesh': [2, 1, 1], 'kmesh_shift': [0.5, 0.5, 0.5], 'precision': 1e-8, 'basis': 'gth-szv'}
+    molecule = {'system': 'molecule', 'spin': 2, 'basis': 'gth-szv'}
+    symbols, length, _, _ = MOLECULES['O2']
+    cases = {
+        'lih': (crystal, lithium_hydride(4.08)),
+        'o2': (molecule, ([], [(symbols[0], [0.0, 0.0, 0.0]), (symbols[1], [0.0, 0.0, length])])),
+    }
     methods = [*((name, None) for name in REFERENCE), *(('CCSD(T)', name) for name in ('HF', 'MP2', 'CCSD', 'CCSD(T)'))]
-    for fidelity, method in methods:
-        parameters: dict[str, t.Any] = {**mesh, 'fidelity': fidelity, 'scf': {'conv_tol': 1e-10}}
-        if method is None:
-            parameters.update(pseudo='gth-pbe', grid_mesh=[31, 31, 31])
-        else:
-            parameters.update(method=method, pseudo='gth-hf-rev', cc={'conv_tol': 1e-10, 'conv_tol_normt': 1e-7})
-        results = [run(one, parameters, structure) for one in (python, other)]
-        difference = abs(results[0]['total_energy_hartree'] - results[1]['total_energy_hartree'])
-        name = f'pyscf-versions-{(method or fidelity).lower()}'
-        pair = ' and '.join(str(one['versions']['pyscf']) for one in results)
-        figure(name, 1e6 * difference, 'uHa', f'at most, PySCF {pair}', 1.0)
+    for label, (common, structure) in cases.items():
+        for fidelity, method in methods:
+            parameters: dict[str, t.Any] = {**common, 'fidelity': fidelity, 'scf': {'conv_tol': 1e-10}}
+            if method is None:
+                parameters.update(pseudo='gth-pbe', **({'grid_mesh': [31, 31, 31]} if label == 'lih' else {}))
+                parameters['scf']['second_order'] = label == 'o2'
+            else:
+                parameters.update(method=method, pseudo='gth-hf-rev', cc={'conv_tol': 1e-10, 'conv_tol_normt': 1e-7})
+            results = [run(one, parameters, structure) for one in (python, other)]
+            difference = abs(results[0]['total_energy_hartree'] - results[1]['total_energy_hartree'])
+            name = f'pyscf-versions-{label}-{(method or fidelity).lower()}'
+            pair = ' and '.join(str(one['versions']['pyscf']) for one in results)
+            figure(name, 1e6 * difference, 'uHa', f'at most, PySCF {pair}', 1.0)
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ class EnergyData(RecordData):
         structure_uuid: str = OrmMetadataField(description='UUID of the structure')
         band_gap: float | None = OrmMetadataField(None, description='Gap on the k-mesh of the calculation, eV')
         t1_diagnostic: float | None = OrmMetadataField(None, description='‖t1‖/√(2·n_occ·N_k), dimensionless')
+        d1_diagnostic: float | None = OrmMetadataField(None, description='Largest spectral norm of t1, dimensionless')
         core_hours: float = OrmMetadataField(0.0, ge=0.0, description='Cores times wall time of the calculation, h')
         wall_seconds: float = OrmMetadataField(0.0, ge=0.0, description='Wall time of the calculation, s')
         memory_mb: float | None = OrmMetadataField(None, ge=0.0, description='Largest resident memory, MB')

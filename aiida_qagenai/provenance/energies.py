@@ -38,6 +38,7 @@ ENERGY_FIELDS = (
     'converged',
     'band_gap',
     't1_diagnostic',
+    'warning_codes',
     'core_hours',
     'scientific',
 )
@@ -50,12 +51,14 @@ def energies(
     chemical_system: str | None = None,
     formula: str | None = None,
     structure_uuids: t.Sequence[str] | None = None,
+    exclude_warnings: t.Sequence[int] = (),
 ) -> pd.DataFrame:
     """Return computed energies, one row each, in the order of their calculation.
 
     :param campaign: label, pk or uuid; everything in the profile by default.
     :param fidelity: ``PBE``, ``SCAN``, ``HSE06`` or ``CCSD(T)``.
     :param structure_uuids: only energies of these structures.
+    :param exclude_warnings: codes of warnings, see ``WARNING_CODES``: energies with any of them are left out.
     :return: the attributes of ``EnergyData`` with ``name`` of the candidate (empty for references), ``note``, ``uuid``,
         ``pk`` and ``ctime``.
     :raises InvalidInputError: for an unknown campaign, fidelity or formula.
@@ -67,6 +70,8 @@ def energies(
     )
     if structure_uuids is not None and len(structure_uuids) <= MAX_IN_FILTER:
         filters |= among('attributes.structure_uuid', structure_uuids)
+    if exclude_warnings:
+        filters['and'] = [{'attributes.warning_codes': {'!contains': [code]}} for code in exclude_warnings]
     processes = None
     if campaign is not None:
         processes = [process.pk for process in find_campaign(campaign).called() if process.is_calculation]

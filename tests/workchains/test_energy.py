@@ -15,6 +15,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData, find_bases, install_families
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.provenance.energies import energies
 from aiida_qagenai.thermodynamics.atomization import atomization_energy
 from aiida_qagenai.workchains.energy import EnergyWorkChain
 from aiida_qagenai.workchains.protocols.bases import cover_elements
@@ -163,7 +164,8 @@ def test_energy_for_real(build, lithium_hydride, atom_energy):
     energy = outputs['energy'].content
     assert (energy.formula, energy.chemical_system, energy.num_atoms) == ('LiH', 'H-Li', 2)
     assert energy.structure_uuid == lithium_hydride.uuid and energy.converged and energy.core_hours > 0
-    assert not energy.scientific and 'not scientific' in energy.warnings
+    assert not energy.scientific and 'not scientific' in energy.warnings and energy.warning_codes == [700]
+    assert energy.memory_mb > 10
     expected = (energy.total_energy + 213.0 + atomization_energy('Li') + atomization_energy('H')) / 2
     assert energy.formation_energy_per_atom == pytest.approx(expected)
     assert energy.formation_scheme == 'anchored'
@@ -200,6 +202,23 @@ def test_assembled_energy_is_not_cached(lithium_hydride, atom_energy):
     energy, node = assemble_energy.run_get_node(orm.Dict(results), lithium_hydride, orm.Dict(level))
     assert energy.formation_energy_per_atom is None and energy.content.energy_per_atom == -109.5
     assert not node.base.caching.is_valid_cache
+
+
+def test_searches_leave_out_energies_with_a_warning(aiida_profile_clean, lithium_hydride):
+    """The codes of the calculation and that of the level are attributes, and any of them can be excluded."""
+    level = EnergyLevel.create('pipeline', energy_settings('pipeline'), Fidelity.CCSD_T).model_dump(mode='json')
+    results = {
+        **{'fidelity': 'CCSD(T)', 'total_energy': -219.0, 'scf_converged': True, 'cc_converged': True},
+        **{'core_hours': 0.1, 'wall_seconds': 1.0, 'components': {}, 't1_diagnostic': 0.03, 'd1_diagnostic': 0.04},
+    }
+    for scientific, codes in ((False, []), (True, [701, 702]), (True, [701]), (True, [])):
+        values = {**results, 'warnings': [str(code) for code in codes], 'warning_codes': codes}
+        assemble_energy(orm.Dict(values), lithium_hydride, orm.Dict({**level, 'scientific': scientific}))
+    found = energies()
+    assert sorted(map(list, found['warning_codes'])) == [[], [700], [701], [701, 702]]
+    assert sorted(map(list, energies(exclude_warnings=[702])['warning_codes'])) == [[], [700], [701]]
+    assert [*energies(exclude_warnings=[700, 701])['warning_codes']] == [[]]
+    assert orm.QueryBuilder().append(EnergyData, filters={'attributes.d1_diagnostic': {'>': 0.039}}).count() == 4
 
 
 def test_references_for_real(pyscf_code):

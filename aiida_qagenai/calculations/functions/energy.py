@@ -55,6 +55,7 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         **formation,
         band_gap=values.get('band_gap'),
         t1_diagnostic=values.get('t1_diagnostic'),
+        d1_diagnostic=values.get('d1_diagnostic'),
         core_hours=values['core_hours'],
         wall_seconds=values['wall_seconds'],
         memory_mb=values.get('memory_mb'),
