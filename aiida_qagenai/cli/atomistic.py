@@ -121,12 +121,15 @@ def follow_jobs(node: ProcessNode, *, interval: float = 2.0) -> None:
 
 def progress(node: ProcessNode, elapsed: float) -> str:
     """Return how many jobs are done, which run, and the last line that one of them printed here."""
+    from aiida.common.links import LinkType
     from aiida.orm import CalcJobNode
 
+    inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all_link_labels()
+    wanted = sum(name.startswith(('structures__', 'competing__')) for name in inputs)
     jobs = [child for child in node.called if isinstance(child, CalcJobNode)]
     done = [job for job in jobs if job.is_terminated]
     running = [job for job in jobs if not job.is_terminated]
-    total = len(node.inputs.get('structures', {})) + len(node.inputs.get('competing', {})) or len(jobs)
+    total = max(wanted, len(jobs))
     failed = sum(not job.is_finished_ok for job in done)
     text = f'{len(done)} of {total} jobs done'
     if failed:

@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 from aiida.common.links import LinkType
-from aiida.orm import ArrayData, Computer, Dict, InstalledCode, QueryBuilder, WorkChainNode
+from aiida.orm import ArrayData, CalcJobNode, Computer, Dict, InstalledCode, QueryBuilder, StructureData, WorkChainNode
 from ase.build import bulk
 from plumpy.process_states import ProcessState
 
+from aiida_qagenai.cli.atomistic import progress
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.barrier import BarrierData
 from aiida_qagenai.data.free_energy import CURVES, FreeEnergyData
@@ -165,6 +166,24 @@ def test_lists(runs, run):
     assert row['formula'] == 'Al'
     assert json.loads(run('barrier', 'list', '--chemical-system', 'Li-H', '--format', 'json').stdout) == []
     assert 'precise' in run('free-energy', 'protocols').stdout
+
+
+def test_progress(toy):
+    """Jobs that are done, failed and wanted, and the time that is left."""
+    node = WorkChainNode()
+    for name in ('structures__a', 'structures__b', 'competing__c', 'competing__d'):
+        node.base.links.add_incoming(
+            StructureData(ase=bulk('Cu')).store(), link_type=LinkType.INPUT_WORK, link_label=name
+        )
+    node.store()
+    assert progress(node, 60) == '0 of 4 jobs done'
+    for label, status in (('a', 0), ('b', 430)):
+        job = CalcJobNode(computer=QueryBuilder().append(Computer).first(flat=True))
+        job.base.links.add_incoming(node, link_type=LinkType.CALL_CALC, link_label=label)
+        job.store()
+        job.set_exit_status(status)
+        job.set_process_state(ProcessState.FINISHED)
+    assert progress(node, 600) == '2 of 4 jobs done (1 failed), about 10 min left'
 
 
 def test_promising_candidates_of_a_campaign(toy):
