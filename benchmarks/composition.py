@@ -45,6 +45,8 @@ def cardinalities(max_elements: int, samples: int) -> None:
             print(f'#   {neutral.value:.4g} ± {neutral.standard_error:.2g} different neutral compositions')
             reduction = everything / neutral.value
             figure(f'reduction-neutral-{source}-{k}', reduction, 'factor', 'paper 3.1.3', PAPER_REDUCTION)
+        mixed = CompositionSpace(max_atoms=MAX_ATOMS, max_elements=k, mixed_valence=True).count()
+        figure(f'species-neutral-mixed-valence-{k}', mixed, 'cells', f'all with up to {k} elements', everything)
 
 
 def smact_rate(max_elements: int, attempts: int, rng: np.random.Generator) -> float:

@@ -2,14 +2,16 @@
 
     python benchmarks/hull.py [--quick]
 
-Figures ``hull-bulk`` (1,000 candidates in 300 ternary to quinary systems among 85,000 phases) and the single queries of
-the paper's Table 12. The phases are synthetic: random compositions whose elements are drawn with very unequal
-frequencies, as in databases, so that popular systems hold hundreds to thousands of phases.
+Figures ``hull-bulk`` (1,000 candidates in 300 ternary to quinary systems among 85,000 phases), the same in two
+processes, an update by one phase, a probability by 1,000 draws, and the single queries of the paper's Table 12. The
+phases are synthetic: random compositions whose elements are drawn with very unequal frequencies, as in databases, so
+that popular systems hold hundreds to thousands of phases.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import resource
 import time
@@ -21,6 +23,7 @@ from pymatgen.core import Composition
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.thermodynamics.hull import CompetingPhases, Phase, distance_to_hull, distances_to_hull
+from aiida_qagenai.thermodynamics.uncertainty import stability_probability
 
 PAPER_MILLISECONDS = {2: 12.0, 3: 45.0, 4: 320.0}
 """Average time per system on one core, paper section 10.2."""
@@ -102,7 +105,32 @@ def bulk(num_phases: int, num_candidates: int, num_systems: int, sample: int, rn
     name = f'loop over PhaseDiagram, {sample} of {len(candidates)} candidates timed'
     figure('hull-bulk', indexed + seconds, 's', name, loop, ratio=loop / (indexed + seconds))
     figure('hull-bulk-index', indexed, 's', 'whole bulk run', indexed + seconds, ratio=indexed / (indexed + seconds))
+    start = time.perf_counter()
+    apart = distances_to_hull(candidates, competing, workers=2)
+    wall = time.perf_counter() - start
+    if [r.e_above_hull for r in apart] != [r.e_above_hull for r in results]:
+        raise SystemExit('two processes give other energies than one')
+    figure('hull-bulk-two-processes', wall, 's', 'processor time of one process, warm', seconds, ratio=seconds / wall)
+    update(candidates[0], competing, indexed)
     figure('hull-bulk-memory', used, 'MiB', 'phases', len(phases), ratio=used * 1024 / len(phases))
+
+
+def update(candidate: Phase, competing: CompetingPhases, indexed: float) -> None:
+    """Measure an added phase with the next answer, and the probability of being stable."""
+    repeats = 20
+    start = time.process_time()
+    for index in range(repeats):
+        competing.add(dataclasses.replace(candidate, identifier=f'added {index}'))
+        distance_to_hull(candidate, competing)
+    milliseconds = (time.process_time() - start) / repeats * 1e3
+    figure(
+        'hull-update', milliseconds, 'ms', 'building the index anew', indexed * 1e3, ratio=indexed * 1e3 / milliseconds
+    )
+    uncertain = CompetingPhases(dataclasses.replace(p, sigma=0.03) for p in competing.phases)
+    uncertain.rivals(candidate)
+    start = time.process_time()
+    stability_probability(dataclasses.replace(candidate, sigma=0.03), uncertain, num_samples=1000)
+    figure('hull-probability', time.process_time() - start, 's', 'draws', 1000, ratio=1.0)
 
 
 def single(num_elements: int, rng: np.random.Generator, repeats: int) -> None:

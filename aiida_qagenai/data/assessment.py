@@ -25,6 +25,7 @@ class AssessmentData(RecordData):
         constraints: dict[str, t.Any] = OrmMetadataField(description='Value, threshold and verdict of each constraint')
         passed_constraints: bool = OrmMetadataField(description='Whether no constraint failed')
         duplicate: bool = OrmMetadataField(description='Whether an equal candidate or known structure came before')
+        duplicate_of: str | None = OrmMetadataField(None, description='Its name: the representative of the cluster')
         e_above_hull: float | None = OrmMetadataField(None, ge=0, description='Distance to the predicted hull')
         decomposition_energy: float | None = OrmMetadataField(None, description='Against all other phases')
         decomposition: dict[str, float] = OrmMetadataField(

@@ -103,15 +103,26 @@ def _in_parallel(
     order = sorted(range(len(candidates)), key=lambda index: candidates[index].elements)
     bounds = np.linspace(0, len(order), workers + 1).astype(int)
     chunks = [[candidates[i] for i in order[low:high]] for low, high in itertools.pairwise(bounds)]
-    with ProcessPoolExecutor(max_workers=workers) as pool:
-        parts = pool.map(_answer, chunks, itertools.repeat(competing), itertools.repeat(tolerance))
-        answers = itertools.chain.from_iterable(parts)
+    # once per process, and by inheritance where processes are forked: tens of thousands of phases take long to send
+    with ProcessPoolExecutor(max_workers=workers, initializer=_prepare, initargs=(competing, tolerance)) as pool:
+        answers = itertools.chain.from_iterable(pool.map(_answer, chunks))
         by_index = dict(zip(order, answers, strict=True))
     return [by_index[index] for index in range(len(candidates))]
 
 
-def _answer(candidates: Sequence[Phase], competing: CompetingPhases, tolerance: float) -> list[HullResult]:
-    return [distance_to_hull(candidate, competing, tolerance=tolerance) for candidate in candidates]
+_prepared: dict[str, t.Any] = {}
+
+
+def _prepare(competing: CompetingPhases, tolerance: float) -> None:
+    """Keep what all questions to this process have in common."""
+    _prepared.update(competing=competing, tolerance=tolerance)
+
+
+def _answer(candidates: Sequence[Phase]) -> list[HullResult]:
+    return [
+        distance_to_hull(candidate, _prepared['competing'], tolerance=_prepared['tolerance'])
+        for candidate in candidates
+    ]
 
 
 def distance_to_hull(candidate: Phase, competing: CompetingPhases, *, tolerance: float = STABLE_LIMIT) -> HullResult:

@@ -196,6 +196,8 @@ class TestAssess:
         outputs = assess_candidates(**pool)
         verdicts = [outputs['assessments'][label].content for label in sorted(outputs['assessments'])]
         assert [verdict.stopped_by for verdict in verdicts] == [None, 'constraints', 'duplicate', 'unstable', None]
+        representatives = [verdict.duplicate_of for verdict in verdicts]
+        assert representatives == [None, None, '001-00000', None, None]
         assert outputs['selection']['funnel'] == {
             'generated': 5,
             'within constraints': 4,

@@ -47,12 +47,13 @@ def assess_candidates(
     labels = sorted(kwargs['candidates'])
     candidates: list[CandidateData] = [kwargs['candidates'][label] for label in labels]
     predictions = [kwargs['predictions'][label].content for label in labels]
-    screenings = [screen(structure) for structure in candidate_set.structures().structures()]
+    stage = options['screen'].get('stage', 'validation')
+    screenings = [screen(structure, stage=stage) for structure in candidate_set.structures().structures()]
     duplicates = find_duplicates(candidates, competing)
     level = Fidelity.parse(options['screen']['hull_fidelity'])
     hull = predicted_hull(candidates, predictions, competing, arrays.get_array('competing_energies'), level)
     limit = options['screen']['max_e_above_hull']
-    stages = [funnel_stage(*item, limit) for item in zip(screenings, duplicates, hull, strict=True)]
+    stages = [funnel_stage(*item, limit) for item in zip(screenings, map(bool, duplicates), hull, strict=True)]
     pool = make_pool(candidates, predictions, stages, arrays)
     choice = choose(
         pool,
@@ -69,7 +70,8 @@ def assess_candidates(
         label: AssessmentData(
             **verdict(candidates[row], screenings[row], hull[row], level),
             **choice_fields(choice, row),
-            duplicate=duplicates[row],
+            duplicate=duplicates[row] is not None,
+            duplicate_of=duplicates[row],
             divergence=predictions[row].divergence,
             eligible=stages[row] == 'eligible',
             stopped_by=None if stages[row] == 'eligible' else stages[row],
@@ -92,15 +94,22 @@ def store_in_bulk(node: t.Any, assessments: dict[str, AssessmentData]) -> dict[s
     return {label.removeprefix('assessments__'): t.cast(AssessmentData, item) for label, item in stored.items()}
 
 
-def find_duplicates(candidates: list[CandidateData], competing: DatasetData) -> list[bool]:
-    """Return per candidate whether an equal structure is known or came before it."""
-    seen = {fingerprint(structure) for structure in competing.structures().structures()}
-    flags = []
+def find_duplicates(candidates: list[CandidateData], competing: DatasetData) -> list[str | None]:
+    """Return per candidate the name of the equal structure that is known or came before it, or None.
+
+    That structure represents the cluster. Equal are structures of equal fingerprint: nothing is relaxed here, and
+    matching up to a scale would take strained polymorphs for one.
+    """
+    known = competing.structures()
+    seen: dict[str | None, str] = {}
+    for name, structure in zip(known.identifiers.tolist(), known.structures(), strict=True):
+        seen.setdefault(fingerprint(structure), str(name))
+    found = []
     for candidate in candidates:
         key = candidate.base.attributes.get('fingerprint')
-        flags.append(key in seen)
-        seen.add(key)
-    return flags
+        found.append(seen.get(key))
+        seen.setdefault(key, candidate.name)
+    return found
 
 
 def predicted_hull(

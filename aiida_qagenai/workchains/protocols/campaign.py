@@ -69,6 +69,9 @@ class ScreenSettings(Settings):
 
     max_e_above_hull: float = pydantic.Field(ge=0, description='Predicted, eV/atom')
     hull_fidelity: Fidelity = pydantic.Field(Fidelity.CCSD_T, description='Level of theory of the predicted hull')
+    stage: t.Literal['generation', 'validation', 'final'] = pydantic.Field(
+        'validation', description='Whose constraints apply; final adds the bond-valence sums'
+    )
 
 
 class SelectSettings(Settings):
