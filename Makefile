@@ -8,11 +8,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export AIIDA_PATH := $(CURDIR)/.aiida_home
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install campaign test lint docs benchmark clean
+.PHONY: help install campaign test test-services lint docs benchmark clean
 
 help:
 	@echo 'make campaign   run the quickstart campaign in an isolated profile (about 10 minutes on 2 cores)'
 	@echo 'make test       run the test suite'
+	@echo 'make test-services  test on real services: PostgreSQL, RabbitMQ, SLURM over SSH (Debian, as root)'
 	@echo 'make lint       check style, types and the import contract'
 	@echo 'make docs       build the documentation'
 	@echo 'make clean      remove the environment, the profile and all results of the quickstart'
@@ -33,6 +34,10 @@ campaign: install
 
 test: install
 	pytest -n 2 --dist loadfile
+
+test-services: install
+	.ci/services
+	pytest -m services tests/services
 
 lint: install
 	ruff check .

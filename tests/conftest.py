@@ -95,6 +95,21 @@ def new_machine(tmp_path_factory):
         machine.kill()
 
 
+@pytest.fixture(scope='session', autouse=True)
+def aiida_profile(aiida_config, aiida_profile_factory, tmp_path_factory):
+    """Return the profile of the tests: on SQLite, or in the empty PostgreSQL database at QAGENAI_TEST_POSTGRESQL."""
+    url = os.environ.get('QAGENAI_TEST_POSTGRESQL')
+    storage: dict[str, object] = {}
+    if url:
+        from aiida_qagenai.cli.setup import postgresql_config
+
+        repository = tmp_path_factory.mktemp('repository').as_uri()
+        config = {**postgresql_config(url, 'test'), 'repository_uri': repository}
+        storage = {'storage_backend': 'core.psql_dos', 'storage_config': config}
+    with aiida_profile_factory(aiida_config, **storage) as profile:
+        yield profile
+
+
 @pytest.fixture
 def localhost(aiida_profile_clean, aiida_computer_local):
     """Return the computer this machine, polled without delay."""

@@ -11,6 +11,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from aiida.orm import Dict
 
+from aiida_qagenai.calculations.recovery import RecoveryMixin
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
@@ -19,7 +20,7 @@ from aiida_qagenai.io.tasks import parse
 __all__ = ('MlCalculation',)
 
 
-class MlCalculation(CalcJob):
+class MlCalculation(RecoveryMixin, CalcJob):
     """Run ``python -m aiida_qagenai.ml TASK --config config.json`` on the computer of the code.
 
     That computer needs this package without AiiDA, and torch: ``pip install --no-deps aiida-qagenai``.

@@ -14,13 +14,14 @@ from jinja2 import Environment
 from aiida_qagenai.calculations.pyscf_bases import bases_problem, insert_bases
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf_script import MAIN_TEMPLATE, script_environment, script_variables
+from aiida_qagenai.calculations.recovery import RecoveryMixin
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
 
 __all__ = ('PyscfCellCalculation',)
 
 
-class PyscfCellCalculation(PyscfCalculation):
+class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
     """Energy of a crystal, molecule or atom by PBE, SCAN, HSE06 or CCSD(T).
 
     The script it writes is complete in itself: run by hand with PySCF it gives the stored energy.

@@ -38,6 +38,9 @@ EXIT_LABELS = {
 }
 """Ending that the script records → exit code."""
 
+WALLTIME_SIGN = 'DUE TO TIME LIMIT'
+"""What SLURM writes when it ends a job; its accounting, which AiiDA asks, is not there on every cluster."""
+
 MEMORY_SIGNS = ('MemoryError', 'oom-kill', 'Out Of Memory', 'out of memory', 'Cannot allocate memory')
 
 
@@ -68,6 +71,9 @@ class PyscfCellParser(Parser):
         if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_memory():
             self._attach_checkpoint(temporary)
             return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message='killed while running')
+        if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_walltime():
+            self._attach_checkpoint(temporary)
+            return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(message='killed by the scheduler')
         if status != 'finished':
             self._attach_checkpoint(temporary)
             return getattr(self.exit_codes, EXIT_LABELS[status]).format(message=message)
@@ -80,17 +86,26 @@ class PyscfCellParser(Parser):
     def _missing_results(self, names: list[str]) -> ExitCode:
         if self._ran_out_of_memory():
             return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message='killed before the results were written')
+        if self._ran_out_of_walltime():
+            return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(message='killed by the scheduler')
         if PyscfCellCalculation.FILENAME_STDOUT not in names:
             return self.exit_codes.ERROR_OUTPUT_STDOUT_MISSING
         return self.exit_codes.ERROR_OUTPUT_RESULTS_MISSING
 
     def _ran_out_of_memory(self) -> bool:
         """Return whether the scheduler's error file tells of a kill for memory."""
+        return any(sign in self._scheduler_errors() for sign in MEMORY_SIGNS)
+
+    def _ran_out_of_walltime(self) -> bool:
+        """Return whether the scheduler's error file tells of a kill at the limit of time."""
+        return WALLTIME_SIGN in self._scheduler_errors()
+
+    def _scheduler_errors(self) -> str:
+        """Return the scheduler's error file, empty if there is none."""
         try:
-            text = self.node.get_scheduler_stderr() or ''
+            return self.node.get_scheduler_stderr() or ''
         except NotExistent:
-            return False
-        return any(sign in text for sign in MEMORY_SIGNS)
+            return ''
 
     def _attach_checkpoint(self, temporary: str | None) -> None:
         if temporary is None:

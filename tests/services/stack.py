@@ -190,10 +190,13 @@ class Postgresql(Service):
 
     def create_database(self, name: str) -> str:
         """Create an empty database and return its URL."""
-        command = f'CREATE DATABASE "{name}" TEMPLATE template0'
-        address = ['-h', '127.0.0.1', '-p', str(self.port), '-U', self.USERNAME]
-        self.run('psql', *address, '-d', 'postgres', '-c', command)
+        self.query('postgres', f'CREATE DATABASE "{name}" TEMPLATE template0')
         return f'postgresql://{self.USERNAME}:{self.password}@127.0.0.1:{self.port}/{name}'
+
+    def query(self, database: str, command: str) -> str:
+        """Run SQL and return what it prints, without decoration."""
+        address = ['-h', '127.0.0.1', '-p', str(self.port), '-U', self.USERNAME]
+        return self.run('psql', *address, '-At', '-d', database, '-c', command).stdout.strip()
 
 
 class Rabbitmq(Service):
@@ -344,6 +347,8 @@ class Sshd(Service):
         for path in (folder / 'host_key', self.home / '.ssh' / 'id_ed25519'):
             self.run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'throw-away', '-f', path)
         shutil.copy(self.home / '.ssh' / 'id_ed25519.pub', folder / 'authorized_keys')
+        # A home without start-up files: those of root are slow, and may hold a lock when a connection is cut.
+        environment = {**environment, 'HOME': str(self.home)}
         variables = ' '.join(f'{name}={value}' for name, value in environment.items())
         self.configuration = self.write(
             'sshd_config',
