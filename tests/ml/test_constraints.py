@@ -190,17 +190,20 @@ def test_the_charge_penalty_has_a_gradient():
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 100_000), num_atoms=st.integers(1, 4))
-def test_projected_types_are_the_most_likely_neutral_ones(seed, num_atoms):
+@given(seed=st.integers(0, 100_000), num_atoms=st.integers(1, 4), compounds=st.booleans())
+def test_projected_types_are_the_most_likely_neutral_ones(seed, num_atoms, compounds):
     scores = np.random.default_rng(seed).normal(size=(num_atoms, 3))
     symbols = ('Li', 'Ti', 'O')
-    found = neutral_types(scores, symbols)
-    best = -np.inf
+    found = neutral_types(scores, symbols, compounds_first=compounds)
+    best = [-np.inf, -np.inf]
     for types in itertools.product(range(3), repeat=num_atoms):
         composition = {symbols[k]: types.count(k) for k in set(types)}
-        if 'O' not in composition or len(composition) == 1 or is_charge_neutral(composition, mixed_valence=True):
-            best = max(best, scores[np.arange(num_atoms), list(types)].sum())
-    assert scores[np.arange(num_atoms), found].sum() == pytest.approx(best)
+        applies = 'O' in composition and len(composition) > 1
+        if not applies or is_charge_neutral(composition, mixed_valence=True):
+            score = scores[np.arange(num_atoms), list(types)].sum()
+            best[applies] = max(best[applies], score)
+    expected = best[1] if compounds and np.isfinite(best[1]) else max(best)
+    assert scores[np.arange(num_atoms), found].sum() == pytest.approx(expected)
 
 
 def test_forbidden_elements_are_never_chosen():

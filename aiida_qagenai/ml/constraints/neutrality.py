@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from aiida_qagenai.chemistry.oxidation_states import DEFAULT_SOURCE, MIXED_VALEN
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('charge_penalty', 'neutral_types')
+
+FORBIDDEN = -1e9
+"""Score of an element that an atom may not be."""
 
 MAX_CHOICES = 100_000
 """Choices of oxidation states, or compositions, that are looked at one by one."""
@@ -71,52 +75,72 @@ def neutral_types(
     scores: NDArray[np.float64],
     symbols: tuple[str, ...],
     *,
+    compounds_first: bool = True,
     mixed_valence: bool = True,
     source: str = DEFAULT_SOURCE,
 ) -> NDArray[np.int64] | None:
     """Return the most likely types whose composition is neutral, shape (N,), or ``None`` if there are none.
 
     The projection that belongs to the constraint of charge neutrality: the sum of ``scores`` is maximal among all
-    choices that it accepts, those to which it does not apply included.
+    choices that it accepts.
 
     :param scores: log-probability of each element for each atom, −∞ where forbidden, shape (N, K).
     :param symbols: the K elements.
+    :param compounds_first: whether compositions to which neutrality does not apply, elements and alloys, come only
+        where there is no neutral compound; they are the easy way out of charges that do not balance.
+    :param source: the list of oxidation states.
     :raises InvalidInputError: if there are too many compositions to look at one by one.
     """
+    compounds, others = _neutral_amounts(symbols, len(scores), mixed_valence, source)
+    groups = (compounds, others) if compounds_first else (np.concatenate([compounds, others]),)
+    for group in groups:
+        found = _likeliest(scores, group)
+        if found is not None:
+            return found
+    return None
+
+
+def _likeliest(scores: NDArray[np.float64], compositions: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the types of largest total score whose amounts are among ``compositions``, shape (M, K)."""
     from scipy.optimize import linear_sum_assignment
 
-    num_atoms, num_elements = scores.shape
-    finite = np.where(np.isfinite(scores), scores, -1e9)
-    compositions = _neutral_amounts(symbols, num_atoms, mixed_valence, source)
+    num_elements = scores.shape[1]
+    finite = np.where(np.isfinite(scores), scores, FORBIDDEN)
     # no composition can score more than the best atoms of each element, which order the search
     sums = np.concatenate([np.zeros((1, num_elements)), np.cumsum(-np.sort(-finite, axis=0), axis=0)])
     bounds = sums[compositions, np.arange(num_elements)].sum(axis=1)
-    best, found = -np.inf, None
+    best, found = FORBIDDEN / 2, None
     for index in np.argsort(-bounds, kind='stable'):
-        if bounds[index] <= max(best, -1e8):
+        if bounds[index] <= best:
             break
         columns = np.repeat(np.arange(num_elements), compositions[index])
         rows, places = linear_sum_assignment(finite[:, columns], maximize=True)
         score = finite[rows, columns[places]].sum()
-        if score > best and score > -1e8:
+        if score > best:
             best, found = score, columns[places]
     return found
 
 
 @functools.lru_cache(maxsize=512)
-def _neutral_amounts(symbols: tuple[str, ...], num_atoms: int, mixed_valence: bool, source: str) -> NDArray[np.int64]:
-    """Return the amounts of all compositions of ``num_atoms`` atoms that pass the constraint, shape (M, K)."""
-    import math
+def _neutral_amounts(
+    symbols: tuple[str, ...], num_atoms: int, mixed_valence: bool, source: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the amounts of the neutral compounds of ``num_atoms`` atoms, and of what cannot be neutral or charged.
 
+    Both have the shape (M, K).
+    """
     number = math.comb(num_atoms + len(symbols) - 1, len(symbols) - 1)
     if number > MAX_CHOICES:
         message = f'{num_atoms} atoms of {len(symbols)} elements have {number} compositions: allow fewer elements'
         raise InvalidInputError(message)
-    kept = []
+    kept: tuple[list[list[int]], list[list[int]]] = ([], [])
     for cuts in itertools.combinations(range(num_atoms + len(symbols) - 1), len(symbols) - 1):
         bounds = (-1, *cuts, num_atoms + len(symbols) - 1)
         amounts = [after - before - 1 for before, after in itertools.pairwise(bounds)]
         composition = {symbol: n for symbol, n in zip(symbols, amounts, strict=True) if n}
-        if not_ionic(composition) or is_charge_neutral(composition, mixed_valence=mixed_valence, source=source):
-            kept.append(amounts)
-    return np.array(kept, dtype=np.int64).reshape(-1, len(symbols))
+        if not_ionic(composition):
+            kept[1].append(amounts)
+        elif is_charge_neutral(composition, mixed_valence=mixed_valence, source=source):
+            kept[0].append(amounts)
+    compounds, others = (np.array(rows, dtype=np.int64).reshape(-1, len(symbols)) for rows in kept)
+    return compounds, others
