@@ -10,7 +10,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.eos import EquationOfState
-from ase.units import GPa, kB
+from ase.phonons import Phonons as AsePhonons
+from ase.units import GPa, _e, _hplanck, kB
 
 from aiida_qagenai.common.errors import InvalidInputError, NotConvergedError
 from aiida_qagenai.io.atomistic import PhononSettings, RelaxSettings
@@ -83,6 +84,21 @@ def test_acoustic_modes_vanish_at_gamma_and_the_spectrum_is_that_of_copper(coppe
     assert 7.0 < bands.frequencies.max() < 8.5
     assert np.trapezoid(bands.dos, bands.dos_frequencies) == pytest.approx(3.0, rel=0.02)
     assert copper.dynamically_stable
+
+
+def test_frequencies_equal_those_of_another_program(copper, tmp_path):
+    """ASE's own phonons with the same supercell, at the zone boundary X and L, in THz."""
+    crystal = copper.relaxed.atoms
+    other = AsePhonons(crystal, EMT(), supercell=(4, 4, 4), delta=PHONONS.displacement, name=str(tmp_path / 'phonon'))
+    other.run()
+    other.read(acoustic=True)
+    bands = copper.harmonic.bands
+    assert copper.harmonic.supercell_atoms == 64
+    for label, point in (('X', (0.5, 0.5, 0.0)), ('L', (0.5, 0.5, 0.5))):
+        (expected,) = other.band_structure([point], verbose=False) / (_hplanck * 1e12 / _e)
+        place = bands.ticks[[name.split('|')[0] for name in bands.labels].index(label)]
+        found = bands.frequencies[int(np.argmin(np.abs(bands.distances - place)))]
+        np.testing.assert_allclose(found, expected, rtol=5e-3)
 
 
 def test_thermal_expansion_of_copper(copper):
