@@ -193,7 +193,8 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         if 'restart_folder' in self.inputs:
             remote = self.inputs.restart_folder
             source = f'{remote.get_remote_path()}/{self.FILENAME_AMPLITUDES}'
-            calcinfo.remote_copy_list = [(remote.computer.uuid, source, self.FILENAME_RESTART_AMPLITUDES)]
+            # Not copied: they may be gigabytes, and where they are gone the script says so instead of the upload.
+            calcinfo.remote_symlink_list = [(remote.computer.uuid, source, self.FILENAME_RESTART_AMPLITUDES)]
         return calcinfo
 
 

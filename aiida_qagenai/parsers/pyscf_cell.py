@@ -41,6 +41,9 @@ EXIT_LABELS = {
 WALLTIME_SIGN = 'DUE TO TIME LIMIT'
 """What SLURM writes when it ends a job; its accounting, which AiiDA asks, is not there on every cluster."""
 
+ENERGIES = ('total_energy', 'total_energy_hartree', 'components')
+"""What only a finished calculation has."""
+
 MEMORY_SIGNS = ('MemoryError', 'oom-kill', 'Out Of Memory', 'out of memory', 'Cannot allocate memory')
 
 
@@ -66,6 +69,10 @@ class PyscfCellParser(Parser):
             return self.exit_codes.ERROR_OUTPUT_RESULTS_UNREADABLE.format(message=str(exception))
 
         descriptors, bands = results.pop('descriptors', None), results.pop('band_structure', None)
+        if results['status'] != 'finished':
+            # Known before a later step failed: without that step they are not the result that was asked for.
+            for name in ENERGIES:
+                results.pop(name, None)
         self.out('results', orm.Dict(results))
         status, message = results['status'], results['message']
         if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_memory():

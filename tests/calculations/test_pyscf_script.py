@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -342,3 +343,67 @@ def test_time_reversal_leaves_half_of_a_displaced_mesh(load_script, lithium_hydr
     assert script.independent_kpts(cell, script.make_kpts(cell, [2, 2, 2], [0.5] * 3))[1] == [2] * 4
     assert script.independent_kpts(cell, script.make_kpts(cell, [2, 2, 2], [0.0] * 3))[1] == [1] * 8
     assert script.independent_kpts(cell, script.make_kpts(cell, [3, 1, 1], [0.0] * 3))[1] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ('exception', 'status', 'text'),
+    [
+        (MemoryError('64 GiB'), 'out_of_memory', '64 GiB'),
+        (np.linalg.LinAlgError('singular'), 'exception', 'LinAlgError: singular'),
+        (OSError(28, 'No space left on device'), 'exception', 'No space left'),
+    ],
+)
+def test_every_exception_has_an_ending(  # noqa: PLR0917
+    load_script, lithium_hydride, pyscf_parameters, monkeypatch, exception, status, text
+):
+    """Whatever is raised, the results file says how it ended and what it cost, and the process fails."""
+    script = load_script(lithium_hydride, pyscf_parameters())
+
+    def run():
+        raise exception
+
+    monkeypatch.setattr(script.signal, 'signal', lambda *_: None)
+    assert script.main(run) == 1
+    results = json.loads(Path('results.json').read_text(encoding='utf-8'))
+    assert results['status'] == status and text in results['message'] and results['core_hours'] > 0
+
+
+def test_damaged_restart_files_cost_only_what_they_held(load_script, lithium_hydride, pyscf_parameters):
+    """A checkpoint or amplitudes cut off by a crash: everything is computed again; (T) alone cannot be."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    Path('damaged').write_bytes(b'\x89HDF\r\n\x1a\n' + 100 * b'\0')
+    script.INPUTS['files'].update(restart_checkpoint='damaged', restart_amplitudes='damaged')
+    cell = script.build_cell()
+    mf = script.scf.KRHF(cell, np.zeros((1, 3)))
+    assert script.restart_density(mf) is None and 'restarted_from_checkpoint' not in script.RESULTS
+    assert script.find_amplitudes(mf) == {}
+    for name in ('damaged', 'missing'):
+        script.INPUTS.update(method='(T)')
+        script.INPUTS['files'].update(restart_amplitudes=name)
+        with pytest.raises(script.Stop, match='cannot be read'):
+            script.find_amplitudes(mf)
+
+
+def test_walltime_of_the_triples_is_foreseen(load_script, lithium_hydride, pyscf_parameters):
+    """The pace so far tells what the rest takes: stopped at once, with the time it would need."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    script.INPUTS['walltime_seconds'] = 1000.0
+    script.check_walltime('(T)', 100.0)
+    with pytest.raises(script.Stop, match=r'the \(T\) needs 5\d\d\d s, the walltime is 1000 s') as caught:
+        script.check_walltime('(T)', 5000.0)
+    assert caught.value.status == 'out_of_walltime' and script.RESULTS['walltime_needed_seconds'] > 5000
+
+
+@pytest.mark.parametrize('mesh', [(2, 2, 1), (3, 1, 2)])
+def test_work_of_the_triples_is_counted(load_script, lithium_hydride, pyscf_parameters, mesh):
+    """As many blocks as the loops of the library visit."""
+    from pyscf.pbc.lib import kpts_helper
+
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    cell = script.build_cell()
+    kconserv = kpts_helper.get_kconserv(cell, script.make_kpts(cell, mesh, [0, 0, 0]))
+    number = range(len(kconserv))
+    work = script.triples_work(kconserv)
+    for ka, kb in ((a, b) for a in number for b in range(a + 1)):
+        kcs = [kconserv[kconserv[ki, ka, kj], kb, kk] for ki in number for kj in number for kk in number]
+        assert work[ka, kb] == sum(kc <= kb for kc in kcs)

@@ -76,6 +76,14 @@ def test_each_ending_has_its_exit_code(parse, status, label):
     assert 'total_energy' not in outputs['results'].get_dict()
 
 
+@pytest.mark.parametrize('status', ['running', 'killed', 'out_of_walltime', 'exception'])
+def test_energy_of_an_unfinished_calculation_is_not_kept(parse, status):
+    """Killed in the descriptors, after the energy: nothing partial is stored."""
+    results = {**FINISHED, 'status': status, 'total_energy_hartree': -8.05, 'components': {'ewald': 1.0}}
+    _, outputs = parse({'results.json': json.dumps(results)})
+    assert set(outputs['results'].get_dict()) == {'status', 'message', 'wall_seconds', 'core_hours', 'warnings'}
+
+
 @pytest.mark.parametrize('content', ['', '{"status": "finished", "total_energy": -2', '[]', '{"status": "great"}'])
 def test_damaged_results_are_no_results(parse, content):
     """A truncated or foreign file gives an error and no output."""
