@@ -14,7 +14,7 @@ from ase.phonons import Phonons as AsePhonons
 from ase.units import GPa, _e, _hplanck, kB
 
 from aiida_qagenai.common.errors import InvalidInputError, NotConvergedError
-from aiida_qagenai.io.atomistic import PhononSettings, RelaxSettings
+from aiida_qagenai.io.atomistic import PhononSettings, RelaxSettings, TemperatureSettings, VolumeSettings
 from aiida_qagenai.thermodynamics.phonons import Phonons, find_phonons, supercell_divisions
 from aiida_qagenai.thermodynamics.quasi_harmonic import VolumePoint, fit_volumes, free_energy
 from aiida_qagenai.thermodynamics.relaxation import relax
@@ -138,6 +138,23 @@ def test_imaginary_modes_are_a_result():
     assert found.harmonic.lowest < -0.5
     assert found.harmonic.bands.frequencies.min() < -0.5
     assert 'dynamically unstable' in found.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ('count', 'remark', 'fitted'), [(9, '3 of 9 volumes', True), (5, 'are too few for a fit', False)]
+)
+def test_volumes_with_imaginary_modes_take_no_part(count, remark, fitted):
+    """Cu stretched by 8 % is unstable: such volumes are left out, and if too few remain there is no free energy."""
+    found = free_energy(
+        bulk('Cu'),
+        EMT(),
+        phonons=PhononSettings(min_length=5.0, mesh_length=20.0),
+        volumes=VolumeSettings(max_strain=0.16, count=count),
+        temperatures=TemperatureSettings(maximum=600, step=100),
+    )
+    assert found.dynamically_stable
+    assert remark in found.remarks[0]
+    assert (found.quasi_harmonic is not None) == fitted
 
 
 def synthetic_point(volume: float, force_constant: float) -> VolumePoint:
