@@ -65,7 +65,7 @@ def test_plan_needs_no_calculation_twice(lithium_hydride, toy_basis):
     assert plan.mp2.mesh.num_kpoints == 27 and plan.mp2.basis.cardinal == 3
     assert plan.jobs['k3x3x3_toy_1_dz'].parameters['cc']['kmesh'] == [3, 3, 3]
     assert set(bases) == {'toy_1_dz', 'toy_1_tz'} and set(bases['toy_1_dz']) == {'H', 'Li'}
-    assert level.level_tag.startswith('pipeline:composite-toy-1-dz:gth-hf-rev:k2x2x2-3x3x3-cc2x2x2:')
+    assert level.level_tag.startswith('pipeline:composite-cbs-toy-1-dz:gth-hf-rev:k2x2x2-3x3x3-cc2x2x2:')
 
 
 def test_plan_of_an_atom_has_no_meshes(toy_basis):

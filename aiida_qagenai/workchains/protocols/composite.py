@@ -217,7 +217,8 @@ def _level(protocol: str, planner: _Planner, composite: CompositeSettings) -> En
     content = json.dumps(
         [composite.model_dump(mode='json', exclude={'residual_error'}), names, parts[4]], sort_keys=True
     )
-    parts[1] = f'composite-{parts[1]}'
+    is_limit = composite.mp2 is not None and len(composite.mp2.bases) > 1
+    parts[1] = f'composite-{"cbs-" if is_limit else ""}{parts[1]}'
     if not isolated:
         dense = '-'.join(rule.tag for rule in composite.hartree_fock.meshes)
         parts[3] = f'k{dense}-cc{composite.coupled_cluster.mesh.tag}'
