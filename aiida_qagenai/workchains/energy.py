@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
@@ -15,6 +16,7 @@ from aiida_qagenai.calculations.functions.energy import (
 )
 from aiida_qagenai.calculations.pyscf_bases import bases_problem
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf_memory import least_memory
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
@@ -153,11 +155,11 @@ class EnergyWorkChain(ResumableWorkChain):
 
 
 def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structure: orm.StructureData) -> float:
-    """Return the memory that canonical k-point CCSD needs for its integrals, 16·N_k³·n⁴ bytes, in MB."""
-    mesh = parameters.cc.kmesh or parameters.kmesh or (1, 1, 1)
-    symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
-    functions = sum(level.elements[symbol].functions for symbol in symbols)
-    return 16e-6 * float(mesh[0] * mesh[1] * mesh[2]) ** 3 * functions**4
+    """Return the least memory that the correlation energy needs, MB; see :func:`least_memory`."""
+    functions = {symbol: element.functions for symbol, element in level.elements.items()}
+    valence = {symbol: element.valence for symbol, element in level.elements.items()}
+    composition = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
+    return least_memory(parameters, composition, functions, valence)
 
 
 def validate_fidelity(value: orm.Str, _: t.Any) -> str | None:
@@ -198,7 +200,7 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     if parameters.is_coupled_cluster and parameters.is_crystal:
         memory = estimate_memory(parameters, level, structure)
         if memory > parameters.max_memory_mb:
-            return f'CCSD(T) would need up to {memory:.0f} MB, `max_memory_mb` is {parameters.max_memory_mb:.0f}'
+            return f'CCSD(T) would need at least {memory:.1f} MB, `max_memory_mb` is {parameters.max_memory_mb:.0f}'
     return validate_references(inputs, fidelity, level)
 
 

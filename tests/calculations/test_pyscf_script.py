@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.core import Element
 
+from aiida_qagenai.calculations.pyscf_memory import least_memory, num_frozen_core
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf_script import as_literal, write_script
 from aiida_qagenai.common.errors import InvalidInputError
@@ -180,6 +182,20 @@ def test_memory_is_estimated_before_it_is_used(load_script, lithium_hydride, pys
     memory, disk = script.estimate_memory('CCSD', 8, 1, 16, 100, 4000)
     assert (memory, disk) == (pytest.approx(amplitudes + 16e-6 * 512 * 17**4), 0.0)
     assert script.estimate_memory('MP2', 8, 1, 16, 100, 4000)[0] < memory / 10
+
+
+@pytest.mark.parametrize('method', ['HF', 'MP2', 'CCSD', 'CCSD(T)'])
+def test_work_chain_and_script_estimate_the_same_memory(load_script, lithium_hydride, pyscf_parameters, method):
+    """Without the fitted integrals, which only PySCF can count, and with the integrals on disk."""
+    values = pyscf_parameters('CCSD(T)', basis='gth-cc-dzvp', kmesh=[2, 2, 1], method=method)
+    script, parameters = load_script(lithium_hydride, values), PyscfCellParameters.parse(values)
+    found = least_memory(parameters, {'Li': 1, 'H': 1}, {'Li': 13, 'H': 5}, {'Li': 3, 'H': 1})
+    expected = 0.0 if method == 'HF' else script.estimate_memory(method, 4, 1, 16, 0, 0.0)[0]
+    assert found == pytest.approx(expected, rel=1e-12)
+    for atoms in ({'Li': 2, 'H': 2}, {'Mg': 1, 'O': 3}, {'Na': 1, 'Si': 1}):
+        valence = {'Li': 3, 'H': 1, 'Mg': 10, 'O': 6, 'Na': 9, 'Si': 4}
+        pairs = [(Element(symbol).Z, valence[symbol]) for symbol, count in atoms.items() for _ in range(count)]
+        assert num_frozen_core(atoms, valence) == script.num_frozen_core(pairs)
 
 
 def test_triples_momentum_table(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
