@@ -9,7 +9,7 @@ import click
 
 from aiida_qagenai.cli.output import FORMAT, print_frame
 
-__all__ = ('list_', 'show')
+__all__ = ('ledger', 'list_', 'show')
 
 CAMPAIGNS = {
     'label': 'label',
@@ -79,3 +79,17 @@ def show(campaign: str, fmt: str) -> None:
     if summary.message:
         click.echo(summary.message)
     click.echo(summary.advice)
+
+
+@click.command()
+@click.argument('campaign')
+@FORMAT
+def ledger(campaign: str, fmt: str) -> None:
+    """Show what each cycle of CAMPAIGN (label, pk or uuid) did and cost; cycle 0 is the initial set."""
+    from aiida_qagenai.provenance import queries
+
+    frame = queries.cost_ledger(campaign)
+    hours = [name for name in frame.columns if name.startswith('core_hours')]
+    total = frame[hours].sum().sum() if hours else 0.0
+    footer = f'{len(frame)} rows, {total:.2f} core hours'
+    print_frame(frame, fmt, {name: name.replace('_', ' ') for name in frame.columns}, footer=footer)

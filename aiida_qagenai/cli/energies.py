@@ -6,7 +6,7 @@ import click
 
 from aiida_qagenai.cli.output import FORMAT, print_frame
 
-__all__ = ('energies',)
+__all__ = ('divergence', 'energies')
 
 SIDE_BY_SIDE = {
     'name': 'name',
@@ -17,6 +17,18 @@ SIDE_BY_SIDE = {
     'formation_hse06': 'HSE06',
     'formation_ccsdt': 'CCSD(T)',
     'divergence_computed': 'D',
+    'note': 'note',
+}
+DIVERGENCES = {
+    'name': 'name',
+    'formula': 'formula',
+    'protocol': 'protocol',
+    'formation_pbe': 'PBE',
+    'divergence_scan': 'PBE−SCAN',
+    'divergence_hse06': 'PBE−HSE06',
+    'divergence_ccsdt': 'PBE−CCSD(T)',
+    'predicted': 'predicted',
+    'predicted_sigma': 'σ',
     'note': 'note',
 }
 EACH = {
@@ -60,3 +72,27 @@ def energies(
         f'{len(frame)} {"energies; totals in eV, formation energies in eV/atom" if each else "structures; eV/atom"}'
     )
     print_frame(frame, fmt, EACH if each else SIDE_BY_SIDE, footer=footer)
+
+
+@click.command()
+@click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
+@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
+@click.option('--formula', help='Formula, reduced here.')
+@click.option('--min-divergence', type=float, help='Smallest computed difference at any level, eV/atom.')
+@FORMAT
+def divergence(
+    campaign: str | None,
+    chemical_system: str | None,
+    formula: str | None,
+    min_divergence: float | None,
+    *,
+    fmt: str,
+) -> None:
+    """List where higher levels of theory diverge from PBE, computed beside predicted, in eV/atom."""
+    from aiida_qagenai.provenance import queries
+
+    frame = queries.divergences(
+        campaign, min_divergence=min_divergence, chemical_system=chemical_system, formula=formula
+    )
+    footer = f'{len(frame)} structures; formation energies in eV/atom; predicted is PBE−CCSD(T)'
+    print_frame(frame, fmt, DIVERGENCES, footer=footer)

@@ -103,6 +103,7 @@ CAMPAIGN = LazyGroup(
     commands_at={
         'continue': 'aiida_qagenai.cli.launch:continue_',
         'follow': 'aiida_qagenai.cli.launch:follow',
+        'ledger': 'aiida_qagenai.cli.campaign:ledger',
         'list': 'aiida_qagenai.cli.campaign:list_',
         'protocols': 'aiida_qagenai.cli.launch:protocols',
         'run': 'aiida_qagenai.cli.launch:run',
@@ -141,6 +142,7 @@ FREE_ENERGY = LazyGroup(
     'free-energy',
     help='Finite temperature: quasi-harmonic free energies and E_hull(T).',
     commands_at={
+        'continue': 'aiida_qagenai.cli.free_energy:continue_',
         'list': 'aiida_qagenai.cli.free_energy:list_',
         'protocols': 'aiida_qagenai.cli.free_energy:protocols',
         'run': 'aiida_qagenai.cli.free_energy:run',
@@ -153,6 +155,7 @@ BARRIER = LazyGroup(
     'barrier',
     help='Kinetics: barriers of hops and other paths.',
     commands_at={
+        'continue': 'aiida_qagenai.cli.barrier:continue_',
         'list': 'aiida_qagenai.cli.barrier:list_',
         'run': 'aiida_qagenai.cli.barrier:run',
         'show': 'aiida_qagenai.cli.barrier:show',
@@ -165,6 +168,7 @@ COMMANDS = {
     'campaign': 'aiida_qagenai.cli.root:CAMPAIGN',
     'candidates': 'aiida_qagenai.cli.candidates:candidates',
     'dataset': 'aiida_qagenai.cli.root:DATASET',
+    'divergence': 'aiida_qagenai.cli.energies:divergence',
     'energies': 'aiida_qagenai.cli.energies:energies',
     'export': 'aiida_qagenai.cli.archive:export',
     'free-energy': 'aiida_qagenai.cli.root:FREE_ENERGY',

@@ -9,6 +9,7 @@ from aiida.orm import StructureData
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.sites import structure_attributes
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -49,9 +50,13 @@ class CandidateData(StructureData):
         cycle: int = 0,
         index: int = 0,
         origin: str = '',
+        analysis: tuple[int, str] | None = None,
         **kwargs: t.Any,
     ) -> None:
         """Construct the node from an ordered periodic structure of pymatgen.
+
+        :param analysis: space group number and fingerprint where they are known; otherwise they are found here, which
+            takes most of the time.
 
         :raises InvalidInputError: for partial occupancies, a flat cell, coordinates that are not finite, unknown
             elements or negative cycle and index.
@@ -66,15 +71,23 @@ class CandidateData(StructureData):
             message = f'cycle and index start at 0, got {cycle} and {index}'
             raise InvalidInputError(message)
         StructureBatch.from_structures([structure], [candidate_name(cycle, index)])
-        super().__init__(pymatgen=structure, **kwargs)
+        if _is_plain(structure):
+            super().__init__(**kwargs)
+            symbols = [site.specie.symbol for site in structure]
+            matrix, positions = structure.lattice.matrix, structure.cart_coords
+            self.base.attributes.set_many(structure_attributes(matrix, symbols, positions))
+        else:
+            super().__init__(pymatgen=structure, **kwargs)
+        if analysis is None:
+            analysis = (space_group(structure).number or 0, fingerprint(structure))
         composition = structure.composition
         self.base.attributes.set_many(
             {
                 'formula': composition.reduced_formula,
                 'chemical_system': composition.chemical_system,
                 'num_sites': len(structure),
-                'space_group_number': space_group(structure).number or 0,
-                'fingerprint': fingerprint(structure),
+                'space_group_number': analysis[0],
+                'fingerprint': analysis[1],
                 'cycle': cycle,
                 'index': index,
                 'origin': origin,
@@ -113,3 +126,10 @@ class CandidateData(StructureData):
             message = f'not a valid candidate, missing: {", ".join(missing)}; construct it from a pymatgen structure'
             raise ValidationError(message)
         return True
+
+
+def _is_plain(structure: Structure) -> bool:
+    """Return whether all sites are bare elements; oxidation states, spins and names of kinds are left to AiiDA."""
+    from pymatgen.core import Element
+
+    return all(type(site.specie) is Element and not site.properties for site in structure)

@@ -6,13 +6,13 @@ import typing as t
 from collections import Counter
 
 import numpy as np
-from aiida.common import constants
 from aiida.common.exceptions import ValidationError
 from aiida.orm import StructureData
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.sites import MASSES, structure_attributes
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +20,6 @@ if t.TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = ('EntryData',)
-
-MASSES = {values['symbol']: values['mass'] for values in constants.elements.values()}
 
 REQUIRED = ('formula', 'chemical_system', 'num_sites', 'space_group_number', 'database', 'identifier', 'sha256')
 
@@ -90,17 +88,7 @@ class EntryData(StructureData):
         counts = Counter(symbols)
         self.base.attributes.set_many(
             {
-                'cell': matrix.tolist(),
-                'pbc1': True,
-                'pbc2': True,
-                'pbc3': True,
-                'kinds': [
-                    {'name': symbol, 'symbols': [symbol], 'weights': [1.0], 'mass': MASSES[symbol]} for symbol in counts
-                ],
-                'sites': [
-                    {'kind_name': symbol, 'position': position}
-                    for symbol, position in zip(symbols, coordinates.tolist(), strict=True)
-                ],
+                **structure_attributes(matrix, symbols, coordinates),
                 'formula': reduced_formula(counts),
                 'chemical_system': chemical_system(counts),
                 'num_sites': len(symbols),

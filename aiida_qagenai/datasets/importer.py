@@ -31,7 +31,7 @@ from aiida_qagenai.datasets.groups import LABEL_PREFIX, DatabaseGroup, find_data
 from aiida_qagenai.datasets.readers import pack_folder, read_records
 from aiida_qagenai.datasets.records import Entry, Problem, parse_records
 from aiida_qagenai.datasets.settings import ImportSettings
-from aiida_qagenai.provenance.bulk import CHUNK_SIZE, fill_group, store_outputs
+from aiida_qagenai.provenance.bulk import CHUNK_SIZE, fill_group, insert_outputs
 
 __all__ = ('ImportReport', 'Progress', 'import_entries', 'import_file', 'import_files')
 
@@ -106,8 +106,7 @@ def import_entries(file: orm.SinglefileData, settings: orm.Dict) -> dict[str, or
 
     def flush() -> None:
         if pending:
-            stored = store_outputs(node, pending)
-            fill_group(session.group, [t.cast(int, item.pk) for item in stored.values()])
+            fill_group(session.group, insert_outputs(node, pending).values())
             pending.clear()
 
     with file.open(mode='rb') as handle:

@@ -17,12 +17,23 @@ from aiida.common.links import LinkType, validate_link_label
 from aiida.manage import get_manager
 from aiida.orm.entities import EntityTypes
 
+from aiida_qagenai.provenance import canonical
+
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aiida.orm.implementation import StorageBackend
 
-__all__ = ('CHUNK_SIZE', 'clone_outputs', 'fill_group', 'link_inputs', 'linked_uuids', 'store_outputs', 'update_extras')
+__all__ = (
+    'CHUNK_SIZE',
+    'clone_outputs',
+    'fill_group',
+    'insert_outputs',
+    'link_inputs',
+    'linked_uuids',
+    'store_outputs',
+    'update_extras',
+)
 
 CHUNK_SIZE = 5000
 """Nodes per transaction: on SQLite a write transaction of more than about 5 s makes other clients fail."""
@@ -48,6 +59,11 @@ def store_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Dat
     :raises ValueError: if a label is invalid or ambiguous, or a node is stored, linked already, or given twice.
     :raises TypeError: if the process is no calculation or a value no data node.
     """
+    return _load(process_node.backend, insert_outputs(process_node, nodes))
+
+
+def insert_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data]) -> dict[str, int]:
+    """Store outputs as :func:`store_outputs` does, and return label → pk: for many that nobody looks at then."""
     _check_process(process_node)
     existing = _linked(process_node, LinkType.CREATE)
     _check_labels([*existing, *(label for label in nodes if label not in existing)])
@@ -56,8 +72,7 @@ def store_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Dat
     rows = {label: _row(node) for label, node in missing.items()}
     created = _insert_outputs(process_node, rows)
     _autogroup(process_node.backend, created.values())
-    pks = {label: existing[label] if label in existing else created[label] for label in nodes}
-    return _load(process_node.backend, pks)
+    return {label: existing[label] if label in existing else created[label] for label in nodes}
 
 
 def link_inputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data | int]) -> None:
@@ -220,7 +235,8 @@ def _check_nodes(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data
                 node._validate_storability()
                 storable.add(type(node))
             node._validate()
-            node.backend_entity.clean_values()
+            model = node.backend_entity.bare_model
+            model.attributes, model.extras = canonical.clean(model.attributes), canonical.clean(model.extras)
         except (ValidationError, ValueError) as exception:
             message = f'output `{label}` is invalid: {exception}'
             raise ValidationError(message) from exception
@@ -282,7 +298,7 @@ def _row(node: orm.Data) -> Row:
         'ctime': model.ctime,
         'mtime': timezone.now(),
         'attributes': model.attributes,
-        'extras': {**model.extras, HASH_KEY: node.base.caching._compute_hash()},
+        'extras': {**model.extras, HASH_KEY: canonical.make_hash(node.base.caching.get_objects_to_hash())},
         'repository_metadata': model.repository_metadata,
         'dbcomputer_id': None if model.dbcomputer is None else model.dbcomputer.id,
         'user_id': model.user.id,

@@ -16,7 +16,16 @@ from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.provenance.campaigns import all_campaigns, among, called_under, find_campaign
 from aiida_qagenai.provenance.energies import formation_energies
-from aiida_qagenai.provenance.tables import attributes, created, frame, note, parse_formula, parse_system, uuid_filter
+from aiida_qagenai.provenance.tables import (
+    MAX_IN_FILTER,
+    attributes,
+    created,
+    frame,
+    note,
+    parse_formula,
+    parse_system,
+    uuid_filter,
+)
 
 __all__ = ('candidates',)
 
@@ -100,9 +109,10 @@ def candidates(
     if max_e_above_hull is not None:
         assessment['attributes.e_above_hull'] = {'<=': max_e_above_hull}
     prediction = {} if min_divergence is None else {'attributes.divergence': {'>=': min_divergence}}
-    known: list[str] | None = None
+    known = _narrow_structures(structure) if structure else None
+    narrow = known is None or len(known) > MAX_IN_FILTER
     for cls, filters in ((AssessmentData, assessment), (PredictionData, prediction)):
-        known = _narrow(cls, filters, known) if filters else known
+        known = _narrow(cls, filters, known) if filters and narrow else known
     table = _candidates(structure, campaign, known)
     known = table['candidate_uuid'].tolist()
     for other in (_predictions(known), _assessments(known), formation_energies(known)):
@@ -126,6 +136,12 @@ def candidates(
         .head(len(table) if limit is None else limit)
         .reset_index(drop=True)
     )
+
+
+def _narrow_structures(filters: dict[str, t.Any]) -> list[str]:
+    """Return the uuids of candidates that pass ``filters``: where they are few, all else is quick."""
+    builder = orm.QueryBuilder().append(CandidateData, filters=filters, project='uuid', subclassing=False)
+    return t.cast('list[str]', builder.all(flat=True))
 
 
 def _narrow(cls: type[orm.Data], filters: dict[str, t.Any], known: list[str] | None) -> list[str]:

@@ -10,6 +10,8 @@ from aiida import orm
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.provenance.campaigns import among, find_campaign
 from aiida_qagenai.provenance.tables import (
     MAX_IN_FILTER,
@@ -21,7 +23,7 @@ from aiida_qagenai.provenance.tables import (
     uuid_filter,
 )
 
-__all__ = ('energies', 'energies_side_by_side', 'formation_energies')
+__all__ = ('divergences', 'energies', 'energies_side_by_side', 'formation_energies')
 
 ENERGY_FIELDS = (
     'structure_uuid',
@@ -120,11 +122,59 @@ def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _names(uuids: list[str]) -> dict[str, str]:
-    """Return the names of those structures that are candidates."""
+    """Return the names of candidates, and the identifiers of entries of databases."""
     builder = orm.QueryBuilder().append(
         CandidateData,
         filters=uuid_filter('uuid', uuids),
         project=['uuid', 'attributes.cycle', 'attributes.index'],
         subclassing=False,
     )
-    return {uuid: candidate_name(cycle, index) for uuid, cycle, index in builder.all()}
+    names = {uuid: candidate_name(cycle, index) for uuid, cycle, index in builder.all()}
+    builder = orm.QueryBuilder().append(
+        EntryData,
+        filters=uuid_filter('uuid', uuids),
+        project=['uuid', 'attributes.identifier'],
+        subclassing=False,
+    )
+    return {**names, **dict(builder.iterall())}
+
+
+def divergences(
+    campaign: int | str | None = None, *, min_divergence: float | None = None, **filters: t.Any
+) -> pd.DataFrame:
+    """Return one row per structure with energies at PBE and above: how far they diverge, and how far was predicted.
+
+    :param min_divergence: smallest computed difference at any level, eV/atom.
+    :param filters: those of :func:`energies` but ``fidelity``.
+    :return: columns ``name``, ``formula``, ``protocol``, ``formation_pbe``, signed differences
+        ``divergence_<fidelity>`` = E_PBE − E_fidelity of formation energies (eV/atom), ``divergence_largest`` (of their
+        magnitudes), the latest prediction ``predicted`` of E_PBE − E_CCSD(T) with ``predicted_sigma``, ``note`` and
+        ``structure_uuid``;
+        largest divergence first.
+    """
+    table = energies_side_by_side(campaign, **filters)
+    differences = {f'divergence_{level.label}': f'formation_{level.label}' for level in LADDER[1:]}
+    for name, column in differences.items():
+        table[name] = table['formation_pbe'] - table[column]
+    table['divergence_largest'] = table[list(differences)].abs().max(axis='columns')
+    table = table[table['divergence_largest'].notna()]
+    if min_divergence is not None:
+        table = table[table['divergence_largest'] >= min_divergence]
+    table = table.merge(_predicted(table['structure_uuid'].unique().tolist()), on='structure_uuid', how='left')
+    columns = ['name', 'formula', 'protocol', 'formation_pbe', *differences, 'divergence_largest', 'predicted']
+    table = table[[*columns, 'predicted_sigma', 'note', 'structure_uuid']]
+    order = ['divergence_largest', 'name']
+    return table.sort_values(order, ascending=[False, True]).reset_index(drop=True)
+
+
+def _predicted(uuids: list[str]) -> pd.DataFrame:
+    """Return the latest predicted divergence of structures."""
+    fields = ['candidate_uuid', 'divergence_signed', 'divergence_sigma']
+    builder = orm.QueryBuilder().append(
+        PredictionData,
+        filters=uuid_filter('attributes.candidate_uuid', uuids),
+        project=['ctime', *(f'attributes.{field}' for field in fields)],
+        subclassing=False,
+    )
+    table = pd.DataFrame(builder.all(), columns=['ctime', 'structure_uuid', 'predicted', 'predicted_sigma'])
+    return table.sort_values('ctime').drop_duplicates('structure_uuid', keep='last').drop(columns='ctime')

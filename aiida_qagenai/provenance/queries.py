@@ -6,7 +6,7 @@ or from a model trained on such numbers, are marked in the column ``note``.
 """
 
 from aiida_qagenai.provenance.candidates import candidates
-from aiida_qagenai.provenance.energies import energies, energies_side_by_side
+from aiida_qagenai.provenance.energies import divergences, energies, energies_side_by_side
 from aiida_qagenai.provenance.lineage import lineage
 from aiida_qagenai.provenance.overview import campaign_summary, campaigns, cost_ledger
 
@@ -15,6 +15,7 @@ __all__ = (
     'campaigns',
     'candidates',
     'cost_ledger',
+    'divergences',
     'energies',
     'energies_side_by_side',
     'lineage',

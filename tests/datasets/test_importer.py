@@ -136,12 +136,12 @@ def test_an_interrupted_import_goes_on(write_csv, rows, settings, monkeypatch):
         stored.append(len(nodes))
         return result
 
-    store = importer.store_outputs
-    monkeypatch.setattr(importer, 'store_outputs', dying)
+    store = importer.insert_outputs
+    monkeypatch.setattr(importer, 'insert_outputs', dying)
     with pytest.raises(SystemExit):
         import_file(path, settings())
     assert count(EntryData) == 4
-    monkeypatch.setattr(importer, 'store_outputs', store)
+    monkeypatch.setattr(importer, 'insert_outputs', store)
     report = import_files([path], [settings()])[0]
     assert (report.imported, report.known) == (4, 4)
     assert count(EntryData) == count(EnergyData) == 8
@@ -160,14 +160,14 @@ load_profile()
 from aiida_qagenai.datasets import importer
 from aiida_qagenai.datasets.settings import make_settings
 importer.CHUNK_SIZE = 4
-store = importer.store_outputs
+store = importer.insert_outputs
 calls = []
 def dying(node, nodes):
     if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     calls.append(1)
     return store(node, nodes)
-importer.store_outputs = dying
+importer.insert_outputs = dying
 settings = make_settings(database='mp', version='1', license='CC-BY-4.0', format='csv')
 importer.import_file(Path(sys.argv[1]), settings)
 """
