@@ -47,8 +47,8 @@ def descend(
 ) -> Descent:
     """Return the crystals after at most ``steps`` steps of every structure by itself against its own penalty.
 
-    The steps are those of Polyak for a minimum of known value, in proportion to penalty / |gradient|². Atoms move and
-    the cell is strained; species and orientation stay.
+    The steps are those of Polyak for a minimum of known value, in proportion to ``penalty / |gradient|²``. Atoms move
+    and the cell is strained; species and orientation stay.
 
     :param table: charges and bonds of the compositions, if they are known.
     """
