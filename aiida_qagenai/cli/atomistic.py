@@ -13,7 +13,17 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
-__all__ = ('COMMON', 'FILE', 'PICTURE', 'find_process', 'follow_jobs', 'launch', 'load_checkpoint', 'read_files')
+__all__ = (
+    'COMMON',
+    'FILE',
+    'PICTURE',
+    'find_process',
+    'follow_jobs',
+    'launch',
+    'load_checkpoint',
+    'read_files',
+    'resume',
+)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PICTURE = click.Path(path_type=Path)
@@ -96,6 +106,20 @@ def launch(builder: t.Any, *, watch: bool) -> ProcessNode:
     click.echo(f'{node.process_label} {node.pk} started')
     if watch:
         follow_jobs(node)
+    return node
+
+
+def resume(identifier: str, label: str) -> ProcessNode:
+    """Bring a run back after an interruption, what was running goes on, and show its progress.
+
+    :raises InvalidInputError: if there is no such run.
+    """
+    from aiida_qagenai.workchains.daemon import revive
+
+    node: ProcessNode = find_process(identifier, label)
+    if not node.is_terminated:
+        revive(node)
+    follow_jobs(node)
     return node
 
 

@@ -1,4 +1,4 @@
-"""`aiida-qagenai barrier run|show|list`: kinetics."""
+"""`aiida-qagenai barrier run|continue|show|list`: kinetics."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from aiida_qagenai.cli.atomistic import (
     launch,
     load_checkpoint,
     read_files,
+    resume,
 )
 from aiida_qagenai.cli.launch import load_code, parse_settings
 from aiida_qagenai.cli.output import FORMAT, print_frame
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('list_', 'run', 'show')
+__all__ = ('continue_', 'list_', 'run', 'show')
 
 COLUMNS = {
     'label': 'label',
@@ -87,6 +88,13 @@ def run(
     )
     node = launch(builder, watch=watch)
     click.echo(f'next: aiida-qagenai barrier show {node.pk}')
+
+
+@click.command('continue')
+@click.argument('process')
+def continue_(process: str) -> None:
+    """Bring the run PROCESS (pk or uuid) back after a crash or reboot, and show its progress; nothing runs twice."""
+    resume(process, 'BarrierWorkChain')
 
 
 @click.command('show')

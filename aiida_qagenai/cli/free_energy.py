@@ -1,4 +1,4 @@
-"""`aiida-qagenai free-energy run|show|list|protocols`: finite temperature."""
+"""`aiida-qagenai free-energy run|continue|show|list|protocols`: finite temperature."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiida_qagenai.cli.atomistic import (
     launch,
     load_checkpoint,
     read_files,
+    resume,
 )
 from aiida_qagenai.cli.launch import load_code, parse_settings
 from aiida_qagenai.cli.output import FORMAT, print_frame
@@ -23,7 +24,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ('list_', 'protocols', 'run', 'show')
+__all__ = ('continue_', 'list_', 'protocols', 'run', 'show')
 
 COLUMNS = {
     'label': 'label',
@@ -106,6 +107,13 @@ def run(
     click.echo(f'{len(structures)} structures, {len(phases)} competing phases')
     node = launch(builder, watch=watch)
     click.echo(f'next: aiida-qagenai free-energy show {node.pk}')
+
+
+@click.command('continue')
+@click.argument('process')
+def continue_(process: str) -> None:
+    """Bring the run PROCESS (pk or uuid) back after a crash or reboot, and show its progress; nothing runs twice."""
+    resume(process, 'FreeEnergyWorkChain')
 
 
 @click.command('show')

@@ -160,6 +160,12 @@ def test_barriers_are_shown(runs, run):
     assert (row['barrier_forward'], row['length'], row['multiplicity']) == (0.4, 2.82, 12)
 
 
+def test_continuing_what_has_ended_says_how(runs, run):
+    assert 'exit status 0' in run('free-energy', 'continue', runs[0].pk).stdout
+    assert 'exit status 0' in run('barrier', 'continue', runs[1].pk).stdout
+    assert 'is no BarrierWorkChain' in run('barrier', 'continue', runs[0].pk, status=1).output
+
+
 def test_lists(runs, run):
     assert len(json.loads(run('free-energy', 'list', '--format', 'json').stdout)) == 2
     (row,) = json.loads(run('free-energy', 'list', '--unstable', '--format', 'json').stdout)
