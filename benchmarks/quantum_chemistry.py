@@ -1,6 +1,7 @@
 """Energies and cost of the PySCF scripts against reference values, converged settings and the library's own loops.
 
     python benchmarks/quantum_chemistry.py [--quick] [--only NAME] [--python PYTHON] [--other-python PYTHON]
+                                           [--bases FOLDER]
 
 Needs PySCF in the interpreter that runs the scripts (``--python``), no AiiDA profile; with another PySCF in
 ``--other-python`` the energies of both are compared. CPU seconds include the start of the process. Reference values:
@@ -23,6 +24,8 @@ from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf_script import write_script
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.units import HARTREE_TO_EV
+from aiida_qagenai.io.basis import find_source, read_bases
+from aiida_qagenai.thermodynamics.extrapolation import mesh_limit
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 REFERENCE = {'PBE': -8.057228, 'SCAN': -8.084924, 'HSE06': -8.074028}
@@ -213,13 +216,86 @@ def versions(python: str, other: str) -> None:
             figure(name, 1e6 * difference, 'uHa', f'at most, PySCF {pair}', 1.0)
 
 
+def family_basis(folder: Path, name: str, symbols: t.Iterable[str]) -> dict[str, t.Any]:
+    """Return a basis of the family ccgto as text per element, its files checked."""
+    texts = {basis.element: basis.text for basis in read_bases(find_source('ccgto'), folder)[name]}
+    return {symbol: {'format': 'nwchem', 'text': texts[symbol]} for symbol in symbols}
+
+
+def lithium(python: str, folder: Path) -> None:
+    """Print the Li atom against the limit of its pseudopotential, and the cohesion of bcc Li at PBE.
+
+    The limit of the atom: uncontracted even-tempered s functions, 0.01 to 21 (bohr⁻²), with diffuse p functions.
+    """
+    shells = [('S', 0.01 * 1.8**i) for i in range(14)] + [('P', 0.02 * 2.0**i) for i in range(3)]
+    text = ''.join(f'Li {shell}\n {exponent:.8f} 1.0\n' for shell, exponent in shells)
+    bases: dict[str, t.Any] = {
+        'limit': {'Li': {'format': 'nwchem', 'text': text}},
+        'gth-cc-dzvp': 'gth-cc-dzvp',
+        **{name: family_basis(folder, name, ['Li']) for name in ('cc-pvdz', 'cc-pvtz')},
+    }
+    atom = {'system': 'molecule', 'spin': 1, 'grid_level': 5, 'scf': {'conv_tol': 1e-9, 'second_order': True}}
+    hartree_fock: dict[str, t.Any] = {**atom, 'fidelity': 'CCSD(T)', 'method': 'HF', 'pseudo': 'gth-hf-rev'}
+    functional: dict[str, t.Any] = {**atom, 'fidelity': 'PBE', 'pseudo': 'gth-pbe'}
+    box: Structure = ([[20.0, 0.0, 0.0], [0.0, 20.0, 0.0], [0.0, 0.0, 20.0]], [('Li', [0.0, 0.0, 0.0])])
+    half = 3.436 / 2
+    bcc: Structure = ([[-half, half, half], [half, -half, half], [half, half, -half]], [('Li', [0.0, 0.0, 0.0])])
+    crystal = {
+        'fidelity': 'PBE',
+        'pseudo': 'gth-pbe',
+        'kmesh': [4, 4, 4],
+        'grid_mesh': [31, 31, 31],
+        'scf': {'conv_tol': 1e-8, 'smearing': 0.01},
+        'max_memory_mb': 8000,
+    }
+    limit = run(python, {**hartree_fock, 'basis': bases['limit']}, box)['total_energy']
+    for name in ('gth-cc-dzvp', 'cc-pvdz', 'cc-pvtz'):
+        error = run(python, {**hartree_fock, 'basis': bases[name]}, box)['total_energy'] - limit
+        figure(f'error-li-atom-{name}', error, 'eV', 'chemical accuracy', 0.0434)
+    for name in ('gth-cc-dzvp', 'cc-pvdz'):
+        bound = run(python, {**functional, 'basis': bases[name]}, box)['total_energy']
+        bound -= run(python, {**crystal, 'basis': bases[name]}, bcc)['total_energy']
+        figure(f'cohesion-li-pbe-{name}', bound, 'eV/atom', 'PBE, plane waves (literature)', 1.60)
+
+
+def polymorphs(python: str, folder: Path) -> None:
+    """Print ΔE(zinc blende − rock salt) of LiH by the composite CCSD(T) of `fast`: about half an hour on one core.
+
+    The same parts as those of the CompositeWorkChain: Hartree-Fock on 3×3×3 and 4×4×4 with 1/N_k, correlation on 2×2×2.
+    """
+    settings = energy_settings('fast').model_copy(update={'basis': 'given', 'coupled_cluster_basis': None})
+    basis, totals = family_basis(folder, 'cc-pvdz', ['Li', 'H']), {}
+    for kind, lattice in (('rock salt', 4.0834), ('zinc blende', 4.4)):
+        structure = lithium_hydride(lattice, kind)
+        parts = {}
+        for method, number in (('HF', 3), ('HF', 4), ('CCSD(T)', 2)):
+            values = settings.crystal_parameters(Fidelity.CCSD_T, structure[0])
+            mesh: dict[str, t.Any] = {'kmesh': [number] * 3, 'kmesh_shift': [0, 0, 0]}
+            values.update(mesh, method=method, basis=basis, cc={**values['cc'], **mesh})
+            parts[number] = run(python, values, structure)['components']
+        correlation = parts[2]['ccsd_correlation'] + parts[2]['triples']
+        totals[kind] = {
+            'limit': mesh_limit([parts[3]['hartree_fock'], parts[4]['hartree_fock']], [27, 64]).value + correlation,
+            '4x4x4': parts[4]['hartree_fock'] + correlation,
+            '3x3x3': parts[3]['hartree_fock'] + correlation,
+            '2x2x2': parts[2]['hartree_fock'] + correlation,
+        }
+    for name, value in totals['zinc blende'].items():
+        difference = value - totals['rock salt'][name]
+        figure(f'lih-zb-rs-composite-{name}', difference, 'eV/f.u.', 'composite CCSD(T), 0.27 ± 0.05', 0.27)
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='one minute: the cost of PBE and CCSD(T) only')
     parser.add_argument('--python', default=sys.executable, help='interpreter with the PySCF to measure')
     parser.add_argument('--other-python', help='interpreter with another PySCF, whose energies must be the same')
-    parser.add_argument('--only', choices=['cost', 'errors', 'reference', 'molecules', 'overhead', 'versions'])
+    parser.add_argument(
+        '--bases', type=Path, help='copy of the repository hongzhouye/ccgto: for lithium and polymorphs'
+    )
+    names = ['cost', 'errors', 'reference', 'molecules', 'overhead', 'versions', 'lithium', 'polymorphs']
+    parser.add_argument('--only', choices=names)
     arguments = parser.parse_args()
     parts: dict[str, t.Callable[[], None]] = {
         'cost': lambda: cost_of_the_pipeline(
@@ -232,6 +308,12 @@ def main() -> None:
     }
     if arguments.other_python:
         parts['versions'] = lambda: versions(arguments.python, arguments.other_python)
+    if arguments.bases:
+        parts['lithium'] = lambda: lithium(arguments.python, arguments.bases)
+        parts['polymorphs'] = lambda: polymorphs(arguments.python, arguments.bases)
+    if arguments.only and arguments.only not in parts:
+        needed = '--other-python' if arguments.only == 'versions' else '--bases'
+        parser.error(f'--only {arguments.only} needs {needed}')
     chosen = [arguments.only] if arguments.only else ['cost'] if arguments.quick else list(parts)
     for name in chosen:
         parts[name]()
