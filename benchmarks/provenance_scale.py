@@ -214,6 +214,7 @@ def search(n: int) -> Iterator[dict[str, t.Any]]:
     from aiida_qagenai.provenance.queries import candidates
 
     times = []
+    cpu = time.process_time()
     for _ in range(5):
         start = time.perf_counter()
         found = candidates(chemical_system='Ba-O-Ti', min_divergence=0.01, max_e_above_hull=0.1)
@@ -223,6 +224,7 @@ def search(n: int) -> Iterator[dict[str, t.Any]]:
         'name': 'search-100k',
         'value': round(sorted(times)[2], 3),
         'unit': 's',
+        'cpu': round((time.process_time() - cpu) / 5, 3),
         'found': len(found),
         'candidates': n,
         'reference': 'bar 1 s',
@@ -233,21 +235,21 @@ def export(archive: Path) -> Iterator[dict[str, t.Any]]:
     """Export the campaign."""
     from aiida_qagenai.provenance.archive import export_campaign
 
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     info = export_campaign('large', archive)
-    yield _rate('export-100k', info, time.perf_counter() - start)
+    yield _rate('export-100k', info, time.perf_counter() - start, time.process_time() - cpu)
 
 
 def import_again(archive: Path) -> dict[str, t.Any]:
     """Import the campaign into an empty profile."""
     from aiida_qagenai.provenance.archive import import_archive
 
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     info = import_archive(archive)
-    return _rate('import-100k', info, time.perf_counter() - start)
+    return _rate('import-100k', info, time.perf_counter() - start, time.process_time() - cpu)
 
 
-def _rate(name: str, info: t.Any, seconds: float) -> dict[str, t.Any]:
+def _rate(name: str, info: t.Any, seconds: float, cpu: float) -> dict[str, t.Any]:
     nodes = sum(info.nodes.values())
     return {
         'name': name,
@@ -255,6 +257,7 @@ def _rate(name: str, info: t.Any, seconds: float) -> dict[str, t.Any]:
         'unit': 'nodes/s',
         'nodes': nodes,
         'seconds': round(seconds, 1),
+        'cpu': round(cpu, 1),
         'reference': 'bar 1,000 nodes/s',
     }
 

@@ -72,7 +72,8 @@ class CandidateData(StructureData):
             raise InvalidInputError(message)
         StructureBatch.from_structures([structure], [candidate_name(cycle, index)])
         if _is_plain(structure):
-            super().__init__(**kwargs)
+            # past the constructor of StructureData, which would set a default cell and more, one by one
+            super(StructureData, self).__init__(**kwargs)
             symbols = [site.specie.symbol for site in structure]
             matrix, positions = structure.lattice.matrix, structure.cart_coords
             self.base.attributes.set_many(structure_attributes(matrix, symbols, positions))
@@ -121,7 +122,8 @@ class CandidateData(StructureData):
         """
         super()._validate()
         names = ('formula', 'chemical_system', 'num_sites', 'space_group_number', 'fingerprint', 'cycle', 'index')
-        missing = [name for name in names if self.base.attributes.get(name, None) is None]
+        attributes = self.base.attributes.all
+        missing = [name for name in names if attributes.get(name) is None]
         if missing:
             message = f'not a valid candidate, missing: {", ".join(missing)}; construct it from a pymatgen structure'
             raise ValidationError(message)

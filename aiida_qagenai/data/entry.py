@@ -74,7 +74,8 @@ class EntryData(StructureData):
         if not symbols:
             super().__init__(cell=cell, **kwargs)
             return
-        super().__init__(**kwargs)
+        # past the constructor of StructureData, which would set a default cell and more, one by one
+        super(StructureData, self).__init__(**kwargs)
         matrix, coordinates = np.asarray(cell, dtype=np.float64), np.asarray(positions, dtype=np.float64)
         unknown = sorted(set(symbols) - MASSES.keys())
         if unknown or matrix.shape != (3, 3) or coordinates.shape != (len(symbols), 3):
@@ -119,7 +120,8 @@ class EntryData(StructureData):
         :raises aiida.common.exceptions.ValidationError: if an attribute is missing or empty.
         """
         super()._validate()
-        missing = [name for name in REQUIRED if self.base.attributes.get(name, None) in (None, '')]
+        attributes = self.base.attributes.all
+        missing = [name for name in REQUIRED if attributes.get(name) in (None, '')]
         if missing:
             message = f'not a valid entry, missing: {", ".join(missing)}'
             raise ValidationError(message)
