@@ -83,13 +83,23 @@ def unattended(processes: list[orm.ProcessNode]) -> list[orm.ProcessNode]:
     """
     tasks = set(get_process_tasks(get_manager().get_broker()))
     controller = get_manager().get_process_controller()
-    waiting = [(process, controller.get_status(process.pk)) for process in processes if process.pk not in tasks]
+    waiting = [(process, ask(controller.get_status, process)) for process in processes if process.pk not in tasks]
     deadline = time.monotonic() + ANSWER_TIMEOUT
     return [process for process, future in waiting if not answers(future, deadline)]
 
 
+def ask(message: t.Callable[[int], t.Any], process: orm.ProcessNode) -> t.Any:
+    """Send a message to the worker that runs ``process`` and return the future answer; None if no worker does."""
+    try:
+        return message(process.pk)
+    except (TimeoutError, kiwipy.DeliveryFailed):
+        return None
+
+
 def answers(future: t.Any, deadline: float) -> bool:
     """Return whether the answer to a message comes in time; one is wrapped in another, since it crosses threads."""
+    if future is None:
+        return False
     try:
         while hasattr(future, 'result'):
             future = future.result(timeout=max(0.0, deadline - time.monotonic()))
@@ -103,9 +113,10 @@ def play(processes: list[orm.ProcessNode]) -> None:
     deadline = time.monotonic() + TIMEOUT
     controller = get_manager().get_process_controller()
     while processes and time.monotonic() < deadline:
-        attempts = [(process, controller.play_process(process.pk)) for process in processes]
+        attempts = [(process, ask(controller.play_process, process)) for process in processes]
         wait = time.monotonic() + 5
         processes = [process for process, future in attempts if not answers(future, wait)]
+        time.sleep(0.5 if processes else 0.0)
 
 
 def stop_workers() -> None:

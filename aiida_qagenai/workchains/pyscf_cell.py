@@ -20,6 +20,7 @@ from aiida.engine import (
 )
 
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.workchains.resumable import PatientMixin
 
 __all__ = ('SCF_AIDS', 'PyscfCellBaseWorkChain')
 
@@ -45,7 +46,7 @@ CC_DAMPING = (0.7, 0.4)
 """Fraction of each update of the amplitudes that is taken, after the first and the second failure of CCSD."""
 
 
-class PyscfCellBaseWorkChain(BaseRestartWorkChain):
+class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
     """A PySCF calculation with restarts: every handler changes what the next attempt does, and says so."""
 
     _process_class = PyscfCellCalculation

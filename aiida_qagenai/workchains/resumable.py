@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from aiida.common.links import LinkType
 from aiida.engine import WorkChain
-from aiida.orm import CalcJobNode, ProcessNode
+from aiida.orm import CalcJobNode, ProcessNode, load_node
 from plumpy.process_states import ProcessState
 
 from aiida_qagenai.calculations.ml_base import MlCalculation
 from aiida_qagenai.calculations.train import TrainCalculation
 
-__all__ = ('ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
+__all__ = ('PatientMixin', 'ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
 
 ATTEMPTS = 3
 """How often a child is submitted if the machine loses it."""
+
+SEAL_INTERVAL = 0.1
+SEAL_TIMEOUT = 60.0
+"""Seconds between two looks at a child that has ended and is not sealed, and in all."""
 
 EXIT_CODES: t.Any = TrainCalculation.exit_codes
 LOST = (
@@ -25,7 +30,27 @@ LOST = (
 )
 
 
-class ResumableWorkChain(WorkChain):
+class PatientMixin:
+    """Mixin, before a work chain, that looks at a child once it is sealed.
+
+    AiiDA writes that a process has finished before it writes how. A parent that polls, because the broker was restarted
+    and the message is gone, may read the one without the other and take a success for a failure.
+    """
+
+    loop: t.Any
+    call_soon: t.Any
+
+    def _on_awaitable_finished(self, awaitable: t.Any) -> None:
+        """Take up the child that has ended, or look again soon; one that is never sealed is taken as it is."""
+        looks: collections.Counter[int] = vars(self).setdefault('_looks', collections.Counter())
+        looks[awaitable.pk] += 1
+        if not load_node(awaitable.pk).is_sealed and looks[awaitable.pk] * SEAL_INTERVAL < SEAL_TIMEOUT:
+            self.loop.call_later(SEAL_INTERVAL, self.call_soon, self._on_awaitable_finished, awaitable)
+            return
+        super()._on_awaitable_finished(awaitable)  # type: ignore[misc]
+
+
+class ResumableWorkChain(PatientMixin, WorkChain):
     """A work chain whose children carry unique call link labels.
 
     AiiDA saves a work chain between its steps. A worker that dies within a step repeats the whole step after the

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from aiida import orm
-from aiida.engine import calcfunction, run_get_node
+from aiida.engine import calcfunction, run_get_node, while_
 from aiida.orm import Int
 
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, bury, nested_outputs
@@ -74,3 +75,51 @@ def test_nested_outputs_are_in_the_order_of_labels(aiida_profile_clean):
     """Namespaces become dictionaries, sorted."""
     _, node = double.run_get_node(Int(2))
     assert {name: value.value for name, value in nested_outputs(node)['doubled'].items()} == {'first': 4, 'second': 8}
+
+
+class Unlucky(ResumableWorkChain):
+    """A child that is lost by an exception until it was called ``losses`` times before."""
+
+    @classmethod
+    def define(cls, spec):
+        """Define one step."""
+        super().define(spec)
+        spec.input('losses', valid_type=Int)
+        spec.outline(cls.run_into_it)
+
+    def run_into_it(self):
+        """Raise what a database that went away raises."""
+        if len(self.node.caller.called) <= self.inputs.losses.value:
+            raise ConnectionError
+
+
+class Persistent(ResumableWorkChain):
+    """Calls its child until it is not lost any more."""
+
+    @classmethod
+    def define(cls, spec):
+        """Define a loop around the child."""
+        super().define(spec)
+        spec.input('losses', valid_type=Int)
+        spec.outline(while_(cls.should_spawn)(cls.spawn), cls.finish)
+        spec.exit_code(400, 'ERROR_LOST', message='Lost for good.')
+
+    def should_spawn(self):
+        """Return whether the child is to be called, once or again."""
+        return self.should_submit('child')
+
+    def spawn(self):
+        """Submit the child."""
+        return self.to_context(child=self.submit_once('child', Unlucky, losses=self.inputs.losses))
+
+    def finish(self):
+        """Fail if the child failed."""
+        return None if self.ctx.child.is_finished_ok else self.exit_codes.ERROR_LOST
+
+
+@pytest.mark.parametrize(('losses', 'children', 'status'), [(0, 1, 0), (2, 3, 0), (9, 3, 400)])
+def test_a_lost_child_is_submitted_again_twice_at_most(aiida_profile_clean, losses, children, status):
+    """What the machine lost is worth another attempt, but not for ever."""
+    _, node = run_get_node(Persistent, losses=Int(losses))
+    assert node.exit_status == status
+    assert len(node.called) == children
