@@ -1,6 +1,6 @@
 """Known materials kept, wrong ones rejected, and the throughput of every constraint (paper Table 3).
 
-    python benchmarks/screening.py --data mp20_bi_ternary.csv.gz [--quick]
+    python benchmarks/screening.py --data mp20_bi_ternary.csv.gz [--quick] [--between 1e-6 0.02]
 
 The CSV needs the columns ``cif`` and ``e_above_hull`` or ``energy_above_hull``. Perovskites, spinels and layered
 chalcogenides on the hull are recognised by topology alone, then screened as they are, with their species shuffled, and
@@ -158,6 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True, help='CSV with columns cif and e_above_hull')
     parser.add_argument('--quick', action='store_true', help='only 1,200 structures on the hull')
+    parser.add_argument(
+        '--between', type=float, nargs=2, default=(-1.0, 1e-6), help='distances to the hull, eV/atom; by default on it'
+    )
     parser.add_argument('--seed', type=int, default=0)
     arguments = parser.parse_args()
     if not arguments.data.exists():
@@ -166,7 +169,8 @@ def main() -> None:
     rng = np.random.default_rng(arguments.seed)
     frame = pd.read_csv(arguments.data)
     distance = 'e_above_hull' if 'e_above_hull' in frame else 'energy_above_hull'
-    cifs = t.cast('list[str]', frame[frame[distance] <= 1e-6]['cif'].tolist())
+    low, high = arguments.between
+    cifs = t.cast('list[str]', frame[(frame[distance] > low) & (frame[distance] <= high)]['cif'].tolist())
     if arguments.quick:
         cifs = cifs[:1200]
     structures = [Structure.from_str(cif, fmt='cif') for cif in cifs]
