@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ('BLOCKS', 'FIELDS', 'NUM_DESCRIPTORS', 'block_slices', 'pack', 'unpack')
+__all__ = ('BLOCKS', 'EXTRA_FIELDS', 'FIELDS', 'NUM_DESCRIPTORS', 'block_slices', 'pack', 'unpack')
 
 ELF_BINS = 10
 
@@ -23,6 +23,12 @@ BLOCKS: dict[str, tuple[str, ...]] = {
     'response': ('chi0_q_min', 'chi0_q_max'),
 }
 """Block name → the names of its fields, in the order of the packed vector."""
+
+EXTRA_FIELDS: tuple[str, ...] = (
+    'dos_d_fraction',
+    *(f'dos_{name}_{moment}' for name in 'spd' for moment in ('mean', 'std')),
+)
+"""Stored with the others, eV, where there are functions of that kind, but no part of the packed vector."""
 
 FIELDS: tuple[str, ...] = tuple(name for block in BLOCKS.values() for name in block)
 """All field names in the order of the packed vector."""

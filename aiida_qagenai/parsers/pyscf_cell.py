@@ -14,7 +14,7 @@ from aiida.engine import ExitCode
 from aiida.parsers.parser import Parser
 
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
-from aiida_qagenai.common.descriptors import FIELDS
+from aiida_qagenai.common.descriptors import EXTRA_FIELDS, FIELDS
 
 __all__ = ('EXIT_LABELS', 'PyscfCellParser')
 
@@ -153,4 +153,4 @@ def _is_finite(value: t.Any) -> bool:
 
 def _check_descriptors(values: dict[str, t.Any]) -> dict[str, float]:
     """Return the fields of the descriptor layout that could be computed."""
-    return {name: float(values[name]) for name in FIELDS if values.get(name) is not None}
+    return {name: float(values[name]) for name in (*FIELDS, *EXTRA_FIELDS) if values.get(name) is not None}

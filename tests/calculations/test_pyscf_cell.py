@@ -102,7 +102,9 @@ def test_density_functional_and_its_script_by_hand(compute, lithium_hydride, pys
     assert results['grid_mesh'] == [21, 21, 21] and results['scf_converged'] and results['band_gap'] > 1
 
     descriptors = node.outputs.descriptors.get_dict()
-    assert set(descriptors) == set(FIELDS)
+    assert set(descriptors) == {*FIELDS, 'dos_d_fraction', 'dos_s_mean', 'dos_s_std'}
+    # Nothing but s functions in this basis: the projection is the whole.
+    assert descriptors['dos_s_mean'] == pytest.approx(descriptors['dos_mean'])
     assert sum(descriptors[f'elf_{index}'] for index in range(10)) == pytest.approx(1, abs=1e-9)
     assert descriptors['dos_s_fraction'] + descriptors['dos_p_fraction'] == pytest.approx(1, abs=1e-6)
     assert descriptors['band_gap'] == results['band_gap']

@@ -423,3 +423,18 @@ def test_work_of_the_triples_is_counted(load_script, lithium_hydride, pyscf_para
     for ka, kb in ((a, b) for a in number for b in range(a + 1)):
         kcs = [kconserv[kconserv[ki, ka, kj], kb, kk] for ki in number for kj in number for kk in number]
         assert work[ka, kb] == sum(kc <= kb for kc in kcs)
+
+
+def test_projected_moments(load_script, make_structure, pyscf_parameters):
+    """In solid neon the 2s band lies far below 2p and holds a quarter of the electrons."""
+    neon = make_structure(['Ne'], [(0, 0, 0)], [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]])
+    script = load_script(neon, pyscf_parameters('PBE', kmesh=[1, 1, 1], descriptors=True))
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [1, 1, 1], [0, 0, 0])
+    mf = script.run_scf(script.mean_field(cell, kpts, 'PBE'), 'PBE')
+    script.analyse_bands(cell, mf)
+    values = script.describe_states(cell, mf, kpts, 0)
+    assert (values['dos_s_fraction'], values['dos_p_fraction']) == (pytest.approx(0.25), pytest.approx(0.75))
+    assert values['dos_d_fraction'] == 0.0 and 'dos_d_mean' not in values
+    assert values['dos_s_mean'] < -20 < -1 < values['dos_p_mean'] <= 0
+    assert values['dos_mean'] == pytest.approx(0.25 * values['dos_s_mean'] + 0.75 * values['dos_p_mean'])
