@@ -31,7 +31,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
     FILENAME_AMPLITUDES: str = 'amplitudes.h5'
     FILENAME_RESTART_AMPLITUDES: str = 'restart_amplitudes.h5'
     # Raise it when the script or the parser changes what is stored.
-    CACHE_VERSION = 1
+    CACHE_VERSION = 2
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
