@@ -107,6 +107,7 @@ class ConvergenceWorkChain(ResumableWorkChain):
     def setup(self) -> None:
         """Start with nothing known."""
         self.ctx.per_atom = []
+        self.ctx.energies = []
 
     def change(self) -> float:
         """Return the last change of the energy, eV/atom."""
@@ -138,24 +139,21 @@ class ConvergenceWorkChain(ResumableWorkChain):
         energy = child.outputs.energy
         self.out(f'energies.{STEP.format(index)}', energy)
         self.ctx.per_atom.append(energy.content.energy_per_atom)
-        self.ctx.last = energy
+        self.ctx.energies.append(energy)
         if index:
             self.report(f'step {index}: the energy changes by {1e3 * self.change():.3f} meV/atom')
         return None
 
     def finalize(self) -> ExitCode | None:
         """Return the table of what was computed, and the energy if it has converged."""
-        children = self.children()
-        energies = {
-            STEP.format(index): children[STEP.format(index)].outputs.energy for index in range(len(self.ctx.per_atom))
-        }
+        energies = {STEP.format(index): energy for index, energy in enumerate(self.ctx.energies)}
         report = self.call_once('tabulate', tabulate_convergence, threshold=self.inputs.threshold, **energies)
         self.out('report', report['result'])
         if self.change() > self.inputs.threshold.value:
             return self.exit_codes.ERROR_NOT_CONVERGED.format(  # type: ignore[no-any-return]
                 change=self.change(), steps=len(self.ctx.per_atom), threshold=self.inputs.threshold.value
             )
-        self.out('energy', self.ctx.last)
+        self.out('energy', self.ctx.energies[-1])
         return None
 
 
