@@ -123,6 +123,7 @@ def make(rock_salt, records, checkpoint_folder, labelled):
     from aiida_qagenai.data.checkpoint import CheckpointData
     from aiida_qagenai.data.dataset import DatasetData
     from aiida_qagenai.data.energy import EnergyData
+    from aiida_qagenai.data.entry import EntryData
     from aiida_qagenai.data.prediction import PredictionData
 
     tags = {'PBE': 'fast:gth-dzvp', 'CCSD(T)': 'fast:gth-dzvp'}
@@ -131,12 +132,26 @@ def make(rock_salt, records, checkpoint_folder, labelled):
         match kind:
             case 'candidate':
                 return CandidateData(rock_salt, cycle=1, index=int(other), origin='generator')
-            case 'energy':
-                return EnergyData(**{**records['energy'], 'total_energy': -21.5 - other})
-            case 'prediction':
-                return PredictionData(**{**records['prediction'], 'energy_scan': -0.5 - other})
-            case 'assessment':
-                return AssessmentData(**{**records['assessment'], 'audit': other})
+            case 'entry':
+                return EntryData(
+                    cell=rock_salt.lattice.matrix,
+                    symbols=[site.specie.symbol for site in rock_salt],
+                    positions=rock_salt.cart_coords,
+                    database='mp',
+                    version='1',
+                    identifier=f'mp-{int(other)}',
+                    license='CC-BY-4.0',
+                    sha256='0' * 64,
+                    space_group_number=225,
+                    properties={'band_gap': 3.0},
+                )
+            case 'energy' | 'prediction' | 'assessment':
+                cls, change = {
+                    'energy': (EnergyData, {'total_energy': -21.5 - other}),
+                    'prediction': (PredictionData, {'energy_scan': -0.5 - other}),
+                    'assessment': (AssessmentData, {'audit': other}),
+                }[kind]
+                return cls(**{**records[kind], **change})
             case 'checkpoint':
                 if other:
                     change_seed(checkpoint_folder)

@@ -43,7 +43,18 @@ def test_wrong_energy_is_refused(energy_content, change, text):
         EnergyData(**{**energy_content, **change})
 
 
-@pytest.mark.parametrize('name', ['fidelity', 'total_energy', 'structure_uuid', 'scientific'])
+def test_a_database_may_know_the_formation_energy_only(energy_content):
+    del energy_content['total_energy']
+    energy_content.pop('energy_per_atom', None)
+    node = EnergyData(**energy_content)
+    assert node.content.energy_per_atom is None
+    with pytest.raises(InvalidInputError, match='formation energy only'):
+        _ = node.total_energy
+    with pytest.raises(InvalidInputError, match='give total_energy'):
+        EnergyData(**{**energy_content, 'formation_energy_per_atom': None, 'formation_scheme': None})
+
+
+@pytest.mark.parametrize('name', ['fidelity', 'structure_uuid', 'scientific'])
 def test_missing_field_is_named(energy_content, name):
     del energy_content[name]
     with pytest.raises(InvalidInputError, match=f'`{name}`: Field required'):
