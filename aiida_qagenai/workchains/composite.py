@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
 
 from aiida_qagenai.calculations.functions.composite import JOB_PREFIX, assemble_composite
 from aiida_qagenai.calculations.functions.energy import ELEMENT_PREFIX
@@ -57,7 +57,7 @@ class CompositeWorkChain(ResumableWorkChain):
         spec.inputs.validator = validate_inputs
         spec.output('energy', valid_type=EnergyData, required=False, help='The energy, its parts, errors and labels.')
         spec.output_namespace('components', valid_type=orm.Dict, dynamic=True, help='Results of the calculations.')
-        spec.outline(cls.run_calculations, cls.inspect_calculations)
+        spec.outline(while_(cls.should_calculate)(cls.run_calculations), cls.inspect_calculations)
         spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='A calculation failed: {reason}')
         spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
 
@@ -111,6 +111,10 @@ class CompositeWorkChain(ResumableWorkChain):
         """Return the plan."""
         return CompositePlan.parse(self.inputs.plan.get_dict())
 
+    def should_calculate(self) -> bool:
+        """Return whether calculations have to be run, once or again after a process was lost."""
+        return 'submitted' not in self.ctx or self.should_submit(*self.ctx.submitted)
+
     def run_calculations(self) -> ToContext:
         """Submit all calculations."""
         children = {}
@@ -124,6 +128,7 @@ class CompositeWorkChain(ResumableWorkChain):
                 **({'metadata': {'options': options}} if options else {}),
             }
             children[label] = self.submit_once(label, PyscfCellBaseWorkChain, pyscf=pyscf)
+        self.ctx.submitted = list(children)
         return ToContext(**children)
 
     def inspect_calculations(self) -> ExitCode | None:

@@ -6,7 +6,7 @@ import typing as t
 from collections import Counter
 
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
 
 from aiida_qagenai.calculations.functions.energy import (
     ELEMENT_PREFIX,
@@ -63,7 +63,7 @@ class EnergyWorkChain(ResumableWorkChain):
         spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
         spec.output('descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors, where asked for.')
         spec.output('bands', valid_type=orm.BandsData, required=False, help='PBE bands along a path, with descriptors.')
-        spec.outline(cls.run_calculation, cls.inspect_calculation)
+        spec.outline(while_(cls.should_calculate)(cls.run_calculation), cls.inspect_calculation)
         spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')
         spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
 
@@ -121,6 +121,10 @@ class EnergyWorkChain(ResumableWorkChain):
         if band_gap is not None:
             builder.band_gap = orm.Float(band_gap)
         return builder
+
+    def should_calculate(self) -> bool:
+        """Return whether the calculation has to be run, once or again after its process was lost."""
+        return self.should_submit('calculation')
 
     def run_calculation(self) -> ToContext:
         """Run the calculation with restarts."""

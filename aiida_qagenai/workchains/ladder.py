@@ -115,7 +115,9 @@ class LadderWorkChain(ResumableWorkChain):
     def finalize(self) -> ExitCode | None:
         """Return the energies and descriptors of what succeeded."""
         for name in self.ctx.succeeded:
-            outputs = self.attempts(name)[0].outputs
+            child, _ = self.attempts(name)
+            assert child is not None
+            outputs = child.outputs
             self.out(f'energies.{name}', outputs.energy)
             if 'descriptors' in outputs:
                 self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)

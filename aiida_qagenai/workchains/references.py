@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
 from aiida.orm import AbstractCode, Dict, List, Str, StructureData
 from pymatgen.core import Element
 
@@ -57,7 +57,7 @@ class ReferenceWorkChain(ResumableWorkChain):
         spec.output_namespace(
             'elements', valid_type=EnergyData, dynamic=True, required=False, help='Elements by element and fidelity.'
         )
-        spec.outline(cls.compute, cls.inspect)
+        spec.outline(while_(cls.should_compute)(cls.compute), cls.inspect)
         spec.exit_code(410, 'ERROR_ATOM', message='{label} failed: {reason}')
         spec.exit_code(211, 'ERROR_OTHER_LEVEL', message='A known reference is of another level: {reason}')
 
@@ -119,6 +119,10 @@ class ReferenceWorkChain(ResumableWorkChain):
         energy: EnergyData | None = self.inputs.get(name, {}).get(element, {}).get(fidelity.label)
         return energy
 
+    def should_compute(self) -> bool:
+        """Return whether calculations have to be run, once or again after a process was lost."""
+        return 'submitted' not in self.ctx or self.should_submit(*self.ctx.submitted)
+
     def compute(self) -> ToContext | ExitCode:
         """Submit one calculation per structure and level that is not known yet."""
         children = {}
@@ -140,6 +144,7 @@ class ReferenceWorkChain(ResumableWorkChain):
                 continue
             label = child_label(namespace, element, fidelity)
             children[label] = self.submit_once(label, builder)
+        self.ctx.submitted = list(children)
         return ToContext(**children)
 
     def inspect(self) -> ExitCode | None:
