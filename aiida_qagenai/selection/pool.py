@@ -45,7 +45,7 @@ class CandidatePool:
             if field.name == 'fingerprints' or getattr(self, field.name) is None:
                 continue
             dtype = np.bool_ if field.name == 'eligible' else np.float64
-            array = np.asarray(getattr(self, field.name), dtype=dtype)
+            array: NDArray[np.generic] = np.asarray(getattr(self, field.name), dtype=dtype)
             object.__setattr__(self, field.name, array)
             dimensions = 2 if field.name == 'features' else 1
             if array.ndim != dimensions or len(array) != len(self.fingerprints):

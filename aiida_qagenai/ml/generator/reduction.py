@@ -63,7 +63,8 @@ def reduce_cell(
     transform = shortest_basis(cell)
     reduced = transform @ cell
     # The Cholesky factor of the metric is the cell up to a rotation, and right-handed.
-    return np.linalg.cholesky(reduced @ reduced.T), fractional @ np.linalg.inv(transform)
+    upright = np.linalg.cholesky(reduced @ reduced.T).astype(np.float64)
+    return upright, fractional @ np.linalg.inv(transform)
 
 
 def equivalent_settings(cell: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.int64]:
