@@ -82,11 +82,15 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         return ToContext(children=append_(links[-1].node))
 
     def inspect_process(self) -> ExitCode | None:
-        """Look at the last attempt; one that the daemon lost by an exception is made again, twice."""
+        """Look at the last attempt; one that the daemon lost is made again, twice.
+
+        It ends by an exception, or without an output that AiiDA itself attaches, as after a lost connection.
+        """
         node = self.ctx.children[self.ctx.iteration - 1]
-        if node.is_excepted and self.ctx.exceptions < 2:
+        lost = node.is_excepted or node.exit_status == EXIT_CODES.ERROR_MISSING_OUTPUT.status
+        if lost and self.ctx.exceptions < 2:
             self.ctx.exceptions += 1
-            self.report(f'{node.process_label}<{node.pk}> was lost by an exception in the daemon: it is run again')
+            self.report(f'{node.process_label}<{node.pk}> was lost by the daemon: it is run again')
             return None
         return super().inspect_process()
 
