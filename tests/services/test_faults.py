@@ -1,7 +1,7 @@
 """Faults while real jobs run on SLURM over SSH: each ends with the nodes of an undisturbed run, none twice.
 
-The processes are the smallest that are still real: the four isolated-atom energies of Li–H at PBE and SCAN. What AiiDA does not survive by itself is brought back by what
-`aiida-qagenai campaign continue` does.
+The processes are the smallest that are still real: the four isolated-atom energies of Li–H at PBE and SCAN. What AiiDA
+does not survive by itself is brought back by what `aiida-qagenai campaign continue` does.
 """
 
 from __future__ import annotations
