@@ -185,6 +185,23 @@ def test_lineage_of_something_else_is_refused(toy):
         queries.lineage(10**6)
 
 
+def test_divergences_computed_beside_predicted(toy):
+    table = queries.divergences('toy').set_index('name')
+    assert len(table) == 6
+    row = table.loc['002-00001']
+    assert row['divergence_ccsdt'] == pytest.approx(-0.01)
+    assert row['divergence_scan'] == pytest.approx(0.0)
+    assert row['predicted'] == pytest.approx(0.01)
+    assert row['note'] == 'not scientific'
+    assert pd.isna(table.loc['000-00001', 'predicted'])
+
+
+def test_divergences_above_a_threshold(toy):
+    found = queries.divergences('toy', min_divergence=0.005)
+    assert set(found['name'].str[-1]) == {'1'}
+    assert queries.divergences('toy', min_divergence=1.0).empty
+
+
 def test_empty_profile_gives_empty_tables(aiida_profile_clean):
     assert queries.candidates().empty
     assert queries.candidates(min_divergence=0.05, max_e_above_hull=0.1).empty
@@ -267,20 +284,3 @@ def test_only_finished_cycles_are_counted(aiida_profile_clean):
     fake.seed(campaign)
     fake.cycle(campaign, 1, until='predict')
     assert queries.campaigns()['cycles'].tolist() == [0]
-
-
-def test_divergences_computed_beside_predicted(toy):
-    table = queries.divergences('toy').set_index('name')
-    assert len(table) == 6
-    row = table.loc['002-00001']
-    assert row['divergence_ccsdt'] == pytest.approx(-0.01)
-    assert row['divergence_scan'] == pytest.approx(0.0)
-    assert row['predicted'] == pytest.approx(0.01)
-    assert row['note'] == 'not scientific'
-    assert pd.isna(table.loc['000-00001', 'predicted'])
-
-
-def test_divergences_above_a_threshold(toy):
-    found = queries.divergences('toy', min_divergence=0.005)
-    assert set(found['name'].str[-1]) == {'1'}
-    assert queries.divergences('toy', min_divergence=1.0).empty
