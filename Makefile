@@ -33,7 +33,7 @@ campaign: install
 	verdi run examples/quickstart.py
 
 test: install
-	pytest -n 2 --dist loadfile --no-loadscope-reorder
+	pytest -n 2 --dist loadfile
 
 test-services: install
 	.ci/services

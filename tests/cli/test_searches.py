@@ -98,6 +98,18 @@ def test_export_and_import(toy, run, tmp_path):
     assert 'truncated' in run('import', file, status=1).output
 
 
+def test_divergence(toy, run):
+    rows = json.loads(run('divergence', '--campaign', 'toy', '--format', 'json').stdout)
+    assert len(rows) == 6
+    assert {'divergence_ccsdt', 'predicted', 'predicted_sigma', 'structure_uuid'} <= set(rows[0])
+
+
+def test_ledger(toy, run):
+    rows = list(csv.DictReader(io.StringIO(run('campaign', 'ledger', 'toy', '--format', 'csv').stdout)))
+    assert [row['cycle'] for row in rows] == ['0', '1', '2']
+    assert 'core hours' in run('campaign', 'ledger', 'toy').stdout
+
+
 def test_empty_profile(aiida_profile_clean, run):
     assert '0 candidates' in run('candidates').stdout
     assert 'No campaign yet' in run('campaign', 'list').stdout
@@ -119,15 +131,3 @@ def test_every_command_has_help(run):
 
     for name in main.list_commands(None):
         assert 'Usage' in run(name, '--help').stdout
-
-
-def test_divergence(toy, run):
-    rows = json.loads(run('divergence', '--campaign', 'toy', '--format', 'json').stdout)
-    assert len(rows) == 6
-    assert {'divergence_ccsdt', 'predicted', 'predicted_sigma', 'structure_uuid'} <= set(rows[0])
-
-
-def test_ledger(toy, run):
-    rows = list(csv.DictReader(io.StringIO(run('campaign', 'ledger', 'toy', '--format', 'csv').stdout)))
-    assert [row['cycle'] for row in rows] == ['0', '1', '2']
-    assert 'core hours' in run('campaign', 'ledger', 'toy').stdout
