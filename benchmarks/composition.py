@@ -17,6 +17,7 @@ from smact.screening import smact_validity
 
 from aiida_qagenai.chemistry.composition_space import ALLOWED_ELEMENTS, CompositionSpace, unconstrained_count
 from aiida_qagenai.chemistry.formula import reduced_formula
+from aiida_qagenai.common.errors import InvalidInputError
 
 MAX_ATOMS = 20
 PAPER_COMPOSITIONS = 1e10
@@ -45,7 +46,11 @@ def cardinalities(max_elements: int, samples: int) -> None:
             print(f'#   {neutral.value:.4g} ± {neutral.standard_error:.2g} different neutral compositions')
             reduction = everything / neutral.value
             figure(f'reduction-neutral-{source}-{k}', reduction, 'factor', 'paper 3.1.3', PAPER_REDUCTION)
-        mixed = CompositionSpace(max_atoms=MAX_ATOMS, max_elements=k, mixed_valence=True).count()
+        try:
+            mixed = CompositionSpace(max_atoms=MAX_ATOMS, max_elements=k, mixed_valence=True).count()
+        except InvalidInputError as exception:
+            print(f'#   mixed valence: {exception}')
+            continue
         figure(f'species-neutral-mixed-valence-{k}', mixed, 'cells', f'all with up to {k} elements', everything)
 
 
