@@ -6,7 +6,6 @@ import typing as t
 from pathlib import Path
 
 import pydantic
-import yaml
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.record import explain
@@ -19,6 +18,7 @@ from aiida_qagenai.io.atomistic import (
     TemperatureSettings,
     VolumeSettings,
 )
+from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 
 __all__ = (
     'AtomisticSettings',
@@ -81,7 +81,7 @@ S = t.TypeVar('S', bound=AtomisticSettings)
 
 def atomistic_protocols() -> dict[str, str]:
     """Return the description of each protocol by its name."""
-    return {name: values['description'] for name, values in _read().items()}
+    return {name: values['description'] for name, values in read_protocols(PROTOCOLS_FILE).items()}
 
 
 def parse_potential(text: str | dict[str, t.Any]) -> dict[str, t.Any]:
@@ -108,7 +108,7 @@ def atomistic_settings(
 
     :raises InvalidInputError: for an unknown protocol, potential or key, or a value out of range.
     """
-    protocols = _read()
+    protocols = read_protocols(PROTOCOLS_FILE)
     if protocol not in protocols:
         message = f'unknown protocol `{protocol}`: choose from {", ".join(protocols)}'
         raise InvalidInputError(message)
@@ -117,7 +117,7 @@ def atomistic_settings(
     overrides = dict(overrides or {})
     if 'hops' in values and 'species' not in overrides.get('hops', {}):
         del values['hops']
-    return read_settings(model, _merge({**values, 'potential': parse_potential(potential)}, overrides))
+    return read_settings(model, merge_overrides({**values, 'potential': parse_potential(potential)}, overrides))
 
 
 def read_settings(model: type[S], values: dict[str, t.Any]) -> S:
@@ -130,18 +130,3 @@ def read_settings(model: type[S], values: dict[str, t.Any]) -> S:
     except pydantic.ValidationError as exception:
         message = f'invalid settings: {explain(exception)}'
         raise InvalidInputError(message) from exception
-
-
-def _read() -> dict[str, t.Any]:
-    """Return the content of the protocols file."""
-    content: dict[str, t.Any] = yaml.safe_load(PROTOCOLS_FILE.read_text(encoding='utf8'))
-    return content
-
-
-def _merge(base: dict[str, t.Any], overrides: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return ``base`` with ``overrides`` laid over it, dictionaries merged key by key."""
-    merged = dict(base)
-    for key, value in overrides.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged

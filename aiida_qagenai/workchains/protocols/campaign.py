@@ -7,13 +7,13 @@ import typing as t
 from pathlib import Path
 
 import pydantic
-import yaml
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.record import explain
 from aiida_qagenai.io.tasks import parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
+from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 
 __all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merge_settings', 'validate_settings')
 
@@ -181,7 +181,7 @@ def validate_settings(values: dict[str, t.Any]) -> CampaignSettings:
 
 def available_protocols() -> dict[str, str]:
     """Return the description of each protocol by its name."""
-    return {name: values['description'] for name, values in _read().items()}
+    return {name: values['description'] for name, values in read_protocols(PROTOCOLS_FILE).items()}
 
 
 def campaign_settings(protocol: str, overrides: dict[str, t.Any] | None = None) -> CampaignSettings:
@@ -189,7 +189,7 @@ def campaign_settings(protocol: str, overrides: dict[str, t.Any] | None = None) 
 
     :raises InvalidInputError: for an unknown protocol, an unknown key or a value out of range.
     """
-    protocols = _read()
+    protocols = read_protocols(PROTOCOLS_FILE)
     if protocol not in protocols:
         message = f'unknown campaign protocol `{protocol}`: choose from {", ".join(protocols)}'
         raise InvalidInputError(message)
@@ -201,19 +201,4 @@ def merge_settings(values: dict[str, t.Any], overrides: dict[str, t.Any]) -> Cam
 
     :raises InvalidInputError: for an unknown key or a value out of range.
     """
-    return validate_settings(_merge(values, overrides))
-
-
-def _read() -> dict[str, t.Any]:
-    """Return the content of the protocols file."""
-    content: dict[str, t.Any] = yaml.safe_load(PROTOCOLS_FILE.read_text(encoding='utf8'))
-    return content
-
-
-def _merge(base: dict[str, t.Any], overrides: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return ``base`` with ``overrides`` laid over it, dictionaries merged key by key."""
-    merged = dict(base)
-    for key, value in overrides.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged
+    return validate_settings(merge_overrides(values, overrides))

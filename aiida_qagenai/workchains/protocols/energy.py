@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import typing as t
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pydantic
-import yaml
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters, validation_text
@@ -19,6 +17,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
 from aiida_qagenai.thermodynamics.reference_states import reference_state
+from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 
 if t.TYPE_CHECKING:
     from aiida.orm import StructureData
@@ -294,7 +293,7 @@ class EnergyLevel(_Model):
 
 def available_protocols() -> dict[str, str]:
     """Return the description of each protocol."""
-    return {name: values['description'] for name, values in _read().items()}
+    return {name: values['description'] for name, values in read_protocols(PROTOCOLS_FILE).items()}
 
 
 def energy_settings(protocol: str, overrides: dict[str, t.Any] | None = None) -> EnergySettings:
@@ -302,12 +301,12 @@ def energy_settings(protocol: str, overrides: dict[str, t.Any] | None = None) ->
 
     :raises InvalidInputError: for an unknown protocol, an unknown key or a value out of range.
     """
-    protocols = _read()
+    protocols = read_protocols(PROTOCOLS_FILE)
     if protocol not in protocols:
         message = f'unknown energy protocol `{protocol}`: choose from {", ".join(protocols)}'
         raise InvalidInputError(message)
     try:
-        return EnergySettings.model_validate(_merge(protocols[protocol], overrides or {}))
+        return EnergySettings.model_validate(merge_overrides(protocols[protocol], overrides or {}))
     except pydantic.ValidationError as exception:
         message = f'settings of energy protocol `{protocol}`: {validation_text(exception)}'
         raise InvalidInputError(message) from exception
@@ -368,17 +367,3 @@ def _odd(value: float) -> int:
     """Return the next odd integer: uniform grids without a point at the zone boundary."""
     number = int(np.ceil(value))
     return number + 1 - number % 2
-
-
-@functools.cache
-def _read() -> dict[str, t.Any]:
-    content: dict[str, t.Any] = yaml.safe_load(PROTOCOLS_FILE.read_text(encoding='utf-8'))
-    return content
-
-
-def _merge(base: dict[str, t.Any], overrides: dict[str, t.Any]) -> dict[str, t.Any]:
-    merged = dict(base)
-    for key, value in overrides.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged
