@@ -12,7 +12,7 @@ from aiida_qagenai.workchains.cycle import CycleWorkChain
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
 from aiida_qagenai.workchains.seed import SeedWorkChain
-from aiida_qagenai.workchains.state import define_state_inputs, define_state_outputs
+from aiida_qagenai.workchains.state import define_state_inputs, define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.validation import COMMON, define_common_inputs, fill_builder
 
 __all__ = ('CampaignWorkChain', 'last_state')
@@ -135,9 +135,8 @@ class CampaignWorkChain(ResumableWorkChain):
         self.out('state.ledger', state['ledger'])
         for role, checkpoint in state['checkpoints'].items():
             self.out(f'state.checkpoints.{role}', checkpoint)
-        for fidelity, atoms in state['references'].items():
-            for element, energy in atoms.items():
-                self.out(f'state.references.{fidelity}.{element}', energy)
+        for name, energy in reference_outputs(state):
+            self.out(name, energy)
 
     def finalize(self) -> ExitCode | None:
         """Return the last state and say why the campaign ended."""

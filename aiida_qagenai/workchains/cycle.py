@@ -20,7 +20,7 @@ from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
-from aiida_qagenai.workchains.state import define_state_inputs, define_state_outputs
+from aiida_qagenai.workchains.state import define_state_inputs, define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.validation import define_common_inputs, fill_builder
 
@@ -200,6 +200,7 @@ class CycleWorkChain(ResumableWorkChain):
             plan=Dict(dict.fromkeys(labels, levels)),
             protocol=Str(self.settings.energy_protocol),
             references=self.inputs.state.references,
+            elements=self.inputs.state.get('elements', {}),
             max_concurrent=Int(self.settings.run.max_concurrent),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
         )
@@ -270,9 +271,8 @@ class CycleWorkChain(ResumableWorkChain):
         for role in ROLES:
             checkpoint = self.ctx[role].outputs.checkpoint if role in tuned else state.checkpoints[role]
             self.out(f'state.checkpoints.{role}', checkpoint)
-        for fidelity, atoms in state.references.items():
-            for element, energy in atoms.items():
-                self.out(f'state.references.{fidelity}.{element}', energy)
+        for name, energy in reference_outputs(state):
+            self.out(name, energy)
 
     def entry(self) -> dict[str, t.Any]:
         """Return what the ledger says of this cycle."""

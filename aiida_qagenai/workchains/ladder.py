@@ -33,6 +33,7 @@ class LadderWorkChain(ResumableWorkChain):
         spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
         spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
         spec.input_namespace('references', dynamic=True, valid_type=EnergyData, help='Atoms by fidelity and element.')
+        spec.input_namespace('elements', dynamic=True, valid_type=EnergyData, help='Reference states, likewise.')
         spec.input('max_concurrent', valid_type=Int, default=lambda: Int(8), help='Calculations at a time.')
         spec.input('descriptors', valid_type=Bool, default=lambda: Bool(True), help='Compute descriptors at PBE.')
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
@@ -81,13 +82,18 @@ class LadderWorkChain(ResumableWorkChain):
 
     def builder(self, fidelity: Fidelity, label: str) -> t.Any:
         """Return the builder of one calculation."""
+        structure = self.inputs.structures[label]
         references = self.inputs.get('references', {}).get(fidelity.label, None)
+        elements = self.inputs.get('elements', {}).get(fidelity.label, {})
+        # CCSD(T) of metals does not exist: a compound of one is anchored only.
+        has_elements = elements and set(structure.get_symbols_set()) <= set(elements)
         return builder_of_level(
             code=self.inputs.code,
-            structure=self.inputs.structures[label],
+            structure=structure,
             fidelity=fidelity,
             protocol=self.inputs.protocol.value,
             references=dict(references) if references else None,
+            elements=dict(elements) if has_elements else None,
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
             band_gap=self.ctx.gaps.get(label) if fidelity is Fidelity.CCSD_T else None,
             descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,

@@ -17,7 +17,7 @@ from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
 from aiida_qagenai.workchains.references import ReferenceWorkChain
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
-from aiida_qagenai.workchains.state import define_state_outputs
+from aiida_qagenai.workchains.state import REFERENCES, define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.validation import define_common_inputs, fill_builder
 
@@ -89,6 +89,7 @@ class SeedWorkChain(ResumableWorkChain):
             elements=self.inputs.elements.get_list(),
             fidelities=levels,
             protocol=self.settings.energy_protocol,
+            self_consistent=self.settings.self_consistent,
             options=self.inputs.pyscf_options.get_dict() if 'pyscf_options' in self.inputs else None,
         )
         return ToContext(references=self.submit_once('references', builder))
@@ -114,7 +115,7 @@ class SeedWorkChain(ResumableWorkChain):
             structures=self.ctx.candidates,
             plan=self.ctx.plan,
             protocol=Str(self.settings.energy_protocol),
-            references=nested_references(self.ctx.references),
+            **nested_references(self.ctx.references),
             max_concurrent=Int(self.settings.run.max_concurrent),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
         )
@@ -180,16 +181,18 @@ class SeedWorkChain(ResumableWorkChain):
         ledger = self.call_once('ledger', open_ledger, seed=Dict(costs))
         self.out('state.dataset', self.ctx.dataset)
         self.out('state.ledger', ledger['result'])
-        for fidelity, atoms in nested_references(self.ctx.references).items():
-            for element, energy in atoms.items():
-                self.out(f'state.references.{fidelity}.{element}', energy)
+        for name, energy in reference_outputs(nested_references(self.ctx.references)):
+            self.out(name, energy)
         return None
 
 
-def nested_references(node: t.Any) -> dict[str, dict[str, t.Any]]:
-    """Return the atoms of a finished reference work chain by label of the fidelity and by element."""
-    nested: dict[str, dict[str, t.Any]] = {}
-    for element, levels in node.outputs.energies.items():
-        for fidelity, energy in levels.items():
-            nested.setdefault(fidelity, {})[element] = energy
+def nested_references(node: t.Any) -> dict[str, dict[str, dict[str, t.Any]]]:
+    """Return the ``references`` and ``elements`` of a finished reference work chain by fidelity and by element."""
+    outputs = nested_outputs(node)
+    nested: dict[str, dict[str, dict[str, t.Any]]] = {}
+    for name, output in zip(REFERENCES, ('energies', 'elements'), strict=True):
+        nested[name] = {}
+        for element, levels in outputs.get(output, {}).items():
+            for fidelity, energy in levels.items():
+                nested[name].setdefault(fidelity, {})[element] = energy
     return nested

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from aiida.engine import ProcessSpec
 from aiida.orm import Dict
 
@@ -11,16 +13,20 @@ from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 
-__all__ = ('STATE', 'define_state_inputs', 'define_state_outputs')
+__all__ = ('REFERENCES', 'STATE', 'define_state_inputs', 'define_state_outputs', 'reference_outputs')
 
-STATE = ('dataset', 'ledger', 'checkpoints', 'references')
+REFERENCES = ('references', 'elements')
+"""Parts of the state that hold energies by fidelity and element."""
+
+STATE = ('dataset', 'ledger', 'checkpoints', *REFERENCES)
 """Names of the parts of the state."""
 
 HELP = {
     'dataset': 'All energies so far.',
     'ledger': 'Counts and costs so far, by cycle.',
     'checkpoints': 'The current models.',
-    'references': 'Energies of the isolated atoms by fidelity and element, which formation energies refer to.',
+    'references': 'Energies of the isolated atoms by fidelity and element, which anchored formation energies refer to.',
+    'elements': 'Energies of the elements by fidelity and element, which self-consistent formation energies refer to.',
 }
 
 
@@ -36,7 +42,10 @@ def define_state_inputs(spec: ProcessSpec, *, required: bool = True) -> None:
             validator=checkpoint_validator(role),
             help=f'The {role} model.',
         )
-    spec.input_namespace('state.references', dynamic=True, valid_type=EnergyData, help=HELP['references'])
+    for name in REFERENCES:
+        spec.input_namespace(
+            f'state.{name}', dynamic=True, valid_type=EnergyData, required=name == 'references', help=HELP[name]
+        )
 
 
 def define_state_outputs(spec: ProcessSpec) -> None:
@@ -45,4 +54,13 @@ def define_state_outputs(spec: ProcessSpec) -> None:
     spec.output('state.ledger', valid_type=Dict, required=False, help=HELP['ledger'])
     for role in ROLES:
         spec.output(f'state.checkpoints.{role}', valid_type=CheckpointData, required=False, help=f'The {role} model.')
-    spec.output_namespace('state.references', dynamic=True, valid_type=EnergyData, help=HELP['references'])
+    for name in REFERENCES:
+        spec.output_namespace(f'state.{name}', dynamic=True, valid_type=EnergyData, required=False, help=HELP[name])
+
+
+def reference_outputs(state: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, EnergyData]]:
+    """Return the name of the output and the energy of every reference in ``state``."""
+    for name in REFERENCES:
+        for fidelity, energies in state.get(name, {}).items():
+            for element, energy in energies.items():
+                yield f'state.{name}.{fidelity}.{element}', energy

@@ -13,6 +13,7 @@ from aiida_qagenai.thermodynamics.atomization import atomization_energy
 from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, validate_settings
 from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.references import reference_structure
 
 __all__ = ('COMMON', 'define_common_inputs', 'fill_builder')
 
@@ -80,6 +81,8 @@ def system_problem(symbols: list[str], settings: CampaignSettings) -> str | None
         cover_elements(energy_settings(settings.energy_protocol), symbols)
         for symbol in symbols:
             atomization_energy(symbol)
+            if settings.self_consistent:
+                reference_structure(symbol)
     except InvalidInputError as exception:
         return str(exception)
     return None

@@ -8,6 +8,7 @@ import pytest
 
 SETTINGS = {
     'budget': 20,
+    'self_consistent': True,
     'seed_set.num_structures': 8,
     'seed_set.max_atoms': 2,
     'seed_set.labels': '{SCAN: 3, HSE06: 3, CCSD(T): 2}',

@@ -8,8 +8,11 @@ from aiida import orm
 from aiida.engine import run_get_node
 from pymatgen.core import Lattice, Structure
 
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.ladder import LadderWorkChain
+from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 
 @pytest.fixture
@@ -21,6 +24,23 @@ def structures(aiida_profile_clean):
         'c00000': CandidateData(Structure(fcc, ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]]), index=0),
         'c00001': CandidateData(Structure(bcc, ['Li'], [[0, 0, 0]]), index=1),
     }
+
+
+@pytest.fixture
+def lithium(structures):
+    """Return the energy of the element Li at PBE; there is none of hydrogen."""
+    return EnergyData(
+        fidelity='PBE',
+        total_energy=-200.0,
+        num_atoms=1,
+        formula='Li',
+        chemical_system='Li',
+        converged=True,
+        protocol='pipeline',
+        level_tag=energy_settings('pipeline').tag('pipeline', Fidelity.PBE),
+        scientific=False,
+        structure_uuid=structures['c00001'].uuid,
+    )
 
 
 def inputs(code, structures, plan):
@@ -42,6 +62,17 @@ def test_a_metal_is_refused_and_the_others_go_on(pyscf_code, structures):
     assert node.is_finished_ok, node.exit_message
     assert sorted(outputs['energies']) == ['c00000pbe', 'c00001pbe']
     assert not any('ccsdt' in (entry.link_label or '') for entry in node.base.links.get_outgoing().all())
+
+
+def test_self_consistent_where_all_elements_are_known(pyscf_code, structures, lithium):
+    """Li is placed against the element; LiH, whose other element was not computed, is not refused for it."""
+    plan = {'c00000': ['PBE'], 'c00001': ['PBE']}
+    elements = {'pbe': {'Li': lithium}}
+    outputs, node = run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, plan), elements=elements)
+    assert node.is_finished_ok, node.exit_message
+    metal, hydride = (outputs['energies'][f'{label}pbe'].content for label in ('c00001', 'c00000'))
+    assert metal.self_consistent == pytest.approx(metal.total_energy + 200.0)
+    assert hydride.self_consistent is None
 
 
 def test_failed_calculations_are_counted(python_code, structures):

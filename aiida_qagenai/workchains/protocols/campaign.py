@@ -152,6 +152,9 @@ class CampaignSettings(Settings):
 
     description: str = ''
     energy_protocol: str = pydantic.Field(description='Protocol of the EnergyWorkChain')
+    self_consistent: bool = pydantic.Field(
+        False, description='Compute the elements as well: formation energies against them beside the anchored ones'
+    )
     budget: int = pydantic.Field(ge=1, description='Candidates that may be computed, failed ones included')
     seed: int = pydantic.Field(0, ge=0, lt=2**31)
     seed_set: SeedSettings
