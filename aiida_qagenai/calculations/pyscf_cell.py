@@ -31,7 +31,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
     FILENAME_AMPLITUDES: str = 'amplitudes.h5'
     FILENAME_RESTART_AMPLITUDES: str = 'restart_amplitudes.h5'
     # Raise it when the script or the parser changes what is stored.
-    CACHE_VERSION = 2
+    CACHE_VERSION = 3
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
@@ -97,6 +97,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             (310, 'ERROR_SCRIPT_EXCEPTION', 'The script raised an exception: {message}'),
             (400, 'ERROR_OUT_OF_WALLTIME', 'Stopped in time to be continued: {message}'),
             (401, 'ERROR_KILLED', 'The script was killed before it ended: {message}'),
+            (402, 'ERROR_AMPLITUDES_LOST', 'There is nothing to compute (T) from: {message}'),
             (420, 'ERROR_OUT_OF_MEMORY', 'The calculation ran out of memory: {message}'),
         ):
             spec.exit_code(status, label, message=message, invalidates_cache=True)

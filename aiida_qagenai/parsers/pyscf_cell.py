@@ -25,6 +25,7 @@ EXIT_LABELS = {
     'invalid_input': 'ERROR_INVALID_INPUT',
     'out_of_walltime': 'ERROR_OUT_OF_WALLTIME',
     'out_of_memory': 'ERROR_OUT_OF_MEMORY',
+    'amplitudes_lost': 'ERROR_AMPLITUDES_LOST',
     'memory_estimate': 'ERROR_MEMORY_ESTIMATE',
     'scf_not_converged': 'ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED',
     'cc_not_converged': 'ERROR_COUPLED_CLUSTER_NOT_CONVERGED',

@@ -127,7 +127,10 @@ class CompositeWorkChain(ResumableWorkChain):
                 **({'bases': dict(self.inputs.bases[job.basis])} if job.basis else {}),
                 **({'metadata': {'options': options}} if options else {}),
             }
-            children[label] = self.submit_once(label, PyscfCellBaseWorkChain, pyscf=pyscf)
+            inputs: dict[str, t.Any] = {'pyscf': pyscf}
+            if label == self.plan.coupled_cluster and self.plan.separate_triples:
+                inputs['separate_triples'] = orm.Bool(True)
+            children[label] = self.submit_once(label, PyscfCellBaseWorkChain, **inputs)
         self.ctx.submitted = list(children)
         return ToContext(**children)
 

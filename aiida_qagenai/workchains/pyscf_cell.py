@@ -20,6 +20,7 @@ from aiida.engine import (
 )
 
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.workchains.resumable import PatientMixin
 
 __all__ = ('SCF_AIDS', 'PyscfCellBaseWorkChain')
@@ -56,6 +57,13 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         """Define ports, outline and exit codes."""
         super().define(spec)
         spec.expose_inputs(PyscfCellCalculation, namespace='pyscf')
+        spec.input(
+            'separate_triples',
+            valid_type=orm.Bool,
+            required=False,
+            help='Compute (T) of a crystal in a calculation of its own, from the amplitudes that CCSD leaves.',
+        )
+        spec.inputs.validator = validate_separate_triples
         spec.expose_outputs(PyscfCellCalculation)
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
 
@@ -68,6 +76,9 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         self.ctx.memory_doublings = 0
         self.ctx.kills = 0
         self.ctx.exceptions = 0
+        self.ctx.amplitudes_lost = False
+        if self.inputs.get('separate_triples', False) and 'restart_folder' not in self.ctx.inputs:
+            self.change_parameters(method='CCSD')
 
     def run_process(self) -> t.Any:
         """Launch the next attempt, unless a worker that was killed within this step had already launched it."""
@@ -142,6 +153,30 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         if node.is_failed and (refused or (node.exit_status < 400 and node.exit_status not in scheduler)):
             return self.abort(node, 'a restart cannot help')
         return None
+
+    @process_handler(priority=550, exit_codes=[ExitCode(0)])
+    def continue_with_triples(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Compute (T) from the amplitudes of a CCSD that was only half of the task."""
+        if not self.inputs.get('separate_triples', False) or self.parameter('method', None) != 'CCSD':
+            return None
+        if self.use_restart_files(node):
+            self.change_parameters(method='(T)')
+            self.report(f'{node.process_label}<{node.pk}> left converged amplitudes: (T) follows')
+        else:
+            # Without an electron to correlate there are no amplitudes, and nothing to be saved.
+            self.change_parameters(method='CCSD(T)')
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=540, exit_codes=[EXIT_CODES.ERROR_AMPLITUDES_LOST])
+    def handle_amplitudes_lost(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Begin again where the folder with the amplitudes was cleaned or damaged; once."""
+        if not self.inputs.get('separate_triples', False) or self.ctx.amplitudes_lost:
+            return self.abort(node, 'the amplitudes are not there')
+        self.ctx.amplitudes_lost = True
+        del self.ctx.inputs['restart_folder']
+        self.change_parameters(method='CCSD(T)')
+        self.report_action(node, 'CCSD(T) from scratch in one calculation')
+        return ProcessHandlerReport(True)
 
     @process_handler(priority=500, exit_codes=[EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED])
     def handle_scf_not_converged(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
@@ -221,6 +256,17 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         source = self.use_restart_files(node) or 'scratch'
         self.report_action(node, f'restart from {source}')
         return ProcessHandlerReport(True)
+
+
+def validate_separate_triples(inputs: t.Any, _: t.Any) -> str | None:
+    """Refuse to split what has no (T), or cannot be split."""
+    if not inputs.get('separate_triples', False) or 'parameters' not in inputs['pyscf']:
+        return None
+    parameters = PyscfCellParameters.parse(inputs['pyscf']['parameters'].get_dict())
+    if parameters.is_crystal and parameters.resolved_method == 'CCSD(T)':
+        return None
+    what = parameters.resolved_method or parameters.fidelity.value
+    return f'`separate_triples` is for CCSD(T) of a crystal, not for {what} of a {parameters.system}'
 
 
 def walltime_for_the_rest(node: orm.CalcJobNode, limit: float) -> float | None:

@@ -89,6 +89,8 @@ class ResumableWorkChain(PatientMixin, WorkChain):
         for attempt in range(ATTEMPTS):
             name = label + attempt * 'again'
             known = children.get(name)
+            if known is not None and never_started(known):
+                give_up(known)
             if known is None or not was_lost(known):
                 break
         return known, name
@@ -96,9 +98,12 @@ class ResumableWorkChain(PatientMixin, WorkChain):
     def should_submit(self, *labels: str) -> bool:
         """Return whether a child of one of these labels was not yet called, or was lost and may be tried again.
 
-        It is the condition of a loop around a step that submits: the machine may lose a child more than once.
+        It is the condition of a loop around a step that submits: the machine may lose a child more than once. A child
+        that was called by a worker that died before it noted so counts as not called: the step takes it up.
         """
-        return any(self.attempts(label)[0] is None for label in labels)
+        noted = {value.pk for value in self.ctx.values() if isinstance(value, ProcessNode)}
+        children = (self.attempts(label)[0] for label in labels)
+        return any(child is None or child.pk not in noted for child in children)
 
     def call_once(self, label: str, function: t.Any, **inputs: t.Any) -> dict[str, t.Any]:
         """Run a calcfunction unless it has already run as ``label``, and return its outputs by name.
@@ -123,6 +128,18 @@ def was_lost(node: ProcessNode) -> bool:
     if node.is_excepted:
         return True
     return isinstance(node, CalcJobNode) and node.exit_status in LOST and issubclass(node.process_class, MlCalculation)
+
+
+def never_started(node: ProcessNode) -> bool:
+    """Return whether the worker died between storing ``node`` and saving what it could be continued from."""
+    return node.process_state in {None, ProcessState.CREATED} and node.checkpoint is None
+
+
+def give_up(node: ProcessNode) -> None:
+    """Mark a process that never started as lost: nothing can continue it, and open it could not be exported."""
+    node.set_process_state(ProcessState.EXCEPTED)
+    node.set_exception('the worker was killed while it started this process')
+    node.seal()
 
 
 def bury(node: ProcessNode) -> None:

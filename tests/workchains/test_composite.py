@@ -79,6 +79,15 @@ def test_plan_of_an_atom_has_no_meshes(toy_basis):
     assert parts[3] == 'isolated' and [*parts[:3], parts[4]] == [*crystal[:3], crystal[4]]
 
 
+def test_triples_of_crystals_may_be_separate(lithium_hydride):
+    """Where the protocol asks for it; an atom is computed in one go, and no energy changes by it."""
+    whole, split = (energy_settings('pipeline', {**MESHES, 'separate_triples': value}) for value in (False, True))
+    plans = [plan_composite('pipeline', settings, lithium_hydride) for settings in (whole, split)]
+    assert [plan.separate_triples for plan, *_ in plans] == [False, True]
+    assert plans[0][1].level_tag == plans[1][1].level_tag
+    assert not plan_composite('pipeline', split, isolated_atom('Li'))[0].separate_triples
+
+
 def test_tags_tell_composites_apart(lithium_hydride):
     """Any change of mesh, basis or threshold; not the estimate of an error."""
 

@@ -11,6 +11,7 @@ from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 from plumpy import ProcessState
 
+from aiida_qagenai.calculations.functions.energy import cost_fields
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 from aiida_qagenai.workchains.pyscf_cell import CC_DAMPING, SCF_AIDS, PyscfCellBaseWorkChain
 
@@ -21,14 +22,15 @@ EXIT_CODES = PyscfCellCalculation.exit_codes
 def start(pyscf_code, lithium_hydride, pyscf_parameters):
     """Return a factory of work chains that were set up and have not run anything."""
 
-    def create(fidelity: str = 'PBE', options: dict | None = None, **changes):
+    def create(fidelity: str = 'PBE', options: dict | None = None, separate_triples: bool = False, **changes):
         inputs = {
             'code': pyscf_code,
             'structure': lithium_hydride,
             'parameters': orm.Dict(pyscf_parameters(fidelity, **changes)),
             'metadata': {'options': {'max_wallclock_seconds': 100, **(options or {})}},
         }
-        process = instantiate_process(get_manager().get_runner(), PyscfCellBaseWorkChain, pyscf=inputs)
+        runner, more = get_manager().get_runner(), {'separate_triples': orm.Bool(separate_triples)}
+        process = instantiate_process(runner, PyscfCellBaseWorkChain, pyscf=inputs, **more)
         process.setup()
         return process
 
@@ -225,6 +227,40 @@ def test_recovery_for_real(pyscf_code, lithium_hydride, pyscf_parameters):
     assert outputs['results']['restarted_from_amplitudes'] and outputs['results']['cc_converged']
 
 
+def test_triples_in_a_calculation_of_their_own(python_code, lithium_hydride, pyscf_parameters):
+    """CCSD, then (T) from its amplitudes: the energy of one calculation, and the cost of both."""
+    code = python_code('pyscf', 'qagenai.pyscf_cell')
+    parameters = orm.Dict(pyscf_parameters('CCSD(T)', kmesh=[1, 1, 2]))
+    whole = compute(code, lithium_hydride, parameters)[-1].outputs.results
+    first, last = compute(code, lithium_hydride, parameters, separate_triples=orm.Bool(True))
+    ccsd, triples = first.outputs.results, last.outputs.results
+    assert [one['method'] for one in (ccsd, triples)] == ['CCSD', '(T)']
+    assert triples['total_energy'] == pytest.approx(whole['total_energy'], abs=1e-7)
+    assert set(triples['components']) == set(whole['components'])
+    # Written with the amplitudes, before the job of CCSD ended.
+    assert 0.5 * ccsd['core_hours'] < triples['earlier']['core_hours'] <= ccsd['core_hours']
+    cost = cost_fields([triples.get_dict()])
+    assert cost['core_hours'] == triples['core_hours'] + triples['earlier']['core_hours']
+    assert cost['memory_mb'] == max(triples['memory_mb'], triples['earlier']['memory_mb'])
+
+
+def test_lost_amplitudes_are_made_again_once(start, fail):
+    """A scratch folder was cleaned between CCSD and (T): all of it in one go, then the failure is final."""
+    process = start('CCSD(T)', separate_triples=True)
+    assert parameters_of(process)['method'] == 'CCSD'
+    process.ctx.inputs.restart_folder = fail(EXIT_CODES.ERROR_KILLED).outputs.remote_folder
+    lost = fail(EXIT_CODES.ERROR_AMPLITUDES_LOST)
+    assert process.handle_amplitudes_lost(lost).exit_code.status == 0
+    assert parameters_of(process)['method'] == 'CCSD(T)' and 'restart_folder' not in process.ctx.inputs
+    assert process.handle_amplitudes_lost(lost).exit_code.status == EXIT_CODES.ERROR_AMPLITUDES_LOST.status
+
+
+def test_only_what_has_triples_is_split(start):
+    """A functional is refused before anything runs."""
+    with pytest.raises(ValueError, match='not for PBE of a crystal'):
+        start('PBE', separate_triples=True)
+
+
 DEATHS = {
     'HF': """
 from pyscf.pbc.scf import khf
@@ -282,10 +318,10 @@ def test_killed_at_any_stage(python_code, lithium_hydride, pyscf_parameters, tmp
         assert ('CCSD' in found['timings']) == (stage != '(T)')
 
 
-def compute(code, structure, parameters) -> list:
+def compute(code, structure, parameters, **more) -> list:
     """Run the work chain to a good end and return its calculations in their order."""
     inputs = {'code': code, 'structure': structure, 'parameters': parameters}
-    node = run_get_node(PyscfCellBaseWorkChain, pyscf=inputs)[1]
+    node = run_get_node(PyscfCellBaseWorkChain, pyscf=inputs, **more)[1]
     assert node.is_finished_ok, node.exit_message
     children = [child for child in node.called_descendants if isinstance(child, orm.CalcJobNode)]
     return sorted(children, key=lambda child: child.ctime)

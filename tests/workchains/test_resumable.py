@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import calcfunction, run_get_node, while_
 from aiida.orm import Int
 
@@ -115,6 +116,45 @@ class Persistent(ResumableWorkChain):
     def finish(self):
         """Fail if the child failed."""
         return None if self.ctx.child.is_finished_ok else self.exit_codes.ERROR_LOST
+
+
+class Forgetful(Persistent):
+    """Its worker dies between submitting the child and noting so."""
+
+    def spawn(self):
+        """Submit the child; take it up only where the step runs again."""
+        child = self.submit_once('child', Unlucky, losses=self.inputs.losses)
+        if self.ctx.setdefault('died', False):
+            return self.to_context(child=child)
+        self.ctx.died = True
+        return None
+
+
+def test_a_child_that_was_not_noted_is_taken_up(aiida_profile_clean):
+    """It is called once, and waited for."""
+    _, node = run_get_node(Forgetful, losses=Int(0))
+    assert node.is_finished_ok, node.exit_message
+    assert len(node.called) == 1
+
+
+class Interrupted(Persistent):
+    """Its worker dies while it stores the child."""
+
+    def should_spawn(self):
+        """Leave behind what such a worker leaves: a stored process without a state."""
+        if not self.node.called:
+            dead = orm.WorkChainNode()
+            dead.base.links.add_incoming(self.node, LinkType.CALL_WORK, 'child')
+            dead.store()
+        return super().should_spawn()
+
+
+def test_a_child_that_never_started_is_replaced(aiida_profile_clean):
+    """Nothing could continue it: it is marked as lost, so that the campaign can be exported, and called again."""
+    _, node = run_get_node(Interrupted, losses=Int(0))
+    assert node.is_finished_ok, node.exit_message
+    dead, alive = sorted(node.called, key=lambda child: child.pk)
+    assert dead.is_excepted and dead.is_sealed and alive.is_finished_ok
 
 
 @pytest.mark.parametrize(('losses', 'children', 'status'), [(0, 1, 0), (2, 3, 0), (9, 3, 400)])

@@ -8,7 +8,7 @@ from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 from pymatgen.core import Composition
 
-from aiida_qagenai.calculations.functions.energy import count_atoms, formation_fields
+from aiida_qagenai.calculations.functions.energy import cost_fields, count_atoms, formation_fields
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -68,9 +68,7 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
         **formation_fields(total, composition, Fidelity.CCSD_T, label['level_tag'], references),
         band_gap=small.get('band_gap'),
         t1_diagnostic=small.get('t1_diagnostic'),
-        core_hours=sum(one['core_hours'] for one in results.values()),
-        wall_seconds=sum(one['wall_seconds'] for one in results.values()),
-        memory_mb=max((one['memory_mb'] for one in results.values() if one.get('memory_mb')), default=None),
+        **cost_fields(list(results.values())),
         warnings=warnings,
         warning_codes=sorted(codes),
         components={

@@ -56,9 +56,7 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         band_gap=values.get('band_gap'),
         t1_diagnostic=values.get('t1_diagnostic'),
         d1_diagnostic=values.get('d1_diagnostic'),
-        core_hours=values['core_hours'],
-        wall_seconds=values['wall_seconds'],
-        memory_mb=values.get('memory_mb'),
+        **cost_fields([values]),
         warnings=warnings,
         warning_codes=sorted(set(codes)),
         components=values['components'],
@@ -67,6 +65,18 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
 
 # A clone would name the structure of another run, see ``EnergyData.structure_uuid``.
 assemble_energy.is_valid_cache = lambda node: False
+
+
+def cost_fields(results: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Return what the calculations cost together, as fields of an ``EnergyData``.
+
+    Hours and seconds add up, also those of the amplitudes that a calculation continued from; the memory is the largest.
+    """
+    jobs = [job for one in results for job in (one, one.get('earlier') or {})]
+    hours, seconds, memory = (
+        [job[name] for job in jobs if job.get(name)] for name in ('core_hours', 'wall_seconds', 'memory_mb')
+    )
+    return {'core_hours': sum(hours), 'wall_seconds': sum(seconds), 'memory_mb': max(memory, default=None)}
 
 
 def count_atoms(structure: StructureData) -> Counter[str]:

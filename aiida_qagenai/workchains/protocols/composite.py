@@ -73,6 +73,7 @@ class CompositePlan(_Model):
     hartree_fock: Component
     mp2: Component | None
     coupled_cluster: str
+    separate_triples: bool = False
     residual_error: float
     core: tuple[str, str] | None = None
 
@@ -198,6 +199,7 @@ def plan_composite(
         hartree_fock=hartree_fock,
         mp2=mp2,
         coupled_cluster=small.job,
+        separate_triples=settings.separate_triples and planner.is_crystal,
         residual_error=composite.residual_error,
         core=CORE_JOBS if core else None,
     )

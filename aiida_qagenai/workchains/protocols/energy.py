@@ -174,6 +174,9 @@ class EnergySettings(_Model):
     scf: ScfSettings
     cc: CoupledClusterSettings
     max_memory_mb: pydantic.PositiveFloat
+    separate_triples: bool = pydantic.Field(
+        False, description='Compute (T) of crystals in a job of its own, which may need other resources than CCSD.'
+    )
     composite: CompositeSettings | None = None
     prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
 
@@ -191,7 +194,7 @@ class EnergySettings(_Model):
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
         """
         silent = {'description', 'expected_error', 'cost', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
-        silent |= {'basis', 'coupled_cluster_basis', 'fallback', 'composite', 'prefer_composite'}
+        silent |= {'basis', 'coupled_cluster_basis', 'fallback', 'composite', 'prefer_composite', 'separate_triples'}
         content = json.dumps(self.model_dump(mode='json', exclude=silent), sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
         kmesh = 'isolated' if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
