@@ -167,6 +167,7 @@ COMMANDS = {
     'basis': 'aiida_qagenai.cli.root:BASIS',
     'campaign': 'aiida_qagenai.cli.root:CAMPAIGN',
     'candidates': 'aiida_qagenai.cli.candidates:candidates',
+    'cost': 'aiida_qagenai.cli.cost:cost',
     'dataset': 'aiida_qagenai.cli.root:DATASET',
     'divergence': 'aiida_qagenai.cli.energies:divergence',
     'energies': 'aiida_qagenai.cli.energies:energies',

@@ -20,6 +20,7 @@ __all__ = (
     'Campaign',
     'all_campaigns',
     'among',
+    'called_by',
     'called_under',
     'find_campaign',
 )
@@ -180,6 +181,11 @@ def called_under(processes: t.Sequence[int]) -> tuple[list[Called], list[Called]
     counting = [child for child in children if winners[child.link_label] is child]
     replaced = [child for child in children if winners[child.link_label] is not child]
     return _with_descendants(counting), _with_descendants(replaced)
+
+
+def called_by(processes: t.Sequence[int]) -> list[Called]:
+    """Return all processes called under ``processes``, directly or not, each after its caller."""
+    return _with_descendants(_children(processes))
 
 
 def _with_descendants(level: list[Called]) -> list[Called]:
