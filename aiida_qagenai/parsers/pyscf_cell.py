@@ -45,7 +45,15 @@ WALLTIME_SIGN = 'DUE TO TIME LIMIT'
 ENERGIES = ('total_energy', 'total_energy_hartree', 'components')
 """What only a finished calculation has."""
 
-MEMORY_SIGNS = ('MemoryError', 'oom-kill', 'Out Of Memory', 'out of memory', 'Cannot allocate memory')
+MEMORY_SIGNS = (
+    'MemoryError',
+    'oom-kill',
+    'Out Of Memory',
+    'out of memory',
+    'Cannot allocate memory',
+    'Segmentation fault',
+)
+"""What a scheduler or a shell writes; the C code of PySCF crashes where it is given no more memory."""
 
 
 class PyscfCellParser(Parser):
@@ -78,7 +86,7 @@ class PyscfCellParser(Parser):
         status, message = results['status'], results['message']
         if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_memory():
             self._attach_checkpoint(temporary)
-            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message='killed while running')
+            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message=f'it ended during {results["stage"]}')
         if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_walltime():
             self._attach_checkpoint(temporary)
             return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(message='killed by the scheduler')

@@ -233,6 +233,15 @@ def test_walltime_stops_in_time(compute, lithium_hydride, pyscf_parameters):
     assert 'checkpoint' in node.outputs
 
 
+def test_out_of_memory(python_code, lithium_hydride, pyscf_parameters):
+    """Given less memory than it needs, PySCF crashes in its C code: no energy, the cost, and an exit code of its own."""
+    limited = python_code('limited', 'qagenai.pyscf_cell', 'export OMP_NUM_THREADS=1; ulimit -v 700000')
+    inputs = {'structure': lithium_hydride, 'parameters': orm.Dict(pyscf_parameters(grid_mesh=[41, 41, 41]))}
+    node = run_get_node(PyscfCellCalculation, code=limited, **inputs)[1]
+    assert node.exit_status == PyscfCellCalculation.exit_codes.ERROR_OUT_OF_MEMORY.status, node.exit_message
+    assert node.outputs.results['core_hours'] > 0 and 'total_energy' not in node.outputs.results.get_dict()
+
+
 def test_failures_of_the_machine_are_not_cached():
     """Missing output and running out of time or memory say nothing about the calculation; not converging does."""
     codes = {code.status: code.invalidates_cache for code in PyscfCellCalculation.exit_codes.values()}
