@@ -141,6 +141,7 @@ def _load_results(content: str) -> dict[str, t.Any]:
         message = 'no known `status`'
         raise ValueError(message)
     results.setdefault('message', '')
+    results.setdefault('stage', 'start')
     if results['status'] == 'finished' and not _is_finite(results.get('total_energy')):
         results.update(status='not_finite', message=f'the total energy is {results.pop("total_energy", None)}')
     return t.cast('dict[str, t.Any]', results)

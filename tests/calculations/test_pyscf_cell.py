@@ -234,7 +234,7 @@ def test_walltime_stops_in_time(compute, lithium_hydride, pyscf_parameters):
 
 
 def test_out_of_memory(python_code, lithium_hydride, pyscf_parameters):
-    """Given less memory than it needs, PySCF crashes in its C code: no energy, the cost, and an exit code of its own."""
+    """Given less memory than it needs, PySCF crashes in its C code: no energy, but the cost, and its own exit code."""
     limited = python_code('limited', 'qagenai.pyscf_cell', 'export OMP_NUM_THREADS=1; ulimit -v 700000')
     inputs = {'structure': lithium_hydride, 'parameters': orm.Dict(pyscf_parameters(grid_mesh=[41, 41, 41]))}
     node = run_get_node(PyscfCellCalculation, code=limited, **inputs)[1]
