@@ -6,12 +6,14 @@ import typing as t
 
 from aiida.orm import CalcJobNode, RemoteData
 
+from aiida_qagenai.calculations.exclusive import ExclusiveMixin
+
 __all__ = ('RecoveryMixin',)
 
 REMOTE_FOLDER = 'remote_folder'
 
 
-class RecoveryMixin:
+class RecoveryMixin(ExclusiveMixin):
     """Mixin, before ``CalcJob``: the folder that a killed worker had uploaded to is an output of the job as well.
 
     AiiDA notes first that the files were uploaded, and stores the remote folder with the next state of the process. A

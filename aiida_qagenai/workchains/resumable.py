@@ -10,6 +10,7 @@ from aiida.engine import WorkChain
 from aiida.orm import CalcJobNode, ProcessNode, load_node
 from plumpy.process_states import ProcessState
 
+from aiida_qagenai.calculations.exclusive import ExclusiveMixin
 from aiida_qagenai.calculations.ml_base import MlCalculation
 from aiida_qagenai.calculations.train import TrainCalculation
 
@@ -30,7 +31,7 @@ LOST = (
 )
 
 
-class PatientMixin:
+class PatientMixin(ExclusiveMixin):
     """Mixin, before a work chain, that looks at a child once it is sealed.
 
     AiiDA writes that a process has finished before it writes how. A parent that polls, because the broker was restarted

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
+import typing as t
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,15 +86,43 @@ class Site:
 
     def wait_until(self, condition: str, column: str = 'id', count: int = 1, timeout: float = 300) -> list[str]:
         """Wait until ``count`` nodes fulfil the condition and return the column."""
+        found: list[str] = []
+
+        def enough() -> bool:
+            found[:] = self.ask(condition, column)
+            return len(found) >= count
+
+        self.wait_for_truth(enough, timeout)
+        return found
+
+    def wait_for_truth(self, condition: t.Callable[[], t.Any], timeout: float = 300) -> t.Any:
+        """Wait until a function returns something true, and return it."""
         deadline = time.monotonic() + timeout
-        while len(found := self.ask(condition, column)) < count:
-            assert time.monotonic() < deadline, f'{condition}\n{self.run("verdi", "process", "list", "-a")}'
+        while not (found := condition()):
+            assert time.monotonic() < deadline, self.run('verdi', 'process', 'list', '-a')
             time.sleep(0.3)
         return found
 
     def wait_for_end(self, pk: int | str, timeout: float = 600) -> None:
         """Wait until a process and everything it called has ended."""
         self.wait_until(f"id = {pk} AND a->>'process_state' IN ('finished', 'excepted', 'killed')", timeout=timeout)
+
+    @contextlib.contextmanager
+    def hold(self, moment: str) -> Iterator[t.Callable[[], bool]]:
+        """Make whoever does something to a table of the database wait until the end of the context.
+
+        :param moment: event, table and condition of the trigger.
+        :returns: a function that says whether somebody waits.
+        """
+        lock, query = 1, functools.partial(self.postgresql.query, self.database)
+        query(f"""
+            CREATE OR REPLACE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
+            AS 'BEGIN PERFORM pg_advisory_xact_lock({lock}); RETURN NEW; END';
+            CREATE OR REPLACE TRIGGER hold BEFORE {moment} EXECUTE FUNCTION hold();
+        """)
+        with self.postgresql.session(self.database, f'SELECT pg_advisory_lock({lock})'):
+            yield lambda: query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != '0'
+        query(f'DROP TRIGGER hold ON {moment.split()[2]}')
 
     def kill_workers(self) -> None:
         """Kill the workers; the daemon starts others in their place."""

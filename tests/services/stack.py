@@ -17,6 +17,7 @@ import subprocess
 import textwrap
 import time
 import typing as t
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -195,8 +196,26 @@ class Postgresql(Service):
 
     def query(self, database: str, command: str) -> str:
         """Run SQL and return what it prints, without decoration."""
-        address = ['-h', '127.0.0.1', '-p', str(self.port), '-U', self.USERNAME]
-        return self.run('psql', *address, '-At', '-d', database, '-c', command).stdout.strip()
+        return self.run('psql', *self.address(database), '-c', command).stdout.strip()
+
+    def address(self, database: str) -> list[str]:
+        """Return the options of psql by which it reaches a database and prints without decoration."""
+        return ['-h', '127.0.0.1', '-p', str(self.port), '-U', self.USERNAME, '-qAt', '-d', database]
+
+    @contextlib.contextmanager
+    def session(self, database: str, command: str) -> Iterator[None]:
+        """Keep a session open in which SQL was run."""
+        line = ['psql', *self.address(database)]
+        pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
+        with subprocess.Popen(line, env=self.environment(), **pipes, **self.identity()) as client:
+            client.stdin.write(f"{command};\nSELECT 'done';\n")
+            client.stdin.flush()
+            while client.stdout.readline().strip() != 'done':
+                assert client.poll() is None
+            try:
+                yield
+            finally:
+                client.kill()
 
 
 class Rabbitmq(Service):

@@ -164,3 +164,17 @@ def test_out_of_walltime(run, services):
     slurm.run('scontrol', 'update', f'JobId={job}', 'EndTime=now+1')
     run.check(PyscfCellCalculation=UNDISTURBED['PyscfCellCalculation'] + 1)
     assert 'Action taken: restart from scratch with 1200 s' in run.report()
+
+
+def test_rabbitmq_restarted(run, services):
+    """All tasks are handed out again while the workers that have them run on; each process is run by one."""
+    services['rabbitmq'].restart()
+    run.check()
+
+
+def test_rabbitmq_down(site, services):
+    """Nothing can be sent while processes are being submitted; it is sent when the broker is back."""
+    run = Run(site)
+    site.wait_until(f"id > {run.pk} AND a->>'process_label' = 'EnergyWorkChain'")
+    services['rabbitmq'].restart(pause=20)
+    run.check()
