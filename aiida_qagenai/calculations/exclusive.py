@@ -8,6 +8,7 @@ it takes the process over from its last checkpoint should the first one die, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import functools
 import logging
@@ -34,7 +35,8 @@ class Claims:
     """Locks on single bytes of one file: byte ``pk`` stands for the process ``pk``.
 
     These are POSIX record locks: the system frees them when the interpreter ends, however it ends. They are no obstacle
-    within one interpreter, which therefore keeps a list as well.
+    within one interpreter, which therefore keeps a list as well. A file system that has no locks (some network homes)
+    is warned of, and left to work as AiiDA does.
 
     :param path: the file; it stays empty.
     """
@@ -52,6 +54,8 @@ class Claims:
             fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, pk)
         except (BlockingIOError, PermissionError):
             return False
+        except OSError as exception:
+            LOGGER.warning('no locks on %s: two workers may run process<%d> (%s)', self.file.name, pk, exception)
         self.held.add(pk)
         return True
 
@@ -59,7 +63,8 @@ class Claims:
         """Give a claim back, if it is held here."""
         if pk in self.held:
             self.held.remove(pk)
-            fcntl.lockf(self.file, fcntl.LOCK_UN, 1, pk)
+            with contextlib.suppress(OSError):
+                fcntl.lockf(self.file, fcntl.LOCK_UN, 1, pk)
 
 
 def claims() -> Claims:

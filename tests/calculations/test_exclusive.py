@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import subprocess
 import sys
 
@@ -44,7 +45,7 @@ class Once(ExclusiveMixin, WorkChain):
 
 @contextlib.contextmanager
 def other_worker(path, pk):
-    """Let another interpreter claim a process, and kill it at the end; yield whether it got the claim, and how to kill it."""
+    """Let another interpreter claim a process; yield whether it got it, and a function that kills it."""
     command = [sys.executable, '-c', OTHER, str(path), str(pk)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         try:
@@ -94,6 +95,19 @@ def test_a_claim_holds_within_one_interpreter(tmp_path):
     assert not mine.take(7)
     mine.release(7)
     assert mine.take(7)
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, caplog):
+    """Processes run all the same, as they do without claims."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(exclusive.fcntl, 'lockf', refuse)
+    mine = Claims(tmp_path / 'claims')
+    assert mine.take(7)
+    mine.release(7)
+    assert 'No locks available' in caplog.text
 
 
 def test_a_loaded_process_runs_and_gives_its_claim_back(saved):

@@ -24,7 +24,7 @@ TEMPLATES = Path(__file__).parents[2] / 'examples' / 'cluster'
 
 @pytest.fixture(scope='session')
 def services():
-    """Start the services once and stop them whatever happens."""
+    """Start the services once and stop them whatever happens; a SIGTERM is taken for an interruption."""
     from stack import Postgresql, Rabbitmq, Slurm, Sshd, missing_programs
 
     missing = missing_programs()
@@ -34,6 +34,7 @@ def services():
     folder = Path(tempfile.mkdtemp(prefix='qagenai-services-'))
     folder.chmod(0o755)
     started: dict[str, object] = {}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for name, create in (
             ('postgresql', Postgresql),
