@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import click
 import yaml
@@ -35,6 +36,30 @@ def parse_settings(values: tuple[str, ...]) -> dict[str, t.Any]:
     return settings
 
 
+def read_options(path: Path | None) -> dict[str, dict[str, t.Any] | None]:
+    """Return the scheduler options in a YAML file as ``pyscf_options`` and ``ml_options``.
+
+    :raises InvalidInputError: if the file cannot be read, or for a part or an option that AiiDA does not know.
+    """
+    from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf8')) if path else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exception:
+        message = f'the options of the scheduler cannot be read: {exception}'
+        raise InvalidInputError(message) from exception
+    if not isinstance(content, dict) or not set(content) <= {'pyscf', 'models'}:
+        message = f'{path} has to hold two dictionaries of options of the scheduler, `pyscf` and `models`'
+        raise InvalidInputError(message)
+    known = set(PyscfCellCalculation.spec().inputs['metadata']['options'])
+    for part, options in content.items():
+        unknown = sorted(set(options) - known) if isinstance(options, dict) else [str(options)]
+        if unknown:
+            message = f'unknown options of the scheduler for `{part}` in {path}: {", ".join(unknown)}'
+            raise InvalidInputError(message)
+    return {'pyscf_options': content.get('pyscf'), 'ml_options': content.get('models')}
+
+
 SETTINGS = click.option(
     '--set', 'settings', multiple=True, metavar='NAME=VALUE', help='Change a setting: budget=80. May be repeated.'
 )
@@ -46,6 +71,11 @@ SETTINGS = click.option(
 @click.option('--label', help='Name of the campaign and its group; by default the chemical system and the protocol.')
 @click.option('--pyscf-code', default='pyscf@localhost', show_default=True, help='Code that runs PySCF scripts.')
 @click.option('--ml-code', default='qagenai-ml@localhost', show_default=True, help='Python with torch.')
+@click.option(
+    '--options',
+    type=click.Path(path_type=Path),
+    help='YAML file with what the scheduler is asked for, for the jobs of `pyscf` and of the `models`.',
+)
 @click.option('--follow/--no-follow', 'watch', default=True, show_default=True, help='Show progress until it ends.')
 @SETTINGS
 def run(
@@ -55,6 +85,7 @@ def run(
     label: str | None,
     pyscf_code: str,
     ml_code: str,
+    options: Path | None,
     watch: bool,
     settings: tuple[str, ...],
 ) -> None:
@@ -68,6 +99,7 @@ def run(
         elements=elements,
         protocol=protocol,
         overrides=parse_settings(settings),
+        **read_options(options),
     )
     node = launch(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
     click.echo(f'campaign {node.pk} started')

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
-from aiida_qagenai.cli.launch import parse_settings
+from aiida_qagenai.cli.launch import parse_settings, read_options
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -49,3 +51,30 @@ def test_unknown_campaign_is_one_line(aiida_profile_clean):
     result = CliRunner().invoke(main, ['campaign', 'continue', '123456'])
     assert result.exit_code == 1
     assert 'aiida-qagenai campaign list' in result.output
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('pyscf: {queue: cpu}', 'unknown options of the scheduler for `pyscf`'),
+        ('gpu: {}', '`pyscf` and `models`'),
+        ('pyscf: [', 'cannot be read'),
+        (None, 'cannot be read'),
+    ],
+)
+def test_bad_options_of_the_scheduler_are_refused(pyscf_code, ml_code, tmp_path, content, message):
+    """A misspelt option is found now, not when the first job is submitted."""
+    path = tmp_path / 'options.yaml'
+    if content:
+        path.write_text(content)
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost', '--options', str(path)]
+    result = CliRunner().invoke(main, ['campaign', 'run', 'Li', 'H', *codes])
+    assert result.exit_code == 1, result.output
+    assert message in ' '.join(result.output.split())
+
+
+def test_the_example_of_scheduler_options_is_read():
+    """The template of the how-to holds what AiiDA knows."""
+    options = read_options(Path(__file__).parents[2] / 'examples' / 'cluster' / 'options.yaml')
+    assert options['ml_options']['custom_scheduler_commands'] == '#SBATCH --gpus=1'
+    assert options['pyscf_options']['queue_name'] == 'cpu'

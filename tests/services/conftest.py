@@ -63,8 +63,9 @@ def new_site(new_machine, services, tmp_path_factory):
             QAGENAI_RABBITMQ=services['rabbitmq'].url,
             HOME=str(services['sshd'].home),
         )
-        set_up_cluster(machine, tmp_path_factory.mktemp('cluster'))
-        return Site(machine, name, services['postgresql'])
+        folder = tmp_path_factory.mktemp('cluster')
+        set_up_cluster(machine, folder)
+        return Site(machine, name, services['postgresql'], fill_template('options', folder, OPTIONS))
 
     return create
 
@@ -72,13 +73,14 @@ def new_site(new_machine, services, tmp_path_factory):
 class Site:
     """A profile on the services, watched through its database: a question through AiiDA takes seconds."""
 
-    def __init__(self, machine, database: str, postgresql) -> None:
+    def __init__(self, machine, database: str, postgresql, options: Path) -> None:
         self.machine = machine
         self.run, self.query, self.crash, self.processes = (
             getattr(machine, name) for name in ('run', 'query', 'crash', 'processes')
         )
         self.database = database
         self.postgresql = postgresql
+        self.options = options
 
     def ask(self, condition: str, column: str = 'id') -> list[str]:
         """Return a column of the nodes that fulfil an SQL condition; `a` stands for their attributes."""
@@ -133,6 +135,29 @@ class Site:
             worker.send_signal(signal.SIGKILL)
 
 
+ONE_CORE = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+OPTIONS = {
+    # The jobs last long enough for something to happen to them.
+    'pyscf': {
+        'resources': ONE_CORE,
+        'max_wallclock_seconds': 1200,
+        'max_memory_kb': 1_500_000,
+        'prepend_text': 'sleep 2',
+    },
+    'models': {'resources': ONE_CORE, 'prepend_text': 'sleep 2'},
+}
+
+
+def fill_template(name: str, folder: Path, changes: dict[str, t.Any]) -> Path:
+    """Write a template of the how-to with what has to be changed in it, and return its path."""
+    content = yaml.safe_load((TEMPLATES / f'{name}.yaml').read_text())
+    for key, value in changes.items():
+        content[key] = {**content[key], **value} if isinstance(value, dict) else value
+    path = folder / f'{name}.yaml'
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
 def set_up_cluster(machine, folder: Path) -> None:
     """Type what the how-to says, with its own templates, the paths of this machine, and no pauses."""
     changes = {
@@ -142,12 +167,7 @@ def set_up_cluster(machine, folder: Path) -> None:
         'pyscf': {'filepath_executable': sys.executable},
         'models': {'filepath_executable': sys.executable},
     }
-    files = {}
-    for name, change in changes.items():
-        content = yaml.safe_load((TEMPLATES / f'{name}.yaml').read_text())
-        assert set(change) <= set(content)
-        files[name] = folder / f'{name}.yaml'
-        files[name].write_text(yaml.safe_dump({**content, **change}))
+    files = {name: fill_template(name, folder, change) for name, change in changes.items()}
     machine.run('verdi', 'computer', 'setup', '--config', str(files['computer']), '-n')
     machine.run(
         'verdi', 'computer', 'configure', 'core.ssh_async', 'cluster', '--config', str(files['connection']), '-n'

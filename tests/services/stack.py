@@ -289,7 +289,7 @@ class Munge(Service):
 
 
 class Slurm(Service):
-    """One node with two CPUs, whose controller and daemon run on this machine."""
+    """One node with two CPUs and what passes for a GPU, whose controller and daemon run on this machine."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -323,10 +323,14 @@ class Slurm(Service):
             MinJobAge=300
             KillWait=2
             OverTimeLimit=0
-            NodeName={self.name} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000
-            PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO
+            GresTypes=gpu
+            NodeName={self.name} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000 Gres=gpu:1
+            PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO
+            PartitionName=gpu Nodes=ALL MaxTime=INFINITE OverSubscribe=NO
             """,
         )
+        # SLURM counts and hands out devices by their files: any will do for jobs that only ask for a GPU.
+        self.write('gres.conf', 'Name=gpu File=/dev/null\n')
 
     def environment(self) -> dict[str, str]:
         """Point all commands to this cluster."""

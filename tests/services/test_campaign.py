@@ -13,39 +13,24 @@ import pytest
 pytestmark = pytest.mark.services
 
 SETTINGS = {
-    'budget': 3,
-    'seed_set': {'num_structures': 4, 'max_atoms': 2, 'labels': {'SCAN': 2, 'HSE06': 1, 'CCSD(T)': 1}},
-    'generate': {'num_candidates': 24, 'max_atoms': 2, 'neutral_fraction': 0.75, 'steps': 20},
-    'screen': {'max_e_above_hull': 50},
-    'select': {'fraction': 1.0, 'num_clusters': 3, 'cap': 2},
-    'learn': {
-        'descriptor': {'initial_steps': 40},
-        'generator': {'initial_steps': 200},
-        'validator': {'initial_steps': 40, 'tune_steps': 20},
-    },
-    'stop': {'max_cycles': 1},
-    'run': {'max_concurrent': 4},
+    'budget': 1,
+    'seed_set.num_structures': 4,
+    'seed_set.max_atoms': 2,
+    'seed_set.labels': '{SCAN: 1, HSE06: 1, CCSD(T): 1}',
+    'generate.num_candidates': 24,
+    'generate.max_atoms': 2,
+    'generate.neutral_fraction': 0.75,
+    'generate.steps': 20,
+    'screen.max_e_above_hull': 50,
+    'select.fraction': 1.0,
+    'select.num_clusters': 3,
+    'learn.descriptor.initial_steps': 40,
+    'learn.generator.initial_steps': 200,
+    'learn.validator.initial_steps': 40,
+    'learn.validator.tune_steps': 20,
+    'stop.max_cycles': 1,
+    'run.max_concurrent': 4,
 }
-OPTIONS = {
-    'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1},
-    'max_wallclock_seconds': 1200,
-    # The jobs last long enough for something to happen to them.
-    'prepend_text': 'sleep 3',
-}
-START = f"""
-from aiida_qagenai.workchains.campaign import CampaignWorkChain
-from aiida_qagenai.workchains.launch import launch
-builder = CampaignWorkChain.get_builder_from_protocol(
-    pyscf_code=orm.load_code('pyscf@cluster'),
-    ml_code=orm.load_code('qagenai-ml@cluster'),
-    elements=['Li', 'H'],
-    protocol='quickstart',
-    overrides={SETTINGS},
-    pyscf_options={OPTIONS},
-    ml_options={OPTIONS},
-)
-print(json.dumps(launch(builder, 'LABEL').pk))
-"""
 CENSUS = """
 import collections
 from aiida.common.links import LinkType
@@ -91,10 +76,6 @@ print(json.dumps({{
     'without one creator': whole,
 }}))
 """
-REVIVE = """
-from aiida_qagenai.workchains.launch import continue_campaign
-print(json.dumps(continue_campaign(orm.load_node({pk}))[1]))
-"""
 
 
 class Campaign:
@@ -103,7 +84,10 @@ class Campaign:
     def __init__(self, site, label: str) -> None:
         self.site = site
         site.run('verdi', 'config', 'unset', 'caching.enabled_for')
-        self.pk = site.query(START.replace('LABEL', label))
+        codes = ('--pyscf-code', 'pyscf@cluster', '--ml-code', 'qagenai-ml@cluster', '--options', str(site.options))
+        settings = [part for name, value in SETTINGS.items() for part in ('--set', f'{name}={value}')]
+        arguments = ('--protocol', 'quickstart', '--label', label, '--no-follow', *codes, *settings)
+        self.pk = site.run('aiida-qagenai', 'campaign', 'run', 'Li', 'H', *arguments).split()[1]
 
     def wait_for(self, process: str, state: str, count: int = 1) -> list[str]:
         """Wait until processes of that label, started by this campaign, are in a state; return their pks."""
@@ -111,8 +95,9 @@ class Campaign:
         return self.site.wait_until(condition, count=count, timeout=900)
 
     def proceed(self) -> None:
-        """Do what `aiida-qagenai campaign continue` does; it is the same campaign that goes on."""
-        assert self.site.query(REVIVE.format(pk=self.pk)) is False
+        """Bring the campaign back; it is the same one that goes on."""
+        printed = self.site.run('aiida-qagenai', 'campaign', 'continue', self.pk, '--no-follow')
+        assert f'campaign {self.pk} goes on' in printed
 
     def end(self) -> dict[str, t.Any]:
         """Wait for the end and return what the campaign has left in the graph."""
