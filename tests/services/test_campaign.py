@@ -150,7 +150,9 @@ labels = node.base.links.get_outgoing().all_link_labels()
 print(json.dumps([node.is_finished_ok, node.is_sealed, len(first), first == second, len(labels) - len(set(labels))]))
 """
 MOMENTS = {
-    'in the transaction': "INSERT ON db_dblink FOR EACH ROW WHEN (NEW.label LIKE '%\\_\\_c00005')",
+    'in the transaction': (
+        "INSERT ON db_dblink FOR EACH ROW WHEN (NEW.type = 'create' AND NEW.label LIKE '%\\_\\_c00005')"
+    ),
     'before the end': "UPDATE ON db_dbnode FOR EACH ROW WHEN (NEW.attributes->>'process_state' = 'finished')",
 }
 
