@@ -80,6 +80,13 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             'descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors of the PBE density and bands.'
         )
         spec.output('bands', valid_type=orm.BandsData, required=False, help='PBE bands along a path, where asked for.')
+        spec.output('relaxed', valid_type=orm.StructureData, required=False, help='The relaxed crystal.')
+        spec.output(
+            'last_geometry',
+            valid_type=orm.StructureData,
+            required=False,
+            help='How far an unfinished relaxation got: where it is continued.',
+        )
         spec.output(
             'checkpoint', valid_type=orm.SinglefileData, required=False, help='SCF checkpoint of an unfinished SCF.'
         )
@@ -91,6 +98,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         # Wrong input aside, this is what the machine did to the calculation: it must not come back from the cache.
         for status, label, message in (
             (210, 'ERROR_INVALID_INPUT', 'PySCF refused the input: {message}'),
+            (211, 'ERROR_NOT_SUPPORTED', 'The Python of the code cannot do this: {message}'),
             (302, 'ERROR_OUTPUT_STDOUT_MISSING', 'The stdout output file was not retrieved.'),
             (303, 'ERROR_OUTPUT_RESULTS_MISSING', 'The results JSON file was not retrieved.'),
             (304, 'ERROR_OUTPUT_RESULTS_UNREADABLE', 'The results file is truncated or not as written: {message}'),
@@ -104,6 +112,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         for status, label, message in (
             (410, 'ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED', 'The SCF did not converge: {message}'),
             (411, 'ERROR_COUPLED_CLUSTER_NOT_CONVERGED', 'CCSD did not converge: {message}'),
+            (430, 'ERROR_RELAXATION_NOT_CONVERGED', 'The relaxation did not converge: {message}'),
             (421, 'ERROR_MEMORY_ESTIMATE', 'Not started, it would not fit into memory: {message}'),
             (501, 'ERROR_ENERGY_NOT_FINITE', 'An energy is not a number: {message}'),
             (510, 'ERROR_INTEGRATION', 'The grid loses electrons: {message}'),

@@ -16,6 +16,7 @@ __all__ = (
     'CoupledClusterOptions',
     'Method',
     'PyscfCellParameters',
+    'RelaxOptions',
     'ScfOptions',
     'validation_text',
 )
@@ -87,6 +88,17 @@ class CoupledClusterOptions(_Model):
     frozen_core: bool = pydantic.Field(True, description='Leave core orbitals in the valence uncorrelated.')
 
 
+class RelaxOptions(_Model):
+    """How a crystal is relaxed."""
+
+    freedom: t.Literal['atoms', 'cell'] = pydantic.Field(
+        'atoms', description='What moves: the atoms, or the cell as well (needs PySCF 2.14).'
+    )
+    max_force: float = pydantic.Field(0.02, gt=0, description='On any atom, eV/Å.')
+    max_pressure: float = pydantic.Field(0.2, gt=0, description='Largest component of the stress, GPa.')
+    max_steps: int = pydantic.Field(60, ge=1, description='Ionic steps.')
+
+
 class PyscfCellParameters(_Model):
     """All parameters of :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`."""
 
@@ -117,6 +129,8 @@ class PyscfCellParameters(_Model):
     band_path_spacing: float | None = pydantic.Field(
         None, gt=0, description='Also compute the bands along the path of seekpath with this spacing, 1/Å (PBE).'
     )
+    forces: bool = pydantic.Field(False, description='Forces, and the stress from PySCF 2.14 (PBE of a crystal).')
+    relax: RelaxOptions | None = pydantic.Field(None, description='Relax first; energy and forces are of the end.')
     max_memory_mb: float = pydantic.Field(4000, gt=0, description='Memory PySCF may use; larger estimates are refused.')
     cache_orbitals: bool = pydantic.Field(True, description='Keep orbitals on the grid between cycles where they fit.')
     checkpoint_interval_seconds: float = pydantic.Field(60, ge=0, description='How often CCSD saves its amplitudes.')
@@ -140,6 +154,11 @@ class PyscfCellParameters(_Model):
     def has_amplitudes(self) -> bool:
         """Return whether the calculation leaves, and can be continued from, amplitudes."""
         return self.is_crystal and self.resolved_method in {'CCSD', 'CCSD(T)', '(T)'}
+
+    @property
+    def has_forces(self) -> bool:
+        """Return whether forces are computed: the Hartree potential is then on the grid, without density fitting."""
+        return self.forces or self.relax is not None
 
     @pydantic.model_validator(mode='after')
     def _check(self) -> PyscfCellParameters:
@@ -167,6 +186,14 @@ class PyscfCellParameters(_Model):
             (
                 self.band_path_spacing is not None and not (crystal and self.fidelity is Fidelity.PBE),
                 '`band_path_spacing` needs PBE of a crystal',
+            ),
+            (
+                self.has_forces and not (crystal and self.fidelity is Fidelity.PBE),
+                f'no forces at {self.fidelity} of a {self.system}: `forces` and `relax` need PBE of a crystal',
+            ),
+            (
+                self.has_forces and (self.descriptors or self.band_path_spacing is not None),
+                '`forces` and `relax` go without `descriptors` and bands: compute these at the relaxed structure',
             ),
             (
                 self.scf.smearing is not None and not (crystal and functional),

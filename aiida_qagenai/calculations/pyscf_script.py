@@ -114,4 +114,6 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
         return ['molecule']
     if parameters.is_coupled_cluster:
         return ['crystal', 'coupled_cluster']
+    if parameters.has_forces:
+        return ['crystal', 'geometry']
     return ['crystal', *(['descriptors'] if parameters.descriptors else []), 'density_functional']

@@ -6,9 +6,11 @@ import typing as t
 from collections.abc import Sequence
 
 from aiida.common import constants
+from aiida.orm import StructureData
+from aiida.orm.nodes.data.structure import Site
 from numpy.typing import NDArray
 
-__all__ = ('MASSES', 'structure_attributes')
+__all__ = ('MASSES', 'move_atoms', 'structure_attributes')
 
 MASSES: dict[str, float] = {values['symbol']: values['mass'] for values in constants.elements.values()}
 """Atomic masses as AiiDA has them, u."""
@@ -35,3 +37,19 @@ def structure_attributes(cell: NDArray[t.Any], symbols: Sequence[str], positions
             for symbol, position in zip(symbols, positions.tolist(), strict=True)
         ],
     }
+
+
+def move_atoms(
+    structure: StructureData, cell: Sequence[Sequence[float]], positions: Sequence[Sequence[float]]
+) -> StructureData:
+    """Return a plain structure, not stored, of the same atoms in another cell and at other positions.
+
+    :param cell: lattice vectors as rows, Å.
+    :param positions: Cartesian, Å, in the order of the sites.
+    """
+    moved = StructureData(cell=cell, pbc=structure.pbc)
+    for kind in structure.kinds:
+        moved.append_kind(kind)
+    for site, position in zip(structure.sites, positions, strict=True):
+        moved.append_site(Site(kind_name=site.kind_name, position=position))
+    return moved

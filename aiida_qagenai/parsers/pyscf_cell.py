@@ -15,6 +15,7 @@ from aiida.parsers.parser import Parser
 
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 from aiida_qagenai.common.descriptors import EXTRA_FIELDS, FIELDS
+from aiida_qagenai.data.sites import move_atoms
 
 __all__ = ('EXIT_LABELS', 'PyscfCellParser')
 
@@ -36,13 +37,15 @@ EXIT_LABELS = {
     'varying_occupation': 'ERROR_VARYING_OCCUPATION',
     'complex_triples': 'ERROR_COMPLEX_TRIPLES',
     'open_shell': 'ERROR_OPEN_SHELL',
+    'not_supported': 'ERROR_NOT_SUPPORTED',
+    'relaxation_not_converged': 'ERROR_RELAXATION_NOT_CONVERGED',
 }
 """Ending that the script records → exit code."""
 
 WALLTIME_SIGN = 'DUE TO TIME LIMIT'
 """What SLURM writes when it ends a job; its accounting, which AiiDA asks, is not there on every cluster."""
 
-ENERGIES = ('total_energy', 'total_energy_hartree', 'components')
+ENERGIES = ('total_energy', 'total_energy_hartree', 'components', 'forces', 'max_force', 'stress', 'pressure')
 """What only a finished calculation has."""
 
 MEMORY_SIGNS = (
@@ -78,11 +81,15 @@ class PyscfCellParser(Parser):
             return self.exit_codes.ERROR_OUTPUT_RESULTS_UNREADABLE.format(message=str(exception))
 
         descriptors, bands = results.pop('descriptors', None), results.pop('band_structure', None)
+        geometry = results.pop('geometry', None)
         if results['status'] != 'finished':
             # Known before a later step failed: without that step they are not the result that was asked for.
             for name in ENERGIES:
                 results.pop(name, None)
         self.out('results', orm.Dict(results))
+        if geometry is not None and self.node.inputs.parameters.get('relax'):
+            name = 'relaxed' if results['status'] == 'finished' else 'last_geometry'
+            self.out(name, move_atoms(self.node.inputs.structure, geometry['cell'], geometry['positions']))
         status, message = results['status'], results['message']
         if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_memory():
             self._attach_checkpoint(temporary)

@@ -22,9 +22,11 @@ from aiida_qagenai.thermodynamics.relaxation import finite_forces
 if t.TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ('Bands', 'Phonons', 'find_phonons', 'supercell_divisions')
+__all__ = ('Bands', 'Phonons', 'find_phonons', 'gamma_displacements', 'gamma_frequencies', 'supercell_divisions')
 
 DOS_POINTS = 201
+SYMMETRY_PRECISION = 1e-3
+"""Å: what relaxations at PBE leave of the symmetry."""
 LOWEST_FREQUENCY = 0.01
 """Modes below it, the acoustic ones at Γ, are left out of thermal properties, where they diverge; THz."""
 
@@ -103,8 +105,6 @@ def find_phonons(
     :raises FloatingPointError: if the potential gives forces that are not finite.
     """
     from ase import Atoms as AseAtoms
-    from phonopy import Phonopy
-    from phonopy.structure.atoms import PhonopyAtoms
 
     settings = settings or PhononSettings()
     divisions = divisions or supercell_divisions(atoms.cell.array, settings.min_length)
@@ -115,18 +115,7 @@ def find_phonons(
             f'{settings.max_atoms}: lower min_length ({settings.min_length:g} Å) or raise max_atoms'
         )
         raise InvalidInputError(message)
-    unit = PhonopyAtoms(
-        symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions()
-    )
-    with warnings.catch_warnings():
-        # It reminds users of version 3 that this is the default now.
-        warnings.filterwarnings('ignore', message='primitive_matrix defaulted')
-        phonon = Phonopy(
-            unit,
-            supercell_matrix=np.diag(divisions),
-            primitive_matrix='auto',
-            symprec=settings.symmetry_precision,
-        )
+    phonon = _phonopy(atoms, divisions, 'auto', settings.symmetry_precision)
     phonon.generate_displacements(distance=settings.displacement)
     forces = []
     for supercell in phonon.supercells_with_displacements:
@@ -141,6 +130,50 @@ def find_phonons(
     phonon.symmetrize_force_constants()
     phonon.run_mesh(settings.mesh_length)
     return _collect(phonon, temperatures, settings, num_displacements=len(forces), with_bands=with_bands)
+
+
+def gamma_displacements(atoms: Atoms, displacement: float) -> list[NDArray[np.float64]]:
+    """Return the Cartesian positions, each of shape (n, 3), Å, whose forces give the phonons at Γ.
+
+    Displacing an atom in the cell displaces all its images, which is what happens at Γ: no supercell is needed.
+
+    :param atoms: a relaxed crystal.
+    :param displacement: Å.
+    """
+    phonon = _phonopy(atoms, (1, 1, 1), np.eye(3), SYMMETRY_PRECISION)
+    phonon.generate_displacements(distance=displacement)
+    return [np.asarray(cell.positions) for cell in phonon.supercells_with_displacements]
+
+
+def gamma_frequencies(atoms: Atoms, displacement: float, forces: t.Sequence[NDArray[np.float64]]) -> list[float]:
+    """Return the frequencies at Γ but the three acoustic ones, in ascending order, THz; imaginary ones negative.
+
+    :param forces: on the atoms, eV/Å, each of shape (n, 3), in the order of :func:`gamma_displacements`.
+    """
+    phonon = _phonopy(atoms, (1, 1, 1), np.eye(3), SYMMETRY_PRECISION)
+    phonon.generate_displacements(distance=displacement)
+    phonon.forces = np.array([found - found.mean(axis=0) for found in forces])
+    phonon.produce_force_constants(show_drift=False)
+    phonon.symmetrize_force_constants()
+    phonon.run_qpoints([[0.0, 0.0, 0.0]])
+    frequencies = sorted(np.asarray(phonon.qpoints.frequencies)[0].tolist(), key=abs)
+    return sorted(frequencies[3:])
+
+
+def _phonopy(atoms: Atoms, divisions: tuple[int, int, int], primitive: t.Any, symmetry_precision: float) -> t.Any:
+    """Return phonopy for a crystal and the supercell of ``divisions``."""
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    unit = PhonopyAtoms(
+        symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions()
+    )
+    with warnings.catch_warnings():
+        # It reminds users of version 3 that this is the default now.
+        warnings.filterwarnings('ignore', message='primitive_matrix defaulted')
+        return Phonopy(
+            unit, supercell_matrix=np.diag(divisions), primitive_matrix=primitive, symprec=symmetry_precision
+        )
 
 
 def _collect(

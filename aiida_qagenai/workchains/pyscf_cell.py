@@ -121,7 +121,10 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         return (parameters.get_dict() if isinstance(parameters, orm.Dict) else parameters).get(name, default)
 
     def use_restart_files(self, node: orm.CalcJobNode) -> str:
-        """Let the next attempt continue from the files of ``node``; return what it continues from, or ''."""
+        """Let the next attempt continue from what ``node`` left; return what it continues from, or ''."""
+        if 'last_geometry' in node.outputs:
+            self.ctx.inputs.structure = node.outputs.last_geometry
+            return 'the last geometry'
         if 'results' in node.outputs and node.outputs.results.get('amplitudes_saved', False):
             self.ctx.inputs.restart_folder = node.outputs.remote_folder
             return 'the saved amplitudes'
@@ -149,7 +152,8 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
             EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE.status,
             *(code.status for code in NEVER_STARTED),
         )
-        refused = node.exit_status >= 500 or node.exit_status == EXIT_CODES.ERROR_MEMORY_ESTIMATE.status
+        final = (EXIT_CODES.ERROR_MEMORY_ESTIMATE.status, EXIT_CODES.ERROR_RELAXATION_NOT_CONVERGED.status)
+        refused = node.exit_status >= 500 or node.exit_status in final
         if node.is_failed and (refused or (node.exit_status < 400 and node.exit_status not in scheduler)):
             return self.abort(node, 'a restart cannot help')
         return None

@@ -281,11 +281,12 @@ def test_every_warning_has_a_meaning(render, lithium_hydride, make_structure, py
     """The codes in the scripts are those that searches know."""
     molecule = {'fidelity': 'CCSD(T)', 'system': 'molecule', 'basis': 'gth-szv', 'pseudo': 'gth-hf-rev', 'spin': 1}
     scripts = [render(lithium_hydride, pyscf_parameters(fidelity)) for fidelity in ('PBE', 'CCSD(T)')]
+    scripts.append(render(lithium_hydride, pyscf_parameters(relax={})))
     scripts.append(render(make_structure(['H'], [(0, 0, 0)]), molecule))
     calls = [node for script in scripts for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Call)]
     codes = {call.args[0].value for call in calls if ast.unparse(call.func) == 'warn'}
-    # 700 is given to a stored energy, not to a calculation.
-    assert codes | {700} == set(WARNING_CODES)
+    # 700 is given to a stored energy, 721 and 722 to the outcome of a relaxation, not to a calculation.
+    assert codes | {700, 721, 722} == set(WARNING_CODES)
 
 
 def test_varying_occupation_is_a_metal(load_script, lithium_hydride, pyscf_parameters, monkeypatch):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from aiida.common.links import LinkType
-from aiida.orm import CalcJobNode, FolderData
+from aiida.orm import CalcJobNode, Dict, FolderData
 
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 from aiida_qagenai.parsers.pyscf_cell import EXIT_LABELS, PyscfCellParser
@@ -25,10 +25,12 @@ FINISHED = {
 def parse(localhost):
     """Return a function that parses a calculation with the given retrieved files."""
 
-    def run(files: dict[str, str], *, exit_status: int | None = None, temporary=None):
+    def run(files: dict[str, str], *, exit_status: int | None = None, temporary=None, inputs=None):
         node = CalcJobNode(computer=localhost, process_type='aiida.calculations:qagenai.pyscf_cell')
         node.set_option('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
         node.set_option('scheduler_stderr', '_scheduler-stderr.txt')
+        for label, value in (inputs or {}).items():
+            node.base.links.add_incoming(value.store(), link_type=LinkType.INPUT_CALC, link_label=label)
         node.store()
         if exit_status is not None:
             node.set_exit_status(exit_status)
@@ -138,3 +140,18 @@ def test_checkpoint_of_a_failure_is_kept(parse, tmp_path):
     assert outputs['checkpoint'].get_content(mode='rb') == b'density'
     _, outputs = parse({'results.json': json.dumps(FINISHED)}, temporary=tmp_path)
     assert 'checkpoint' not in outputs
+
+
+@pytest.mark.parametrize(('status', 'name'), [('finished', 'relaxed'), ('out_of_walltime', 'last_geometry')])
+def test_geometry_of_a_relaxation(parse, lithium_hydride, status, name):
+    """Only the end of a finished relaxation is the relaxed structure; what was reached before can be continued."""
+    cell = [[0.0, 2.1, 2.1], [2.1, 0.0, 2.1], [2.1, 2.1, 0.0]]
+    geometry = {'cell': cell, 'positions': [[0, 0, 0], [2.1, 2.1, 2.2]], 'ionic_steps': 3}
+    content = {**FINISHED, 'status': status, 'forces': [[0.0, 0.0, 0.01]] * 2, 'geometry': geometry}
+    inputs = {'structure': lithium_hydride, 'parameters': Dict({'relax': {'freedom': 'cell'}})}
+    _, outputs = parse({'results.json': json.dumps(content), 'aiida.out': ''}, inputs=inputs)
+    assert {'relaxed', 'last_geometry'} & set(outputs) == {name}
+    assert outputs[name].cell == cell
+    assert [site.kind_name for site in outputs[name].sites] == ['Li', 'H']
+    assert outputs[name].sites[1].position == (2.1, 2.1, 2.2)
+    assert ('forces' in outputs['results']) == (status == 'finished')

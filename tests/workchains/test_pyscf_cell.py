@@ -154,6 +154,17 @@ def test_walltime_grows_where_as_much_again_would_not_do(start, fail, results, s
     assert process.ctx.inputs.metadata.options['max_wallclock_seconds'] == seconds
 
 
+def test_a_relaxation_continues_where_it_got(start, fail, lithium_hydride):
+    """The last geometry becomes the structure of the next attempt."""
+    process = start(relax={'max_force': 0.01})
+    node = fail(EXIT_CODES.ERROR_OUT_OF_WALLTIME, cycles_before_walltime=4)
+    reached = lithium_hydride.clone()
+    reached.base.links.add_incoming(node, link_type=LinkType.CREATE, link_label='last_geometry')
+    reached.store()
+    assert process.handle_out_of_walltime(node).do_break
+    assert process.ctx.inputs.structure.uuid == reached.uuid
+
+
 @pytest.mark.parametrize('label', ['ERROR_KILLED', 'ERROR_SCHEDULER_NODE_FAILURE'])
 def test_killed_continues_from_the_checkpoint(start, fail, label):
     """A lost node or process costs what was not saved; the third time it is given up."""

@@ -1,0 +1,168 @@
+"""Relaxations at PBE by pw.x and by PySCF behind one interface, with the real programs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from aiida_pseudo.cli.root import cmd_root
+from click.testing import CliRunner
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.workchains import relaxation_engines
+from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
+
+PSEUDOS = Path('/usr/share/espresso/pseudo')
+needs_espresso = pytest.mark.skipif(
+    shutil.which('pw.x') is None or not PSEUDOS.is_dir(), reason='needs Debian packages: run .ci/espresso'
+)
+
+
+@pytest.fixture
+def pw_code(localhost):
+    """Return the code pw.x of Debian's package."""
+    code = orm.InstalledCode(
+        label='pw',
+        computer=localhost,
+        filepath_executable=shutil.which('pw.x') or '/usr/bin/pw.x',
+        default_calc_job_plugin='quantumespresso.pw',
+        prepend_text='export OMP_NUM_THREADS=1',
+    )
+    return code.store()
+
+
+@pytest.fixture
+def family(aiida_profile_clean, tmp_path):
+    """Return the label of a family made of local UPF files by the command that the documentation gives."""
+
+    def create(*names: str) -> str:
+        folder = tmp_path / 'upf'
+        folder.mkdir()
+        for name in names:
+            shutil.copy(PSEUDOS / name, folder)
+        command = ['install', 'family', str(folder), 'local', '-P', 'pseudo.upf', '-F', 'pseudo.family.cutoffs']
+        result = CliRunner().invoke(cmd_root, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return 'local'
+
+    return create
+
+
+@pytest.fixture
+def silicon(make_structure):
+    """Return silicon, compressed, with one atom off its site."""
+    half = 2.65
+    cell = [[0.0, half, half], [half, 0.0, half], [half, half, 0.0]]
+    return make_structure(['Si', 'Si'], [(0, 0, 0), (0.5 * half + 0.05, 0.5 * half, 0.5 * half)], cell)
+
+
+def espresso(**changes):
+    """Return overrides for silicon at a low cutoff."""
+    values = {'pseudo_family': 'local', 'ecutwfc': 16, 'ecutrho': 64, 'kpoints_distance': 0.5}
+    return {'espresso': values, 'max_pressure': 0.5, **changes}
+
+
+@needs_espresso
+def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, family, silicon):
+    """Atoms and cell relax; forces, stress and phonons at Γ come with it, each linked to what it was made from.
+
+    PBE: 5.47 Å, optical mode 15.1–15.3 THz; low cutoff and few k-points are allowed 1 % and 10 %.
+    """
+    family('Si.pbe-rrkj.UPF')
+    builder = PbeRelaxWorkChain.get_builder_from_protocol(
+        pw_code, silicon, 'pipeline', engine='espresso', overrides=espresso(), check_phonons=True
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results']
+    lattice = (4 * outputs['relaxed'].get_cell_volume()) ** (1 / 3)
+    assert lattice == pytest.approx(5.47, rel=0.01)
+    assert results['volume_change'] == pytest.approx(lattice**3 / 4 / silicon.get_cell_volume() - 1)
+    assert results['max_force'] < 0.05
+    assert abs(results['pressure']) < 1.0
+    assert 700 in results['warning_codes']
+    assert outputs['forces'].get_array('forces').shape == (2, 3)
+    phonons = outputs['phonons']
+    assert phonons['min_frequency_gamma'] == pytest.approx(15.2, rel=0.1)
+    assert len(phonons['frequencies_gamma']) == 3
+    assert phonons['warning_codes'] == []
+    creator = outputs['relaxed'].creator
+    assert creator.inputs.pseudos.Si.filename == 'Si.pbe-rrkj.UPF'
+
+
+@needs_espresso
+@pytest.mark.parametrize(
+    ('files', 'overrides', 'message'),
+    [
+        ([], {}, r'local is not installed: run `aiida-pseudo install family'),
+        (['C.pbe-rrkjus.UPF'], {}, 'no pseudopotential for a kind of the structure; it has C'),
+        (['Si.pbe-rrkj.UPF'], {'ecutwfc': None, 'ecutrho': None}, 'recommends no cutoffs'),
+        (['Si.pbe-rrkj.UPF'], {'ecutrho': None}, '`ecutwfc` and `ecutrho` go together'),
+        (['Si.pbe-rrkj.UPF'], {'ecut': 3}, 'espresso.ecut'),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_runs(  # noqa: PLR0917
+    pw_code, family, silicon, files, overrides, message
+):
+    """No family, no element, no cutoffs, a misspelt key."""
+    if files:
+        family(*files)
+    changes = espresso()
+    changes['espresso'] |= overrides
+    with pytest.raises(InvalidInputError, match=message):
+        PbeRelaxWorkChain.get_builder_from_protocol(pw_code, silicon, 'fast', engine='espresso', overrides=changes)
+
+
+@needs_espresso
+def test_a_pseudopotential_of_another_functional_is_refused(pw_code, family, silicon):
+    """pw.x would silently compute another functional: it takes that of the file."""
+    family('Si.pz-vbc.UPF')
+    builder = PbeRelaxWorkChain.get_builder_from_protocol(
+        pw_code, silicon, 'fast', engine='espresso', overrides=espresso()
+    )
+    with pytest.raises(ValueError, match=r'Si\.pz-vbc\.UPF of Si is of SLA PZ NOGX NOGC, not of PBE'):
+        run_get_node(builder)
+
+
+def test_without_the_extra_the_error_says_what_to_install(pyscf_code, silicon, monkeypatch):
+    """The package works without aiida-quantumespresso until pw.x is asked for."""
+    monkeypatch.setattr(relaxation_engines.EspressoEngine, 'is_installed', staticmethod(lambda: False))
+    with pytest.raises(InvalidInputError, match=r'aiida-qagenai\[espresso\]'):
+        PbeRelaxWorkChain.get_builder_from_protocol(pyscf_code, silicon, engine='espresso')
+
+
+def test_a_code_of_the_other_engine_is_refused(pyscf_code, silicon):
+    """The Python of PySCF is no pw.x."""
+    builder = PbeRelaxWorkChain.get_builder_from_protocol(pyscf_code, silicon, 'pipeline')
+    builder.settings = orm.Dict({**builder.settings.get_dict(), 'engine': 'espresso'})
+    with pytest.raises(ValueError, match=r'needs a code of quantumespresso\.pw, pyscf is of qagenai\.pyscf_cell'):
+        run_get_node(builder)
+
+
+@pytest.fixture
+def hydrogen(make_structure):
+    """Return a crystal of H2 molecules that are stretched by 0.1 Å: cheap, with a bond to relax."""
+    return make_structure(['H', 'H'], [(0, 0, 0), (0.05, 0, 0.95)], np.diag([3.5, 3.5, 3.5]).tolist())
+
+
+GAMMA = {'meshes': {'PBE': {'fixed': [1, 1, 1], 'shift': [0, 0, 0]}}, 'grid_spacing': 0.11}
+
+
+def test_hydrogen_by_pyscf_relaxes_its_bond(pyscf_code, hydrogen):
+    """The atoms move, the cell stays; the structure that was given is untouched."""
+    builder = PbeRelaxWorkChain.get_builder_from_protocol(
+        pyscf_code, hydrogen, 'pipeline', overrides={'pyscf': {'overrides': GAMMA}}
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    relaxed = outputs['relaxed']
+    assert relaxed.cell == hydrogen.cell
+    first, second = (np.array(site.position) for site in relaxed.sites)
+    assert 0.7 < np.linalg.norm(second - first) < np.linalg.norm(hydrogen.sites[1].position)
+    assert outputs['results']['max_force'] <= 0.05
+    assert outputs['results']['initial_uuid'] == hydrogen.uuid
+    assert 'last_geometry' not in node.called[0].outputs
