@@ -15,7 +15,7 @@ import signal
 import typing as t
 
 from aiida import orm
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 
 __all__ = ('end_without_database', 'watch_database')
 
@@ -26,11 +26,16 @@ INTERVAL = 10.0
 
 
 def lost_database(exception: BaseException | None) -> bool:
-    """Return whether an exception, or one that it followed from, says that the connection is gone for good."""
+    """Return whether an exception, or one that it followed from, says that PostgreSQL is away, or was for a moment.
+
+    A busy SQLite raises an ``OperationalError`` as well, and works again a little later.
+    """
     while exception is not None:
         if isinstance(exception, PendingRollbackError):
             return True
         if isinstance(exception, DBAPIError) and exception.connection_invalidated:
+            return True
+        if isinstance(exception, OperationalError) and type(exception.orig).__module__.startswith('psycopg'):
             return True
         exception = exception.__cause__ or exception.__context__
     return False

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
@@ -34,6 +35,7 @@ def chained(cause: Exception) -> Exception:
     [
         (PendingRollbackError('rolled back'), True),
         (OperationalError('SELECT 1', {}, Exception('terminated'), connection_invalidated=True), True),
+        (OperationalError('SELECT 1', {}, psycopg.OperationalError('connection refused')), True),
         (chained(PendingRollbackError('rolled back')), True),
         (OperationalError('SELECT 1', {}, Exception('database is locked')), False),
         (chained(ValueError('of the calculation')), False),

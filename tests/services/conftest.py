@@ -87,7 +87,7 @@ class Site:
         expression = f'SELECT {column} FROM (SELECT *, attributes AS a FROM db_dbnode) AS nodes WHERE {condition}'
         return self.postgresql.query(self.database, f'{expression} ORDER BY id').split()
 
-    def wait_until(self, condition: str, column: str = 'id', count: int = 1, timeout: float = 300) -> list[str]:
+    def wait_until(self, condition: str, column: str = 'id', count: int = 1, timeout: float = 600) -> list[str]:
         """Wait until ``count`` nodes fulfil the condition and return the column."""
         found: list[str] = []
 
@@ -106,7 +106,7 @@ class Site:
             time.sleep(0.3)
         return found
 
-    def wait_for_end(self, pk: int | str, timeout: float = 600) -> None:
+    def wait_for_end(self, pk: int | str, timeout: float = 900) -> None:
         """Wait until a process and everything it called has ended."""
         self.wait_until(f"id = {pk} AND a->>'process_state' IN ('finished', 'excepted', 'killed')", timeout=timeout)
 

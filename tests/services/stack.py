@@ -352,9 +352,26 @@ class Slurm(Service):
         super().stop()
         self.munge.stop()
 
-    def jobs(self, state: str = 'RUNNING') -> list[str]:
-        """Return the numbers of the jobs in a state."""
-        return self.run('squeue', '--noheader', '--format=%A', f'--states={state}').stdout.split()
+    def jobs(self, states: str = 'RUNNING') -> list[str]:
+        """Return the numbers of the jobs in a state, or in one of several."""
+        return self.run('squeue', '--noheader', '--format=%A', f'--states={states}').stdout.split()
+
+    def freeze(self) -> list[str]:
+        """Suspend all jobs that run, so that none can end by itself, and return their numbers."""
+        jobs = self.jobs()
+        for job in jobs:
+            self.run('scancel', '--signal=STOP', '--full', job, check=False)
+        time.sleep(1)
+        return sorted(set(jobs) & set(self.jobs()))
+
+    def thaw(self, *jobs: str) -> None:
+        """Let suspended jobs go on."""
+        for job in jobs:
+            self.run('scancel', '--signal=CONT', '--full', job)
+
+    def overrun(self, job: str) -> None:
+        """Let the time of a job be over; SLURM looks at its limits every half minute."""
+        self.run('scontrol', 'update', f'JobId={job}', 'EndTime=now+1')
 
 
 class Sshd(Service):

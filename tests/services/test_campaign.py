@@ -178,16 +178,17 @@ def test_a_campaign_with_every_fault(undisturbed, site, services):
     services['rabbitmq'].restart()
 
     campaign.wait_for('EnergyWorkChain', "a->>'process_state' = 'finished'", count=2)
-    cancelled = running_job(site, slurm)
+    cancelled, *others = site.wait_for_truth(slurm.freeze)
     slurm.run('scancel', cancelled)
+    slurm.thaw(*others)
 
     campaign.wait_for('EnergyWorkChain', "a->>'process_state' = 'finished'", count=5)
     services['sshd'].restart(pause=5)
 
     campaign.wait_for('LadderWorkChain', "a->>'process_state' = 'waiting'")
-    overdue = running_job(site, slurm)
-    slurm.run('scancel', '--signal=STOP', '--full', overdue)
-    slurm.run('scontrol', 'update', f'JobId={overdue}', 'EndTime=now+1')
+    overdue, *others = site.wait_for_truth(slurm.freeze)
+    slurm.thaw(*others)
+    slurm.overrun(overdue)
 
     campaign.wait_for('TrainCalculation', WITH_SCHEDULER)
     site.crash()
@@ -203,8 +204,3 @@ def test_a_campaign_with_every_fault(undisturbed, site, services):
     assert census['ok'] == expected['ok']
     assert census['created'] == expected['created']
     assert [label for label, _, _ in census['not ok']] == ['PyscfCellCalculation'] * 2
-
-
-def running_job(site, slurm) -> str:
-    """Wait for a job that runs, and return its number."""
-    return str(site.wait_for_truth(lambda: slurm.jobs('RUNNING'))[0])

@@ -130,9 +130,8 @@ def test_workers_killed(run, site):
 
 
 def test_postgresql_restarted(run, services):
-    """The workers lose their sessions for good and are replaced."""
-    services['postgresql'].restart(pause=2)
-    run.revive()
+    """The workers lose their sessions for good, end, and are replaced until one can work; nobody has to do anything."""
+    services['postgresql'].restart(pause=10)
     run.check()
 
 
@@ -148,7 +147,8 @@ def test_sshd_down(run, services):
 def test_job_cancelled(run, services):
     """The job that runs and those that wait are cancelled; each is computed again, once."""
     slurm = services['slurm']
-    cancelled = [*slurm.jobs('RUNNING'), *slurm.jobs('PENDING')]
+    slurm.freeze()
+    cancelled = slurm.jobs('RUNNING,PENDING')
     assert cancelled
     slurm.run('scancel', *cancelled)
     again = UNDISTURBED['PyscfCellCalculation'] + len(cancelled)
@@ -158,10 +158,9 @@ def test_job_cancelled(run, services):
 def test_out_of_walltime(run, services):
     """SLURM ends the first job at its limit; the calculation is run again with more time."""
     slurm = services['slurm']
-    job = slurm.jobs('RUNNING')[0]
-    # Suspended, so that it cannot end before; SLURM enforces limits every half minute.
-    slurm.run('scancel', '--signal=STOP', '--full', job)
-    slurm.run('scontrol', 'update', f'JobId={job}', 'EndTime=now+1')
+    job, *others = run.site.wait_for_truth(slurm.freeze)
+    slurm.thaw(*others)
+    slurm.overrun(job)
     run.check(PyscfCellCalculation=UNDISTURBED['PyscfCellCalculation'] + 1)
     assert 'Action taken: restart from scratch with 1200 s' in run.report()
 
