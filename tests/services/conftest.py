@@ -110,6 +110,10 @@ class Site:
         """Wait until a process and everything it called has ended."""
         self.wait_until(f"id = {pk} AND a->>'process_state' IN ('finished', 'excepted', 'killed')", timeout=timeout)
 
+    def log(self) -> str:
+        """Return what the daemon and its workers have logged."""
+        return '\n'.join(path.read_text() for path in self.machine.folder.glob('.aiida/daemon/log/aiida-*.log'))
+
     @contextlib.contextmanager
     def hold(self, moment: str) -> Iterator[t.Callable[[], bool]]:
         """Make whoever does something to a table of the database wait until the end of the context.

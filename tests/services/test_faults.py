@@ -167,8 +167,10 @@ def test_out_of_walltime(run, services):
 
 def test_rabbitmq_restarted(run, services):
     """All tasks are handed out again while the workers that have them run on; each process is run by one."""
+    before = run.site.log().count('standing by')
     services['rabbitmq'].restart()
     run.check()
+    assert run.site.log().count('standing by') > before
 
 
 def test_rabbitmq_down(site, services):
