@@ -7,11 +7,15 @@ BIN = $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export AIIDA_PATH := $(CURDIR)/.aiida_home
 export OMP_NUM_THREADS ?= 1
+# The Python of jobs with local CCSD(T), which need a newer PySCF than aiida-pyscf allows beside it.
+LNO_VENV ?= .venv-lno
+export QAGENAI_LNO_PYTHON ?= $(CURDIR)/$(LNO_VENV)/bin/python
 
-.PHONY: help install campaign test test-services lint docs benchmark clean
+.PHONY: help install lno campaign test test-services lint docs benchmark clean
 
 help:
 	@echo 'make campaign   run the quickstart campaign in an isolated profile (about 10 minutes on 2 cores)'
+	@echo 'make lno        build the Python for local CCSD(T) in $(LNO_VENV) (C compiler; a minute)'
 	@echo 'make test       run the test suite'
 	@echo 'make test-services  test on real services: PostgreSQL, RabbitMQ, SLURM over SSH (Debian, as root)'
 	@echo 'make lint       check style, types and the import contract'
@@ -28,11 +32,23 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 install: $(VENV)/.installed
 
+# pyscf-forge is built on the spot; the BLAS that comes with PySCF spares a system package.
+$(LNO_VENV)/.installed: constraints-lno.txt
+	$(PYTHON) -m venv $(LNO_VENV)
+	$(LNO_VENV)/bin/pip install --quiet --upgrade pip
+	$(LNO_VENV)/bin/pip install --quiet --constraint constraints-lno.txt h5py numpy pyscf
+	CMAKE_CONFIGURE_ARGS=-DBLAS_LIBRARIES=$$(echo $(CURDIR)/$(LNO_VENV)/lib/python*/site-packages/pyscf/lib/libopenblas*) \
+		$(LNO_VENV)/bin/pip install --quiet --constraint constraints-lno.txt pyscf-forge
+	$(LNO_VENV)/bin/python -W ignore -c 'from pyscf.lno import lnoccsd_t; from pyscf.pbc.lno import KLNOCCSD_T'
+	@touch $@
+
+lno: $(LNO_VENV)/.installed
+
 campaign: install
 	aiida-qagenai setup
 	verdi run examples/quickstart.py
 
-test: install
+test: install lno
 	pytest -n 2 --dist loadfile
 
 test-services: install
@@ -53,4 +69,4 @@ benchmark: install
 
 clean:
 	-test ! -x $(BIN)/verdi || verdi daemon stop
-	rm -rf $(VENV) .aiida_home campaign_results docs/_build
+	rm -rf $(VENV) $(LNO_VENV) .aiida_home campaign_results docs/_build

@@ -124,11 +124,13 @@ def python_code(localhost):
     """Return a factory of codes that run this interpreter with ``arguments`` put before the job's own."""
     from aiida.orm import InstalledCode
 
-    def create(label: str, plugin: str, prepend_text: str = 'export OMP_NUM_THREADS=1') -> InstalledCode:
+    def create(
+        label: str, plugin: str, prepend_text: str = 'export OMP_NUM_THREADS=1', executable: str = sys.executable
+    ) -> InstalledCode:
         code = InstalledCode(
             label=label,
             computer=localhost,
-            filepath_executable=sys.executable,
+            filepath_executable=executable,
             default_calc_job_plugin=plugin,
             prepend_text=prepend_text,
         )
@@ -141,6 +143,15 @@ def python_code(localhost):
 def pyscf_code(python_code):
     """Return the code that runs PySCF scripts."""
     return python_code('pyscf', 'qagenai.pyscf_cell')
+
+
+@pytest.fixture(scope='session')
+def lno_python():
+    """Return the interpreter that has pyscf-forge, as `make lno` builds it and `make test` names it."""
+    usual = Path(__file__).parents[1] / '.venv-lno' / 'bin' / 'python'
+    if 'QAGENAI_LNO_PYTHON' not in os.environ and not usual.exists():
+        pytest.skip('no Python with pyscf-forge: run `make lno`, or set QAGENAI_LNO_PYTHON')
+    return os.environ.get('QAGENAI_LNO_PYTHON', str(usual))
 
 
 @pytest.fixture

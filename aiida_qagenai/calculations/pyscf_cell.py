@@ -29,9 +29,10 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
 
     MAIN_TEMPLATE: str = MAIN_TEMPLATE
     FILENAME_AMPLITUDES: str = 'amplitudes.h5'
+    FILENAME_FRAGMENTS: str = 'fragments.h5'
     FILENAME_RESTART_AMPLITUDES: str = 'restart_amplitudes.h5'
     # Raise it when the script or the parser changes what is stored.
-    CACHE_VERSION = 3
+    CACHE_VERSION = 4
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
@@ -63,7 +64,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             'restart_folder',
             valid_type=orm.RemoteData,
             required=False,
-            help='Working folder of a CCSD or CCSD(T) calculation whose amplitudes are continued.',
+            help='Working folder of a CCSD(T) calculation whose amplitudes, or finished fragments, are continued from.',
         )
         spec.inputs.validator = cls.validate_inputs
         options: t.Any = spec.inputs['metadata']['options']
@@ -99,6 +100,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         for status, label, message in (
             (210, 'ERROR_INVALID_INPUT', 'PySCF refused the input: {message}'),
             (211, 'ERROR_NOT_SUPPORTED', 'The Python of the code cannot do this: {message}'),
+            (220, 'ERROR_LNO_NOT_INSTALLED', 'Local CCSD(T) is not installed: {message}'),
             (302, 'ERROR_OUTPUT_STDOUT_MISSING', 'The stdout output file was not retrieved.'),
             (303, 'ERROR_OUTPUT_RESULTS_MISSING', 'The results JSON file was not retrieved.'),
             (304, 'ERROR_OUTPUT_RESULTS_UNREADABLE', 'The results file is truncated or not as written: {message}'),
@@ -141,10 +143,10 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         if not all(name in inputs for name in ('structure', 'parameters')):
             return None
         parameters = PyscfCellParameters.parse(inputs['parameters'].get_dict())
-        has_amplitudes = 'restart_folder' in inputs
-        if has_amplitudes and not parameters.has_amplitudes:
+        is_restart = 'restart_folder' in inputs
+        if is_restart and not (parameters.has_amplitudes or parameters.is_local):
             return '`restart_folder` continues CCSD or (T) of a crystal only'
-        if not has_amplitudes and parameters.method == '(T)':
+        if not is_restart and parameters.method == '(T)':
             return '`method` (T) needs the amplitudes in a `restart_folder`'
         if inputs.get('bases'):
             problem = bases_problem(parameters, inputs['bases'], {kind.symbol for kind in inputs['structure'].kinds})
@@ -202,7 +204,9 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             calcinfo.provenance_exclude_list.append(self.FILENAME_RESTART)
         if 'restart_folder' in self.inputs:
             remote = self.inputs.restart_folder
-            source = f'{remote.get_remote_path()}/{self.FILENAME_AMPLITUDES}'
+            is_local = PyscfCellParameters.parse(self.inputs.parameters.get_dict()).is_local
+            name = self.FILENAME_FRAGMENTS if is_local else self.FILENAME_AMPLITUDES
+            source = f'{remote.get_remote_path()}/{name}'
             # Not copied: they may be gigabytes, and where they are gone the script says so instead of the upload.
             calcinfo.remote_symlink_list = [(remote.computer.uuid, source, self.FILENAME_RESTART_AMPLITUDES)]
         return calcinfo

@@ -49,7 +49,8 @@ def least_memory(
     filled = sum(count * valence[symbol] for symbol, count in counts.items()) // 2
     num_occ = filled - (num_frozen_core(counts, valence) if parameters.cc.frozen_core else 0)
     num_vir = sum(count * functions[symbol] for symbol, count in counts.items()) - filled
-    if method == 'MP2':
+    if method in {'MP2', 'LNO-CCSD(T)'}:
+        # The correction of local CCSD(T) is MP2; how large its fragments are shows in the job.
         return 16e-6 * 3 * num_kpts * (num_occ * num_vir) ** 2
     blocks = 16e-6 * num_kpts**3
     amplitudes = blocks * 14 * (num_occ * num_vir) ** 2

@@ -14,6 +14,7 @@ __all__ = (
     'FUNCTIONALS',
     'BasisText',
     'CoupledClusterOptions',
+    'LocalOptions',
     'Method',
     'PyscfCellParameters',
     'RelaxOptions',
@@ -31,8 +32,11 @@ Mesh = tuple[
 ]
 Shift = tuple[float, float, float]
 
-Method = t.Literal['HF', 'MP2', 'CCSD', 'CCSD(T)', '(T)']
-"""What a calculation of the coupled-cluster family computes; `(T)` continues from the amplitudes of a CCSD."""
+Method = t.Literal['HF', 'MP2', 'CCSD', 'CCSD(T)', '(T)', 'LNO-CCSD(T)']
+"""What a calculation of the coupled-cluster family computes; `(T)` continues from the amplitudes of a CCSD.
+
+`LNO-CCSD(T)` is CCSD(T) in local natural orbitals, by pyscf-forge, with what they lack at MP2 added.
+"""
 
 # PySCF takes a name that it does not know for the basis itself, and evaluates what is not a number in it.
 BasisName = t.Annotated[str, pydantic.Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9 *+,()-]*$', max_length=80)]
@@ -99,6 +103,15 @@ class RelaxOptions(_Model):
     max_steps: int = pydantic.Field(60, ge=1, description='Ionic steps.')
 
 
+class LocalOptions(_Model):
+    """How much of the orbital space LNO-CCSD(T) keeps around each atom: Ye, Berkelbach, JCTC 20, 8948 (2024)."""
+
+    occupied_threshold: float = pydantic.Field(
+        1e-4, ge=0, lt=1, description='Occupied natural orbitals of less are dropped; none at 0.'
+    )
+    virtual_threshold: float = pydantic.Field(1e-5, ge=0, lt=1, description='The same of virtual natural orbitals.')
+
+
 class PyscfCellParameters(_Model):
     """All parameters of :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`."""
 
@@ -125,6 +138,7 @@ class PyscfCellParameters(_Model):
     auxiliary_beta: float = pydantic.Field(2.0, gt=1, description='Ratio of the even-tempered auxiliary basis.')
     scf: ScfOptions = ScfOptions()
     cc: CoupledClusterOptions = CoupledClusterOptions()
+    local: LocalOptions | None = pydantic.Field(None, description='Of the `method` LNO-CCSD(T); usual ones by default.')
     descriptors: bool = pydantic.Field(False, description='Also compute the quantum descriptors (PBE of a crystal).')
     band_path_spacing: float | None = pydantic.Field(
         None, gt=0, description='Also compute the bands along the path of seekpath with this spacing, 1/Å (PBE).'
@@ -160,6 +174,11 @@ class PyscfCellParameters(_Model):
         """Return whether forces are computed: the Hartree potential is then on the grid, without density fitting."""
         return self.forces or self.relax is not None
 
+    @property
+    def is_local(self) -> bool:
+        """Return whether the calculation is one of local correlation, which leaves finished fragments."""
+        return self.resolved_method == 'LNO-CCSD(T)'
+
     @pydantic.model_validator(mode='after')
     def _check(self) -> PyscfCellParameters:
         crystal, functional = self.is_crystal, not self.is_coupled_cluster
@@ -170,6 +189,12 @@ class PyscfCellParameters(_Model):
             (not crystal and self.kmesh is not None, '`kmesh` is not for molecules'),
             (not crystal and self.auxiliary_basis is not None, '`auxiliary_basis` is for crystals'),
             (functional and self.method is not None, '`method` is for the fidelity CCSD(T)'),
+            (self.is_local and not crystal, '`method` LNO-CCSD(T) is for crystals'),
+            (
+                self.is_local and any(self.cc.kmesh_shift or self.kmesh_shift),
+                '`method` LNO-CCSD(T) needs a mesh with Γ: no shift of the mesh of the correlation energy',
+            ),
+            (self.local is not None and not self.is_local, '`local` is for the `method` LNO-CCSD(T)'),
             (not crystal and self.method == '(T)', '`method` (T) is for crystals: a molecule is computed in one go'),
             (
                 self.relativity is not None and self.pseudo is not None,

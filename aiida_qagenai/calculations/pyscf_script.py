@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 
 from aiida_qagenai.calculations.band_path import band_path
-from aiida_qagenai.calculations.pyscf_parameters import FUNCTIONALS, PyscfCellParameters
+from aiida_qagenai.calculations.pyscf_parameters import FUNCTIONALS, LocalOptions, PyscfCellParameters
 
 __all__ = ('MAIN_TEMPLATE', 'as_literal', 'script_environment', 'script_variables', 'write_script')
 
@@ -21,6 +21,7 @@ FILES: dict[str, str | None] = {
     'results': 'results.json',
     'checkpoint': 'checkpoint.chk',
     'amplitudes': 'amplitudes.h5',
+    'fragments': 'fragments.h5',
     'restart_checkpoint': None,
     'restart_amplitudes': None,
 }
@@ -71,6 +72,8 @@ def script_variables(
     values = parameters.dump()
     if parameters.cc.kmesh is None:
         values['cc'].update(kmesh=values['kmesh'], kmesh_shift=values['kmesh_shift'])
+    if parameters.is_local and parameters.local is None:
+        values['local'] = LocalOptions().model_dump()
     values.update(
         functional=FUNCTIONALS.get(parameters.fidelity),
         method=parameters.resolved_method,
@@ -113,7 +116,7 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
     if not parameters.is_crystal:
         return ['molecule']
     if parameters.is_coupled_cluster:
-        return ['crystal', 'coupled_cluster']
+        return ['crystal', 'correlation', 'local_coupled_cluster' if parameters.is_local else 'coupled_cluster']
     if parameters.has_forces:
         return ['crystal', 'geometry']
     return ['crystal', *(['descriptors'] if parameters.descriptors else []), 'density_functional']

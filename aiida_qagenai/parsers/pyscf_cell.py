@@ -24,6 +24,7 @@ EXIT_LABELS = {
     'killed': 'ERROR_KILLED',
     'exception': 'ERROR_SCRIPT_EXCEPTION',
     'invalid_input': 'ERROR_INVALID_INPUT',
+    'lno_missing': 'ERROR_LNO_NOT_INSTALLED',
     'out_of_walltime': 'ERROR_OUT_OF_WALLTIME',
     'out_of_memory': 'ERROR_OUT_OF_MEMORY',
     'amplitudes_lost': 'ERROR_AMPLITUDES_LOST',

@@ -110,7 +110,7 @@ class EnergyWorkChain(ResumableWorkChain):
         builder.level = orm.Dict(level.model_dump(mode='json'))
         builder.pyscf.code = code
         builder.pyscf.parameters = orm.Dict(settings.parameters(level_of_theory, structure, descriptors=descriptors))
-        if settings.separate_triples and level_of_theory is Fidelity.CCSD_T and not isolated:
+        if settings.splits_triples and level_of_theory is Fidelity.CCSD_T and not isolated:
             builder.separate_triples = orm.Bool(True)
         if resolved.bases:
             builder.pyscf.bases = resolved.bases

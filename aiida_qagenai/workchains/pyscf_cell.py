@@ -128,6 +128,9 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         if 'results' in node.outputs and node.outputs.results.get('amplitudes_saved', False):
             self.ctx.inputs.restart_folder = node.outputs.remote_folder
             return 'the saved amplitudes'
+        if 'results' in node.outputs and node.outputs.results.get('fragments_saved', False):
+            self.ctx.inputs.restart_folder = node.outputs.remote_folder
+            return 'the saved fragments'
         if 'checkpoint' in node.outputs:
             self.ctx.inputs.checkpoint = node.outputs.checkpoint
             return 'the SCF checkpoint'
@@ -276,14 +279,17 @@ def validate_separate_triples(inputs: t.Any, _: t.Any) -> str | None:
 def walltime_for_the_rest(node: orm.CalcJobNode, limit: float) -> float | None:
     """Return the walltime (s) that a calculation continued after ``node`` needs, or None if that of ``node`` will do.
 
-    What cannot be saved, the transformation of the integrals and (T), has to fit into one job.
+    What cannot be saved, the transformation of the integrals and (T), or one fragment, has to fit into one job.
     """
     results = node.outputs.results.get_dict() if 'results' in node.outputs else {}
-    spared = sum(results.get('timings', {}).get(name, 0.0) for name in ('HF', 'HF_dense', 'CCSD'))
+    spared = sum(results.get('timings', {}).get(name, 0.0) for name in ('HF', 'HF_dense', 'MP2', 'CCSD', 'fragments'))
     needed = 1.2 * float(results.get('walltime_needed_seconds', 0.0) - spared)
     if needed > limit:
         return needed
     if results.get('cycles_before_walltime', MINIMUM_CYCLES) < MINIMUM_CYCLES:
         return 2 * limit
-    is_repeated = results.get('restarted_from_amplitudes') and results.get('stage') in {'integrals', '(T)'}
+    stages = {'integrals', '(T)'} if results.get('restarted_from_amplitudes') else set()
+    is_repeated = results.get('stage') in stages
+    if 'restarted_from_fragments' in results:
+        is_repeated = not results.get('num_new_fragments')
     return 2 * limit if is_repeated else None

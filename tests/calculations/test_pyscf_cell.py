@@ -245,7 +245,7 @@ def test_out_of_memory(python_code, lithium_hydride, pyscf_parameters):
 def test_failures_of_the_machine_are_not_cached():
     """Missing output and running out of time or memory say nothing about the calculation; not converging does."""
     codes = {code.status: code.invalidates_cache for code in PyscfCellCalculation.exit_codes.values()}
-    assert all(codes[status] for status in (210, 302, 303, 304, 310, 400, 401, 420))
+    assert all(codes[status] for status in (210, 220, 302, 303, 304, 310, 400, 401, 420))
     assert not any(codes[status] for status in (410, 411, 501, 510, 520, 521))
 
 
@@ -298,6 +298,9 @@ def test_metal_is_refused(compute, make_structure, pyscf_parameters):
         ({'precision': float('nan')}, 'precision'),
         ({'method': 'MP2'}, '`method` is for the fidelity CCSD(T)'),
         ({'fidelity': 'CCSD(T)', 'method': 'CISD'}, 'method'),
+        ({'fidelity': 'CCSD(T)', 'local': {}}, '`local` is for the `method` LNO-CCSD(T)'),
+        ({'fidelity': 'CCSD(T)', 'method': 'LNO-CCSD(T)', 'local': {'threshold': 1e-5}}, 'local.threshold'),
+        ({'fidelity': 'CCSD(T)', 'method': 'LNO-CCSD(T)', 'kmesh_shift': [0.5, 0, 0]}, 'needs a mesh with Γ'),
         ({'fidelity': 'CCSD(T)', 'relativity': 'sfx2c1e'}, 'scalar relativity is part of a pseudopotential'),
         ({'pseudo': None}, 'uniform grids do not resolve core'),
         ({'basis': {'H': {'format': 'nwchem', 'text': '__import__("os")'}}}, 'only element symbols'),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,37 +12,9 @@ from pymatgen.core import Element
 
 from aiida_qagenai.calculations.pyscf_memory import least_memory, num_frozen_core
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
-from aiida_qagenai.calculations.pyscf_script import as_literal, write_script
+from aiida_qagenai.calculations.pyscf_script import as_literal
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.warning_codes import WARNING_CODES
-
-
-@pytest.fixture
-def render():
-    """Return a factory of scripts for a structure and parameters."""
-
-    def create(structure, parameters: dict) -> str:
-        sites = [(site.kind_name, site.position) for site in structure.sites]
-        return write_script(PyscfCellParameters.parse(parameters), structure.cell, sites)
-
-    return create
-
-
-@pytest.fixture
-def load_script(render, tmp_path, monkeypatch):
-    """Return a factory of imported scripts: their functions without their main program."""
-    monkeypatch.setenv('OMP_NUM_THREADS', '1')
-    monkeypatch.chdir(tmp_path)
-
-    def create(structure, parameters: dict):
-        path = tmp_path / 'script.py'
-        path.write_text(render(structure, parameters), encoding='utf-8')
-        spec = importlib.util.spec_from_file_location('qagenai_script', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return create
 
 
 @pytest.mark.parametrize(
@@ -184,7 +155,7 @@ def test_memory_is_estimated_before_it_is_used(load_script, lithium_hydride, pys
     assert script.estimate_memory('MP2', 8, 1, 16, 100, 4000)[0] < memory / 10
 
 
-@pytest.mark.parametrize('method', ['HF', 'MP2', 'CCSD', 'CCSD(T)'])
+@pytest.mark.parametrize('method', ['HF', 'MP2', 'CCSD', 'CCSD(T)', 'LNO-CCSD(T)'])
 def test_work_chain_and_script_estimate_the_same_memory(load_script, lithium_hydride, pyscf_parameters, method):
     """Without the fitted integrals, which only PySCF can count, and with the integrals on disk."""
     values = pyscf_parameters('CCSD(T)', basis='gth-cc-dzvp', kmesh=[2, 2, 1], method=method)

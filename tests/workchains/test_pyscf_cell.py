@@ -145,6 +145,10 @@ def test_walltime(start, fail):
         ({'stage': 'integrals', 'restarted_from_amplitudes': True}, 200),
         ({'stage': 'CCSD', 'restarted_from_amplitudes': True, 'cycles_before_walltime': 9}, 100),
         ({'stage': 'CCSD', 'restarted_from_amplitudes': True, 'cycles_before_walltime': 1}, 200),
+        # Local CCSD(T): a job has to finish one fragment at least, if it begins with them.
+        ({'stage': 'fragments', 'num_new_fragments': 0}, 100),
+        ({'stage': 'fragments', 'restarted_from_fragments': 0, 'num_new_fragments': 0}, 200),
+        ({'stage': 'fragments', 'restarted_from_fragments': 1, 'num_new_fragments': 1}, 100),
     ],
 )
 def test_walltime_grows_where_as_much_again_would_not_do(start, fail, results, seconds):

@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 
 __all__ = ('CompositePlan', 'plan_composite')
 
-METHODS = ('HF', 'MP2', 'CCSD(T)')
+METHODS = ('HF', 'MP2', 'CCSD(T)', 'LNO-CCSD(T)')
 """Each also gives what the ones before it give."""
 
 
@@ -170,6 +170,8 @@ class _Planner:
         resolved = self.basis(name).settings
         meshes = {**resolved.meshes, 'HF': rule, 'CCSD(T)': rule}
         settings = resolved.model_copy(update={'meshes': meshes, **changes})
+        local = settings.local if method == 'LNO-CCSD(T)' else None
+        settings = settings.model_copy(update={'local': local})
         return {**settings.parameters(Fidelity.CCSD_T, self.structure), 'method': method}
 
 
@@ -190,7 +192,10 @@ def plan_composite(
         message = f'protocol `{protocol}` has no composite energy'
         raise InvalidInputError(message)
     planner = _Planner(settings, structure)
-    small = planner.add('CCSD(T)', composite.coupled_cluster.basis, composite.coupled_cluster.mesh)
+    is_local = settings.local is not None and planner.is_crystal
+    small = planner.add(
+        'LNO-CCSD(T)' if is_local else 'CCSD(T)', composite.coupled_cluster.basis, composite.coupled_cluster.mesh
+    )
     hartree_fock = planner.component('HF', composite.hartree_fock)
     mp2 = None if composite.mp2 is None else planner.component('MP2', composite.mp2)
     core = {} if composite.core is None else planner.core_jobs(composite.core)
@@ -199,7 +204,7 @@ def plan_composite(
         hartree_fock=hartree_fock,
         mp2=mp2,
         coupled_cluster=small.job,
-        separate_triples=settings.separate_triples and planner.is_crystal,
+        separate_triples=settings.splits_triples and planner.is_crystal,
         residual_error=composite.residual_error,
         core=CORE_JOBS if core else None,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pydantic
 from pymatgen.core import Element
 
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters, validation_text
+from aiida_qagenai.calculations.pyscf_parameters import LocalOptions, PyscfCellParameters, validation_text
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
@@ -28,6 +28,7 @@ __all__ = (
     'CompositeSettings',
     'EnergyLevel',
     'EnergySettings',
+    'LocalSettings',
     'MeshRule',
     'available_protocols',
     'energy_settings',
@@ -107,6 +108,12 @@ class CoupledClusterSettings(ScfSettings):
     conv_tol_normt: pydantic.PositiveFloat
 
 
+class LocalSettings(LocalOptions):
+    """CCSD(T) of crystals in local natural orbitals, for which the Python of the code needs pyscf-forge."""
+
+    max_atoms: pydantic.PositiveInt = pydantic.Field(8, description='In place of `max_atoms` of CCSD(T).')
+
+
 class FallbackSettings(_Model):
     """The basis of PySCF that stands in for a family that is not installed."""
 
@@ -177,6 +184,7 @@ class EnergySettings(_Model):
     separate_triples: bool = pydantic.Field(
         False, description='Compute (T) of crystals in a job of its own, which may need other resources than CCSD.'
     )
+    local: LocalSettings | None = pydantic.Field(None, description='LNO-CCSD(T) for crystals; canonical without.')
     composite: CompositeSettings | None = None
     prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
 
@@ -188,20 +196,43 @@ class EnergySettings(_Model):
         """Return the name of the pseudopotential for ``fidelity``, None for all electrons."""
         return self.pseudo.coupled_cluster if fidelity is Fidelity.CCSD_T else self.pseudo.functional
 
+    @property
+    def splits_triples(self) -> bool:
+        """Return whether (T) of crystals is a job of its own; that of local CCSD(T) belongs to each fragment."""
+        return self.separate_triples and self.local is None
+
+    def limit_of(self, fidelity: Fidelity, *, isolated: bool) -> int:
+        """Return how many atoms are admitted."""
+        if fidelity is Fidelity.CCSD_T and self.local is not None and not isolated:
+            return self.local.max_atoms
+        return self.max_atoms[fidelity]
+
     def tag(self, protocol: str, fidelity: Fidelity, *, isolated: bool = False) -> str:
         """Return the level tag: energies of different tags never meet in one hull.
 
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
         """
         silent = {'description', 'expected_error', 'cost', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
-        silent |= {'basis', 'coupled_cluster_basis', 'fallback', 'composite', 'prefer_composite', 'separate_triples'}
-        content = json.dumps(self.model_dump(mode='json', exclude=silent), sort_keys=True)
+        silent |= {
+            'basis',
+            'coupled_cluster_basis',
+            'fallback',
+            'composite',
+            'prefer_composite',
+            'separate_triples',
+            'local',
+        }
+        values, basis = self.model_dump(mode='json', exclude=silent), self.basis_of(fidelity)
+        if fidelity is Fidelity.CCSD_T and self.local is not None:
+            # Of isolated atoms as well: they are the references of crystals.
+            values['local'], basis = self.local.model_dump(exclude={'max_atoms'}), f'lno-{basis}'
+        content = json.dumps(values, sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
         kmesh = 'isolated' if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
         if fidelity is Fidelity.CCSD_T and not isolated and self.meshes['CCSD(T)'] != self.meshes['HF']:
             kmesh += '-cc' + self.meshes['CCSD(T)'].tag
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-        return ':'.join((protocol, self.basis_of(fidelity), self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
+        return ':'.join((protocol, basis, self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
 
     def parameters(
         self, fidelity: Fidelity, structure: StructureData, *, descriptors: bool = False
@@ -219,6 +250,8 @@ class EnergySettings(_Model):
         if fidelity is Fidelity.CCSD_T:
             mean_field, correlation = self.meshes['HF'], self.meshes['CCSD(T)']
             values['cc'] = {**values['cc'], 'kmesh': correlation.mesh(cell), 'kmesh_shift': correlation.shift}
+            if self.local is not None:
+                values.update(method='LNO-CCSD(T)', local=self.local.model_dump(exclude={'max_atoms'}))
         else:
             mean_field = self.meshes[fidelity.value]  # type: ignore[index]
             values['grid_mesh'] = [_odd(float(np.linalg.norm(vector)) / self.grid_spacing) for vector in np.array(cell)]
@@ -288,7 +321,7 @@ class EnergyLevel(_Model):
             protocol=protocol,
             level_tag=settings.tag(protocol, fidelity, isolated=isolated),
             scientific=settings.scientific,
-            max_atoms=settings.max_atoms[fidelity],
+            max_atoms=settings.limit_of(fidelity, isolated=isolated),
             elements=settings.elements,
             notes=list(notes),
         )
