@@ -64,7 +64,7 @@ lint: install
 docs: install
 	sphinx-build -W --keep-going -b html docs docs/_build/html
 
-benchmark: install
+benchmark: install lno
 	for script in benchmarks/*.py; do python $$script --quick || exit 1; done
 
 clean:
