@@ -3,6 +3,7 @@
 
 VENV ?= .venv
 PYTHON ?= python3
+SERVICES ?= tests/services
 BIN = $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export AIIDA_PATH := $(CURDIR)/.aiida_home
@@ -53,7 +54,7 @@ test: install lno
 
 test-services: install
 	.ci/services
-	pytest -m services tests/services
+	pytest -m services $(SERVICES)
 
 lint: install
 	ruff check .
