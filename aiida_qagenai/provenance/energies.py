@@ -13,6 +13,7 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.provenance.campaigns import among, find_campaign
+from aiida_qagenai.provenance.relaxations import relaxed_from, relaxed_to
 from aiida_qagenai.provenance.tables import (
     MAX_IN_FILTER,
     attributes,
@@ -59,10 +60,10 @@ def energies(
 
     :param campaign: label, pk or uuid; everything in the profile by default.
     :param fidelity: ``PBE``, ``SCAN``, ``HSE06`` or ``CCSD(T)``.
-    :param structure_uuids: only energies of these structures.
+    :param structure_uuids: only energies of these structures, or of what they were relaxed to.
     :param exclude_warnings: codes of warnings, see ``WARNING_CODES``: energies with any of them are left out.
-    :return: the attributes of ``EnergyData`` with ``name`` of the candidate (empty for references), ``note``, ``uuid``,
-        ``pk`` and ``ctime``.
+    :return: the attributes of ``EnergyData`` with ``name`` of the candidate (empty for references), ``candidate_uuid``
+        (that of the structure, or of what it was relaxed from), ``note``, ``uuid``, ``pk`` and ``ctime``.
     :raises InvalidInputError: for an unknown campaign, fidelity or formula.
     """
     filters = attributes(
@@ -70,8 +71,10 @@ def energies(
         formula=parse_formula(formula),
         fidelity=None if fidelity is None else Fidelity.parse(fidelity).value,
     )
-    if structure_uuids is not None and len(structure_uuids) <= MAX_IN_FILTER:
-        filters |= among('attributes.structure_uuid', structure_uuids)
+    if structure_uuids is not None:
+        structure_uuids = [*structure_uuids, *relaxed_from(structure_uuids)]
+        if len(structure_uuids) <= MAX_IN_FILTER:
+            filters |= among('attributes.structure_uuid', structure_uuids)
     if exclude_warnings:
         filters['and'] = [{'attributes.warning_codes': {'!contains': [code]}} for code in exclude_warnings]
     processes = None
@@ -80,7 +83,9 @@ def energies(
     table = created(EnergyData, ENERGY_FIELDS, filters, {'uuid': 'uuid', 'id': 'pk', 'ctime': 'ctime'}, processes)
     if structure_uuids is not None:
         table = table[table['structure_uuid'].isin(structure_uuids)]
-    table.insert(0, 'name', table['structure_uuid'].map(_names(table['structure_uuid'].unique().tolist())).fillna(''))
+    owners = _owners(table['structure_uuid'].unique().tolist())
+    table.insert(1, 'candidate_uuid', table['structure_uuid'].map(owners))
+    table.insert(0, 'name', table['candidate_uuid'].map(_names(list(set(owners.values())))).fillna(''))
     table['note'] = note(table['scientific'])
     return table.sort_values('ctime').reset_index(drop=True)
 
@@ -93,19 +98,17 @@ def energies_side_by_side(campaign: int | str | None = None, **filters: t.Any) -
     :param filters: those of :func:`energies`.
     """
     table = energies(campaign, **filters)
-    keys = ['name', 'formula', 'structure_uuid', 'protocol', 'note']
+    keys = ['name', 'formula', 'structure_uuid', 'candidate_uuid', 'protocol', 'note']
     return _pivot(table, keys).sort_values(['name', 'formula', 'protocol']).reset_index(drop=True)
 
 
 def formation_energies(uuids: list[str]) -> pd.DataFrame:
     """Return one row of computed energies per structure: of the scientific protocol, or that with most fidelities."""
-    wide = _pivot(energies(structure_uuids=uuids), ['structure_uuid', 'protocol', 'scientific'])
+    wide = _pivot(energies(structure_uuids=uuids), ['candidate_uuid', 'protocol', 'scientific'])
     columns = [f'formation_{level.label}' for level in LADDER]
     wide['count'] = wide[columns].notna().sum(axis=1)
-    wide = wide.sort_values(['scientific', 'count']).drop_duplicates('structure_uuid', keep='last')
-    return wide.rename(columns={'structure_uuid': 'candidate_uuid', 'scientific': 'computed_scientific'}).drop(
-        columns='count'
-    )
+    wide = wide.sort_values(['scientific', 'count']).drop_duplicates('candidate_uuid', keep='last')
+    return wide.rename(columns={'scientific': 'computed_scientific'}).drop(columns='count')
 
 
 def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -119,6 +122,11 @@ def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
         wide[column] = pd.to_numeric(wide[column])
     wide['divergence_computed'] = (wide['formation_pbe'] - wide['formation_ccsdt']).abs()
     return wide
+
+
+def _owners(uuids: list[str]) -> dict[str, str]:
+    """Return structure → what it was relaxed from, or the structure itself."""
+    return {uuid: uuid for uuid in uuids} | relaxed_to(uuids)
 
 
 def _names(uuids: list[str]) -> dict[str, str]:
@@ -160,7 +168,7 @@ def divergences(
     table = table[table['divergence_largest'].notna()]
     if min_divergence is not None:
         table = table[table['divergence_largest'] >= min_divergence]
-    table = table.merge(_predicted(table['structure_uuid'].unique().tolist()), on='structure_uuid', how='left')
+    table = table.merge(_predicted(table['candidate_uuid'].unique().tolist()), on='candidate_uuid', how='left')
     columns = ['name', 'formula', 'protocol', 'formation_pbe', *differences, 'divergence_largest', 'predicted']
     table = table[[*columns, 'predicted_sigma', 'note', 'structure_uuid']]
     order = ['divergence_largest', 'name']
@@ -176,5 +184,5 @@ def _predicted(uuids: list[str]) -> pd.DataFrame:
         project=['ctime', *(f'attributes.{field}' for field in fields)],
         subclassing=False,
     )
-    table = pd.DataFrame(builder.all(), columns=['ctime', 'structure_uuid', 'predicted', 'predicted_sigma'])
-    return table.sort_values('ctime').drop_duplicates('structure_uuid', keep='last').drop(columns='ctime')
+    table = pd.DataFrame(builder.all(), columns=['ctime', 'candidate_uuid', 'predicted', 'predicted_sigma'])
+    return table.sort_values('ctime').drop_duplicates('candidate_uuid', keep='last').drop(columns='ctime')

@@ -12,6 +12,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.composite import builder_of_level
+from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
+from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
 
 __all__ = ('LadderWorkChain',)
@@ -21,7 +23,8 @@ class LadderWorkChain(ResumableWorkChain):
     """Structures and a plan → an ``EnergyData`` per structure and fidelity.
 
     The levels are climbed from the bottom, so that the gap at PBE tells metals apart before a CCSD(T) is started.
-    A calculation that fails is counted and the others go on.
+    A calculation that fails is counted and the others go on. With ``relax`` each structure is relaxed at PBE first, and
+    every level is computed at the relaxed geometry; one that cannot be relaxed is not computed at all.
     """
 
     @classmethod
@@ -37,10 +40,26 @@ class LadderWorkChain(ResumableWorkChain):
         spec.input('max_concurrent', valid_type=Int, default=lambda: Int(8), help='Calculations at a time.')
         spec.input('descriptors', valid_type=Bool, default=lambda: Bool(True), help='Compute descriptors at PBE.')
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
+        spec.input(
+            'relax', valid_type=Dict, required=False, validator=validate_relax, help='Relax first, see `RelaxFirst`.'
+        )
+        spec.input(
+            'relax_code',
+            valid_type=AbstractCode,
+            required=False,
+            help='Code that relaxes; by default that of energies.',
+        )
+        spec.input('relax_options', valid_type=Dict, required=False, help='Scheduler options of the relaxations.')
         spec.inputs.validator = validate_labels
         spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By label and fidelity.')
         spec.output_namespace('descriptors', valid_type=Dict, dynamic=True, help='Quantum descriptors by label.')
-        spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_batch, cls.inspect_batch), cls.finalize)
+        spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed structures by label.')
+        spec.outline(
+            cls.setup,
+            while_(cls.has_relaxations)(cls.submit_relaxations, cls.inspect_relaxations),
+            while_(cls.has_tasks)(cls.submit_batch, cls.inspect_batch),
+            cls.finalize,
+        )
         spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} calculations succeeded.')
 
     def setup(self) -> None:
@@ -50,10 +69,66 @@ class LadderWorkChain(ResumableWorkChain):
         tasks.sort(key=lambda task: (task[0].rank, len(self.inputs.structures[task[1]].sites), task[1]))
         self.ctx.tasks = [[fidelity.value, label] for fidelity, label in tasks]
         self.ctx.position = 0
+        self.ctx.unrelaxed = sorted({label for _, label in tasks}) if 'relax' in self.inputs else []
+        self.ctx.relaxed = {}
         self.ctx.gaps = {}
         self.ctx.failed = []
         self.ctx.refused = []
         self.ctx.succeeded = []
+
+    def has_relaxations(self) -> bool:
+        """Return whether structures are left to be relaxed."""
+        return bool(self.ctx.unrelaxed)
+
+    def submit_relaxations(self) -> None:
+        """Submit the next relaxations; what is refused is not computed."""
+        self.ctx.submitted = []
+        for label in self.ctx.unrelaxed[: self.inputs.max_concurrent.value]:
+            try:
+                builder = self.relaxation(label)
+            except InvalidInputError as exception:
+                self.ctx.unrelaxed.remove(label)
+                self.give_up(label, f'was refused: {exception}', self.ctx.refused)
+                continue
+            self.to_context(**{relax_label(label): self.submit_once(relax_label(label), builder)})
+            self.ctx.submitted.append(label)
+
+    def relaxation(self, label: str) -> t.Any:
+        """Return the builder of one relaxation."""
+        settings = RelaxFirst.parse(self.inputs.relax.get_dict())
+        return PbeRelaxWorkChain.get_builder_from_protocol(
+            code=self.inputs.get('relax_code', self.inputs.code),
+            structure=self.inputs.structures[label],
+            protocol=settings.protocol,
+            engine=settings.engine,
+            overrides=settings.overrides,
+            options=self.inputs.relax_options.get_dict() if 'relax_options' in self.inputs else None,
+        )
+
+    def inspect_relaxations(self) -> None:
+        """Take up the relaxed structures, unless the machine lost a relaxation: then the batch goes in again."""
+        if self.should_submit(*map(relax_label, self.ctx.submitted)):
+            return
+        for label in self.ctx.submitted:
+            child = self.ctx.pop(relax_label(label))
+            self.ctx.unrelaxed.remove(label)
+            if child.is_finished_ok:
+                self.ctx.relaxed[label] = child.outputs.relaxed
+                self.out(f'relaxed.{label}', child.outputs.relaxed)
+            else:
+                self.give_up(label, f'could not be relaxed: {ending(child)}', self.ctx.failed)
+        self.report(f'{len(self.ctx.relaxed)} structures relaxed, {len(self.ctx.unrelaxed)} left')
+
+    def give_up(self, label: str, reason: str, where: list[str]) -> None:
+        """Compute no energy of a structure: a level at another geometry than the others is worth nothing."""
+        self.report(f'{label} {reason}')
+        where.append(relax_label(label))
+        self.ctx.tasks = [task for task in self.ctx.tasks if task[1] != label]
+
+    def structure(self, label: str) -> StructureData:
+        """Return the structure whose energies are computed."""
+        relaxed: StructureData | None = self.ctx.relaxed.get(label)
+        return self.inputs.structures[label] if relaxed is None else relaxed
 
     def has_tasks(self) -> bool:
         """Return whether calculations are left."""
@@ -82,7 +157,7 @@ class LadderWorkChain(ResumableWorkChain):
 
     def builder(self, fidelity: Fidelity, label: str) -> t.Any:
         """Return the builder of one calculation."""
-        structure = self.inputs.structures[label]
+        structure = self.structure(label)
         references = self.inputs.get('references', {}).get(fidelity.label, None)
         elements = self.inputs.get('elements', {}).get(fidelity.label, {})
         # CCSD(T) of metals does not exist: a compound of one is anchored only.
@@ -127,10 +202,25 @@ class LadderWorkChain(ResumableWorkChain):
             self.out(f'energies.{name}', outputs.energy)
             if 'descriptors' in outputs:
                 self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)
-        if self.ctx.tasks and not self.ctx.succeeded:
-            exit_code: ExitCode = self.exit_codes.ERROR_ALL_FAILED.format(count=len(self.ctx.tasks))
+        count = sum(len(names) for names in self.inputs.plan.get_dict().values())
+        if count and not self.ctx.succeeded:
+            exit_code: ExitCode = self.exit_codes.ERROR_ALL_FAILED.format(count=count)
             return exit_code
         return None
+
+
+def relax_label(label: str) -> str:
+    """Return the label of the call that relaxes a structure."""
+    return f'relax{label}'
+
+
+def validate_relax(value: Dict, _: t.Any) -> str | None:
+    """Refuse settings that are unknown or out of range."""
+    try:
+        RelaxFirst.parse(value.get_dict())
+    except InvalidInputError as exception:
+        return f'`relax`: {exception}'
+    return None
 
 
 def validate_plan(value: Dict, _: t.Any) -> str | None:

@@ -113,6 +113,21 @@ class TestDataset:
         assert dataset.counts == {'PBE': 1, 'SCAN': 0, 'HSE06': 0, 'CCSD(T)': 1}
         assert dataset.base.attributes.get('scientific') is False
 
+    def test_a_relaxed_structure_takes_the_place_of_its_candidate(self, aiida_profile_clean):
+        """The set holds the geometry that was computed, under the name of the candidate."""
+        candidate = CandidateData(rock_salt(), cycle=1, index=0).store()
+        relaxed = orm.StructureData(pymatgen=rock_salt(4.0)).store()
+        dataset = build_dataset(
+            orm.Dict(SPLIT),
+            structures={'c00000': candidate},
+            relaxed={'c00000': relaxed},
+            energies={'c00000pbe': energy(Fidelity.PBE, -0.4).store()},
+        )
+        structures = dataset.labels().structures
+        assert structures.identifiers.tolist() == ['001-00000']
+        assert structures.structures()[0].volume == pytest.approx(16.0)
+        assert relaxed.uuid in {node.uuid for node in dataset.creator.base.links.get_incoming().all_nodes()}
+
     def test_extends_the_previous_set(self, aiida_profile_clean):
         """The new rows follow the old ones."""
         first = self.build(pbe=energy(Fidelity.PBE, -0.4))

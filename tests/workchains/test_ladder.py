@@ -11,6 +11,7 @@ from pymatgen.core import Lattice, Structure
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.provenance.energies import energies
 from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
@@ -81,6 +82,39 @@ def test_failed_calculations_are_counted(python_code, structures):
     _, node = run_get_node(LadderWorkChain, **inputs(broken, structures, {'c00000': ['PBE'], 'c00001': ['PBE']}))
     assert node.exit_status == LadderWorkChain.exit_codes.ERROR_ALL_FAILED.status
     assert 'Not one of the 2' in node.exit_message
+
+
+def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean):
+    """The energies are of the relaxed geometry and are found from the candidate; what cannot be relaxed has none."""
+    cube = Lattice.cubic(3.5)
+    molecule = Structure(cube, ['H', 'H'], [[0, 0, 0], [0.0, 0, 0.95]], coords_are_cartesian=True)
+    candidates = {
+        'c00000': CandidateData(molecule, index=0),
+        'c00001': CandidateData(Structure(cube, ['K'], [[0, 0, 0]]), index=1),
+    }
+    mesh = {'meshes': {'PBE': {'fixed': [1, 1, 1], 'shift': [0, 0, 0]}}}
+    outputs, node = run_get_node(
+        LadderWorkChain,
+        **inputs(pyscf_code, candidates, {label: ['PBE'] for label in candidates}),
+        relax=orm.Dict({'engine': 'pyscf', 'protocol': 'pipeline', 'overrides': {'pyscf': {'overrides': mesh}}}),
+    )
+    assert node.is_finished_ok, node.exit_message
+    assert list(outputs['relaxed']) == ['c00000']
+    assert list(outputs['energies']) == ['c00000pbe']
+    relaxed, energy = outputs['relaxed']['c00000'], outputs['energies']['c00000pbe']
+    assert energy.content.structure_uuid == relaxed.uuid
+    assert relaxed.get_pymatgen().get_distance(0, 1) < molecule.get_distance(0, 1)
+    found = energies(structure_uuids=[candidates['c00000'].uuid])
+    assert found[['name', 'uuid', 'structure_uuid', 'candidate_uuid']].values.tolist() == [
+        ['000-00000', energy.uuid, relaxed.uuid, candidates['c00000'].uuid]
+    ]
+
+
+def test_bad_settings_of_the_relaxation_are_refused(pyscf_code, structures):
+    """A misspelt key never starts."""
+    relax = orm.Dict({'engine': 'pyscf', 'overrides': {'max_farce': 0.1}})
+    with pytest.raises(ValueError, match='max_farce'):
+        run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, {'c00000': ['PBE']}), relax=relax)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import typing as t
 
 import numpy as np
 from aiida.engine import calcfunction
-from aiida.orm import Dict
+from aiida.orm import Dict, StructureData
 
 from aiida_qagenai.common.descriptors import pack
 from aiida_qagenai.common.errors import InvalidInputError
@@ -39,14 +39,15 @@ def split_energy_label(label: str) -> tuple[str, Fidelity]:
     raise InvalidInputError(message)
 
 
-@bulk_inputs('structures', 'energies', 'descriptors')
+@bulk_inputs('structures', 'energies', 'descriptors', 'relaxed')
 @calcfunction
 def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
     """Return the training set that extends ``previous`` by newly computed energies.
 
     :param parameters: ``fractions`` of the splits and their ``seed``.
     :param kwargs: ``previous``, the DatasetData to extend (optional); the namespaces ``structures`` (CandidateData by
-        label), ``energies`` (EnergyData by :func:`energy_label`) and ``descriptors`` (Dict by label, optional).
+        label), ``energies`` (EnergyData by :func:`energy_label`), ``descriptors`` (Dict by label, optional) and
+        ``relaxed`` (StructureData by label, optional): the geometry of the energies where the candidate was relaxed.
     :raises InvalidInputError: if energies have no formation energy, mix schemes or level tags with each other or with
         the previous set, or belong to no given structure.
     """
@@ -55,7 +56,10 @@ def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
     tags, scheme, scientific = merge_tags(previous, energies)
     labelled = sorted({split_energy_label(label)[0] for label in energies})
     new = pack_labels(
-        {label: kwargs['structures'][label] for label in labelled}, energies, kwargs.get('descriptors', {})
+        {label: kwargs['structures'][label] for label in labelled},
+        energies,
+        kwargs.get('descriptors', {}),
+        kwargs.get('relaxed', {}),
     )
     batch = new if previous is None else append(previous.labels(), new)
     options = parameters.get_dict()
@@ -95,9 +99,12 @@ def merge_tags(
 
 
 def pack_labels(
-    structures: dict[str, CandidateData], energies: dict[str, EnergyData], descriptors: dict[str, Dict]
+    structures: dict[str, CandidateData],
+    energies: dict[str, EnergyData],
+    descriptors: dict[str, Dict],
+    relaxed: dict[str, StructureData],
 ) -> LabelledBatch:
-    """Return the new structures with their energies and descriptors, packed."""
+    """Return the new structures, as they were computed, with their energies and descriptors, packed."""
     labels = list(structures)
     rows = {label: row for row, label in enumerate(labels)}
     matrix = np.full((len(labels), len(LADDER)), np.nan)
@@ -109,8 +116,9 @@ def pack_labels(
         matrix[rows[name], fidelity.rank] = energy.formation_energy_per_atom
     vectors = [pack(descriptors[label].get_dict() if label in descriptors else {}) for label in labels]
     nodes = list(structures.values())
+    geometries = [relaxed.get(label, node).get_pymatgen() for label, node in structures.items()]
     return LabelledBatch(
-        structures=StructureBatch.from_structures([n.get_pymatgen() for n in nodes], [n.name for n in nodes]),
+        structures=StructureBatch.from_structures(geometries, [node.name for node in nodes]),
         energies=matrix,
         descriptors=np.array(vectors, dtype=np.float64).reshape(len(labels), -1),
         groups=np.array([node.formula for node in nodes], dtype=np.str_),

@@ -11,7 +11,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.record import explain
 from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 
-__all__ = ('Engine', 'RelaxationSettings', 'available_protocols', 'relaxation_settings')
+__all__ = ('MAX_FORCE', 'Engine', 'RelaxFirst', 'RelaxationSettings', 'available_protocols', 'relaxation_settings')
 
 PROTOCOLS_FILE = Path(__file__).with_name('relaxation.yaml')
 
@@ -93,6 +93,27 @@ class RelaxationSettings(_Model):
         except pydantic.ValidationError as exception:
             message = f'invalid settings of the relaxation: {explain(exception)}'
             raise InvalidInputError(message) from exception
+
+
+class RelaxFirst(_Model):
+    """How structures are relaxed before their energies are computed."""
+
+    engine: Engine
+    protocol: str = 'fast'
+    overrides: dict[str, t.Any] = pydantic.Field({}, description='Nested changes to the settings of the protocol')
+
+    @classmethod
+    def parse(cls, values: t.Mapping[str, t.Any]) -> RelaxFirst:
+        """Return validated settings, those of the protocol included.
+
+        :raises InvalidInputError: naming every key that is unknown, missing or out of range.
+        """
+        try:
+            settings = cls.model_validate(dict(values))
+        except pydantic.ValidationError as exception:
+            raise InvalidInputError(explain(exception)) from exception
+        relaxation_settings(settings.protocol, settings.engine, settings.overrides)
+        return settings
 
 
 def available_protocols() -> dict[str, str]:
