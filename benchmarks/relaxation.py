@@ -138,7 +138,7 @@ def install_family(folder: Path) -> str:
     with tempfile.TemporaryDirectory() as copies:
         for name in FILES.values():
             shutil.copy(folder / name, copies)
-        PseudoPotentialFamily.create_from_folder(copies, 'debian', pseudo_type=UpfData)
+        PseudoPotentialFamily.create_from_folder(Path(copies), 'debian', pseudo_type=UpfData)
     return 'debian'
 
 

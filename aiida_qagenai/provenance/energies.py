@@ -84,7 +84,7 @@ def energies(
     if structure_uuids is not None:
         table = table[table['structure_uuid'].isin(structure_uuids)]
     owners = _owners(table['structure_uuid'].unique().tolist())
-    table.insert(1, 'candidate_uuid', table['structure_uuid'].map(owners))
+    table.insert(1, 'candidate_uuid', table['structure_uuid'].map(owners).astype(object))
     table.insert(0, 'name', table['candidate_uuid'].map(_names(list(set(owners.values())))).fillna(''))
     table['note'] = note(table['scientific'])
     return table.sort_values('ctime').reset_index(drop=True)
