@@ -71,29 +71,28 @@ class CandidateData(StructureData):
             message = f'cycle and index start at 0, got {cycle} and {index}'
             raise InvalidInputError(message)
         StructureBatch.from_structures([structure], [candidate_name(cycle, index)])
+        attributes: dict[str, t.Any] = {}
         if _is_plain(structure):
             # past the constructor of StructureData, which would set a default cell and more, one by one
             super(StructureData, self).__init__(**kwargs)
             symbols = [site.specie.symbol for site in structure]
-            matrix, positions = structure.lattice.matrix, structure.cart_coords
-            self.base.attributes.set_many(structure_attributes(matrix, symbols, positions))
+            attributes = structure_attributes(structure.lattice.matrix, symbols, structure.cart_coords)
         else:
             super().__init__(pymatgen=structure, **kwargs)
         if analysis is None:
             analysis = (space_group(structure).number or 0, fingerprint(structure))
         composition = structure.composition
-        self.base.attributes.set_many(
-            {
-                'formula': composition.reduced_formula,
-                'chemical_system': composition.chemical_system,
-                'num_sites': len(structure),
-                'space_group_number': analysis[0],
-                'fingerprint': analysis[1],
-                'cycle': cycle,
-                'index': index,
-                'origin': origin,
-            }
-        )
+        attributes |= {
+            'formula': composition.reduced_formula,
+            'chemical_system': composition.chemical_system,
+            'num_sites': len(structure),
+            'space_group_number': analysis[0],
+            'fingerprint': analysis[1],
+            'cycle': cycle,
+            'index': index,
+            'origin': origin,
+        }
+        self.base.attributes.set_many(attributes)
 
     @property
     def cycle(self) -> int:

@@ -8,7 +8,7 @@ import typing as t
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_qagenai.provenance.bulk import NAMESPACE_SEPARATOR, clone_outputs, link_inputs
+from aiida_qagenai.provenance.bulk import HASH_KEY, NAMESPACE_SEPARATOR, clone_outputs, link_inputs, rows_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,29 +31,27 @@ class Member:
 def members_of(set_node: orm.Data, namespace: str = 'candidates') -> dict[str, Member]:
     """Return label → member of a set: the outputs in ``namespace`` of the process that created the set node.
 
-    One query, no node is loaded. The set itself holds no uuids, so that equal content has an equal hash; the process
-    that made the set made its members too, and their labels are in the order of the set.
+    No node is loaded. The set itself holds no uuids, so that equal content has an equal hash; the process that made
+    the set made its members too, and their labels are in the order of the set.
 
     :raises ValueError: if no process created the set, it created no such outputs, or not as many as the set packs.
     """
+    # Two queries: SQLite plans one for both with a loop over all links of the database.
     builder = orm.QueryBuilder(backend=set_node.backend)
-    builder.append(orm.Data, filters={'id': set_node.pk}, tag='set', project=['attributes.num_structures'])
-    builder.append(
-        orm.CalculationNode, with_outgoing='set', tag='creator', edge_filters={'type': LinkType.CREATE.value}
-    )
-    builder.append(
-        orm.Data,
-        with_incoming='creator',
-        edge_filters={'type': LinkType.CREATE.value},
-        project=['id', 'uuid', 'extras._aiida_hash'],
-        edge_project=['label'],
-    )
+    builder.append(orm.Data, filters={'id': set_node.pk}, tag='set', project='attributes.num_structures')
+    edge = {'type': LinkType.CREATE.value}
+    builder.append(orm.CalculationNode, with_outgoing='set', edge_filters=edge, project='id')
+    expected, creator = builder.first() or (None, None)
     prefix = namespace + NAMESPACE_SEPARATOR
-    expected, members = None, {}
-    for num_structures, pk, uuid, hash_, label in builder.iterall():
-        if label.startswith(prefix):
-            expected = num_structures
-            members[label.removeprefix(prefix)] = Member(pk, uuid, hash_)
+    members = {}
+    if creator is not None:
+        builder = orm.QueryBuilder(backend=set_node.backend)
+        builder.append(orm.CalculationNode, filters={'id': creator}, tag='creator')
+        columns = ['id', 'uuid', f'extras.{HASH_KEY}']
+        builder.append(orm.Data, with_incoming='creator', edge_filters=edge, project=columns, edge_project=['label'])
+        for pk, uuid, hash_, label in rows_of(builder):
+            if label.startswith(prefix):
+                members[label.removeprefix(prefix)] = Member(pk, uuid, hash_)
     if not members:
         message = f'{set_node!r} has no members: it must come from a process with outputs `{namespace}`'
         raise ValueError(message)
@@ -188,12 +186,11 @@ def _stored_members(nodes: Mapping[str, orm.Data]) -> dict[str, Member]:
             raise ValueError(message)
     if not nodes:
         return {}
+    pks = [node.pk for node in nodes.values()]
     builder = orm.QueryBuilder().append(
-        orm.Data,
-        filters={'id': {'in': [node.pk for node in nodes.values()]}},
-        project=['id', 'uuid', 'extras._aiida_hash'],
+        orm.Data, filters={'id': {'in': pks}}, project=['id', 'uuid', f'extras.{HASH_KEY}']
     )
-    members = {pk: Member(pk, uuid, hash_) for pk, uuid, hash_ in builder.iterall()}
+    members = {pk: Member(pk, uuid, hash_) for pk, uuid, hash_ in rows_of(builder)}
     return {label: members[t.cast(int, node.pk)] for label, node in nodes.items()}
 
 

@@ -1,8 +1,8 @@
 """Storage of many nodes and links at once: the one module that writes to the storage backend directly.
 
 The engine stores outputs one by one, with about ten queries each (20–40 ms per node, and growing). Here the rows of a
-whole batch go in with two statements, as AiiDA's own archive import does. That skips the checks of the ORM, so they are
-done here, once per batch; what is stored cannot be told from what the engine would have stored.
+whole batch go in with two statements, much as in AiiDA's own archive import. That skips the checks of the ORM, so they
+are done here, once per batch; what is stored cannot be told from what the engine would have stored.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+import sqlalchemy
 from aiida import orm
 from aiida.common import timezone
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
@@ -31,6 +32,7 @@ __all__ = (
     'insert_outputs',
     'link_inputs',
     'linked_uuids',
+    'rows_of',
     'store_outputs',
     'update_extras',
 )
@@ -64,6 +66,7 @@ def store_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Dat
 
 def insert_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data]) -> dict[str, int]:
     """Store outputs as :func:`store_outputs` does, and return label → pk: for many that nobody looks at then."""
+    _forget_unstored(process_node)
     _check_process(process_node)
     existing = _linked(process_node, LinkType.CREATE)
     _check_labels([*existing, *(label for label in nodes if label not in existing)])
@@ -102,7 +105,7 @@ def link_inputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data 
     links = [_link(pk, process_node.pk, LinkType.INPUT_CALC, label) for label, pk in missing.items()]
     for chunk in _chunks(links):
         with _transaction(process_node.backend):
-            process_node.backend.bulk_insert(EntityTypes.LINK, chunk)
+            _insert(process_node, 'LINK_CLASS', chunk)
 
 
 def clone_outputs(process_node: orm.CalculationNode, source: orm.CalculationNode) -> None:
@@ -129,7 +132,7 @@ def clone_outputs(process_node: orm.CalculationNode, source: orm.CalculationNode
         edge_project=['label'],
     )
     rows: dict[str, Row] = {}
-    for node, *columns, link_label in builder.iterall():
+    for node, *columns, link_label in rows_of(builder):
         if link_label not in existing:
             rows[link_label] = _clone_row(node, columns, renamed)
     _autogroup(process_node.backend, _insert_outputs(process_node, rows).values())
@@ -171,7 +174,7 @@ def update_extras(extras: Mapping[int, dict[str, t.Any]]) -> None:
     for chunk in _chunks(list(extras)):
         builder = orm.QueryBuilder(backend=backend)
         builder.append(orm.Node, filters={'id': {'in': chunk}}, project=['id', 'mtime'])
-        rows = [{'id': pk, 'mtime': mtime, 'extras': extras[pk]} for pk, mtime in builder.iterall()]
+        rows = [{'id': pk, 'mtime': mtime, 'extras': extras[pk]} for pk, mtime in rows_of(builder)]
         with _transaction(backend):
             backend.bulk_update(EntityTypes.NODE, rows)
 
@@ -187,6 +190,16 @@ def _check_process(process_node: orm.CalculationNode) -> None:
     if process_node.is_sealed:
         message = f'{process_node} is sealed: it has finished, and its links can no longer change'
         raise ModificationNotAllowed(message)
+
+
+def _forget_unstored(process_node: orm.CalculationNode) -> None:
+    """Take unstored nodes off the list that SQLAlchemy keeps with their user, which the next flush would go through.
+
+    The nodes themselves keep their user.
+    """
+    session = process_node.backend.get_session()
+    with session.no_autoflush:
+        session.expire(process_node.user.backend_entity.bare_model, ['dbnodes'])
 
 
 def _check_labels(labels: Sequence[str]) -> None:
@@ -211,31 +224,33 @@ def _check_labels(labels: Sequence[str]) -> None:
 
 def _check_nodes(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data]) -> None:
     """Check that each node may be stored as an output of the process, as ``Node.store`` does for one."""
+    backend = process_node.backend
     storable: set[type] = set()
     seen: dict[str, str] = {}
     for label, node in nodes.items():
         if not isinstance(node, orm.Data):
             message = f'output `{label}` is no data node: {node!r}'
             raise TypeError(message)
-        if node.is_stored:
+        # AiiDA's own attributes of the node would ask the session for each whether the node is stored by now.
+        model = node.backend_entity.bare_model
+        if model.id is not None:
             message = f'output `{label}` is already stored ({node}): a calculation creates its outputs'
             raise ValueError(message)
-        if node.uuid in seen:
-            message = f'outputs `{seen[node.uuid]}` and `{label}` are the same node'
+        if model.uuid in seen:
+            message = f'outputs `{seen[model.uuid]}` and `{label}` are the same node'
             raise ValueError(message)
         if node.base.links.incoming_cache:
             message = f'output `{label}` already has incoming links'
             raise ValueError(message)
-        if node.backend != process_node.backend:
+        if node.backend is not backend:
             message = f'output `{label}` belongs to another storage than the process'
             raise ValueError(message)
-        seen[node.uuid] = label
+        seen[model.uuid] = label
         try:
             if type(node) not in storable:
                 node._validate_storability()
                 storable.add(type(node))
             node._validate()
-            model = node.backend_entity.bare_model
             model.attributes, model.extras = canonical.clean(model.attributes), canonical.clean(model.extras)
         except (ValidationError, ValueError) as exception:
             message = f'output `{label}` is invalid: {exception}'
@@ -246,14 +261,14 @@ def _check_sources(process_node: orm.CalculationNode, pks: set[int]) -> None:
     """Check that the nodes exist, are data, and do not descend from the process."""
     builder = orm.QueryBuilder(backend=process_node.backend)
     builder.append(orm.Data, filters={'id': {'in': list(pks)}}, project='id')
-    unknown = pks - {pk for (pk,) in builder.iterall()}
+    unknown = pks - {pk for (pk,) in rows_of(builder)}
     if unknown:
         message = f'not stored data nodes: {sorted(unknown)}'
         raise ValueError(message)
     builder = orm.QueryBuilder(backend=process_node.backend)
     builder.append(orm.CalculationNode, filters={'id': process_node.pk}, tag='process')
     builder.append(orm.Data, with_ancestors='process', project='id')
-    cycle = pks & {pk for (pk,) in builder.iterall()}
+    cycle = pks & {pk for (pk,) in rows_of(builder)}
     if cycle:
         message = f'nodes {sorted(cycle)} descend from {process_node}: linking them would make a cycle'
         raise ValueError(message)
@@ -280,7 +295,7 @@ def _linked(process_node: orm.ProcessNode, link_type: LinkType, project: str = '
     builder.append(
         orm.Data, edge_filters={'type': link_type.value}, project=[project], edge_project=['label'], **relation
     )
-    return {label: value for value, label in builder.iterall()}
+    return {label: value for value, label in rows_of(builder)}
 
 
 def _row(node: orm.Data) -> Row:
@@ -290,7 +305,7 @@ def _row(node: orm.Data) -> Row:
         repository._store()
     model = node.backend_entity.bare_model
     return {
-        'uuid': node.uuid,
+        'uuid': str(model.uuid),
         'node_type': model.node_type,
         'process_type': model.process_type,
         'label': model.label,
@@ -341,27 +356,54 @@ def _insert_outputs(process_node: orm.CalculationNode, rows: Mapping[str, Row]) 
     created: dict[str, int] = {}
     for chunk in _chunks(list(rows.items())):
         with _transaction(backend):
-            backend.bulk_insert(EntityTypes.NODE, [row for _, row in chunk])
-            # The order of what an INSERT returns is not guaranteed, hence the query.
+            _insert(process_node, 'MODEL_CLASS', [row for _, row in chunk])
             builder = orm.QueryBuilder(backend=backend)
             uuids = [row['uuid'] for _, row in chunk]
             builder.append(orm.Data, filters={'uuid': {'in': uuids}}, project=['uuid', 'id'])
-            pks = dict(builder.iterall())
+            pks = dict(rows_of(builder))
             labelled = {label: pks[row['uuid']] for label, row in chunk}
-            backend.bulk_insert(
-                EntityTypes.LINK,
-                [_link(process_node.pk, pk, LinkType.CREATE, label) for label, pk in labelled.items()],
-            )
+            links = [_link(process_node.pk, pk, LinkType.CREATE, label) for label, pk in labelled.items()]
+            _insert(process_node, 'LINK_CLASS', links)
         created.update(labelled)
     return created
+
+
+def _insert(process_node: orm.CalculationNode, model: t.Literal['MODEL_CLASS', 'LINK_CLASS'], rows: list[Row]) -> None:
+    """Insert rows of nodes or links within a transaction.
+
+    ``StorageBackend.bulk_insert`` writes the same, but makes an object of every row that it wrote, which takes twice
+    as long as writing.
+    """
+    table = getattr(process_node.backend_entity, model).__table__
+    process_node.backend.get_session().execute(sqlalchemy.insert(table), rows)
 
 
 def _load(backend: StorageBackend, pks: Mapping[str, int]) -> dict[str, orm.Data]:
     """Return label → loaded node, by one query."""
     builder = orm.QueryBuilder(backend=backend)
     builder.append(orm.Data, filters={'id': {'in': list(pks.values())}}, project=['*', 'id'])
-    loaded = {pk: node for node, pk in builder.iterall()}
+    with _keep_loaded(backend):
+        loaded = {pk: node for node, pk in rows_of(builder)}
     return {label: loaded[pk] for label, pk in pks.items()}
+
+
+def rows_of(builder: orm.QueryBuilder) -> t.Iterable[t.Any]:
+    """Yield the results of a query that has many: AiiDA fetches a hundred at a time."""
+    return builder.iterall(batch_size=CHUNK_SIZE)
+
+
+@contextlib.contextmanager
+def _keep_loaded(backend: StorageBackend) -> Iterator[None]:
+    """Keep the primary keys of what is loaded in the block: AiiDA ends a query with a commit, which forgets them.
+
+    Each would be asked for again with a query of its own.
+    """
+    session = backend.get_session()
+    expire, session.expire_on_commit = session.expire_on_commit, False
+    try:
+        yield
+    finally:
+        session.expire_on_commit = expire
 
 
 def _autogroup(backend: StorageBackend, pks: Iterable[int]) -> None:

@@ -97,19 +97,19 @@ def test_resumes_after_an_interruption(running, candidates, monkeypatch):
     """A batch of several transactions that stops between two of them is completed by the next call."""
     process, batch = running(), candidates(5)
     monkeypatch.setattr(bulk, 'CHUNK_SIZE', 2)
-    insert, calls = type(process.backend).bulk_insert, []
+    insert, calls = bulk._insert, []
 
-    def fail_in_second_chunk(self, *args, **kwargs):
+    def fail_in_second_chunk(*args):
         calls.append(args)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return insert(self, *args, **kwargs)
+        return insert(*args)
 
-    monkeypatch.setattr(type(process.backend), 'bulk_insert', fail_in_second_chunk)
+    monkeypatch.setattr(bulk, '_insert', fail_in_second_chunk)
     with pytest.raises(KeyboardInterrupt):
         store_outputs(process, batch)
     assert count(CandidateData) == 2  # the second transaction stored nodes but no links: rolled back
-    monkeypatch.setattr(type(process.backend), 'bulk_insert', insert)
+    monkeypatch.setattr(bulk, '_insert', insert)
     assert len(store_outputs(process, candidates(5))) == 5
     assert count(CandidateData) == 5
     assert len(linked_uuids(process, LinkType.CREATE)) == 5
@@ -219,3 +219,23 @@ def test_inputs_that_are_wrong_are_refused(running):
     with pytest.raises(ModificationNotAllowed):
         link_inputs(running().seal(), {'a': own})
     assert not process.base.links.get_incoming().all()
+
+
+def test_outputs_are_loaded_with_their_keys(running, candidates):
+    """Asking a thousand nodes for their keys asks the database nothing, see ``_keep_loaded``."""
+    from sqlalchemy import event
+
+    process = running()
+    stored = store_outputs(process, candidates(3))
+    session, statements = process.backend.get_session(), []
+    event.listen(session.bind, 'before_cursor_execute', lambda *args: statements.append(args[2]))
+    assert len({node.pk for node in stored.values()}) == 3
+    assert all(node.is_stored for node in stored.values())
+    assert statements == []
+    assert session.expire_on_commit
+
+
+def test_unstored_nodes_are_not_flushed(running, candidates, recwarn):
+    """SQLAlchemy warns of every node that hangs on the user when it flushes: they are taken off that list before."""
+    store_outputs(running(), candidates(3))
+    assert [str(warning.message) for warning in recwarn if 'not in session' in str(warning.message)] == []
