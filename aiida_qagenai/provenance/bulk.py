@@ -387,9 +387,9 @@ def _load(backend: StorageBackend, pks: Mapping[str, int]) -> dict[str, orm.Data
     return {label: loaded[pk] for label, pk in pks.items()}
 
 
-def rows_of(builder: orm.QueryBuilder) -> t.Iterable[t.Any]:
+def rows_of(builder: orm.QueryBuilder) -> Iterator[t.Any]:
     """Yield the results of a query that has many: AiiDA fetches a hundred at a time."""
-    return builder.iterall(batch_size=CHUNK_SIZE)
+    yield from builder.iterall(batch_size=CHUNK_SIZE)
 
 
 @contextlib.contextmanager
