@@ -35,8 +35,8 @@ def merge(databases: tuple[str, ...], rules: Path | None, workers: int | None, f
     Represented: entries that stand for a material. Shared: entries of materials that another database has too. Left
     out: entries whose lattice differs by more than the tolerance. Merging the same again adds nothing.
     """
-    from aiida_qagenai.datasets.merge import read_rules
     from aiida_qagenai.datasets.merging import load_merge, merge_databases, report_table, select_databases
+    from aiida_qagenai.datasets.rules import read_rules
 
     process, repeated = merge_databases(
         select_databases(databases),

@@ -175,6 +175,7 @@ COMMANDS = {
     'free-energy': 'aiida_qagenai.cli.root:FREE_ENERGY',
     'hull': 'aiida_qagenai.cli.hull:hull',
     'import': 'aiida_qagenai.cli.archive:import_',
+    'integrity': 'aiida_qagenai.cli.integrity:integrity',
     'lineage': 'aiida_qagenai.cli.lineage:lineage',
     'screen': 'aiida_qagenai.cli.screen:screen',
     'serve': 'aiida_qagenai.cli.serve:serve',

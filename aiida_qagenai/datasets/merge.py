@@ -13,152 +13,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import typing as t
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import numpy as np
 import pydantic
-import yaml
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.datasets.analysis import Analysis
+from aiida_qagenai.datasets.rules import MergeRules, Rule
 
-__all__ = (
-    'Analysis',
-    'Conflict',
-    'Discarded',
-    'Material',
-    'Member',
-    'MergeEntry',
-    'MergeRules',
-    'Rule',
-    'analyse',
-    'analyse_many',
-    'default_rules',
-    'explain_material',
-    'merge',
-)
-
-
-class Rule(pydantic.BaseModel):
-    """One way to tell which of two entries is right; see ``rules.yaml``."""
-
-    model_config = pydantic.ConfigDict(extra='forbid')
-
-    name: str
-    fields: list[str] = []
-    order: t.Literal['highest', 'lowest', 'true', 'most']
-    databases: list[str] | None = None
-
-
-class MergeRules(pydantic.BaseModel):
-    """Tolerances and rules of a merge; see ``rules.yaml``."""
-
-    model_config = pydantic.ConfigDict(extra='forbid')
-
-    version: t.Literal[1]
-    symprec: float = pydantic.Field(gt=0)
-    symprec_tight: float = pydantic.Field(gt=0)
-    lattice_tolerance: float = pydantic.Field(gt=0, lt=1)
-    on_lattice_mismatch: t.Literal['discard', 'separate']
-    energy_tolerance: float = pydantic.Field(gt=0)
-    property_tolerance: float = pydantic.Field(ge=0)
-    databases: list[str]
-    rules: list[Rule]
-
-
-def default_rules() -> MergeRules:
-    """Return the rules of the paper."""
-    return read_rules(Path(__file__).with_name('rules.yaml'))
-
-
-def read_rules(path: Path) -> MergeRules:
-    """Return the rules in a YAML file.
-
-    :raises InvalidInputError: naming each value that is missing, unknown or wrong.
-    """
-    try:
-        return MergeRules(**yaml.safe_load(path.read_text(encoding='utf8')))
-    except pydantic.ValidationError as exception:
-        parts = [f'`{".".join(map(str, item["loc"]))}`: {item["msg"]}' for item in exception.errors()]
-        message = f'`{path}` holds no valid rules: {"; ".join(parts)}'
-        raise InvalidInputError(message) from exception
-    except (yaml.YAMLError, TypeError) as exception:
-        message = f'`{path}` holds no rules: {exception}'
-        raise InvalidInputError(message) from exception
-
-
-@dataclasses.dataclass(frozen=True)
-class Analysis:
-    """The symmetry and the lattice of a structure.
-
-    :param number: space group at the tolerance of clusters, 0 where the search failed.
-    :param orbits: element and number of sites in the primitive cell, of each orbit, sorted: ``H4 Li4``.
-    :param operations: number of symmetry operations of the primitive cell at the tight tolerance (48 in rock salt).
-    :param lengths: the shortest vectors of the primitive cell and the cube root of its volume, Å.
-    """
-
-    number: int
-    orbits: str
-    operations: int
-    lengths: tuple[float, float, float, float]
-
-
-def analyse(
-    cell: list[list[float]], symbols: list[str], positions: list[list[float]], symprec: float, tight: float
-) -> Analysis:
-    """Return the symmetry and the lattice of a structure.
-
-    :param positions: Cartesian, Å.
-    """
-    import spglib
-
-    matrix = np.array(cell)
-    kinds = sorted(set(symbols))
-    numbers = [kinds.index(symbol) + 1 for symbol in symbols]
-    crystal = (matrix, np.linalg.solve(matrix.T, np.array(positions).T).T, numbers)
-    loose, fine = (_symmetry(spglib, crystal, tolerance) for tolerance in (symprec, tight))
-    if loose is None:
-        lattice, orbits, number = matrix, ' '.join(f'{name}{n}' for name, n in sorted(Counter(symbols).items())), 0
-    else:
-        lattice, number = loose.primitive_lattice, int(loose.number)
-        repeat = round(abs(np.linalg.det(matrix)) / abs(np.linalg.det(lattice)))
-        sizes = Counter((symbols[first], int(first)) for first in loose.crystallographic_orbits)
-        orbits = ' '.join(
-            f'{name}{n}' for name, n in sorted((name, size // repeat) for (name, _), size in sizes.items())
-        )
-    reduced = spglib.niggli_reduce(lattice)
-    lattice = lattice if reduced is None else reduced
-    a, b, c = sorted(np.linalg.norm(lattice, axis=1).tolist())
-    volume = float(abs(np.linalg.det(lattice)) ** (1 / 3))
-    operations = 0 if fine is None else _operations(spglib, fine, fine if loose is None else loose)
-    return Analysis(number, orbits, operations, (a, b, c, volume))
-
-
-def _operations(spglib: t.Any, fine: t.Any, loose: t.Any) -> int:
-    """Return the number of operations at the tight tolerance, per primitive cell of the loose one.
-
-    It comes from the space group, not from the operations that were found, which a skewed supercell has fewer of.
-    """
-    rotations = spglib.get_symmetry_from_database(int(fine.hall_number))['rotations']
-    order = len({rotation.tobytes() for rotation in rotations})
-    atoms = [int(dataset.mapping_to_primitive.max()) + 1 for dataset in (loose, fine)]
-    return max(1, order * atoms[0] // atoms[1])
-
-
-def _symmetry(spglib: t.Any, crystal: t.Any, tolerance: float) -> t.Any:
-    """Return spglib's dataset or ``None``."""
-    try:
-        return spglib.get_symmetry_dataset(crystal, symprec=tolerance)
-    except Exception:  # spglib's errors became exceptions of its own in 2.7
-        return None
-
-
-def analyse_many(structures: list[tuple[t.Any, t.Any, t.Any]], symprec: float, tight: float) -> list[Analysis]:
-    """Return the analyses of (cell, symbols, positions), in order."""
-    os.environ.setdefault('SPGLIB_WARNING', 'OFF')
-    return [analyse(cell, symbols, positions, symprec, tight) for cell, symbols, positions in structures]
+__all__ = ('Conflict', 'Discarded', 'Material', 'Member', 'MergeEntry', 'explain_material', 'merge')
 
 
 @dataclasses.dataclass(frozen=True)

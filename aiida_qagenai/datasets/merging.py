@@ -20,17 +20,10 @@ from aiida.engine import calcfunction
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.datasets.analysis import Analysis, analyse_many
 from aiida_qagenai.datasets.groups import DatabaseGroup, find_database
-from aiida_qagenai.datasets.merge import (
-    Analysis,
-    Material,
-    MergeEntry,
-    MergeRules,
-    analyse_many,
-    default_rules,
-    explain_material,
-    merge,
-)
+from aiida_qagenai.datasets.merge import Material, MergeEntry, explain_material, merge
+from aiida_qagenai.datasets.rules import MergeRules, default_rules
 from aiida_qagenai.provenance.batch import bulk_inputs
 
 __all__ = (

@@ -21,10 +21,11 @@ from aiida.tools.archive import import_archive as import_aiida_archive
 from aiida.tools.archive.create import EXPORT_LOGGER
 from aiida.tools.archive.exceptions import ExportImportException, ExportValidationError
 from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
+from packaging.version import Version
 
 from aiida_qagenai import __version__
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.provenance.bulk import update_extras
+from aiida_qagenai.provenance.bulk import rows_of, update_extras
 from aiida_qagenai.provenance.campaigns import GROUP_PREFIX, find_campaign
 
 __all__ = ('MANIFEST', 'ArchiveInfo', 'export_campaign', 'import_archive', 'verify_archive')
@@ -96,8 +97,12 @@ def import_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     """
     path = Path(path)
     info = verify_archive(path)
+    _check_version(path, info)
     before = orm.QueryBuilder().append(orm.Node).count()
     try:
+        if (found := _count_nodes(path)) != info.nodes:
+            message = f'`{path}` was altered: it holds {sum(found.values())} nodes, its manifest {info.new_nodes}'
+            raise CorruptFileError(message)
         with _quiet():
             import_aiida_archive(path, create_group=False)
     except IncompatibleStorageSchema as exception:
@@ -142,12 +147,7 @@ def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
 
 def _write_manifest(path: Path, label: str) -> ArchiveInfo:
     """Add the manifest to an archive."""
-    counts: collections.Counter[str] = collections.Counter()
-    with ArchiveFormatSqlZip().open(path, mode='r') as reader:
-        builder = reader.querybuilder().append(orm.Node, project='node_type')
-        for (node_type,) in builder.iterall():
-            counts[node_type.split('.')[-2]] += 1
-    nodes = dict(sorted(counts.items()))
+    nodes = _count_nodes(path)
     versions = {'aiida-core': aiida_version, 'aiida-qagenai': __version__}
     with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
         manifest = {
@@ -159,6 +159,25 @@ def _write_manifest(path: Path, label: str) -> ArchiveInfo:
         }
         archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
     return ArchiveInfo(label, nodes, sum(nodes.values()), versions)
+
+
+def _count_nodes(path: Path) -> dict[str, int]:
+    """Return the number of nodes in an archive by class name."""
+    with ArchiveFormatSqlZip().open(path, mode='r') as reader:
+        builder = reader.querybuilder().append(orm.Node, project='node_type')
+        counts = collections.Counter(node_type.split('.')[-2] for (node_type,) in rows_of(builder))
+    return dict(sorted(counts.items()))
+
+
+def _check_version(path: Path, info: ArchiveInfo) -> None:
+    """Refuse an archive of a later release, whose nodes this one may not understand.
+
+    :raises InvalidInputError: then.
+    """
+    theirs = info.versions['aiida-qagenai']
+    if Version(theirs) > Version(__version__):
+        message = f'`{path}` was written by aiida-qagenai {theirs}, this is {__version__}: upgrade to import it'
+        raise InvalidInputError(message)
 
 
 def _digests(archive: zipfile.ZipFile) -> dict[str, str]:
@@ -181,12 +200,12 @@ def _restore_private_extras(path: Path) -> None:
         builder = reader.querybuilder().append(orm.Node, project=['uuid', 'extras'])
         private = {
             uuid: {name: value for name, value in extras.items() if name.startswith(PRIVATE_EXTRAS)}
-            for uuid, extras in builder.iterall()
+            for uuid, extras in rows_of(builder)
         }
     builder = orm.QueryBuilder().append(
         orm.Node, filters={'extras': {'!has_key': '_aiida_hash'}}, project=['uuid', 'id', 'extras']
     )
-    update_extras({pk: {**extras, **private[uuid]} for uuid, pk, extras in builder.iterall() if private.get(uuid)})
+    update_extras({pk: {**extras, **private[uuid]} for uuid, pk, extras in rows_of(builder) if private.get(uuid)})
 
 
 @contextlib.contextmanager

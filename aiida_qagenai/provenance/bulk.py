@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
 
 __all__ = (
     'CHUNK_SIZE',
+    'check_labels',
     'clone_outputs',
     'fill_group',
     'insert_outputs',
@@ -69,7 +70,7 @@ def insert_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Da
     _forget_unstored(process_node)
     _check_process(process_node)
     existing = _linked(process_node, LinkType.CREATE)
-    _check_labels([*existing, *(label for label in nodes if label not in existing)])
+    check_labels([*existing, *(label for label in nodes if label not in existing)])
     missing = {label: node for label, node in nodes.items() if label not in existing}
     _check_nodes(process_node, missing)
     rows = {label: _row(node) for label, node in missing.items()}
@@ -100,7 +101,7 @@ def link_inputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data 
     missing = {label: pk for label, pk in pks.items() if label not in existing}
     if not missing:
         return
-    _check_labels([*existing, *missing])
+    check_labels([*existing, *missing])
     _check_sources(process_node, set(missing.values()))
     links = [_link(pk, process_node.pk, LinkType.INPUT_CALC, label) for label, pk in missing.items()]
     for chunk in _chunks(links):
@@ -202,7 +203,7 @@ def _forget_unstored(process_node: orm.CalculationNode) -> None:
         session.expire(process_node.user.backend_entity.bare_model, ['dbnodes'])
 
 
-def _check_labels(labels: Sequence[str]) -> None:
+def check_labels(labels: Sequence[str]) -> None:
     """Check that labels are valid and that none is both a node and a namespace (``a`` and ``a__b``)."""
     taken = set(labels)
     for label in labels:

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.datasets.merge import (
-    Analysis,
-    MergeEntry,
-    analyse,
-    default_rules,
-    explain_material,
-    merge,
-    read_rules,
-)
+from aiida_qagenai.datasets.analysis import Analysis, analyse
+from aiida_qagenai.datasets.merge import MergeEntry, explain_material, merge
+from aiida_qagenai.datasets.rules import default_rules, read_rules
 
 RULES = default_rules()
 

@@ -133,6 +133,30 @@ def test_flipped_byte_is_refused(copy, position):
         verify_archive(copy)
 
 
+def change_manifest(path, **changes) -> None:
+    """Write other values into the manifest of an archive."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    contents[MANIFEST] = json.dumps(json.loads(contents[MANIFEST]) | changes).encode()
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+
+
+def test_other_counts_than_in_the_manifest_are_refused(exported, copy):
+    change_manifest(copy, nodes=exported['info'].nodes | {'CandidateData': 11})
+    with pytest.raises(CorruptFileError, match='altered: it holds'):
+        import_archive(copy)
+    assert QueryBuilder().append(Node).count() == 0
+
+
+def test_archive_of_a_later_release_is_refused(exported, copy):
+    change_manifest(copy, versions=exported['info'].versions | {'aiida-qagenai': '99.1'})
+    with pytest.raises(InvalidInputError, match=r'written by aiida-qagenai 99\.1.*upgrade'):
+        import_archive(copy)
+    assert QueryBuilder().append(Node).count() == 0
+
+
 def test_added_and_missing_files_are_refused(copy, tmp_path):
     with zipfile.ZipFile(copy, 'a') as archive:
         archive.writestr('repo/extra', b'')

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.services
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize('module', ['test_bulk', 'test_batch', 'test_queries'])
+@pytest.mark.parametrize('module', ['test_archive', 'test_batch', 'test_bulk', 'test_integrity', 'test_queries'])
 def test_provenance_on_postgresql(services, module):
     """The tests of the module pass, with a database of their own in place of SQLite."""
     environment = {**os.environ, 'QAGENAI_TEST_POSTGRESQL': services['postgresql'].create_database(module)}

@@ -1,0 +1,33 @@
+"""`aiida-qagenai integrity`: whether the graph is whole."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ('integrity',)
+
+SHOWN = 20
+
+
+@click.command()
+@click.option(
+    '--hashes/--no-hashes', default=True, show_default=True, help='Compare hashes with contents, the longest.'
+)
+@click.pass_context
+def integrity(context: click.Context, *, hashes: bool) -> None:
+    """Check links, hashes, files and states of all nodes of the profile; exit status 1 if something is wrong.
+
+    Nothing is changed.
+    """
+    from aiida_qagenai.provenance.integrity import check_integrity
+
+    report = check_integrity(hashes=hashes)
+    for name, count in report.checked.items():
+        wrong = sum(fault.check == name for fault in report.faults)
+        click.echo(f'{name}: {count} checked, {wrong or "none"} wrong')
+    for fault in report.faults[:SHOWN]:
+        click.echo(f'node {fault.pk} ({fault.check}): {fault.message}', err=True)
+    if len(report.faults) > SHOWN:
+        click.echo(f'… and {len(report.faults) - SHOWN} more', err=True)
+    if report.faults:
+        context.exit(1)
