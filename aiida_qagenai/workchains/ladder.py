@@ -5,26 +5,32 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessSpec, while_
-from aiida.orm import AbstractCode, Bool, Dict, Int, Str, StructureData
+from aiida.orm import AbstractCode, Bool, Dict, Int, ProcessNode, Str, StructureData, load_node
 
 from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.composite import builder_of_level
 from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
+from aiida_qagenai.workchains.window import WindowMixin
 
-__all__ = ('LadderWorkChain',)
+__all__ = ('LadderWorkChain', 'ready')
+
+RELAX = 'relax'
+FIRST = (RELAX, Fidelity.PBE.value)
+"""Steps that others wait for; the further ones are the fidelities."""
 
 
-class LadderWorkChain(ResumableWorkChain):
+class LadderWorkChain(WindowMixin, ResumableWorkChain):
     """Structures and a plan → an ``EnergyData`` per structure and fidelity.
 
-    The levels are climbed from the bottom, so that the gap at PBE tells metals apart before a CCSD(T) is started.
-    A calculation that fails is counted and the others go on. With ``relax`` each structure is relaxed at PBE first, and
-    every level is computed at the relaxed geometry; one that cannot be relaxed is not computed at all.
+    As many calculations run at a time as ``max_concurrent`` allows: when one ends, the next starts. PBE comes first, so
+    that the gap tells metals apart before a CCSD(T) is started. One that fails is counted, and the others go on. With
+    ``relax`` each structure is relaxed at PBE first, and every level is computed at the relaxed geometry; one that
+    cannot be relaxed is not computed at all.
     """
 
     @classmethod
@@ -54,44 +60,54 @@ class LadderWorkChain(ResumableWorkChain):
         spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By label and fidelity.')
         spec.output_namespace('descriptors', valid_type=Dict, dynamic=True, help='Quantum descriptors by label.')
         spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed structures by label.')
-        spec.outline(
-            cls.setup,
-            while_(cls.has_relaxations)(cls.submit_relaxations, cls.inspect_relaxations),
-            while_(cls.has_tasks)(cls.submit_batch, cls.inspect_batch),
-            cls.finalize,
-        )
+        spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_ready, cls.collect_finished), cls.finalize)
         spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} calculations succeeded.')
 
     def setup(self) -> None:
-        """Order the tasks: lower levels first, then smaller structures, so that a batch is of similar length."""
+        """Order the tasks: relaxations, PBE, then the longest first, so that none of them is left alone at the end."""
         plan = self.inputs.plan.get_dict()
-        tasks = [(Fidelity.parse(name), label) for label, names in plan.items() for name in names]
-        tasks.sort(key=lambda task: (task[0].rank, len(self.inputs.structures[task[1]].sites), task[1]))
-        self.ctx.tasks = [[fidelity.value, label] for fidelity, label in tasks]
-        self.ctx.position = 0
-        self.ctx.unrelaxed = sorted({label for _, label in tasks}) if 'relax' in self.inputs else []
+        tasks = [[Fidelity.parse(name).value, label] for label, names in plan.items() for name in names]
+        if 'relax' in self.inputs:
+            tasks += [[RELAX, label] for label in plan]
+        tasks.sort(key=lambda task: (-urgency(task[0]), -len(self.inputs.structures[task[1]].sites), task[1]))
+        self.ctx.waiting = tasks
+        self.ctx.running = {}
         self.ctx.relaxed = {}
         self.ctx.gaps = {}
         self.ctx.failed = []
         self.ctx.refused = []
-        self.ctx.succeeded = []
+        self.ctx.succeeded = {}
 
-    def has_relaxations(self) -> bool:
-        """Return whether structures are left to be relaxed."""
-        return bool(self.ctx.unrelaxed)
+    def has_tasks(self) -> bool:
+        """Return whether calculations are left."""
+        return bool(self.ctx.waiting or self.ctx.running)
 
-    def submit_relaxations(self) -> None:
-        """Submit the next relaxations; what is refused is not computed."""
-        self.ctx.submitted = []
-        for label in self.ctx.unrelaxed[: self.inputs.max_concurrent.value]:
-            try:
-                builder = self.relaxation(label)
-            except InvalidInputError as exception:
-                self.ctx.unrelaxed.remove(label)
-                self.give_up(label, f'was refused: {exception}', self.ctx.refused)
-                continue
-            self.to_context(**{relax_label(label): self.submit_once(relax_label(label), builder)})
-            self.ctx.submitted.append(label)
+    def submit_ready(self) -> None:
+        """Keep as many calculations going as may be, and wait until one of them ends."""
+        running = self.ctx.running
+        while tasks := self.ready():
+            for task in tasks:
+                self.ctx.waiting.remove(task)
+                self.submit_task(*task)
+        self.to_context(**{name: load_node(pk) for name, (pk, *_) in running.items()})
+
+    def ready(self) -> list[t.Sequence[str]]:
+        """Return the tasks that may start now."""
+        running = [task for _, *task in self.ctx.running.values()]
+        return ready(self.ctx.waiting, running, self.inputs.max_concurrent.value - len(running))
+
+    def submit_task(self, step: str, label: str) -> None:
+        """Submit one calculation, or note that it is refused."""
+        name = task_name(step, label)
+        try:
+            builder = self.relaxation(label) if step == RELAX else self.builder(Fidelity(step), label)
+        except InvalidInputError as exception:
+            self.report(f'{name} was refused: {exception}')
+            self.ctx.refused.append(name)
+            if step == RELAX:
+                self.drop(label)
+            return
+        self.ctx.running[name] = [self.submit_once(name, builder).pk, step, label]
 
     def relaxation(self, label: str) -> t.Any:
         """Return the builder of one relaxation."""
@@ -105,55 +121,14 @@ class LadderWorkChain(ResumableWorkChain):
             options=self.inputs.relax_options.get_dict() if 'relax_options' in self.inputs else None,
         )
 
-    def inspect_relaxations(self) -> None:
-        """Take up the relaxed structures, unless the machine lost a relaxation: then the batch goes in again."""
-        if self.should_submit(*map(relax_label, self.ctx.submitted)):
-            return
-        for label in self.ctx.submitted:
-            child = self.ctx.pop(relax_label(label))
-            self.ctx.unrelaxed.remove(label)
-            if child.is_finished_ok:
-                self.ctx.relaxed[label] = child.outputs.relaxed
-                self.out(f'relaxed.{label}', child.outputs.relaxed)
-            else:
-                self.give_up(label, f'could not be relaxed: {ending(child)}', self.ctx.failed)
-        self.report(f'{len(self.ctx.relaxed)} structures relaxed, {len(self.ctx.unrelaxed)} left')
-
-    def give_up(self, label: str, reason: str, where: list[str]) -> None:
+    def drop(self, label: str) -> None:
         """Compute no energy of a structure: a level at another geometry than the others is worth nothing."""
-        self.report(f'{label} {reason}')
-        where.append(relax_label(label))
-        self.ctx.tasks = [task for task in self.ctx.tasks if task[1] != label]
+        self.ctx.waiting = [task for task in self.ctx.waiting if task[1] != label]
 
     def structure(self, label: str) -> StructureData:
         """Return the structure whose energies are computed."""
         relaxed: StructureData | None = self.ctx.relaxed.get(label)
         return self.inputs.structures[label] if relaxed is None else relaxed
-
-    def has_tasks(self) -> bool:
-        """Return whether calculations are left."""
-        return bool(self.ctx.position < len(self.ctx.tasks))
-
-    def batch(self) -> list[tuple[Fidelity, str]]:
-        """Return the next tasks; those above PBE wait until every gap at PBE is known."""
-        tasks = self.ctx.tasks[self.ctx.position : self.ctx.position + self.inputs.max_concurrent.value]
-        lowest = [task for task in tasks if task[0] == Fidelity.PBE.value]
-        return [(Fidelity.parse(name), label) for name, label in lowest or tasks]
-
-    def submit_batch(self) -> None:
-        """Submit the next calculations."""
-        self.ctx.submitted = []
-        for fidelity, label in self.batch():
-            name = energy_label(label, fidelity)
-            try:
-                builder = self.builder(fidelity, label)
-            except InvalidInputError as exception:
-                if name not in self.ctx.refused:
-                    self.report(f'{name} was refused: {exception}')
-                    self.ctx.refused.append(name)
-                continue
-            self.to_context(**{name: self.submit_once(name, builder)})
-            self.ctx.submitted.append(name)
 
     def builder(self, fidelity: Fidelity, label: str) -> t.Any:
         """Return the builder of one calculation."""
@@ -174,31 +149,42 @@ class LadderWorkChain(ResumableWorkChain):
             descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,
         )
 
-    def inspect_batch(self) -> None:
-        """Note gaps and failures, and move on, unless the machine lost a calculation: then the batch goes in again."""
-        if self.should_submit(*self.ctx.submitted):
-            return
-        for name in self.ctx.submitted:
-            child = self.ctx.pop(name)
-            if not child.is_finished_ok:
+    def collect_finished(self) -> None:
+        """Note what has ended; what the machine lost goes in again."""
+        for name, (_, step, label) in list(self.ctx.running.items()):
+            child = self.ctx.get(name)
+            if not isinstance(child, ProcessNode):
+                continue
+            is_lost = self.should_submit(name)
+            del self.ctx[name], self.ctx.running[name]
+            if is_lost:
+                self.ctx.waiting.insert(0, [step, label])
+            elif child.is_finished_ok:
+                self.note_success(child, step, label)
+            else:
                 self.ctx.failed.append(name)
                 self.report(f'{name} failed: {ending(child)}')
-                continue
-            self.ctx.succeeded.append(name)
-            label, fidelity = split_energy_label(name)
-            gap = child.outputs.energy.content.band_gap
-            if fidelity is Fidelity.PBE and gap is not None:
-                self.ctx.gaps[label] = gap
-        self.ctx.position += len(self.batch())
+                if step == RELAX:
+                    self.drop(label)
         counts = f'{len(self.ctx.succeeded)} succeeded, {len(self.ctx.failed)} failed, {len(self.ctx.refused)} refused'
-        self.report(f'{self.ctx.position} of {len(self.ctx.tasks)} calculations: {counts}')
+        self.report(f'{counts}, {len(self.ctx.running)} running, {len(self.ctx.waiting)} to come')
+
+    def note_success(self, child: ProcessNode, step: str, label: str) -> None:
+        """Keep what later tasks need, and what is returned."""
+        if step == RELAX:
+            self.ctx.relaxed[label] = child.outputs.relaxed
+            self.out(f'relaxed.{label}', child.outputs.relaxed)
+            return
+        self.ctx.succeeded[task_name(step, label)] = child.pk
+        if step == Fidelity.PBE.value:
+            gap = child.outputs.energy.content.band_gap
+            if gap is not None:
+                self.ctx.gaps[label] = gap
 
     def finalize(self) -> ExitCode | None:
         """Return the energies and descriptors of what succeeded."""
-        for name in self.ctx.succeeded:
-            child, _ = self.attempts(name)
-            assert child is not None
-            outputs = child.outputs
+        for name, pk in self.ctx.succeeded.items():
+            outputs = load_node(pk).outputs
             self.out(f'energies.{name}', outputs.energy)
             if 'descriptors' in outputs:
                 self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)
@@ -209,9 +195,34 @@ class LadderWorkChain(ResumableWorkChain):
         return None
 
 
-def relax_label(label: str) -> str:
-    """Return the label of the call that relaxes a structure."""
-    return f'relax{label}'
+def urgency(step: str) -> int:
+    """Return the place of a step in the order: everything waits for the first two, and long ones start early."""
+    if step in FIRST:
+        return len(LADDER) + len(FIRST) - FIRST.index(step)
+    return Fidelity(step).rank
+
+
+def ready(
+    waiting: t.Sequence[t.Sequence[str]], running: t.Collection[t.Sequence[str]], limit: int
+) -> list[t.Sequence[str]]:
+    """Return the first ``limit`` tasks, pairs of step and label, that may start.
+
+    Energies wait for the relaxed structure, and a CCSD(T) for the gap of its structure at PBE.
+    """
+    open_tasks = {tuple(task) for task in (*waiting, *running)}
+
+    def may_start(step: str, label: str) -> bool:
+        needed = [] if step == RELAX else [RELAX]
+        if step == Fidelity.CCSD_T.value:
+            needed.append(Fidelity.PBE.value)
+        return not any((name, label) in open_tasks for name in needed)
+
+    return [task for task in waiting if may_start(*task)][: max(0, limit)]
+
+
+def task_name(step: str, label: str) -> str:
+    """Return the label of the call of a task."""
+    return f'{RELAX}{label}' if step == RELAX else energy_label(label, Fidelity(step))
 
 
 def validate_relax(value: Dict, _: t.Any) -> str | None:

@@ -9,7 +9,7 @@ import typing as t
 from aiida.common import timezone
 from aiida.common.links import LinkType
 from aiida.engine import WorkChain
-from aiida.orm import CalcJobNode, ProcessNode, load_node
+from aiida.orm import CalcJobNode, ProcessNode, QueryBuilder, WorkChainNode, load_node
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from plumpy.process_states import ProcessState
 
@@ -106,14 +106,13 @@ class ResumableWorkChain(PatientMixin, WorkChain):
     whether it has already called a child of that label.
     """
 
-    def children(self) -> dict[str, ProcessNode]:
-        """Return all children called so far by their call link label, by one query."""
-        links = self.node.base.links.get_outgoing(link_type=(LinkType.CALL_WORK, LinkType.CALL_CALC)).all()
-        return {entry.link_label: entry.node for entry in links}
-
-    def called(self, label: str) -> ProcessNode | None:
-        """Return the child that was called with link ``label``, or None."""
-        return self.children().get(label)
+    def called(self, *labels: str) -> dict[str, ProcessNode]:
+        """Return the children called with one of the link ``labels`` by their label, by one query."""
+        builder = QueryBuilder()
+        builder.append(WorkChainNode, filters={'id': self.node.pk}, tag='self')
+        calls = {'type': {'in': [LinkType.CALL_WORK.value, LinkType.CALL_CALC.value]}, 'label': {'in': list(labels)}}
+        builder.append(ProcessNode, with_incoming='self', edge_filters=calls, edge_project='label', project='*')
+        return {label: child for child, label in builder.all()}
 
     def submit_once(self, label: str, process: t.Any, **inputs: t.Any) -> ProcessNode:
         """Submit ``process``, a class or a builder, unless this work chain has already called it as ``label``.
@@ -132,10 +131,9 @@ class ResumableWorkChain(PatientMixin, WorkChain):
 
     def attempts(self, label: str) -> tuple[ProcessNode | None, str]:
         """Return the child that counts as ``label``, and its link label; None if it has to be submitted as that."""
-        children = self.children()
-        known = None
-        for attempt in range(ATTEMPTS):
-            name = label + attempt * 'again'
+        names = [label + attempt * 'again' for attempt in range(ATTEMPTS)]
+        children = self.called(*names)
+        for name in names:
             known = children.get(name)
             if known is not None and never_started(known):
                 give_up(known)
@@ -158,7 +156,7 @@ class ResumableWorkChain(PatientMixin, WorkChain):
 
         A function that a killed worker left unfinished is marked as killed and run again, under a longer label.
         """
-        while (known := self.called(label)) is not None:
+        while (known := self.called(label).get(label)) is not None:
             if known.is_finished_ok:
                 return nested_outputs(known)
             bury(known)

@@ -12,7 +12,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.provenance.energies import energies
-from aiida_qagenai.workchains.ladder import LadderWorkChain
+from aiida_qagenai.workchains.ladder import LadderWorkChain, ready
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 
@@ -128,3 +128,19 @@ def test_bad_plans_are_refused_before_anything_runs(pyscf_code, structures, plan
     """Unknown levels and unknown labels never start."""
     with pytest.raises(ValueError, match=message):
         run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, plan))
+
+
+@pytest.mark.parametrize(
+    ('waiting', 'running', 'limit', 'expected'),
+    [
+        (['PBE a', 'PBE b', 'CCSD(T) a', 'HSE06 a'], [], 2, ['PBE a', 'PBE b']),
+        (['PBE b', 'CCSD(T) a', 'CCSD(T) b', 'HSE06 a'], ['PBE a'], 4, ['PBE b', 'HSE06 a']),
+        (['CCSD(T) a', 'CCSD(T) b', 'SCAN a'], ['PBE b'], 3, ['CCSD(T) a', 'SCAN a']),
+        (['CCSD(T) a'], ['CCSD(T) b', 'HSE06 b'], 0, []),
+        (['relax b', 'PBE a', 'PBE b', 'PBE c'], ['relax a'], 3, ['relax b', 'PBE c']),
+    ],
+)
+def test_what_a_task_waits_for(waiting, running, limit, expected):
+    """Energies for the relaxed structure, CCSD(T) for the gap; everything else goes on meanwhile."""
+    pairs = [[task.split() for task in tasks] for tasks in (waiting, running)]
+    assert ready(*pairs, limit) == [task.split() for task in expected]
