@@ -12,7 +12,7 @@ PySCF 2.14, since the potential of PySCF before 2.7 is not the derivative of its
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -20,14 +20,15 @@ import time
 import typing as t
 from pathlib import Path
 
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
-from aiida_qagenai.calculations.pyscf_script import write_script
+from cohesion import CRYSTALS, cohesion
+from pyscf_runs import Runner, Structure, basis_texts, face_centred, figure, level_parameters, on_mesh
+
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.units import HARTREE_TO_EV
-from aiida_qagenai.io.basis import find_source, read_bases
 from aiida_qagenai.thermodynamics.extrapolation import mesh_limit
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
+LIH = ('Li', 'H')
 REFERENCE = {'PBE': -8.057228, 'SCAN': -8.084924, 'HSE06': -8.074028}
 MOLECULES = {
     'H2': (['H', 'H'], 0.7414, 0, {'HF': -1.129270, 'CCSD(T)': -1.164885, 'PBE': -1.159975}),
@@ -40,16 +41,6 @@ REFERENCE_CC = {'hartree_fock': -8.033820, 'ccsd_correlation': -0.033132, 'tripl
 TARGET_SECONDS = {Fidelity.PBE: 4, Fidelity.SCAN: 4, Fidelity.HSE06: 4, Fidelity.CCSD_T: 12}
 """What the quickstart can afford for a cell of two atoms."""
 
-Structure = tuple[list[list[float]], list[tuple[str, list[float]]]]
-
-
-def lithium_hydride(lattice: float, kind: str = 'rock salt') -> Structure:
-    """Return the primitive cell of a polymorph of LiH."""
-    half = lattice / 2
-    fraction = {'rock salt': 0.5, 'zinc blende': 0.25}[kind]
-    cell = [[0.0, half, half], [half, 0.0, half], [half, half, 0.0]]
-    return cell, [('Li', [0.0, 0.0, 0.0]), ('H', [fraction * lattice] * 3)]
-
 
 def four_atoms() -> Structure:
     """Return a distorted Li2H2 without symmetry."""
@@ -57,35 +48,19 @@ def four_atoms() -> Structure:
     return cell, [('Li', [0, 0, 0]), ('H', [1.7, 1.5, 0.2]), ('Li', [1.6, 1.4, 2.6]), ('H', [0.1, 0.1, 2.5])]
 
 
-def run(python: str, parameters: dict[str, t.Any], structure: Structure) -> dict[str, t.Any]:
-    """Run one calculation and return its results."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / 'script.py'
-        script.write_text(write_script(PyscfCellParameters.parse(parameters), *structure), encoding='utf-8')
-        subprocess.run([python, script.name], cwd=folder, check=True, capture_output=True)
-        results: dict[str, t.Any] = json.loads((Path(folder) / 'results.json').read_text(encoding='utf-8'))
-    return results
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': value / reference_value}), flush=True)
-
-
-def cost_of_the_pipeline(python: str, fidelities: t.Sequence[Fidelity]) -> None:
+def cost_of_the_pipeline(run: Runner, fidelities: t.Sequence[Fidelity]) -> None:
     """Print the CPU time of each level for two and four atoms against what the quickstart can afford."""
     settings = energy_settings('pipeline')
-    for label, structure, factor in (('2', lithium_hydride(4.08), 1), ('4', four_atoms(), 2)):
+    for label, structure, factor in (('2', face_centred(4.08, LIH), 1), ('4', four_atoms(), 2)):
         for fidelity in fidelities:
-            results = run(python, settings.crystal_parameters(fidelity, structure[0]), structure)
+            results = run(settings.crystal_parameters(fidelity, structure[0]), structure)
             name = f'cpu-pipeline-{fidelity.label}-{label}-atoms'
             figure(name, results['cpu_seconds'], 's', 'affordable in the quickstart', factor * TARGET_SECONDS[fidelity])
 
 
-def errors_of_the_pipeline(python: str) -> None:
+def errors_of_the_pipeline(run: Runner) -> None:
     """Print what each saving of the pipeline costs in energy, against the basis limit of nothing else: PBE of LiH."""
-    structure = lithium_hydride(4.08)
+    structure = face_centred(4.08, LIH)
     usual = energy_settings('pipeline').crystal_parameters(Fidelity.PBE, structure[0])
     better = {
         'grid': {'grid_mesh': [45, 45, 45]},
@@ -93,10 +68,10 @@ def errors_of_the_pipeline(python: str) -> None:
         'k-mesh': {'kmesh': [4, 4, 4], 'kmesh_shift': [0, 0, 0]},
         'auxiliary-basis': {'auxiliary_beta': 1.5},
     }
-    energy = run(python, usual, structure)['total_energy_hartree']
-    centred = run(python, {**usual, 'kmesh_shift': [0, 0, 0]}, structure)['total_energy_hartree']
+    energy = run(usual, structure)['total_energy_hartree']
+    centred = run({**usual, 'kmesh_shift': [0, 0, 0]}, structure)['total_energy_hartree']
     for name, changes in better.items():
-        converged = run(python, {**usual, **changes}, structure)['total_energy_hartree']
+        converged = run({**usual, **changes}, structure)['total_energy_hartree']
         # Against chemical accuracy, 1 kcal/mol per atom.
         error = 1e3 * abs(energy - converged) / 2 * HARTREE_TO_EV
         figure(f'error-pipeline-{name}', error, 'meV/atom', 'chemical accuracy', 43.4)
@@ -105,23 +80,23 @@ def errors_of_the_pipeline(python: str) -> None:
             figure('error-gamma-centred-k-mesh', error, 'meV/atom', 'chemical accuracy', 43.4)
 
 
-def reference_values(python: str) -> None:
+def reference_values(run: Runner) -> None:
     """Print LiH in gth-cc-dzvp on the Γ-centred 2×2×2 mesh against reference values."""
-    structure = lithium_hydride(4.0834)
+    structure = face_centred(4.0834, LIH)
     common: dict[str, t.Any] = {'basis': 'gth-cc-dzvp', 'kmesh': [2, 2, 2], 'scf': {'conv_tol': 1e-8}}
     for name, reference in REFERENCE.items():
         parameters = {**common, 'fidelity': name, 'pseudo': 'gth-pbe', 'grid_mesh': [31, 31, 31]}
-        energy = run(python, parameters, structure)['total_energy_hartree']
+        energy = run(parameters, structure)['total_energy_hartree']
         figure(f'energy-lih-{name.lower()}', energy, 'Ha', 'reference calculation', reference)
     parameters = {**common, 'fidelity': 'CCSD(T)', 'pseudo': 'gth-hf-rev', 'max_memory_mb': 8000}
-    results = run(python, parameters, structure)
+    results = run(parameters, structure)
     for name, reference in REFERENCE_CC.items():
         value = results['components'][name] / HARTREE_TO_EV
         figure(f'energy-lih-{name}', value, 'Ha', 'reference calculation', reference)
     figure('cpu-ccsdt-dzvp', results['cpu_seconds'], 's', 'canonical k-CCSD(T) at double zeta, 2-3 minutes', 150)
 
 
-def molecules(python: str) -> None:
+def molecules(run: Runner) -> None:
     """Print the molecules in gth-dzvp against reference values: the difference, to be below 1 mHa."""
     for name, (symbols, length, spin, references) in MOLECULES.items():
         structure = ([], [(symbols[0], [0.0, 0.0, 0.0]), (symbols[1], [0.0, 0.0, length])])
@@ -136,7 +111,7 @@ def molecules(python: str) -> None:
                 'scf': {'conv_tol': 1e-9},
                 'cc': {'conv_tol': 1e-8, 'conv_tol_normt': 1e-6},
             }
-            energy = run(python, parameters, structure)['total_energy_hartree']
+            energy = run(parameters, structure)['total_energy_hartree']
             figure(f'error-{name.lower()}-{level.lower()}', 1e3 * abs(energy - reference), 'mHa', 'at most', 1.0)
 
 
@@ -160,9 +135,9 @@ print('ENERGY', repr(float(mf.e_tot + mycc.e_corr + mycc.ccsd_t(eris=eris))))
 """What one would write by hand: the same numerics, nothing checked, saved or watched."""
 
 
-def overhead(python: str, repeats: int = 3) -> None:
+def overhead(run: Runner, repeats: int = 3) -> None:
     """Print the wall time of our k-CCSD(T) job over that of a plain script of the same calculation, run in turn."""
-    structure = lithium_hydride(4.0834)
+    structure = face_centred(4.0834, LIH)
     parameters: dict[str, t.Any] = {
         'fidelity': 'CCSD(T)',
         'basis': 'gth-dzvp',
@@ -179,10 +154,10 @@ def overhead(python: str, repeats: int = 3) -> None:
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             output = subprocess.run(
-                [python, '-c', plain], cwd=folder, check=True, capture_output=True, text=True
+                [run.python, '-c', plain], cwd=folder, check=True, capture_output=True, text=True
             ).stdout
         middle = time.perf_counter()
-        energy = run(python, parameters, structure)['total_energy_hartree']
+        energy = run(parameters, structure)['total_energy_hartree']
         seconds['plain'].append(middle - start)
         seconds['job'].append(time.perf_counter() - middle)
         difference = abs(energy - float(output.split('ENERGY')[1]))
@@ -191,13 +166,13 @@ def overhead(python: str, repeats: int = 3) -> None:
     figure('kccsdt-overhead', min(seconds['job']), 's', 'plain PySCF script', min(seconds['plain']))
 
 
-def versions(python: str, other: str) -> None:
+def versions(run: Runner, other: Runner) -> None:
     """Print by how much the energies of LiH and O2 differ between two versions of PySCF, for all that both support."""
     crystal = {'kmesh': [2, 1, 1], 'kmesh_shift': [0.5, 0.5, 0.5], 'precision': 1e-8, 'basis': 'gth-szv'}
     molecule = {'system': 'molecule', 'spin': 2, 'basis': 'gth-szv'}
     symbols, length, _, _ = MOLECULES['O2']
     cases = {
-        'lih': (crystal, lithium_hydride(4.08)),
+        'lih': (crystal, face_centred(4.08, LIH)),
         'o2': (molecule, ([], [(symbols[0], [0.0, 0.0, 0.0]), (symbols[1], [0.0, 0.0, length])])),
     }
     methods = [*((name, None) for name in REFERENCE), *(('CCSD(T)', name) for name in ('HF', 'MP2', 'CCSD', 'CCSD(T)'))]
@@ -209,20 +184,14 @@ def versions(python: str, other: str) -> None:
                 parameters['scf']['second_order'] = label == 'o2'
             else:
                 parameters.update(method=method, pseudo='gth-hf-rev', cc={'conv_tol': 1e-10, 'conv_tol_normt': 1e-7})
-            results = [run(one, parameters, structure) for one in (python, other)]
+            results = [one(parameters, structure) for one in (run, other)]
             difference = abs(results[0]['total_energy_hartree'] - results[1]['total_energy_hartree'])
             name = f'pyscf-versions-{label}-{(method or fidelity).lower()}'
             pair = ' and '.join(str(one['versions']['pyscf']) for one in results)
             figure(name, 1e6 * difference, 'uHa', f'at most, PySCF {pair}', 1.0)
 
 
-def family_basis(folder: Path, name: str, symbols: t.Iterable[str]) -> dict[str, t.Any]:
-    """Return a basis of the family ccgto as text per element, its files checked."""
-    texts = {basis.element: basis.text for basis in read_bases(find_source('ccgto'), folder)[name]}
-    return {symbol: {'format': 'nwchem', 'text': texts[symbol]} for symbol in symbols}
-
-
-def lithium(python: str, folder: Path) -> None:
+def lithium(run: Runner, folder: Path) -> None:
     """Print the Li atom against the limit of its pseudopotential, and the cohesion of bcc Li at PBE.
 
     The limit of the atom: uncontracted even-tempered s functions, 0.01 to 21 (bohr⁻²), with diffuse p functions.
@@ -232,7 +201,7 @@ def lithium(python: str, folder: Path) -> None:
     bases: dict[str, t.Any] = {
         'limit': {'Li': {'format': 'nwchem', 'text': text}},
         'gth-cc-dzvp': 'gth-cc-dzvp',
-        **{name: family_basis(folder, name, ['Li']) for name in ('cc-pvdz', 'cc-pvtz')},
+        **{name: basis_texts(folder, name, ['Li']) for name in ('cc-pvdz', 'cc-pvtz')},
     }
     atom = {'system': 'molecule', 'spin': 1, 'grid_level': 5, 'scf': {'conv_tol': 1e-9, 'second_order': True}}
     hartree_fock: dict[str, t.Any] = {**atom, 'fidelity': 'CCSD(T)', 'method': 'HF', 'pseudo': 'gth-hf-rev'}
@@ -248,76 +217,75 @@ def lithium(python: str, folder: Path) -> None:
         'scf': {'conv_tol': 1e-8, 'smearing': 0.01},
         'max_memory_mb': 8000,
     }
-    limit = run(python, {**hartree_fock, 'basis': bases['limit']}, box)['total_energy']
+    limit = run({**hartree_fock, 'basis': bases['limit']}, box)['total_energy']
     for name in ('gth-cc-dzvp', 'cc-pvdz', 'cc-pvtz'):
-        error = run(python, {**hartree_fock, 'basis': bases[name]}, box)['total_energy'] - limit
+        error = run({**hartree_fock, 'basis': bases[name]}, box)['total_energy'] - limit
         figure(f'error-li-atom-{name}', error, 'eV', 'chemical accuracy', 0.0434)
     for name in ('gth-cc-dzvp', 'cc-pvdz'):
-        bound = run(python, {**functional, 'basis': bases[name]}, box)['total_energy']
-        bound -= run(python, {**crystal, 'basis': bases[name]}, bcc)['total_energy']
+        bound = run({**functional, 'basis': bases[name]}, box)['total_energy']
+        bound -= run({**crystal, 'basis': bases[name]}, bcc)['total_energy']
         figure(f'cohesion-li-pbe-{name}', bound, 'eV/atom', 'PBE, plane waves (literature)', 1.60)
 
 
-def polymorphs(python: str, folder: Path, *, quick: bool) -> None:
-    """Print ΔE(zinc blende − rock salt) of LiH by the composite CCSD(T) of `fast`: about half an hour on one core.
+def polymorphs(run: Runner, folder: Path, *, quick: bool) -> None:
+    """Print ΔE(zinc blende − rock salt) of LiH by the composite CCSD(T): a quarter of an hour on one core.
 
-    :param quick: leave out the mesh of 4×4×4, six minutes: the limit is that of 2×2×2 and 3×3×3.
+    :param quick: leave out Hartree-Fock on 4×4×4 and 5×5×5, three quarters of it; the limit is that of 2×2×2 and 3×3×3.
 
-    The same parts as those of the CompositeWorkChain: Hartree-Fock on 3×3×3 and 4×4×4 with 1/N_k, correlation on 2×2×2.
+    The same parts as those of the CompositeWorkChain: Hartree-Fock with 1/N_k, correlation on 2×2×2 in cc-pVDZ. `fast`
+    is the limit of 3×3×3 and 4×4×4; that of 4×4×4 and 5×5×5, the meshes of `moderate`, shows what it is worth.
     """
-    settings = energy_settings('fast').model_copy(update={'basis': 'given', 'coupled_cluster_basis': None})
-    basis, totals = family_basis(folder, 'cc-pvdz', ['Li', 'H']), {}
+    numbers, basis = (2, 3) if quick else (2, 3, 4, 5), basis_texts(folder, 'cc-pvdz', LIH)
+    totals = []
     for kind, lattice in (('rock salt', 4.0834), ('zinc blende', 4.4)):
-        structure = lithium_hydride(lattice, kind)
+        structure = face_centred(lattice, LIH, kind)
         parts = {}
-        for method, number in (('HF', 3), *(() if quick else (('HF', 4),)), ('CCSD(T)', 2)):
-            values = settings.crystal_parameters(Fidelity.CCSD_T, structure[0])
-            mesh: dict[str, t.Any] = {'kmesh': [number] * 3, 'kmesh_shift': [0, 0, 0]}
-            values.update(mesh, method=method, basis=basis, cc={**values['cc'], **mesh})
-            parts[number] = run(python, values, structure)['components']
+        for number in numbers:
+            method = 'CCSD(T)' if number == 2 else 'HF'
+            values = on_mesh(level_parameters(structure, Fidelity.CCSD_T, method, basis), number)
+            parts[number] = run(values, structure, f'LiH {kind} {method} {number}×{number}×{number}')['components']
         correlation = parts[2]['ccsd_correlation'] + parts[2]['triples']
-        totals[kind] = {
-            **{f'{number}x{number}x{number}': part['hartree_fock'] + correlation for number, part in parts.items()},
-            **{
-                f'limit-of-{number}-and-{number + 1}': mesh_limit(
-                    [parts[n]['hartree_fock'] for n in (number, number + 1)], [number**3, (number + 1) ** 3]
-                ).value
-                + correlation
-                for number in (2, 3)
-                if number + 1 in parts
-            },
+        energies = {number: part['hartree_fock'] + correlation for number, part in parts.items()}
+        limits = {
+            f'limit-of-{small}-and-{large}': mesh_limit([energies[small], energies[large]], [small**3, large**3]).value
+            for small, large in itertools.pairwise(numbers)
         }
-    for name, value in totals['zinc blende'].items():
-        difference = value - totals['rock salt'][name]
+        totals.append({**{f'{number}x{number}x{number}': energy for number, energy in energies.items()}, **limits})
+    for name in totals[0]:
+        difference = totals[1][name] - totals[0][name]
         figure(f'lih-zb-rs-composite-{name}', difference, 'eV/f.u.', 'composite CCSD(T), 0.27 ± 0.05', 0.27)
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='one minute: the cost of PBE and CCSD(T) only')
     parser.add_argument('--python', default=sys.executable, help='interpreter with the PySCF to measure')
     parser.add_argument('--other-python', help='interpreter with another PySCF, whose energies must be the same')
     parser.add_argument(
         '--bases', type=Path, help='copy of the repository hongzhouye/ccgto: for lithium and polymorphs'
     )
-    names = ['cost', 'errors', 'reference', 'molecules', 'overhead', 'versions', 'lithium', 'polymorphs']
+    parser.add_argument('--cache', type=Path, help='folder of finished calculations, which are not run again')
+    parser.add_argument('--crystals', nargs='+', choices=list(CRYSTALS), default=list(CRYSTALS), help='of `cohesion`')
+    parser.add_argument('--table', action='store_true', help='print `cohesion` as a table in Markdown')
+    names = ['cost', 'errors', 'reference', 'molecules', 'overhead', 'versions', 'lithium', 'polymorphs', 'cohesion']
     parser.add_argument('--only', choices=names)
     arguments = parser.parse_args()
+    # What measures time runs every time.
+    timed, run = Runner(arguments.python), Runner(arguments.python, arguments.cache)
     parts: dict[str, t.Callable[[], None]] = {
-        'cost': lambda: cost_of_the_pipeline(
-            arguments.python, [Fidelity.PBE, Fidelity.CCSD_T] if arguments.quick else LADDER
-        ),
-        'errors': lambda: errors_of_the_pipeline(arguments.python),
-        'reference': lambda: reference_values(arguments.python),
-        'molecules': lambda: molecules(arguments.python),
-        'overhead': lambda: overhead(arguments.python),
+        'cost': lambda: cost_of_the_pipeline(timed, [Fidelity.PBE, Fidelity.CCSD_T] if arguments.quick else LADDER),
+        'errors': lambda: errors_of_the_pipeline(run),
+        'reference': lambda: reference_values(timed),
+        'molecules': lambda: molecules(run),
+        'overhead': lambda: overhead(timed),
     }
     if arguments.other_python:
-        parts['versions'] = lambda: versions(arguments.python, arguments.other_python)
+        parts['versions'] = lambda: versions(run, Runner(arguments.other_python, arguments.cache))
     if arguments.bases:
-        parts['lithium'] = lambda: lithium(arguments.python, arguments.bases)
-        parts['polymorphs'] = lambda: polymorphs(arguments.python, arguments.bases, quick=arguments.quick)
+        parts['lithium'] = lambda: lithium(run, arguments.bases)
+        parts['polymorphs'] = lambda: polymorphs(run, arguments.bases, quick=arguments.quick)
+        parts['cohesion'] = lambda: cohesion(run, arguments.bases, arguments.crystals, table=arguments.table)
     if arguments.only and arguments.only not in parts:
         needed = '--other-python' if arguments.only == 'versions' else '--bases'
         parser.error(f'--only {arguments.only} needs {needed}')

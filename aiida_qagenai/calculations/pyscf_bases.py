@@ -9,7 +9,11 @@ from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 if t.TYPE_CHECKING:
     from aiida_qagenai.data.basis import BasisData
 
-__all__ = ('bases_problem', 'insert_bases', 'tag_of')
+__all__ = ('COUNTERPOISE', 'bases_problem', 'insert_bases', 'tag_of')
+
+
+COUNTERPOISE = '+cp'
+"""In a level tag after the basis: isolated atoms have functions of their neighbours, so many shells of them."""
 
 
 def tag_of(label: str) -> str:

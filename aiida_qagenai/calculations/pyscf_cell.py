@@ -55,6 +55,12 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             help='Bases by element, from an installed family whose name the parameter `basis` gives.',
         )
         spec.input(
+            'ghosts',
+            valid_type=orm.StructureData,
+            required=False,
+            help='Sites around an atom or molecule that lend it their basis functions: the counterpoise correction.',
+        )
+        spec.input(
             'checkpoint',
             valid_type=orm.SinglefileData,
             required=False,
@@ -148,11 +154,15 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             return '`restart_folder` continues CCSD or (T) of a crystal only'
         if not is_restart and parameters.method == '(T)':
             return '`method` (T) needs the amplitudes in a `restart_folder`'
+        if 'ghosts' in inputs and parameters.is_crystal:
+            return '`ghosts` are for atoms and molecules'
+        structures = [inputs[name] for name in ('structure', 'ghosts') if name in inputs]
+        symbols = {kind.symbol for structure in structures for kind in structure.kinds}
         if inputs.get('bases'):
-            problem = bases_problem(parameters, inputs['bases'], {kind.symbol for kind in inputs['structure'].kinds})
+            problem = bases_problem(parameters, inputs['bases'], symbols)
             if problem is not None:
                 return problem
-        return _find_misfit(parameters, inputs['structure'])
+        return _find_misfit(parameters, inputs['structure'], symbols)
 
     def get_template_environment(self) -> Environment:
         """Return the environment of our own templates."""
@@ -165,7 +175,8 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         return script_variables(
             insert_bases(parameters, self.inputs.bases) if self.inputs.get('bases') else parameters,
             structure.cell,
-            [(structure.get_kind(site.kind_name).symbol, site.position) for site in structure.sites],
+            _sites(structure),
+            ghosts=_sites(self.inputs.ghosts) if 'ghosts' in self.inputs else (),
             num_threads=self._num_threads(),
             walltime_seconds=self._walltime_seconds(),
             files={
@@ -212,15 +223,24 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         return calcinfo
 
 
-def _find_misfit(parameters: PyscfCellParameters, structure: orm.StructureData) -> str | None:
-    """Return what of the structure the parameters are not for."""
+def _sites(structure: orm.StructureData) -> list[tuple[str, t.Sequence[float]]]:
+    return [(structure.get_kind(site.kind_name).symbol, site.position) for site in structure.sites]
+
+
+def _find_misfit(
+    parameters: PyscfCellParameters, structure: orm.StructureData, symbols: t.Collection[str]
+) -> str | None:
+    """Return what of the structure the parameters are not for.
+
+    :param symbols: of the structure and its ghosts.
+    """
     if parameters.is_crystal and not all(structure.pbc):
         return f'a crystal is periodic in three directions, the structure in {sum(structure.pbc)}'
     if structure.has_vacancies or structure.is_alloy:
         return 'the structure has partially occupied sites'
-    symbols = {kind.symbol for kind in structure.kinds}
     for name in ('basis', 'pseudo', 'auxiliary_basis'):
         table = getattr(parameters, name)
-        if isinstance(table, dict) and symbols - set(table):
-            return f'`{name}` has no entry for {", ".join(sorted(symbols - set(table)))}'
+        missing = sorted((set(symbols) if name == 'basis' else {kind.symbol for kind in structure.kinds}) - set(table or {}))
+        if isinstance(table, dict) and missing:
+            return f'`{name}` has no entry for {", ".join(missing)}'
     return None

@@ -58,6 +58,7 @@ def script_variables(
     cell: t.Sequence[t.Sequence[float]],
     sites: t.Sequence[tuple[str, t.Sequence[float]]],
     *,
+    ghosts: t.Sequence[tuple[str, t.Sequence[float]]] = (),
     num_threads: int = 1,
     walltime_seconds: float | None = None,
     files: t.Mapping[str, str | None] | None = None,
@@ -66,6 +67,7 @@ def script_variables(
 
     :param cell: lattice vectors as rows, Å; a molecule does not use them.
     :param sites: symbol and Cartesian position (Å) of each atom.
+    :param ghosts: likewise, of basis functions without a nucleus; of a molecule only.
     :param walltime_seconds: after which the script stops by itself, leaving something to continue from.
     :param files: names of files other than the usual ones.
     """
@@ -79,11 +81,13 @@ def script_variables(
         method=parameters.resolved_method,
         band_path=_path(parameters, cell, sites),
         cell=[list(vector) for vector in cell],
-        sites=[{'symbol': symbol, 'position': list(position)} for symbol, position in sites],
+        sites=_site_values(sites),
         num_threads=num_threads,
         walltime_seconds=walltime_seconds,
         files={**FILES, **(files or {})},
     )
+    if not parameters.is_crystal:
+        values['ghosts'] = _site_values(ghosts)
     return {
         'title': f'{parameters.resolved_method or parameters.fidelity} of a {parameters.system} by PySCF.',
         'inputs_literal': as_literal(values),
@@ -92,6 +96,10 @@ def script_variables(
         'has_descriptors': parameters.descriptors,
         'parts': _template_parts(parameters),
     }
+
+
+def _site_values(sites: t.Sequence[tuple[str, t.Sequence[float]]]) -> list[dict[str, t.Any]]:
+    return [{'symbol': symbol, 'position': list(position)} for symbol, position in sites]
 
 
 def as_literal(values: t.Any) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pydantic
 from pymatgen.core import Element
 
+from aiida_qagenai.calculations.pyscf_bases import COUNTERPOISE
 from aiida_qagenai.calculations.pyscf_parameters import LocalOptions, PyscfCellParameters, validation_text
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
@@ -153,6 +154,12 @@ class CompositeSettings(_Model):
     )
 
 
+class CounterpoiseSettings(_Model):
+    """Which neighbours in the crystal lend their basis functions to the isolated atoms."""
+
+    shells: int = pydantic.Field(1, ge=1, le=3, description='Shells of neighbours.')
+
+
 class EnergySettings(_Model):
     """One protocol."""
 
@@ -186,6 +193,9 @@ class EnergySettings(_Model):
     )
     local: LocalSettings | None = pydantic.Field(None, description='LNO-CCSD(T) for crystals; canonical without.')
     composite: CompositeSettings | None = None
+    counterpoise: CounterpoiseSettings | None = pydantic.Field(
+        None, description='Correction of the isolated atoms that anchored formation energies of crystals refer to.'
+    )
     prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
 
     def basis_of(self, fidelity: Fidelity) -> str:
@@ -207,10 +217,14 @@ class EnergySettings(_Model):
             return self.local.max_atoms
         return self.max_atoms[fidelity]
 
-    def tag(self, protocol: str, fidelity: Fidelity, *, isolated: bool = False) -> str:
+    def tag(
+        self, protocol: str, fidelity: Fidelity, *, isolated: bool = False, surroundings: str = 'isolated'
+    ) -> str:
         """Return the level tag: energies of different tags never meet in one hull.
 
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
+
+        :param surroundings: of an isolated atom, the crystal that lends it basis functions.
         """
         silent = {'description', 'expected_error', 'cost', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
         silent |= {
@@ -221,6 +235,8 @@ class EnergySettings(_Model):
             'prefer_composite',
             'separate_triples',
             'local',
+            # The tag names it.
+            'counterpoise',
         }
         values, basis = self.model_dump(mode='json', exclude=silent), self.basis_of(fidelity)
         if fidelity is Fidelity.CCSD_T and self.local is not None:
@@ -228,10 +244,12 @@ class EnergySettings(_Model):
             values['local'], basis = self.local.model_dump(exclude={'max_atoms'}), f'lno-{basis}'
         content = json.dumps(values, sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
-        kmesh = 'isolated' if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
+        kmesh = surroundings if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
         if fidelity is Fidelity.CCSD_T and not isolated and self.meshes['CCSD(T)'] != self.meshes['HF']:
             kmesh += '-cc' + self.meshes['CCSD(T)'].tag
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        if self.counterpoise is not None:
+            basis += f'{COUNTERPOISE}{self.counterpoise.shells}'
         return ':'.join((protocol, basis, self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
 
     def parameters(
@@ -314,12 +332,13 @@ class EnergyLevel(_Model):
         fidelity: Fidelity,
         *,
         isolated: bool = False,
+        surroundings: str = 'isolated',
         notes: t.Sequence[str] = (),
     ) -> EnergyLevel:
         """Return the level of ``settings`` for one fidelity."""
         return cls(
             protocol=protocol,
-            level_tag=settings.tag(protocol, fidelity, isolated=isolated),
+            level_tag=settings.tag(protocol, fidelity, isolated=isolated, surroundings=surroundings),
             scientific=settings.scientific,
             max_atoms=settings.limit_of(fidelity, isolated=isolated),
             elements=settings.elements,

@@ -1,0 +1,170 @@
+"""Cohesive energies of crystals by the composite CCSD(T) and PBE, for ``quantum_chemistry.py --only cohesion``."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from pathlib import Path
+
+from pyscf_runs import Runner, Sites, Structure, basis_texts, face_centred, figure, level_parameters, on_mesh
+
+from aiida_qagenai.chemistry.neighbourhood import surrounding_sites
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.extrapolation import Limit, combine_errors, correlation_limit, mesh_limit
+
+DESIGN = 'Paier et al. 2009, Harl et al. 2010, Grüneis et al. 2010'
+RECALLED = 'Harl et al. 2010 (recalled)'
+
+
+@dataclasses.dataclass(frozen=True)
+class Crystal:
+    """A crystal of two atoms at its experimental geometry.
+
+    :param lattice: edge of the cubic cell, Å.
+    :param references: cohesive energies (eV/atom) by method; the experimental one is without zero-point energy.
+    """
+
+    symbols: tuple[str, ...]
+    kind: str
+    lattice: float
+    references: dict[str, float]
+    source: str
+
+    @property
+    def structure(self) -> Structure:
+        """The primitive cell."""
+        return face_centred(self.lattice, self.symbols, self.kind)
+
+
+CRYSTALS = {
+    'LiH': Crystal(('Li', 'H'), 'rock salt', 4.0834, {'experiment': 2.49}, RECALLED),
+    'C': Crystal(('C',), 'zinc blende', 3.567, {'HF': 5.18, 'PBE': 7.72, 'experiment': 7.55}, DESIGN),
+    'BN': Crystal(('B', 'N'), 'zinc blende', 3.616, {'experiment': 6.76}, RECALLED),
+    'MgO': Crystal(('Mg', 'O'), 'rock salt', 4.207, {'HF': 3.47, 'PBE': 4.98, 'experiment': 5.20}, DESIGN),
+    'Si': Crystal(('Si',), 'zinc blende', 5.430, {'HF': 2.82, 'PBE': 4.55, 'experiment': 4.68}, DESIGN),
+    'LiF': Crystal(('Li', 'F'), 'rock salt', 4.010, {'HF': 3.25, 'PBE': 4.33, 'experiment': 4.46}, DESIGN),
+}
+"""The four of the composite first; Si and LiF are for the mean fields."""
+
+CORRELATED = ('LiH', 'C', 'BN', 'MgO')
+MESHES = {'HF': (3, 4), 'PBE': (4,)}
+"""Points in each direction; the correlation energy is on 2×2×2."""
+
+
+class Cohesion:
+    """Cohesive energies of one crystal, eV/atom.
+
+    HF in cc-pVDZ on 3×3×3 and 4×4×4 with 1/N_k, and cc-pVTZ − cc-pVDZ on 2×2×2; MP2 in both bases with X⁻³ and
+    CCSD(T) − MP2 in cc-pVDZ on 2×2×2. The atoms are computed the same way, with the functions of the first shell.
+    """
+
+    def __init__(self, run: Runner, folder: Path, name: str) -> None:
+        self.run, self.folder, self.name, self.crystal = run, folder, name, CRYSTALS[name]
+        self.cell, self.sites = self.crystal.structure
+        self.symbols = {symbol for symbol, _ in self.sites}
+
+    def bulk(self, fidelity: Fidelity, method: str | None, basis: str, number: int) -> dict[str, float]:
+        """Return the energies of the cell by component, eV."""
+        label = f'{self.name} {method or fidelity.value} {basis} {number}×{number}×{number}'
+        texts = basis_texts(self.folder, basis, self.symbols)
+        values = on_mesh(level_parameters(self.crystal.structure, fidelity, method, texts), number)
+        results = self.run(values, self.crystal.structure, label)
+        return {**results['components'], 'total': results['total_energy']}
+
+    def atoms(self, fidelity: Fidelity, method: str | None, basis: str, *, ghosts: bool = True) -> dict[str, float]:
+        """Return the sum of the energies of the atoms by component, eV."""
+        total: dict[str, float] = {}
+        for index, (symbol, _) in enumerate(self.sites):
+            around: Sites = surrounding_sites(self.cell, self.sites, index, 1) if ghosts else ()
+            atom: Structure = ([], [(symbol, [0.0, 0.0, 0.0])])
+            values = level_parameters(atom, fidelity, method, basis_texts(self.folder, basis, self.symbols))
+            values['spin'] = GROUND_STATE_SPIN[symbol]
+            label = f'{symbol} of {self.name} {method or fidelity.value} {basis} {len(around)} ghosts'
+            results = self.run(values, atom, label, around)
+            for name, value in {**results['components'], 'total': results['total_energy']}.items():
+                total[name] = total.get(name, 0.0) + value
+        return total
+
+    def per_atom(self, atoms: float, bulk: float) -> float:
+        """Return a cohesive energy per atom."""
+        return (atoms - bulk) / len(self.sites)
+
+    def functional(self) -> float:
+        """Return the cohesive energy by PBE in cc-pVDZ on 4×4×4."""
+        bulk = self.bulk(Fidelity.PBE, None, 'cc-pvdz', MESHES['PBE'][0])['total']
+        return self.per_atom(self.atoms(Fidelity.PBE, None, 'cc-pvdz')['total'], bulk)
+
+    def hartree_fock(self, *, triple: bool) -> Limit:
+        """Return the cohesive energy by Hartree-Fock.
+
+        :param triple: whether to add cc-pVTZ − cc-pVDZ on 2×2×2.
+        """
+        level = Fidelity.CCSD_T
+        energies = [self.bulk(level, 'HF', 'cc-pvdz', number)['hartree_fock'] for number in MESHES['HF']]
+        bulk = mesh_limit(energies, [number**3 for number in MESHES['HF']])
+        value = self.per_atom(self.atoms(level, 'MP2', 'cc-pvdz')['hartree_fock'], bulk.value)
+        if triple:
+            small, large = self.double_and_triple('hartree_fock')
+            value += large - small
+        return Limit(value, bulk.error / len(self.sites))
+
+    def double_and_triple(self, component: str) -> list[float]:
+        """Return what a component adds to the cohesive energy on 2×2×2 in cc-pVDZ and cc-pVTZ."""
+        level, small = Fidelity.CCSD_T, self.bulk(Fidelity.CCSD_T, 'CCSD(T)', 'cc-pvdz', 2)
+        large = self.bulk(level, 'MP2', 'cc-pvtz', 2)
+        atoms = [self.atoms(level, method, basis) for method, basis in (('CCSD(T)', 'cc-pvdz'), ('MP2', 'cc-pvtz'))]
+        return [
+            self.per_atom(atom[component], bulk[component]) for atom, bulk in zip(atoms, (small, large), strict=True)
+        ]
+
+    def correlation(self, *, ghosts: bool = True) -> Limit:
+        """Return what CCSD(T) adds in cc-pVDZ."""
+        bulk = self.bulk(Fidelity.CCSD_T, 'CCSD(T)', 'cc-pvdz', 2)
+        atoms = self.atoms(Fidelity.CCSD_T, 'CCSD(T)', 'cc-pvdz', ghosts=ghosts)
+        return Limit(sum(self.per_atom(atoms[name], bulk[name]) for name in ('ccsd_correlation', 'triples')), 0.0)
+
+    def composite(self) -> Limit:
+        """Return the cohesive energy by the composite CCSD(T)."""
+        hartree_fock = self.hartree_fock(triple=True)
+        mp2 = self.double_and_triple('mp2_correlation')
+        limit, correlation = correlation_limit(mp2, [2, 3]), self.correlation()
+        value = hartree_fock.value + correlation.value + limit.value - mp2[0]
+        return Limit(value, combine_errors(hartree_fock.error, limit.error))
+
+
+Row = tuple[str, str, str, float, float | None, Crystal]
+
+
+def rows(run: Runner, folder: Path, names: t.Iterable[str]) -> t.Iterator[Row]:
+    """Yield crystal, method, level, cohesive energy, its error and the crystal, cheapest methods first."""
+    for name in names:
+        one = Cohesion(run, folder, name)
+        yield name, 'PBE', 'cc-pVDZ, 4×4×4', one.functional(), None, one.crystal
+        correlated = name in CORRELATED
+        mean_field = one.hartree_fock(triple=correlated)
+        basis = 'cc-pVDZ' + (' + (TZ − DZ) on 2×2×2' if correlated else '')
+        yield name, 'HF', f'{basis}, 3×3×3 and 4×4×4 with 1/N_k', mean_field.value, mean_field.error, one.crystal
+        if correlated:
+            composite = one.composite()
+            level = 'that HF; MP2 DZ→TZ and CCSD(T) − MP2 at DZ on 2×2×2'
+            yield name, 'CCSD(T)', level, composite.value, composite.error, one.crystal
+
+
+def cohesion(run: Runner, folder: Path, names: t.Sequence[str], *, table: bool) -> None:
+    """Print cohesive energies as figures, or as the Markdown table of the documentation."""
+    if table:
+        print('| crystal | method | level | ours, eV/atom | reference | difference | source |')
+        print('|---' * 7 + '|')
+    for name, method, level, value, error, crystal in rows(run, folder, names or list(CRYSTALS)):
+        key = 'experiment' if method == 'CCSD(T)' else method
+        reference = crystal.references.get(key)
+        if not table:
+            label = f'cohesion-{name.lower()}-{method.lower()}'
+            figure(label, value, 'eV/atom', f'{key}, {crystal.source}', crystal.references.get(key, float('nan')))
+            continue
+        ours = f'{value:.2f}' + (f' ± {error:.2f}' if error is not None else '')
+        known = '' if reference is None else f'{reference:.2f}'
+        difference = '' if reference is None else f'{value - reference:+.2f}'
+        source = '' if reference is None else f'{key}, {crystal.source}'
+        print(f'| {name} | {method} | {level} | {ours} | {known} | {difference} | {source} |', flush=True)
