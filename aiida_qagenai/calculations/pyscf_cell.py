@@ -238,9 +238,10 @@ def _find_misfit(
         return f'a crystal is periodic in three directions, the structure in {sum(structure.pbc)}'
     if structure.has_vacancies or structure.is_alloy:
         return 'the structure has partially occupied sites'
-    for name in ('basis', 'pseudo', 'auxiliary_basis'):
+    real = {kind.symbol for kind in structure.kinds}
+    for name, needed in (('basis', set(symbols)), ('pseudo', real), ('auxiliary_basis', real)):
         table = getattr(parameters, name)
-        missing = sorted((set(symbols) if name == 'basis' else {kind.symbol for kind in structure.kinds}) - set(table or {}))
-        if isinstance(table, dict) and missing:
+        missing = sorted(needed - set(table)) if isinstance(table, dict) else []
+        if missing:
             return f'`{name}` has no entry for {", ".join(missing)}'
     return None

@@ -6,6 +6,7 @@ import typing as t
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.geometry import neighbors
 
@@ -55,7 +56,7 @@ def surrounding_sites(
     return sorted(found, key=lambda site: (round(float(np.linalg.norm(site[1])), 6), site[0], site[1]))
 
 
-def _shell_ends(distances: t.Sequence[float]) -> list[int]:
+def _shell_ends(distances: NDArray[np.float64]) -> list[int]:
     """Return how many of the sorted distances belong to each shell and those within it."""
     ends, start = [], None
     for position, distance in enumerate(distances):

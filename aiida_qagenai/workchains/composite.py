@@ -22,7 +22,7 @@ from aiida_qagenai.workchains.energy import (
     validate_level,
     validate_references,
 )
-from aiida_qagenai.workchains.protocols.composite import CompositePlan, plan_composite
+from aiida_qagenai.workchains.protocols.composite import CompositePlan, Surroundings, plan_composite
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
 from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
@@ -50,6 +50,12 @@ class CompositeWorkChain(ResumableWorkChain):
         spec.input_namespace(
             'bases', valid_type=BasisData, dynamic=True, required=False, help='By basis and element, from families.'
         )
+        spec.input(
+            'ghosts',
+            valid_type=orm.StructureData,
+            required=False,
+            help='Sites that lend an atom their basis functions.',
+        )
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
         spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
         for name, text in (('references', 'Isolated atoms by element symbol.'), ('elements', 'Reference states.')):
@@ -74,6 +80,8 @@ class CompositeWorkChain(ResumableWorkChain):
         elements: dict[str, EnergyData] | None = None,
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
+        ghosts: orm.StructureData | None = None,
+        crystal: orm.StructureData | None = None,
     ) -> ProcessBuilder:
         """Return a builder with every input set; arguments as of the EnergyWorkChain.
 
@@ -84,7 +92,8 @@ class CompositeWorkChain(ResumableWorkChain):
         if level_of_theory is not Fidelity.CCSD_T:
             message = f'composite energies are of CCSD(T), not of {level_of_theory}: use the EnergyWorkChain'
             raise InvalidInputError(message)
-        plan, level, bases = plan_composite(protocol, energy_settings(protocol, overrides), structure)
+        around = Surroundings.of(structure, ghosts, crystal)
+        plan, level, bases = plan_composite(protocol, energy_settings(protocol, overrides), structure, around)
         refusal = find_refusal(structure, level_of_theory, level, band_gap)
         if refusal is not None:
             raise InvalidInputError(refusal)
@@ -96,6 +105,8 @@ class CompositeWorkChain(ResumableWorkChain):
         symbols = {kind.symbol for kind in structure.kinds}
         if bases:
             builder.bases = bases
+        if ghosts is not None:
+            builder.ghosts = ghosts
         if options:
             builder.options = orm.Dict(options)
         if references:
@@ -125,6 +136,7 @@ class CompositeWorkChain(ResumableWorkChain):
                 'structure': self.inputs.structure,
                 'parameters': orm.Dict(job.parameters),
                 **({'bases': dict(self.inputs.bases[job.basis])} if job.basis else {}),
+                **({'ghosts': self.inputs.ghosts} if 'ghosts' in self.inputs else {}),
                 **({'metadata': {'options': options}} if options else {}),
             }
             inputs: dict[str, t.Any] = {'pyscf': pyscf}
@@ -166,7 +178,7 @@ def builder_of_level(
     :param arguments: of the EnergyWorkChain.
     :raises InvalidInputError: as the EnergyWorkChain.
     """
-    if fidelity is Fidelity.CCSD_T and energy_settings(protocol).prefer_composite:
+    if fidelity is Fidelity.CCSD_T and energy_settings(protocol, arguments.get('overrides')).prefer_composite:
         arguments.pop('descriptors', None)
         return CompositeWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)
     return EnergyWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)

@@ -8,6 +8,7 @@ from collections import Counter
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
 
+from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
 from aiida_qagenai.calculations.functions.energy import (
     ELEMENT_PREFIX,
     assemble_energy,
@@ -81,6 +82,8 @@ class EnergyWorkChain(ResumableWorkChain):
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
         descriptors: bool = False,
+        ghosts: orm.StructureData | None = None,
+        crystal: orm.StructureData | None = None,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
@@ -92,15 +95,24 @@ class EnergyWorkChain(ResumableWorkChain):
         :param options: scheduler options of the calculation.
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
         :param descriptors: whether to compute the quantum descriptors as well (PBE only).
+        :param ghosts: sites around an isolated atom that lend it their basis functions.
+        :param crystal: to which they belong.
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level_of_theory = Fidelity.parse(fidelity)
         settings, isolated = energy_settings(protocol, overrides), not any(structure.pbc)
-        symbols = {kind.symbol for kind in structure.kinds}
+        symbols = {kind.symbol for node in (structure, ghosts) if node is not None for kind in node.kinds}
         single = isolated and len(structure.sites) == 1
         resolved = resolve_basis(settings, settings.basis_of(level_of_theory), symbols, isolated=single)
         settings = resolved.settings
-        level = EnergyLevel.create(protocol, settings, level_of_theory, isolated=isolated, notes=resolved.notes)
+        level = EnergyLevel.create(
+            protocol,
+            settings,
+            level_of_theory,
+            isolated=isolated,
+            surroundings=surroundings_of(crystal or structure),
+            notes=resolved.notes,
+        )
         refusal = find_refusal(structure, level_of_theory, level, band_gap)
         if refusal is not None:
             raise InvalidInputError(refusal)
@@ -114,6 +126,8 @@ class EnergyWorkChain(ResumableWorkChain):
             builder.separate_triples = orm.Bool(True)
         if resolved.bases:
             builder.pyscf.bases = resolved.bases
+        if ghosts is not None:
+            builder.pyscf.ghosts = ghosts
         if options:
             builder.pyscf.metadata.options = options
         if elements:
@@ -217,7 +231,8 @@ def validate_references(inputs: t.Any, fidelity: Fidelity, level: EnergyLevel) -
         if inputs.get('references'):
             for symbol in symbols:
                 atomization_energy(symbol)
-            check_references(inputs['references'], symbols, fidelity, level.level_tag)
+            around = surroundings_of(inputs['structure'])
+            check_references(inputs['references'], symbols, fidelity, level.level_tag, surroundings=around)
         if inputs.get('elements'):
             check_elements(inputs['elements'], symbols, fidelity, level.level_tag)
     except InvalidInputError as exception:

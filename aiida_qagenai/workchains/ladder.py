@@ -11,7 +11,7 @@ from aiida_qagenai.calculations.functions.dataset import energy_label, split_ene
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.workchains.composite import builder_of_level
+from aiida_qagenai.workchains.counterpoise import builder_with_atoms
 from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
@@ -137,7 +137,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         elements = self.inputs.get('elements', {}).get(fidelity.label, {})
         # CCSD(T) of metals does not exist: a compound of one is anchored only.
         has_elements = elements and set(structure.get_symbols_set()) <= set(elements)
-        return builder_of_level(
+        return builder_with_atoms(
             code=self.inputs.code,
             structure=structure,
             fidelity=fidelity,

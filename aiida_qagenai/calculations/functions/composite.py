@@ -8,6 +8,7 @@ from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 from pymatgen.core import Composition
 
+from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
 from aiida_qagenai.calculations.functions.energy import cost_fields, count_atoms, formation_fields
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
@@ -65,7 +66,14 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
         scientific=label['scientific'],
         structure_uuid=structure.uuid,
         uncertainty=combine_errors(extrapolated, content['residual_error'] * num_atoms),
-        **formation_fields(total, composition, Fidelity.CCSD_T, label['level_tag'], references),
+        **formation_fields(
+            total,
+            composition,
+            Fidelity.CCSD_T,
+            label['level_tag'],
+            references,
+            surroundings=surroundings_of(structure),
+        ),
         band_gap=small.get('band_gap'),
         t1_diagnostic=small.get('t1_diagnostic'),
         **cost_fields(list(results.values())),

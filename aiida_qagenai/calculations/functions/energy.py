@@ -9,6 +9,8 @@ from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 from pymatgen.core import Composition
 
+from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
+from aiida_qagenai.calculations.pyscf_bases import COUNTERPOISE
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -34,7 +36,12 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
     values, label = results.get_dict(), level.get_dict()
     composition = count_atoms(structure)
     formation = formation_fields(
-        values['total_energy'], composition, Fidelity(values['fidelity']), label['level_tag'], references
+        values['total_energy'],
+        composition,
+        Fidelity(values['fidelity']),
+        label['level_tag'],
+        references,
+        surroundings=surroundings_of(structure),
     )
     warnings, codes = [*values['warnings'], *label.get('notes', [])], list(values.get('warning_codes', []))
     if not label['scientific']:
@@ -90,12 +97,15 @@ def formation_fields(
     fidelity: Fidelity,
     level_tag: str,
     references: t.Mapping[str, EnergyData],
+    *,
+    surroundings: str = 'isolated',
 ) -> dict[str, t.Any]:
     """Return the formation energies, eV/atom, that the references allow, as fields of an ``EnergyData``.
 
     The anchored one is that of hulls and training sets, where both are there: it compares across the ladder.
 
     :param references: isolated atoms by symbol, reference states by symbol with ``ELEMENT_PREFIX``.
+    :param surroundings: of the atoms where the level asks for the counterpoise correction.
     :raises InvalidInputError: if a reference is of another level or element.
     """
     atoms = {key: node for key, node in references.items() if not key.startswith(ELEMENT_PREFIX)}
@@ -109,7 +119,7 @@ def formation_fields(
         value = self_consistent_formation_energy(total_energy, composition, per_atom)
         fields.update(self_consistent=value, formation_energy_per_atom=value, formation_scheme='self_consistent')
     if atoms:
-        check_references(atoms, composition, fidelity, level_tag)
+        check_references(atoms, composition, fidelity, level_tag, surroundings=surroundings)
         separated = {symbol: atoms[symbol].total_energy for symbol in composition}
         value = anchored_formation_energy(total_energy, composition, separated)
         fields.update(
@@ -140,10 +150,16 @@ def check_elements(
 
 
 def check_references(
-    references: t.Mapping[str, EnergyData], composition: t.Iterable[str], fidelity: Fidelity, level_tag: str
+    references: t.Mapping[str, EnergyData],
+    composition: t.Iterable[str],
+    fidelity: Fidelity,
+    level_tag: str,
+    *,
+    surroundings: str = 'isolated',
 ) -> None:
     """Check that there is an isolated atom of each element, at the fidelity and level of the energy.
 
+    :param surroundings: what lends the atoms basis functions where the level asks for the counterpoise correction.
     :raises InvalidInputError: naming the first that is missing or different.
     """
     for symbol in sorted(set(composition)):
@@ -153,6 +169,13 @@ def check_references(
         content = references[symbol].content
         if content.num_atoms != 1 or content.chemical_system != symbol:
             message = f'reference `{symbol}` is {content.formula}, not an isolated {symbol} atom'
+            raise InvalidInputError(message)
+        own = content.level_tag.split(':')[3:4]
+        if own != [surroundings] and (COUNTERPOISE in level_tag or own[:1] != ['isolated']):
+            message = (
+                f'reference `{symbol}` is an atom `{"".join(own)}`, not `{surroundings}`: the counterpoise correction '
+                'belongs to one crystal, see the CounterpoiseWorkChain'
+            )
             raise InvalidInputError(message)
         _check_level(f'reference `{symbol}`', content, fidelity, level_tag)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -10,6 +11,7 @@ import typing as t
 
 import pydantic
 
+from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
@@ -26,7 +28,7 @@ from aiida_qagenai.workchains.protocols.energy import (
 if t.TYPE_CHECKING:
     from aiida.orm import StructureData
 
-__all__ = ('CompositePlan', 'plan_composite')
+__all__ = ('CompositePlan', 'Surroundings', 'plan_composite')
 
 METHODS = ('HF', 'MP2', 'CCSD(T)', 'LNO-CCSD(T)')
 """Each also gives what the ones before it give."""
@@ -97,12 +99,30 @@ class CompositePlan(_Model):
         return plan
 
 
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What stands around an isolated atom.
+
+    :param symbols: elements of the sites that lend it basis functions.
+    :param tag: of the crystal that they belong to.
+    """
+
+    symbols: frozenset[str] = frozenset()
+    tag: str = 'isolated'
+
+    @classmethod
+    def of(cls, structure: StructureData, ghosts: StructureData | None, crystal: StructureData | None) -> Surroundings:
+        """Return the surroundings of ``structure``."""
+        symbols = frozenset(kind.symbol for kind in ghosts.kinds) if ghosts is not None else frozenset()
+        return cls(symbols, surroundings_of(crystal or structure))
+
+
 class _Planner:
     """Collects calculations; of two at one basis and mesh the one with the higher method does for both."""
 
-    def __init__(self, settings: EnergySettings, structure: StructureData) -> None:
-        self.settings, self.structure = settings, structure
-        self.symbols = {kind.symbol for kind in structure.kinds}
+    def __init__(self, settings: EnergySettings, structure: StructureData, around: Surroundings) -> None:
+        self.settings, self.structure, self.around = settings, structure, around
+        self.symbols = {kind.symbol for kind in structure.kinds} | around.symbols
         self.is_crystal = any(structure.pbc)
         self.resolved: dict[str, ResolvedBasis] = {}
         self.found: dict[str, tuple[str, str, MeshRule]] = {}
@@ -181,7 +201,7 @@ def key_of(tag: str) -> str:
 
 
 def plan_composite(
-    protocol: str, settings: EnergySettings, structure: StructureData
+    protocol: str, settings: EnergySettings, structure: StructureData, around: Surroundings | None = None
 ) -> tuple[CompositePlan, EnergyLevel, dict[str, dict[str, BasisData]]]:
     """Return the plan for a structure, the level that the result is labelled with, and the bases by key and element.
 
@@ -191,7 +211,7 @@ def plan_composite(
     if composite is None:
         message = f'protocol `{protocol}` has no composite energy'
         raise InvalidInputError(message)
-    planner = _Planner(settings, structure)
+    planner = _Planner(settings, structure, around or Surroundings())
     is_local = settings.local is not None and planner.is_crystal
     small = planner.add(
         'LNO-CCSD(T)' if is_local else 'CCSD(T)', composite.coupled_cluster.basis, composite.coupled_cluster.mesh
@@ -218,7 +238,14 @@ def _level(protocol: str, planner: _Planner, composite: CompositeSettings) -> En
     """Return the label: its tag ends in a hash of everything that moves the energy."""
     resolved = planner.basis(composite.coupled_cluster.basis)
     isolated = not planner.is_crystal
-    level = EnergyLevel.create(protocol, resolved.settings, Fidelity.CCSD_T, isolated=isolated, notes=resolved.notes)
+    level = EnergyLevel.create(
+        protocol,
+        resolved.settings,
+        Fidelity.CCSD_T,
+        isolated=isolated,
+        surroundings=planner.around.tag,
+        notes=resolved.notes,
+    )
     parts = level.level_tag.split(':')
     names = {name: planner.basis(name).settings.basis for name in planner.resolved}
     content = json.dumps(

@@ -217,9 +217,7 @@ class EnergySettings(_Model):
             return self.local.max_atoms
         return self.max_atoms[fidelity]
 
-    def tag(
-        self, protocol: str, fidelity: Fidelity, *, isolated: bool = False, surroundings: str = 'isolated'
-    ) -> str:
+    def tag(self, protocol: str, fidelity: Fidelity, *, isolated: bool = False, surroundings: str = 'isolated') -> str:
         """Return the level tag: energies of different tags never meet in one hull.
 
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
