@@ -13,6 +13,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import install_families
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.workchains.basis_correction import BasisCorrectionWorkChain
 from aiida_qagenai.workchains.composite import CompositeWorkChain, builder_of_level
 from aiida_qagenai.workchains.energy import EnergyWorkChain
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, plan_composite
@@ -241,3 +242,28 @@ def test_basis_set_correction():
     other = orm.Dict({**large.get_dict(), 'num_electrons': 10})
     with pytest.raises(InvalidInputError, match='`num_electrons` of the two MP2 calculations differs: 4 and 10'):
         apply_basis_correction(energy, small, other, numbers)
+
+
+def test_basis_set_correction_for_real(pyscf_code, toy_basis):
+    """H2 in the small basis, corrected by MP2 in both; another level, structure or smaller basis is refused."""
+    install_families(*toy_basis())
+    overrides = {'basis': 'toy/dz'}
+    common = {'code': pyscf_code, 'protocol': 'pipeline', 'overrides': overrides}
+    molecule = reference_structure('H')
+    builder = EnergyWorkChain.get_builder_from_protocol(structure=molecule, fidelity='CCSD(T)', **common)
+    energy = run_get_node(builder)[0]['energy']
+    common.update(structure=molecule, energy=energy, larger_basis='toy/tz')
+    outputs, node = run_get_node(BasisCorrectionWorkChain.get_builder_from_protocol(**common))
+    assert node.is_finished_ok, node.exit_message
+    small, large = (outputs['components'][name]['components']['mp2_correlation'] for name in ('small', 'large'))
+    corrected = outputs['energy'].content
+    assert small == pytest.approx(energy.content.components['mp2_correlation'], abs=1e-5)
+    assert corrected.total_energy - energy.total_energy == pytest.approx(27 * (large - small) / 19)
+    assert '+mp2cbs23' in corrected.level_tag
+    for changes, text in (
+        ({'larger_basis': 'toy/dz'}, 'is not larger'),
+        ({'structure': isolated_atom('H')}, 'the energy is of 2 atoms'),
+        ({'overrides': {**overrides, 'precision': 1e-5}}, 'the energy is of the level'),
+    ):
+        with pytest.raises(InvalidInputError, match=text):
+            BasisCorrectionWorkChain.get_builder_from_protocol(**{**common, **changes})

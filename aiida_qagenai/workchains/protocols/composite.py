@@ -28,7 +28,7 @@ from aiida_qagenai.workchains.protocols.energy import (
 if t.TYPE_CHECKING:
     from aiida.orm import StructureData
 
-__all__ = ('CompositePlan', 'Surroundings', 'plan_composite')
+__all__ = ('CompositePlan', 'CorrectionPart', 'CorrectionPlan', 'Surroundings', 'plan_composite', 'plan_correction')
 
 METHODS = ('HF', 'MP2', 'CCSD(T)', 'LNO-CCSD(T)')
 """Each also gives what the ones before it give."""
@@ -258,3 +258,42 @@ def _level(protocol: str, planner: _Planner, composite: CompositeSettings) -> En
         parts[3] = f'k{dense}-cc{composite.coupled_cluster.mesh.tag}'
     parts[4] = hashlib.sha256(content.encode()).hexdigest()[:8]
     return level.model_copy(update={'level_tag': ':'.join(parts)})
+
+
+@dataclasses.dataclass(frozen=True)
+class CorrectionPart:
+    """MP2 in one basis."""
+
+    parameters: dict[str, t.Any]
+    bases: dict[str, BasisData]
+    cardinal: int
+
+
+@dataclasses.dataclass(frozen=True)
+class CorrectionPlan:
+    """MP2 in the basis of an energy and in a larger one, on its mesh, and the tag of the energy."""
+
+    small: CorrectionPart
+    large: CorrectionPart
+    level_tag: str
+
+
+def plan_correction(
+    protocol: str, settings: EnergySettings, structure: StructureData, larger_basis: str
+) -> CorrectionPlan:
+    """Return what the basis-set correction of a CCSD(T) energy of the EnergyWorkChain needs.
+
+    :raises InvalidInputError: if a basis is not installed, or ``larger_basis`` is not larger.
+    """
+    planner, rule = _Planner(settings, structure, Surroundings()), settings.meshes['CCSD(T)']
+    parts = []
+    for name in (settings.basis_of(Fidelity.CCSD_T), larger_basis):
+        resolved = planner.basis(name)
+        parts.append(CorrectionPart(planner.parameters('MP2', name, rule), resolved.bases, resolved.cardinal))
+    small, large = parts
+    if not small.cardinal < large.cardinal:
+        message = f'the basis {larger_basis} is not larger than {settings.basis_of(Fidelity.CCSD_T)}'
+        raise InvalidInputError(message)
+    resolved = planner.basis(settings.basis_of(Fidelity.CCSD_T))
+    tag = resolved.settings.tag(protocol, Fidelity.CCSD_T, isolated=not planner.is_crystal)
+    return CorrectionPlan(small, large, tag)
