@@ -8,7 +8,7 @@ from aiida.engine import run_get_node
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 
-from aiida_qagenai.calculations.functions.counterpoise import average_atoms, surroundings_of
+from aiida_qagenai.calculations.functions.counterpoise import average_atoms, surround_atom, surroundings_of
 from aiida_qagenai.calculations.functions.energy import assemble_energy
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 from aiida_qagenai.common.errors import InvalidInputError
@@ -124,3 +124,14 @@ def test_ghosts_are_not_for_crystals(pyscf_code, lithium_hydride, pyscf_paramete
     builder.parameters = pyscf_parameters('PBE')
     with pytest.raises(ValueError, match='`ghosts` are for atoms and molecules'):
         instantiate_process(get_manager().get_runner(), PyscfCellCalculation, **builder)
+
+
+def test_grid_of_an_atom_among_ghosts_keeps_its_electron(pyscf_code, lithium_hydride):
+    """PBE of H among six Li: a grid that the ghosts share in loses 2e-4 electrons and is refused."""
+    parts = surround_atom(lithium_hydride, orm.Int(1), orm.Int(1))
+    builder = EnergyWorkChain.get_builder_from_protocol(
+        pyscf_code, parts['atom'], 'PBE', 'pipeline', ghosts=parts['ghosts']
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['energy'].total_energy == pytest.approx(-13.5, abs=0.3)
