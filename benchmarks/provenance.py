@@ -63,7 +63,10 @@ def temporary_profile(postgresql: bool = False) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         os.environ['AIIDA_PATH'] = folder
         from aiida.manage.configuration import create_profile, get_config, load_profile, reset_config
+        from aiida.manage.configuration.settings import AiiDAConfigDir
 
+        # What was imported before may have looked for the folder already: the user's own is not touched.
+        AiiDAConfigDir.set()
         reset_config()
         create_profile(
             get_config(create=True),
@@ -78,6 +81,8 @@ def temporary_profile(postgresql: bool = False) -> Iterator[None]:
                 }
             ),
         )
+        # Without a broker a parent looks at its children once a minute by default.
+        get_config().set_option('runner.poll.interval', 1)
         load_profile('benchmark')
         yield
 

@@ -139,9 +139,13 @@ def daemon_runs() -> bool:
 
 def stop_daemon() -> bool:
     """Stop the daemon if no process is left for it to run; return whether none runs any more."""
-    if daemon_runs() and not (get_active_processes() or get_active_processes(paused=True)):
+    pid = get_daemon_client().get_daemon_pid()
+    if runs(pid, 'daemon') and not (get_active_processes() or get_active_processes(paused=True)):
         with contextlib.suppress(DaemonTimeoutException):
             get_daemon_client().stop_daemon(wait=True, timeout=TIMEOUT)
+        # It answers that it stops before it has.
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(pid).wait(timeout=TIMEOUT)
     return not daemon_runs()
 
 
