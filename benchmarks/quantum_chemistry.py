@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cohesion import CRYSTALS, cohesion
 from levels import levels
+from plane_waves import plane_waves
 from pyscf_runs import Runner, Structure, basis_texts, face_centred, figure, level_parameters, on_mesh
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
@@ -298,7 +299,7 @@ def main() -> None:
     parser.add_argument('--cache', type=Path, help='folder of finished calculations, which are not run again')
     parser.add_argument('--crystals', nargs='+', choices=list(CRYSTALS), default=list(CRYSTALS), help='of `cohesion`')
     parser.add_argument('--table', action='store_true', help='print `cohesion` as a table in Markdown')
-    names = ['cost', 'errors', 'reference', 'molecules', 'overhead', 'speedup', 'versions']
+    names = ['cost', 'errors', 'reference', 'molecules', 'overhead', 'speedup', 'versions', 'plane-waves']
     names += ['lithium', 'polymorphs', 'cohesion', 'levels']
     parser.add_argument('--only', choices=names)
     arguments = parser.parse_args()
@@ -319,6 +320,8 @@ def main() -> None:
         parts['polymorphs'] = lambda: polymorphs(run, arguments.bases, quick=arguments.quick)
         parts['cohesion'] = lambda: cohesion(run, arguments.bases, arguments.crystals, table=arguments.table)
         parts['levels'] = lambda: levels(arguments.python, arguments.bases)
+    if arguments.only == 'plane-waves':
+        parts['plane-waves'] = plane_waves
     if arguments.only and arguments.only not in parts:
         needed = '--other-python' if arguments.only == 'versions' else '--bases'
         parser.error(f'--only {arguments.only} needs {needed}')
