@@ -14,6 +14,7 @@ from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.provenance.bulk import NAMESPACE_SEPARATOR
 from aiida_qagenai.provenance.campaigns import all_campaigns, among, called_under, find_campaign
 from aiida_qagenai.provenance.energies import formation_energies
 from aiida_qagenai.provenance.tables import (
@@ -109,13 +110,17 @@ def candidates(
     if max_e_above_hull is not None:
         assessment['attributes.e_above_hull'] = {'<=': max_e_above_hull}
     prediction = {} if min_divergence is None else {'attributes.divergence': {'>=': min_divergence}}
-    known = _narrow_structures(structure) if structure else None
+    pks = _narrow_structures(structure) if structure else {}
+    known = list(pks) if structure else None
     narrow = known is None or len(known) > MAX_IN_FILTER
     for cls, filters in ((AssessmentData, assessment), (PredictionData, prediction)):
         known = _narrow(cls, filters, known) if filters and narrow else known
+    if structure and not narrow:
+        structure = among('id', list(pks.values()))
     table = _candidates(structure, campaign, known)
     known = table['candidate_uuid'].tolist()
-    for other in (_predictions(known), _assessments(known), formation_energies(known)):
+    beside = _beside(known, table['pk'].tolist())
+    for other in (_predictions(beside), _assessments(beside), formation_energies(known)):
         table = table.merge(other, on='candidate_uuid', how='left')
     # What let an older prediction or assessment pass must hold for the latest one, too.
     keep = pd.Series(True, index=table.index)
@@ -138,10 +143,10 @@ def candidates(
     )
 
 
-def _narrow_structures(filters: dict[str, t.Any]) -> list[str]:
-    """Return the uuids of candidates that pass ``filters``: where they are few, all else is quick."""
-    builder = orm.QueryBuilder().append(CandidateData, filters=filters, project='uuid', subclassing=False)
-    return t.cast('list[str]', builder.all(flat=True))
+def _narrow_structures(filters: dict[str, t.Any]) -> dict[str, int]:
+    """Return the pks of candidates that pass ``filters`` by their uuids: where they are few, all else is quick."""
+    builder = orm.QueryBuilder().append(CandidateData, filters=filters, project=['uuid', 'id'], subclassing=False)
+    return dict(builder.all())
 
 
 def _narrow(cls: type[orm.Data], filters: dict[str, t.Any], known: list[str] | None) -> list[str]:
@@ -154,7 +159,7 @@ def _narrow(cls: type[orm.Data], filters: dict[str, t.Any], known: list[str] | N
 def _candidates(filters: dict[str, t.Any], campaign: int | str | None, known: list[str] | None) -> pd.DataFrame:
     """Return the candidates that match, with their campaign, leaving out those of cycles that were run again."""
     labels, replaced = _calculations(campaign)
-    filters = {**filters, **uuid_filter('uuid', known)}
+    filters = filters if 'id' in filters else {**filters, **uuid_filter('uuid', known)}
     columns = {'uuid': 'candidate_uuid', 'id': 'pk'}
     table = created(CandidateData, CANDIDATE_FIELDS, filters, columns, None if campaign is None else labels)
     creators = table['pk'].map(_creators(filters))
@@ -186,14 +191,38 @@ def _calculations(campaign: int | str | None) -> tuple[dict[int, str], set[int]]
     return labels, replaced - set(labels)
 
 
-def _predictions(known: list[str]) -> pd.DataFrame:
+def _beside(known: list[str], pks: list[int]) -> dict[str, t.Any]:
+    """Return a filter for what was made of the candidates ``known``, whose pks are ``pks``.
+
+    A prediction or an assessment has the link label of its candidate, in another namespace: where the candidates are
+    few, the links lead to them without a look into the attributes of all.
+    """
+    if not 0 < len(known) <= MAX_IN_FILTER:
+        return uuid_filter('attributes.candidate_uuid', known)
+    builder = orm.QueryBuilder().append(CandidateData, filters=among('id', pks), tag='candidate', subclassing=False)
+    edges = {'type': LinkType.INPUT_CALC.value}
+    builder.append(
+        orm.CalculationNode, with_incoming='candidate', edge_filters=edges, edge_project='label', project='id'
+    )
+    rows = builder.all()
+    names = {label.split(NAMESPACE_SEPARATOR)[-1] for _, label in rows}
+    labels = [f'{space}{NAMESPACE_SEPARATOR}{name}' for space in ('predictions', 'assessments') for name in names]
+    builder = orm.QueryBuilder()
+    builder.append(orm.CalculationNode, filters=among('id', {process for process, _ in rows}), tag='process')
+    edges = {'type': LinkType.CREATE.value, 'label': {'in': labels or ['']}}
+    kinds = (PredictionData, AssessmentData)
+    builder.append(kinds, with_incoming='process', edge_filters=edges, project='id', subclassing=False)
+    return among('id', builder.all(flat=True))
+
+
+def _predictions(beside: dict[str, t.Any]) -> pd.DataFrame:
     """Return the latest prediction of each candidate, and whether its model learned from scientific energies."""
     builder = orm.QueryBuilder().append(orm.CalculationNode, tag='process', project='id')
     builder.append(
         PredictionData,
         with_incoming='process',
         edge_filters={'type': LinkType.CREATE.value},
-        filters=uuid_filter('attributes.candidate_uuid', known),
+        filters=beside,
         project=['ctime', 'attributes.candidate_uuid', *(f'attributes.{field}' for field in PREDICTION_FIELDS)],
         subclassing=False,
     )
@@ -203,11 +232,11 @@ def _predictions(known: list[str]) -> pd.DataFrame:
     return _latest(table).drop(columns=['process', 'ctime'])
 
 
-def _assessments(known: list[str]) -> pd.DataFrame:
+def _assessments(beside: dict[str, t.Any]) -> pd.DataFrame:
     """Return the latest assessment of each candidate."""
     builder = orm.QueryBuilder().append(
         AssessmentData,
-        filters=uuid_filter('attributes.candidate_uuid', known),
+        filters=beside,
         project=['ctime', 'attributes.candidate_uuid', *(f'attributes.{field}' for field in ASSESSMENT_FIELDS)],
         subclassing=False,
     )
