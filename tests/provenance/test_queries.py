@@ -232,15 +232,21 @@ def test_latest_prediction_counts(running, aiida_profile_clean):
     """A candidate that was predicted twice has one row, with the newer prediction."""
     from batch_processes import make_candidates, make_prediction
 
-    from aiida_qagenai.provenance.bulk import store_outputs
+    from aiida_qagenai.provenance.bulk import link_inputs, store_outputs
 
     candidate = store_outputs(running(), make_candidates(1))['candidates__c00000']
+
+    def predict(index: int) -> None:
+        process = running()
+        link_inputs(process, {'members__c00000': candidate})
+        store_outputs(process, {'predictions__c00000': make_prediction(candidate.uuid, index)})
+
     for index in (1, 2):
-        store_outputs(running(), {'predictions__c00000': make_prediction(candidate.uuid, index)})
+        predict(index)
     table = queries.candidates()
     assert table['divergence'].tolist() == [0.02]
     assert QueryBuilder().append(PredictionData).count() == 2
-    store_outputs(running(), {'predictions__c00000': make_prediction(candidate.uuid, 0)})
+    predict(0)
     assert queries.candidates(min_divergence=0.01).empty
 
 
