@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.geometry import neighbors
+from aiida_qagenai.chemistry.symmetry import symmetry_dataset
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -72,12 +73,7 @@ def distinct_sites(structure: Structure) -> list[tuple[int, int]]:
 
     Where no symmetry is found every site stands for itself.
     """
-    import spglib
-
     cell = (structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers))
-    try:
-        dataset = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
-    except Exception:  # spglib's errors became exceptions of its own in 2.7
-        dataset = None
+    dataset = symmetry_dataset(cell, SYMMETRY_TOLERANCE)
     labels = range(len(structure)) if dataset is None else dataset.equivalent_atoms
     return sorted(Counter(int(label) for label in labels).items())

@@ -17,7 +17,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('TOLERANCES', 'SpaceGroup', 'fingerprint', 'fingerprint_vector', 'space_group')
+__all__ = ('TOLERANCES', 'SpaceGroup', 'fingerprint', 'fingerprint_vector', 'space_group', 'symmetry_dataset')
 
 TOLERANCES = (0.1, 0.03, 0.01, 0.001)
 """Distance tolerances tried in this order, Å: loose first, because generated structures are not relaxed."""
@@ -46,19 +46,28 @@ class SpaceGroup(t.NamedTuple):
     failure: str | None = None
 
 
-def space_group(structure: Structure, tolerances: t.Sequence[float] = TOLERANCES) -> SpaceGroup:
-    """Return the space group found at the first of ``tolerances`` (Å) for which spglib has a consistent answer."""
+def symmetry_dataset(cell: tuple[t.Any, t.Any, t.Any], tolerance: float) -> t.Any:
+    """Return spglib's dataset, or ``None`` where it finds no consistent symmetry.
+
+    :param cell: lattice (rows, Å), fractional coordinates, and a number per atom that tells the kinds apart.
+    :param tolerance: distance tolerance, Å.
+    """
     import spglib
 
+    try:
+        return spglib.get_symmetry_dataset(cell, symprec=tolerance)
+    except Exception:  # spglib's errors became exceptions of its own in 2.7
+        return None
+
+
+def space_group(structure: Structure, tolerances: t.Sequence[float] = TOLERANCES) -> SpaceGroup:
+    """Return the space group found at the first of ``tolerances`` (Å) for which spglib has a consistent answer."""
     problem = structure_problem(structure)
     if problem is not None:
         return SpaceGroup(None, None, None, f'the structure {problem}')
     cell = (structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers))
     for tolerance in tolerances:
-        try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance)
-        except Exception:  # spglib's errors became exceptions of its own in 2.7
-            continue
+        dataset = symmetry_dataset(cell, tolerance)
         if dataset is not None:
             return SpaceGroup(int(dataset.number), str(dataset.international), float(tolerance))
     return SpaceGroup(None, None, None, f'spglib found no consistent symmetry at any of {tuple(tolerances)} Å')

@@ -9,6 +9,8 @@ from collections import Counter
 
 import numpy as np
 
+from aiida_qagenai.chemistry.symmetry import symmetry_dataset
+
 __all__ = ('Analysis', 'analyse', 'analyse_many')
 
 
@@ -41,7 +43,7 @@ def analyse(
     kinds = sorted(set(symbols))
     numbers = [kinds.index(symbol) + 1 for symbol in symbols]
     crystal = (matrix, np.linalg.solve(matrix.T, np.array(positions).T).T, numbers)
-    loose, fine = (_symmetry(spglib, crystal, tolerance) for tolerance in (symprec, tight))
+    loose, fine = (symmetry_dataset(crystal, tolerance) for tolerance in (symprec, tight))
     if loose is None:
         lattice, orbits, number = matrix, ' '.join(f'{name}{n}' for name, n in sorted(Counter(symbols).items())), 0
     else:
@@ -55,27 +57,21 @@ def analyse(
     lattice = lattice if reduced is None else reduced
     a, b, c = sorted(np.linalg.norm(lattice, axis=1).tolist())
     volume = float(abs(np.linalg.det(lattice)) ** (1 / 3))
-    operations = 0 if fine is None else _operations(spglib, fine, fine if loose is None else loose)
+    operations = 0 if fine is None else _operations(fine, fine if loose is None else loose)
     return Analysis(number, orbits, operations, (a, b, c, volume))
 
 
-def _operations(spglib: t.Any, fine: t.Any, loose: t.Any) -> int:
+def _operations(fine: t.Any, loose: t.Any) -> int:
     """Return the number of operations at the tight tolerance, per primitive cell of the loose one.
 
     It comes from the space group, not from the operations that were found, which a skewed supercell has fewer of.
     """
+    import spglib
+
     rotations = spglib.get_symmetry_from_database(int(fine.hall_number))['rotations']
     order = len({rotation.tobytes() for rotation in rotations})
     atoms = [int(dataset.mapping_to_primitive.max()) + 1 for dataset in (loose, fine)]
     return max(1, order * atoms[0] // atoms[1])
-
-
-def _symmetry(spglib: t.Any, crystal: t.Any, tolerance: float) -> t.Any:
-    """Return spglib's dataset or ``None``."""
-    try:
-        return spglib.get_symmetry_dataset(crystal, symprec=tolerance)
-    except Exception:  # spglib's errors became exceptions of its own in 2.7
-        return None
 
 
 def analyse_many(structures: list[tuple[t.Any, t.Any, t.Any]], symprec: float, tight: float) -> list[Analysis]:
