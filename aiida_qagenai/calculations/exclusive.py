@@ -16,8 +16,10 @@ import os
 import typing as t
 from pathlib import Path
 
+import kiwipy
 from aiida.engine import Process, ProcessState
 from aiida.engine.persistence import AiiDAPersister
+from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_profile
 from aiida.orm import load_node
 
@@ -111,7 +113,11 @@ class ExclusiveMixin:
             if node.process_state is not ProcessState.CREATED:
                 # Whoever had it before may have come further than the state that was read before the claim.
                 saved_state = AiiDAPersister().load_checkpoint(pk)
-            return super().recreate_from(saved_state, load_context)  # type: ignore[misc]
+            try:
+                return super().recreate_from(saved_state, load_context)  # type: ignore[misc]
+            except kiwipy.DuplicateSubscriberIdentifier:
+                unsubscribe(pk)
+                return super().recreate_from(saved_state, load_context)  # type: ignore[misc]
         except BaseException:
             claims().release(pk)
             raise
@@ -140,6 +146,18 @@ class ExclusiveMixin:
         """End the worker if it has lost its database; an interpreter that is no worker has a person to tell."""
         if self.runner.is_daemon_runner:
             end_without_database(exception)
+
+
+def unsubscribe(pk: int) -> None:
+    """Undo that messages to a process go to an object in this worker that nobody runs.
+
+    That is left when the broker was away while the process was created here: AiiDA gave up to subscribe, but what it
+    had asked for was done when the broker was back. The claim says that the process runs nowhere.
+    """
+    communicator = get_manager().get_communicator()
+    for remove in (communicator.remove_rpc_subscriber, communicator.remove_broadcast_subscriber):
+        with contextlib.suppress(ValueError):  # it has no such subscription
+            remove(str(pk))
 
 
 class Standby:

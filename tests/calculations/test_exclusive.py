@@ -7,8 +7,10 @@ import errno
 import subprocess
 import sys
 
+import kiwipy
 import pytest
 from aiida.engine import WorkChain
+from aiida.engine.runners import Runner
 from aiida.manage import get_manager
 from aiida.orm import Int
 from plumpy.persistence import LoadSaveContext
@@ -159,6 +161,19 @@ def test_a_process_goes_on_from_where_the_other_worker_left_it(saved):
     run(standby)
     assert node.is_finished_ok
     assert node.base.extras.get('runs') == 1
+
+
+def test_a_subscription_that_outlived_its_object_is_no_obstacle(saved, monkeypatch):
+    """It was asked for while the broker was away, and made when nobody waited for it any more."""
+    node, _ = saved
+    communicator = kiwipy.LocalCommunicator()
+    for subscribe in (communicator.add_rpc_subscriber, communicator.add_broadcast_subscriber):
+        subscribe(lambda *_: None, identifier=str(node.pk))
+    monkeypatch.setattr(get_manager(), 'get_communicator', lambda: communicator)
+    with Runner(communicator=communicator) as runner:
+        process = get_manager().get_persister().load_checkpoint(node.pk).unbundle(LoadSaveContext(runner=runner))
+        assert isinstance(process, Once)
+        process.close()
 
 
 def test_a_failure_to_load_gives_the_claim_back(saved, monkeypatch):
