@@ -174,6 +174,7 @@ def test_a_subscription_that_outlived_its_object_is_no_obstacle(saved, monkeypat
         process = get_manager().get_persister().load_checkpoint(node.pk).unbundle(LoadSaveContext(runner=runner))
         assert isinstance(process, Once)
         process.close()
+    claims().release(node.pk)
 
 
 def test_a_failure_to_load_gives_the_claim_back(saved, monkeypatch):
