@@ -9,8 +9,10 @@ import dataclasses
 import functools
 import itertools
 import typing as t
+from pathlib import Path
 
 import numpy as np
+from monty.serialization import loadfn
 
 from aiida_qagenai.chemistry.composition import neutral_assignments
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS, require_elements
@@ -129,15 +131,18 @@ def decorated_prototypes(
 @functools.lru_cache(maxsize=8)
 def _prototypes(max_atoms: int) -> list[tuple[str, Structure]]:
     """Return (label, primitive cell) of the library, smaller and more symmetric cells first."""
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+    from pymatgen import analysis
+    from pymatgen.core import Structure
 
+    # The file behind pymatgen's AFLOW_PROTOTYPE_LIBRARY, which takes seconds to load for the citations in it.
+    (path,) = (file for folder in analysis.__path__ for file in Path(folder).rglob('aflow_prototypes.json*'))
     rows = []
-    for entry in AFLOW_PROTOTYPE_LIBRARY:
-        structure, tags = entry['snl'].structure, entry['tags']
+    for entry in loadfn(path, cls=None):
+        sites, tags = entry['snl']['sites'], entry['tags']
         # centring divides a cell by at most four
-        if len(structure) > 4 * max_atoms:
+        if len(sites) > 4 * max_atoms:
             continue
-        primitive = structure.get_primitive_structure()
+        primitive = Structure.from_dict(entry['snl']).get_primitive_structure()
         if len(primitive) <= max_atoms:
             primitive.remove_oxidation_states()
             name = tags['mineral'] or tags['strukturbericht']
