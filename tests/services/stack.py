@@ -288,6 +288,16 @@ class Munge(Service):
         return self.run('munge', f'--socket={self.socket}', '-n', check=False).returncode == 0
 
 
+def job_processes(job: str) -> list[psutil.Process]:
+    """Return the processes of a job of SLURM, which says so in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get('SLURM_JOB_ID') == job and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
 class Slurm(Service):
     """One node with two CPUs and what passes for a GPU, whose controller and daemon run on this machine."""
 
@@ -358,16 +368,24 @@ class Slurm(Service):
 
     def freeze(self) -> list[str]:
         """Suspend all jobs that run, so that none can end by itself, and return their numbers."""
-        jobs = self.jobs()
-        for job in jobs:
-            self.run('scancel', '--signal=STOP', '--full', job, check=False)
-        time.sleep(1)
-        return sorted(set(jobs) & set(self.jobs()))
+        return sorted(job for job in self.jobs() if self.signal(job, signal.SIGSTOP))
 
     def thaw(self, *jobs: str) -> None:
         """Let suspended jobs go on."""
         for job in jobs:
-            self.run('scancel', '--signal=CONT', '--full', job)
+            self.signal(job, signal.SIGCONT)
+
+    def signal(self, job: str, number: signal.Signals) -> bool:
+        """Signal all processes of a job and return whether it has any: one that SLURM calls running may be starting."""
+        deadline, frozen = time.monotonic() + 30, psutil.STATUS_STOPPED
+        while processes := job_processes(job):
+            if all((process.status() == frozen) == (number is signal.SIGSTOP) for process in processes):
+                return True
+            assert time.monotonic() < deadline, f'the processes of job {job} do not heed a signal'
+            for process in processes:
+                process.send_signal(number)
+            time.sleep(0.2)
+        return False
 
     def overrun(self, job: str) -> None:
         """Let the time of a job be over; SLURM looks at its limits every half minute."""
