@@ -161,7 +161,7 @@ def enable_caching(profile: str) -> None:
 
 
 def prepare_localhost() -> t.Any:
-    """Return this machine as a computer that is asked for finished jobs every second; it is set up if missing."""
+    """Return this machine as a computer that is asked for finished jobs twice a second; it is set up if missing."""
     from aiida.common.exceptions import NotExistent
     from aiida.manage.configuration import get_config, get_profile
     from aiida.orm import Computer, load_computer
@@ -179,7 +179,7 @@ def prepare_localhost() -> t.Any:
             workdir=str(Path(get_config().dirpath) / 'scratch' / profile.name),
         ).store()
         computer.set_default_mpiprocs_per_machine(1)
-    computer.set_minimum_job_poll_interval(1.0)
+    computer.set_minimum_job_poll_interval(0.5)
     computer.configure(safe_interval=0.0)
     return computer
 
