@@ -23,7 +23,7 @@ from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_profile
 from aiida.orm import load_node
 
-from aiida_qagenai.calculations.worker import end_without_database, watch_database
+from aiida_qagenai.calculations.worker import end_with_database
 
 __all__ = ('Claims', 'ExclusiveMixin', 'Standby', 'claims')
 
@@ -127,25 +127,11 @@ class ExclusiveMixin:
         if isinstance(self.pid, int):  # a process without provenance has none
             claims().take(self.pid)
         if self.runner.is_daemon_runner:
-            watch_database(self.runner.loop)
+            end_with_database()
         try:
             await super().step_until_terminated()  # type: ignore[misc]
-        except Exception as exception:
-            self.end_without_database(exception)
-            raise
         finally:
             claims().release(self.pid)
-
-    def on_entering(self, state: t.Any) -> None:
-        """Enter a state, unless it says that the process failed where in truth the worker did."""
-        if state.LABEL is ProcessState.EXCEPTED:
-            self.end_without_database(state.exception)
-        super().on_entering(state)  # type: ignore[misc]
-
-    def end_without_database(self, exception: BaseException | None) -> None:
-        """End the worker if it has lost its database; an interpreter that is no worker has a person to tell."""
-        if self.runner.is_daemon_runner:
-            end_without_database(exception)
 
 
 def unsubscribe(pk: int) -> None:
