@@ -48,15 +48,16 @@ CRYSTALS = {
 """The four of the composite first; Si and LiF are for the mean fields."""
 
 CORRELATED = ('LiH', 'C', 'BN', 'MgO')
-MESHES = {'HF': (3, 4), 'PBE': (4,)}
-"""Points in each direction; the correlation energy is on 2×2×2."""
+MESHES = {'HF': (3, 4), 'PBE': (4,), 'MP2': (2, 3)}
+"""Points in each direction; CCSD(T) − MP2 is on 2×2×2."""
 
 
 class Cohesion:
     """Cohesive energies of one crystal, eV/atom.
 
-    HF in cc-pVDZ on 3×3×3 and 4×4×4 with 1/N_k, and cc-pVTZ − cc-pVDZ on 2×2×2; MP2 in both bases with X⁻³ and
-    CCSD(T) − MP2 in cc-pVDZ on 2×2×2. The atoms are computed the same way, with the functions of the first shell.
+    HF in cc-pVDZ on 3×3×3 and 4×4×4 with 1/N_k, and cc-pVTZ − cc-pVDZ on 2×2×2; MP2 in both bases with X⁻³ on 2×2×2
+    and in cc-pVDZ on 2×2×2 and 3×3×3 with 1/N_k; CCSD(T) − MP2 in cc-pVDZ on 2×2×2. The atoms are computed the same
+    way, with the functions of the first shell.
     """
 
     def __init__(self, run: Runner, folder: Path, name: str) -> None:
@@ -101,8 +102,11 @@ class Cohesion:
         :param triple: whether to add cc-pVTZ − cc-pVDZ on 2×2×2.
         """
         level = Fidelity.CCSD_T
-        energies = [self.bulk(level, 'HF', 'cc-pvdz', number)['hartree_fock'] for number in MESHES['HF']]
-        bulk = mesh_limit(energies, [number**3 for number in MESHES['HF']])
+        # The Hartree-Fock of a mesh that MP2 needs as well comes along with it.
+        with_mp2 = MESHES['MP2'] if self.name in CORRELATED else ()
+        methods = {number: 'MP2' if number in with_mp2 else 'HF' for number in MESHES['HF']}
+        energies = [self.bulk(level, method, 'cc-pvdz', n)['hartree_fock'] for n, method in methods.items()]
+        bulk = mesh_limit(energies, [number**3 for number in methods])
         value = self.per_atom(self.atoms(level, 'MP2', 'cc-pvdz')['hartree_fock'], bulk.value)
         if triple:
             small, large = self.double_and_triple('hartree_fock')
@@ -124,6 +128,16 @@ class Cohesion:
         atoms = self.atoms(Fidelity.CCSD_T, 'CCSD(T)', 'cc-pvdz')
         return Limit(sum(self.per_atom(atoms[name], bulk[name]) for name in ('ccsd_correlation', 'triples')), 0.0)
 
+    def mp2(self) -> Limit:
+        """Return what the limits of basis and mesh add to MP2 in cc-pVDZ on 2×2×2."""
+        basis = self.double_and_triple('mp2_correlation')
+        coarse = self.bulk(Fidelity.CCSD_T, 'CCSD(T)', 'cc-pvdz', 2)['mp2_correlation']
+        dense = self.bulk(Fidelity.CCSD_T, 'MP2', 'cc-pvdz', 3)['mp2_correlation']
+        in_basis = correlation_limit(basis, [2, 3])
+        in_mesh = mesh_limit([coarse, dense], [number**3 for number in MESHES['MP2']])
+        value = in_basis.value - basis[0] + self.per_atom(coarse, in_mesh.value)
+        return Limit(value, combine_errors(in_basis.error, in_mesh.error / len(self.sites)))
+
     def counterpoise(self) -> float:
         """Return by how much the functions of the first shell lower the atoms at CCSD(T) in cc-pVDZ, eV/atom."""
         bare, lent = (self.atoms(Fidelity.CCSD_T, 'CCSD(T)', 'cc-pvdz', ghosts=ghosts) for ghosts in (False, True))
@@ -131,11 +145,9 @@ class Cohesion:
 
     def composite(self) -> Limit:
         """Return the cohesive energy by the composite CCSD(T)."""
-        hartree_fock = self.hartree_fock(triple=True)
-        mp2 = self.double_and_triple('mp2_correlation')
-        limit, correlation = correlation_limit(mp2, [2, 3]), self.correlation()
-        value = hartree_fock.value + correlation.value + limit.value - mp2[0]
-        return Limit(value, combine_errors(hartree_fock.error, limit.error))
+        hartree_fock, mp2 = self.hartree_fock(triple=True), self.mp2()
+        value = hartree_fock.value + self.correlation().value + mp2.value
+        return Limit(value, combine_errors(hartree_fock.error, mp2.error))
 
 
 Row = tuple[str, str, str, float, float | None, Crystal]
@@ -164,7 +176,7 @@ def rows(run: Runner, folder: Path, names: t.Iterable[str]) -> t.Iterator[Row]:
             level = f'cc-pVDZ, {mesh}, + (cc-pVTZ − cc-pVDZ) on 2×2×2'
             yield name, 'HF', level, mean_field.value, mean_field.error, one.crystal
             composite = one.composite()
-            level = 'that HF; MP2 DZ→TZ and CCSD(T) − MP2 at DZ on 2×2×2'
+            level = 'that HF; MP2 DZ→TZ and 2×2×2→3×3×3; CCSD(T) − MP2 at DZ on 2×2×2'
             yield name, 'CCSD(T)', level, composite.value, composite.error, one.crystal
 
 
