@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typing as t
 
+import kiwipy
 from aiida import orm
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 
 from aiida_qagenai.calculations.functions.composite import JOB_PREFIX, assemble_composite
 from aiida_qagenai.calculations.functions.energy import ELEMENT_PREFIX
@@ -25,15 +26,17 @@ from aiida_qagenai.workchains.energy import (
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, Surroundings, plan_composite
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
 from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
-from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
+from aiida_qagenai.workchains.resumable import BROKER_AWAY, ResumableWorkChain, ending
+from aiida_qagenai.workchains.window import WindowMixin
 
 __all__ = ('CompositeWorkChain', 'builder_of_level')
 
 
-class CompositeWorkChain(ResumableWorkChain):
+class CompositeWorkChain(WindowMixin, ResumableWorkChain):
     """E_HF(mesh, basis → ∞) + E_MP2(mesh, basis → ∞) + [E_CCSD(T) − E_MP2](small basis, coarse mesh).
 
-    Every part is a calculation of its own; the energy carries the parts, their errors and the sum of the costs.
+    Every part is a calculation of its own; the energy carries the parts, their errors and the sum of the costs. When
+    one fails for good the others are killed: they would compute what nobody needs.
     """
 
     @classmethod
@@ -63,7 +66,11 @@ class CompositeWorkChain(ResumableWorkChain):
         spec.inputs.validator = validate_inputs
         spec.output('energy', valid_type=EnergyData, required=False, help='The energy, its parts, errors and labels.')
         spec.output_namespace('components', valid_type=orm.Dict, dynamic=True, help='Results of the calculations.')
-        spec.outline(while_(cls.should_calculate)(cls.run_calculations), cls.inspect_calculations)
+        spec.outline(
+            cls.setup,
+            while_(cls.has_calculations)(cls.run_calculations, cls.collect_finished),
+            cls.inspect_calculations,
+        )
         spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='A calculation failed: {reason}')
         spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
 
@@ -122,40 +129,73 @@ class CompositeWorkChain(ResumableWorkChain):
         """Return the plan."""
         return CompositePlan.parse(self.inputs.plan.get_dict())
 
-    def should_calculate(self) -> bool:
-        """Return whether calculations have to be run, once or again after a process was lost."""
-        return 'submitted' not in self.ctx or self.should_submit(*self.ctx.submitted)
+    def setup(self) -> None:
+        """Note what has to be calculated."""
+        self.ctx.waiting = list(self.plan.jobs)
+        self.ctx.running = {}
+        self.ctx.failed = []
 
-    def run_calculations(self) -> ToContext:
-        """Submit all calculations."""
-        children = {}
-        options = self.inputs.options.get_dict() if 'options' in self.inputs else None
-        for label, job in self.plan.jobs.items():
-            pyscf: dict[str, t.Any] = {
-                'code': self.inputs.code,
-                'structure': self.inputs.structure,
-                'parameters': orm.Dict(job.parameters),
-                **({'bases': dict(self.inputs.bases[job.basis])} if job.basis else {}),
-                **({'ghosts': self.inputs.ghosts} if 'ghosts' in self.inputs else {}),
-                **({'metadata': {'options': options}} if options else {}),
-            }
-            inputs: dict[str, t.Any] = {'pyscf': pyscf}
-            if label == self.plan.coupled_cluster and self.plan.separate_triples:
-                inputs['separate_triples'] = orm.Bool(True)
-            children[label] = self.submit_once(label, PyscfCellBaseWorkChain, **inputs)
-        self.ctx.submitted = list(children)
-        return ToContext(**children)
+    def has_calculations(self) -> bool:
+        """Return whether calculations are left."""
+        return bool(self.ctx.waiting or self.ctx.running)
+
+    def run_calculations(self) -> None:
+        """Submit all calculations that wait, and wait until one ends."""
+        while self.ctx.waiting:
+            label = self.ctx.waiting.pop(0)
+            child = self.submit_once(label, PyscfCellBaseWorkChain, **self.calculation_inputs(label))
+            self.ctx.running[label] = child.pk
+        self.to_context(**{label: orm.load_node(pk) for label, pk in self.ctx.running.items()})
+
+    def calculation_inputs(self, label: str) -> dict[str, t.Any]:
+        """Return the inputs of one calculation of the plan."""
+        job = self.plan.jobs[label]
+        pyscf: dict[str, t.Any] = {
+            'code': self.inputs.code,
+            'structure': self.inputs.structure,
+            'parameters': orm.Dict(job.parameters),
+            **({'bases': dict(self.inputs.bases[job.basis])} if job.basis else {}),
+            **({'ghosts': self.inputs.ghosts} if 'ghosts' in self.inputs else {}),
+            **({'metadata': {'options': self.inputs.options.get_dict()}} if 'options' in self.inputs else {}),
+        }
+        splits = label == self.plan.coupled_cluster and self.plan.separate_triples
+        return {'pyscf': pyscf, **({'separate_triples': orm.Bool(True)} if splits else {})}
+
+    def collect_finished(self) -> None:
+        """Note what has ended; what the machine lost goes in again, unless the energy is lost anyway."""
+        for label in list(self.ctx.running):
+            child = self.ctx.get(label)
+            if not isinstance(child, orm.ProcessNode):
+                continue
+            is_lost = self.should_submit(label)
+            del self.ctx.running[label]
+            if is_lost and not self.ctx.failed:
+                del self.ctx[label]
+                self.ctx.waiting.append(label)
+            elif not child.is_finished_ok:
+                self.ctx.failed.append(label)
+        if self.ctx.failed:
+            self.kill_running(f'{self.ctx.failed[0]} of the same energy has failed')
+
+    def kill_running(self, reason: str) -> None:
+        """Ask the calculations that run to end; where nobody passes that on, they are waited for."""
+        if self.runner.controller is None:
+            return
+        for label, pk in self.ctx.running.items():
+            try:
+                self.runner.controller.kill_process(pk, msg_text=reason)
+            except (kiwipy.DeliveryFailed, *BROKER_AWAY) as exception:
+                self.report(f'{label} could not be killed and is waited for: {exception}')
 
     def inspect_calculations(self) -> ExitCode | None:
         """Assemble the energy, or say why there is none."""
-        results = {}
-        for label in self.plan.jobs:
+        for label in self.ctx.failed[:1]:
             child = self.ctx[label]
-            if not child.is_finished_ok:
-                code = 'ERROR_METALLIC' if child.exit_status in METALLIC else 'ERROR_CALCULATION_FAILED'
-                return self.exit_codes[code].format(reason=f'{label}: {ending(child)}')  # type: ignore[no-any-return]
-            results[label] = child.outputs.results
-            self.out(f'components.{label}', child.outputs.results)
+            code = 'ERROR_METALLIC' if child.exit_status in METALLIC else 'ERROR_CALCULATION_FAILED'
+            return self.exit_codes[code].format(reason=f'{label}: {ending(child)}')  # type: ignore[no-any-return]
+        results = {label: self.ctx[label].outputs.results for label in self.plan.jobs}
+        for label, result in results.items():
+            self.out(f'components.{label}', result)
         outputs = self.call_once(
             'assemble',
             assemble_composite,

@@ -17,7 +17,7 @@ from aiida_qagenai.calculations.exclusive import ExclusiveMixin
 from aiida_qagenai.calculations.ml_base import MlCalculation
 from aiida_qagenai.calculations.train import TrainCalculation
 
-__all__ = ('PatientMixin', 'ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
+__all__ = ('BROKER_AWAY', 'PatientMixin', 'ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
 
 ATTEMPTS = 3
 """How often a child is submitted if the machine loses it."""

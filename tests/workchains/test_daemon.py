@@ -1,4 +1,4 @@
-"""Crashes of the daemon, with a daemon of their own."""
+"""What needs a daemon of its own: its crashes, and work chains that send messages to their children."""
 
 from __future__ import annotations
 
@@ -69,3 +69,46 @@ def test_a_daemon_without_work_is_stopped(new_machine):
     assert machine.query(stop + 'ensure_daemon()\nprint(json.dumps(stop_daemon()))') is True
     psutil.wait_procs(machine.processes(), timeout=20)
     assert not machine.processes()
+
+
+COMPOSITE = """
+from aiida.engine import submit
+from aiida_qagenai.workchains.composite import CompositeWorkChain
+from aiida_qagenai.workchains.daemon import ensure_daemon
+ensure_daemon()
+crystal = orm.StructureData(cell=[[0, 2, 2], [2, 0, 2], [2, 2, 0]])
+crystal.append_atom(symbols='Li', position=(0, 0, 0))
+crystal.append_atom(symbols='H', position=(2, 2, 2))
+meshes = {{'meshes': [{{'fixed': [1, 1, 1]}}, {{'fixed': [2, 1, 1]}}], 'bases': ['gth-szv']}}
+coupled_cluster = {{'basis': 'gth-szv', 'mesh': {{'fixed': [1, 1, 1]}}}}
+builder = CompositeWorkChain.get_builder_from_protocol(
+    orm.load_code('pyscf@localhost'),
+    crystal,
+    protocol='pipeline',
+    overrides={{'composite': {{'hartree_fock': meshes, 'coupled_cluster': coupled_cluster}}}},
+    # Hartree-Fock on the denser mesh ends without results; CCSD(T) does not end in the time of the test.
+    options={{
+        'resources': {{'num_machines': 1, 'num_mpiprocs_per_machine': 1}},
+        'prepend_text': 'if grep -q "method.: .HF" script.py; then exit 1; fi; touch {running}; sleep 900',
+    }},
+)
+print(json.dumps(submit(builder).pk))
+"""
+STATES = """
+node = orm.load_node({pk})
+states = {{child.process_state.value for child in node.called_descendants}}
+print(json.dumps([node.exit_status, node.exit_message, sorted(states)]))
+"""
+
+
+def test_a_composite_ends_with_its_first_failure(new_machine):
+    """The calculation that still runs is killed, and its job with it."""
+    machine = new_machine('composite')
+    running = machine.folder / 'running'
+    pk = machine.query(COMPOSITE.format(running=running))
+    machine.wait_for(FINISHED.format(pk=pk), timeout=300)
+    assert running.exists()
+    status, message, states = machine.query(STATES.format(pk=pk))
+    assert status == 500 and 'k2x1x1' in message
+    assert states == ['finished', 'killed']
+    assert not [process for process in psutil.process_iter(['cmdline']) if process.info['cmdline'] == ['sleep', '900']]
