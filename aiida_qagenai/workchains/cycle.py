@@ -199,7 +199,7 @@ class CycleWorkChain(ResumableWorkChain):
             structures={label: candidates[label] for label in labels},
             plan=Dict(dict.fromkeys(labels, levels)),
             protocol=Str(self.settings.energy_protocol),
-            references=self.inputs.state.references,
+            references=self.inputs.state.get('references', {}),
             elements=self.inputs.state.get('elements', {}),
             max_concurrent=Int(self.settings.run.max_concurrent),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),

@@ -38,12 +38,15 @@ class ReferenceWorkChain(ResumableWorkChain):
         """Define ports, outline and exit codes."""
         super().define(spec)
         spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
-        spec.input_namespace('atoms', valid_type=StructureData, dynamic=True, help='Isolated atoms by element.')
+        spec.input_namespace(
+            'atoms', valid_type=StructureData, dynamic=True, required=False, help='Isolated atoms by element.'
+        )
         spec.input_namespace(
             'states', valid_type=StructureData, dynamic=True, required=False, help='Reference states by element.'
         )
         spec.input('fidelities', valid_type=List, help='Names of the fidelities.')
         spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
+        spec.input('overrides', valid_type=Dict, required=False, help='Nested changes to the protocol.')
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
         for name in ('known', 'known_elements'):
             spec.input_namespace(
@@ -53,7 +56,9 @@ class ReferenceWorkChain(ResumableWorkChain):
                 required=False,
                 help='Computed before, by element and fidelity.',
             )
-        spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='Atoms by element and fidelity.')
+        spec.output_namespace(
+            'energies', valid_type=EnergyData, dynamic=True, required=False, help='Atoms by element and fidelity.'
+        )
         spec.output_namespace(
             'elements', valid_type=EnergyData, dynamic=True, required=False, help='Elements by element and fidelity.'
         )
@@ -69,13 +74,17 @@ class ReferenceWorkChain(ResumableWorkChain):
         elements: t.Sequence[str],
         fidelities: t.Sequence[Fidelity | str],
         protocol: str = 'fast',
+        overrides: dict[str, t.Any] | None = None,
         options: dict[str, t.Any] | None = None,
+        atoms: bool = True,
         self_consistent: bool = False,
         known: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
         known_elements: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
     ) -> ProcessBuilder:
         """Return a builder filled from a protocol.
 
+        :param overrides: nested changes to the settings of the protocol.
+        :param atoms: whether to compute the isolated atoms; needless where each crystal has corrected ones of its own.
         :param self_consistent: whether to compute the elements in their reference states as well. CCSD(T) of metals is
             left out: it is anchored only.
         :param known: isolated atoms computed before, by element and fidelity label (``pbe``, ``ccsdt``).
@@ -83,12 +92,13 @@ class ReferenceWorkChain(ResumableWorkChain):
         :raises InvalidInputError: if the protocol or a fidelity is unknown, or an element has no basis, no experimental
             atomisation energy, or no reference state where one is asked for.
         """
-        cover_elements(energy_settings(protocol), elements)
+        cover_elements(energy_settings(protocol, overrides), elements)
         for element in elements:
             atomization_energy(element)
         builder = cls.get_builder()
         builder.code = code
-        builder.atoms = {element: isolated_atom(element) for element in elements}
+        if atoms:
+            builder.atoms = {element: isolated_atom(element) for element in elements}
         if self_consistent:
             builder.states = {element: reference_structure(element) for element in elements}
         builder.fidelities = List([Fidelity.parse(str(fidelity)).value for fidelity in fidelities])
@@ -97,6 +107,8 @@ class ReferenceWorkChain(ResumableWorkChain):
             builder.known = {element: dict(levels) for element, levels in known.items()}
         if known_elements:
             builder.known_elements = {element: dict(levels) for element, levels in known_elements.items()}
+        if overrides:
+            builder.overrides = Dict(overrides)
         if options:
             builder.options = Dict(options)
         return builder
@@ -104,7 +116,7 @@ class ReferenceWorkChain(ResumableWorkChain):
     def tasks(self) -> t.Iterator[tuple[str, str, StructureData, Fidelity]]:
         """Return output namespace, element, structure and level of everything that is needed."""
         fidelities = [Fidelity.parse(name) for name in self.inputs.fidelities.get_list()]
-        for element, atom in self.inputs.atoms.items():
+        for element, atom in self.inputs.get('atoms', {}).items():
             for fidelity in fidelities:
                 yield 'energies', element, atom, fidelity
         for element, state in self.inputs.get('states', {}).items():
@@ -132,6 +144,7 @@ class ReferenceWorkChain(ResumableWorkChain):
                 structure=structure,
                 fidelity=fidelity,
                 protocol=self.inputs.protocol.value,
+                overrides=self.inputs.overrides.get_dict() if 'overrides' in self.inputs else None,
                 options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
             )
             known = self.known(namespace, element, fidelity)

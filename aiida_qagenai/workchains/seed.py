@@ -15,6 +15,7 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.workchains.accounting import core_hours
 from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
+from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.references import ReferenceWorkChain
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
 from aiida_qagenai.workchains.state import REFERENCES, define_state_outputs, reference_outputs
@@ -77,27 +78,33 @@ class SeedWorkChain(ResumableWorkChain):
         self.ctx.plan = outputs['plan']
         self.report(f'{len(outputs["candidates"])} structures of {"-".join(self.inputs.elements.get_list())}')
 
+    @property
+    def needs_atoms(self) -> bool:
+        """Return whether formation energies refer to isolated atoms; corrected ones belong to each crystal."""
+        return energy_settings(self.settings.energy_protocol).counterpoise is None
+
     def should_compute_references(self) -> bool:
-        """Return whether the isolated atoms have to be computed, once or again after the process was lost."""
-        return self.should_submit('references')
+        """Return whether references have to be computed, once or again after the process was lost."""
+        return (self.needs_atoms or self.settings.self_consistent) and self.should_submit('references')
 
     def compute_references(self) -> ToContext:
-        """Compute the isolated atoms on every level that the initial set climbs."""
+        """Compute the isolated atoms, and the elements where asked for, on every level that the initial set climbs."""
         levels = [LADDER[0], *(level for level in LADDER if self.settings.seed_set.labels.get(level, 0))]
         builder = ReferenceWorkChain.get_builder_from_protocol(
             code=self.inputs.pyscf_code,
             elements=self.inputs.elements.get_list(),
             fidelities=levels,
             protocol=self.settings.energy_protocol,
+            atoms=self.needs_atoms,
             self_consistent=self.settings.self_consistent,
             options=self.inputs.pyscf_options.get_dict() if 'pyscf_options' in self.inputs else None,
         )
         return ToContext(references=self.submit_once('references', builder))
 
     def inspect_references(self) -> ExitCode | None:
-        """Stop if an atom is missing: there would be no formation energy."""
-        child = self.ctx.references
-        if not child.is_finished_ok:
+        """Stop if one is missing: there would be no formation energy."""
+        child = self.ctx.get('references')
+        if child is not None and not child.is_finished_ok:
             exit_code: ExitCode = self.exit_codes.ERROR_REFERENCES.format(reason=ending(child))
             return exit_code
         return None
@@ -115,7 +122,7 @@ class SeedWorkChain(ResumableWorkChain):
             structures=self.ctx.candidates,
             plan=self.ctx.plan,
             protocol=Str(self.settings.energy_protocol),
-            **nested_references(self.ctx.references),
+            **nested_references(self.ctx.get('references')),
             max_concurrent=Int(self.settings.run.max_concurrent),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
         )
@@ -181,14 +188,14 @@ class SeedWorkChain(ResumableWorkChain):
         ledger = self.call_once('ledger', open_ledger, seed=Dict(costs))
         self.out('state.dataset', self.ctx.dataset)
         self.out('state.ledger', ledger['result'])
-        for name, energy in reference_outputs(nested_references(self.ctx.references)):
+        for name, energy in reference_outputs(nested_references(self.ctx.get('references'))):
             self.out(name, energy)
         return None
 
 
 def nested_references(node: t.Any) -> dict[str, dict[str, dict[str, t.Any]]]:
-    """Return the ``references`` and ``elements`` of a finished reference work chain by fidelity and by element."""
-    outputs = nested_outputs(node)
+    """Return ``references`` and ``elements`` of a reference work chain, if there is one, by fidelity and element."""
+    outputs = {} if node is None else nested_outputs(node)
     nested: dict[str, dict[str, dict[str, t.Any]]] = {}
     for name, output in zip(REFERENCES, ('energies', 'elements'), strict=True):
         nested[name] = {}

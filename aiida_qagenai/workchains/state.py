@@ -43,9 +43,7 @@ def define_state_inputs(spec: ProcessSpec, *, required: bool = True) -> None:
             help=f'The {role} model.',
         )
     for name in REFERENCES:
-        spec.input_namespace(
-            f'state.{name}', dynamic=True, valid_type=EnergyData, required=name == 'references', help=HELP[name]
-        )
+        spec.input_namespace(f'state.{name}', dynamic=True, valid_type=EnergyData, required=False, help=HELP[name])
 
 
 def define_state_outputs(spec: ProcessSpec) -> None:
