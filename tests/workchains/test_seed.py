@@ -10,7 +10,6 @@ from aiida_qagenai.workchains import seed
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.seed import SeedWorkChain, nested_references
 
-
 CASES = {
     'plain': (False, False, True, True),
     'corrected': (True, False, False, False),
