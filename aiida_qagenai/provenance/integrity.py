@@ -61,7 +61,7 @@ def check_integrity(*, hashes: bool = True) -> IntegrityReport:
     checked, faults = {}, []
     for name, check in checks.items():
         checked[name], found = check()
-        faults += [Fault(name, pk, message) for pk, message in found]
+        faults += [Fault(name, pk, message) for pk, message in sorted(found)]
     return IntegrityReport(checked, faults)
 
 
