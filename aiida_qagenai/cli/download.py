@@ -82,7 +82,7 @@ def materials_project(
     """Import from the Materials Project; its key comes from the environment (MP_API_KEY) and is not stored."""
     from aiida_qagenai.common.errors import InvalidInputError
     from aiida_qagenai.datasets.importer import import_files
-    from aiida_qagenai.datasets.materials_project import download
+    from aiida_qagenai.datasets.materials_project import LEVEL, download
     from aiida_qagenai.datasets.settings import make_settings
     from aiida_qagenai.datasets.staging import default_folder
     from aiida_qagenai.provenance.tables import parse_system
@@ -106,7 +106,7 @@ def materials_project(
             version=label.replace(' ', ''),
             license=license_,
             url='https://materialsproject.org',
-            level='PBE+U, MP2020',
+            level=LEVEL,
             format='json',
         )
         report = import_files([staging.path], [settings], progress=show)[0]

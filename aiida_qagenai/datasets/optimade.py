@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.datasets.readers import OPTIMADE_FIELDS
+from aiida_qagenai.datasets.retries import be_patient
 from aiida_qagenai.datasets.settings import ImportSettings, energy_column
 from aiida_qagenai.datasets.staging import Staging
 
@@ -21,10 +22,6 @@ __all__ = ('PROVIDER_PREFIX', 'download')
 
 PROVIDER_PREFIX = re.compile(r'^_[a-z]+_')
 """What distinguishes fields that a provider added."""
-
-RETRIES = 6
-BACKOFF = 1.0
-"""Pauses between attempts grow as 1, 2, 4 … s, unless the server says how long to wait."""
 
 MISSING = 'importing by OPTIMADE needs the client: pip install "aiida-qagenai[optimade]"'
 
@@ -135,25 +132,15 @@ OUR_FIELDS = ('_qagenai_experimental', '_qagenai_band_gap')
 
 
 def _session() -> t.Any:
-    """Return a class of HTTP sessions that repeat what may succeed later."""
+    """Return a class of HTTP sessions that repeat what may succeed later; the client wants to make them itself."""
     import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3.util.retry import Retry
 
     class PatientSession(requests.Session):
-        """Session that waits and tries again when a server is busy, restarts, or asks for a pause."""
+        """Session that waits and tries again."""
 
         def __init__(self) -> None:
             super().__init__()
-            retry = Retry(
-                total=RETRIES,
-                connect=min(2, RETRIES),
-                backoff_factor=BACKOFF,
-                status_forcelist=(429, 500, 502, 503, 504),
-                respect_retry_after_header=True,
-            )
-            for scheme in ('http://', 'https://'):
-                self.mount(scheme, HTTPAdapter(max_retries=retry))
+            be_patient(self)
 
     return PatientSession
 
