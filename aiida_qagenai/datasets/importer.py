@@ -177,7 +177,7 @@ def import_file(
             _check_beginning(handle, settings, path)
         group = open_database(settings)
         close_interrupted(group)
-        node = _find_file(digest) or orm.SinglefileData(source, filename=path.name)
+        node = _find_file(digest) or orm.SinglefileData(source.absolute(), filename=path.name)
         if not node.is_stored:
             node.base.extras.set('sha256', digest)
             node.store()

@@ -87,6 +87,12 @@ def test_a_closed_version_stays_as_it_is(write_csv, rows, settings):
     assert table.values.tolist() == [['1', 2, 2, True], ['2', 3, 3, True]]
 
 
+def test_path_relative_to_the_working_directory(write_csv, rows, settings, monkeypatch, tmp_path):
+    path = write_csv(rows(2))
+    monkeypatch.chdir(tmp_path)
+    assert import_files([path.relative_to(tmp_path)], [settings()])[0].imported == 2
+
+
 def test_a_file_that_is_no_table_leaves_no_database(tmp_path, settings):
     path = tmp_path / 'table.csv'
     path.write_text('a,b\n1,2\n')
