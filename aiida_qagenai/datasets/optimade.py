@@ -123,12 +123,9 @@ def _energies(url: str, settings: ImportSettings) -> list[str]:
         message = f'{url} has no field {", ".join(unknown)}; it has {", ".join(sorted(properties))}'
         raise InvalidInputError(message)
     named = [name for name in properties if PROVIDER_PREFIX.match(name) and energy_column(name, settings) is not None]
-    ours = [name for name in properties if name in OUR_FIELDS]
+    # what an import understands of `aiida-qagenai serve` beside the energies
+    ours = [name for name in properties if name == '_qagenai_experimental']
     return [*settings.energies, *named, *ours]
-
-
-OUR_FIELDS = ('_qagenai_experimental', '_qagenai_band_gap')
-"""Fields of `aiida-qagenai serve` that an import understands beside the energies."""
 
 
 def _session() -> t.Any:
