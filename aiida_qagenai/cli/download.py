@@ -17,7 +17,8 @@ FOLDER = click.option(
 
 
 @click.command()
-@click.argument('url')
+# not `url`, which is an option
+@click.argument('provider', metavar='URL')
 @origin_options
 @click.option('--filter', 'query', default='', help='Which structures: \'elements HAS ONLY "Li","H"\'; all by default.')
 @click.option('--field', 'fields', multiple=True, help='Field of the provider to keep as a property. Repeatable.')
@@ -28,7 +29,7 @@ FOLDER = click.option(
 @click.option('--pause', type=click.FloatRange(min=0), default=0.0, show_default=True, help='Between requests, s.')
 @FOLDER
 def optimade(
-    url: str,
+    provider: str,
     *,
     query: str,
     fields: tuple[str, ...],
@@ -47,10 +48,10 @@ def optimade(
     from aiida_qagenai.datasets.optimade import download
     from aiida_qagenai.datasets.staging import default_folder
 
-    settings = settings_of({**origin, 'url': origin['url'] or url}, format='optimade')
+    settings = settings_of({**origin, 'url': origin['url'] or provider}, format='optimade')
     with progress_line() as show:
         staging = download(
-            url,
+            provider,
             settings,
             folder or default_folder(),
             query=query,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 import typing as t
+import urllib.parse
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
@@ -40,22 +41,23 @@ def download(
 ) -> Staging:
     """Download the structures that match ``query`` and return the file that holds them.
 
-    :param url: base URL of the provider, without version.
+    :param url: base URL of the provider, with or without version: ``https://optimade.materialsproject.org``.
     :param folder: where downloads are kept until they are imported.
     :param query: filter in the language of OPTIMADE: ``elements HAS ONLY "Li","H"``.
     :param fields: fields of the provider to keep; those that the settings call energies, and those whose names say that
         they are, are kept anyway.
     :param limit: most structures, for a look at a provider.
     :param pause: least time between requests, s; the server may ask for more.
-    :raises InvalidInputError: if the client is not installed, or the provider refuses or does not answer; what was
-        downloaded is kept, and a repetition goes on from there.
+    :raises InvalidInputError: if the client is not installed, nothing matches, or the provider refuses or does not
+        answer; what was downloaded is kept, and a repetition goes on from there.
     """
     try:
         from optimade.client import OptimadeClient
     except ImportError as exception:
         raise InvalidInputError(MISSING) from exception
-    url = url.rstrip('/')
-    staging = Staging(folder, {**settings.model_dump(mode='json'), 'from': url, 'query': query, 'limit': limit})
+    url = _base_url(url)
+    asked = {'from': url, 'query': query, 'fields': list(fields), 'limit': limit}
+    staging = Staging(folder, {**settings.model_dump(mode='json'), **asked})
     if staging.state['complete']:
         return staging
 
@@ -87,7 +89,8 @@ def download(
     with _quiet(client):
         results = client.get_one(
             'structures',
-            query,
+            # The client puts it into the address as it is, where `+`, `&` and `#` have other meanings.
+            urllib.parse.quote(query),
             url,
             response_fields=wanted,
             page_limit=page_limit,
@@ -95,12 +98,29 @@ def download(
         )
     errors = [error for result in results.values() for error in result.errors]
     if errors or not staging.state['complete']:
-        message = (
-            f'{url} stopped after {staging.records} structures: {"; ".join(map(str, errors)) or "no further page"}. '
-            f'Run the same command again to go on'
-        )
+        reason = '; '.join(str(error).split('\n\n')[0] for error in errors) or 'no further page'
+        message = f'{url} stopped after {staging.records} structures: {reason}'
+        if staging.records:
+            message += '. Run the same command again to go on'
+        else:
+            staging.remove()
+        raise InvalidInputError(message)
+    if not staging.records:
+        staging.remove()
+        message = f'no structure of {url} matches {query!r}'
         raise InvalidInputError(message)
     return staging
+
+
+def _base_url(url: str) -> str:
+    """Return the address of a provider without the version, which the client adds.
+
+    :raises InvalidInputError: if it is no address.
+    """
+    if not url.startswith(('http://', 'https://')):
+        message = f'`{url}` is no address of a provider: write it with https://'
+        raise InvalidInputError(message)
+    return re.sub(r'(/v\d+(\.\d+)*)?/*$', '', url.rstrip('/'))
 
 
 def _energies(url: str, settings: ImportSettings) -> list[str]:

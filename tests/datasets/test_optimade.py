@@ -9,7 +9,9 @@ import time
 import pytest
 import requests
 from aiida import orm
+from click.testing import CliRunner
 
+from aiida_qagenai.cli import main
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
@@ -114,6 +116,15 @@ def test_filters_over_structures_and_energies(loopback):
     assert first['_qagenai_formation_energy_per_atom_scan'] == pytest.approx(-0.3)
 
 
+def test_the_validator_of_optimade_python_tools_passes(loopback):
+    from optimade.validator import ImplementationValidator
+
+    validator = ImplementationValidator(base_url=loopback.url, run_optional_tests=False, verbosity=-1)
+    validator.validate_implementation()
+    assert validator.valid, validator.results.failure_messages
+    assert validator.results.success_count > 40
+
+
 def test_nothing_can_be_changed(loopback):
     for method in (requests.post, requests.put, requests.delete, requests.patch):
         assert method(f'{loopback.url}/v1/structures', timeout=30).status_code == 405
@@ -165,6 +176,43 @@ def test_an_interrupted_download_goes_on_with_the_next_page(loopback, origin, tm
     assert len(loopback.seen) == 2
     lines = staging.path.read_text().splitlines()
     assert len(set(lines)) == N
+
+
+def test_the_command(loopback, tmp_path):
+    """The whole command, with the version in the address, twice."""
+    command = ['dataset', 'optimade', f'{loopback.url}/v1/', '--folder', str(tmp_path), '--license', 'CC-BY-4.0']
+    command += ['--filter', '_qagenai_database="mp" AND elements HAS "F"', '--database', 'command', '--version', '1']
+    first = CliRunner().invoke(main, command)
+    assert first.exit_code == 0, first.output
+    assert '12 imported with 12 PBE, 12 SCAN energies' in first.output
+    again = CliRunner().invoke(main, command)
+    assert '0 imported with no energies, 12 known already' in again.output
+    assert list(tmp_path.iterdir()) == []
+    builder = orm.QueryBuilder().append(EntryData, filters={'attributes.database': 'command'}, project='*')
+    assert builder.first(flat=True).source['uri'] == f'{loopback.url}/v1/'
+
+
+def test_characters_with_a_meaning_in_addresses(loopback, origin, tmp_path):
+    query = '_qagenai_database="mp" AND _qagenai_name!="#&+" AND _qagenai_formation_energy_per_atom_pbe>-1.0e+1'
+    assert download(loopback.url, origin(), tmp_path, query=query).records == N
+
+
+def test_nothing_matches(loopback, origin, tmp_path):
+    with pytest.raises(InvalidInputError, match=r'no structure of .* matches'):
+        download(loopback.url, origin(), tmp_path, query='elements HAS "Xe"')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_filter_is_explained_in_short(loopback, origin, tmp_path):
+    with pytest.raises(InvalidInputError, match=r'stopped after 0 structures: .*elements HAS') as caught:
+        download(loopback.url, origin(), tmp_path, query='elements HAS (')
+    assert 'again' not in str(caught.value) and str(caught.value).count('\n') < 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_address(origin, tmp_path):
+    with pytest.raises(InvalidInputError, match='with https://'):
+        download('optimade.example.org', origin(), tmp_path)
 
 
 def test_limit(loopback, origin, tmp_path):
