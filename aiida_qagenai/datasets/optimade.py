@@ -8,6 +8,7 @@ interruption.
 from __future__ import annotations
 
 import re
+import sys
 import time
 import typing as t
 import urllib.parse
@@ -82,20 +83,22 @@ def download(
         use_async=False,
         http_client=_session(),
         silent=True,
-        max_results_per_provider=-1,
+        # not -1, with which it fails where a provider does not say how many structures there are
+        max_results_per_provider=sys.maxsize,
         callbacks=[keep],
     )
     wanted = list(dict.fromkeys([*OPTIMADE_FIELDS, *_energies(url, settings), *fields]))
-    with _quiet(client):
-        results = client.get_one(
-            'structures',
-            # The client puts it into the address as it is, where `+`, `&` and `#` have other meanings.
-            urllib.parse.quote(query),
-            url,
-            response_fields=wanted,
-            page_limit=page_limit,
-            override_url=staging.state['next'],
-        )
+    # It prints errors in spite of being silent; they are in its results.
+    client._progress.console.quiet = True
+    results = client.get_one(
+        'structures',
+        # The client puts it into the address as it is, where `+`, `&` and `#` have other meanings.
+        urllib.parse.quote(query),
+        url,
+        response_fields=wanted,
+        page_limit=page_limit,
+        override_url=staging.state['next'],
+    )
     errors = [error for result in results.values() for error in result.errors]
     if errors or not staging.state['complete']:
         reason = '; '.join(str(error).split('\n\n')[0] for error in errors) or 'no further page'
@@ -160,12 +163,3 @@ def _session() -> t.Any:
             be_patient(self)
 
     return PatientSession
-
-
-def _quiet(client: t.Any) -> t.ContextManager[t.Any]:
-    """Return the context in which a client prints nothing: errors are in its results."""
-    import contextlib
-    import io
-
-    client._progress.disable = True
-    return contextlib.redirect_stdout(io.StringIO())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 
@@ -52,12 +53,13 @@ class Loopback:
     """A server in a thread, which can be told to fail."""
 
     def __init__(self) -> None:
-        from starlette.responses import Response
+        from starlette.responses import JSONResponse, Response
 
         from aiida_qagenai.datasets.serve import create_server
 
         self.failures: list[int] = []
         self.seen: list[str] = []
+        self.uncounted = False
         app = create_server()
 
         @app.middleware('http')
@@ -68,7 +70,13 @@ class Loopback:
                     status = self.failures.pop(0)
                     if status != 200:
                         return Response(status_code=status, headers={'Retry-After': '0'})
-            return await call_next(request)
+            response = await call_next(request)
+            if not self.uncounted:
+                return response
+            content = json.loads(b''.join([part async for part in response.body_iterator]))
+            for name in ('data_available', 'data_returned'):
+                content['meta'].pop(name)
+            return JSONResponse(content)
 
         self.server = uvicorn.Server(uvicorn.Config(app, host='127.0.0.1', port=0, log_level='error'))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
@@ -203,10 +211,20 @@ def test_nothing_matches(loopback, origin, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_filter_is_explained_in_short(loopback, origin, tmp_path):
+def test_a_provider_that_does_not_count(loopback, origin, tmp_path):
+    """How many structures there are is optional in answers."""
+    loopback.uncounted = True
+    try:
+        assert download(loopback.url, origin(), tmp_path, query='_qagenai_database="mp"', page_limit=10).records == N
+    finally:
+        loopback.uncounted = False
+
+
+def test_a_wrong_filter_is_explained_in_short(loopback, origin, tmp_path, capfd):
     with pytest.raises(InvalidInputError, match=r'stopped after 0 structures: .*elements HAS') as caught:
         download(loopback.url, origin(), tmp_path, query='elements HAS (')
     assert 'again' not in str(caught.value) and str(caught.value).count('\n') < 4
+    assert 'Provider' not in ''.join(capfd.readouterr())
     assert list(tmp_path.iterdir()) == []
 
 
