@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.dataset import origin_options, print_report, progress_line, settings_of
+from aiida_qagenai.cli.dataset import origin_options, print_reports, progress_line, settings_of
 
 __all__ = ('materials_project', 'optimade')
 
@@ -61,9 +61,9 @@ def optimade(
             pause=pause,
             progress=show,
         )
-        report = import_files([staging.path], [settings], progress=show)[0]
+        reports = import_files([staging.path], [settings], progress=show)
     staging.remove()
-    print_report(report, max_problems=20)
+    print_reports(reports)
 
 
 @click.command('materials-project')
@@ -110,6 +110,6 @@ def materials_project(
             level=LEVEL,
             format='json',
         )
-        report = import_files([staging.path], [settings], progress=show)[0]
+        reports = import_files([staging.path], [settings], progress=show)
     staging.remove()
-    print_report(report, max_problems=20)
+    print_reports(reports)

@@ -132,7 +132,7 @@ import_entries.is_valid_cache = lambda node: False
 def import_files(
     paths: t.Sequence[Path], settings: t.Sequence[ImportSettings], *, workers: int = 0, progress: Progress | None = None
 ) -> list[ImportReport]:
-    """Import files as one version of a database and close it.
+    """Import files as one version of a database and close it, or forget the version if nothing could be imported.
 
     :param settings: one per file; all of the same database and version.
     :param workers: processes that parse; 0 parses in this one.
@@ -147,7 +147,11 @@ def import_files(
     ]
     group = find_database(settings[0].database, settings[0].version)
     assert group is not None
-    group.base.extras.set('complete', True)
+    if group.is_empty:
+        # so that it can be tried again with other settings
+        orm.Group.collection.delete(int(group.pk or 0))
+    else:
+        group.base.extras.set('complete', True)
     return reports
 
 

@@ -102,6 +102,18 @@ def test_a_file_that_is_no_table_leaves_no_database(tmp_path, settings):
     assert orm.QueryBuilder().append(orm.Node).count() == 0
 
 
+def test_a_version_of_which_nothing_can_be_imported_may_be_tried_again(write_csv, rows, settings):
+    table = rows(2)
+    for row in table:
+        row['heat'] = 'abc'
+    path = write_csv(table)
+    report = import_files([path], [settings(energies={'heat': 'energy_per_atom'})])[0]
+    assert (report.imported, report.malformed) == (0, 2)
+    assert find_database('mp', '1') is None
+    assert import_files([path], [settings()])[0].imported == 2
+    assert find_database('mp', '1').is_complete
+
+
 def test_several_files_are_one_version(write_csv, rows, settings):
     table = rows(4)
     paths = [write_csv(table[:2], 'a.csv'), write_csv(table[1:], 'b.csv')]
