@@ -83,11 +83,14 @@ def build(
     process, repeated = make_view(selection, fractions=fractions, seed=seed)
     dataset, report = view_outputs(process)
     counts = ', '.join(f'{count} {name}' for name, count in dataset.counts.items() if count)
+    empty = [name for name, count in report['splits'].items() if not count]
     footer = (
         f'dataset {dataset.pk}: {len(dataset)} structures of {report["groups"]} formulas, {counts} energies'
         f'{" (made before)" if repeated else ""}\n'
         f'sha256 of the content {dataset.base.attributes.get("content_hash")}, of the splits {report["split_sha256"]}'
     )
+    if empty:
+        footer += f'\nnothing is left for {", ".join(empty)}: the classes have too few formulas to be shared out'
     print_frame(pd.DataFrame(class_counts(report), columns=list(CLASSES)), fmt, CLASSES, footer=footer)
 
 
