@@ -65,6 +65,8 @@ def create_server(base_url: str | None = None, *, page_limit: int = 100) -> Fast
         with _quietly(folder.name):
             from optimade.server.config import ServerConfig, SupportedBackend
             from optimade.server.create_app import create_app
+
+            from aiida_qagenai.datasets.paging import PagedCollection
     except ImportError as exception:
         raise InvalidInputError(MISSING) from exception
     config = ServerConfig(
@@ -90,6 +92,9 @@ def create_server(base_url: str | None = None, *, page_limit: int = 100) -> Fast
     )
     with _quietly(folder.name):
         app = create_app(config)
+    collections = app.state.entry_collections
+    plain = collections['structures']
+    collections['structures'] = PagedCollection('structures', plain.resource_cls, plain.resource_mapper, config)
     # It goes with the application.
     app.state.log_folder = folder
     _keep_up_to_date(app, GraphResources())

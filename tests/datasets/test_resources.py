@@ -128,6 +128,30 @@ def test_pages_keep_their_order_while_energies_are_added(write_csv, rows, settin
     assert [item['attributes']['_qagenai_name'] for item in answer['data']] == ['mp-1']
 
 
+def test_a_page_in_the_middle(write_csv, rows, settings):
+    from fastapi.testclient import TestClient
+
+    from aiida_qagenai.datasets.serve import create_server
+
+    import_files([write_csv(rows(5))], [settings()])
+    client = TestClient(create_server())
+    wanted = {
+        'sort': '_qagenai_formation_energy_per_atom_pbe',
+        'filter': '_qagenai_name != "mp-4"',
+        'response_fields': '_qagenai_name',
+        'page_limit': 2,
+    }
+    answers = [client.get('/v1/structures', params={**wanted, 'page_offset': start}).json() for start in (0, 1, 2)]
+    names = [[item['attributes']['_qagenai_name'] for item in answer['data']] for answer in answers]
+    assert names == [['mp-0', 'mp-1'], ['mp-1', 'mp-2'], ['mp-2', 'mp-3']]
+    assert [answer['meta']['more_data_available'] for answer in answers] == [True, True, False]
+    assert {answer['meta']['data_returned'] for answer in answers} == {4}
+    assert answers[0]['data'][0]['attributes'] == {'_qagenai_name': 'mp-0'}
+    one = client.get(f'/v1/structures/{answers[0]["data"][0]["id"]}').json()['data']
+    assert one['attributes']['_qagenai_name'] == 'mp-0' and one['attributes']['nsites'] == 8
+    assert client.get('/v1/structures/nothing').json()['data'] is None
+
+
 def test_the_command_starts_and_ends_without_noise(new_machine, write_csv, rows):
     """The command as a user sees it: one line, an answer, Ctrl-C, and nothing left behind."""
     machine = new_machine('serve')
