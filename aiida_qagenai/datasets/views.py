@@ -26,12 +26,16 @@ from aiida_qagenai.io.splits import check_fractions, stratified_splits
 from aiida_qagenai.io.structures import StructureBatch
 from aiida_qagenai.provenance.batch import bulk_inputs
 from aiida_qagenai.provenance.campaigns import among, find_campaign
-from aiida_qagenai.provenance.relaxations import relaxed_from
+from aiida_qagenai.provenance.relaxations import relaxed_from, relaxed_to
 
 __all__ = ('FRACTIONS', 'Selection', 'build_view', 'make_view', 'select')
 
 FRACTIONS = (0.8, 0.05, 0.05, 0.1)
 """Shares of train, validation, calibration and test: 80/10/10 of which half the validation is kept for calibration."""
+
+
+OUR_LICENSE = 'CC-BY-4.0'
+"""Licence of what a campaign computed itself."""
 
 
 class Selection(t.NamedTuple):
@@ -46,7 +50,7 @@ class Selection(t.NamedTuple):
 def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
     """Pack the structures that have energies, with these, and share them out over the splits.
 
-    :param parameters: ``fractions`` of the splits and their ``seed``.
+    :param parameters: ``fractions`` of the splits, their ``seed``, and ``licenses`` of what was relaxed.
     :param kwargs: the namespaces ``structures`` (EntryData, CandidateData, or StructureData relaxed from one) and
         ``energies`` (EnergyData of these).
     :returns: the ``dataset`` and ``report``: counts by class, fidelity and split, and the SHA-256 of the splits.
@@ -84,13 +88,14 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
         groups=groups,
         split=split,
     )
-    licenses = {(node.source or {}).get('license') or 'CC-BY-4.0' for node in structures}
+    own = [node for node in structures if isinstance(node, EntryData | CandidateData)]
+    licenses = {str((node.source or {}).get('license') or OUR_LICENSE) for node in own} | {*options.get('licenses', ())}
     dataset = DatasetData(
         batch,
         level_tags=tags,
         formation_scheme=scheme,
         scientific=all(energy['scientific'] for energy in energies),
-        license=' AND '.join(sorted(licenses)),
+        license=' AND '.join(sorted(licenses)) or OUR_LICENSE,
     )
     identity = json.dumps([[names[uuid], int(index)] for uuid, index in zip(order, split, strict=True)])
     return {
@@ -239,7 +244,10 @@ def make_view(
     :raises InvalidInputError: for wrong fractions, or energies that must not meet.
     """
     check_fractions(fractions)
-    options = {'fractions': list(fractions), 'seed': seed}
+    options: dict[str, t.Any] = {'fractions': list(fractions), 'seed': seed}
+    licenses = _licenses_before_relaxation(selection.structures)
+    if licenses:
+        options['licenses'] = licenses
     done = _find_view(digest(options, selection))
     if done is not None:
         return done, True
@@ -251,6 +259,16 @@ def make_view(
         energies={f'e{index:07d}': node for index, node in enumerate(energies)},
     )
     return process, False
+
+
+def _licenses_before_relaxation(structures: list[str]) -> list[str]:
+    """Return the licences of the entries that structures were relaxed from; those themselves hold none."""
+    wanted = set(structures)
+    origins = {initial for relaxed, initial in relaxed_to(structures).items() if relaxed in wanted}
+    builder = orm.QueryBuilder().append(
+        EntryData, filters=among('uuid', sorted(origins)), project='attributes.source.license', subclassing=False
+    )
+    return sorted(set(builder.all(flat=True)) - {None, ''})
 
 
 def view_outputs(process: orm.ProcessNode) -> tuple[DatasetData, dict[str, t.Any]]:

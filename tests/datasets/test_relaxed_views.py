@@ -14,12 +14,12 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.datasets.importer import import_files
 from aiida_qagenai.datasets.merging import select_databases
-from aiida_qagenai.datasets.views import make_view, select, view_outputs
+from aiida_qagenai.datasets.views import Selection, make_view, select, view_outputs
 from aiida_qagenai.provenance.relaxations import PROCESS_TYPE
 
 
 def test_the_relaxed_structure_is_in_the_set(aiida_profile_clean, write_csv, rows, settings):
-    import_files([write_csv(rows(2))], [settings()])
+    import_files([write_csv(rows(2))], [settings(license='CC-BY-NC-4.0')])
     entry = orm.QueryBuilder().append(EntryData, filters={'attributes.identifier': 'mp-0'}).first(flat=True)
     crystal = Structure(Lattice.cubic(2.4), ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]])
     relaxed = orm.StructureData(pymatgen=crystal).store()
@@ -28,7 +28,7 @@ def test_the_relaxed_structure_is_in_the_set(aiida_profile_clean, write_csv, row
     relaxation.base.links.add_incoming(entry, LinkType.INPUT_WORK, 'structure')
     relaxation.store()
     relaxed.base.links.add_incoming(relaxation, LinkType.RETURN, 'relaxed')
-    EnergyData(
+    energy = EnergyData(
         fidelity='PBE',
         total_energy=-20.0,
         num_atoms=2,
@@ -45,7 +45,11 @@ def test_the_relaxed_structure_is_in_the_set(aiida_profile_clean, write_csv, row
     selection = select(databases=select_databases(['mp/1']))
     assert len(selection.structures) == 3 and relaxed.uuid in selection.structures
     process, _ = make_view(selection)
-    batch = view_outputs(process)[0].labels()
+    dataset = view_outputs(process)[0]
+    assert dataset.base.attributes.get('license') == 'CC-BY-NC-4.0'
+    only = make_view(Selection([relaxed.uuid], [energy.uuid]))[0]
+    assert view_outputs(only)[0].base.attributes.get('license') == 'CC-BY-NC-4.0'
+    batch = dataset.labels()
     index = batch.structures.identifiers.tolist().index(relaxed.uuid)
     assert batch.structures.structure(index) == relaxed.get_pymatgen()
     assert batch.energies[index, 0] == -0.45
