@@ -83,11 +83,7 @@ def import_(
         processes = 0
     with progress_line() as show:
         reports = import_files(paths, settings, workers=processes, progress=show)
-    for report in reports:
-        print_report(report, max_problems)
-    if not any(report.imported or report.known for report in reports):
-        message = 'nothing could be imported'
-        raise InvalidInputError(message)
+    print_reports(reports, max_problems)
 
 
 SMALL = 200_000
@@ -129,8 +125,19 @@ class progress_line:  # noqa: N801 (used as a function)
             self._status.update(f'{name}: {done} records' + (f', {malformed} malformed' if malformed else ''))
 
 
-def print_report(report: ImportReport, max_problems: int) -> None:
-    """Print what an import did and what it left out."""
+def print_reports(reports: list[ImportReport], max_problems: int = 20) -> None:
+    """Print what an import did and what it left out.
+
+    :raises InvalidInputError: if it did nothing.
+    """
+    for report in reports:
+        _print_report(report, max_problems)
+    if not any(report.imported or report.known for report in reports):
+        message = 'nothing could be imported'
+        raise InvalidInputError(message)
+
+
+def _print_report(report: ImportReport, max_problems: int) -> None:
     energies = ', '.join(f'{count} {name}' for name, count in report.energies.items()) or 'no'
     click.echo(
         f'{report.file}: {report.records} records, {report.imported} imported with {energies} energies, '

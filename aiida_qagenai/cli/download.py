@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.dataset import origin_options, print_report, progress_line, settings_of
+from aiida_qagenai.cli.dataset import origin_options, print_reports, progress_line, settings_of
 
 __all__ = ('materials_project', 'optimade')
 
@@ -17,7 +17,8 @@ FOLDER = click.option(
 
 
 @click.command()
-@click.argument('url')
+# not `url`, which is an option
+@click.argument('provider', metavar='URL')
 @origin_options
 @click.option('--filter', 'query', default='', help='Which structures: \'elements HAS ONLY "Li","H"\'; all by default.')
 @click.option('--field', 'fields', multiple=True, help='Field of the provider to keep as a property. Repeatable.')
@@ -28,7 +29,7 @@ FOLDER = click.option(
 @click.option('--pause', type=click.FloatRange(min=0), default=0.0, show_default=True, help='Between requests, s.')
 @FOLDER
 def optimade(
-    url: str,
+    provider: str,
     *,
     query: str,
     fields: tuple[str, ...],
@@ -47,10 +48,10 @@ def optimade(
     from aiida_qagenai.datasets.optimade import download
     from aiida_qagenai.datasets.staging import default_folder
 
-    settings = settings_of({**origin, 'url': origin['url'] or url}, format='optimade')
+    settings = settings_of({**origin, 'url': origin['url'] or provider}, format='optimade')
     with progress_line() as show:
         staging = download(
-            url,
+            provider,
             settings,
             folder or default_folder(),
             query=query,
@@ -60,9 +61,9 @@ def optimade(
             pause=pause,
             progress=show,
         )
-        report = import_files([staging.path], [settings], progress=show)[0]
+        reports = import_files([staging.path], [settings], progress=show)
     staging.remove()
-    print_report(report, max_problems=20)
+    print_reports(reports)
 
 
 @click.command('materials-project')
@@ -82,7 +83,7 @@ def materials_project(
     """Import from the Materials Project; its key comes from the environment (MP_API_KEY) and is not stored."""
     from aiida_qagenai.common.errors import InvalidInputError
     from aiida_qagenai.datasets.importer import import_files
-    from aiida_qagenai.datasets.materials_project import download
+    from aiida_qagenai.datasets.materials_project import LEVEL, download
     from aiida_qagenai.datasets.settings import make_settings
     from aiida_qagenai.datasets.staging import default_folder
     from aiida_qagenai.provenance.tables import parse_system
@@ -106,9 +107,9 @@ def materials_project(
             version=label.replace(' ', ''),
             license=license_,
             url='https://materialsproject.org',
-            level='PBE+U, MP2020',
+            level=LEVEL,
             format='json',
         )
-        report = import_files([staging.path], [settings], progress=show)[0]
+        reports = import_files([staging.path], [settings], progress=show)
     staging.remove()
-    print_report(report, max_problems=20)
+    print_reports(reports)

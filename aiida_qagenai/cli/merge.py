@@ -87,7 +87,8 @@ def export(file: Path, pk: int | None, *, schema: bool) -> None:
     from aiida_qagenai.datasets.merging import MERGE_SCHEMA, MergeExport, export_merge
 
     if schema:
-        content = {'$id': MERGE_SCHEMA, **MergeExport.model_json_schema(by_alias=True)}
+        draft = {'$schema': 'https://json-schema.org/draft/2020-12/schema', '$id': MERGE_SCHEMA}
+        content = {**draft, **MergeExport.model_json_schema(by_alias=True)}
         file.write_text(json.dumps(content, indent=2) + '\n', encoding='utf8')
         click.echo(f'{file}: schema {MERGE_SCHEMA}')
         return

@@ -13,14 +13,29 @@ __all__ = ('serve',)
 @click.option('--base-url', help='Address that clients use, where it is another one (behind a proxy).')
 def serve(host: str, port: int, base_url: str | None) -> None:
     """Answer OPTIMADE queries over the structures of the profile and their energies; nothing can be changed."""
-    from aiida_qagenai.common.errors import InvalidInputError
-    from aiida_qagenai.datasets.serve import create_server
+    import socket
 
-    app = create_server(base_url)
+    from aiida_qagenai.common.errors import InvalidInputError
+    from aiida_qagenai.datasets.serve import MISSING, create_server
+
     try:
         import uvicorn
     except ImportError as exception:
-        message = 'serving needs uvicorn: pip install "aiida-qagenai[optimade]"'
-        raise InvalidInputError(message) from exception
-    click.echo(f'OPTIMADE at http://{host}:{port}/v1/structures — Ctrl-C ends it', err=True)
-    uvicorn.run(app, host=host, port=port, log_level='warning')
+        raise InvalidInputError(MISSING) from exception
+    with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Before the structures are read, which may take a minute.
+        try:
+            listener.bind((host, port))
+        except OSError as exception:
+            message = f'cannot listen on port {port} of {host}: {exception.strerror}; choose another with --port'
+            raise InvalidInputError(message) from exception
+        click.echo('reading the structures (a minute per 100,000) …', err=True)
+        app = create_server(base_url)
+        address = listener.getsockname()[1]
+        click.echo(f'OPTIMADE at http://{host}:{address}/v1/structures, until Ctrl-C', err=True)
+        server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            click.echo('ended', err=True)

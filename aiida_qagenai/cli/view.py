@@ -72,6 +72,7 @@ def build(
     from aiida_qagenai.common.fidelity import Fidelity
     from aiida_qagenai.datasets.merging import select_databases
     from aiida_qagenai.datasets.views import class_counts, make_view, select, view_outputs
+    from aiida_qagenai.io.dataset import SPLITS
 
     selection = select(
         databases=select_databases(databases),
@@ -83,11 +84,14 @@ def build(
     process, repeated = make_view(selection, fractions=fractions, seed=seed)
     dataset, report = view_outputs(process)
     counts = ', '.join(f'{count} {name}' for name, count in dataset.counts.items() if count)
+    empty = [name for name in SPLITS if not report['splits'][name]]
     footer = (
         f'dataset {dataset.pk}: {len(dataset)} structures of {report["groups"]} formulas, {counts} energies'
         f'{" (made before)" if repeated else ""}\n'
         f'sha256 of the content {dataset.base.attributes.get("content_hash")}, of the splits {report["split_sha256"]}'
     )
+    if empty:
+        footer += f'\nnothing is left for {", ".join(empty)}: the classes have too few formulas to be shared out'
     print_frame(pd.DataFrame(class_counts(report), columns=list(CLASSES)), fmt, CLASSES, footer=footer)
 
 

@@ -7,7 +7,11 @@ import typing as t
 from aiida import orm
 from aiida.common.exceptions import ModificationNotAllowed
 
-__all__ = ('LABEL_PREFIX', 'DatabaseGroup', 'find_database')
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.datasets.settings import ImportSettings
+
+__all__ = ('DatabaseGroup', 'find_database', 'known_entries', 'open_database')
 
 LABEL_PREFIX = 'qagenai/databases/'
 
@@ -55,3 +59,31 @@ def find_database(database: str, version: str) -> DatabaseGroup | None:
     builder = orm.QueryBuilder()
     builder.append(DatabaseGroup, filters={'label': f'{LABEL_PREFIX}{database}/{version}'}, project='*')
     return t.cast('DatabaseGroup | None', builder.first(flat=True))
+
+
+def open_database(settings: ImportSettings) -> DatabaseGroup:
+    """Return the group of a version of a database, created where it is new.
+
+    :raises InvalidInputError: if it was begun with another licence.
+    """
+    group = find_database(settings.database, settings.version)
+    if group is None:
+        group = DatabaseGroup(f'{LABEL_PREFIX}{settings.database}/{settings.version}').store()
+        origin = settings.model_dump(include={'database', 'version', 'license', 'url'})
+        group.base.extras.set_many({**origin, 'files': {}, 'complete': False})
+    license_ = group.base.extras.get('license')
+    if license_ != settings.license:
+        message = f'version `{settings.version}` of `{settings.database}` has the licence `{license_}`'
+        raise InvalidInputError(message)
+    return group
+
+
+def known_entries(settings: ImportSettings) -> dict[str, str]:
+    """Return identifier → SHA-256 of the entries of a version of a database."""
+    builder = orm.QueryBuilder().append(
+        EntryData,
+        filters={'attributes.database': settings.database, 'attributes.version': settings.version},
+        project=['attributes.identifier', 'attributes.sha256'],
+        subclassing=False,
+    )
+    return dict(builder.iterall())

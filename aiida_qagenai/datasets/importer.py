@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import contextvars
 import dataclasses
 import hashlib
-import itertools
-import multiprocessing
-import os
-import socket
 import tempfile
 import typing as t
-from collections import Counter, deque
+from collections import Counter
 from pathlib import Path
 
-import psutil
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import calcfunction
 from aiida.engine.processes import Process
-from plumpy.process_states import ProcessState
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
-from aiida_qagenai.datasets.groups import LABEL_PREFIX, DatabaseGroup, find_database
+from aiida_qagenai.datasets.groups import DatabaseGroup, find_database, known_entries, open_database
+from aiida_qagenai.datasets.interruptions import WHERE, close_interrupted, this_process
 from aiida_qagenai.datasets.readers import pack_folder, read_records
-from aiida_qagenai.datasets.records import Entry, Problem, parse_records
+from aiida_qagenai.datasets.records import RECORDS_PER_TASK, Entry, Problem, parse_file
 from aiida_qagenai.datasets.settings import ImportSettings
 from aiida_qagenai.provenance.bulk import CHUNK_SIZE, fill_group, insert_outputs
 
 __all__ = ('ImportReport', 'Progress', 'import_entries', 'import_file', 'import_files')
 
-RECORDS_PER_TASK = 100
 MAX_PROBLEMS = 10_000
 """Problems kept in the report; more are only counted."""
-
-WHERE = 'qagenai_runs'
-"""Extra of an import: the machine and the process that runs it."""
 
 Progress = t.Callable[[str, int, int], None]
 """Called with the name of the file, the records read and the records left out so far."""
@@ -97,7 +87,7 @@ def import_entries(file: orm.SinglefileData, settings: orm.Dict) -> dict[str, or
     process = Process.current()
     assert process is not None
     node = t.cast(orm.CalculationNode, process.node)
-    node.base.extras.set(WHERE, _here())
+    node.base.extras.set(WHERE, this_process())
     meaning = ImportSettings(**settings.get_dict())
     counts: Counter[str] = Counter()
     problems: list[Problem] = []
@@ -110,7 +100,7 @@ def import_entries(file: orm.SinglefileData, settings: orm.Dict) -> dict[str, or
             pending.clear()
 
     with file.open(mode='rb') as handle:
-        for parsed in _parse(t.cast(t.IO[bytes], handle), meaning, session.workers):
+        for parsed in parse_file(t.cast(t.IO[bytes], handle), meaning, session.workers):
             counts['records'] += 1
             problem = parsed if isinstance(parsed, Problem) else _refusal(parsed, seen, session.known, meaning)
             if problem is not None:
@@ -142,7 +132,7 @@ import_entries.is_valid_cache = lambda node: False
 def import_files(
     paths: t.Sequence[Path], settings: t.Sequence[ImportSettings], *, workers: int = 0, progress: Progress | None = None
 ) -> list[ImportReport]:
-    """Import files as one version of a database and close it.
+    """Import files as one version of a database and close it, or forget the version if nothing could be imported.
 
     :param settings: one per file; all of the same database and version.
     :param workers: processes that parse; 0 parses in this one.
@@ -157,7 +147,11 @@ def import_files(
     ]
     group = find_database(settings[0].database, settings[0].version)
     assert group is not None
-    group.base.extras.set('complete', True)
+    if group.is_empty:
+        # so that it can be tried again with other settings
+        orm.Group.collection.delete(int(group.pk or 0))
+    else:
+        group.base.extras.set('complete', True)
     return reports
 
 
@@ -173,11 +167,11 @@ def import_file(
     """
     with _as_file(path) as source:
         digest = _digest(source)
-        group = _open_group(settings)
-        known = group.base.extras.get('files').get(digest)
+        group = find_database(settings.database, settings.version)
+        known = None if group is None else group.base.extras.get('files').get(digest)
         if known is not None:
             return _repeat(path.name, orm.load_node(known), settings)
-        if group.is_complete:
+        if group is not None and group.is_complete:
             message = (
                 f'version `{settings.version}` of `{settings.database}` is imported and closed, without `{path}` '
                 f'(or with another content of it): import it as another version'
@@ -185,13 +179,14 @@ def import_file(
             raise InvalidInputError(message)
         with source.open('rb') as handle:
             _check_beginning(handle, settings, path)
-        _close_interrupted(group)
-        node = _find_file(digest) or orm.SinglefileData(source, filename=path.name)
+        group = open_database(settings)
+        close_interrupted(group)
+        node = _find_file(digest) or orm.SinglefileData(source.absolute(), filename=path.name)
         if not node.is_stored:
             node.base.extras.set('sha256', digest)
             node.store()
     session = _Session(
-        known=_known_entries(settings),
+        known=known_entries(settings),
         group=group,
         progress=lambda done, bad: progress(path.name, done, bad) if progress is not None else None,
         workers=workers,
@@ -259,31 +254,6 @@ def _refusal(entry: Entry, seen: set[str], known: dict[str, str], settings: Impo
         message = f'differs from the entry of version `{settings.version}` that is stored'
         return Problem(entry.place, entry.identifier, message)
     return None
-
-
-def _parse(handle: t.IO[bytes], settings: ImportSettings, workers: int) -> t.Iterator[Entry | Problem]:
-    """Yield entries and problems in the order of the file, parsed by ``workers`` ahead of their use."""
-    tasks = _batched(read_records(handle, settings), RECORDS_PER_TASK)
-    if not workers:
-        for task in tasks:
-            yield from parse_records(task, settings)
-        return
-    # Spawned, because a fork would share the connection to the database.
-    context = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting: deque[concurrent.futures.Future[list[Entry | Problem]]] = deque()
-        for task in tasks:
-            waiting.append(pool.submit(parse_records, task, settings))
-            if len(waiting) > 8 * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
-
-def _batched(items: t.Iterator[t.Any], size: int) -> t.Iterator[list[t.Any]]:
-    """Yield lists of at most ``size`` items."""
-    while batch := list(itertools.islice(items, size)):
-        yield batch
 
 
 def _stop_if_killed(process: t.Any) -> None:
@@ -375,95 +345,7 @@ def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) 
         raise InvalidInputError(message)
 
 
-def _open_group(settings: ImportSettings) -> DatabaseGroup:
-    """Return the group of a version of a database, created where it is new.
-
-    :raises InvalidInputError: if it was begun with another licence.
-    """
-    group = find_database(settings.database, settings.version)
-    if group is None:
-        group = DatabaseGroup(f'{LABEL_PREFIX}{settings.database}/{settings.version}').store()
-        origin = settings.model_dump(include={'database', 'version', 'license', 'url'})
-        group.base.extras.set_many({**origin, 'files': {}, 'complete': False})
-    license_ = group.base.extras.get('license')
-    if license_ != settings.license:
-        message = f'version `{settings.version}` of `{settings.database}` has the licence `{license_}`'
-        raise InvalidInputError(message)
-    return group
-
-
-def _known_entries(settings: ImportSettings) -> dict[str, str]:
-    """Return identifier → SHA-256 of the entries of a version of a database."""
-    builder = orm.QueryBuilder().append(
-        EntryData,
-        filters={'attributes.database': settings.database, 'attributes.version': settings.version},
-        project=['attributes.identifier', 'attributes.sha256'],
-        subclassing=False,
-    )
-    return dict(builder.iterall())
-
-
 def _find_file(digest: str) -> orm.SinglefileData | None:
     """Return the node of a file that an interrupted import stored."""
     builder = orm.QueryBuilder().append(orm.SinglefileData, filters={'extras.sha256': digest}, project='*')
     return t.cast('orm.SinglefileData | None', builder.first(flat=True))
-
-
-def _here() -> dict[str, t.Any]:
-    """Return what identifies this process on this machine."""
-    return {'host': socket.gethostname(), 'pid': os.getpid(), 'started': psutil.Process().create_time()}
-
-
-def _close_interrupted(group: DatabaseGroup) -> None:
-    """Close the imports into a group that were killed, so that their nodes can be exported as any others.
-
-    :raises InvalidInputError: if one still runs.
-    """
-    builder = orm.QueryBuilder()
-    builder.append(
-        orm.CalcFunctionNode,
-        filters={'attributes.process_label': 'import_entries', 'attributes.sealed': {'!has_key': ''}},
-        project='*',
-        tag='process',
-    )
-    builder.append(
-        orm.Dict,
-        with_outgoing='process',
-        edge_filters={'type': LinkType.INPUT_CALC.value},
-        filters={
-            'attributes.database': group.base.extras.get('database'),
-            'attributes.version': group.base.extras.get('version'),
-        },
-    )
-    for (node,) in builder.all():
-        if node.is_sealed:
-            continue
-        where = node.base.extras.get(WHERE, {})
-        if _runs(where):
-            message = f'process {where["pid"]} on {where["host"]} imports into `{group.label}` now: wait for it'
-            raise InvalidInputError(message)
-        stored = _created(node)
-        fill_group(group, stored)
-        node.set_process_state(ProcessState.KILLED)
-        node.set_process_status(f'interrupted after {len(stored)} nodes; a later import went on')
-        node.seal()
-
-
-def _created(node: orm.ProcessNode) -> list[int]:
-    """Return the pks of what a process created."""
-    builder = orm.QueryBuilder()
-    builder.append(orm.CalcFunctionNode, filters={'id': node.pk}, tag='process')
-    builder.append(orm.Data, with_incoming='process', edge_filters={'type': LinkType.CREATE.value}, project='id')
-    return t.cast('list[int]', builder.all(flat=True))
-
-
-def _runs(where: dict[str, t.Any]) -> bool:
-    """Return whether the process of an import still lives; one on another machine counts as alive."""
-    if not where or where['pid'] == os.getpid():
-        return False
-    if where['host'] != socket.gethostname():
-        return True
-    try:
-        return bool(abs(psutil.Process(where['pid']).create_time() - where['started']) < 1.0)
-    except psutil.NoSuchProcess:
-        return False

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import typing as t
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.datasets.retries import be_patient
 from aiida_qagenai.datasets.staging import Staging
 
-__all__ = ('FIELDS', 'KEY_VARIABLE', 'download', 'to_record')
+__all__ = ('KEY_VARIABLE', 'LEVEL', 'download')
 
 KEY_VARIABLE = 'MP_API_KEY'
-FIELDS = (
-    'material_id',
-    'structure',
-    'formation_energy_per_atom',
-    'energy_above_hull',
-    'band_gap',
-    'theoretical',
-    'has_props',
-    'nsites',
-    'last_updated',
-)
+FIELDS = ['material_id', 'structure', 'band_gap', 'theoretical', 'has_props', 'nsites', 'last_updated']
+"""What is asked of `materials/summary`; not its energies, which are of a phase diagram that mixes r2SCAN in."""
+
+THERMO_TYPE = 'GGA_GGA+U'
+LEVEL = 'PBE+U, MP2020'
+"""The level of theory of the phase diagram :data:`THERMO_TYPE`: PBE and PBE+U with the corrections of MP2020."""
+
+THERMO_FIELDS = ['material_id', 'formation_energy_per_atom', 'energy_above_hull']
 PER_REQUEST = 500
 
 MISSING = 'importing from the Materials Project needs its client: pip install "aiida-qagenai[mp]"'
 NO_KEY = (
     f'the Materials Project needs a key: set {KEY_VARIABLE} in the environment (https://materialsproject.org/api); '
     'it is not stored'
+)
+WRONG_KEY = (
+    f'the Materials Project does not accept the key in {KEY_VARIABLE}, or blocks this machine: copy the key anew from '
+    'https://materialsproject.org/api'
+)
+DOWN = (
+    'the Materials Project is down or answers with something else than its data (https://status.materialsproject.org)'
 )
 
 
@@ -42,8 +48,12 @@ def download(
 ) -> tuple[Staging, str]:
     """Download the materials that match ``query`` and return the file that holds them, and the database version.
 
+    A record holds the structure and properties of the material and, where it was computed with PBE, its formation
+    energy and its distance to the hull at that level (:data:`LEVEL`). The materials of GNoME, whose licence is another,
+    are left out.
+
     :param query: arguments of ``MPRester.materials.summary.search``: ``{'chemsys': 'H-Li'}``.
-    :raises InvalidInputError: if the client or the key is missing, or the service refuses.
+    :raises InvalidInputError: if the client or the key is missing, the service refuses, or nothing matches.
     """
     try:
         from mp_api.client import MPRester
@@ -54,16 +64,35 @@ def download(
     if not key:
         raise InvalidInputError(NO_KEY)
     try:
-        with MPRester(key, mute_progress_bars=True) as rester:
-            version = str(rester.get_database_version())
-            staging = Staging(folder, {'database': database, 'version': version, 'query': dict(query)})
+        # Documents as they come: the client's own model has only the fields of the first of them.
+        with MPRester(key, use_document_model=False, mute_progress_bars=True) as rester:
+            be_patient(rester.session)
+            if not rester.db_version:
+                raise InvalidInputError(DOWN)
+            staging = Staging(folder, {'database': database, 'version': rester.db_version, 'query': dict(query)})
             if not staging.state['complete']:
                 _fetch(rester, query, staging, progress)
-    except (MPRestError, OSError, ValueError) as exception:
-        # the key may be part of a message of the service
-        message = f'the Materials Project refused: {str(exception).replace(key, "…")}. Run the command again to go on'
-        raise InvalidInputError(message) from exception
-    return staging, version
+    except InvalidInputError:
+        raise
+    except (MPRestError, ValueError, KeyError) as exception:
+        # Without its cause, because the service may have put the key into its answer.
+        raise InvalidInputError(_explain(exception, key)) from None
+    if not staging.records:
+        staging.remove()
+        message = f'no material matches {dict(query)} in version {rester.db_version} of the Materials Project'
+        raise InvalidInputError(message)
+    return staging, str(rester.db_version)
+
+
+def _explain(exception: Exception, key: str) -> str:
+    """Return what went wrong and what to do, without the key and without the long addresses of requests."""
+    text = re.sub(r'\?\S*', '', str(exception)).replace(key, '…')
+    if re.search('status code 40[13]', text) or 'API key' in text:
+        return f'{WRONG_KEY}. It says: {text}'
+    # what is no JSON, or lacks a version
+    if isinstance(exception, ValueError | KeyError):
+        return DOWN
+    return f'the Materials Project refused: {text}. Run the command again to go on'
 
 
 def _fetch(
@@ -73,40 +102,26 @@ def _fetch(
     progress: t.Callable[[str, int, int], None] | None,
 ) -> None:
     """Download what is not in the file yet: first the identifiers, then the materials in portions."""
+    summary, thermo = rester.materials.summary, rester.materials.thermo
     names = staging.state.get('names')
     if names is None:
-        found = rester.materials.summary.search(**query, fields=['material_id'])
-        names = sorted(str(document.material_id) for document in found)
+        found = summary.search(**query, include_gnome=False, fields=['material_id'])
+        names = sorted(document['material_id'] for document in found)
         staging.append([], names=names)
     remaining = iter(names[staging.records :])
     while portion := list(itertools.islice(remaining, PER_REQUEST)):
-        documents = rester.materials.summary.search(material_ids=portion, fields=list(FIELDS))
-        by_name = {str(document.material_id): document for document in documents}
-        staging.append([to_record(name, by_name.get(name)) for name in portion])
+        documents = _by_name(summary.search(material_ids=portion, fields=FIELDS))
+        energies = _by_name(thermo.search(material_ids=portion, thermo_types=[THERMO_TYPE], fields=THERMO_FIELDS))
+        # One that vanished between two requests becomes a malformed record.
+        staging.append([{'material_id': name, **documents.get(name, {}), **energies.get(name, {})} for name in portion])
         if progress is not None:
             progress('Materials Project', staging.records, 0)
     staging.append([], complete=True)
 
 
-def to_record(name: str, document: t.Any) -> dict[str, t.Any]:
-    """Return a material as a record of :mod:`aiida_qagenai.datasets.readers`, format ``json``.
-
-    The formation energies are those of the phase diagram of the Materials Project: PBE and PBE+U with the corrections
-    of MP2020, or what the thermodynamic type of the database mixes in.
-
-    :param document: as the client returns it; ``None`` for one that vanished between two requests, which becomes a
-        malformed record.
-    """
-    record: dict[str, t.Any] = {'material_id': name}
-    if document is None:
-        return record
-    record['structure'] = document.structure.as_dict()
-    for field in FIELDS[2:]:
-        value = getattr(document, field, None)
-        if field == 'has_props' and value:
-            value = {str(getattr(prop, 'value', prop)): bool(there) for prop, there in dict(value).items()}
-        if field == 'last_updated' and value is not None:
-            value = value.isoformat()
-        if value is not None:
-            record[field] = value
-    return record
+def _by_name(documents: list[dict[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
+    """Return identifier → the fields of a document that have a value."""
+    return {
+        document['material_id']: {name: value for name, value in document.items() if value is not None}
+        for document in documents
+    }

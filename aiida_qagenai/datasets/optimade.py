@@ -8,12 +8,15 @@ interruption.
 from __future__ import annotations
 
 import re
+import sys
 import time
 import typing as t
+import urllib.parse
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.datasets.readers import OPTIMADE_FIELDS
+from aiida_qagenai.datasets.retries import be_patient
 from aiida_qagenai.datasets.settings import ImportSettings, energy_column
 from aiida_qagenai.datasets.staging import Staging
 
@@ -21,10 +24,6 @@ __all__ = ('PROVIDER_PREFIX', 'download')
 
 PROVIDER_PREFIX = re.compile(r'^_[a-z]+_')
 """What distinguishes fields that a provider added."""
-
-RETRIES = 6
-BACKOFF = 1.0
-"""Pauses between attempts grow as 1, 2, 4 … s, unless the server says how long to wait."""
 
 MISSING = 'importing by OPTIMADE needs the client: pip install "aiida-qagenai[optimade]"'
 
@@ -43,22 +42,23 @@ def download(
 ) -> Staging:
     """Download the structures that match ``query`` and return the file that holds them.
 
-    :param url: base URL of the provider, without version.
+    :param url: base URL of the provider, with or without version: ``https://optimade.materialsproject.org``.
     :param folder: where downloads are kept until they are imported.
     :param query: filter in the language of OPTIMADE: ``elements HAS ONLY "Li","H"``.
     :param fields: fields of the provider to keep; those that the settings call energies, and those whose names say that
         they are, are kept anyway.
     :param limit: most structures, for a look at a provider.
     :param pause: least time between requests, s; the server may ask for more.
-    :raises InvalidInputError: if the client is not installed, or the provider refuses or does not answer; what was
-        downloaded is kept, and a repetition goes on from there.
+    :raises InvalidInputError: if the client is not installed, nothing matches, or the provider refuses or does not
+        answer; what was downloaded is kept, and a repetition goes on from there.
     """
     try:
         from optimade.client import OptimadeClient
     except ImportError as exception:
         raise InvalidInputError(MISSING) from exception
-    url = url.rstrip('/')
-    staging = Staging(folder, {**settings.model_dump(mode='json'), 'from': url, 'query': query, 'limit': limit})
+    url = _base_url(url)
+    asked = {'from': url, 'query': query, 'fields': list(fields), 'limit': limit}
+    staging = Staging(folder, {**settings.model_dump(mode='json'), **asked})
     if staging.state['complete']:
         return staging
 
@@ -83,27 +83,47 @@ def download(
         use_async=False,
         http_client=_session(),
         silent=True,
-        max_results_per_provider=-1,
+        # not -1, with which it fails where a provider does not say how many structures there are
+        max_results_per_provider=sys.maxsize,
         callbacks=[keep],
     )
     wanted = list(dict.fromkeys([*OPTIMADE_FIELDS, *_energies(url, settings), *fields]))
-    with _quiet(client):
-        results = client.get_one(
-            'structures',
-            query,
-            url,
-            response_fields=wanted,
-            page_limit=page_limit,
-            override_url=staging.state['next'],
-        )
+    # It prints errors in spite of being silent; they are in its results.
+    client._progress.console.quiet = True
+    results = client.get_one(
+        'structures',
+        # The client puts it into the address as it is, where `+`, `&` and `#` have other meanings.
+        urllib.parse.quote(query),
+        url,
+        response_fields=wanted,
+        page_limit=page_limit,
+        override_url=staging.state['next'],
+    )
     errors = [error for result in results.values() for error in result.errors]
     if errors or not staging.state['complete']:
-        message = (
-            f'{url} stopped after {staging.records} structures: {"; ".join(map(str, errors)) or "no further page"}. '
-            f'Run the same command again to go on'
-        )
+        reason = '; '.join(str(error).split('\n\n')[0] for error in errors) or 'no further page'
+        message = f'{url} stopped after {staging.records} structures: {reason}'
+        if staging.records:
+            message += '. Run the same command again to go on'
+        else:
+            staging.remove()
+        raise InvalidInputError(message)
+    if not staging.records:
+        staging.remove()
+        message = f'no structure of {url} matches {query!r}'
         raise InvalidInputError(message)
     return staging
+
+
+def _base_url(url: str) -> str:
+    """Return the address of a provider without the version, which the client adds.
+
+    :raises InvalidInputError: if it is no address.
+    """
+    if not url.startswith(('http://', 'https://')):
+        message = f'`{url}` is no address of a provider: write it with https://'
+        raise InvalidInputError(message)
+    return re.sub(r'(/v\d+(\.\d+)*)?/*$', '', url.rstrip('/'))
 
 
 def _energies(url: str, settings: ImportSettings) -> list[str]:
@@ -126,42 +146,20 @@ def _energies(url: str, settings: ImportSettings) -> list[str]:
         message = f'{url} has no field {", ".join(unknown)}; it has {", ".join(sorted(properties))}'
         raise InvalidInputError(message)
     named = [name for name in properties if PROVIDER_PREFIX.match(name) and energy_column(name, settings) is not None]
-    ours = [name for name in properties if name in OUR_FIELDS]
+    # what an import understands of `aiida-qagenai serve` beside the energies
+    ours = [name for name in properties if name == '_qagenai_experimental']
     return [*settings.energies, *named, *ours]
 
 
-OUR_FIELDS = ('_qagenai_experimental', '_qagenai_band_gap')
-"""Fields of `aiida-qagenai serve` that an import understands beside the energies."""
-
-
 def _session() -> t.Any:
-    """Return a class of HTTP sessions that repeat what may succeed later."""
+    """Return a class of HTTP sessions that repeat what may succeed later; the client wants to make them itself."""
     import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3.util.retry import Retry
 
     class PatientSession(requests.Session):
-        """Session that waits and tries again when a server is busy, restarts, or asks for a pause."""
+        """Session that waits and tries again."""
 
         def __init__(self) -> None:
             super().__init__()
-            retry = Retry(
-                total=RETRIES,
-                connect=min(2, RETRIES),
-                backoff_factor=BACKOFF,
-                status_forcelist=(429, 500, 502, 503, 504),
-                respect_retry_after_header=True,
-            )
-            for scheme in ('http://', 'https://'):
-                self.mount(scheme, HTTPAdapter(max_retries=retry))
+            be_patient(self)
 
     return PatientSession
-
-
-def _quiet(client: t.Any) -> t.ContextManager[t.Any]:
-    """Return the context in which a client prints nothing: errors are in its results."""
-    import contextlib
-    import io
-
-    client._progress.disable = True
-    return contextlib.redirect_stdout(io.StringIO())

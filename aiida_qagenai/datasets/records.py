@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import math
+import multiprocessing
 import os
 import typing as t
 import warnings
+from collections import deque
 
 from aiida_qagenai.chemistry.geometry import structure_problem
 from aiida_qagenai.chemistry.symmetry import space_group
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.datasets.readers import FIDELITY, IDENTIFIERS, RawRecord
+from aiida_qagenai.datasets.readers import FIDELITY, IDENTIFIERS, RawRecord, read_records
 from aiida_qagenai.datasets.settings import EnergyColumn, ImportSettings, energy_column
 from aiida_qagenai.thermodynamics.files import LARGEST_FORMATION_ENERGY
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('Entry', 'EntryEnergy', 'Problem', 'parse_record', 'parse_records')
+__all__ = ('RECORDS_PER_TASK', 'Entry', 'EntryEnergy', 'Problem', 'parse_file', 'parse_record', 'parse_records')
+
+RECORDS_PER_TASK = 100
+"""Records that a worker parses at once."""
 
 MAX_TEXT = 1000
 """Longer texts among the properties of a record are left out."""
@@ -67,6 +74,31 @@ class Problem(t.NamedTuple):
     place: str
     identifier: str
     message: str
+
+
+def parse_file(handle: t.IO[bytes], settings: ImportSettings, workers: int) -> t.Iterator[Entry | Problem]:
+    """Yield entries and problems in the order of the file, parsed by ``workers`` ahead of their use."""
+    tasks = _batched(read_records(handle, settings), RECORDS_PER_TASK)
+    if not workers:
+        for task in tasks:
+            yield from parse_records(task, settings)
+        return
+    # Spawned, because a fork would share the connection to the database.
+    context = multiprocessing.get_context('spawn')
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting: deque[concurrent.futures.Future[list[Entry | Problem]]] = deque()
+        for task in tasks:
+            waiting.append(pool.submit(parse_records, task, settings))
+            if len(waiting) > 8 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _batched(items: t.Iterator[t.Any], size: int) -> t.Iterator[list[t.Any]]:
+    """Yield lists of at most ``size`` items."""
+    while batch := list(itertools.islice(items, size)):
+        yield batch
 
 
 def parse_records(records: t.Sequence[RawRecord], settings: ImportSettings) -> list[Entry | Problem]:

@@ -26,11 +26,16 @@ from aiida_qagenai.io.splits import check_fractions, stratified_splits
 from aiida_qagenai.io.structures import StructureBatch
 from aiida_qagenai.provenance.batch import bulk_inputs
 from aiida_qagenai.provenance.campaigns import among, find_campaign
+from aiida_qagenai.provenance.relaxations import relaxed_from, relaxed_to
 
 __all__ = ('FRACTIONS', 'Selection', 'build_view', 'make_view', 'select')
 
 FRACTIONS = (0.8, 0.05, 0.05, 0.1)
 """Shares of train, validation, calibration and test: 80/10/10 of which half the validation is kept for calibration."""
+
+
+OUR_LICENSE = 'CC-BY-4.0'
+"""Licence of what a campaign computed itself."""
 
 
 class Selection(t.NamedTuple):
@@ -45,8 +50,9 @@ class Selection(t.NamedTuple):
 def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
     """Pack the structures that have energies, with these, and share them out over the splits.
 
-    :param parameters: ``fractions`` of the splits and their ``seed``.
-    :param kwargs: the namespaces ``structures`` (EntryData, CandidateData) and ``energies`` (EnergyData of these).
+    :param parameters: ``fractions`` of the splits, their ``seed``, and ``licenses`` of what was relaxed.
+    :param kwargs: the namespaces ``structures`` (EntryData, CandidateData, or StructureData relaxed from one) and
+        ``energies`` (EnergyData of these).
     :returns: the ``dataset`` and ``report``: counts by class, fidelity and split, and the SHA-256 of the splits.
     :raises InvalidInputError: if energies of two level tags meet at one fidelity, or two formation schemes, or an
         energy has no formation energy or belongs to no given structure.
@@ -56,11 +62,13 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
     nodes = {node.uuid: node for node in kwargs['structures'].values()}
     tags, scheme = check_levels(energies)
     matrix: dict[str, list[float]] = {}
+    composition: dict[str, tuple[str, str]] = {}
     for energy in energies:
         owner = energy['structure_uuid']
         if owner not in nodes:
             message = f'an energy of {energy["formula"]} belongs to no structure of the set'
             raise InvalidInputError(message)
+        composition[owner] = energy['formula'], energy['chemical_system']
         row = matrix.setdefault(owner, [np.nan] * len(LADDER))
         rank = Fidelity(energy['fidelity']).rank
         if np.isfinite(row[rank]) and abs(row[rank] - energy['formation_energy_per_atom']) > 1e-3:
@@ -70,8 +78,8 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
     names = {uuid: structure_name(nodes[uuid]) for uuid in matrix}
     order = sorted(matrix, key=names.__getitem__)
     structures = [nodes[uuid] for uuid in order]
-    groups = np.array([node.formula for node in structures], dtype=np.str_)
-    classes = np.array([material_class(node.base.attributes.get('chemical_system').split('-')) for node in structures])
+    groups = np.array([composition[uuid][0] for uuid in order], dtype=np.str_)
+    classes = np.array([material_class(composition[uuid][1].split('-')) for uuid in order])
     split = stratified_splits(groups, classes, fractions=tuple(options['fractions']), seed=options['seed'])
     batch = LabelledBatch(
         structures=pack(structures, [names[uuid] for uuid in order]),
@@ -80,13 +88,14 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
         groups=groups,
         split=split,
     )
-    licenses = {(node.source or {}).get('license') or 'CC-BY-4.0' for node in structures}
+    own = [node for node in structures if isinstance(node, EntryData | CandidateData)]
+    licenses = {str((node.source or {}).get('license') or OUR_LICENSE) for node in own} | {*options.get('licenses', ())}
     dataset = DatasetData(
         batch,
         level_tags=tags,
         formation_scheme=scheme,
         scientific=all(energy['scientific'] for energy in energies),
-        license=' AND '.join(sorted(licenses)),
+        license=' AND '.join(sorted(licenses)) or OUR_LICENSE,
     )
     identity = json.dumps([[names[uuid], int(index)] for uuid, index in zip(order, split, strict=True)])
     return {
@@ -167,9 +176,11 @@ def pack(nodes: list[t.Any], names: list[str]) -> StructureBatch:
 
 
 def structure_name(node: t.Any) -> str:
-    """Return the name of a structure within a set: of the campaign, or database, version and identifier."""
+    """Return the name of a structure within a set: of the campaign; database, version and identifier; or the uuid."""
     if isinstance(node, CandidateData):
         return node.name
+    if not isinstance(node, EntryData):
+        return str(node.uuid)
     return '/'.join(str(node.base.attributes.get(name)) for name in ('database', 'version', 'identifier'))
 
 
@@ -182,6 +193,8 @@ def select(
     fidelities: t.Sequence[Fidelity] = (),
 ) -> Selection:
     """Return the structures and energies of databases, of the materials of a merge, or of a campaign.
+
+    What they were relaxed to at PBE counts as a structure of its own, with the energies at its geometry.
 
     :param merge: only the representatives of its materials.
     :param level_tags: only energies with one of these.
@@ -200,7 +213,11 @@ def select(
         edge = {'type': LinkType.CREATE.value}
         builder.append(CandidateData, with_incoming='process', edge_filters=edge, project='uuid', subclassing=False)
         structures += builder.all(flat=True)
+    if not structures:
+        message = 'no structures: name them with --database, --merge or --campaign'
+        raise InvalidInputError(message)
     wanted = set(structures)
+    wanted |= {relaxed for relaxed, initial in relaxed_from(structures).items() if initial in wanted}
     filters: dict[str, t.Any] = {'attributes.converged': True}
     if level_tags:
         filters['attributes.level_tag'] = {'in': list(level_tags)}
@@ -227,7 +244,10 @@ def make_view(
     :raises InvalidInputError: for wrong fractions, or energies that must not meet.
     """
     check_fractions(fractions)
-    options = {'fractions': list(fractions), 'seed': seed}
+    options: dict[str, t.Any] = {'fractions': list(fractions), 'seed': seed}
+    licenses = _licenses_before_relaxation(selection.structures)
+    if licenses:
+        options['licenses'] = licenses
     done = _find_view(digest(options, selection))
     if done is not None:
         return done, True
@@ -239,6 +259,16 @@ def make_view(
         energies={f'e{index:07d}': node for index, node in enumerate(energies)},
     )
     return process, False
+
+
+def _licenses_before_relaxation(structures: list[str]) -> list[str]:
+    """Return the licences of the entries that structures were relaxed from; those themselves hold none."""
+    wanted = set(structures)
+    origins = {initial for relaxed, initial in relaxed_to(structures).items() if relaxed in wanted}
+    builder = orm.QueryBuilder().append(
+        EntryData, filters=among('uuid', sorted(origins)), project='attributes.source.license', subclassing=False
+    )
+    return sorted(set(builder.all(flat=True)) - {None, ''})
 
 
 def view_outputs(process: orm.ProcessNode) -> tuple[DatasetData, dict[str, t.Any]]:

@@ -24,7 +24,7 @@ from aiida_qagenai.provenance.tables import (
     uuid_filter,
 )
 
-__all__ = ('divergences', 'energies', 'energies_side_by_side', 'formation_energies')
+__all__ = ('divergences', 'energies', 'energies_side_by_side', 'formation_energies', 'structure_names')
 
 ENERGY_FIELDS = (
     'structure_uuid',
@@ -85,7 +85,7 @@ def energies(
         table = table[table['structure_uuid'].isin(structure_uuids)]
     owners = _owners(table['structure_uuid'].unique().tolist())
     table.insert(1, 'candidate_uuid', table['structure_uuid'].map(owners).astype(object))
-    table.insert(0, 'name', table['candidate_uuid'].map(_names(list(set(owners.values())))).fillna(''))
+    table.insert(0, 'name', table['candidate_uuid'].map(structure_names(list(set(owners.values())))).fillna(''))
     table['note'] = note(table['scientific'])
     return table.sort_values('ctime').reset_index(drop=True)
 
@@ -129,7 +129,7 @@ def _owners(uuids: list[str]) -> dict[str, str]:
     return {uuid: uuid for uuid in uuids} | relaxed_to(uuids)
 
 
-def _names(uuids: list[str]) -> dict[str, str]:
+def structure_names(uuids: list[str]) -> dict[str, str]:
     """Return the names of candidates, and the identifiers of entries of databases."""
     builder = orm.QueryBuilder().append(
         CandidateData,

@@ -18,7 +18,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.datasets.groups import find_database
-from aiida_qagenai.datasets.importer import WHERE, _here, import_file, import_files
+from aiida_qagenai.datasets.importer import import_file, import_files
+from aiida_qagenai.datasets.interruptions import WHERE, this_process
 from aiida_qagenai.datasets.queries import databases
 
 
@@ -84,6 +85,33 @@ def test_a_closed_version_stays_as_it_is(write_csv, rows, settings):
     assert report.imported == 3
     table = databases()[['version', 'entries', 'energies', 'complete']]
     assert table.values.tolist() == [['1', 2, 2, True], ['2', 3, 3, True]]
+
+
+def test_path_relative_to_the_working_directory(write_csv, rows, settings, monkeypatch, tmp_path):
+    path = write_csv(rows(2))
+    monkeypatch.chdir(tmp_path)
+    assert import_files([path.relative_to(tmp_path)], [settings()])[0].imported == 2
+
+
+def test_a_file_that_is_no_table_leaves_no_database(tmp_path, settings):
+    path = tmp_path / 'table.csv'
+    path.write_text('a,b\n1,2\n')
+    with pytest.raises(InvalidInputError, match='no column `cif`'):
+        import_files([path], [settings()])
+    assert find_database('mp', '1') is None
+    assert orm.QueryBuilder().append(orm.Node).count() == 0
+
+
+def test_a_version_of_which_nothing_can_be_imported_may_be_tried_again(write_csv, rows, settings):
+    table = rows(2)
+    for row in table:
+        row['heat'] = 'abc'
+    path = write_csv(table)
+    report = import_files([path], [settings(energies={'heat': 'energy_per_atom'})])[0]
+    assert (report.imported, report.malformed) == (0, 2)
+    assert find_database('mp', '1') is None
+    assert import_files([path], [settings()])[0].imported == 2
+    assert find_database('mp', '1').is_complete
 
 
 def test_several_files_are_one_version(write_csv, rows, settings):
@@ -194,6 +222,8 @@ def test_a_running_import_is_left_alone(write_csv, rows, settings):
     node.base.attributes.set('process_label', 'import_entries')
     node.base.links.add_incoming(orm.Dict({'database': 'mp', 'version': '1'}).store(), LinkType.INPUT_CALC, 'settings')
     node.store()
-    node.base.extras.set(WHERE, {**_here(), 'pid': os.getppid(), 'started': psutil.Process(os.getppid()).create_time()})
+    node.base.extras.set(
+        WHERE, {**this_process(), 'pid': os.getppid(), 'started': psutil.Process(os.getppid()).create_time()}
+    )
     with pytest.raises(InvalidInputError, match='imports into'):
         import_file(write_csv(rows(2), 'second.csv'), settings())

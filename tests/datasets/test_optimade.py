@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 
 import pytest
 import requests
 from aiida import orm
+from click.testing import CliRunner
 
+from aiida_qagenai.cli import main
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
@@ -50,12 +53,13 @@ class Loopback:
     """A server in a thread, which can be told to fail."""
 
     def __init__(self) -> None:
-        from starlette.responses import Response
+        from starlette.responses import JSONResponse, Response
 
         from aiida_qagenai.datasets.serve import create_server
 
         self.failures: list[int] = []
         self.seen: list[str] = []
+        self.uncounted = False
         app = create_server()
 
         @app.middleware('http')
@@ -66,7 +70,13 @@ class Loopback:
                     status = self.failures.pop(0)
                     if status != 200:
                         return Response(status_code=status, headers={'Retry-After': '0'})
-            return await call_next(request)
+            response = await call_next(request)
+            if not self.uncounted:
+                return response
+            content = json.loads(b''.join([part async for part in response.body_iterator]))
+            for name in ('data_available', 'data_returned'):
+                content['meta'].pop(name)
+            return JSONResponse(content)
 
         self.server = uvicorn.Server(uvicorn.Config(app, host='127.0.0.1', port=0, log_level='error'))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
@@ -114,6 +124,15 @@ def test_filters_over_structures_and_energies(loopback):
     assert first['_qagenai_formation_energy_per_atom_scan'] == pytest.approx(-0.3)
 
 
+def test_the_validator_of_optimade_python_tools_passes(loopback):
+    from optimade.validator import ImplementationValidator
+
+    validator = ImplementationValidator(base_url=loopback.url, run_optional_tests=False, verbosity=-1)
+    validator.validate_implementation()
+    assert validator.valid, validator.results.failure_messages
+    assert validator.results.success_count > 40
+
+
 def test_nothing_can_be_changed(loopback):
     for method in (requests.post, requests.put, requests.delete, requests.patch):
         assert method(f'{loopback.url}/v1/structures', timeout=30).status_code == 405
@@ -143,7 +162,7 @@ def test_round_trip_through_pages(loopback, origin, tmp_path):
 
 
 def test_a_busy_server_is_asked_again(loopback, origin, tmp_path, monkeypatch):
-    monkeypatch.setattr('aiida_qagenai.datasets.optimade.BACKOFF', 0.01)
+    monkeypatch.setattr('aiida_qagenai.datasets.retries.BACKOFF', 0.01)
     loopback.failures[:] = [429, 200, 503, 502, 200]
     loopback.seen.clear()
     staging = download(loopback.url, origin(), tmp_path, query='_qagenai_database="mp"', page_limit=10)
@@ -152,8 +171,8 @@ def test_a_busy_server_is_asked_again(loopback, origin, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_download_goes_on_with_the_next_page(loopback, origin, tmp_path, monkeypatch):
-    monkeypatch.setattr('aiida_qagenai.datasets.optimade.BACKOFF', 0.01)
-    monkeypatch.setattr('aiida_qagenai.datasets.optimade.RETRIES', 1)
+    monkeypatch.setattr('aiida_qagenai.datasets.retries.BACKOFF', 0.01)
+    monkeypatch.setattr('aiida_qagenai.datasets.retries.RETRIES', 1)
     settings = origin()
     loopback.failures[:] = [200, 503, 503, 503]
     with pytest.raises(InvalidInputError, match='stopped after 10 structures'):
@@ -167,6 +186,53 @@ def test_an_interrupted_download_goes_on_with_the_next_page(loopback, origin, tm
     assert len(set(lines)) == N
 
 
+def test_the_command(loopback, tmp_path):
+    """The whole command, with the version in the address, twice."""
+    command = ['dataset', 'optimade', f'{loopback.url}/v1/', '--folder', str(tmp_path), '--license', 'CC-BY-4.0']
+    command += ['--filter', '_qagenai_database="mp" AND elements HAS "F"', '--database', 'command', '--version', '1']
+    first = CliRunner().invoke(main, command)
+    assert first.exit_code == 0, first.output
+    assert '12 imported with 12 PBE, 12 SCAN energies' in first.output
+    again = CliRunner().invoke(main, command)
+    assert '0 imported with no energies, 12 known already' in again.output
+    assert list(tmp_path.iterdir()) == []
+    builder = orm.QueryBuilder().append(EntryData, filters={'attributes.database': 'command'}, project='*')
+    assert builder.first(flat=True).source['uri'] == f'{loopback.url}/v1/'
+
+
+def test_characters_with_a_meaning_in_addresses(loopback, origin, tmp_path):
+    query = '_qagenai_database="mp" AND _qagenai_name!="#&+" AND _qagenai_formation_energy_per_atom_pbe>-1.0e+1'
+    assert download(loopback.url, origin(), tmp_path, query=query).records == N
+
+
+def test_nothing_matches(loopback, origin, tmp_path):
+    with pytest.raises(InvalidInputError, match=r'no structure of .* matches'):
+        download(loopback.url, origin(), tmp_path, query='elements HAS "Xe"')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_provider_that_does_not_count(loopback, origin, tmp_path):
+    """How many structures there are is optional in answers."""
+    loopback.uncounted = True
+    try:
+        assert download(loopback.url, origin(), tmp_path, query='_qagenai_database="mp"', page_limit=10).records == N
+    finally:
+        loopback.uncounted = False
+
+
+def test_a_wrong_filter_is_explained_in_short(loopback, origin, tmp_path, capfd):
+    with pytest.raises(InvalidInputError, match=r'stopped after 0 structures: .*elements HAS') as caught:
+        download(loopback.url, origin(), tmp_path, query='elements HAS (')
+    assert 'again' not in str(caught.value) and str(caught.value).count('\n') < 4
+    assert 'Provider' not in ''.join(capfd.readouterr())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_address(origin, tmp_path):
+    with pytest.raises(InvalidInputError, match='with https://'):
+        download('optimade.example.org', origin(), tmp_path)
+
+
 def test_limit(loopback, origin, tmp_path):
     assert download(loopback.url, origin(), tmp_path, limit=13, page_limit=10).records == 13
 
@@ -177,6 +243,6 @@ def test_unknown_field_names_those_there_are(loopback, origin, tmp_path):
 
 
 def test_no_server(origin, tmp_path, monkeypatch):
-    monkeypatch.setattr('aiida_qagenai.datasets.optimade.BACKOFF', 0.01)
+    monkeypatch.setattr('aiida_qagenai.datasets.retries.BACKOFF', 0.01)
     with pytest.raises(InvalidInputError, match='does not answer'):
         download('http://127.0.0.1:9', origin(), tmp_path)
