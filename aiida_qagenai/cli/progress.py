@@ -14,7 +14,7 @@ __all__ = ('Snapshot', 'follow', 'snapshot')
 
 STAGES = {
     'prototypes': 'building the initial structures',
-    'references': 'computing the isolated atoms',
+    'references': 'computing what energies refer to',
     'energies': 'computing energies',
     'dataset': 'building the training set',
     'traindescriptor': 'training',
