@@ -144,7 +144,7 @@ def structure_names(uuids: list[str]) -> dict[str, str]:
         project=['uuid', 'attributes.identifier'],
         subclassing=False,
     )
-    return {**names, **dict(builder.iterall())}
+    return {**names, **dict(builder.all())}
 
 
 def divergences(

@@ -43,4 +43,4 @@ def _pairs(initial: dict[str, t.Any] | None = None, relaxed: dict[str, t.Any] | 
         filters=relaxed or {},
         project='uuid',
     )
-    return {end: start for start, end in builder.iterall()}
+    return {end: start for start, end in builder.all()}
