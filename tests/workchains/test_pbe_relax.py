@@ -14,7 +14,9 @@ from click.testing import CliRunner
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.workchains import relaxation_engines
+from aiida_qagenai.provenance.costs import costs
 from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
+from aiida_qagenai.workchains.accounting import core_hours
 
 PSEUDOS = Path('/usr/share/espresso/pseudo')
 needs_espresso = pytest.mark.skipif(
@@ -71,10 +73,17 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
     """Atoms and cell relax; forces, stress and phonons at Γ come with it, each linked to what it was made from.
 
     PBE: 5.47 Å, optical mode 15.1–15.3 THz; low cutoff and few k-points are allowed 1 % and 10 %.
+    Every job costs its wall time on the two cores that it was given.
     """
     family('Si.pbe-rrkj.UPF')
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
-        pw_code, silicon, 'pipeline', engine='espresso', overrides=espresso(), check_phonons=True
+        pw_code,
+        silicon,
+        'pipeline',
+        engine='espresso',
+        overrides=espresso(),
+        check_phonons=True,
+        options={'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1, 'num_cores_per_mpiproc': 2}},
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
@@ -91,6 +100,11 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
     assert len(phonons['frequencies_gamma']) == 3
     assert phonons['warning_codes'] == []
     creator = outputs['relaxed'].creator
+    table = costs(node.pk)
+    assert set(table['process']) == {'PwCalculation'} and set(table['what']) == {'vc-relax', 'scf'}
+    assert (table['wall_seconds'] > 0).all()
+    assert table['core_hours'].tolist() == pytest.approx((2 * table['wall_seconds'] / 3600).tolist())
+    assert core_hours(node) == {'pyscf': 0.0, 'espresso': pytest.approx(table['core_hours'].sum()), 'ml': 0.0}
     assert creator.inputs.pseudos.Si.filename == 'Si.pbe-rrkj.UPF'
 
 
