@@ -10,13 +10,14 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from aiida_pseudo.cli.root import cmd_root
+from aiida_pseudo.data.pseudo import UpfData
 from click.testing import CliRunner
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.workchains import relaxation_engines
 from aiida_qagenai.provenance.costs import costs
-from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
+from aiida_qagenai.workchains import relaxation_engines
 from aiida_qagenai.workchains.accounting import core_hours
+from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 
 PSEUDOS = Path('/usr/share/espresso/pseudo')
 needs_espresso = pytest.mark.skipif(
@@ -72,8 +73,8 @@ def espresso(**changes):
 def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, family, silicon):
     """Atoms and cell relax; forces, stress and phonons at Γ come with it, each linked to what it was made from.
 
-    PBE: 5.47 Å, optical mode 15.1–15.3 THz; low cutoff and few k-points are allowed 1 % and 10 %.
     Every job costs its wall time on the two cores that it was given.
+    PBE: 5.47 Å, optical mode 15.1–15.3 THz; low cutoff and few k-points are allowed 1 % and 10 %.
     """
     family('Si.pbe-rrkj.UPF')
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
@@ -99,12 +100,12 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
     assert phonons['min_frequency_gamma'] == pytest.approx(15.2, rel=0.1)
     assert len(phonons['frequencies_gamma']) == 3
     assert phonons['warning_codes'] == []
-    creator = outputs['relaxed'].creator
     table = costs(node.pk)
     assert set(table['process']) == {'PwCalculation'} and set(table['what']) == {'vc-relax', 'scf'}
     assert (table['wall_seconds'] > 0).all()
     assert table['core_hours'].tolist() == pytest.approx((2 * table['wall_seconds'] / 3600).tolist())
     assert core_hours(node) == {'pyscf': 0.0, 'espresso': pytest.approx(table['core_hours'].sum()), 'ml': 0.0}
+    creator = outputs['relaxed'].creator
     assert creator.inputs.pseudos.Si.filename == 'Si.pbe-rrkj.UPF'
 
 
@@ -113,7 +114,8 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
     ('files', 'overrides', 'message'),
     [
         ([], {}, r'local is not installed: run `aiida-pseudo install family'),
-        (['C.pbe-rrkjus.UPF'], {}, 'no pseudopotential for a kind of the structure; it has C'),
+        (['C.pbe-rrkjus.UPF'], {}, 'no pseudopotential for Si; it has C'),
+        (['Si.pz-vbc.UPF'], {}, r'Si\.pz-vbc\.UPF of Si is of SLA PZ NOGX NOGC, not of PBE'),
         (['Si.pbe-rrkj.UPF'], {'ecutwfc': None, 'ecutrho': None}, 'recommends no cutoffs'),
         (['Si.pbe-rrkj.UPF'], {'ecutrho': None}, '`ecutwfc` and `ecutrho` go together'),
         (['Si.pbe-rrkj.UPF'], {'ecut': 3}, 'espresso.ecut'),
@@ -122,7 +124,7 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
 def test_what_is_missing_is_said_before_anything_runs(  # noqa: PLR0917
     pw_code, family, silicon, files, overrides, message
 ):
-    """No family, no element, no cutoffs, a misspelt key."""
+    """No family, no element, another functional, no cutoffs, a misspelt key."""
     if files:
         family(*files)
     changes = espresso()
@@ -134,10 +136,11 @@ def test_what_is_missing_is_said_before_anything_runs(  # noqa: PLR0917
 @needs_espresso
 def test_a_pseudopotential_of_another_functional_is_refused(pw_code, family, silicon):
     """pw.x would silently compute another functional: it takes that of the file."""
-    family('Si.pz-vbc.UPF')
+    family('Si.pbe-rrkj.UPF')
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
         pw_code, silicon, 'fast', engine='espresso', overrides=espresso()
     )
+    builder.pseudos = {'Si': UpfData(PSEUDOS / 'Si.pz-vbc.UPF')}
     with pytest.raises(ValueError, match=r'Si\.pz-vbc\.UPF of Si is of SLA PZ NOGX NOGC, not of PBE'):
         run_get_node(builder)
 
