@@ -14,9 +14,12 @@ from aiida_pseudo.data.pseudo import UpfData
 from click.testing import CliRunner
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.provenance.costs import costs
+from aiida_qagenai.provenance.relaxations import relaxed_to
 from aiida_qagenai.workchains import relaxation_engines
 from aiida_qagenai.workchains.accounting import core_hours
+from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 
 PSEUDOS = Path('/usr/share/espresso/pseudo')
@@ -183,3 +186,29 @@ def test_hydrogen_by_pyscf_relaxes_its_bond(pyscf_code, hydrogen):
     assert outputs['results']['max_force'] <= 0.05
     assert outputs['results']['initial_uuid'] == hydrogen.uuid
     assert 'last_geometry' not in node.called[0].outputs
+
+
+@needs_espresso
+def test_a_candidate_is_relaxed_by_pw_and_computed_by_pyscf(pw_code, pyscf_code, family, hydrogen):
+    """Each program has its code; the energy is of what pw.x returned, and each is paid for on its own."""
+    family('H.pbe-kjpaw.UPF')
+    candidate = CandidateData(hydrogen.get_pymatgen(), index=0)
+    changes = {'freedom': 'atoms', **espresso()}
+    changes['espresso'] |= {'ecutwfc': 35, 'ecutrho': 210, 'kpoints_distance': 0.6}
+    outputs, node = run_get_node(
+        LadderWorkChain,
+        code=pyscf_code,
+        structures={'c00000': candidate},
+        plan=orm.Dict({'c00000': ['PBE']}),
+        protocol=orm.Str('pipeline'),
+        descriptors=orm.Bool(False),
+        relax=orm.Dict({'engine': 'espresso', 'protocol': 'pipeline', 'overrides': changes}),
+        relax_code=pw_code,
+    )
+    assert node.is_finished_ok, node.exit_message
+    relaxed = outputs['relaxed']['c00000']
+    assert relaxed.get_pymatgen().get_distance(0, 1) == pytest.approx(0.75, abs=0.03)
+    assert outputs['energies']['c00000pbe'].content.structure_uuid == relaxed.uuid
+    assert relaxed_to([relaxed.uuid]) == {relaxed.uuid: candidate.uuid}
+    hours = core_hours(node)
+    assert hours['pyscf'] > 0 and hours['espresso'] > 0 and hours['ml'] == 0
