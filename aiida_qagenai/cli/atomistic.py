@@ -1,4 +1,4 @@
-"""What the commands `free-energy` and `barrier` share."""
+"""What the commands `free-energy`, `barrier` and `relax` share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ __all__ = (
     'follow_jobs',
     'launch',
     'load_checkpoint',
+    'load_structure',
     'read_files',
+    'read_one',
     'resume',
 )
 
@@ -39,7 +41,7 @@ _OPTIONS = (
 
 
 def COMMON(command: t.Any) -> t.Any:  # noqa: N802 - reads as the other shared options
-    """Add the options that both commands take."""
+    """Add the options that all commands on a potential take."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -63,6 +65,37 @@ def read_files(files: t.Sequence[Path], prefix: str) -> dict[str, t.Any]:
             label = f'{prefix}{len(nodes):03d}{structure.composition.reduced_formula}'
             nodes[label] = StructureData(pymatgen=structure, label=f'{file.name}: {name}')
     return nodes
+
+
+def read_one(file: Path) -> t.Any:
+    """Return the only structure of a file.
+
+    :raises InvalidInputError: if it holds more.
+    """
+    nodes = read_files([file], 's')
+    if len(nodes) != 1:
+        message = f'`{file}` holds {len(nodes)} structures, needed is one'
+        raise InvalidInputError(message)
+    return next(iter(nodes.values()))
+
+
+def load_structure(identifier: str) -> t.Any:
+    """Return the structure with that pk or uuid.
+
+    :raises InvalidInputError: if there is none.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import StructureData, load_node
+
+    try:
+        node = load_node(identifier)
+    except (NotExistent, MultipleObjectsError, ValueError) as exception:
+        message = f'no node `{identifier}`: see `aiida-qagenai candidates`'
+        raise InvalidInputError(message) from exception
+    if not isinstance(node, StructureData):
+        message = f'node {identifier} is no structure: see `aiida-qagenai candidates`'
+        raise InvalidInputError(message)
+    return node
 
 
 def load_checkpoint(identifier: str | None) -> t.Any:
@@ -150,7 +183,7 @@ def progress(node: ProcessNode, elapsed: float) -> str:
 
     inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all_link_labels()
     wanted = sum(name.startswith(('structures__', 'competing__')) for name in inputs)
-    jobs = [child for child in node.called if isinstance(child, CalcJobNode)]
+    jobs = [child for child in node.called_descendants if isinstance(child, CalcJobNode)]
     done = [job for job in jobs if job.is_terminated]
     running = [job for job in jobs if not job.is_terminated]
     total = max(wanted, len(jobs))
@@ -169,7 +202,7 @@ def last_line(job: t.Any) -> str:
     folder = job.get_remote_workdir()
     if folder is None or job.computer.transport_type not in ('core.local',):
         return ''
-    path = Path(folder) / job.process_class.FILENAME_STDOUT
+    path = Path(folder) / (job.get_option('output_filename') or job.process_class.FILENAME_STDOUT)
     try:
         lines = path.read_text(encoding='utf8').splitlines()
     except OSError:

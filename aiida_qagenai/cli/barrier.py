@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing as t
 from pathlib import Path
 
 import click
@@ -14,7 +13,8 @@ from aiida_qagenai.cli.atomistic import (
     find_process,
     launch,
     load_checkpoint,
-    read_files,
+    load_structure,
+    read_one,
     resume,
 )
 from aiida_qagenai.cli.launch import load_code, parse_settings
@@ -69,12 +69,12 @@ def run(
     """Barriers of the hops of a vacancy in the crystal of FILE, or of the path from --initial to --final."""
     from aiida_qagenai.workchains.barrier import BarrierWorkChain
 
-    structure = _one(file) if file is not None else None
+    structure = read_one(file) if file is not None else None
     if candidate is not None:
         if structure is not None:
             message = 'give either a file or --candidate'
             raise InvalidInputError(message)
-        structure = _node(candidate)
+        structure = load_structure(candidate)
     builder = BarrierWorkChain.get_builder_from_protocol(
         load_code(code),
         structure,
@@ -82,8 +82,8 @@ def run(
         protocol=protocol,
         overrides=parse_settings(settings),
         species=species,
-        initial=None if initial is None else _one(initial),
-        final=None if final is None else _one(final),
+        initial=None if initial is None else read_one(initial),
+        final=None if final is None else read_one(final),
         checkpoint=load_checkpoint(checkpoint),
     )
     node = launch(builder, watch=watch)
@@ -139,34 +139,3 @@ def list_(chemical_system: str | None, fmt: str) -> None:
 
     table = barriers(chemical_system=chemical_system)
     print_frame(table, fmt, LISTED, footer=f'{len(table)} barriers')
-
-
-def _one(file: Path) -> t.Any:
-    """Return the only structure of a file.
-
-    :raises InvalidInputError: if it holds more.
-    """
-    nodes = read_files([file], 's')
-    if len(nodes) != 1:
-        message = f'`{file}` holds {len(nodes)} structures, needed is one'
-        raise InvalidInputError(message)
-    return next(iter(nodes.values()))
-
-
-def _node(identifier: str) -> t.Any:
-    """Return the structure with that pk or uuid.
-
-    :raises InvalidInputError: if there is none.
-    """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import StructureData, load_node
-
-    try:
-        node = load_node(identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as exception:
-        message = f'no node `{identifier}`: see `aiida-qagenai candidates`'
-        raise InvalidInputError(message) from exception
-    if not isinstance(node, StructureData):
-        message = f'node {identifier} is no structure: see `aiida-qagenai candidates`'
-        raise InvalidInputError(message)
-    return node

@@ -12,6 +12,9 @@ from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('continue_', 'follow', 'protocols', 'run')
 
+OPTIONS = {'pyscf': 'pyscf_options', 'models': 'ml_options', 'relax': 'relax_options'}
+"""Parts of a file of scheduler options, and the inputs that they are."""
+
 
 def parse_settings(values: tuple[str, ...]) -> dict[str, t.Any]:
     """Return nested settings from texts such as ``generate.num_candidates=200``; values are read as YAML.
@@ -37,7 +40,7 @@ def parse_settings(values: tuple[str, ...]) -> dict[str, t.Any]:
 
 
 def read_options(path: Path | None) -> dict[str, dict[str, t.Any] | None]:
-    """Return the scheduler options in a YAML file as ``pyscf_options`` and ``ml_options``.
+    """Return the scheduler options in a YAML file as ``pyscf_options``, ``ml_options`` and ``relax_options``.
 
     :raises InvalidInputError: if the file cannot be read, or for a part or an option that AiiDA does not know.
     """
@@ -48,8 +51,8 @@ def read_options(path: Path | None) -> dict[str, dict[str, t.Any] | None]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exception:
         message = f'the options of the scheduler cannot be read: {exception}'
         raise InvalidInputError(message) from exception
-    if not isinstance(content, dict) or not set(content) <= {'pyscf', 'models'}:
-        message = f'{path} has to hold two dictionaries of options of the scheduler, `pyscf` and `models`'
+    if not isinstance(content, dict) or not set(content) <= set(OPTIONS):
+        message = f'{path} has to hold dictionaries of options of the scheduler, any of {", ".join(OPTIONS)}'
         raise InvalidInputError(message)
     known = set(PyscfCellCalculation.spec().inputs['metadata']['options'])
     for part, options in content.items():
@@ -57,7 +60,7 @@ def read_options(path: Path | None) -> dict[str, dict[str, t.Any] | None]:
         if unknown:
             message = f'unknown options of the scheduler for `{part}` in {path}: {", ".join(unknown)}'
             raise InvalidInputError(message)
-    return {'pyscf_options': content.get('pyscf'), 'ml_options': content.get('models')}
+    return {port: content.get(part) for part, port in OPTIONS.items()}
 
 
 SETTINGS = click.option(
@@ -71,10 +74,11 @@ SETTINGS = click.option(
 @click.option('--label', help='Name of the campaign and its group; by default the chemical system and the protocol.')
 @click.option('--pyscf-code', default='pyscf@localhost', show_default=True, help='Code that runs PySCF scripts.')
 @click.option('--ml-code', default='qagenai-ml@localhost', show_default=True, help='Python with torch.')
+@click.option('--relax-code', help='Code that relaxes candidates (`--set relax.engine=espresso`): pw.x.')
 @click.option(
     '--options',
     type=click.Path(path_type=Path),
-    help='YAML file with what the scheduler is asked for, for the jobs of `pyscf` and of the `models`.',
+    help='YAML file with what the scheduler is asked for, for the jobs of `pyscf`, of the `models` and to `relax`.',
 )
 @click.option('--follow/--no-follow', 'watch', default=True, show_default=True, help='Show progress until it ends.')
 @SETTINGS
@@ -85,6 +89,7 @@ def run(
     label: str | None,
     pyscf_code: str,
     ml_code: str,
+    relax_code: str | None,
     options: Path | None,
     watch: bool,
     settings: tuple[str, ...],
@@ -96,6 +101,7 @@ def run(
     builder = CampaignWorkChain.get_builder_from_protocol(
         pyscf_code=load_code(pyscf_code),
         ml_code=load_code(ml_code),
+        relax_code=load_code(relax_code) if relax_code else None,
         elements=elements,
         protocol=protocol,
         overrides=parse_settings(settings),

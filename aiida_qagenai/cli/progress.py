@@ -67,7 +67,8 @@ def snapshot(node: ProcessNode) -> Snapshot:
         return Snapshot(name, STAGES[link], sum(each.is_terminated for each in calculations))
     if link == 'energies':
         calculations = [each for _, each in _called(child)]
-        total = sum(len(levels) for levels in child.inputs.plan.get_dict().values())
+        plan = child.inputs.plan.get_dict()
+        total = sum(len(levels) for levels in plan.values()) + (len(plan) if 'relax' in child.inputs else 0)
         finished = [each for each in calculations if each.is_terminated]
         return Snapshot(name, STAGES[link], len(finished), total, sum(not each.is_finished_ok for each in finished))
     if link.startswith('train'):

@@ -162,6 +162,18 @@ BARRIER = LazyGroup(
     },
 )
 
+RELAX = LazyGroup(
+    'relax',
+    help='Relax crystals at PBE, by PySCF or pw.x.',
+    commands_at={
+        'continue': 'aiida_qagenai.cli.relax:continue_',
+        'protocols': 'aiida_qagenai.cli.relax:protocols',
+        'run': 'aiida_qagenai.cli.relax:run',
+        'show': 'aiida_qagenai.cli.relax:show',
+    },
+    without_profile=frozenset({'protocols'}),
+)
+
 COMMANDS = {
     'barrier': 'aiida_qagenai.cli.root:BARRIER',
     'basis': 'aiida_qagenai.cli.root:BASIS',
@@ -177,6 +189,7 @@ COMMANDS = {
     'import': 'aiida_qagenai.cli.archive:import_',
     'integrity': 'aiida_qagenai.cli.integrity:integrity',
     'lineage': 'aiida_qagenai.cli.lineage:lineage',
+    'relax': 'aiida_qagenai.cli.root:RELAX',
     'screen': 'aiida_qagenai.cli.screen:screen',
     'serve': 'aiida_qagenai.cli.serve:serve',
     'setup': 'aiida_qagenai.cli.setup:setup',

@@ -19,6 +19,7 @@ from aiida_qagenai.workchains.accounting import core_hours
 from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
+from aiida_qagenai.workchains.relax_first import relax_inputs
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
 from aiida_qagenai.workchains.state import define_state_inputs, define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.training import SPLIT_FRACTIONS, training_inputs
@@ -202,6 +203,7 @@ class CycleWorkChain(ResumableWorkChain):
             references=self.inputs.state.get('references', {}),
             elements=self.inputs.state.get('elements', {}),
             max_concurrent=Int(self.settings.run.max_concurrent),
+            **relax_inputs(self.settings.relax, self.inputs),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
         )
         return ToContext(energies=child)
@@ -222,6 +224,7 @@ class CycleWorkChain(ResumableWorkChain):
                 structures={label: candidates[label] for label in labels},
                 energies=energies,
                 descriptors=outputs.get('descriptors', {}),
+                relaxed=outputs.get('relaxed', {}),
             )['result']
 
     def plan_learning(self) -> None:
@@ -277,7 +280,8 @@ class CycleWorkChain(ResumableWorkChain):
     def entry(self) -> dict[str, t.Any]:
         """Return what the ledger says of this cycle."""
         selection = self.ctx.selection.get_dict()
-        succeeded = nested_outputs(self.ctx.energies).get('energies', {}) if self.has_selection() else {}
+        outputs = nested_outputs(self.ctx.energies) if self.has_selection() else {}
+        succeeded, relaxed = outputs.get('energies', {}), outputs.get('relaxed', {})
         attempted = len(self.ctx.energies.called) if self.has_selection() else 0
         counts = {level.value: sum(energy.fidelity is level for energy in succeeded.values()) for level in LADDER}
         return {
@@ -289,7 +293,8 @@ class CycleWorkChain(ResumableWorkChain):
             'audit': len(selection['audit']),
             'oracle_calls': len(selection['selected']),
             'energies': counts,
-            'failed': attempted - len(succeeded),
+            'relaxed': len(relaxed),
+            'failed': attempted - len(succeeded) - len(relaxed),
             'core_hours': core_hours(self.node),
         }
 

@@ -14,6 +14,7 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.counterpoise import builder_with_atoms
 from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
+from aiida_qagenai.workchains.relax_first import define_relax_inputs, relax_problem
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
 from aiida_qagenai.workchains.window import WindowMixin
 
@@ -49,14 +50,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         spec.input(
             'relax', valid_type=Dict, required=False, validator=validate_relax, help='Relax first, see `RelaxFirst`.'
         )
-        spec.input(
-            'relax_code',
-            valid_type=AbstractCode,
-            required=False,
-            help='Code that relaxes; by default that of energies.',
-        )
-        spec.input('relax_options', valid_type=Dict, required=False, help='Scheduler options of the relaxations.')
-        spec.inputs.validator = validate_labels
+        define_relax_inputs(spec)
+        spec.inputs.validator = validate_inputs
         spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By label and fidelity.')
         spec.output_namespace('descriptors', valid_type=Dict, dynamic=True, help='Quantum descriptors by label.')
         spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed structures by label.')
@@ -245,9 +240,11 @@ def validate_plan(value: Dict, _: t.Any) -> str | None:
     return None
 
 
-def validate_labels(value: dict[str, t.Any], _: t.Any) -> str | None:
-    """Refuse a plan for structures that are not given."""
+def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
+    """Refuse a plan for structures that are not given, and a code that cannot relax."""
     if 'plan' not in value or 'structures' not in value:
         return None
     missing = sorted(set(value['plan'].get_dict()) - set(value['structures']))
-    return f'`plan` names structures that are not given: {", ".join(missing[:5])}' if missing else None
+    if missing:
+        return f'`plan` names structures that are not given: {", ".join(missing[:5])}'
+    return relax_problem(RelaxFirst.parse(value['relax'].get_dict()) if 'relax' in value else None, value)

@@ -11,6 +11,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.workchains.campaign import CampaignWorkChain, last_state
 from aiida_qagenai.workchains.daemon import ensure_daemon, revive
 from aiida_qagenai.workchains.protocols.campaign import merge_settings
+from aiida_qagenai.workchains.relax_first import RELAX_PORTS
+from aiida_qagenai.workchains.validation import COMMON
 
 __all__ = ('GROUP_PREFIX', 'campaign_group', 'continue_campaign', 'find_campaigns', 'launch')
 
@@ -84,8 +86,10 @@ def continuation(node: orm.WorkChainNode, state: dict[str, t.Any], overrides: di
 
     settings = merge_settings(node.inputs.parameters.get_dict(), overrides)
     builder = CampaignWorkChain.get_builder()
-    for name in ('pyscf_code', 'ml_code', 'elements', 'pyscf_options', 'ml_options'):
-        if name in node.inputs:
+    # What is no longer relaxed needs no code for it.
+    unused = RELAX_PORTS if settings.relax is None else ()
+    for name in COMMON:
+        if name in node.inputs and name not in unused:
             setattr(builder, name, node.inputs[name])
     builder.parameters = orm.Dict(settings.model_dump(mode='json'))
     builder.state = state

@@ -19,7 +19,7 @@ from aiida_qagenai.workchains.protocols.relaxation import (
     RelaxationSettings,
     relaxation_settings,
 )
-from aiida_qagenai.workchains.relaxation_engines import ENGINES
+from aiida_qagenai.workchains.relaxation_engines import ENGINES, find_code_problem
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
 
 __all__ = ('PbeRelaxWorkChain',)
@@ -208,8 +208,5 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     if not all(name in inputs for name in ('code', 'structure', 'settings', 'numerics')):
         return None
     settings = RelaxationSettings.parse(inputs['settings'].get_dict())
-    engine = ENGINES[settings.engine]
-    plugin = inputs['code'].default_calc_job_plugin
-    if plugin is not None and plugin != engine.PLUGIN:
-        return f'the engine {settings.engine} needs a code of {engine.PLUGIN}, {inputs["code"].label} is of {plugin}'
-    return engine.find_problem(inputs)
+    problem = find_code_problem(settings.engine, inputs['code'])
+    return problem or ENGINES[settings.engine].find_problem(inputs)

@@ -20,12 +20,12 @@ from aiida_qagenai.calculations.pyscf_bases import bases_problem
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.workchains.protocols.bases import resolve_basis
+from aiida_qagenai.workchains.protocols.bases import cover_elements, resolve_basis
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
-from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings
+from aiida_qagenai.workchains.protocols.relaxation import EspressoRelaxSettings, RelaxationSettings
 from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
 
-__all__ = ('ENGINES', 'EspressoEngine', 'PyscfEngine')
+__all__ = ('ENGINES', 'EspressoEngine', 'PyscfEngine', 'find_code_problem')
 
 INSTALL = 'install the extra: pip install "aiida-qagenai[espresso]"'
 FUNCTIONAL = re.compile(r'functional\s*=\s*"([^"]*)"|^\s*(.*?)\s+Exchange-Correlation functional', re.MULTILINE)
@@ -53,6 +53,16 @@ class PyscfEngine:
         if inputs.get('bases'):
             return bases_problem(parameters, inputs['bases'], {kind.symbol for kind in structure.kinds})
         return None
+
+    @staticmethod
+    def cover(settings: RelaxationSettings, symbols: t.Collection[str]) -> None:
+        """Check that crystals of all elements can be relaxed.
+
+        :raises InvalidInputError: saying what is missing.
+        """
+        energy = energy_settings(settings.pyscf.energy_protocol, settings.pyscf.overrides)
+        # PBE alone: what CCSD(T) and isolated atoms need does not matter here.
+        cover_elements(energy.model_copy(update={'coupled_cluster_basis': None}), symbols, isolated=False)
 
     @staticmethod
     def prepare(settings: RelaxationSettings, structure: orm.StructureData) -> dict[str, t.Any]:
@@ -120,31 +130,48 @@ class EspressoEngine:
         missing = sorted({kind.name for kind in inputs['structure'].kinds} - set(inputs.get('pseudos') or {}))
         if missing:
             return f'`pseudos` has no pseudopotential for {", ".join(missing)}'
-        for name, pseudo in inputs['pseudos'].items():
-            functional = functional_of(pseudo)
-            if functional is not None and functional not in PBE_NAMES:
-                return f'the pseudopotential {pseudo.filename} of {name} is of {functional}, not of PBE'
-        return None
+        return functional_problem(inputs['pseudos'])
+
+    @classmethod
+    def cover(cls, settings: RelaxationSettings, symbols: t.Collection[str]) -> None:
+        """Check that crystals of all elements can be relaxed.
+
+        :raises InvalidInputError: saying what is missing.
+        """
+        cls.find_pseudos(settings.espresso, symbols)
+
+    @classmethod
+    def find_pseudos(
+        cls, options: EspressoRelaxSettings, symbols: t.Collection[str]
+    ) -> tuple[dict[str, UpfData], tuple[float, float]]:
+        """Return the pseudopotentials by element, and the cutoffs of the orbitals and of the density, Ry.
+
+        :raises InvalidInputError: if the extra or the family is not installed, an element has no pseudopotential or one
+            of another functional, or nothing gives the cutoffs.
+        """
+        if not cls.is_installed():
+            message = f'the engine espresso needs aiida-quantumespresso: {INSTALL}'
+            raise InvalidInputError(message)
+        family, elements = load_family(options.pseudo_family), tuple(sorted(set(symbols)))
+        missing = sorted(set(elements) - set(family.elements))
+        if missing:
+            known = ', '.join(sorted(family.elements))
+            message = f'the family {family.label} has no pseudopotential for {", ".join(missing)}; it has {known}'
+            raise InvalidInputError(message)
+        pseudos = dict(family.get_pseudos(elements=elements))
+        problem = functional_problem(pseudos)
+        if problem is not None:
+            raise InvalidInputError(problem)
+        return pseudos, find_cutoffs(family, options.ecutwfc, options.ecutrho, elements)
 
     @classmethod
     def prepare(cls, settings: RelaxationSettings, structure: orm.StructureData) -> dict[str, t.Any]:
         """Return the inputs ``numerics`` and ``pseudos``.
 
-        :raises InvalidInputError: if the extra or the family is not installed, an element has no pseudopotential, or
-            nothing gives the cutoffs.
+        :raises InvalidInputError: see :meth:`find_pseudos`.
         """
-        if not cls.is_installed():
-            message = f'the engine espresso needs aiida-quantumespresso: {INSTALL}'
-            raise InvalidInputError(message)
-        family, options = load_family(settings.espresso.pseudo_family), settings.espresso
-        try:
-            pseudos = family.get_pseudos(structure=structure)
-        except ValueError as exception:
-            known = ', '.join(sorted(family.elements))
-            message = f'the family {family.label} has no pseudopotential for a kind of the structure; it has {known}'
-            raise InvalidInputError(message) from exception
-        number = len(structure.sites)
-        ecutwfc, ecutrho = find_cutoffs(family, options.ecutwfc, options.ecutrho, structure)
+        options, number = settings.espresso, len(structure.sites)
+        pseudos, (ecutwfc, ecutrho) = cls.find_pseudos(options, {kind.symbol for kind in structure.kinds})
         numerics = {
             'SYSTEM': {
                 'ecutwfc': ecutwfc,
@@ -156,7 +183,8 @@ class EspressoEngine:
             'ELECTRONS': {'conv_thr': options.conv_thr_per_atom * number, 'electron_maxstep': 80, 'mixing_beta': 0.4},
             'kpoints_distance': options.kpoints_distance,
         }
-        return {'numerics': orm.Dict(numerics), 'pseudos': pseudos}
+        by_kind = {kind.name: pseudos[kind.symbol] for kind in structure.kinds}
+        return {'numerics': orm.Dict(numerics), 'pseudos': by_kind}
 
     @staticmethod
     def submission(
@@ -211,6 +239,20 @@ class EspressoEngine:
 ENGINES: dict[str, type[PyscfEngine] | type[EspressoEngine]] = {'pyscf': PyscfEngine, 'espresso': EspressoEngine}
 
 
+def find_code_problem(engine: str, code: orm.AbstractCode | None) -> str | None:
+    """Return why a code cannot run an engine.
+
+    :param code: None stands for the code of energies, which is of PySCF.
+    """
+    plugin = ENGINES[engine].PLUGIN
+    if code is None:
+        return None if engine == 'pyscf' else f'the engine {engine} needs `relax_code`, a code of {plugin}'
+    known = code.default_calc_job_plugin
+    if known is not None and known != plugin:
+        return f'the engine {engine} needs a code of {plugin}, {code.label} is of {known}'
+    return None
+
+
 def default_options() -> dict[str, t.Any]:
     """Return scheduler options: one process, and what the restarts of pw.x need to know, a walltime."""
     return {
@@ -239,7 +281,7 @@ def load_family(label: str) -> t.Any:
 
 
 def find_cutoffs(
-    family: t.Any, ecutwfc: float | None, ecutrho: float | None, structure: orm.StructureData
+    family: t.Any, ecutwfc: float | None, ecutrho: float | None, elements: tuple[str, ...]
 ) -> tuple[float, float]:
     """Return the cutoffs of the orbitals and of the density, Ry: the given ones, or those the family recommends.
 
@@ -250,7 +292,7 @@ def find_cutoffs(
     problem = 'it has no cutoffs'
     if isinstance(family, RecommendedCutoffMixin):
         try:
-            return t.cast('tuple[float, float]', family.get_recommended_cutoffs(structure=structure, unit='Ry'))
+            return t.cast('tuple[float, float]', family.get_recommended_cutoffs(elements=elements, unit='Ry'))
         except ValueError as exception:
             problem = str(exception)
     message = (
@@ -258,6 +300,15 @@ def find_cutoffs(
         'set them once with `aiida-pseudo family cutoffs set`'
     )
     raise InvalidInputError(message)
+
+
+def functional_problem(pseudos: t.Mapping[str, UpfData]) -> str | None:
+    """Return which pseudopotential is of another functional than PBE."""
+    for name, pseudo in pseudos.items():
+        functional = functional_of(pseudo)
+        if functional is not None and functional not in PBE_NAMES:
+            return f'the pseudopotential {pseudo.filename} of {name} is of {functional}, not of PBE'
+    return None
 
 
 def functional_of(pseudo: UpfData) -> str | None:

@@ -115,6 +115,7 @@ class SeedWorkChain(ResumableWorkChain):
 
     def compute_energies(self) -> ToContext:
         """Climb the ladder."""
+        # Never relaxed: strained and perturbed prototypes are there to teach the models what lies off the minima.
         child = self.submit_once(
             'energies',
             LadderWorkChain,

@@ -14,10 +14,12 @@ from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, validate_settings
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.references import reference_structure
+from aiida_qagenai.workchains.relax_first import RELAX_PORTS, define_relax_inputs, relax_problem
+from aiida_qagenai.workchains.relaxation_engines import ENGINES
 
 __all__ = ('COMMON', 'define_common_inputs', 'fill_builder')
 
-COMMON = ('pyscf_code', 'ml_code', 'elements', 'parameters', 'pyscf_options', 'ml_options')
+COMMON = ('pyscf_code', 'ml_code', 'elements', 'parameters', 'pyscf_options', 'ml_options', *RELAX_PORTS)
 """Names of the inputs that every work chain of a campaign takes."""
 
 
@@ -29,6 +31,7 @@ def define_common_inputs(spec: ProcessSpec) -> None:
     spec.input('parameters', valid_type=Dict, validator=validate_parameters, help='Settings of the campaign.')
     spec.input('pyscf_options', valid_type=Dict, required=False, help='Scheduler options of the PySCF jobs.')
     spec.input('ml_options', valid_type=Dict, required=False, help='Scheduler options of the jobs of the models.')
+    define_relax_inputs(spec)
     spec.inputs.validator = validate_system
 
 
@@ -42,16 +45,25 @@ def fill_builder(
     overrides: dict[str, t.Any] | None = None,
     pyscf_options: dict[str, t.Any] | None = None,
     ml_options: dict[str, t.Any] | None = None,
+    relax_code: AbstractCode | None = None,
+    relax_options: dict[str, t.Any] | None = None,
 ) -> t.Any:
     """Return ``builder`` with the common inputs set from a protocol of campaigns.
 
     :param overrides: nested settings laid over those of the protocol: ``{'budget': 100}``.
     :param pyscf_options: scheduler options of the PySCF jobs; ``ml_options`` those of the jobs of the models.
-    :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, or an element that the
-        level of theory does not cover.
+    :param relax_code: what relaxes candidates where the settings say so (``relax``), with ``relax_options``; pw.x needs
+        it, PySCF is ``pyscf_code`` by default.
+    :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, an element that the
+        level of theory or the relaxation does not cover, or a code that cannot relax.
     """
     settings = campaign_settings(protocol, overrides)
-    problem = elements_problem(list(elements)) or system_problem(list(elements), settings)
+    places = {'relax_code': relax_code, 'relax_options': relax_options}
+    problem = (
+        elements_problem(list(elements))
+        or system_problem(list(elements), settings)
+        or relax_problem(settings.relax, places)
+    )
     if problem:
         raise InvalidInputError(problem)
     builder.pyscf_code = pyscf_code
@@ -62,6 +74,10 @@ def fill_builder(
         builder.pyscf_options = Dict(pyscf_options)
     if ml_options:
         builder.ml_options = Dict(ml_options)
+    if relax_code is not None:
+        builder.relax_code = relax_code
+    if relax_options:
+        builder.relax_options = Dict(relax_options)
     return builder
 
 
@@ -76,9 +92,11 @@ def elements_problem(symbols: list[t.Any]) -> str | None:
 
 
 def system_problem(symbols: list[str], settings: CampaignSettings) -> str | None:
-    """Return which elements the level of theory of a campaign does not cover, or the experimental references lack."""
+    """Return which elements the levels of theory of a campaign do not cover, or the experimental references lack."""
     try:
         cover_elements(energy_settings(settings.energy_protocol), symbols)
+        if settings.relax is not None:
+            ENGINES[settings.relax.engine].cover(settings.relax.settings(), symbols)
         for symbol in symbols:
             atomization_energy(symbol)
             if settings.self_consistent:
@@ -94,10 +112,11 @@ def validate_elements(value: List, _: t.Any) -> str | None:
 
 
 def validate_system(value: dict[str, t.Any], _: t.Any) -> str | None:
-    """Refuse elements that the level of theory does not cover."""
+    """Refuse elements that the level of theory does not cover, and a code that cannot relax."""
     if 'elements' not in value or 'parameters' not in value:
         return None
-    return system_problem(value['elements'].get_list(), validate_settings(value['parameters'].get_dict()))
+    settings = validate_settings(value['parameters'].get_dict())
+    return system_problem(value['elements'].get_list(), settings) or relax_problem(settings.relax, value)
 
 
 def validate_parameters(value: Dict, _: t.Any) -> str | None:

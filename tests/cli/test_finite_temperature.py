@@ -192,6 +192,17 @@ def test_progress(toy):
     assert progress(node, 600) == '2 of 4 jobs done (1 failed), about 10 min left'
 
 
+def test_progress_counts_jobs_of_children(toy):
+    """A relaxation leaves its job to a work chain that restarts it."""
+    node, child = WorkChainNode().store(), WorkChainNode()
+    child.base.links.add_incoming(node, link_type=LinkType.CALL_WORK, link_label='relax')
+    child.store()
+    job = CalcJobNode(computer=QueryBuilder().append(Computer).first(flat=True))
+    job.base.links.add_incoming(child, link_type=LinkType.CALL_CALC, link_label='iteration_01')
+    job.store()
+    assert progress(node, 60) == '0 of 1 jobs done'
+
+
 def test_promising_candidates_of_a_campaign(toy):
     """Those within 0.1 eV/atom, the boundary included, nearest first; the computed rest of the system competes."""
     from aiida_qagenai.provenance.finite_temperature import competing_phases, promising_candidates

@@ -11,6 +11,8 @@ from aiida_qagenai.cli.launch import parse_settings, read_options
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
 
+QUICK = ['Li', 'H', '--protocol', 'quickstart']
+
 
 def test_settings_are_nested_and_typed():
     """Dots nest, values are read as YAML."""
@@ -33,6 +35,10 @@ def test_what_is_no_setting_is_refused(text):
         (['Li', 'H', '--set', 'bugdet=1'], 'bugdet'),
         (['Li', 'H', '--protocol', 'fats'], 'unknown campaign protocol `fats`'),
         (['U', 'H'], 'no basis'),
+        ([*QUICK, '--set', 'relax.engine=espresso', '--relax-code', 'ml@localhost'], 'is not installed: run `aiida'),
+        ([*QUICK, '--set', 'relax.engine=pyscf', '--relax-code', 'ml@localhost'], 'ml is of qagenai.train'),
+        ([*QUICK, '--relax-code', 'pyscf@localhost'], '`relax_code` is given, but `relax` is not'),
+        ([*QUICK, '--relax-code', 'pw@localhost'], 'no code `pw@localhost`'),
     ],
 )
 def test_bad_campaigns_are_refused_before_anything_is_computed(pyscf_code, ml_code, arguments, message):
@@ -57,7 +63,9 @@ def test_unknown_campaign_is_one_line(aiida_profile_clean):
     ('content', 'message'),
     [
         ('pyscf: {queue: cpu}', 'unknown options of the scheduler for `pyscf`'),
-        ('gpu: {}', '`pyscf` and `models`'),
+        ('gpu: {}', 'any of pyscf, models, relax'),
+        ('relax: {queue: cpu}', 'unknown options of the scheduler for `relax`'),
+        ('relax: {queue_name: cpu}', '`relax_options` is given, but `relax` is not'),
         ('pyscf: [', 'cannot be read'),
         (None, 'cannot be read'),
     ],
@@ -68,7 +76,7 @@ def test_bad_options_of_the_scheduler_are_refused(pyscf_code, ml_code, tmp_path,
     if content:
         path.write_text(content)
     codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost', '--options', str(path)]
-    result = CliRunner().invoke(main, ['campaign', 'run', 'Li', 'H', *codes])
+    result = CliRunner().invoke(main, ['campaign', 'run', *QUICK, *codes])
     assert result.exit_code == 1, result.output
     assert message in ' '.join(result.output.split())
 

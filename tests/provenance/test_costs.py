@@ -8,7 +8,8 @@ from aiida.orm import CalcJobNode, Dict, WorkChainNode
 
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.provenance.costs import costs, sum_costs
+from aiida_qagenai.provenance.costs import costs, count_cores, sum_costs
+from aiida_qagenai.workchains.accounting import core_hours
 
 ENERGY = {'core_hours': 0.5, 'wall_seconds': 900.0, 'memory_mb': 2000.0, 'method': 'CCSD', 'fidelity': 'CCSD(T)'}
 TRAINING = {'timings': {'wall_seconds': 60.0, 'cpu_seconds': 72.0}, 'peak_memory_mb': 500.0, 'task': 'train'}
@@ -58,6 +59,11 @@ def test_every_job_is_listed_once(tree):
     assert table.loc['train', 'memory_mb'] == 500.0 and table.loc['train', 'what'] == 'train'
 
 
+def test_the_ledger_counts_the_same(tree):
+    """By what was run: energies, relaxations by pw.x, of which there are none, and models."""
+    assert core_hours(tree[0]) == {'pyscf': 1.0, 'espresso': 0.0, 'ml': pytest.approx(0.02)}
+
+
 def test_sums(tree):
     """Hours add up, failed jobs count, memory is the largest."""
     sums = sum_costs(costs(tree[1].pk)).set_index('what').loc['CCSD']
@@ -68,6 +74,22 @@ def test_a_job_has_a_cost_of_its_own(tree):
     """A single calculation is a process as well."""
     pk = int(costs(tree[0].pk).query('path == "train"')['pk'].iloc[0])
     assert costs(pk)['core_hours'].tolist() == [pytest.approx(0.02)]
+
+
+@pytest.mark.parametrize(
+    ('resources', 'cores'),
+    [
+        ({'num_machines': 1}, 1),
+        ({'num_machines': 2, 'num_mpiprocs_per_machine': 8}, 16),
+        ({'num_machines': 2, 'num_mpiprocs_per_machine': 4, 'num_cores_per_mpiproc': 3}, 24),
+        ({'num_machines': 2, 'num_mpiprocs_per_machine': 4, 'num_cores_per_machine': 16}, 32),
+        ({'num_machines': 2, 'tot_num_mpiprocs': 12}, 12),
+        ({'parallel_env': 'mpi', 'tot_num_mpiprocs': 6}, 6),
+    ],
+)
+def test_cores_of_a_job(resources, cores):
+    """As schedulers count them: machines, processes on each, cores for each."""
+    assert count_cores(resources) == cores
 
 
 def test_nothing_but_processes_costs(tree):

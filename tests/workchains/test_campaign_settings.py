@@ -32,12 +32,23 @@ def test_overrides_reach_nested_keys():
         ({'seed_set': {'labels': {'SCAN': 2, 'HSE06': 5}}}, 'seed_set.labels'),
         ({'run': {'device': 'tpu'}}, 'run.device'),
         ({'learn': {'validator': {'options': {'num_member': 3}}}}, 'num_member'),
+        ({'relax': {'engine': 'vasp'}}, 'relax.engine'),
+        ({'relax': {'protocol': 'fast'}}, 'relax.engine'),
+        ({'relax': {'engine': 'pyscf', 'protocol': 'fats'}}, 'unknown protocol of relaxations `fats`'),
+        ({'relax': {'engine': 'pyscf', 'overrides': {'max_farce': 0.1}}}, 'max_farce'),
     ],
 )
 def test_bad_settings_are_refused_by_name(overrides, name):
     """The message says which key is wrong."""
     with pytest.raises(InvalidInputError, match=name):
         campaign_settings('quickstart', overrides)
+
+
+def test_nothing_is_relaxed_unless_asked_for():
+    """Off in every protocol; on, it takes the protocol of relaxations that its name says."""
+    assert all(campaign_settings(protocol).relax is None for protocol in available_protocols())
+    relax = campaign_settings('quickstart', {'relax': {'engine': 'espresso', 'protocol': 'moderate'}}).relax
+    assert relax.settings().moves_cell and relax.settings().max_force == 0.005
 
 
 def test_unknown_protocol_lists_the_known_ones():

@@ -8,6 +8,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from pymatgen.core import Lattice, Structure
 
+from aiida_qagenai.calculations.functions.dataset import build_dataset
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
@@ -30,17 +31,22 @@ def structures(aiida_profile_clean):
 @pytest.fixture
 def lithium(structures):
     """Return the energy of the element Li at PBE; there is none of hydrogen."""
+    return pbe_energy('Li', -200.0, structures['c00001'].uuid)
+
+
+def pbe_energy(symbol, total_energy, structure_uuid, *, isolated=False):
+    """Return the energy of one atom at the cheapest level, in its crystal or isolated."""
     return EnergyData(
         fidelity='PBE',
-        total_energy=-200.0,
+        total_energy=total_energy,
         num_atoms=1,
-        formula='Li',
-        chemical_system='Li',
+        formula=symbol,
+        chemical_system=symbol,
         converged=True,
         protocol='pipeline',
-        level_tag=energy_settings('pipeline').tag('pipeline', Fidelity.PBE),
+        level_tag=energy_settings('pipeline').tag('pipeline', Fidelity.PBE, isolated=isolated),
         scientific=False,
-        structure_uuid=structures['c00001'].uuid,
+        structure_uuid=structure_uuid,
     )
 
 
@@ -85,7 +91,7 @@ def test_failed_calculations_are_counted(python_code, structures):
 
 
 def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean):
-    """The energies are of the relaxed geometry and are found from the candidate; what cannot be relaxed has none."""
+    """Energies and training set are of the relaxed geometry, found from the candidate; what is not relaxed has none."""
     cube = Lattice.cubic(3.5)
     molecule = Structure(cube, ['H', 'H'], [[0, 0, 0], [0.0, 0, 0.95]], coords_are_cartesian=True)
     candidates = {
@@ -96,6 +102,7 @@ def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean
     outputs, node = run_get_node(
         LadderWorkChain,
         **inputs(pyscf_code, candidates, {label: ['PBE'] for label in candidates}),
+        references={'pbe': {'H': pbe_energy('H', -13.0, 'a' * 32, isolated=True)}},
         relax=orm.Dict({'engine': 'pyscf', 'protocol': 'pipeline', 'overrides': {'pyscf': {'overrides': mesh}}}),
     )
     assert node.is_finished_ok, node.exit_message
@@ -103,7 +110,16 @@ def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean
     assert list(outputs['energies']) == ['c00000pbe']
     relaxed, energy = outputs['relaxed']['c00000'], outputs['energies']['c00000pbe']
     assert energy.content.structure_uuid == relaxed.uuid
-    assert relaxed.get_pymatgen().get_distance(0, 1) < molecule.get_distance(0, 1)
+    distance = relaxed.get_pymatgen().get_distance(0, 1)
+    assert distance < molecule.get_distance(0, 1) - 0.02
+    assert energy.content.formation_energy_per_atom is not None
+    dataset = build_dataset(
+        parameters=orm.Dict({'fractions': [0.8, 0.1, 0.1, 0.0], 'seed': 1}), structures=candidates, **outputs
+    )
+    learned = dataset.structures()
+    assert learned.identifiers.tolist() == [candidates['c00000'].name]
+    assert learned.structure(0).get_distance(0, 1) == pytest.approx(distance)
+    assert dataset.labels().energies[0, 0] == pytest.approx(energy.content.formation_energy_per_atom)
     found = energies(structure_uuids=[candidates['c00000'].uuid])
     assert found[['name', 'uuid', 'structure_uuid', 'candidate_uuid']].values.tolist() == [
         ['000-00000', energy.uuid, relaxed.uuid, candidates['c00000'].uuid]
@@ -115,6 +131,18 @@ def test_bad_settings_of_the_relaxation_are_refused(pyscf_code, structures):
     relax = orm.Dict({'engine': 'pyscf', 'overrides': {'max_farce': 0.1}})
     with pytest.raises(ValueError, match='max_farce'):
         run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, {'c00000': ['PBE']}), relax=relax)
+
+
+def test_a_code_that_cannot_relax_is_refused(pyscf_code, python_code, structures):
+    """pw.x needs a code of its own, one of its plugin, and a code alone relaxes nothing."""
+    common = inputs(pyscf_code, structures, {'c00000': ['PBE']})
+    espresso = orm.Dict({'engine': 'espresso'})
+    with pytest.raises(ValueError, match=r'needs `relax_code`, a code of quantumespresso\.pw'):
+        run_get_node(LadderWorkChain, **common, relax=espresso)
+    with pytest.raises(ValueError, match=r'needs a code of quantumespresso\.pw, pyscf is of qagenai\.pyscf_cell'):
+        run_get_node(LadderWorkChain, **common, relax=espresso, relax_code=pyscf_code)
+    with pytest.raises(ValueError, match='`relax_code` is given, but `relax` is not'):
+        run_get_node(LadderWorkChain, **common, relax_code=pyscf_code)
 
 
 @pytest.mark.parametrize(

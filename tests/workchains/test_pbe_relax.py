@@ -10,10 +10,16 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from aiida_pseudo.cli.root import cmd_root
+from aiida_pseudo.data.pseudo import UpfData
 from click.testing import CliRunner
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.provenance.costs import costs
+from aiida_qagenai.provenance.relaxations import relaxed_to
 from aiida_qagenai.workchains import relaxation_engines
+from aiida_qagenai.workchains.accounting import core_hours
+from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 
 PSEUDOS = Path('/usr/share/espresso/pseudo')
@@ -70,11 +76,18 @@ def espresso(**changes):
 def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, family, silicon):
     """Atoms and cell relax; forces, stress and phonons at Γ come with it, each linked to what it was made from.
 
+    Every job costs its wall time on the two cores that it was given.
     PBE: 5.47 Å, optical mode 15.1–15.3 THz; low cutoff and few k-points are allowed 1 % and 10 %.
     """
     family('Si.pbe-rrkj.UPF')
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
-        pw_code, silicon, 'pipeline', engine='espresso', overrides=espresso(), check_phonons=True
+        pw_code,
+        silicon,
+        'pipeline',
+        engine='espresso',
+        overrides=espresso(),
+        check_phonons=True,
+        options={'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1, 'num_cores_per_mpiproc': 2}},
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
@@ -90,6 +103,11 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
     assert phonons['min_frequency_gamma'] == pytest.approx(15.2, rel=0.1)
     assert len(phonons['frequencies_gamma']) == 3
     assert phonons['warning_codes'] == []
+    table = costs(node.pk)
+    assert set(table['process']) == {'PwCalculation'} and set(table['what']) == {'vc-relax', 'scf'}
+    assert (table['wall_seconds'] > 0).all()
+    assert table['core_hours'].tolist() == pytest.approx((2 * table['wall_seconds'] / 3600).tolist())
+    assert core_hours(node) == {'pyscf': 0.0, 'espresso': pytest.approx(table['core_hours'].sum()), 'ml': 0.0}
     creator = outputs['relaxed'].creator
     assert creator.inputs.pseudos.Si.filename == 'Si.pbe-rrkj.UPF'
 
@@ -99,7 +117,8 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
     ('files', 'overrides', 'message'),
     [
         ([], {}, r'local is not installed: run `aiida-pseudo install family'),
-        (['C.pbe-rrkjus.UPF'], {}, 'no pseudopotential for a kind of the structure; it has C'),
+        (['C.pbe-rrkjus.UPF'], {}, 'no pseudopotential for Si; it has C'),
+        (['Si.pz-vbc.UPF'], {}, r'Si\.pz-vbc\.UPF of Si is of SLA PZ NOGX NOGC, not of PBE'),
         (['Si.pbe-rrkj.UPF'], {'ecutwfc': None, 'ecutrho': None}, 'recommends no cutoffs'),
         (['Si.pbe-rrkj.UPF'], {'ecutrho': None}, '`ecutwfc` and `ecutrho` go together'),
         (['Si.pbe-rrkj.UPF'], {'ecut': 3}, 'espresso.ecut'),
@@ -108,7 +127,7 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
 def test_what_is_missing_is_said_before_anything_runs(  # noqa: PLR0917
     pw_code, family, silicon, files, overrides, message
 ):
-    """No family, no element, no cutoffs, a misspelt key."""
+    """No family, no element, another functional, no cutoffs, a misspelt key."""
     if files:
         family(*files)
     changes = espresso()
@@ -120,10 +139,11 @@ def test_what_is_missing_is_said_before_anything_runs(  # noqa: PLR0917
 @needs_espresso
 def test_a_pseudopotential_of_another_functional_is_refused(pw_code, family, silicon):
     """pw.x would silently compute another functional: it takes that of the file."""
-    family('Si.pz-vbc.UPF')
+    family('Si.pbe-rrkj.UPF')
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
         pw_code, silicon, 'fast', engine='espresso', overrides=espresso()
     )
+    builder.pseudos = {'Si': UpfData(PSEUDOS / 'Si.pz-vbc.UPF')}
     with pytest.raises(ValueError, match=r'Si\.pz-vbc\.UPF of Si is of SLA PZ NOGX NOGC, not of PBE'):
         run_get_node(builder)
 
@@ -166,3 +186,29 @@ def test_hydrogen_by_pyscf_relaxes_its_bond(pyscf_code, hydrogen):
     assert outputs['results']['max_force'] <= 0.05
     assert outputs['results']['initial_uuid'] == hydrogen.uuid
     assert 'last_geometry' not in node.called[0].outputs
+
+
+@needs_espresso
+def test_a_candidate_is_relaxed_by_pw_and_computed_by_pyscf(pw_code, pyscf_code, family, hydrogen):
+    """Each program has its code; the energy is of what pw.x returned, and each is paid for on its own."""
+    family('H.pbe-kjpaw.UPF')
+    candidate = CandidateData(hydrogen.get_pymatgen(), index=0)
+    changes = {'freedom': 'atoms', **espresso()}
+    changes['espresso'] |= {'ecutwfc': 35, 'ecutrho': 210, 'kpoints_distance': 0.6}
+    outputs, node = run_get_node(
+        LadderWorkChain,
+        code=pyscf_code,
+        structures={'c00000': candidate},
+        plan=orm.Dict({'c00000': ['PBE']}),
+        protocol=orm.Str('pipeline'),
+        descriptors=orm.Bool(False),
+        relax=orm.Dict({'engine': 'espresso', 'protocol': 'pipeline', 'overrides': changes}),
+        relax_code=pw_code,
+    )
+    assert node.is_finished_ok, node.exit_message
+    relaxed = outputs['relaxed']['c00000']
+    assert relaxed.get_pymatgen().get_distance(0, 1) == pytest.approx(0.75, abs=0.03)
+    assert outputs['energies']['c00000pbe'].content.structure_uuid == relaxed.uuid
+    assert relaxed_to([relaxed.uuid]) == {relaxed.uuid: candidate.uuid}
+    hours = core_hours(node)
+    assert hours['pyscf'] > 0 and hours['espresso'] > 0 and hours['ml'] == 0

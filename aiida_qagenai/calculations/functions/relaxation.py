@@ -67,7 +67,6 @@ def _read_pyscf(values: dict[str, t.Any], _: None) -> tuple[dict[str, t.Any], t.
     outcome = {
         'total_energy': values['total_energy'],
         'ionic_steps': len(values['relaxation']['energies']),
-        'core_hours': values['core_hours'],
         'program': f'PySCF {values["versions"]["pyscf"]}',
         'warnings': values['warnings'],
         'warning_codes': values['warning_codes'],
@@ -81,7 +80,6 @@ def _read_espresso(values: dict[str, t.Any], trajectory: TrajectoryData) -> tupl
     outcome = {
         'total_energy': values['energy'],
         'ionic_steps': len(trajectory.get_array('forces')),
-        'core_hours': values.get('wall_time_seconds', 0.0) / 3600,
         'program': f'{values.get("creator_name", "pwscf")} {values.get("creator_version", "")}'.strip(),
         'warnings': [],
         'warning_codes': [],

@@ -99,13 +99,14 @@ def _fallback(settings: EnergySettings, name: str, symbols: t.Collection[str], *
     return ResolvedBasis(settings.model_copy(update=values), {}, (note,), CARDINALS.get(fallback.basis, 0))
 
 
-def cover_elements(settings: EnergySettings, symbols: t.Collection[str]) -> None:
-    """Check that crystals and isolated atoms of all elements can be computed.
+def cover_elements(settings: EnergySettings, symbols: t.Collection[str], *, isolated: bool = True) -> None:
+    """Check that crystals of all elements can be computed.
 
+    :param isolated: whether their isolated atoms have to be computed as well.
     :raises InvalidInputError: saying what is missing.
     """
     for name in {settings.basis, settings.coupled_cluster_basis or settings.basis}:
-        resolved = resolve_basis(settings, name, symbols, isolated=True)
+        resolved = resolve_basis(settings, name, symbols, isolated=isolated)
         covered = resolved.settings.elements
         missing = [symbol for symbol in symbols if symbol not in covered]
         if missing:

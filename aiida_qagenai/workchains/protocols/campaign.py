@@ -14,6 +14,7 @@ from aiida_qagenai.data.record import explain
 from aiida_qagenai.io.tasks import parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
 from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
+from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
 
 __all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merge_settings', 'validate_settings')
 
@@ -154,6 +155,9 @@ class CampaignSettings(Settings):
     energy_protocol: str = pydantic.Field(description='Protocol of the EnergyWorkChain')
     self_consistent: bool = pydantic.Field(
         False, description='Compute the elements as well: formation energies against them beside the anchored ones'
+    )
+    relax: RelaxFirst | None = pydantic.Field(
+        None, description='Relax candidates at PBE before their energies; by default they stay as generated'
     )
     budget: int = pydantic.Field(ge=1, description='Candidates that may be computed, failed ones included')
     seed: int = pydantic.Field(0, ge=0, lt=2**31)

@@ -102,6 +102,16 @@ class RelaxFirst(_Model):
     protocol: str = 'fast'
     overrides: dict[str, t.Any] = pydantic.Field({}, description='Nested changes to the settings of the protocol')
 
+    @pydantic.model_validator(mode='after')
+    def _valid(self) -> RelaxFirst:
+        """Check the settings of the protocol now, not when the first structure is to be relaxed."""
+        self.settings()
+        return self
+
+    def settings(self) -> RelaxationSettings:
+        """Return all settings of the relaxation."""
+        return relaxation_settings(self.protocol, self.engine, self.overrides)
+
     @classmethod
     def parse(cls, values: t.Mapping[str, t.Any]) -> RelaxFirst:
         """Return validated settings, those of the protocol included.
@@ -109,11 +119,9 @@ class RelaxFirst(_Model):
         :raises InvalidInputError: naming every key that is unknown, missing or out of range.
         """
         try:
-            settings = cls.model_validate(dict(values))
+            return cls.model_validate(dict(values))
         except pydantic.ValidationError as exception:
             raise InvalidInputError(explain(exception)) from exception
-        relaxation_settings(settings.protocol, settings.engine, settings.overrides)
-        return settings
 
 
 def available_protocols() -> dict[str, str]:
