@@ -57,10 +57,22 @@ def basis_texts(folder: Path, name: str, symbols: t.Iterable[str]) -> dict[str, 
 
 
 def level_parameters(
-    structure: Structure, fidelity: Fidelity, method: str | None, basis: dict[str, t.Any]
+    structure: Structure,
+    fidelity: Fidelity,
+    method: str | None,
+    basis: dict[str, t.Any],
+    grid_spacing: float | None = None,
 ) -> dict[str, t.Any]:
-    """Return the parameters of `fast` in another basis, of a crystal or, without a cell, of an atom."""
-    settings = energy_settings('fast').model_copy(update={'basis': 'given', 'coupled_cluster_basis': None})
+    """Return the parameters of `fast` in another basis, of a crystal or, without a cell, of an atom.
+
+    :param grid_spacing: of the uniform grid, Å; that of `fast` by default.
+    """
+    changes = {
+        'basis': 'given',
+        'coupled_cluster_basis': None,
+        **({'grid_spacing': grid_spacing} if grid_spacing else {}),
+    }
+    settings = energy_settings('fast').model_copy(update=changes)
     cell = structure[0]
     values = settings.crystal_parameters(fidelity, cell) if cell else settings.atom_parameters(fidelity, 0)
     return {**values, 'method': method, 'basis': basis}

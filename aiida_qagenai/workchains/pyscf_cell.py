@@ -43,6 +43,9 @@ WITHOUT_SECOND_ORDER: dict[str, t.Any] = {'damping': 0.7, 'level_shift': 0.5}
 MINIMUM_CYCLES = 3
 """Fewer iterations than that before the walltime ended: as much time again would not get far."""
 
+GRID_REFINEMENTS = (1.25, 1.6)
+"""Points in each direction over those that were asked for, after the first and the second failure."""
+
 CC_DAMPING = (0.7, 0.4)
 """Fraction of each update of the amplitudes that is taken, after the first and the second failure of CCSD."""
 
@@ -74,6 +77,7 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         self.ctx.scf_aids_tried = 0
         self.ctx.cc_failures = 0
         self.ctx.memory_doublings = 0
+        self.ctx.grid_refinements = 0
         self.ctx.kills = 0
         self.ctx.exceptions = 0
         self.ctx.amplitudes_lost = False
@@ -145,6 +149,24 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         """End with the exit code of the calculation."""
         self.report_action(node, f'none, {reason}')
         return ProcessHandlerReport(True, ExitCode(node.exit_status, node.exit_message))
+
+    @process_handler(priority=650, exit_codes=[EXIT_CODES.ERROR_INTEGRATION])
+    def handle_coarse_grid(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Refine the grid that loses electrons, as hard pseudopotentials let it do (Mg with its 2s and 2p); twice."""
+        if self.ctx.grid_refinements == len(GRID_REFINEMENTS):
+            return self.abort(node, 'finer grids did not help')
+        factor = GRID_REFINEMENTS[self.ctx.grid_refinements]
+        self.ctx.grid_refinements += 1
+        given = self.inputs.pyscf.parameters.get_dict()
+        if mesh := given.get('grid_mesh'):
+            # Odd, as the mesh was.
+            finer: dict[str, t.Any] = {'grid_mesh': [2 * math.ceil(factor * number / 2) + 1 for number in mesh]}
+        else:
+            finer = {'grid_level': min(9, self.parameter('grid_level', 3) + 1)}
+        self.change_parameters(**finer)
+        source = self.use_restart_files(node) or 'scratch'
+        self.report_action(node, f'restart from {source} with {finer}')
+        return ProcessHandlerReport(True)
 
     @process_handler(priority=600)
     def handle_unrecoverable_failure(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:

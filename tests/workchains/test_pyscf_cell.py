@@ -188,7 +188,6 @@ def test_killed_continues_from_the_checkpoint(start, fail, label):
         'ERROR_SCRIPT_EXCEPTION',
         'ERROR_MEMORY_ESTIMATE',
         'ERROR_ENERGY_NOT_FINITE',
-        'ERROR_INTEGRATION',
         'ERROR_METALLIC',
         'ERROR_VARYING_OCCUPATION',
         'ERROR_COMPLEX_TRIPLES',
@@ -219,6 +218,29 @@ def test_failures_of_the_machine_are_recoverable(start, fail, label):
     process.ctx.children = [fail(EXIT_CODES[label])]
     assert process.inspect_process().status == 0
     assert not process.ctx.is_finished
+
+
+def test_a_grid_that_loses_electrons_is_refined(start, fail):
+    """Twice, from what was asked for; then the calculation is given up."""
+    process = start()
+    meshes = []
+    for _ in range(2):
+        assert process.handle_coarse_grid(fail(EXIT_CODES.ERROR_INTEGRATION)).exit_code.status == 0
+        meshes.append(process.parameter('grid_mesh', None))
+    assert meshes == [[29, 29, 29], [35, 35, 35]]
+    report = process.handle_coarse_grid(fail(EXIT_CODES.ERROR_INTEGRATION))
+    assert report.exit_code.status == EXIT_CODES.ERROR_INTEGRATION.status
+
+
+def test_a_coarse_grid_is_refined_for_real(pyscf_code, lithium_hydride, pyscf_parameters):
+    """The second calculation integrates all electrons."""
+    parameters = orm.Dict(pyscf_parameters('PBE', grid_mesh=[13, 13, 13]))
+    inputs = {'code': pyscf_code, 'structure': lithium_hydride, 'parameters': parameters}
+    outputs, node = run_get_node(PyscfCellBaseWorkChain, pyscf=inputs)
+    assert node.is_finished_ok, node.exit_message
+    first, *others = sorted(node.called_descendants, key=lambda child: child.ctime)
+    assert first.exit_status == EXIT_CODES.ERROR_INTEGRATION.status and others
+    assert abs(outputs['results']['integration_error']) <= 1e-4
 
 
 def test_given_parameters_are_not_touched(start, fail):
