@@ -84,18 +84,9 @@ def load_structure(identifier: str) -> t.Any:
 
     :raises InvalidInputError: if there is none.
     """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import StructureData, load_node
+    from aiida.orm import StructureData
 
-    try:
-        node = load_node(identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as exception:
-        message = f'no node `{identifier}`: see `aiida-qagenai candidates`'
-        raise InvalidInputError(message) from exception
-    if not isinstance(node, StructureData):
-        message = f'node {identifier} is no structure: see `aiida-qagenai candidates`'
-        raise InvalidInputError(message)
-    return node
+    return _load(identifier, StructureData, 'structure', ': see `aiida-qagenai candidates`')
 
 
 def load_checkpoint(identifier: str | None) -> t.Any:
@@ -105,18 +96,26 @@ def load_checkpoint(identifier: str | None) -> t.Any:
     """
     if identifier is None:
         return None
+    from aiida_qagenai.data.checkpoint import CheckpointData
+
+    return _load(identifier, CheckpointData, 'checkpoint')
+
+
+def _load(identifier: str, kind: type, name: str, advice: str = '') -> t.Any:
+    """Return the node with that pk or uuid.
+
+    :raises InvalidInputError: if there is none, or it is of another kind.
+    """
     from aiida.common.exceptions import MultipleObjectsError, NotExistent
     from aiida.orm import load_node
-
-    from aiida_qagenai.data.checkpoint import CheckpointData
 
     try:
         node = load_node(identifier)
     except (NotExistent, MultipleObjectsError, ValueError) as exception:
-        message = f'no node `{identifier}`'
+        message = f'no node `{identifier}`{advice}'
         raise InvalidInputError(message) from exception
-    if not isinstance(node, CheckpointData):
-        message = f'node {identifier} is no checkpoint'
+    if not isinstance(node, kind):
+        message = f'node {identifier} is no {name}{advice}'
         raise InvalidInputError(message)
     return node
 

@@ -175,6 +175,7 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
             elif not child.is_finished_ok:
                 self.ctx.failed.append(label)
         if self.ctx.failed:
+            self.ctx.waiting = []
             self.kill_running(f'{self.ctx.failed[0]} of the same energy has failed')
 
     def kill_running(self, reason: str) -> None:
