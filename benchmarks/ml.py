@@ -1,6 +1,6 @@
 """Throughput of the GPU side on the machine at hand, and the share of valid samples.
 
-    python benchmarks/ml.py [--quick] [--device cuda] [--threads 1]
+    python benchmarks/ml.py [--quick] [--device cuda] [--threads 1] [--size base --batch-size 64]
 
 The models are trained and run on the made-up crystals of the tests, by the same commands that a campaign runs.
 References marked as published were measured elsewhere, on other machines and data: context, not a comparison.
@@ -83,17 +83,17 @@ def volume_shift(guidance: float, runtime: dict[str, t.Any]) -> float:
     return means[1] - means[0]
 
 
-def benchmark(runtime: dict[str, t.Any], quick: bool) -> None:
+def benchmark(runtime: dict[str, t.Any], quick: bool, model: dict[str, t.Any]) -> None:
     """Train the three models, sample and predict in the working directory, and print the figures."""
     toy_dataset().save('dataset.npz')
     for role, budget in QUICKSTART.items():
         steps = budget['steps'] if role == 'generator' and not quick else budget['steps'] // 5
-        config = {'role': role, 'dataset': 'dataset.npz', 'output': role, 'steps': steps, **runtime}
+        config = {'role': role, 'dataset': 'dataset.npz', 'output': role, 'steps': steps, **model, **runtime}
         results = run('train', config)
         done = steps * budget.get('members', 1)
         rate = done / results['timings']['training_seconds']
         needed = budget['steps'] * budget.get('members', 1) / budget['seconds']
-        figure(f'train_{role}_tiny', rate, 'steps/s', f'quickstart schedule: {budget["seconds"]} s', needed)
+        figure(f'train_{role}_{model["size"]}', rate, 'steps/s', f'quickstart schedule: {budget["seconds"]} s', needed)
 
     count = 60 if quick else 240
     requests = [
@@ -129,7 +129,10 @@ if __name__ == '__main__':
     parser.add_argument('--quick', action='store_true', help='fewer steps and structures: within a minute on one core')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--size', choices=('tiny', 'base'), default='tiny', help='size of the three models')
+    parser.add_argument('--batch-size', type=int, help='structures per step of training; the default of each model')
     arguments = parser.parse_args()
+    model = {'size': arguments.size, **({'batch_size': arguments.batch_size} if arguments.batch_size else {})}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        benchmark({'device': arguments.device, 'num_threads': arguments.threads}, arguments.quick)
+        benchmark({'device': arguments.device, 'num_threads': arguments.threads}, arguments.quick, model)

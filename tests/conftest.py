@@ -73,7 +73,15 @@ class Machine:
             if self.query(code) is True:
                 return
             time.sleep(1)
-        pytest.fail(f'not reached within {timeout} s:\n{code}\n{self.run("verdi", "process", "list", "-a")}')
+        pytest.fail(
+            f'not reached within {timeout} s:\n{code}\n{self.run("verdi", "process", "list", "-a")}\n{self.logs()}'
+        )
+
+    def logs(self, lines: int = 40) -> str:
+        """Return the last lines of what the daemon and its broker have logged."""
+        logs = [path for path in sorted(self.folder.glob('.aiida/**/*.log')) if path.stat().st_size]
+        tails = (path.read_text(errors='replace').splitlines()[-lines:] for path in logs)
+        return '\n'.join(f'--- {path.name}\n' + '\n'.join(tail) for path, tail in zip(logs, tails, strict=True))
 
 
 @pytest.fixture(scope='session')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -14,8 +15,9 @@ from pathlib import Path
 import kiwipy
 import psutil
 from aiida import orm
+from aiida.brokers.zeromq import ZeromqBroker
 from aiida.brokers.zeromq.service import ZeromqBrokerService
-from aiida.engine.daemon.client import DaemonTimeoutException, get_daemon_client
+from aiida.engine.daemon.client import DaemonException, DaemonTimeoutException, get_daemon_client
 from aiida.engine.processes.control import get_active_processes, get_process_tasks
 from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_config_option
@@ -30,10 +32,10 @@ TIMEOUT = 60
 
 
 def ensure_daemon(workers: int | None = None) -> bool:
-    """Start the daemon unless it runs; return whether it was started.
+    """Start the daemon and its broker unless they run; return whether they were started.
 
     :param workers: number of workers; by default what the profile says (`daemon.default_workers`).
-    :raises aiida.engine.daemon.client.DaemonException: if the daemon does not start.
+    :raises aiida.engine.daemon.client.DaemonException: if the daemon or its broker does not start.
     """
     find_verdi()
     if daemon_runs():
@@ -41,7 +43,25 @@ def ensure_daemon(workers: int | None = None) -> bool:
     clear_remains()
     workers = workers or get_config_option('daemon.default_workers')
     get_daemon_client().start_daemon(number_workers=workers, timeout=TIMEOUT)
+    wait_for_broker()
     return True
+
+
+def wait_for_broker() -> None:
+    """Wait until the ZeroMQ broker listens.
+
+    It says where before it does, and what is sent in between is lost if the sender ends first.
+
+    :raises aiida.engine.daemon.client.DaemonException: if it does not listen in time.
+    """
+    if not isinstance(get_manager().get_broker(), ZeromqBroker):
+        return
+    files, deadline = broker_files(), time.monotonic() + TIMEOUT
+    while not files.status_file.exists():
+        if time.monotonic() > deadline:
+            message = f'the broker did not start within {TIMEOUT} s: see {files.log_file}'
+            raise DaemonException(message)
+        time.sleep(0.1)
 
 
 def revive(node: orm.ProcessNode) -> bool:
@@ -57,12 +77,9 @@ def revive(node: orm.ProcessNode) -> bool:
     processes = [process for process in running_processes() if root(process).pk == node.pk]
     if not daemon_runs() or unattended(processes):
         stop_workers()
-        tasks = set(get_process_tasks(get_manager().get_broker()))
+        tasks = broker_tasks()
         started = ensure_daemon()
-        controller = get_manager().get_process_controller()
-        for process in processes:
-            if process.pk not in tasks:
-                controller.continue_process(process.pk, nowait=True, no_reply=True)
+        send([process for process in processes if process.pk not in tasks])
     play([process for process in processes if process.paused])
     return started
 
@@ -76,12 +93,39 @@ def running_processes() -> list[orm.ProcessNode]:
     return [process for process in active if isinstance(process, orm.WorkChainNode | orm.CalcJobNode)]
 
 
+def broker_tasks() -> set[int]:
+    """Return the processes that the broker has a task for; RabbitMQ tells only of those that wait for a worker.
+
+    AiiDA reads the files of the ZeroMQ broker as that broker does after a crash, and takes back the tasks of workers
+    under a broker that may be running. Here they are only read.
+    """
+    broker = get_manager().get_broker()
+    if not isinstance(broker, ZeromqBroker):
+        return set(get_process_tasks(broker))
+    tasks = set()
+    for path in broker_files().storage_path.glob('tasks/*/*.json'):
+        with contextlib.suppress(FileNotFoundError):  # it has just been taken or done
+            tasks.add(json.loads(path.read_text())['body']['args']['pid'])
+    return tasks
+
+
+def send(processes: list[orm.ProcessNode]) -> None:
+    """Hand processes to the broker and wait until it says that it has them; RabbitMQ does so within the call."""
+    controller = get_manager().get_process_controller()
+    confirms = isinstance(get_manager().get_broker(), ZeromqBroker)
+    for process in processes:
+        confirmation = controller.continue_process(process.pk, nowait=True, no_reply=not confirms)
+        if confirms and not answers(confirmation, time.monotonic() + TIMEOUT):
+            message = f'the broker did not take process<{process.pk}> within {TIMEOUT} s: continue once more'
+            raise DaemonException(message)
+
+
 def unattended(processes: list[orm.ProcessNode]) -> list[orm.ProcessNode]:
     """Return the processes that wait for no worker and for which no worker answers.
 
     A worker that is busy with a function for longer than ``ANSWER_TIMEOUT`` cannot be told from a dead one.
     """
-    tasks = set(get_process_tasks(get_manager().get_broker()))
+    tasks = broker_tasks()
     controller = get_manager().get_process_controller()
     waiting = [(process, ask(controller.get_status, process)) for process in processes if process.pk not in tasks]
     deadline = time.monotonic() + ANSWER_TIMEOUT
@@ -161,14 +205,18 @@ def clear_remains() -> None:
 
     New workers would connect to the dead broker's socket and wait there for ever, without an error.
     """
-    client = get_daemon_client()
-    Path(client.circus_pid_file).unlink(missing_ok=True)
-    files = get_config().filepaths(client.profile)['broker_service']
-    layout = ZeromqBrokerService.FilepathLayout(files['dir'], files['log'])
-    if layout.pid_file.exists() and not runs(int(layout.pid_file.read_text().split()[-1]), 'broker'):
-        remove_socket(layout.sockets_file)
-        for path in (layout.pid_file, layout.status_file):
+    Path(get_daemon_client().circus_pid_file).unlink(missing_ok=True)
+    files = broker_files()
+    if files.pid_file.exists() and not runs(int(files.pid_file.read_text().split()[-1]), 'broker'):
+        remove_socket(files.sockets_file)
+        for path in (files.pid_file, files.status_file):
             path.unlink(missing_ok=True)
+
+
+def broker_files() -> ZeromqBrokerService.FilepathLayout:
+    """Return where the ZeroMQ broker of the profile keeps its files."""
+    files = get_config().filepaths(get_daemon_client().profile)['broker_service']
+    return ZeromqBrokerService.FilepathLayout(files['dir'], files['log'])
 
 
 def remove_socket(sockets_file: Path) -> None:

@@ -38,15 +38,38 @@ print(json.dumps([node.outputs.result.value, sorted(calculations)]))
 """
 
 
-def test_processes_go_on_after_everything_was_killed(new_machine):
-    """Daemon, worker and broker die, and one process has lost its task; the work chain ends with one calculation."""
-    machine = new_machine('daemon')
+SLOW_BROKER = """
+import signal
+import sys
+import time
+
+install = signal.signal
+
+
+def install_slowly(*arguments):
+    time.sleep(2)
+    return install(*arguments)
+
+
+if 'broker' in sys.orig_argv:
+    signal.signal = install_slowly
+"""
+
+
+def test_processes_go_on_after_everything_was_killed(new_machine, tmp_path):
+    """Daemon, worker and broker die, and one process has lost its task; the work chain ends with one calculation.
+
+    The broker takes its time between saying where it is and being there, so that messages to it wait.
+    """
+    (tmp_path / 'sitecustomize.py').write_text(SLOW_BROKER)
+    machine = new_machine('daemon', PYTHONPATH=str(tmp_path))
     signal = machine.folder / 'go'
     pk = machine.query(START.format(signal=signal))
     machine.wait_for(CALCULATES, timeout=300)
+    assert pk in machine.query(TASKS)
+    tasks = sorted(Path(machine.folder).glob('.aiida/broker/*/storage/tasks/processing/*.json'))
+    assert tasks, 'to look at the tasks of a broker has taken them from their workers'
     machine.crash()
-    tasks = sorted(Path(machine.folder).glob('.aiida/broker/*/storage/tasks/*/*.json'))
-    assert tasks
     tasks[-1].unlink()
     assert machine.query(REVIVE.format(pk=pk)) is True
     signal.touch()
@@ -69,6 +92,12 @@ def test_a_daemon_without_work_is_stopped(new_machine):
     assert machine.query(stop + 'ensure_daemon()\nprint(json.dumps(stop_daemon()))') is True
     psutil.wait_procs(machine.processes(), timeout=20)
     assert not machine.processes()
+
+
+TASKS = """
+from aiida_qagenai.workchains.daemon import broker_tasks
+print(json.dumps(sorted(broker_tasks())))
+"""
 
 
 COMPOSITE = """
