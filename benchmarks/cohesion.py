@@ -45,7 +45,7 @@ CRYSTALS = {
     'BN': Crystal(('B', 'N'), 'zinc blende', 3.616, {'experiment': 6.76}, RECALLED),
     'MgO': Crystal(('Mg', 'O'), 'rock salt', 4.207, {'HF': 3.47, 'PBE': 4.98, 'experiment': 5.20}, DESIGN, 0.08),
     'Si': Crystal(('Si',), 'zinc blende', 5.430, {'HF': 2.82, 'PBE': 4.55, 'experiment': 4.68}, DESIGN),
-    'LiF': Crystal(('Li', 'F'), 'rock salt', 4.010, {'HF': 3.25, 'PBE': 4.33, 'experiment': 4.46}, DESIGN),
+    'LiF': Crystal(('Li', 'F'), 'rock salt', 4.010, {'HF': 3.25, 'PBE': 4.33, 'experiment': 4.46}, DESIGN, 0.08),
 }
 """The four of the composite first; Si and LiF are for the mean fields."""
 

@@ -25,7 +25,8 @@ from aiida_qagenai.datasets.interruptions import WHERE, close_interrupted, this_
 from aiida_qagenai.datasets.readers import pack_folder, read_records
 from aiida_qagenai.datasets.records import RECORDS_PER_TASK, Entry, Problem, parse_file
 from aiida_qagenai.datasets.settings import ImportSettings
-from aiida_qagenai.provenance.bulk import CHUNK_SIZE, fill_group, insert_outputs
+from aiida_qagenai.provenance.bulk import insert_outputs
+from aiida_qagenai.provenance.rows import CHUNK_SIZE, fill_group
 
 __all__ = ('ImportReport', 'Progress', 'import_entries', 'import_file', 'import_files')
 

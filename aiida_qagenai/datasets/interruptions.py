@@ -13,7 +13,7 @@ from plumpy.process_states import ProcessState
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.datasets.groups import DatabaseGroup
-from aiida_qagenai.provenance.bulk import fill_group
+from aiida_qagenai.provenance.rows import fill_group
 
 __all__ = ('WHERE', 'close_interrupted', 'this_process')
 

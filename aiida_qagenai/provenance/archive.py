@@ -16,6 +16,7 @@ from pathlib import Path
 from aiida import __version__ as aiida_version
 from aiida import orm
 from aiida.common.exceptions import CorruptStorage, IncompatibleStorageSchema
+from aiida.manage import get_manager
 from aiida.tools.archive import create_archive
 from aiida.tools.archive import import_archive as import_aiida_archive
 from aiida.tools.archive.create import EXPORT_LOGGER
@@ -25,8 +26,8 @@ from packaging.version import Version
 
 from aiida_qagenai import __version__
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.provenance.bulk import rows_of, update_extras
 from aiida_qagenai.provenance.campaigns import GROUP_PREFIX, find_campaign
+from aiida_qagenai.provenance.rows import HASH_KEY, columns_of_nodes, plain_inserts, rows_of, update_extras
 
 __all__ = ('MANIFEST', 'ArchiveInfo', 'export_campaign', 'import_archive', 'verify_archive')
 
@@ -103,7 +104,8 @@ def import_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
         if (found := _count_nodes(path)) != info.nodes:
             message = f'`{path}` was altered: it holds {sum(found.values())} nodes, its manifest {info.new_nodes}'
             raise CorruptFileError(message)
-        with _quiet():
+        private = _private_extras(path)
+        with _quiet(), plain_inserts(get_manager().get_profile_storage(), private):
             import_aiida_archive(path, create_group=False)
     except IncompatibleStorageSchema as exception:
         message = f'`{path}` was written by AiiDA {info.versions["aiida-core"]}, this is {aiida_version}: {exception}'
@@ -111,7 +113,7 @@ def import_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     except (ExportImportException, CorruptStorage) as exception:
         message = f'`{path}` cannot be imported: {exception}'
         raise CorruptFileError(message) from exception
-    _restore_private_extras(path)
+    _restore_private_extras(private)
     return dataclasses.replace(info, new_nodes=orm.QueryBuilder().append(orm.Node).count() - before)
 
 
@@ -194,16 +196,19 @@ def _digests(archive: zipfile.ZipFile) -> dict[str, str]:
     return digests
 
 
-def _restore_private_extras(path: Path) -> None:
-    """Give imported nodes the hash and the marks of the cache that they had, where an import left them out."""
+def _private_extras(path: Path) -> dict[str, dict[str, t.Any]]:
+    """Return uuid → the hash and the marks of the cache of the nodes in an archive."""
     with ArchiveFormatSqlZip().open(path, mode='r') as reader:
-        builder = reader.querybuilder().append(orm.Node, project=['uuid', 'extras'])
-        private = {
+        return {
             uuid: {name: value for name, value in extras.items() if name.startswith(PRIVATE_EXTRAS)}
-            for uuid, extras in rows_of(builder)
+            for uuid, extras in columns_of_nodes(reader.get_backend(), 'uuid', 'extras')
         }
+
+
+def _restore_private_extras(private: dict[str, dict[str, t.Any]]) -> None:
+    """Give nodes the hash and the marks of the cache that they had, where an import by AiiDA has left them out."""
     builder = orm.QueryBuilder().append(
-        orm.Node, filters={'extras': {'!has_key': '_aiida_hash'}}, project=['uuid', 'id', 'extras']
+        orm.Node, filters={'extras': {'!has_key': HASH_KEY}}, project=['uuid', 'id', 'extras']
     )
     update_extras({pk: {**extras, **private[uuid]} for uuid, pk, extras in rows_of(builder) if private.get(uuid)})
 

@@ -8,7 +8,8 @@ import typing as t
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_qagenai.provenance.bulk import HASH_KEY, NAMESPACE_SEPARATOR, clone_outputs, link_inputs, rows_of
+from aiida_qagenai.provenance.bulk import NAMESPACE_SEPARATOR, clone_outputs, link_inputs
+from aiida_qagenai.provenance.rows import HASH_KEY, rows_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping

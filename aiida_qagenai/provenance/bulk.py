@@ -1,4 +1,4 @@
-"""Storage of many nodes and links at once: the one module that writes to the storage backend directly.
+"""Storage of many outputs, inputs and cached clones at once, past the ORM of AiiDA.
 
 The engine stores outputs one by one, with about ten queries each (20–40 ms per node, and growing). Here the rows of a
 whole batch go in with two statements, much as in AiiDA's own archive import. That skips the checks of the ORM, so they
@@ -10,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-import sqlalchemy
 from aiida import orm
 from aiida.common import timezone
 from aiida.common.exceptions import ModificationNotAllowed, ValidationError
 from aiida.common.links import LinkType, validate_link_label
-from aiida.manage import get_manager
 from aiida.orm.entities import EntityTypes
 
 from aiida_qagenai.provenance import canonical
+from aiida_qagenai.provenance.rows import HASH_KEY, Row, chunks, insert_rows, rows_of, transaction
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,25 +25,15 @@ if t.TYPE_CHECKING:
     from aiida.orm.implementation import StorageBackend
 
 __all__ = (
-    'CHUNK_SIZE',
     'check_labels',
     'clone_outputs',
-    'fill_group',
     'insert_outputs',
     'link_inputs',
     'linked_uuids',
-    'rows_of',
     'store_outputs',
-    'update_extras',
 )
 
-CHUNK_SIZE = 5000
-"""Nodes per transaction: on SQLite a write transaction of more than about 5 s makes other clients fail."""
-
-HASH_KEY = '_aiida_hash'
 NAMESPACE_SEPARATOR = '__'
-
-Row = dict[str, t.Any]
 
 
 def store_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data]) -> dict[str, orm.Data]:
@@ -104,9 +93,9 @@ def link_inputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data 
     check_labels([*existing, *missing])
     _check_sources(process_node, set(missing.values()))
     links = [_link(pk, process_node.pk, LinkType.INPUT_CALC, label) for label, pk in missing.items()]
-    for chunk in _chunks(links):
-        with _transaction(process_node.backend):
-            _insert(process_node, 'LINK_CLASS', chunk)
+    for chunk in chunks(links):
+        with transaction(process_node.backend):
+            insert_rows(process_node.backend, EntityTypes.LINK, chunk)
 
 
 def clone_outputs(process_node: orm.CalculationNode, source: orm.CalculationNode) -> None:
@@ -149,35 +138,6 @@ def linked_uuids(
     prefix = namespace + NAMESPACE_SEPARATOR if namespace else ''
     found = _linked(process_node, link_type, project='uuid')
     return {label.removeprefix(prefix): uuid for label, uuid in sorted(found.items()) if label.startswith(prefix)}
-
-
-def fill_group(group: orm.Group, pks: Iterable[int]) -> None:
-    """Add stored nodes to a group; those it has already stay.
-
-    :param pks: of nodes of the storage of the group.
-    """
-    wanted = set(pks)
-    builder = orm.QueryBuilder(backend=group.backend)
-    builder.append(orm.Group, filters={'id': group.pk}, tag='group')
-    present = set(builder.append(orm.Node, with_group='group', project='id').all(flat=True))
-    rows = [{'dbnode_id': pk, 'dbgroup_id': group.pk} for pk in sorted(wanted - present)]
-    for chunk in _chunks(rows):
-        with _transaction(group.backend):
-            group.backend.bulk_insert(EntityTypes.GROUP_NODE, chunk)
-
-
-def update_extras(extras: Mapping[int, dict[str, t.Any]]) -> None:
-    """Replace the extras of stored nodes of the default profile; their modification times stay.
-
-    :param extras: pk → all extras of the node.
-    """
-    backend = get_manager().get_profile_storage()
-    for chunk in _chunks(list(extras)):
-        builder = orm.QueryBuilder(backend=backend)
-        builder.append(orm.Node, filters={'id': {'in': chunk}}, project=['id', 'mtime'])
-        rows = [{'id': pk, 'mtime': mtime, 'extras': extras[pk]} for pk, mtime in rows_of(builder)]
-        with _transaction(backend):
-            backend.bulk_update(EntityTypes.NODE, rows)
 
 
 def _check_process(process_node: orm.CalculationNode) -> None:
@@ -355,28 +315,18 @@ def _insert_outputs(process_node: orm.CalculationNode, rows: Mapping[str, Row]) 
     """Insert nodes and their CREATE links and return label → pk."""
     backend = process_node.backend
     created: dict[str, int] = {}
-    for chunk in _chunks(list(rows.items())):
-        with _transaction(backend):
-            _insert(process_node, 'MODEL_CLASS', [row for _, row in chunk])
+    for chunk in chunks(list(rows.items())):
+        with transaction(backend):
+            insert_rows(backend, EntityTypes.NODE, [row for _, row in chunk])
             builder = orm.QueryBuilder(backend=backend)
             uuids = [row['uuid'] for _, row in chunk]
             builder.append(orm.Data, filters={'uuid': {'in': uuids}}, project=['uuid', 'id'])
             pks = dict(rows_of(builder))
             labelled = {label: pks[row['uuid']] for label, row in chunk}
             links = [_link(process_node.pk, pk, LinkType.CREATE, label) for label, pk in labelled.items()]
-            _insert(process_node, 'LINK_CLASS', links)
+            insert_rows(backend, EntityTypes.LINK, links)
         created.update(labelled)
     return created
-
-
-def _insert(process_node: orm.CalculationNode, model: t.Literal['MODEL_CLASS', 'LINK_CLASS'], rows: list[Row]) -> None:
-    """Insert rows of nodes or links within a transaction.
-
-    ``StorageBackend.bulk_insert`` writes the same, but makes an object of every row that it wrote, which takes twice
-    as long as writing.
-    """
-    table = getattr(process_node.backend_entity, model).__table__
-    process_node.backend.get_session().execute(sqlalchemy.insert(table), rows)
 
 
 def _load(backend: StorageBackend, pks: Mapping[str, int]) -> dict[str, orm.Data]:
@@ -386,11 +336,6 @@ def _load(backend: StorageBackend, pks: Mapping[str, int]) -> dict[str, orm.Data
     with _keep_loaded(backend):
         loaded = {pk: node for node, pk in rows_of(builder)}
     return {label: loaded[pk] for label, pk in pks.items()}
-
-
-def rows_of(builder: orm.QueryBuilder) -> Iterator[t.Any]:
-    """Yield the results of a query that has many: AiiDA fetches a hundred at a time."""
-    yield from builder.iterall(batch_size=CHUNK_SIZE)
 
 
 @contextlib.contextmanager
@@ -415,14 +360,3 @@ def _autogroup(backend: StorageBackend, pks: Iterable[int]) -> None:
     wanted = [node for node in nodes if backend.autogroup.is_to_be_grouped(node)]
     if wanted:
         backend.autogroup.get_or_create_group().add_nodes(wanted)
-
-
-def _transaction(backend: StorageBackend) -> t.ContextManager[t.Any]:
-    """Return a transaction, or nothing inside one: a nested transaction would commit the outer one."""
-    return contextlib.nullcontext() if backend.in_transaction else backend.transaction()
-
-
-def _chunks(items: list[t.Any]) -> Iterator[list[t.Any]]:
-    """Yield slices of at most ``CHUNK_SIZE`` items."""
-    for start in range(0, len(items), CHUNK_SIZE):
-        yield items[start : start + CHUNK_SIZE]

@@ -13,7 +13,8 @@ from aiida.manage import get_manager
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.provenance import canonical
-from aiida_qagenai.provenance.bulk import HASH_KEY, check_labels, rows_of
+from aiida_qagenai.provenance.bulk import check_labels
+from aiida_qagenai.provenance.rows import HASH_KEY, rows_of
 
 __all__ = ('Fault', 'IntegrityReport', 'check_integrity')
 

@@ -9,6 +9,7 @@ import zipfile
 import pandas as pd
 import pytest
 from aiida.engine import run_get_node
+from aiida.manage import get_manager
 from aiida.manage.caching import enable_caching
 from aiida.orm import Dict, Group, InstalledCode, Int, Node, QueryBuilder, load_code, load_node
 from batch_processes import GenerateToy, PredictToy
@@ -34,6 +35,13 @@ def answers() -> dict[str, pd.DataFrame]:
     return {name: table.drop(columns='pk', errors='ignore') for name, table in tables.items()}
 
 
+def all_columns() -> dict[str, tuple]:
+    """Return uuid → the other columns of all nodes, but for keys of other tables."""
+    names = ['node_type', 'process_type', 'label', 'description', 'ctime', 'mtime', 'attributes', 'extras']
+    rows = QueryBuilder().append(Node, project=['uuid', *names, 'repository_metadata']).all()
+    return {uuid: tuple(columns) for uuid, *columns in rows}
+
+
 @pytest.fixture(scope='module')
 def exported(aiida_profile, tmp_path_factory):
     """Return the archive of a campaign with what the profile answered before, and the hashes it held."""
@@ -49,6 +57,7 @@ def exported(aiida_profile, tmp_path_factory):
         'info': info,
         'answers': answers(),
         'hashes': hashes,
+        'nodes': all_columns(),
         'validator': fake.state['validator'].uuid,
         'lineage': lineage['what'].tolist(),
     }
@@ -85,6 +94,29 @@ def test_hashes_survive_and_are_right(exported, copy):
         assert hash_ == exported['hashes'][uuid]
         if not node.node_type.startswith('process.'):
             assert node.base.caching.compute_hash() == hash_
+
+
+def test_nodes_are_the_same_in_every_column(exported, copy):
+    """AiiDA would leave the marks of the cache out of the extras."""
+    import_archive(copy)
+    imported = all_columns()
+    assert imported == {uuid: exported['nodes'][uuid] for uuid in imported}
+    assert len(imported) == len(exported['nodes']) - 1  # without the one that belongs to no campaign
+
+
+def test_an_interrupted_import_stores_nothing(exported, copy, monkeypatch):
+    """And does not stand in the way of the next one."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr('aiida.tools.archive.imports._import_links', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            import_archive(copy)
+    assert QueryBuilder().append(Node).count() == 0
+    assert 'bulk_insert' not in vars(get_manager().get_profile_storage())
+    assert import_archive(copy).new_nodes == len(exported['nodes']) - 1
 
 
 def test_checkpoints_survive(exported, copy):

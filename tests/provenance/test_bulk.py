@@ -8,7 +8,7 @@ from aiida.common.links import LinkType
 from aiida.orm import CalcJobNode, Data, Dict, Int, Node, QueryBuilder, SinglefileData, load_node
 
 from aiida_qagenai.data.candidate import CandidateData
-from aiida_qagenai.provenance import bulk
+from aiida_qagenai.provenance import bulk, rows
 from aiida_qagenai.provenance.bulk import link_inputs, linked_uuids, store_outputs
 
 
@@ -96,8 +96,8 @@ def test_again_adds_nothing(running, candidates):
 def test_resumes_after_an_interruption(running, candidates, monkeypatch):
     """A batch of several transactions that stops between two of them is completed by the next call."""
     process, batch = running(), candidates(5)
-    monkeypatch.setattr(bulk, 'CHUNK_SIZE', 2)
-    insert, calls = bulk._insert, []
+    monkeypatch.setattr(rows, 'CHUNK_SIZE', 2)
+    insert, calls = bulk.insert_rows, []
 
     def fail_in_second_chunk(*args):
         calls.append(args)
@@ -105,11 +105,11 @@ def test_resumes_after_an_interruption(running, candidates, monkeypatch):
             raise KeyboardInterrupt
         return insert(*args)
 
-    monkeypatch.setattr(bulk, '_insert', fail_in_second_chunk)
+    monkeypatch.setattr(bulk, 'insert_rows', fail_in_second_chunk)
     with pytest.raises(KeyboardInterrupt):
         store_outputs(process, batch)
     assert count(CandidateData) == 2  # the second transaction stored nodes but no links: rolled back
-    monkeypatch.setattr(bulk, '_insert', insert)
+    monkeypatch.setattr(bulk, 'insert_rows', insert)
     assert len(store_outputs(process, candidates(5))) == 5
     assert count(CandidateData) == 5
     assert len(linked_uuids(process, LinkType.CREATE)) == 5
