@@ -17,6 +17,7 @@ import psutil
 from aiida import orm
 from aiida.brokers.zeromq import ZeromqBroker
 from aiida.brokers.zeromq.service import ZeromqBrokerService
+from aiida.engine.daemon import client
 from aiida.engine.daemon.client import DaemonException, DaemonTimeoutException, get_daemon_client
 from aiida.engine.processes.control import get_active_processes, get_process_tasks
 from aiida.manage import get_manager
@@ -194,10 +195,14 @@ def stop_daemon() -> bool:
 
 
 def find_verdi() -> None:
-    """Put the commands of this environment on the path: AiiDA starts its daemon by the name `verdi`."""
-    folder = str(Path(sys.executable).parent)
-    if shutil.which('verdi') is None:
+    """Let AiiDA find the `verdi` of this environment, by which it starts its daemon, where none is on the path.
+
+    AiiDA looks for it once, when it is imported.
+    """
+    if client.VERDI_BIN is None:
+        folder = str(Path(sys.executable).parent)
         os.environ['PATH'] = os.pathsep.join((folder, os.environ.get('PATH', '')))
+        client.VERDI_BIN = shutil.which('verdi')
 
 
 def clear_remains() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import psutil
@@ -83,6 +84,13 @@ def test_a_running_daemon_is_left_alone(new_machine):
     start = 'from aiida_qagenai.workchains.daemon import ensure_daemon\nprint(json.dumps(ensure_daemon()))'
     assert machine.query(start) is True
     assert machine.query(start) is False
+
+
+def test_the_environment_need_not_be_activated(new_machine):
+    """The daemon starts also where no `verdi` is on the path."""
+    machine = new_machine('bare')
+    machine.environment['PATH'] = os.defpath
+    assert machine.query('from aiida_qagenai.workchains.daemon import *\nprint(json.dumps(ensure_daemon()))') is True
 
 
 def test_a_daemon_without_work_is_stopped(new_machine):
