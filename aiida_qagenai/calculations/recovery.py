@@ -7,13 +7,14 @@ import typing as t
 from aiida.orm import CalcJobNode, RemoteData
 
 from aiida_qagenai.calculations.exclusive import ExclusiveMixin
+from aiida_qagenai.calculations.outputs import OutputsMixin
 
 __all__ = ('RecoveryMixin',)
 
 REMOTE_FOLDER = 'remote_folder'
 
 
-class RecoveryMixin(ExclusiveMixin):
+class RecoveryMixin(OutputsMixin, ExclusiveMixin):
     """Mixin, before ``CalcJob``: the folder that a killed worker had uploaded to is an output of the job as well.
 
     AiiDA notes first that the files were uploaded, and stores the remote folder with the next state of the process. A

@@ -15,6 +15,7 @@ from plumpy.process_states import ProcessState
 
 from aiida_qagenai.calculations.exclusive import ExclusiveMixin
 from aiida_qagenai.calculations.ml_base import MlCalculation
+from aiida_qagenai.calculations.outputs import OutputsMixin
 from aiida_qagenai.calculations.train import TrainCalculation
 
 __all__ = ('BROKER_AWAY', 'PatientMixin', 'ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
@@ -41,7 +42,7 @@ SEND_INTERVAL = 2.0
 """Seconds between two attempts to send a task."""
 
 
-class PatientMixin(ExclusiveMixin):
+class PatientMixin(OutputsMixin, ExclusiveMixin):
     """Mixin, before a work chain, that submits children while the broker is away and looks at them once sealed.
 
     AiiDA writes that a process has finished before it writes how. A parent that polls, because the broker was restarted
