@@ -116,12 +116,14 @@ def run(
 @click.command('continue')
 @click.argument('campaign')
 @click.option('--follow/--no-follow', 'watch', default=True, show_default=True, help='Show progress until it ends.')
+@click.option('--relax-code', help='Code that relaxes candidates from now on.')
 @SETTINGS
-def continue_(campaign: str, *, watch: bool, settings: tuple[str, ...]) -> None:
+def continue_(campaign: str, *, watch: bool, relax_code: str | None, settings: tuple[str, ...]) -> None:
     """Bring CAMPAIGN (pk or uuid) back after an interruption, or go on from its last stored state after its end."""
     from aiida_qagenai.workchains.launch import continue_campaign
 
-    node, new = continue_campaign(load_campaign(campaign), parse_settings(settings))
+    code = load_code(relax_code) if relax_code else None
+    node, new = continue_campaign(load_campaign(campaign), parse_settings(settings), relax_code=code)
     click.echo(f'campaign {node.pk} goes on' if not new else f'campaign {node.pk} goes on from the last stored state')
     if watch:
         show(node)

@@ -54,7 +54,10 @@ def launch(builder: t.Any, label: str) -> orm.WorkChainNode:
 
 
 def continue_campaign(
-    node: orm.WorkChainNode, overrides: dict[str, t.Any] | None = None
+    node: orm.WorkChainNode,
+    overrides: dict[str, t.Any] | None = None,
+    *,
+    relax_code: orm.AbstractCode | None = None,
 ) -> tuple[orm.WorkChainNode, bool]:
     """Bring a campaign back: take up its processes where they stopped, or start from its last stored state.
 
@@ -63,12 +66,13 @@ def continue_campaign(
     cycle, in the same group; what the broken cycle had computed comes from the cache.
 
     :param overrides: settings to change, such as a larger budget; only for a campaign that has ended.
+    :param relax_code: code that relaxes candidates from now on; likewise.
     :returns: the campaign to follow and whether it is a new one.
     :raises InvalidInputError: if nothing can be continued.
     """
     if not node.is_terminated:
-        if overrides:
-            message = 'settings can only be changed once the campaign has ended: kill it first (verdi process kill)'
+        if overrides or relax_code:
+            message = 'settings and codes change once the campaign has ended: kill it first (verdi process kill)'
             raise InvalidInputError(message)
         revive(node)
         return node, False
@@ -78,12 +82,16 @@ def continue_campaign(
             f'campaign {node.pk} has no finished stage to continue from: start it again, the cache keeps its results'
         )
         raise InvalidInputError(message)
-    return launch(continuation(node, state, overrides or {}), node.label or f'campaign-{node.pk}'), True
+    return launch(continuation(node, state, overrides or {}, relax_code), node.label or f'campaign-{node.pk}'), True
 
 
-def continuation(node: orm.WorkChainNode, state: dict[str, t.Any], overrides: dict[str, t.Any]) -> t.Any:
+def continuation(
+    node: orm.WorkChainNode,
+    state: dict[str, t.Any],
+    overrides: dict[str, t.Any],
+    relax_code: orm.AbstractCode | None = None,
+) -> t.Any:
     """Return the builder of the campaign that goes on from ``state`` with the inputs of ``node``."""
-
     settings = merge_settings(node.inputs.parameters.get_dict(), overrides)
     builder = CampaignWorkChain.get_builder()
     # What is no longer relaxed needs no code for it.
@@ -91,6 +99,8 @@ def continuation(node: orm.WorkChainNode, state: dict[str, t.Any], overrides: di
     for name in COMMON:
         if name in node.inputs and name not in unused:
             setattr(builder, name, node.inputs[name])
+    if relax_code is not None:
+        builder.relax_code = relax_code
     builder.parameters = orm.Dict(settings.model_dump(mode='json'))
     builder.state = state
     return builder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import typing as t
 
 from aiida import orm
@@ -198,9 +197,7 @@ def validate_settings(value: orm.Dict, _: t.Any) -> str | None:
         settings = RelaxationSettings.parse(value.get_dict())
     except InvalidInputError as exception:
         return str(exception)
-    if settings.check_phonons and importlib.util.find_spec('phonopy') is None:
-        return '`check_phonons` needs phonopy: install the extra: pip install "aiida-qagenai[phonons]"'
-    return None
+    return settings.missing_package()
 
 
 def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:

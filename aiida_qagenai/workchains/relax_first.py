@@ -25,11 +25,11 @@ def define_relax_inputs(spec: ProcessSpec) -> None:
 
 
 def relax_problem(settings: RelaxFirst | None, inputs: t.Mapping[str, t.Any]) -> str | None:
-    """Return what is wrong with the code and the options, given whether and how structures are relaxed."""
+    """Return what is missing or wrong with the code and the options, given whether and how structures are relaxed."""
     if settings is None:
         unused = [name for name in RELAX_PORTS if inputs.get(name) is not None]
         return f'`{unused[0]}` is given, but `relax` is not: nothing would be relaxed' if unused else None
-    return find_code_problem(settings.engine, inputs.get('relax_code'))
+    return settings.settings().missing_package() or find_code_problem(settings.engine, inputs.get('relax_code'))
 
 
 def relax_inputs(settings: RelaxFirst | None, inputs: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -42,6 +42,20 @@ def test_a_continuation_relaxes_as_before(build):
     assert 'relax_code' not in builder and 'relax_options' not in builder
 
 
+def test_a_continuation_relaxes_with_another_code(build, python_code):
+    """The one that is given then."""
+    node = instantiate_process(get_manager().get_runner(), build()).node
+    builder = continuation(node, {}, {}, python_code('second', 'qagenai.pyscf_cell'))
+    assert builder.relax_code.label == 'second'
+
+
+def test_phonons_need_phonopy_from_the_start(build, monkeypatch):
+    """Not only when the first candidate is to be relaxed."""
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(InvalidInputError, match='needs phonopy'):
+        build(overrides={'check_phonons': True})
+
+
 def test_elements_that_cannot_be_relaxed_are_refused(build):
     """The basis of the relaxation is not that of the energies, and must cover the elements too."""
     with pytest.raises(InvalidInputError, match='the bases ccgto/cc-pvtz are not installed'):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import typing as t
 from pathlib import Path
 
@@ -81,6 +82,12 @@ class RelaxationSettings(_Model):
     def moves_cell(self) -> bool:
         """Return whether the cell is relaxed."""
         return (self.freedom or {'espresso': 'cell', 'pyscf': 'atoms'}[self.engine]) == 'cell'
+
+    def missing_package(self) -> str | None:
+        """Return what has to be installed here for these settings, if anything."""
+        if self.check_phonons and importlib.util.find_spec('phonopy') is None:
+            return '`check_phonons` needs phonopy: install the extra: pip install "aiida-qagenai[phonons]"'
+        return None
 
     @classmethod
     def parse(cls, values: t.Mapping[str, t.Any]) -> RelaxationSettings:
