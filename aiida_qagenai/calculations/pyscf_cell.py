@@ -32,7 +32,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
     FILENAME_FRAGMENTS: str = 'fragments.h5'
     FILENAME_RESTART_AMPLITUDES: str = 'restart_amplitudes.h5'
     # Raise it when the script or the parser changes what is stored.
-    CACHE_VERSION = 4
+    CACHE_VERSION = 5
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
