@@ -117,7 +117,7 @@ def send(processes: list[orm.ProcessNode]) -> None:
     for process in processes:
         confirmation = controller.continue_process(process.pk, nowait=True, no_reply=not confirms)
         if confirms and not answers(confirmation, time.monotonic() + TIMEOUT):
-            message = f'the broker did not take process<{process.pk}> within {TIMEOUT} s: continue once more'
+            message = f'the broker did not say that it took process<{process.pk}>: continue once more'
             raise DaemonException(message)
 
 
