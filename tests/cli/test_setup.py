@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import click
 import pytest
 
-from aiida_qagenai.cli.setup import parse_url, postgresql_config, rabbitmq_config
+from aiida_qagenai.cli.setup import BEFORE_JOBS, parse_url, postgresql_config, rabbitmq_config
 
 
 def test_storage_of_a_profile_from_a_url(aiida_profile):
@@ -38,3 +41,14 @@ def test_broker_that_does_not_answer_is_named_without_its_password(aiida_profile
     with pytest.raises(click.ClickException, match=r'no RabbitMQ at 127\.0\.0\.1:1') as raised:
         rabbitmq_config('amqp://me:secret@127.0.0.1:1')
     assert 'secret' not in raised.value.message
+
+
+def test_jobs_on_this_machine_yield_to_the_daemon():
+    """Both as a process and, where the kernel weighs sessions, as a session."""
+    asked = f'{BEFORE_JOBS}\nnice; cat /proc/self/autogroup 2> /dev/null || true'
+    job = subprocess.run(['bash', '-c', asked], check=True, capture_output=True, text=True, start_new_session=True)
+    niceness, *session = job.stdout.splitlines()
+    assert int(niceness) == min(19, os.nice(0) + 10)
+    if os.access('/proc/self/autogroup', os.W_OK):
+        assert session[0].endswith('nice 10')
+    assert job.stderr == ''
