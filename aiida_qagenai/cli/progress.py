@@ -14,7 +14,6 @@ __all__ = ('Snapshot', 'follow', 'snapshot')
 
 STAGES = {
     'prototypes': 'building the initial structures',
-    'references': 'computing what energies refer to',
     'energies': 'computing energies',
     'dataset': 'building the training set',
     'traindescriptor': 'training',
@@ -62,13 +61,9 @@ def snapshot(node: ProcessNode) -> Snapshot:
     if not active:
         return Snapshot(name, 'between two steps' if not stage.is_terminated else 'finished')
     link, child = active[0]
-    if link == 'references':
-        calculations = [each for _, each in _called(child)]
-        return Snapshot(name, STAGES[link], sum(each.is_terminated for each in calculations))
     if link == 'energies':
         calculations = [each for _, each in _called(child)]
-        plan = child.inputs.plan.get_dict()
-        total = sum(len(levels) for levels in plan.values()) + (len(plan) if 'relax' in child.inputs else 0)
+        total = _number_of_tasks(child)
         finished = [each for each in calculations if each.is_terminated]
         return Snapshot(name, STAGES[link], len(finished), total, sum(not each.is_finished_ok for each in finished))
     if link.startswith('train'):
@@ -77,6 +72,14 @@ def snapshot(node: ProcessNode) -> Snapshot:
         done = sum(model.is_terminated for _, model in models)
         return Snapshot(name, f'training the models ({names})', done, len(models))
     return Snapshot(name, STAGES.get(link, link))
+
+
+def _number_of_tasks(ladder: ProcessNode) -> int:
+    """Return how many processes a LadderWorkChain calls in all, if none is refused."""
+    plan = ladder.inputs.plan.get_dict()
+    relaxations = len(plan) if 'relax' in ladder.inputs else 0
+    references = len(set().union(*plan.values())) if 'reference_elements' in ladder.inputs else 0
+    return sum(len(levels) for levels in plan.values()) + relaxations + references
 
 
 def follow(node: ProcessNode, console: Console, *, interval: float = 2.0) -> None:

@@ -14,11 +14,11 @@ __all__ = ('ML_CODE', 'PYSCF_CODE', 'setup')
 PYSCF_CODE = 'pyscf'
 ML_CODE = 'qagenai-ml'
 CACHED = 'aiida.calculations:qagenai.*'
-BEFORE_JOBS = '''export OMP_NUM_THREADS=1
+BEFORE_JOBS = """export OMP_NUM_THREADS=1
 # What the daemon does between jobs, and whoever sits at this machine, goes first. Linux weighs sessions before
 # processes, and each job is a session of its own: without the second line the first says nothing.
 renice -n 10 -p $$ > /dev/null 2>&1 || true
-{ echo 10 > /proc/$$/autogroup; } 2> /dev/null || true'''
+{ echo 10 > /proc/$$/autogroup; } 2> /dev/null || true"""
 """Of the codes on this machine, which has no scheduler."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessSpec, while_
-from aiida.orm import AbstractCode, Bool, Dict, Int, ProcessNode, Str, StructureData, load_node
+from aiida.orm import AbstractCode, Bool, Dict, Int, List, ProcessNode, Str, StructureData, load_node
 
 from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
 from aiida_qagenai.common.errors import InvalidInputError
@@ -14,15 +14,19 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.counterpoise import builder_with_atoms
 from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
+from aiida_qagenai.workchains.references import ReferenceWorkChain
 from aiida_qagenai.workchains.relax_first import define_relax_inputs, relax_problem
-from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
+from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
+from aiida_qagenai.workchains.state import REFERENCES
 from aiida_qagenai.workchains.window import WindowMixin
 
 __all__ = ('LadderWorkChain', 'ready')
 
 RELAX = 'relax'
-FIRST = (RELAX, Fidelity.PBE.value)
-"""Steps that others wait for; the further ones are the fidelities."""
+REFER = 'references'
+"""Steps besides the fidelities; of the second the label is a fidelity, not a structure."""
+
+PBE_REFERENCES = (REFER, Fidelity.PBE.value)
 
 
 class LadderWorkChain(WindowMixin, ResumableWorkChain):
@@ -31,7 +35,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
     As many calculations run at a time as ``max_concurrent`` allows: when one ends, the next starts. PBE comes first, so
     that the gap tells metals apart before a CCSD(T) is started. One that fails is counted, and the others go on. With
     ``relax`` each structure is relaxed at PBE first, and every level is computed at the relaxed geometry; one that
-    cannot be relaxed is not computed at all.
+    cannot be relaxed is not computed at all. Where ``reference_elements`` are named, what their formation energies refer
+    to is computed as well, level by level: that of PBE first, that of the others beside the energies at PBE.
     """
 
     @classmethod
@@ -44,6 +49,9 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
         spec.input_namespace('references', dynamic=True, valid_type=EnergyData, help='Atoms by fidelity and element.')
         spec.input_namespace('elements', dynamic=True, valid_type=EnergyData, help='Reference states, likewise.')
+        spec.input('reference_elements', valid_type=List, required=False, help='Compute `references` of these.')
+        spec.input('isolated_atoms', valid_type=Bool, default=lambda: Bool(True), help='Of these, the atoms.')
+        spec.input('self_consistent', valid_type=Bool, default=lambda: Bool(False), help='And the reference states.')
         spec.input('max_concurrent', valid_type=Int, default=lambda: Int(8), help='Calculations at a time.')
         spec.input('descriptors', valid_type=Bool, default=lambda: Bool(True), help='Compute descriptors at PBE.')
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
@@ -55,23 +63,37 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By label and fidelity.')
         spec.output_namespace('descriptors', valid_type=Dict, dynamic=True, help='Quantum descriptors by label.')
         spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed structures by label.')
+        for name in REFERENCES:
+            spec.output_namespace(
+                name, valid_type=EnergyData, dynamic=True, help='Computed here, by level and element.'
+            )
         spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_ready, cls.collect_finished), cls.finalize)
+        spec.exit_code(410, 'ERROR_REFERENCES', message='No formation energy at {fidelity}: {reason}')
         spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} calculations succeeded.')
 
     def setup(self) -> None:
-        """Order the tasks: relaxations, PBE, then the longest first, so that none of them is left alone at the end."""
+        """Order the tasks: what others wait for, then the longest first, so that none is left alone at the end."""
         plan = self.inputs.plan.get_dict()
         tasks = [[Fidelity.parse(name).value, label] for label, names in plan.items() for name in names]
+        levels = sorted({level for level, _ in tasks})
         if 'relax' in self.inputs:
             tasks += [[RELAX, label] for label in plan]
-        tasks.sort(key=lambda task: (-urgency(task[0]), -len(self.inputs.structures[task[1]].sites), task[1]))
+        if 'reference_elements' in self.inputs:
+            tasks += [[REFER, level] for level in levels]
+        tasks.sort(key=lambda task: (-urgency(*task), -self.num_sites(*task), task[1]))
         self.ctx.waiting = tasks
         self.ctx.running = {}
         self.ctx.relaxed = {}
+        self.ctx.references = {}
         self.ctx.gaps = {}
         self.ctx.failed = []
         self.ctx.refused = []
         self.ctx.succeeded = {}
+        self.ctx.without_references = None
+
+    def num_sites(self, step: str, label: str) -> int:
+        """Return how many atoms a task computes, if it is one of a structure."""
+        return 0 if step == REFER else len(self.inputs.structures[label].sites)
 
     def has_tasks(self) -> bool:
         """Return whether calculations are left."""
@@ -81,9 +103,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         """Keep as many calculations going as may be, and wait until one of them ends."""
         running = self.ctx.running
         while tasks := self.ready():
-            for task in tasks:
-                self.ctx.waiting.remove(task)
-                self.submit_task(*task)
+            self.ctx.waiting.remove(tasks[0])
+            self.submit_task(*tasks[0])
         self.to_context(**{name: load_node(pk) for name, (pk, *_) in running.items()})
 
     def ready(self) -> list[t.Sequence[str]]:
@@ -94,13 +115,13 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
     def submit_task(self, step: str, label: str) -> None:
         """Submit one calculation, or note that it is refused."""
         name = task_name(step, label)
+        makers = {RELAX: self.relaxation, REFER: self.reference_builder}
         try:
-            builder = self.relaxation(label) if step == RELAX else self.builder(Fidelity(step), label)
+            builder = makers[step](label) if step in makers else self.builder(Fidelity(step), label)
         except InvalidInputError as exception:
             self.report(f'{name} was refused: {exception}')
             self.ctx.refused.append(name)
-            if step == RELAX:
-                self.drop(label)
+            self.give_up(step, label, str(exception))
             return
         self.ctx.running[name] = [self.submit_once(name, builder).pk, step, label]
 
@@ -116,9 +137,33 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             options=self.inputs.relax_options.get_dict() if 'relax_options' in self.inputs else None,
         )
 
-    def drop(self, label: str) -> None:
-        """Compute no energy of a structure: a level at another geometry than the others is worth nothing."""
-        self.ctx.waiting = [task for task in self.ctx.waiting if task[1] != label]
+    def reference_builder(self, level: str) -> t.Any:
+        """Return the builder of what the formation energies of one level refer to."""
+        return ReferenceWorkChain.get_builder_from_protocol(
+            code=self.inputs.code,
+            elements=self.inputs.reference_elements.get_list(),
+            fidelities=[level],
+            protocol=self.inputs.protocol.value,
+            atoms=self.inputs.isolated_atoms.value,
+            self_consistent=self.inputs.self_consistent.value,
+            options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
+        )
+
+    def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
+        """Return the ``references`` or the ``elements`` of a level by element: computed here, or given."""
+        computed: dict[str, EnergyData] | None = self.ctx.references.get(fidelity.label, {}).get(name)
+        return computed or dict(self.inputs.get(name, {}).get(fidelity.label, {}))
+
+    def give_up(self, step: str, label: str, reason: str) -> None:
+        """Leave out what cannot be computed without a step.
+
+        A level at another geometry than the others is worth nothing, and without references no energy is.
+        """
+        if step == RELAX:
+            self.ctx.waiting = [task for task in self.ctx.waiting if task[1] != label]
+        elif step == REFER:
+            self.ctx.waiting = []
+            self.ctx.without_references = [label, reason]
 
     def structure(self, label: str) -> StructureData:
         """Return the structure whose energies are computed."""
@@ -128,8 +173,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
     def builder(self, fidelity: Fidelity, label: str) -> t.Any:
         """Return the builder of one calculation."""
         structure = self.structure(label)
-        references = self.inputs.get('references', {}).get(fidelity.label, None)
-        elements = self.inputs.get('elements', {}).get(fidelity.label, {})
+        references, elements = (self.known(name, fidelity) for name in REFERENCES)
         # CCSD(T) of metals does not exist: a compound of one is anchored only.
         has_elements = elements and set(structure.get_symbols_set()) <= set(elements)
         return builder_with_atoms(
@@ -137,8 +181,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             structure=structure,
             fidelity=fidelity,
             protocol=self.inputs.protocol.value,
-            references=dict(references) if references else None,
-            elements=dict(elements) if has_elements else None,
+            references=references or None,
+            elements=elements if has_elements else None,
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
             band_gap=self.ctx.gaps.get(label) if fidelity is Fidelity.CCSD_T else None,
             descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,
@@ -159,8 +203,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             else:
                 self.ctx.failed.append(name)
                 self.report(f'{name} failed: {ending(child)}')
-                if step == RELAX:
-                    self.drop(label)
+                self.give_up(step, label, ending(child))
         counts = f'{len(self.ctx.succeeded)} succeeded, {len(self.ctx.failed)} failed, {len(self.ctx.refused)} refused'
         self.report(f'{counts}, {len(self.ctx.running)} running, {len(self.ctx.waiting)} to come')
 
@@ -169,6 +212,9 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         if step == RELAX:
             self.ctx.relaxed[label] = child.outputs.relaxed
             self.out(f'relaxed.{label}', child.outputs.relaxed)
+            return
+        if step == REFER:
+            self.ctx.references[Fidelity(label).label] = references_by_element(child)
             return
         self.ctx.succeeded[task_name(step, label)] = child.pk
         if step == Fidelity.PBE.value:
@@ -183,6 +229,13 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             self.out(f'energies.{name}', outputs.energy)
             if 'descriptors' in outputs:
                 self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)
+        for label, names in self.ctx.references.items():
+            for name, energies in names.items():
+                for element, energy in energies.items():
+                    self.out(f'{name}.{label}.{element}', energy)
+        if self.ctx.without_references:
+            fidelity, reason = self.ctx.without_references
+            return self.exit_codes.ERROR_REFERENCES.format(fidelity=fidelity, reason=reason)  # type: ignore[no-any-return]
         count = sum(len(names) for names in self.inputs.plan.get_dict().values())
         if count and not self.ctx.succeeded:
             exit_code: ExitCode = self.exit_codes.ERROR_ALL_FAILED.format(count=count)
@@ -190,11 +243,14 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         return None
 
 
-def urgency(step: str) -> int:
-    """Return the place of a step in the order: everything waits for the first two, and long ones start early."""
-    if step in FIRST:
-        return len(LADDER) + len(FIRST) - FIRST.index(step)
-    return Fidelity(step).rank
+def urgency(step: str, label: str) -> int:
+    """Return the place of a task in the order: what others wait for comes first, then long ones."""
+    if step == RELAX:
+        return len(LADDER) + 3
+    if step == REFER:
+        return len(LADDER) + (2 if label == Fidelity.PBE.value else 0)
+    fidelity = Fidelity(step)
+    return len(LADDER) + 1 if fidelity is Fidelity.PBE else fidelity.rank
 
 
 def ready(
@@ -202,22 +258,36 @@ def ready(
 ) -> list[t.Sequence[str]]:
     """Return the first ``limit`` tasks, pairs of step and label, that may start.
 
-    Energies wait for the relaxed structure, and a CCSD(T) for the gap of its structure at PBE.
+    Energies wait for the relaxed structure and for what their level refers to, a CCSD(T) for the gap of its structure
+    at PBE, and the references of the higher levels for those of PBE, for which everything else waits.
     """
     open_tasks = {tuple(task) for task in (*waiting, *running)}
 
     def may_start(step: str, label: str) -> bool:
-        needed = [] if step == RELAX else [RELAX]
+        needed = [] if step == RELAX else [PBE_REFERENCES]
+        if step in LADDER:
+            needed += [(RELAX, label), (REFER, step)]
         if step == Fidelity.CCSD_T.value:
-            needed.append(Fidelity.PBE.value)
-        return not any((name, label) in open_tasks for name in needed)
+            needed.append((Fidelity.PBE.value, label))
+        return not any(other in open_tasks for other in needed if other != (step, label))
 
     return [task for task in waiting if may_start(*task)][: max(0, limit)]
 
 
 def task_name(step: str, label: str) -> str:
     """Return the label of the call of a task."""
+    if step == REFER:
+        return f'{REFER}{Fidelity(label).label}'
     return f'{RELAX}{label}' if step == RELAX else energy_label(label, Fidelity(step))
+
+
+def references_by_element(node: ProcessNode) -> dict[str, dict[str, EnergyData]]:
+    """Return the ``references`` and the ``elements`` of a reference work chain of one level by element."""
+    outputs = nested_outputs(node)
+    return {
+        name: {element: energy for element, levels in outputs.get(output, {}).items() for energy in levels.values()}
+        for name, output in zip(REFERENCES, ('energies', 'elements'), strict=True)
+    }
 
 
 def validate_relax(value: Dict, _: t.Any) -> str | None:
@@ -241,9 +311,11 @@ def validate_plan(value: Dict, _: t.Any) -> str | None:
 
 
 def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
-    """Refuse a plan for structures that are not given, and a code that cannot relax."""
+    """Refuse a plan for structures that are not given, references twice over, and a code that cannot relax."""
     if 'plan' not in value or 'structures' not in value:
         return None
+    if 'reference_elements' in value and any(value.get(name) for name in REFERENCES):
+        return '`reference_elements` are to be computed, `references` or `elements` are given: leave out one of them'
     missing = sorted(set(value['plan'].get_dict()) - set(value['structures']))
     if missing:
         return f'`plan` names structures that are not given: {", ".join(missing[:5])}'

@@ -5,20 +5,19 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
-from aiida.orm import Dict, Int, Str
+from aiida.orm import Bool, Dict, Int, Str
 
 from aiida_qagenai.calculations.functions.dataset import build_dataset
 from aiida_qagenai.calculations.functions.ledger import open_ledger
 from aiida_qagenai.calculations.functions.seed import build_seed_set
 from aiida_qagenai.calculations.train import ROLES
-from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.workchains.accounting import core_hours
 from aiida_qagenai.workchains.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
 from aiida_qagenai.workchains.protocols.energy import energy_settings
-from aiida_qagenai.workchains.references import ReferenceWorkChain
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
-from aiida_qagenai.workchains.state import REFERENCES, define_state_outputs, reference_outputs
+from aiida_qagenai.workchains.state import define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.validation import define_common_inputs, fill_builder
 
@@ -38,14 +37,11 @@ class SeedWorkChain(ResumableWorkChain):
         define_state_outputs(spec)
         spec.outline(
             cls.build_structures,
-            while_(cls.should_compute_references)(cls.compute_references),
-            cls.inspect_references,
             while_(cls.should_compute_energies)(cls.compute_energies),
             cls.inspect_energies,
             while_(cls.should_train)(cls.train),
             cls.inspect_training,
         )
-        spec.exit_code(410, 'ERROR_REFERENCES', message='The energies of the isolated atoms failed: {reason}')
         spec.exit_code(411, 'ERROR_ENERGIES', message='The energies of the initial set failed: {reason}')
         spec.exit_code(
             412,
@@ -83,31 +79,15 @@ class SeedWorkChain(ResumableWorkChain):
         """Return whether formation energies refer to isolated atoms; corrected ones belong to each crystal."""
         return energy_settings(self.settings.energy_protocol).counterpoise is None
 
-    def should_compute_references(self) -> bool:
-        """Return whether references have to be computed, once or again after the process was lost."""
-        return (self.needs_atoms or self.settings.self_consistent) and self.should_submit('references')
-
-    def compute_references(self) -> ToContext:
-        """Compute the isolated atoms, and the elements where asked for, on every level that the initial set climbs."""
-        levels = [LADDER[0], *(level for level in LADDER if self.settings.seed_set.labels.get(level, 0))]
-        builder = ReferenceWorkChain.get_builder_from_protocol(
-            code=self.inputs.pyscf_code,
-            elements=self.inputs.elements.get_list(),
-            fidelities=levels,
-            protocol=self.settings.energy_protocol,
-            atoms=self.needs_atoms,
-            self_consistent=self.settings.self_consistent,
-            options=self.inputs.pyscf_options.get_dict() if 'pyscf_options' in self.inputs else None,
-        )
-        return ToContext(references=self.submit_once('references', builder))
-
-    def inspect_references(self) -> ExitCode | None:
-        """Stop if one is missing: there would be no formation energy."""
-        child = self.ctx.get('references')
-        if child is not None and not child.is_finished_ok:
-            exit_code: ExitCode = self.exit_codes.ERROR_REFERENCES.format(reason=ending(child))
-            return exit_code
-        return None
+    def reference_inputs(self) -> dict[str, t.Any]:
+        """Return what the ladder computes for formation energies to refer to."""
+        if not (self.needs_atoms or self.settings.self_consistent):
+            return {}
+        return {
+            'reference_elements': self.inputs.elements,
+            'isolated_atoms': Bool(self.needs_atoms),
+            'self_consistent': Bool(self.settings.self_consistent),
+        }
 
     def should_compute_energies(self) -> bool:
         """Return whether the ladder has to be climbed, once or again after its process was lost."""
@@ -123,7 +103,7 @@ class SeedWorkChain(ResumableWorkChain):
             structures=self.ctx.candidates,
             plan=self.ctx.plan,
             protocol=Str(self.settings.energy_protocol),
-            **nested_references(self.ctx.get('references')),
+            **self.reference_inputs(),
             max_concurrent=Int(self.settings.run.max_concurrent),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
         )
@@ -189,18 +169,6 @@ class SeedWorkChain(ResumableWorkChain):
         ledger = self.call_once('ledger', open_ledger, seed=Dict(costs))
         self.out('state.dataset', self.ctx.dataset)
         self.out('state.ledger', ledger['result'])
-        for name, energy in reference_outputs(nested_references(self.ctx.get('references'))):
+        for name, energy in reference_outputs(nested_outputs(self.ctx.energies)):
             self.out(name, energy)
         return None
-
-
-def nested_references(node: t.Any) -> dict[str, dict[str, dict[str, t.Any]]]:
-    """Return ``references`` and ``elements`` of a reference work chain, if there is one, by fidelity and element."""
-    outputs = {} if node is None else nested_outputs(node)
-    nested: dict[str, dict[str, dict[str, t.Any]]] = {}
-    for name, output in zip(REFERENCES, ('energies', 'elements'), strict=True):
-        nested[name] = {}
-        for element, levels in outputs.get(output, {}).items():
-            for fidelity, energy in levels.items():
-                nested[name].setdefault(fidelity, {})[element] = energy
-    return nested

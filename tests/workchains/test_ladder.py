@@ -82,6 +82,44 @@ def test_self_consistent_where_all_elements_are_known(pyscf_code, structures, li
     assert hydride.self_consistent is None
 
 
+def test_references_are_computed_first(pyscf_code, structures):
+    """Formation energies refer to atoms and elements that were computed here, which are outputs."""
+    references = {'reference_elements': orm.List(['Li']), 'self_consistent': orm.Bool(True)}
+    outputs, node = run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, {'c00001': ['PBE']}), **references)
+    assert node.is_finished_ok, node.exit_message
+    content, element = outputs['energies']['c00001pbe'].content, outputs['elements']['pbe']['Li'].content
+    assert content.self_consistent == pytest.approx(content.total_energy - element.total_energy / element.num_atoms)
+    assert content.formation_energy_per_atom is not None
+    assert outputs['references']['pbe']['Li'].content.num_atoms == 1
+    assert [child.process_label for child in node.called] == ['ReferenceWorkChain', 'EnergyWorkChain']
+
+
+def test_without_references_nothing_is_computed(python_code, structures):
+    """There would be no formation energy, so that no time is spent on the others."""
+    broken = python_code('broken', 'qagenai.pyscf_cell', prepend_text='export PYTHONPATH=/nowhere PYTHONHOME=/nowhere')
+    plan = {'c00000': ['PBE'], 'c00001': ['PBE', 'SCAN']}
+    common = inputs(broken, structures, plan)
+    _, node = run_get_node(LadderWorkChain, **common, reference_elements=orm.List(['Li', 'H']))
+    assert node.exit_status == LadderWorkChain.exit_codes.ERROR_REFERENCES.status
+    assert 'No formation energy at PBE' in node.exit_message
+    assert [child.process_label for child in node.called] == ['ReferenceWorkChain']
+
+
+def test_references_that_are_not_known_here_are_said(pyscf_code, structures):
+    """Self-consistent formation energies with boron do not exist yet."""
+    common = inputs(pyscf_code, structures, {'c00001': ['PBE']})
+    references = {'reference_elements': orm.List(['Li', 'B']), 'self_consistent': orm.Bool(True)}
+    _, node = run_get_node(LadderWorkChain, **common, **references)
+    assert node.exit_status == LadderWorkChain.exit_codes.ERROR_REFERENCES.status
+    assert 'reference state of B is not known' in node.exit_message
+
+
+def test_references_given_and_to_be_computed_are_refused(pyscf_code, structures, lithium):
+    common = inputs(pyscf_code, structures, {'c00001': ['PBE']})
+    with pytest.raises(ValueError, match='leave out one of them'):
+        run_get_node(LadderWorkChain, **common, elements={'pbe': {'Li': lithium}}, reference_elements=orm.List(['Li']))
+
+
 def test_failed_calculations_are_counted(python_code, structures):
     """A code that cannot run PySCF fails every calculation, and the work chain says so."""
     broken = python_code('broken', 'qagenai.pyscf_cell', prepend_text='export PYTHONPATH=/nowhere PYTHONHOME=/nowhere')
@@ -166,6 +204,9 @@ def test_bad_plans_are_refused_before_anything_runs(pyscf_code, structures, plan
         (['CCSD(T) a', 'CCSD(T) b', 'SCAN a'], ['PBE b'], 3, ['CCSD(T) a', 'SCAN a']),
         (['CCSD(T) a'], ['CCSD(T) b', 'HSE06 b'], 0, []),
         (['relax b', 'PBE a', 'PBE b', 'PBE c'], ['relax a'], 3, ['relax b', 'PBE c']),
+        (['references PBE', 'PBE a', 'references SCAN', 'SCAN a'], [], 3, ['references PBE']),
+        (['PBE a', 'references SCAN', 'SCAN a'], ['references PBE'], 3, []),
+        (['PBE a', 'references SCAN', 'HSE06 a', 'SCAN a'], [], 3, ['PBE a', 'references SCAN', 'HSE06 a']),
     ],
 )
 def test_what_a_task_waits_for(waiting, running, limit, expected):

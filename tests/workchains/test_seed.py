@@ -8,7 +8,7 @@ from aiida.manage import get_manager
 
 from aiida_qagenai.workchains import seed
 from aiida_qagenai.workchains.protocols.energy import energy_settings
-from aiida_qagenai.workchains.seed import SeedWorkChain, nested_references
+from aiida_qagenai.workchains.seed import SeedWorkChain
 
 CASES = {
     'plain': (False, False, True, True),
@@ -33,10 +33,9 @@ def test_atoms_that_no_energy_refers_to_are_not_computed(pyscf_code, ml_code, mo
         shells = energy_settings('moderate').counterpoise
         changed = energy_settings('pipeline').model_copy(update={'counterpoise': shells})
         monkeypatch.setattr(seed, 'energy_settings', lambda _: changed)
-    assert process.should_compute_references() is computes
-    assert process.needs_atoms is atoms
-
-
-def test_a_campaign_without_references_has_none():
-    """What is handed on is empty, not missing."""
-    assert nested_references(None) == {'references': {}, 'elements': {}}
+    inputs = process.reference_inputs()
+    assert bool(inputs) is computes
+    if computes:
+        assert inputs['reference_elements'].get_list() == ['Li', 'H']
+        assert inputs['isolated_atoms'].value is atoms
+        assert inputs['self_consistent'].value is self_consistent
