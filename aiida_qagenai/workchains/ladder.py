@@ -35,8 +35,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
     As many calculations run at a time as ``max_concurrent`` allows: when one ends, the next starts. PBE comes first, so
     that the gap tells metals apart before a CCSD(T) is started. One that fails is counted, and the others go on. With
     ``relax`` each structure is relaxed at PBE first, and every level is computed at the relaxed geometry; one that
-    cannot be relaxed is not computed at all. Where ``reference_elements`` are named, what their formation energies refer
-    to is computed as well, level by level: that of PBE first, that of the others beside the energies at PBE.
+    cannot be relaxed is not computed at all. Where ``reference_elements`` are named, what formation energies refer to
+    is computed as well, level by level: that of PBE first, that of the others beside the first energies at PBE.
     """
 
     @classmethod
@@ -245,12 +245,12 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
 
 def urgency(step: str, label: str) -> int:
     """Return the place of a task in the order: what others wait for comes first, then long ones."""
-    if step == RELAX:
-        return len(LADDER) + 3
     if step == REFER:
-        return len(LADDER) + (2 if label == Fidelity.PBE.value else 0)
+        return len(LADDER) + (3 if label == Fidelity.PBE.value else 2)
+    if step == RELAX:
+        return len(LADDER) + 1
     fidelity = Fidelity(step)
-    return len(LADDER) + 1 if fidelity is Fidelity.PBE else fidelity.rank
+    return len(LADDER) if fidelity is Fidelity.PBE else fidelity.rank
 
 
 def ready(
