@@ -41,6 +41,9 @@ class EnergyData(RecordData):
         anchored_uncertainty: float | None = OrmMetadataField(
             None, description='Standard error of `anchored` from the experimental values, eV/atom'
         )
+        anchored_spin_correction: float | None = OrmMetadataField(
+            None, description='Part of `anchored`: error of the pseudopotentials in the isolated atoms, eV/atom'
+        )
         uncertainty: float | None = OrmMetadataField(
             None, description='Estimated standard error of total_energy from its extrapolations, eV'
         )

@@ -12,12 +12,14 @@ from aiida.orm import CalcJobNode, Dict, QueryBuilder
 from aiida_qagenai.calculations.functions.energy import assemble_energy, formation_fields
 from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.basis import BasisData, find_bases, install_families
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.provenance.energies import energies
 from aiida_qagenai.thermodynamics.atomization import atomization_energy
+from aiida_qagenai.thermodynamics.spin_polarization import spin_polarization_error
 from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.protocols import energy as protocol_energy
 from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, available_protocols, energy_settings
 from aiida_qagenai.workchains.references import ReferenceWorkChain, isolated_atom, reference_structure
@@ -44,7 +46,7 @@ def atom_energy():
         settings = energy_settings(protocol)
         values = {
             'fidelity': fidelity,
-            'total_energy': {'H': -13.0, 'Li': -200.0}[element],
+            'total_energy': {'H': -13.0, 'Li': -200.0}.get(element),
             'num_atoms': 1,
             'formula': element,
             'chemical_system': element,
@@ -289,6 +291,36 @@ def test_self_consistent_formation_energy_for_real(build, pyscf_code):
     assert energy.anchored_uncertainty < 1e-3
     with pytest.raises(ValueError, match='no reference state for Li'):
         formation_fields(-1.0, {'Li': 1}, Fidelity.PBE, molecule.content.level_tag, {'elementH': molecule})
+
+
+@pytest.mark.parametrize(('fidelity', 'corrected'), [('PBE', True), ('CCSD(T)', False)])
+def test_anchored_formation_energies_are_corrected_for_the_spin_of_the_atoms(atom_energy, fidelity, corrected):
+    """Of functionals by what their pseudopotential binds the atoms too strongly; what was added is a field."""
+    level = Fidelity.parse(fidelity)
+    energies = {'B': -70.0, 'N': -266.0}
+    atoms = {
+        symbol: atom_energy(symbol, fidelity, total_energy=energy, formula=symbol, chemical_system=symbol)
+        for symbol, energy in energies.items()
+    }
+    tag = energy_settings('pipeline').tag('pipeline', level)
+    fields = formation_fields(-350.0, {'B': 1, 'N': 1}, level, tag, atoms)
+    error = sum(spin_polarization_error('gth-pbe', level, symbol) for symbol in energies) / 2
+    assert (error > 0.1) is corrected
+    assert fields['anchored_spin_correction'] == pytest.approx(-error)
+    uncorrected = (-350.0 + 336.0 + atomization_energy('B') + atomization_energy('N')) / 2
+    assert fields['anchored'] == pytest.approx(uncorrected - error)
+
+
+def test_energies_from_before_the_correction_are_told_apart(monkeypatch):
+    """Their tag has another hash, so that they never meet in a training set; those of CCSD(T) are the same."""
+    settings = energy_settings('fast')
+
+    def tags():
+        return [settings.tag('fast', fidelity) for fidelity in LADDER]
+
+    now = tags()
+    monkeypatch.setattr(protocol_energy, 'has_spin_error', lambda *_: False)
+    assert [new == old for new, old in zip(now, tags(), strict=True)] == [False, False, False, True]
 
 
 def test_basis_of_an_installed_family_is_an_input(build, lithium_hydride, toy_basis):

@@ -16,6 +16,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.thermodynamics.atomization import anchored_formation_energy, anchored_uncertainty
 from aiida_qagenai.thermodynamics.reference_states import self_consistent_formation_energy
+from aiida_qagenai.thermodynamics.spin_polarization import corrected_atoms
 
 __all__ = ('ELEMENT_PREFIX', 'assemble_energy', 'check_elements', 'check_references', 'formation_fields')
 
@@ -120,10 +121,12 @@ def formation_fields(
         fields.update(self_consistent=value, formation_energy_per_atom=value, formation_scheme='self_consistent')
     if atoms:
         check_references(atoms, composition, fidelity, level_tag, surroundings=surroundings)
-        separated = {symbol: atoms[symbol].total_energy for symbol in composition}
+        computed = {symbol: atoms[symbol].total_energy for symbol in composition}
+        separated = corrected_atoms(computed, pseudo_of(level_tag), fidelity)
         value = anchored_formation_energy(total_energy, composition, separated)
         fields.update(
             anchored=value,
+            anchored_spin_correction=value - anchored_formation_energy(total_energy, composition, computed),
             anchored_uncertainty=anchored_uncertainty(composition),
             formation_energy_per_atom=value,
             formation_scheme='anchored',
@@ -187,6 +190,12 @@ def _check_level(name: str, content: t.Any, fidelity: Fidelity, level_tag: str) 
     if _same_level(content.level_tag) != _same_level(level_tag):
         message = f'{name} has the level tag `{content.level_tag}`, the energy `{level_tag}`'
         raise InvalidInputError(message)
+
+
+def pseudo_of(level_tag: str) -> str | None:
+    """Return the pseudopotential that a level tag names, None for all electrons or a tag of another source."""
+    parts = level_tag.split(':')
+    return parts[2] if len(parts) > 2 else None
 
 
 def _same_level(tag: str) -> list[str]:

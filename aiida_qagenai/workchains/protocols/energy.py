@@ -18,6 +18,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
 from aiida_qagenai.thermodynamics.reference_states import reference_state
+from aiida_qagenai.thermodynamics.spin_polarization import has_spin_error
 from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 
 if t.TYPE_CHECKING:
@@ -240,6 +241,9 @@ class EnergySettings(_Model):
         if fidelity is Fidelity.CCSD_T and self.local is not None:
             # Of isolated atoms as well: they are the references of crystals.
             values['local'], basis = self.local.model_dump(exclude={'max_atoms'}), f'lno-{basis}'
+        if has_spin_error(self.pseudo_of(fidelity), fidelity):
+            # Formation energies from before the correction have another tag.
+            values['spin_polarization'] = 'corrected'
         content = json.dumps(values, sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
         kmesh = surroundings if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
