@@ -26,6 +26,10 @@ RELAX = 'relax'
 REFER = 'references'
 """Steps besides the fidelities; of the second the label is a fidelity, not a structure."""
 
+AT_ONCE, PAUSE = 2, 5.0
+"""Calculations that are started together, and seconds until the next: a worker takes turns, so that of many that start
+together none computes until all have been prepared."""
+
 PBE_REFERENCES = (REFER, Fidelity.PBE.value)
 
 
@@ -100,11 +104,14 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         return bool(self.ctx.waiting or self.ctx.running)
 
     def submit_ready(self) -> None:
-        """Keep as many calculations going as may be, and wait until one of them ends."""
+        """Keep as many calculations going as may be, a few more at a time, and wait until one of them ends."""
         running = self.ctx.running
-        while tasks := self.ready():
+        most = len(running) + AT_ONCE
+        while (tasks := self.ready()) and len(running) < most:
             self.ctx.waiting.remove(tasks[0])
             self.submit_task(*tasks[0])
+        if tasks:
+            self.resume_later(PAUSE)
         self.to_context(**{name: load_node(pk) for name, (pk, *_) in running.items()})
 
     def ready(self) -> list[t.Sequence[str]]:
@@ -189,7 +196,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         )
 
     def collect_finished(self) -> None:
-        """Note what has ended; what the machine lost goes in again."""
+        """Note what has ended, if anything has; what the machine lost goes in again."""
+        before = len(self.ctx.running)
         for name, (_, step, label) in list(self.ctx.running.items()):
             child = self.ctx.get(name)
             if not isinstance(child, ProcessNode):
@@ -204,6 +212,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
                 self.ctx.failed.append(name)
                 self.report(f'{name} failed: {ending(child)}')
                 self.give_up(step, label, ending(child))
+        if len(self.ctx.running) == before:
+            return
         counts = f'{len(self.ctx.succeeded)} succeeded, {len(self.ctx.failed)} failed, {len(self.ctx.refused)} refused'
         self.report(f'{counts}, {len(self.ctx.running)} running, {len(self.ctx.waiting)} to come')
 

@@ -18,6 +18,7 @@ class WindowMixin:
 
     state: t.Any
     resume: t.Any
+    loop: t.Any
     _awaitables: list[t.Any]
 
     def _action_awaitables(self) -> None:
@@ -41,3 +42,14 @@ class WindowMixin:
             watched.discard(awaitable.pk)
             if self.state == ProcessState.WAITING:
                 self.resume()
+
+    def resume_later(self, seconds: float) -> None:
+        """Go on to the next step after a while if no child has ended until then.
+
+        A worker that takes the work chain over knows nothing of it, and goes on when a child ends.
+        """
+        self.loop.call_later(seconds, self._resume_if_waiting)
+
+    def _resume_if_waiting(self) -> None:
+        if self.state == ProcessState.WAITING:
+            self.resume()

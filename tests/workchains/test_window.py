@@ -83,3 +83,25 @@ def test_the_next_starts_when_one_ends(aiida_profile_clean):
     messages = [log.message for log in Log.collection.get_logs_for(node)]
     assert any('at most 2 at a time' in message for message in messages)
     assert not any('at most 3' in message for message in messages)
+
+
+class Staggered(Parent):
+    """Starts one child at a time, without waiting for its end."""
+
+    def fill(self):
+        """Start one, and go on soon."""
+        if self.ctx.waiting and len(self.ctx.running) < 2:
+            name = f'child{self.ctx.waiting[0]}'
+            child = self.submit_once(name, Child, steps=Int(LENGTHS[self.ctx.waiting.pop(0)]))
+            self.ctx.running[name] = child.pk
+            self.resume_later(0.05)
+        self.to_context(**{name: load_node(pk) for name, pk in self.ctx.running.items()})
+
+
+def test_the_next_starts_after_a_while_though_none_has_ended(aiida_profile_clean):
+    """The second child begins while the first one, which is long, still waits."""
+    _, node = run_get_node(Staggered)
+    assert node.is_finished_ok, node.exit_message
+    children = {entry.link_label: entry.node for entry in node.base.links.get_outgoing().all()}
+    assert sorted(children) == [f'child{index}' for index in range(len(LENGTHS))]
+    assert children['child1'].ctime < children['child0'].mtime
