@@ -48,7 +48,8 @@ def test_jobs_on_this_machine_yield_to_the_daemon():
     asked = f'{BEFORE_JOBS}\nnice; cat /proc/self/autogroup 2> /dev/null || true'
     job = subprocess.run(['bash', '-c', asked], check=True, capture_output=True, text=True, start_new_session=True)
     niceness, *session = job.stdout.splitlines()
-    assert int(niceness) == min(19, os.nice(0) + 10)
+    # `renice -n` of Debian takes it for the priority, that of POSIX for what is added to it.
+    assert int(niceness) in {10, min(19, os.nice(0) + 10)}
     if os.access('/proc/self/autogroup', os.W_OK):
         assert session[0].endswith('nice 10')
     assert job.stderr == ''
