@@ -85,6 +85,23 @@ def on_mesh(values: dict[str, t.Any], number: int) -> dict[str, t.Any]:
     return {**values, **mesh, **({'cc': {**values['cc'], **mesh}} if is_correlated else {})}
 
 
+def kept(cache: Path | None, key: str, compute: t.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Return what a folder keeps under the hash of a key, or compute and keep it.
+
+    :param cache: the folder; without, nothing is kept.
+    """
+    if cache is None:
+        return compute()
+    stored = cache / f'{hashlib.sha256(key.encode()).hexdigest()[:24]}.json'
+    if not stored.exists():
+        results = compute()
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        partial = stored.with_suffix(f'.{os.getpid()}.partial')
+        partial.write_text(json.dumps(results, indent=1), encoding='utf-8')
+        partial.replace(stored)
+    return t.cast('dict[str, t.Any]', json.loads(stored.read_text(encoding='utf-8')))
+
+
 @dataclasses.dataclass(frozen=True)
 class Runner:
     """Runs scripts of PySCF, one at a time.
@@ -112,28 +129,21 @@ class Runner:
         :raises SystemExit: if the calculation fails, with its message.
         """
         checked, cell, sites = PyscfCellParameters.parse(parameters), *structure
-        stored = self._stored(script_variables(checked, cell, sites, ghosts=ghosts)['inputs_literal'])
-        if stored is not None and stored.exists():
-            return t.cast('dict[str, t.Any]', json.loads(stored.read_text(encoding='utf-8')))
-        if label:
-            print(f'{label} …', file=sys.stderr, flush=True)
-        results = self._run(write_script(checked, cell, sites, ghosts=ghosts), label)
-        if label:
-            cost = f'{results["cpu_seconds"]:.0f} CPU s, {results["memory_mb"]:.0f} MB'
-            print(f'{label}: {results["total_energy_hartree"]:.6f} Ha, {cost}', file=sys.stderr, flush=True)
-        if stored is not None:
-            stored.parent.mkdir(parents=True, exist_ok=True)
-            partial = stored.with_suffix('.partial')
-            partial.write_text(json.dumps(results, indent=1), encoding='utf-8')
-            partial.replace(stored)
-        return results
 
-    def _stored(self, inputs: str) -> Path | None:
-        """Return where results are kept; as in AiiDA's cache, a change of the script counts only if it says so."""
+        def compute() -> dict[str, t.Any]:
+            if label:
+                print(f'{label} …', file=sys.stderr, flush=True)
+            results = self._run(write_script(checked, cell, sites, ghosts=ghosts), label)
+            if label:
+                cost = f'{results["cpu_seconds"]:.0f} CPU s, {results["memory_mb"]:.0f} MB'
+                print(f'{label}: {results["total_energy_hartree"]:.6f} Ha, {cost}', file=sys.stderr, flush=True)
+            return results
+
         if self.cache is None:
-            return None
-        key = f'{self.version}\n{PyscfCellCalculation.CACHE_VERSION}\n{inputs}'
-        return self.cache / f'{hashlib.sha256(key.encode()).hexdigest()[:24]}.json'
+            return compute()
+        # As in AiiDA's cache, a change of the script counts only if it says so.
+        inputs = script_variables(checked, cell, sites, ghosts=ghosts)['inputs_literal']
+        return kept(self.cache, f'{self.version}\n{PyscfCellCalculation.CACHE_VERSION}\n{inputs}', compute)
 
     def _run(self, text: str, label: str) -> dict[str, t.Any]:
         with tempfile.TemporaryDirectory() as folder:

@@ -22,6 +22,7 @@ from pathlib import Path
 from cohesion import CRYSTALS, cohesion
 from levels import levels
 from plane_waves import plane_waves
+from pseudopotential import pseudopotential
 from pyscf_runs import Runner, Structure, basis_texts, face_centred, figure, level_parameters, on_mesh
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
@@ -298,10 +299,16 @@ def main() -> None:
         '--bases', type=Path, help='copy of the repository hongzhouye/ccgto: for lithium and polymorphs'
     )
     parser.add_argument('--cache', type=Path, help='folder of finished calculations, which are not run again')
-    parser.add_argument('--crystals', nargs='+', choices=list(CRYSTALS), default=list(CRYSTALS), help='of `cohesion`')
-    parser.add_argument('--table', action='store_true', help='print `cohesion` as a table in Markdown')
+    parser.add_argument(
+        '--crystals',
+        nargs='+',
+        choices=list(CRYSTALS),
+        default=list(CRYSTALS),
+        help='of `cohesion` and `pseudopotential`',
+    )
+    parser.add_argument('--table', action='store_true', help='print them as tables in Markdown')
     names = ['cost', 'errors', 'reference', 'molecules', 'overhead', 'speedup', 'versions', 'plane-waves']
-    names += ['lithium', 'polymorphs', 'cohesion', 'levels']
+    names += ['lithium', 'polymorphs', 'cohesion', 'levels', 'pseudopotential']
     parser.add_argument('--only', choices=names)
     arguments = parser.parse_args()
     # What measures time runs every time.
@@ -323,6 +330,10 @@ def main() -> None:
         parts['levels'] = lambda: levels(arguments.python, arguments.bases)
     if arguments.only == 'plane-waves':
         parts['plane-waves'] = plane_waves
+    if arguments.only == 'pseudopotential' and arguments.bases:
+        parts['pseudopotential'] = lambda: pseudopotential(
+            run, arguments.bases, arguments.crystals, table=arguments.table
+        )
     if arguments.only and arguments.only not in parts:
         needed = '--other-python' if arguments.only == 'versions' else '--bases'
         parser.error(f'--only {arguments.only} needs {needed}')
