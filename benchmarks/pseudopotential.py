@@ -43,11 +43,7 @@ print(json.dumps(getattr(isolated_atoms, sys.argv[2])(**json.loads(sys.argv[3]))
 
 @dataclasses.dataclass(frozen=True)
 class Atoms:
-    """Energies of atoms and molecules by PySCF.
-
-    :param python: interpreter with PySCF.
-    :param cache: folder of finished calculations.
-    """
+    """Energies of atoms and molecules by the interpreter with PySCF and the cache of a runner."""
 
     run: Runner
 
@@ -90,15 +86,10 @@ class Atoms:
     def atomisation(self, name: str, *, all_electron: bool) -> float:
         """Return the energy of atomisation of a molecule by PBE, eV."""
         first, second, length, spin = MOLECULES[name]
-        sites = {f'{first} 0 0 0; {second} 0 0 {length}': spin}
+        systems = [(f'{first} 0 0 0; {second} 0 0 {length}', spin)]
+        systems += [(f'{symbol} 0 0 0', GROUND_STATE_SPIN[symbol]) for symbol in (first, second)]
         options = {'functional': FUNCTIONALS['PBE'], 'all_electron': all_electron}
-        bound, *free = (
-            self.compute('molecule', sites=text, spin=unpaired, **options)['total']
-            for text, unpaired in (
-                *sites.items(),
-                *((f'{symbol} 0 0 0', GROUND_STATE_SPIN[symbol]) for symbol in (first, second)),
-            )
-        )
+        bound, *free = (self.compute('molecule', sites=s, spin=n, **options)['total'] for s, n in systems)
         return sum(free) - bound
 
 
@@ -121,6 +112,11 @@ class Parts:
     def total(self) -> float:
         """Return the best of these energies with the spin polarisation of all electrons."""
         return [self.gaussians, *self.waves][-1] + self.spin
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a number with its sign, zero without."""
+    return f'{value:+.{digits}f}' if round(value, digits) else f'{0:.{digits}f}'
 
 
 def parts(run: Runner, folder: Path, name: str) -> Parts:
@@ -150,9 +146,8 @@ def crystals(run: Runner, folder: Path, names: t.Iterable[str], *, table: bool) 
         if table:
             waves = ' | '.join(f'{value:.2f}' for value in one.waves) or ' | '
             known = '' if one.published is None else f'{one.published:.2f}'
-            print(
-                f'| {name} | {one.gaussians:.2f} | {waves} | {one.spin:+.2f} | {one.total:.2f} | {known} |', flush=True
-            )
+            rest = f'{waves} | {signed(one.spin, 2)} | {one.total:.2f} | {known}'
+            print(f'| {name} | {one.gaussians:.2f} | {rest} |', flush=True)
             continue
         reference, source = one.published, 'PBE, published'
         if reference is None:
@@ -176,7 +171,7 @@ def elements(run: Runner, symbols: t.Iterable[str], *, table: bool) -> None:
         errors = {functional: atoms.error(symbol, functional) for functional in FUNCTIONALS}
         values = [atoms.polarisation(symbol, 'PBE', all_electron=one) for one in (True, False)]
         if table:
-            numbers = ' | '.join([f'{value:.3f}' for value in values] + [f'{error:+.3f}' for error in errors.values()])
+            numbers = ' | '.join([f'{value:.3f}' for value in values] + [signed(error, 3) for error in errors.values()])
             print(f'| {symbol} | {numbers} |', flush=True)
             continue
         for functional, error in errors.items():
@@ -194,7 +189,7 @@ def molecules(run: Runner, *, table: bool) -> None:
         exact, ours = (atoms.atomisation(name, all_electron=one) for one in (True, False))
         spin = sum(atoms.error(str(symbol), 'PBE') for symbol in symbols)
         if table:
-            print(f'| {name} | {exact:.2f} | {ours:.2f} | {ours - exact:+.2f} | {spin:+.2f} |', flush=True)
+            print(f'| {name} | {exact:.2f} | {ours:.2f} | {signed(ours - exact, 2)} | {signed(spin, 2)} |', flush=True)
         else:
             figure(f'atomisation-{name.lower()}-gth-pbe', ours, 'eV', 'all electrons, cc-pVQZ', exact)
 
