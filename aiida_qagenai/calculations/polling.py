@@ -63,8 +63,7 @@ class QuietWaiting(Waiting):
 class PollingMixin:
     """Mixin, before ``CalcJob``: a job costs the database nothing while it runs.
 
-    AiiDA commits four times for each answer of the scheduler. On a disk that takes 15 ms to confirm a commit, four jobs
-    that are asked for twice a second keep a worker busy for half of its time.
+    AiiDA commits four times for each answer of the scheduler, and a worker waits until the disk has confirmed each.
     """
 
     @classmethod

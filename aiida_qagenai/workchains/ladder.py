@@ -17,7 +17,7 @@ from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
 from aiida_qagenai.workchains.references import ReferenceWorkChain
 from aiida_qagenai.workchains.relax_first import define_relax_inputs, relax_problem
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
-from aiida_qagenai.workchains.state import REFERENCES
+from aiida_qagenai.workchains.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.window import WindowMixin
 
 __all__ = ('LadderWorkChain', 'ready')
@@ -88,7 +88,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         self.ctx.waiting = tasks
         self.ctx.running = {}
         self.ctx.relaxed = {}
-        self.ctx.references = {}
+        self.ctx.references = {name: {} for name in REFERENCES}
         self.ctx.gaps = {}
         self.ctx.failed = []
         self.ctx.refused = []
@@ -158,7 +158,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
 
     def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
         """Return the ``references`` or the ``elements`` of a level by element: computed here, or given."""
-        computed: dict[str, EnergyData] | None = self.ctx.references.get(fidelity.label, {}).get(name)
+        computed: dict[str, EnergyData] | None = self.ctx.references[name].get(fidelity.label)
         return computed or dict(self.inputs.get(name, {}).get(fidelity.label, {}))
 
     def give_up(self, step: str, label: str, reason: str) -> None:
@@ -224,7 +224,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             self.out(f'relaxed.{label}', child.outputs.relaxed)
             return
         if step == REFER:
-            self.ctx.references[Fidelity(label).label] = references_by_element(child)
+            for name, energies in references_by_element(child).items():
+                self.ctx.references[name][Fidelity(label).label] = energies
             return
         self.ctx.succeeded[task_name(step, label)] = child.pk
         if step == Fidelity.PBE.value:
@@ -239,10 +240,8 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             self.out(f'energies.{name}', outputs.energy)
             if 'descriptors' in outputs:
                 self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)
-        for label, names in self.ctx.references.items():
-            for name, energies in names.items():
-                for element, energy in energies.items():
-                    self.out(f'{name}.{label}.{element}', energy)
+        for name, energy in reference_outputs(self.ctx.references, prefix=''):
+            self.out(name, energy)
         if self.ctx.without_references:
             fidelity, reason = self.ctx.without_references
             return self.exit_codes.ERROR_REFERENCES.format(fidelity=fidelity, reason=reason)  # type: ignore[no-any-return]

@@ -56,9 +56,9 @@ def define_state_outputs(spec: ProcessSpec) -> None:
         spec.output_namespace(f'state.{name}', dynamic=True, valid_type=EnergyData, required=False, help=HELP[name])
 
 
-def reference_outputs(state: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, EnergyData]]:
-    """Return the name of the output and the energy of every reference in ``state``."""
+def reference_outputs(state: t.Mapping[str, t.Any], prefix: str = 'state.') -> t.Iterator[tuple[str, EnergyData]]:
+    """Return the name of the output, which begins with ``prefix``, and the energy of every reference in ``state``."""
     for name in REFERENCES:
         for fidelity, energies in state.get(name, {}).items():
             for element, energy in energies.items():
-                yield f'state.{name}.{fidelity}.{element}', energy
+                yield f'{prefix}{name}.{fidelity}.{element}', energy
