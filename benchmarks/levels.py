@@ -46,7 +46,7 @@ def local_code(python: str, folder: str) -> InstalledCode:
     from aiida.orm import Computer, InstalledCode
 
     computer = Computer('localhost', 'localhost', '', 'core.local', 'core.direct', folder).store()
-    computer.configure(safe_interval=0)
+    computer.configure(safe_interval=0, use_login_shell=False)
     computer.set_minimum_job_poll_interval(0)
     return InstalledCode(
         computer=computer,

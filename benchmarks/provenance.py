@@ -7,9 +7,9 @@ JSON line per figure. Times are wall times, because most of the engine's way is 
 ``python benchmarks/provenance.py --campaign LABEL [--profile NAME]`` says instead how much of the wall time of a
 finished campaign is not compute, and where it goes.
 
-``--figures NAME …`` measures instead what takes longer (``provenance_scale.py``): ``cycle-100k``, ``search-100k`` and
-``export-100k``, a quarter of an hour together (``--candidates N`` takes another size); and with ``--data FOLDER``,
-which holds tables of structures and three databases, ``import-mp`` and ``merge-databases``.
+``--figures NAME …`` measures instead what takes longer (``provenance_scale.py``): ``cycle-100k``, ``search-100k``,
+``serve-100k`` and ``export-100k``, a quarter of an hour together (``--candidates N`` takes another size); and with
+``--data FOLDER``, which holds tables of structures and three databases, ``import-mp`` and ``merge-databases``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-SCALE = ('cycle-100k', 'search-100k', 'export-100k', 'import-mp', 'merge-databases')
+SCALE = ('cycle-100k', 'search-100k', 'serve-100k', 'export-100k', 'import-mp', 'merge-databases')
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def measure(wanted: set[str], n: int, data: Path | None, postgresql: bool) -> It
     :param n: candidates of the cycle.
     :param data: folder with ``mp/``, ``mpts/`` and ``databases/``.
     """
-    if wanted & {'cycle-100k', 'search-100k', 'export-100k'}:
+    if wanted & {'cycle-100k', 'search-100k', 'serve-100k', 'export-100k'}:
         yield from campaign_at_scale(n, wanted, postgresql)
     for name, figure in (('import-mp', import_tables), ('merge-databases', merge_of_three)):
         if name in wanted:
@@ -41,6 +41,8 @@ def campaign_at_scale(n: int, wanted: set[str], postgresql: bool) -> Iterator[di
             yield from cycle(n)
             if 'search-100k' in wanted:
                 yield from search(n)
+            if 'serve-100k' in wanted:
+                yield from serve(n)
             if 'export-100k' in wanted:
                 yield from export(archive)
         if 'export-100k' in wanted:
@@ -219,6 +221,46 @@ def search(n: int) -> Iterator[dict[str, t.Any]]:
         'found': len(found),
         'candidates': n,
     }
+
+
+def serve(n: int) -> Iterator[dict[str, t.Any]]:
+    """Serve the candidates by OPTIMADE: the start, a search by elements, one of everything, and the pages behind it."""
+    from aiida import orm
+    from fastapi.testclient import TestClient
+
+    from aiida_qagenai.data.candidate import CandidateData
+    from aiida_qagenai.datasets.serve import create_server
+
+    start = time.perf_counter()
+    read = orm.QueryBuilder().append(CandidateData, project=['uuid', 'attributes'], subclassing=False).all()
+    plain = time.perf_counter() - start
+    assert len(read) >= n
+    del read
+    start = time.perf_counter()
+    client = TestClient(create_server())
+    seconds = time.perf_counter() - start
+    yield {
+        'name': 'serve-100k-start',
+        'value': round(seconds, 2),
+        'unit': 's',
+        'reference': 'reading the candidates by QueryBuilder',
+        'reference_value': round(plain, 2),
+        'ratio': round(plain / seconds, 2),
+        'memory': round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2),
+    }
+
+    def request(name: str, **query: t.Any) -> dict[str, t.Any]:
+        start = time.perf_counter()
+        answer = client.get('/v1/structures', params=query).json()
+        seconds = time.perf_counter() - start
+        assert answer['data'], answer
+        return against_bar(f'serve-100k-{name}', seconds, 's', 1) | {'found': answer['meta']['data_returned']}
+
+    elements, everything = 'elements HAS ALL "Ba","O","Ti" AND nelements = 3', 'nsites > 1'
+    request('first')
+    yield request('search', filter=elements)
+    yield request('scan', filter=everything, page_limit=100)
+    yield request('page', filter=everything, page_limit=100, page_offset=n // 2)
 
 
 def export(archive: Path) -> Iterator[dict[str, t.Any]]:

@@ -112,7 +112,7 @@ def make_codes() -> dict[str, t.Any]:
 
     folder = tempfile.mkdtemp()
     computer = orm.Computer('here', 'localhost', '', 'core.local', 'core.direct', folder).store()
-    computer.configure(safe_interval=0)
+    computer.configure(safe_interval=0, use_login_shell=False)
     computer.set_minimum_job_poll_interval(0)
     programs = {
         'pyscf': (sys.executable, 'qagenai.pyscf_cell'),

@@ -123,7 +123,7 @@ def localhost(aiida_profile_clean, aiida_computer_local):
     """Return the computer this machine, polled without delay."""
     computer = aiida_computer_local(label='localhost')
     computer.set_minimum_job_poll_interval(0)
-    computer.configure(safe_interval=0)
+    computer.configure(safe_interval=0, use_login_shell=False)
     return computer
 
 

@@ -167,7 +167,10 @@ def enable_caching(profile: str) -> None:
 
 
 def prepare_localhost() -> t.Any:
-    """Return this machine as a computer that is asked for finished jobs twice a second; it is set up if missing."""
+    """Return this machine as a computer that is asked for finished jobs twice a second; it is set up if missing.
+
+    Then it does without a login shell: reading the files of one takes longer than the question, and the worker waits.
+    """
     from aiida.common.exceptions import NotExistent
     from aiida.manage.configuration import get_config, get_profile
     from aiida.orm import Computer, load_computer
@@ -185,6 +188,7 @@ def prepare_localhost() -> t.Any:
             workdir=str(Path(get_config().dirpath) / 'scratch' / profile.name),
         ).store()
         computer.set_default_mpiprocs_per_machine(1)
+        computer.configure(use_login_shell=False)
     computer.set_minimum_job_poll_interval(0.5)
     computer.configure(safe_interval=0.0)
     return computer

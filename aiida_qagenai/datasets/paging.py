@@ -2,26 +2,110 @@
 
 from __future__ import annotations
 
+import collections
+import threading
 import typing as t
+from collections.abc import Iterable, Iterator
 
+from mongomock.filtering import filter_applies
 from optimade.server.entry_collections.mongo import MongoCollection
 
 __all__ = ('PagedCollection',)
 
+KEPT = 32
+"""Queries whose answers are kept, for the pages behind the first."""
+
 
 class PagedCollection(MongoCollection):
-    """A collection that copies the resources of one page only, where its base copies all that match the filter."""
+    """A collection of resources by identifier that answers a page of a query without touching what is not on it.
+
+    Its base asks mongomock, which walks through all resources for every page and copies those that match. Here
+    mongomock only decides what matches a filter; what a query finds is kept until a resource changes, and a filter that
+    names an identifier or elements looks only at the resources that have them.
+    """
+
+    def __init__(self, *arguments: t.Any) -> None:
+        super().__init__(*arguments)
+        self._lock = threading.RLock()
+        self._resources: dict[str, dict[str, t.Any]] = {}
+        self._containing: dict[str, dict[str, None]] = collections.defaultdict(dict)
+        self._found: dict[str, list[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+    def count(self, **query: t.Any) -> int:
+        """Return the number of resources that match the ``filter``."""
+        return len(self._find(query))
+
+    def insert(self, data: list[t.Any]) -> None:
+        """Add resources, or replace those that are there, which keep their place in the order and their elements."""
+        with self._lock:
+            for item in data:
+                self._resources[item['id']] = item
+                for element in item['elements']:
+                    self._containing[element].setdefault(item['id'])
+            self._found.clear()
+
+    def clear(self) -> None:
+        """Take all resources out."""
+        with self._lock:
+            for held in (self._resources, self._containing, self._found):
+                held.clear()
+
+    def _find(self, criteria: t.Mapping[str, t.Any]) -> list[str]:
+        """Return the identifiers of what matches, in order."""
+        query, order = criteria.get('filter') or {}, criteria.get('sort') or []
+        key = repr((query, order))
+        with self._lock:
+            if key not in self._found:
+                names = [name for name in self._candidates(query) if filter_applies(query, self._resources[name])]
+                # The last key first, because sorting leaves equals as they are.
+                for field, direction in reversed(order):
+                    names.sort(key=lambda name: sort_key(self._resources[name].get(field)), reverse=direction < 0)
+                while len(self._found) >= KEPT:
+                    del self._found[next(iter(self._found))]
+                self._found[key] = names
+            return self._found[key]
+
+    def _candidates(self, query: t.Mapping[str, t.Any]) -> Iterable[str]:
+        """Return the identifiers of the resources that may match, in order."""
+        smallest: t.Collection[str] = self._resources
+        for field, condition in conditions(query):
+            if field == 'id' and '$eq' in condition:
+                return [condition['$eq']] if condition['$eq'] in self._resources else []
+            # of several elements behind `$in` any will do
+            elements = condition.get('$all', condition.get('$in', ())) if field == 'elements' else ()
+            if '$all' in condition or len(elements) == 1:
+                smallest = min((smallest, *(self._containing.get(name, {}) for name in elements)), key=len)
+        return smallest
 
     def _run_db_query(
         self, criteria: dict[str, t.Any], single_entry: bool = False
     ) -> tuple[list[dict[str, t.Any]], int, bool]:
         """Return the resources of a page, how many match in all, and whether there are more behind."""
-        found = self.collection.find(criteria.get('filter', {}), {'id': True}, sort=criteria.get('sort'))
-        names = [item['id'] for item in found]
-        start = criteria.get('skip', 0)
-        page = names[start : start + criteria['limit']] if criteria.get('limit') else names[start:]
-        fields = {**criteria.get('projection', {}), '_id': False}
-        if len(fields) > 1:
-            fields['id'] = True
-        items = {item['id']: item for item in self.collection.find({'id': {'$in': page}}, fields)}
-        return [items[name] for name in page], len(names), not single_entry and start + len(page) < len(names)
+        with self._lock:
+            names, start = self._find(criteria), criteria.get('skip', 0)
+            page = names[start : start + criteria['limit']] if criteria.get('limit') else names[start:]
+            wanted = criteria.get('projection') or {}
+            fields = {name for name, shown in wanted.items() if shown} | {'id'} if wanted else None
+            items = [self._resources[name] for name in page]
+        results = [{name: value for name, value in item.items() if fields is None or name in fields} for item in items]
+        return results, len(names), not single_entry and start + len(page) < len(names)
+
+
+def conditions(query: t.Mapping[str, t.Any]) -> Iterator[tuple[str, t.Mapping[str, t.Any]]]:
+    """Yield the fields and their conditions that all have to hold."""
+    for field, condition in query.items():
+        if field == '$and':
+            for part in condition:
+                yield from conditions(part)
+        elif isinstance(condition, dict):
+            yield field, condition
+
+
+def sort_key(value: t.Any) -> tuple[bool, t.Any]:
+    """Return the place of a value: what is not known comes first, lists go by their first value."""
+    while isinstance(value, list):
+        value = value[0] if value else None
+    return value is not None, value

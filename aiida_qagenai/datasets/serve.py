@@ -106,7 +106,6 @@ def _keep_up_to_date(app: t.Any, resources: GraphResources) -> None:
     from starlette.concurrency import run_in_threadpool
 
     structures = app.state.entry_collections['structures']
-    served: set[str] = set()
     checked = -math.inf
     lock = threading.Lock()
 
@@ -117,15 +116,9 @@ def _keep_up_to_date(app: t.Any, resources: GraphResources) -> None:
                 return
             changed, anew = resources.new()
             if anew:
-                structures.collection.delete_many({})
-                served.clear()
-            for item in changed:
-                if item['id'] in served:
-                    structures.collection.replace_one({'id': item['id']}, item)
-            added = [item for item in changed if item['id'] not in served]
-            if added:
-                structures.insert(added)
-                served.update(item['id'] for item in added)
+                structures.clear()
+            if changed:
+                structures.insert(changed)
             checked = time.monotonic()
 
     update()

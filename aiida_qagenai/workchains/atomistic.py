@@ -5,19 +5,20 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ProcessSpec
-from aiida.orm import AbstractCode, Dict
+from aiida.orm import AbstractCode, Dict, ProcessNode
 
 from aiida_qagenai.calculations.generate import checkpoint_validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.atomistic import AtomisticSettings, read_settings
-from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
+from aiida_qagenai.workchains.resumable import ending
+from aiida_qagenai.workchains.window import WindowWorkChain
 
 __all__ = ('AtomisticWorkChain', 'parameters_validator')
 
 
-class AtomisticWorkChain(ResumableWorkChain):
+class AtomisticWorkChain(WindowWorkChain):
     """Runs one job per task, a bounded number at a time; a job that fails is counted and the others go on."""
 
     SETTINGS: t.ClassVar[type[AtomisticSettings]]
@@ -59,54 +60,41 @@ class AtomisticWorkChain(ResumableWorkChain):
         set_options(builder, self.inputs.options.get_dict() if 'options' in self.inputs else None)
         return builder
 
-    def start(self, labels: t.Sequence[str]) -> None:
-        """Begin with the tasks ``labels``."""
-        self.ctx.tasks = list(labels)
-        self.ctx.position = 0
+    def start(self, tasks: t.Iterable[str]) -> None:
+        """Begin with the jobs labelled ``tasks``."""
+        super().start(tasks)
+        self.ctx.tasks = list(self.ctx.waiting)
         self.ctx.succeeded = []
         self.ctx.failed = {}
 
-    def has_tasks(self) -> bool:
-        """Return whether tasks are left."""
-        return bool(self.ctx.position < len(self.ctx.tasks))
-
-    def batch(self) -> list[str]:
-        """Return the next tasks."""
-        stop = self.ctx.position + self.settings.run.max_concurrent
-        return list(self.ctx.tasks[self.ctx.position : stop])
+    def ready(self) -> list[str]:
+        """Return the jobs that may start now."""
+        return list(self.ctx.waiting[: self.settings.run.max_concurrent - len(self.ctx.running)])
 
     def builder(self, label: str) -> t.Any:
         """Return the builder of the job of one task."""
         raise NotImplementedError
 
-    def must_submit(self) -> bool:
-        """Return whether a job of the batch was not yet submitted, or was lost by the machine."""
-        return self.should_submit(*self.batch())
+    def submit_task(self, task: str) -> None:
+        """Submit one job."""
+        self.submit_child(task, task, self.builder(task))
 
-    def submit_batch(self) -> None:
-        """Submit the next jobs."""
-        for label in self.batch():
-            self.to_context(**{label: self.submit_once(label, self.builder(label))})
+    def note_ended(self, name: str, task: str, child: ProcessNode) -> None:
+        """Note whether a job succeeded."""
+        if child.is_finished_ok:
+            self.ctx.succeeded.append(task)
+        else:
+            self.ctx.failed[task] = ending(child)
+            self.report(f'{task} failed: {ending(child)}')
 
-    def inspect_batch(self) -> None:
-        """Note failures and move on."""
-        labels = self.batch()
-        for label in labels:
-            child = self.ctx.pop(label)
-            if child.is_finished_ok:
-                self.ctx.succeeded.append(label)
-            else:
-                self.ctx.failed[label] = ending(child)
-                self.report(f'{label} failed: {ending(child)}')
-        self.ctx.position += len(labels)
-        self.report(
-            f'{self.ctx.position} of {len(self.ctx.tasks)} jobs: {len(self.ctx.succeeded)} succeeded, '
-            f'{len(self.ctx.failed)} failed'
-        )
+    def note_collected(self) -> None:
+        """Report how far the jobs are."""
+        counts = f'{len(self.ctx.succeeded)} succeeded, {len(self.ctx.failed)} failed'
+        self.report(f'{counts}, {len(self.ctx.running)} running, {len(self.ctx.waiting)} to come')
 
     def succeeded(self) -> dict[str, t.Any]:
-        """Return the jobs that succeeded by the label of their task."""
-        return {label: self.attempts(label)[0] for label in self.ctx.succeeded}
+        """Return the jobs that succeeded by the label of their task, in the order of the tasks."""
+        return {label: self.attempts(label)[0] for label in self.ctx.tasks if label in self.ctx.succeeded}
 
 
 def parameters_validator(model: type[AtomisticSettings]) -> t.Callable[[Dict, t.Any], str | None]:

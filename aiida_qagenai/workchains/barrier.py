@@ -50,7 +50,7 @@ class BarrierWorkChain(AtomisticWorkChain):
         spec.outline(
             if_(cls.has_crystal)(while_(cls.must_relax)(cls.relax), cls.find_hops),
             cls.setup,
-            while_(cls.has_tasks)(while_(cls.must_submit)(cls.submit_batch), cls.inspect_batch),
+            while_(cls.has_tasks)(cls.submit_ready, cls.collect_ended),
             cls.finalize,
         )
         spec.exit_code(410, 'ERROR_RELAXATION', message='The crystal was not relaxed: {reason}')

@@ -19,20 +19,20 @@ from aiida_qagenai.workchains.energy import (
     METALLIC,
     EnergyWorkChain,
     estimate_memory,
-    validate_fidelity,
     validate_level,
     validate_references,
 )
+from aiida_qagenai.workchains.energy_ports import define_energy, fill_references
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, Surroundings, plan_composite
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
 from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
-from aiida_qagenai.workchains.resumable import BROKER_AWAY, ResumableWorkChain, ending
-from aiida_qagenai.workchains.window import WindowMixin
+from aiida_qagenai.workchains.resumable import BROKER_AWAY, ending
+from aiida_qagenai.workchains.window import WindowWorkChain
 
 __all__ = ('CompositeWorkChain', 'builder_of_level')
 
 
-class CompositeWorkChain(WindowMixin, ResumableWorkChain):
+class CompositeWorkChain(WindowWorkChain):
     """E_HF(mesh, basis → ∞) + E_MP2(mesh, basis → ∞) + [E_CCSD(T) − E_MP2](small basis, coarse mesh).
 
     Every part is a calculation of its own; the energy carries the parts, their errors and the sum of the costs. When
@@ -45,7 +45,7 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
         super().define(spec)
         spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
         spec.input('structure', valid_type=orm.StructureData, help='Crystal, isolated atom, or molecule of an element.')
-        spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='CCSD(T).')
+        define_energy(spec)
         spec.input(
             'level', valid_type=orm.Dict, validator=validate_level, help='Label of the result, see `EnergyLevel`.'
         )
@@ -60,19 +60,16 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
             help='Sites that lend an atom their basis functions.',
         )
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
-        spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
-        for name, text in (('references', 'Isolated atoms by element symbol.'), ('elements', 'Reference states.')):
-            spec.input_namespace(name, valid_type=EnergyData, dynamic=True, required=False, help=text)
+        spec.input_namespace(
+            'references', valid_type=EnergyData, dynamic=True, required=False, help='Isolated atoms by element symbol.'
+        )
         spec.inputs.validator = validate_inputs
-        spec.output('energy', valid_type=EnergyData, required=False, help='The energy, its parts, errors and labels.')
         spec.output_namespace('components', valid_type=orm.Dict, dynamic=True, help='Results of the calculations.')
         spec.outline(
             cls.setup,
-            while_(cls.has_calculations)(cls.run_calculations, cls.collect_finished),
+            while_(cls.has_tasks)(cls.submit_ready, cls.collect_ended),
             cls.inspect_calculations,
         )
-        spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='A calculation failed: {reason}')
-        spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
 
     @classmethod
     def get_builder_from_protocol(
@@ -116,12 +113,7 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
             builder.ghosts = ghosts
         if options:
             builder.options = orm.Dict(options)
-        if references:
-            builder.references = {symbol: node for symbol, node in references.items() if symbol in symbols}
-        if elements:
-            builder.elements = {symbol: node for symbol, node in elements.items() if symbol in symbols}
-        if band_gap is not None:
-            builder.band_gap = orm.Float(band_gap)
+        fill_references(builder, symbols, band_gap=band_gap, references=references, elements=elements)
         return builder
 
     @property
@@ -131,21 +123,12 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
 
     def setup(self) -> None:
         """Note what has to be calculated."""
-        self.ctx.waiting = list(self.plan.jobs)
-        self.ctx.running = {}
+        self.start(self.plan.jobs)
         self.ctx.failed = []
 
-    def has_calculations(self) -> bool:
-        """Return whether calculations are left."""
-        return bool(self.ctx.waiting or self.ctx.running)
-
-    def run_calculations(self) -> None:
-        """Submit all calculations that wait, and wait until one ends."""
-        while self.ctx.waiting:
-            label = self.ctx.waiting.pop(0)
-            child = self.submit_once(label, PyscfCellBaseWorkChain, **self.calculation_inputs(label))
-            self.ctx.running[label] = child.pk
-        self.to_context(**{label: orm.load_node(pk) for label, pk in self.ctx.running.items()})
+    def submit_task(self, task: str) -> None:
+        """Submit one calculation."""
+        self.submit_child(task, task, PyscfCellBaseWorkChain, **self.calculation_inputs(task))
 
     def calculation_inputs(self, label: str) -> dict[str, t.Any]:
         """Return the inputs of one calculation of the plan."""
@@ -161,19 +144,13 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
         splits = label == self.plan.coupled_cluster and self.plan.separate_triples
         return {'pyscf': pyscf, **({'separate_triples': orm.Bool(True)} if splits else {})}
 
-    def collect_finished(self) -> None:
-        """Note what has ended; what the machine lost goes in again, unless the energy is lost anyway."""
-        for label in list(self.ctx.running):
-            child = self.ctx.get(label)
-            if not isinstance(child, orm.ProcessNode):
-                continue
-            is_lost = self.should_submit(label)
-            del self.ctx.running[label]
-            if is_lost and not self.ctx.failed:
-                del self.ctx[label]
-                self.ctx.waiting.append(label)
-            elif not child.is_finished_ok:
-                self.ctx.failed.append(label)
+    def note_ended(self, name: str, task: str, child: orm.ProcessNode) -> None:
+        """Note a failure."""
+        if not child.is_finished_ok:
+            self.ctx.failed.append(task)
+
+    def note_collected(self) -> None:
+        """End the other calculations if the energy is lost."""
         if self.ctx.failed:
             self.ctx.waiting = []
             self.kill_running(f'{self.ctx.failed[0]} of the same energy has failed')
@@ -182,7 +159,7 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
         """Ask the calculations that run to end; where nobody passes that on, they are waited for."""
         if self.runner.controller is None:
             return
-        for label, pk in self.ctx.running.items():
+        for label, (pk, _) in self.ctx.running.items():
             try:
                 self.runner.controller.kill_process(pk, msg_text=reason)
             except (kiwipy.DeliveryFailed, *BROKER_AWAY) as exception:
@@ -191,10 +168,10 @@ class CompositeWorkChain(WindowMixin, ResumableWorkChain):
     def inspect_calculations(self) -> ExitCode | None:
         """Assemble the energy, or say why there is none."""
         for label in self.ctx.failed[:1]:
-            child = self.ctx[label]
+            child, _ = self.attempts(label)
             code = 'ERROR_METALLIC' if child.exit_status in METALLIC else 'ERROR_CALCULATION_FAILED'
             return self.exit_codes[code].format(reason=f'{label}: {ending(child)}')  # type: ignore[no-any-return]
-        results = {label: self.ctx[label].outputs.results for label in self.plan.jobs}
+        results = {label: self.attempts(label)[0].outputs.results for label in self.plan.jobs}
         for label, result in results.items():
             self.out(f'components.{label}', result)
         outputs = self.call_once(

@@ -12,7 +12,8 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, calcf
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.workchains.energy import EnergyWorkChain, validate_fidelity
+from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy_ports import validate_fidelity
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
 

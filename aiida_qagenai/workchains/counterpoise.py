@@ -14,7 +14,8 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.thermodynamics.atomization import atomization_energy
 from aiida_qagenai.workchains.composite import builder_of_level
-from aiida_qagenai.workchains.energy import METALLIC, validate_fidelity
+from aiida_qagenai.workchains.energy import METALLIC
+from aiida_qagenai.workchains.energy_ports import define_energy, define_spectra, fill_references
 from aiida_qagenai.workchains.protocols.energy import energy_settings, ground_state_spin
 from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending
 
@@ -35,19 +36,13 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         super().define(spec)
         spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
         spec.input('structure', valid_type=orm.StructureData, help='The crystal.')
-        spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='PBE, SCAN, HSE06 or CCSD(T).')
+        define_energy(spec)
+        define_spectra(spec)
         spec.input('protocol', valid_type=orm.Str, help='Protocol of the EnergyWorkChain.')
         spec.input('overrides', valid_type=orm.Dict, required=False, help='Nested changes to the protocol.')
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
-        spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
         spec.input('descriptors', valid_type=orm.Bool, required=False, help='Whether to compute descriptors (PBE).')
-        spec.input_namespace(
-            'elements', valid_type=EnergyData, dynamic=True, required=False, help='Reference states by element symbol.'
-        )
-        spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
         spec.output_namespace('atoms', valid_type=EnergyData, dynamic=True, help='Corrected atoms by element symbol.')
-        spec.output('descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors, where asked for.')
-        spec.output('bands', valid_type=orm.BandsData, required=False, help='PBE bands along a path, with descriptors.')
         spec.outline(
             while_(cls.should_compute_atoms)(cls.compute_atoms),
             cls.inspect_atoms,
@@ -55,8 +50,6 @@ class CounterpoiseWorkChain(ResumableWorkChain):
             cls.inspect_energy,
         )
         spec.exit_code(410, 'ERROR_ATOM', message='{label} failed: {reason}')
-        spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')
-        spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
 
     @classmethod
     def get_builder_from_protocol(
@@ -100,12 +93,9 @@ class CounterpoiseWorkChain(ResumableWorkChain):
             builder.overrides = orm.Dict(overrides)
         if options:
             builder.options = orm.Dict(options)
-        if band_gap is not None:
-            builder.band_gap = orm.Float(band_gap)
         if descriptors:
             builder.descriptors = orm.Bool(True)
-        if elements:
-            builder.elements = {symbol: node for symbol, node in elements.items() if symbol in symbols}
+        fill_references(builder, symbols, band_gap=band_gap, elements=elements)
         return builder
 
     def arguments(self) -> dict[str, t.Any]:

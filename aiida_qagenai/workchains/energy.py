@@ -23,6 +23,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.thermodynamics.atomization import atomization_energy
+from aiida_qagenai.workchains.energy_ports import define_energy, define_spectra, fill_references
 from aiida_qagenai.workchains.protocols.bases import resolve_basis
 from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, energy_settings, find_refusal
 from aiida_qagenai.workchains.pyscf_cell import PyscfCellBaseWorkChain
@@ -45,28 +46,20 @@ class EnergyWorkChain(ResumableWorkChain):
         """Define ports, outline and exit codes."""
         super().define(spec)
         spec.input('structure', valid_type=orm.StructureData, help='The crystal, or an isolated atom (not periodic).')
-        spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='PBE, SCAN, HSE06 or CCSD(T).')
+        define_energy(spec)
+        define_spectra(spec)
         spec.input(
             'level',
             valid_type=orm.Dict,
             validator=validate_level,
             help='Label of the result (protocol, level tag) and what the level admits, see `EnergyLevel`.',
         )
-        spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
         spec.input_namespace(
             'references', valid_type=EnergyData, dynamic=True, required=False, help='Isolated atoms by element symbol.'
         )
-        spec.input_namespace(
-            'elements', valid_type=EnergyData, dynamic=True, required=False, help='Reference states by element symbol.'
-        )
         spec.expose_inputs(PyscfCellBaseWorkChain, exclude=('pyscf.structure',))
         spec.inputs.validator = validate_inputs
-        spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
-        spec.output('descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors, where asked for.')
-        spec.output('bands', valid_type=orm.BandsData, required=False, help='PBE bands along a path, with descriptors.')
         spec.outline(while_(cls.should_calculate)(cls.run_calculation), cls.inspect_calculation)
-        spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')
-        spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
 
     @classmethod
     def get_builder_from_protocol(
@@ -130,12 +123,7 @@ class EnergyWorkChain(ResumableWorkChain):
             builder.pyscf.ghosts = ghosts
         if options:
             builder.pyscf.metadata.options = options
-        if elements:
-            builder.elements = {symbol: node for symbol, node in elements.items() if symbol in symbols}
-        if references:
-            builder.references = {symbol: node for symbol, node in references.items() if symbol in symbols}
-        if band_gap is not None:
-            builder.band_gap = orm.Float(band_gap)
+        fill_references(builder, symbols, band_gap=band_gap, references=references, elements=elements)
         return builder
 
     def should_calculate(self) -> bool:
@@ -180,15 +168,6 @@ def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structu
     valence = {symbol: element.valence for symbol, element in level.elements.items()}
     composition = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
     return least_memory(parameters, composition, functions, valence)
-
-
-def validate_fidelity(value: orm.Str, _: t.Any) -> str | None:
-    """Refuse unknown fidelities."""
-    try:
-        Fidelity.parse(value.value)
-    except InvalidInputError as exception:
-        return str(exception)
-    return None
 
 
 def validate_level(value: orm.Dict, _: t.Any) -> str | None:

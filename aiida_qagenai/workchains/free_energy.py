@@ -57,7 +57,7 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
         spec.output_namespace('hulls', valid_type=GibbsHullData, dynamic=True, help='E_hull(T) by label.')
         spec.outline(
             cls.setup,
-            while_(cls.has_tasks)(while_(cls.must_submit)(cls.submit_batch), cls.inspect_batch),
+            while_(cls.has_tasks)(cls.submit_ready, cls.collect_ended),
             cls.build_hull,
             cls.finalize,
         )

@@ -16,9 +16,9 @@ from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
 from aiida_qagenai.workchains.references import ReferenceWorkChain
 from aiida_qagenai.workchains.relax_first import define_relax_inputs, relax_problem
-from aiida_qagenai.workchains.resumable import ResumableWorkChain, ending, nested_outputs
+from aiida_qagenai.workchains.resumable import ending, nested_outputs
 from aiida_qagenai.workchains.state import REFERENCES, reference_outputs
-from aiida_qagenai.workchains.window import WindowMixin
+from aiida_qagenai.workchains.window import WindowWorkChain
 
 __all__ = ('LadderWorkChain', 'ready')
 
@@ -26,21 +26,15 @@ RELAX = 'relax'
 REFER = 'references'
 """Steps besides the fidelities; of the second the label is a fidelity, not a structure."""
 
-AT_ONCE, PAUSE = 2, 5.0
-"""Calculations that are started together, and seconds until the next: a worker takes turns, so that of many that start
-together none computes until all have been prepared."""
 
-PBE_REFERENCES = (REFER, Fidelity.PBE.value)
-
-
-class LadderWorkChain(WindowMixin, ResumableWorkChain):
+class LadderWorkChain(WindowWorkChain):
     """Structures and a plan → an ``EnergyData`` per structure and fidelity.
 
     As many calculations run at a time as ``max_concurrent`` allows: when one ends, the next starts. PBE comes first, so
     that the gap tells metals apart before a CCSD(T) is started. One that fails is counted, and the others go on. With
     ``relax`` each structure is relaxed at PBE first, and every level is computed at the relaxed geometry; one that
     cannot be relaxed is not computed at all. Where ``reference_elements`` are named, what formation energies refer to
-    is computed as well, level by level: that of PBE first, that of the others beside the first energies at PBE.
+    is computed as well, level by level: that of PBE first, that of the others beside it.
     """
 
     @classmethod
@@ -71,7 +65,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             spec.output_namespace(
                 name, valid_type=EnergyData, dynamic=True, help='Computed here, by level and element.'
             )
-        spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_ready, cls.collect_finished), cls.finalize)
+        spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_ready, cls.collect_ended), cls.finalize)
         spec.exit_code(410, 'ERROR_REFERENCES', message='No formation energy at {fidelity}: {reason}')
         spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} calculations succeeded.')
 
@@ -85,8 +79,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         if 'reference_elements' in self.inputs:
             tasks += [[REFER, level] for level in levels]
         tasks.sort(key=lambda task: (-urgency(*task), -self.num_sites(*task), task[1]))
-        self.ctx.waiting = tasks
-        self.ctx.running = {}
+        self.start(tasks)
         self.ctx.relaxed = {}
         self.ctx.references = {name: {} for name in REFERENCES}
         self.ctx.gaps = {}
@@ -99,28 +92,14 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
         """Return how many atoms a task computes, if it is one of a structure."""
         return 0 if step == REFER else len(self.inputs.structures[label].sites)
 
-    def has_tasks(self) -> bool:
-        """Return whether calculations are left."""
-        return bool(self.ctx.waiting or self.ctx.running)
-
-    def submit_ready(self) -> None:
-        """Keep as many calculations going as may be, a few more at a time, and wait until one of them ends."""
-        running = self.ctx.running
-        most = len(running) + AT_ONCE
-        while (tasks := self.ready()) and len(running) < most:
-            self.ctx.waiting.remove(tasks[0])
-            self.submit_task(*tasks[0])
-        if tasks:
-            self.resume_later(PAUSE)
-        self.to_context(**{name: load_node(pk) for name, (pk, *_) in running.items()})
-
     def ready(self) -> list[t.Sequence[str]]:
         """Return the tasks that may start now."""
-        running = [task for _, *task in self.ctx.running.values()]
+        running = [task for _, task in self.ctx.running.values()]
         return ready(self.ctx.waiting, running, self.inputs.max_concurrent.value - len(running))
 
-    def submit_task(self, step: str, label: str) -> None:
+    def submit_task(self, task: t.Sequence[str]) -> None:
         """Submit one calculation, or note that it is refused."""
+        step, label = task
         name = task_name(step, label)
         makers = {RELAX: self.relaxation, REFER: self.reference_builder}
         try:
@@ -130,7 +109,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             self.ctx.refused.append(name)
             self.give_up(step, label, str(exception))
             return
-        self.ctx.running[name] = [self.submit_once(name, builder).pk, step, label]
+        self.submit_child(name, task, builder)
 
     def relaxation(self, label: str) -> t.Any:
         """Return the builder of one relaxation."""
@@ -170,7 +149,7 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             self.ctx.waiting = [task for task in self.ctx.waiting if task[1] != label]
         elif step == REFER:
             self.ctx.waiting = []
-            self.ctx.without_references = [label, reason]
+            self.ctx.without_references = self.ctx.without_references or [label, reason]
 
     def structure(self, label: str) -> StructureData:
         """Return the structure whose energies are computed."""
@@ -195,25 +174,17 @@ class LadderWorkChain(WindowMixin, ResumableWorkChain):
             descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,
         )
 
-    def collect_finished(self) -> None:
-        """Note what has ended, if anything has; what the machine lost goes in again."""
-        before = len(self.ctx.running)
-        for name, (_, step, label) in list(self.ctx.running.items()):
-            child = self.ctx.get(name)
-            if not isinstance(child, ProcessNode):
-                continue
-            is_lost = self.should_submit(name)
-            del self.ctx[name], self.ctx.running[name]
-            if is_lost:
-                self.ctx.waiting.insert(0, [step, label])
-            elif child.is_finished_ok:
-                self.note_success(child, step, label)
-            else:
-                self.ctx.failed.append(name)
-                self.report(f'{name} failed: {ending(child)}')
-                self.give_up(step, label, ending(child))
-        if len(self.ctx.running) == before:
+    def note_ended(self, name: str, task: t.Sequence[str], child: ProcessNode) -> None:
+        """Note what has ended, and leave out what waits for it in vain."""
+        if child.is_finished_ok:
+            self.note_success(child, *task)
             return
+        self.ctx.failed.append(name)
+        self.report(f'{name} failed: {ending(child)}')
+        self.give_up(*task, ending(child))
+
+    def note_collected(self) -> None:
+        """Report how far the ladder is."""
         counts = f'{len(self.ctx.succeeded)} succeeded, {len(self.ctx.failed)} failed, {len(self.ctx.refused)} refused'
         self.report(f'{counts}, {len(self.ctx.running)} running, {len(self.ctx.waiting)} to come')
 
@@ -267,18 +238,16 @@ def ready(
 ) -> list[t.Sequence[str]]:
     """Return the first ``limit`` tasks, pairs of step and label, that may start.
 
-    Energies wait for the relaxed structure and for what their level refers to, a CCSD(T) for the gap of its structure
-    at PBE, and the references of the higher levels for those of PBE, for which everything else waits.
+    Energies wait for the relaxed structure and for what their level refers to, a CCSD(T) also for the gap of its
+    structure at PBE.
     """
     open_tasks = {tuple(task) for task in (*waiting, *running)}
 
     def may_start(step: str, label: str) -> bool:
-        needed = [] if step == RELAX else [PBE_REFERENCES]
-        if step in LADDER:
-            needed += [(RELAX, label), (REFER, step)]
+        needed = [(RELAX, label), (REFER, step)] if step in LADDER else []
         if step == Fidelity.CCSD_T.value:
             needed.append((Fidelity.PBE.value, label))
-        return not any(other in open_tasks for other in needed if other != (step, label))
+        return open_tasks.isdisjoint(needed)
 
     return [task for task in waiting if may_start(*task)][: max(0, limit)]
 

@@ -8,7 +8,7 @@ import subprocess
 import click
 import pytest
 
-from aiida_qagenai.cli.setup import BEFORE_JOBS, parse_url, postgresql_config, rabbitmq_config
+from aiida_qagenai.cli.setup import BEFORE_JOBS, parse_url, postgresql_config, prepare_localhost, rabbitmq_config
 
 
 def test_storage_of_a_profile_from_a_url(aiida_profile):
@@ -41,6 +41,18 @@ def test_broker_that_does_not_answer_is_named_without_its_password(aiida_profile
     with pytest.raises(click.ClickException, match=r'no RabbitMQ at 127\.0\.0\.1:1') as raised:
         rabbitmq_config('amqp://me:secret@127.0.0.1:1')
     assert 'secret' not in raised.value.message
+
+
+def test_this_machine_is_asked_often_and_without_a_login_shell(aiida_profile_clean):
+    computer = prepare_localhost()
+    assert computer.get_configuration() == {'safe_interval': 0.0, 'use_login_shell': False}
+    assert computer.get_minimum_job_poll_interval() == 0.5
+
+
+def test_a_computer_that_was_there_keeps_its_shell(aiida_profile_clean, aiida_computer_local):
+    computer = aiida_computer_local(label='localhost')
+    assert prepare_localhost().pk == computer.pk
+    assert computer.get_configuration().get('use_login_shell', True)
 
 
 def test_jobs_on_this_machine_yield_to_the_daemon():

@@ -1,0 +1,104 @@
+"""Pages of the server of OPTIMADE against those of its own collection in memory."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+
+import pytest
+
+pytest.importorskip('optimade.server.config', reason='needs the server: pip install "aiida-qagenai[optimade]"')
+
+from optimade.filterparser import LarkParser
+from optimade.models import StructureResource
+from optimade.server.config import ServerConfig
+from optimade.server.entry_collections.mongo import MongoCollection
+from optimade.server.mappers import StructureMapper
+
+from aiida_qagenai.datasets.paging import PagedCollection, conditions
+
+COMPOUNDS = (('Li', 'H'), ('Ba', 'Ti', 'O'), ('Ba', 'O'), ('Li',), ('Ti', 'O'), ('H', 'Li', 'O'))
+EDGES = (2.5, None, 4.0, 2.5, 3.0, None)
+
+
+@pytest.fixture
+def make_collection():
+    """Return a factory of collections of :data:`COMPOUNDS`."""
+
+    def create(cls):
+        config = ServerConfig(mongo_database=f'test-{uuid.uuid4()}', insert_test_data=False)
+        collection = cls('structures', StructureResource, StructureMapper(), config)
+        collection.insert([resource(index) for index in range(len(COMPOUNDS))])
+        return collection
+
+    return create
+
+
+def resource(index, **changes):
+    """Return what is known of a compound."""
+    elements = sorted(COMPOUNDS[index])
+    return {
+        'id': f'id-{index}',
+        'type': 'structures',
+        'elements': elements,
+        'nelements': len(elements),
+        'last_modified': datetime.datetime(2026, 1, 1 + index, tzinfo=datetime.UTC),
+        'edge': EDGES[index],
+        **changes,
+    }
+
+
+def ask(collection, text, **criteria):
+    """Return the identifiers on a page, how many there are, and whether more come."""
+    query = {'filter': collection.transformer.transform(LarkParser().parse(text))} if text else {}
+    items, count, more = collection._run_db_query({**query, 'limit': 2, **criteria})
+    return [item['id'] for item in items], count, more
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'id = "id-3"',
+        'id = "nothing"',
+        'id = "id-3" OR id = "id-4"',
+        'elements HAS "Li"',
+        'NOT elements HAS "Li"',
+        'elements HAS "Xe"',
+        'elements HAS ALL "Ba","O"',
+        'elements HAS ANY "Ba","H"',
+        'elements HAS ONLY "Li","H"',
+        'elements HAS "O" AND nelements = 2',
+        'nelements = 2 AND (elements HAS "O" OR elements HAS "H")',
+        'elements LENGTH 2',
+        'last_modified > "2026-01-03T12:00:00Z"',
+    ],
+)
+@pytest.mark.parametrize('sort', [[], [('edge', 1)], [('edge', -1), ('id', -1)], [('elements', 1)]])
+@pytest.mark.parametrize('skip', [0, 1, 2])
+def test_a_page_is_that_of_mongomock(make_collection, text, sort, skip):
+    criteria = {'sort': sort, 'skip': skip} if sort else {'skip': skip}
+    expected = ask(make_collection(MongoCollection), text, **criteria)
+    assert ask(make_collection(PagedCollection), text, **criteria) == expected
+
+
+def test_what_changes_is_seen_in_its_place(make_collection):
+    collection = make_collection(PagedCollection)
+    assert ask(collection, 'elements HAS "Li" AND edge > 3')[0] == []
+    collection.insert([resource(0, edge=4.5), resource(2, edge=1.0)])
+    assert ask(collection, 'elements HAS "Li" AND edge > 3')[0] == ['id-0']
+    assert ask(collection, 'elements HAS "Li"', limit=0)[0] == ['id-0', 'id-3', 'id-5']
+    assert len(collection) == collection.count() == len(COMPOUNDS)
+    collection.clear()
+    assert ask(collection, 'elements HAS "Li"') == ([], 0, False)
+
+
+def test_only_the_fields_that_are_asked_for(make_collection):
+    collection = make_collection(PagedCollection)
+    items, *_ = collection._run_db_query({'projection': {'edge': True}, 'limit': 1})
+    assert items == [{'id': 'id-0', 'edge': 2.5}]
+
+
+def test_alternatives_are_no_condition():
+    query = {'$and': [{'a': {'$eq': 1}}, {'$or': [{'b': {'$eq': 2}}]}], 'c': {'$in': [3]}}
+    assert list(conditions(query)) == [('a', {'$eq': 1}), ('c', {'$in': [3]})]
