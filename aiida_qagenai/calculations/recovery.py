@@ -7,7 +7,7 @@ import typing as t
 from aiida.orm import CalcJobNode, RemoteData
 
 from aiida_qagenai.calculations.exclusive import ExclusiveMixin
-from aiida_qagenai.calculations.outputs import OutputsMixin
+from aiida_qagenai.calculations.links import LinksMixin
 from aiida_qagenai.calculations.polling import PollingMixin
 
 __all__ = ('RecoveryMixin',)
@@ -15,7 +15,7 @@ __all__ = ('RecoveryMixin',)
 REMOTE_FOLDER = 'remote_folder'
 
 
-class RecoveryMixin(PollingMixin, OutputsMixin, ExclusiveMixin):
+class RecoveryMixin(PollingMixin, LinksMixin, ExclusiveMixin):
     """Mixin, before ``CalcJob``: the folder that a killed worker had uploaded to is an output of the job as well.
 
     AiiDA notes first that the files were uploaded, and stores the remote folder with the next state of the process. A

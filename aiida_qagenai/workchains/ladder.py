@@ -26,6 +26,8 @@ RELAX = 'relax'
 REFER = 'references'
 """Steps besides the fidelities; of the second the label is a fidelity, not a structure."""
 
+PBE_REFERENCES = (REFER, Fidelity.PBE.value)
+
 
 class LadderWorkChain(WindowWorkChain):
     """Structures and a plan → an ``EnergyData`` per structure and fidelity.
@@ -34,7 +36,7 @@ class LadderWorkChain(WindowWorkChain):
     that the gap tells metals apart before a CCSD(T) is started. One that fails is counted, and the others go on. With
     ``relax`` each structure is relaxed at PBE first, and every level is computed at the relaxed geometry; one that
     cannot be relaxed is not computed at all. Where ``reference_elements`` are named, what formation energies refer to
-    is computed as well, level by level: that of PBE first, that of the others beside it.
+    is computed as well, level by level: that of PBE first, that of the others beside the last energies at PBE.
     """
 
     @classmethod
@@ -149,7 +151,7 @@ class LadderWorkChain(WindowWorkChain):
             self.ctx.waiting = [task for task in self.ctx.waiting if task[1] != label]
         elif step == REFER:
             self.ctx.waiting = []
-            self.ctx.without_references = self.ctx.without_references or [label, reason]
+            self.ctx.without_references = [label, reason]
 
     def structure(self, label: str) -> StructureData:
         """Return the structure whose energies are computed."""
@@ -225,12 +227,10 @@ class LadderWorkChain(WindowWorkChain):
 
 def urgency(step: str, label: str) -> int:
     """Return the place of a task in the order: what others wait for comes first, then long ones."""
-    if step == REFER:
-        return len(LADDER) + (3 if label == Fidelity.PBE.value else 2)
-    if step == RELAX:
-        return len(LADDER) + 1
-    fidelity = Fidelity(step)
-    return len(LADDER) if fidelity is Fidelity.PBE else fidelity.rank
+    places = [PBE_REFERENCES, (RELAX, label), (Fidelity.PBE.value, label), (REFER, label)]
+    if (step, label) in places:
+        return len(LADDER) + len(places) - places.index((step, label))
+    return Fidelity(step).rank
 
 
 def ready(
@@ -238,16 +238,18 @@ def ready(
 ) -> list[t.Sequence[str]]:
     """Return the first ``limit`` tasks, pairs of step and label, that may start.
 
-    Energies wait for the relaxed structure and for what their level refers to, a CCSD(T) also for the gap of its
-    structure at PBE.
+    Energies wait for the relaxed structure and for what their level refers to, a CCSD(T) for the gap of its structure
+    at PBE, and the references of the higher levels for those of PBE, for which everything else waits.
     """
     open_tasks = {tuple(task) for task in (*waiting, *running)}
 
     def may_start(step: str, label: str) -> bool:
-        needed = [(RELAX, label), (REFER, step)] if step in LADDER else []
+        needed = [] if step == RELAX else [PBE_REFERENCES]
+        if step in LADDER:
+            needed += [(RELAX, label), (REFER, step)]
         if step == Fidelity.CCSD_T.value:
             needed.append((Fidelity.PBE.value, label))
-        return open_tasks.isdisjoint(needed)
+        return not any(other in open_tasks for other in needed if other != (step, label))
 
     return [task for task in waiting if may_start(*task)][: max(0, limit)]
 

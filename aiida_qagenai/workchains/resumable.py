@@ -14,8 +14,8 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from plumpy.process_states import ProcessState
 
 from aiida_qagenai.calculations.exclusive import ExclusiveMixin
+from aiida_qagenai.calculations.links import LinksMixin
 from aiida_qagenai.calculations.ml_base import MlCalculation
-from aiida_qagenai.calculations.outputs import OutputsMixin
 from aiida_qagenai.calculations.train import TrainCalculation
 
 __all__ = ('BROKER_AWAY', 'PatientMixin', 'ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
@@ -42,7 +42,7 @@ SEND_INTERVAL = 2.0
 """Seconds between two attempts to send a task."""
 
 
-class PatientMixin(OutputsMixin, ExclusiveMixin):
+class PatientMixin(LinksMixin, ExclusiveMixin):
     """Mixin, before a work chain, that submits children while the broker is away and looks at them once sealed.
 
     AiiDA writes that a process has finished before it writes how. A parent that polls, because the broker was restarted

@@ -22,17 +22,30 @@ COMPOUNDS = (('Li', 'H'), ('Ba', 'Ti', 'O'), ('Ba', 'O'), ('Li',), ('Ti', 'O'), 
 SIZES = (2, None, 4, 2, 3, None)
 
 
-@pytest.fixture
-def make_collection():
+@pytest.fixture(scope='module')
+def create():
     """Return a factory of collections of :data:`COMPOUNDS`."""
+    mapper = StructureMapper()
 
-    def create(cls):
+    def factory(cls):
         config = ServerConfig(mongo_database=f'test-{uuid.uuid4()}', insert_test_data=False)
-        collection = cls('structures', StructureResource, StructureMapper(), config)
+        collection = cls('structures', StructureResource, mapper, config)
         collection.insert([resource(index) for index in range(len(COMPOUNDS))])
         return collection
 
-    return create
+    return factory
+
+
+@pytest.fixture(scope='module')
+def plain(create):
+    """Return a collection of the server itself."""
+    return create(MongoCollection)
+
+
+@pytest.fixture(scope='module')
+def paged(create):
+    """Return a collection of ours with the same resources."""
+    return create(PagedCollection)
 
 
 def resource(index, **changes):
@@ -75,16 +88,15 @@ def ask(collection, text, **criteria):
         'last_modified > "2026-01-03T12:00:00Z"',
     ],
 )
-def test_a_page_is_that_of_mongomock(make_collection, text):
-    plain, paged = make_collection(MongoCollection), make_collection(PagedCollection)
+def test_a_page_is_that_of_mongomock(plain, paged, text):
     orders = ([], [('nsites', 1)], [('nsites', -1), ('id', -1)], [('elements', 1)])
     for order, skip in itertools.product(orders, range(3)):
         criteria = {'skip': skip, **({'sort': order} if order else {})}
         assert ask(paged, text, **criteria) == ask(plain, text, **criteria), criteria
 
 
-def test_what_changes_is_seen_in_its_place(make_collection):
-    collection = make_collection(PagedCollection)
+def test_what_changes_is_seen_in_its_place(create):
+    collection = create(PagedCollection)
     assert ask(collection, 'elements HAS "Li" AND nsites > 3')[0] == []
     collection.insert([resource(0, nsites=5), resource(2, nsites=1)])
     assert ask(collection, 'elements HAS "Li" AND nsites > 3')[0] == ['id-0']
@@ -94,9 +106,8 @@ def test_what_changes_is_seen_in_its_place(make_collection):
     assert ask(collection, 'elements HAS "Li"') == ([], 0, False)
 
 
-def test_only_the_fields_that_are_asked_for(make_collection):
-    collection = make_collection(PagedCollection)
-    items, *_ = collection._run_db_query({'projection': {'nsites': True}, 'limit': 1})
+def test_only_the_fields_that_are_asked_for(paged):
+    items, *_ = paged._run_db_query({'projection': {'nsites': True}, 'limit': 1})
     assert items == [{'id': 'id-0', 'nsites': 2}]
 
 

@@ -204,8 +204,8 @@ def test_bad_plans_are_refused_before_anything_runs(pyscf_code, structures, plan
         (['CCSD(T) a', 'CCSD(T) b', 'SCAN a'], ['PBE b'], 3, ['CCSD(T) a', 'SCAN a']),
         (['CCSD(T) a'], ['CCSD(T) b', 'HSE06 b'], 0, []),
         (['relax b', 'PBE a', 'PBE b', 'PBE c'], ['relax a'], 3, ['relax b', 'PBE c']),
-        (['references PBE', 'PBE a', 'references SCAN', 'SCAN a'], [], 3, ['references PBE', 'references SCAN']),
-        (['PBE a', 'references SCAN', 'SCAN a'], ['references PBE'], 3, ['references SCAN']),
+        (['references PBE', 'PBE a', 'references SCAN', 'SCAN a'], [], 3, ['references PBE']),
+        (['PBE a', 'references SCAN', 'SCAN a'], ['references PBE'], 3, []),
         (['PBE a', 'references SCAN', 'HSE06 a', 'SCAN a'], [], 3, ['PBE a', 'references SCAN', 'HSE06 a']),
     ],
 )
