@@ -9,6 +9,7 @@ import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
     'FUNCTIONALS',
@@ -43,11 +44,7 @@ BasisName = t.Annotated[str, pydantic.Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9 *+,
 DATA_LINE = re.compile(r'[A-Za-z0-9_ \t.+-]*')
 
 
-class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class BasisText(_Model):
+class BasisText(StrictModel):
     """A basis set, or a pseudopotential, of one element as the text of the file that holds it."""
 
     format: t.Literal['nwchem', 'cp2k'] = pydantic.Field(description='Whose format the text has.')
@@ -67,7 +64,7 @@ PerElement = BasisName | dict[str, BasisName | BasisText]
 """One name for all elements, or a name or the text of a file for each."""
 
 
-class ScfOptions(_Model):
+class ScfOptions(StrictModel):
     """How the mean field is converged."""
 
     conv_tol: float = pydantic.Field(1e-7, gt=0, description='Energy threshold, Ha.')
@@ -80,7 +77,7 @@ class ScfOptions(_Model):
     )
 
 
-class CoupledClusterOptions(_Model):
+class CoupledClusterOptions(StrictModel):
     """How CCSD is converged, and the k-mesh of the correlation energy where it differs from that of Hartree-Fock."""
 
     conv_tol: float = pydantic.Field(1e-6, gt=0, description='Energy threshold, Ha.')
@@ -92,7 +89,7 @@ class CoupledClusterOptions(_Model):
     frozen_core: bool = pydantic.Field(True, description='Leave core orbitals in the valence uncorrelated.')
 
 
-class RelaxOptions(_Model):
+class RelaxOptions(StrictModel):
     """How a crystal is relaxed."""
 
     freedom: t.Literal['atoms', 'cell'] = pydantic.Field(
@@ -103,7 +100,7 @@ class RelaxOptions(_Model):
     max_steps: int = pydantic.Field(60, ge=1, description='Ionic steps.')
 
 
-class LocalOptions(_Model):
+class LocalOptions(StrictModel):
     """How much of the orbital space LNO-CCSD(T) keeps around each atom: Ye, Berkelbach, JCTC 20, 8948 (2024)."""
 
     occupied_threshold: float = pydantic.Field(
@@ -112,7 +109,7 @@ class LocalOptions(_Model):
     virtual_threshold: float = pydantic.Field(1e-5, ge=0, lt=1, description='The same of virtual natural orbitals.')
 
 
-class PyscfCellParameters(_Model):
+class PyscfCellParameters(StrictModel):
     """All parameters of :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`."""
 
     fidelity: Fidelity

@@ -9,25 +9,22 @@ import pydantic
 import yaml
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.model import StrictModel
 
 __all__ = ('MergeRules', 'Rule', 'default_rules', 'read_rules')
 
 
-class Rule(pydantic.BaseModel):
+class Rule(StrictModel):
     """One way to tell which of two entries is right; see ``rules.yaml``."""
 
-    model_config = pydantic.ConfigDict(extra='forbid')
-
     name: str
-    fields: list[str] = []
+    fields: tuple[str, ...] = ()
     order: t.Literal['highest', 'lowest', 'true', 'most']
     databases: list[str] | None = None
 
 
-class MergeRules(pydantic.BaseModel):
+class MergeRules(StrictModel):
     """Tolerances and rules of a merge; see ``rules.yaml``."""
-
-    model_config = pydantic.ConfigDict(extra='forbid')
 
     version: t.Literal[1]
     symprec: float = pydantic.Field(gt=0)

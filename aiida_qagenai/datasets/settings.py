@@ -9,6 +9,7 @@ import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.model import StrictModel
 
 __all__ = ('ENERGY_KINDS', 'EnergyColumn', 'ImportSettings', 'energy_column', 'make_settings')
 
@@ -29,10 +30,8 @@ class EnergyColumn(t.NamedTuple):
     fidelity: Fidelity
 
 
-class ImportSettings(pydantic.BaseModel):
+class ImportSettings(StrictModel):
     """Origin and meaning of the records of one source; all of it is stored with what is imported."""
-
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True)
 
     database: str = pydantic.Field(pattern=r'^[a-z0-9][a-z0-9.-]*$', description='Short name: mp, oqmd, mpts-52')
     version: str = pydantic.Field(min_length=1, description='Version or date of the database')

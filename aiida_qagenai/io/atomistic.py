@@ -10,6 +10,7 @@ import typing as t
 import pydantic
 
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
     'BandSettings',
@@ -25,11 +26,7 @@ __all__ = (
 )
 
 
-class _Settings(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class EmtPotential(_Settings):
+class EmtPotential(StrictModel):
     """ASE's effective-medium theory: Al, Cu, Ag, Au, Ni, Pd, Pt and their alloys. Fast, for tests and teaching."""
 
     name: t.Literal['emt']
@@ -41,7 +38,7 @@ class EmtPotential(_Settings):
         return 'emt'
 
 
-class ValidatorPotential(_Settings):
+class ValidatorPotential(StrictModel):
     """The validator of a campaign: the mean of its members on one level, forces by differentiation."""
 
     name: t.Literal['validator']
@@ -53,7 +50,7 @@ class ValidatorPotential(_Settings):
         return f'validator:{self.fidelity.value}'
 
 
-class ChgnetPotential(_Settings):
+class ChgnetPotential(StrictModel):
     """CHGNet, a foundation potential for elements up to Pu; its weights ship in its wheel (extra ``chgnet``).
 
     Deng et al., Nat. Mach. Intell. 5, 1031 (2023): ``0.3.0`` is trained on GGA and GGA+U, ``r2scan`` tuned to r²SCAN.
@@ -71,7 +68,7 @@ class ChgnetPotential(_Settings):
 Potential = t.Annotated[EmtPotential | ValidatorPotential | ChgnetPotential, pydantic.Field(discriminator='name')]
 
 
-class RelaxSettings(_Settings):
+class RelaxSettings(StrictModel):
     """When a crystal counts as relaxed."""
 
     max_force: float = pydantic.Field(0.002, gt=0, description='Largest force on an atom, eV/Å')
@@ -80,7 +77,7 @@ class RelaxSettings(_Settings):
     keep_symmetry: bool = pydantic.Field(True, description='Keep the space group of the start')
 
 
-class PhononSettings(_Settings):
+class PhononSettings(StrictModel):
     """Force constants by finite displacements in a supercell."""
 
     min_length: float = pydantic.Field(10.0, gt=0, description='Smallest edge of the supercell, Å')
@@ -94,7 +91,7 @@ class PhononSettings(_Settings):
     band_points: int = pydantic.Field(51, ge=2, description='q-points on each segment of the bands')
 
 
-class VolumeSettings(_Settings):
+class VolumeSettings(StrictModel):
     """Volumes of the quasi-harmonic approximation, as strains of the edges, evenly spaced."""
 
     min_strain: float = pydantic.Field(-0.02, gt=-0.2, lt=0)
@@ -103,7 +100,7 @@ class VolumeSettings(_Settings):
     relax_shape: bool = pydantic.Field(True, description='Relax cell shape and atoms at each volume, or atoms only')
 
 
-class TemperatureSettings(_Settings):
+class TemperatureSettings(StrictModel):
     """Temperatures 0, step, … up to the maximum, K."""
 
     maximum: float = pydantic.Field(1000.0, gt=0, le=10_000)
@@ -117,7 +114,7 @@ class TemperatureSettings(_Settings):
         return self
 
 
-class BandSettings(_Settings):
+class BandSettings(StrictModel):
     """A nudged elastic band with a climbing image."""
 
     num_images: int = pydantic.Field(5, ge=1, le=49, description='Images between the two ends')
@@ -127,7 +124,7 @@ class BandSettings(_Settings):
     climb: bool = True
 
 
-class HopSettings(_Settings):
+class HopSettings(StrictModel):
     """Which hops of a vacancy are computed: all that no symmetry maps onto another, shortest first."""
 
     species: str = pydantic.Field(description='Element that hops into the vacancy')

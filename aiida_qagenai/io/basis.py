@@ -15,6 +15,7 @@ import pydantic
 import yaml
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
     'BasisSource',
@@ -33,11 +34,7 @@ TIMEOUT = 30
 """Seconds after which a server counts as out of reach."""
 
 
-class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True)
-
-
-class BasisFile(_Model):
+class BasisFile(StrictModel):
     """One file of a set and the elements that are taken from it."""
 
     path: str = pydantic.Field(description='Relative to the root of the repository or folder.')
@@ -45,15 +42,15 @@ class BasisFile(_Model):
     elements: list[str]
 
 
-class BasisSet(_Model):
+class BasisSet(StrictModel):
     """One basis, such as cc-pvdz: orbital files and, where they exist, fitting sets."""
 
     cardinal: int = pydantic.Field(ge=2, le=6, description='X of cc-pVXZ, which extrapolations need.')
     basis: list[BasisFile]
-    auxiliary: list[BasisFile] = []
+    auxiliary: tuple[BasisFile, ...] = ()
 
 
-class BasisSource(_Model):
+class BasisSource(StrictModel):
     """Where a family of bases comes from. The checksums make a version what it is."""
 
     name: str = pydantic.Field(pattern='^[a-z0-9][a-z0-9.-]*$')
@@ -72,7 +69,7 @@ class BasisSource(_Model):
         return f'{self.name}/{self.version}/{name}'
 
 
-class ElementBasis(_Model):
+class ElementBasis(StrictModel):
     """The basis of one element as text in the format of NWChem."""
 
     element: str

@@ -12,6 +12,7 @@ import pydantic
 
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.io.atomistic import (
     BandSettings,
     PhononSettings,
@@ -48,11 +49,7 @@ TASKS = ('train', 'generate', 'predict', 'relax', 'free_energy', 'barrier')
 Size = t.Literal['tiny', 'base']
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class RuntimeConfig(_Strict):
+class RuntimeConfig(StrictModel):
     """What every command takes: all of it decides the numbers that come out."""
 
     seed: int = pydantic.Field(0, ge=0, lt=2**31)
@@ -61,7 +58,7 @@ class RuntimeConfig(_Strict):
     num_threads: int = pydantic.Field(1, ge=1, le=1024)
 
 
-class DescriptorOptions(_Strict):
+class DescriptorOptions(StrictModel):
     """Weights of the terms of the loss (paper Eq 7), and of the two blocks that the equation leaves out."""
 
     weight_dos: float = pydantic.Field(1.0, ge=0)
@@ -72,14 +69,14 @@ class DescriptorOptions(_Strict):
     weight_response: float = pydantic.Field(0.3, ge=0)
 
 
-class GeneratorOptions(_Strict):
+class GeneratorOptions(StrictModel):
     """How the conditioning is dropped in training (classifier-free guidance)."""
 
     block_dropout: float = pydantic.Field(0.2, ge=0, le=1)
     field_dropout: float = pydantic.Field(0.1, ge=0, lt=1)
 
 
-class ValidatorOptions(_Strict):
+class ValidatorOptions(StrictModel):
     """Ensemble, loss and stages of the multi-fidelity validator.
 
     :param loss_weights: weight of each level of the ladder, lowest first, over its label variance (paper Eq 2).
@@ -145,7 +142,7 @@ class ValidatorTraining(TrainConfig):
     options: ValidatorOptions = ValidatorOptions()
 
 
-class CompositionRequest(_Strict):
+class CompositionRequest(StrictModel):
     """Structures of exactly one cell content, such as ``{"Li": 2, "H": 2}``."""
 
     mode: t.Literal['composition']
@@ -153,7 +150,7 @@ class CompositionRequest(_Strict):
     count: int = pydantic.Field(ge=1)
 
 
-class ChemicalSystemRequest(_Strict):
+class ChemicalSystemRequest(StrictModel):
     """Structures of any content that uses no other elements than these."""
 
     mode: t.Literal['chemical_system']
@@ -171,7 +168,7 @@ class ChemicalSystemRequest(_Strict):
         return self
 
 
-class FreeRequest(_Strict):
+class FreeRequest(StrictModel):
     """Structures of any content of the elements that the generator was trained on."""
 
     mode: t.Literal['free']
@@ -201,7 +198,7 @@ ConstraintName = t.Literal[
 ]
 
 
-class ConstraintOptions(_Strict):
+class ConstraintOptions(StrictModel):
     """Constraints that pull on structures while they are generated, by the names of ``chemistry.constraints``.
 
     Those on ions need pymatgen on the machine that samples.

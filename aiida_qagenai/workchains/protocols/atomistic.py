@@ -8,6 +8,7 @@ from pathlib import Path
 import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.record import explain
 from aiida_qagenai.io.atomistic import (
     BandSettings,
@@ -33,11 +34,7 @@ __all__ = (
 PROTOCOLS_FILE = Path(__file__).with_name('atomistic.yaml')
 
 
-class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class AtomisticRun(_Model):
+class AtomisticRun(StrictModel):
     """Where and how wide the jobs run."""
 
     device: t.Literal['cpu', 'cuda'] = 'cpu'
@@ -46,7 +43,7 @@ class AtomisticRun(_Model):
     max_concurrent: int = pydantic.Field(4, ge=1, description='Jobs submitted at a time')
 
 
-class AtomisticSettings(_Model):
+class AtomisticSettings(StrictModel):
     """What free energies and barriers share."""
 
     potential: Potential

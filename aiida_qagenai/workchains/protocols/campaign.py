@@ -10,6 +10,7 @@ import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.record import explain
 from aiida_qagenai.io.tasks import parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
@@ -21,13 +22,7 @@ __all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merg
 PROTOCOLS_FILE = Path(__file__).with_name('campaign.yaml')
 
 
-class Settings(pydantic.BaseModel):
-    """An unknown key is an error, so that a misspelt override never passes silently."""
-
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class SeedSettings(Settings):
+class SeedSettings(StrictModel):
     """The initial training set: decorated prototypes, ideal, strained and perturbed."""
 
     num_structures: int = pydantic.Field(ge=4, description='Structures, all computed at PBE')
@@ -50,7 +45,7 @@ class SeedSettings(Settings):
         return value
 
 
-class GenerateSettings(Settings):
+class GenerateSettings(StrictModel):
     """What the generator proposes in each cycle."""
 
     num_candidates: int = pydantic.Field(ge=1, description='n of Algorithm 1')
@@ -65,7 +60,7 @@ class GenerateSettings(Settings):
     )
 
 
-class ScreenSettings(Settings):
+class ScreenSettings(StrictModel):
     """The stability filter of Algorithm 1."""
 
     max_e_above_hull: float = pydantic.Field(ge=0, description='Predicted, eV/atom')
@@ -75,7 +70,7 @@ class ScreenSettings(Settings):
     )
 
 
-class SelectSettings(Settings):
+class SelectSettings(StrictModel):
     """The acquisition and the budget of Algorithm 1."""
 
     acquisition: str = pydantic.Field('hybrid', description='Acquisition function: hybrid is 0.7 D + 0.3 U')
@@ -98,7 +93,7 @@ class SelectSettings(Settings):
         return self
 
 
-class TrainSettings(Settings):
+class TrainSettings(StrictModel):
     """Steps of one model, for the first training and for fine-tuning."""
 
     size: t.Literal['tiny', 'base'] = 'tiny'
@@ -114,7 +109,7 @@ class TrainSettings(Settings):
         return {'role': role, 'steps': steps, **{name: getattr(self, name) for name in names}}
 
 
-class LearnSettings(Settings):
+class LearnSettings(StrictModel):
     """The models."""
 
     descriptor: TrainSettings
@@ -132,14 +127,14 @@ class LearnSettings(Settings):
         return self
 
 
-class StopSettings(Settings):
+class StopSettings(StrictModel):
     """When a campaign ends."""
 
     max_cycles: int = pydantic.Field(ge=1)
     max_empty_cycles: int = pydantic.Field(3, ge=1, description='Cycles in a row without a stable candidate')
 
 
-class RunSettings(Settings):
+class RunSettings(StrictModel):
     """Where and how wide the jobs run."""
 
     device: t.Literal['cpu', 'cuda'] = 'cpu'
@@ -148,7 +143,7 @@ class RunSettings(Settings):
     max_concurrent: int = pydantic.Field(8, ge=1, description='Calculations submitted at a time')
 
 
-class CampaignSettings(Settings):
+class CampaignSettings(StrictModel):
     """Everything that decides what a campaign does, beside the elements and the codes."""
 
     description: str = ''

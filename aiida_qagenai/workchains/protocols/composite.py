@@ -14,6 +14,7 @@ import pydantic
 from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.workchains.protocols.bases import ResolvedBasis, resolve_basis
 from aiida_qagenai.workchains.protocols.energy import (
@@ -38,11 +39,7 @@ CORE_JOBS = ('core_frozen', 'core_correlated')
 """Labels of the calculations of the core."""
 
 
-class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True)
-
-
-class Point(_Model):
+class Point(StrictModel):
     """One energy: in which calculation, at which basis and mesh."""
 
     job: str
@@ -50,7 +47,7 @@ class Point(_Model):
     num_kpoints: int
 
 
-class Component(_Model):
+class Component(StrictModel):
     """One part of the total: the corner point, and the further ones that extrapolate mesh and basis."""
 
     corner: Point
@@ -58,7 +55,7 @@ class Component(_Model):
     basis: Point | None = None
 
 
-class Job(_Model):
+class Job(StrictModel):
     """One calculation.
 
     :param basis: key of its bases among the inputs of the work chain, None for a basis of PySCF.
@@ -68,7 +65,7 @@ class Job(_Model):
     basis: str | None
 
 
-class CompositePlan(_Model):
+class CompositePlan(StrictModel):
     """Calculations by label, and the components of the energy made of them."""
 
     jobs: dict[str, Job]

@@ -13,12 +13,24 @@ import pydantic
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.pyscf_bases import COUNTERPOISE
-from aiida_qagenai.calculations.pyscf_parameters import LocalOptions, PyscfCellParameters, validation_text
+from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters, validation_text
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
 from aiida_qagenai.thermodynamics.reference_states import reference_state
 from aiida_qagenai.thermodynamics.spin_polarization import has_spin_error
+from aiida_qagenai.workchains.protocols.energy_parts import (
+    CompositeSettings,
+    CounterpoiseSettings,
+    CoupledClusterSettings,
+    ElementSettings,
+    FallbackSettings,
+    LocalSettings,
+    MeshRule,
+    PseudoSettings,
+    ScfSettings,
+)
 from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 
 if t.TYPE_CHECKING:
@@ -26,12 +38,8 @@ if t.TYPE_CHECKING:
 
 __all__ = (
     'MINIMUM_GAP',
-    'ComponentSettings',
-    'CompositeSettings',
     'EnergyLevel',
     'EnergySettings',
-    'LocalSettings',
-    'MeshRule',
     'available_protocols',
     'energy_settings',
     'find_refusal',
@@ -46,122 +54,8 @@ MINIMUM_GAP = 0.5
 BAND_PATH_SPACING = 0.3
 """Distance of points on the path of the bands, 1/Å."""
 
-PositiveMesh = tuple[pydantic.PositiveInt, pydantic.PositiveInt, pydantic.PositiveInt]
 
-
-class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class ElementSettings(_Model):
-    """What one atom brings along."""
-
-    functions: pydantic.PositiveInt
-    valence: pydantic.PositiveInt
-
-
-class PseudoSettings(_Model):
-    """Pseudopotentials."""
-
-    functional: str | None = pydantic.Field(
-        description='Of PBE, and for want of better of SCAN and HSE06: an inconsistency. None: all electrons.'
-    )
-    coupled_cluster: str | None
-
-
-class MeshRule(_Model):
-    """A k-mesh: either fixed, or by a largest distance between points along each reciprocal vector (1/Å)."""
-
-    fixed: PositiveMesh | None = None
-    spacing: pydantic.PositiveFloat | None = None
-    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @pydantic.model_validator(mode='after')
-    def _one_rule(self) -> MeshRule:
-        if (self.fixed is None) == (self.spacing is None):
-            message = 'give either `fixed` or `spacing`'
-            raise ValueError(message)
-        return self
-
-    def mesh(self, cell: t.Any) -> list[int]:
-        """Return the mesh for lattice vectors as rows (Å)."""
-        if self.fixed is not None:
-            return list(self.fixed)
-        lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(np.array(cell)).T, axis=1)
-        return [max(1, int(np.ceil(length / t.cast('float', self.spacing) - 1e-6))) for length in lengths]
-
-    @property
-    def tag(self) -> str:
-        """Return a short name."""
-        text = 'x'.join(map(str, self.fixed)) if self.fixed else f'{self.spacing:g}'
-        return text + (f'+{self.shift[0]:g}' if any(self.shift) else '')
-
-
-class ScfSettings(_Model):
-    """Thresholds of the mean field, Ha."""
-
-    conv_tol: pydantic.PositiveFloat
-    max_cycle: pydantic.PositiveInt
-
-
-class CoupledClusterSettings(ScfSettings):
-    """Thresholds of CCSD, Ha."""
-
-    conv_tol_normt: pydantic.PositiveFloat
-
-
-class LocalSettings(LocalOptions):
-    """CCSD(T) of crystals in local natural orbitals, for which the Python of the code needs pyscf-forge."""
-
-    max_atoms: pydantic.PositiveInt = pydantic.Field(8, description='In place of `max_atoms` of CCSD(T).')
-
-
-class FallbackSettings(_Model):
-    """The basis of PySCF that stands in for a family that is not installed."""
-
-    basis: str
-    elements: dict[str, ElementSettings]
-    not_isolated: list[str] = pydantic.Field([], description='Elements whose isolated atom it cannot describe.')
-
-
-class ComponentSettings(_Model):
-    """One part of the composite energy; of two bases or meshes the limit is extrapolated."""
-
-    bases: list[str] = pydantic.Field(min_length=1, max_length=2, description='In the order of cardinal numbers.')
-    meshes: list[MeshRule] = pydantic.Field(min_length=1, max_length=2, description='The coarser one first.')
-
-
-class CorrelationSettings(_Model):
-    """The part of the composite energy that is computed once, at a small basis on a coarse mesh."""
-
-    basis: str
-    mesh: MeshRule
-
-
-class CompositeSettings(_Model):
-    """E_HF(mesh, basis → ∞) + E_MP2(mesh, basis → ∞) + [E_CCSD(T) − E_MP2](small basis, coarse mesh).
-
-    Without `mp2` the correlation energy is that of CCSD(T) alone.
-    """
-
-    hartree_fock: ComponentSettings
-    mp2: ComponentSettings | None = None
-    coupled_cluster: CorrelationSettings
-    core: CorrelationSettings | None = pydantic.Field(
-        None, description='All-electron basis and mesh for the MP2 correlation of the core, with scalar relativity.'
-    )
-    residual_error: pydantic.NonNegativeFloat = pydantic.Field(
-        description='Standard error of what is not extrapolated, eV/atom: basis, mesh and fitting of the small part.'
-    )
-
-
-class CounterpoiseSettings(_Model):
-    """Which neighbours in the crystal lend their basis functions to the isolated atoms."""
-
-    shells: int = pydantic.Field(1, ge=1, le=3, description='Shells of neighbours.')
-
-
-class EnergySettings(_Model):
+class EnergySettings(StrictModel):
     """One protocol."""
 
     description: str
@@ -305,7 +199,7 @@ class EnergySettings(_Model):
         }
 
 
-class EnergyLevel(_Model):
+class EnergyLevel(StrictModel):
     """What the result of a calculation must be labelled with, and what the level admits: an input of the work chain."""
 
     protocol: str

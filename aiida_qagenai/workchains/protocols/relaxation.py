@@ -9,6 +9,7 @@ from pathlib import Path
 import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.record import explain
 from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 
@@ -22,25 +23,21 @@ MAX_FORCE = 0.1
 Engine = t.Literal['pyscf', 'espresso']
 
 
-class _Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class GammaPhononSettings(_Model):
+class GammaPhononSettings(StrictModel):
     """The phonons at Γ, by finite displacements in the cell itself."""
 
     displacement: float = pydantic.Field(gt=0, le=0.1, description='Å')
     imaginary_tolerance: float = pydantic.Field(ge=0, description='A mode below minus this is imaginary, THz')
 
 
-class PyscfRelaxSettings(_Model):
+class PyscfRelaxSettings(StrictModel):
     """Numerics of PySCF: those that a protocol of energies has for PBE."""
 
     energy_protocol: str = pydantic.Field(description='Protocol of the EnergyWorkChain')
     overrides: dict[str, t.Any] = pydantic.Field({}, description='Changes to it')
 
 
-class EspressoRelaxSettings(_Model):
+class EspressoRelaxSettings(StrictModel):
     """Numerics of pw.x."""
 
     pseudo_family: str = pydantic.Field(description='Label of a family of aiida-pseudo, of PBE')
@@ -60,7 +57,7 @@ class EspressoRelaxSettings(_Model):
         return self
 
 
-class RelaxationSettings(_Model):
+class RelaxationSettings(StrictModel):
     """Everything that decides a relaxation beside the structure, the code and the pseudopotentials."""
 
     engine: Engine
@@ -102,7 +99,7 @@ class RelaxationSettings(_Model):
             raise InvalidInputError(message) from exception
 
 
-class RelaxFirst(_Model):
+class RelaxFirst(StrictModel):
     """How structures are relaxed before their energies are computed."""
 
     engine: Engine

@@ -1,0 +1,136 @@
+"""Parts of the typed protocols of single energies."""
+
+from __future__ import annotations
+
+import typing as t
+
+import numpy as np
+import pydantic
+
+from aiida_qagenai.calculations.pyscf_parameters import LocalOptions
+from aiida_qagenai.common.model import StrictModel
+
+__all__ = (
+    'ComponentSettings',
+    'CompositeSettings',
+    'CorrelationSettings',
+    'CounterpoiseSettings',
+    'CoupledClusterSettings',
+    'ElementSettings',
+    'FallbackSettings',
+    'LocalSettings',
+    'MeshRule',
+    'PositiveMesh',
+    'PseudoSettings',
+    'ScfSettings',
+)
+
+PositiveMesh = tuple[pydantic.PositiveInt, pydantic.PositiveInt, pydantic.PositiveInt]
+
+
+class ElementSettings(StrictModel):
+    """What one atom brings along."""
+
+    functions: pydantic.PositiveInt
+    valence: pydantic.PositiveInt
+
+
+class PseudoSettings(StrictModel):
+    """Pseudopotentials."""
+
+    functional: str | None = pydantic.Field(
+        description='Of PBE, and for want of better of SCAN and HSE06: an inconsistency. None: all electrons.'
+    )
+    coupled_cluster: str | None
+
+
+class MeshRule(StrictModel):
+    """A k-mesh: either fixed, or by a largest distance between points along each reciprocal vector (1/Å)."""
+
+    fixed: PositiveMesh | None = None
+    spacing: pydantic.PositiveFloat | None = None
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @pydantic.model_validator(mode='after')
+    def _one_rule(self) -> MeshRule:
+        if (self.fixed is None) == (self.spacing is None):
+            message = 'give either `fixed` or `spacing`'
+            raise ValueError(message)
+        return self
+
+    def mesh(self, cell: t.Any) -> list[int]:
+        """Return the mesh for lattice vectors as rows (Å)."""
+        if self.fixed is not None:
+            return list(self.fixed)
+        lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(np.array(cell)).T, axis=1)
+        return [max(1, int(np.ceil(length / t.cast('float', self.spacing) - 1e-6))) for length in lengths]
+
+    @property
+    def tag(self) -> str:
+        """Return a short name."""
+        text = 'x'.join(map(str, self.fixed)) if self.fixed else f'{self.spacing:g}'
+        return text + (f'+{self.shift[0]:g}' if any(self.shift) else '')
+
+
+class ScfSettings(StrictModel):
+    """Thresholds of the mean field, Ha."""
+
+    conv_tol: pydantic.PositiveFloat
+    max_cycle: pydantic.PositiveInt
+
+
+class CoupledClusterSettings(ScfSettings):
+    """Thresholds of CCSD, Ha."""
+
+    conv_tol_normt: pydantic.PositiveFloat
+
+
+class LocalSettings(LocalOptions):
+    """CCSD(T) of crystals in local natural orbitals, for which the Python of the code needs pyscf-forge."""
+
+    max_atoms: pydantic.PositiveInt = pydantic.Field(8, description='In place of `max_atoms` of CCSD(T).')
+
+
+class FallbackSettings(StrictModel):
+    """The basis of PySCF that stands in for a family that is not installed."""
+
+    basis: str
+    elements: dict[str, ElementSettings]
+    not_isolated: list[str] = pydantic.Field([], description='Elements whose isolated atom it cannot describe.')
+
+
+class ComponentSettings(StrictModel):
+    """One part of the composite energy; of two bases or meshes the limit is extrapolated."""
+
+    bases: list[str] = pydantic.Field(min_length=1, max_length=2, description='In the order of cardinal numbers.')
+    meshes: list[MeshRule] = pydantic.Field(min_length=1, max_length=2, description='The coarser one first.')
+
+
+class CorrelationSettings(StrictModel):
+    """The part of the composite energy that is computed once, at a small basis on a coarse mesh."""
+
+    basis: str
+    mesh: MeshRule
+
+
+class CompositeSettings(StrictModel):
+    """E_HF(mesh, basis → ∞) + E_MP2(mesh, basis → ∞) + [E_CCSD(T) − E_MP2](small basis, coarse mesh).
+
+    Without `mp2` the correlation energy is that of CCSD(T) alone.
+    """
+
+    hartree_fock: ComponentSettings
+    mp2: ComponentSettings | None = None
+    coupled_cluster: CorrelationSettings
+    core: CorrelationSettings | None = pydantic.Field(
+        None, description='All-electron basis and mesh for the MP2 correlation of the core, with scalar relativity.'
+    )
+    residual_error: pydantic.NonNegativeFloat = pydantic.Field(
+        description='Standard error of what is not extrapolated, eV/atom: basis, mesh and fitting of the small part.'
+    )
+
+
+class CounterpoiseSettings(StrictModel):
+    """Which neighbours in the crystal lend their basis functions to the isolated atoms."""
+
+    shells: int = pydantic.Field(1, ge=1, le=3, description='Shells of neighbours.')
