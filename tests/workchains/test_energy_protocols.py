@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
-from aiida_qagenai.workchains.protocols.energy import MeshRule, available_protocols, energy_settings
+from aiida_qagenai.workchains.protocols.energy import available_protocols, energy_settings
+from aiida_qagenai.workchains.protocols.energy_parts import MeshRule
 
 CELL = [[0.0, 2.04, 2.04], [2.04, 0.0, 2.04], [2.04, 2.04, 0.0]]
 

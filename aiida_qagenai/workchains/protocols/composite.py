@@ -17,12 +17,11 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.workchains.protocols.bases import ResolvedBasis, resolve_basis
-from aiida_qagenai.workchains.protocols.energy import (
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, EnergySettings
+from aiida_qagenai.workchains.protocols.energy_parts import (
     ComponentSettings,
     CompositeSettings,
     CorrelationSettings,
-    EnergyLevel,
-    EnergySettings,
     MeshRule,
 )
 
