@@ -27,7 +27,14 @@ from packaging.version import Version
 from aiida_qagenai import __version__
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 from aiida_qagenai.provenance.campaigns import GROUP_PREFIX, find_campaign
-from aiida_qagenai.provenance.rows import HASH_KEY, columns_of_nodes, plain_inserts, rows_of, update_extras
+from aiida_qagenai.provenance.rows import (
+    HASH_KEY,
+    columns_of_nodes,
+    plain_inserts,
+    rows_of,
+    table_names_kept,
+    update_extras,
+)
 
 __all__ = ('MANIFEST', 'ArchiveInfo', 'export_campaign', 'import_archive', 'verify_archive')
 
@@ -75,7 +82,7 @@ def export_campaign(campaign: int | str, path: str | os.PathLike[str], *, force:
         entities.append(orm.load_group(found.group))
     partial = path.with_name(path.name + '.partial')
     try:
-        with _quiet():
+        with _quiet(), table_names_kept():
             create_archive(entities, filename=partial, overwrite=True)
         info = _write_manifest(partial, found.label)
         partial.replace(path)
@@ -105,7 +112,7 @@ def import_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
             message = f'`{path}` was altered: it holds {sum(found.values())} nodes, its manifest {info.new_nodes}'
             raise CorruptFileError(message)
         private = _private_extras(path)
-        with _quiet(), plain_inserts(get_manager().get_profile_storage(), private):
+        with _quiet(), table_names_kept(), plain_inserts(get_manager().get_profile_storage(), private):
             import_aiida_archive(path, create_group=False)
     except IncompatibleStorageSchema as exception:
         message = f'`{path}` was written by AiiDA {info.versions["aiida-core"]}, this is {aiida_version}: {exception}'
