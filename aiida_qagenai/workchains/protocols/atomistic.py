@@ -40,7 +40,7 @@ class AtomisticRun(StrictModel):
     device: t.Literal['cpu', 'cuda'] = 'cpu'
     dtype: t.Literal['float32', 'float64'] = 'float64'
     num_threads: int = pydantic.Field(1, ge=1, le=1024)
-    max_concurrent: int = pydantic.Field(4, ge=1, description='Jobs submitted at a time')
+    max_concurrent: int = pydantic.Field(4, ge=1, description='Jobs that run at a time')
 
 
 class AtomisticSettings(StrictModel):
