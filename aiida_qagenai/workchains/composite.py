@@ -165,13 +165,17 @@ class CompositeWorkChain(WindowWorkChain):
             except (kiwipy.DeliveryFailed, *BROKER_AWAY) as exception:
                 self.report(f'{label} could not be killed and is waited for: {exception}')
 
+    def calculation(self, label: str) -> t.Any:
+        """Return a calculation that has ended."""
+        return self.attempts(label)[0]
+
     def inspect_calculations(self) -> ExitCode | None:
         """Assemble the energy, or say why there is none."""
         for label in self.ctx.failed[:1]:
-            child, _ = self.attempts(label)
+            child = self.calculation(label)
             code = 'ERROR_METALLIC' if child.exit_status in METALLIC else 'ERROR_CALCULATION_FAILED'
             return self.exit_codes[code].format(reason=f'{label}: {ending(child)}')  # type: ignore[no-any-return]
-        results = {label: self.attempts(label)[0].outputs.results for label in self.plan.jobs}
+        results = {label: self.calculation(label).outputs.results for label in self.plan.jobs}
         for label, result in results.items():
             self.out(f'components.{label}', result)
         outputs = self.call_once(

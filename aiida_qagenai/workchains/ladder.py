@@ -178,12 +178,13 @@ class LadderWorkChain(WindowWorkChain):
 
     def note_ended(self, name: str, task: t.Sequence[str], child: ProcessNode) -> None:
         """Note what has ended, and leave out what waits for it in vain."""
+        step, label = task
         if child.is_finished_ok:
-            self.note_success(child, *task)
+            self.note_success(child, step, label)
             return
         self.ctx.failed.append(name)
         self.report(f'{name} failed: {ending(child)}')
-        self.give_up(*task, ending(child))
+        self.give_up(step, label, ending(child))
 
     def note_collected(self) -> None:
         """Report how far the ladder is."""

@@ -98,7 +98,7 @@ class WindowWorkChain(ResumableWorkChain):
 
     def _action_awaitables(self) -> None:
         """Watch the children that are not watched yet: AiiDA would begin anew with each step, and never stop."""
-        watched: set[int] = vars(self).setdefault('_watched', set())
+        watched: set[int] = self.__dict__.setdefault('_watched', set())
         awaitables = self._awaitables
         self._awaitables = [awaitable for awaitable in awaitables if awaitable.pk not in watched]
         watched.update(awaitable.pk for awaitable in self._awaitables)
@@ -107,7 +107,7 @@ class WindowWorkChain(ResumableWorkChain):
 
     def _on_awaitable_finished(self, awaitable: t.Any) -> None:
         """Take up a child that has ended and go on; one that ends between two steps is watched again in the next."""
-        watched: set[int] = vars(self).setdefault('_watched', set())
+        watched: set[int] = self.__dict__.setdefault('_watched', set())
         current = next((other for other in self._awaitables if other.pk == awaitable.pk), None)
         if current is None:
             watched.discard(awaitable.pk)
