@@ -66,6 +66,10 @@ ASSESSMENT_FIELDS = (
     'audit',
 )
 
+CALCULATION = orm.Node
+"""Class at the other end of links that only calculations have. PostgreSQL would begin with calculations if they were
+named, being few, and go through all links of each batch."""
+
 SORT_ORDERS = {'divergence': False, 'e_above_hull': True, 'score': False, 'name': True}
 """Columns to sort candidates by → whether ascending."""
 
@@ -174,7 +178,7 @@ def _candidates(filters: dict[str, t.Any], campaign: int | str | None, known: li
 
 def _creators(filters: dict[str, t.Any]) -> dict[int, int]:
     """Return candidate → the process that created it."""
-    builder = orm.QueryBuilder().append(orm.CalculationNode, tag='process', project='id')
+    builder = orm.QueryBuilder().append(CALCULATION, tag='process', project='id')
     edge = {'type': LinkType.CREATE.value}
     builder.append(CandidateData, with_incoming='process', edge_filters=edge, filters=filters, project='id')
     # Not iterall: PostgreSQL plans a cursor for its first rows, which takes seconds for a thousand.
@@ -202,14 +206,12 @@ def _beside(known: list[str], pks: list[int]) -> dict[str, t.Any]:
         return uuid_filter('attributes.candidate_uuid', known)
     builder = orm.QueryBuilder().append(CandidateData, filters=among('id', pks), tag='candidate', subclassing=False)
     edges = {'type': LinkType.INPUT_CALC.value}
-    builder.append(
-        orm.CalculationNode, with_incoming='candidate', edge_filters=edges, edge_project='label', project='id'
-    )
+    builder.append(CALCULATION, with_incoming='candidate', edge_filters=edges, edge_project='label', project='id')
     rows = builder.all()
     names = {label.split(NAMESPACE_SEPARATOR)[-1] for _, label in rows}
     labels = [f'{space}{NAMESPACE_SEPARATOR}{name}' for space in ('predictions', 'assessments') for name in names]
     builder = orm.QueryBuilder()
-    builder.append(orm.CalculationNode, filters=among('id', {process for process, _ in rows}), tag='process')
+    builder.append(CALCULATION, filters=among('id', {process for process, _ in rows}), tag='process')
     edges = {'type': LinkType.CREATE.value, 'label': {'in': labels or ['']}}
     kinds = (PredictionData, AssessmentData)
     builder.append(kinds, with_incoming='process', edge_filters=edges, project='id', subclassing=False)
@@ -218,7 +220,7 @@ def _beside(known: list[str], pks: list[int]) -> dict[str, t.Any]:
 
 def _predictions(beside: dict[str, t.Any]) -> pd.DataFrame:
     """Return the latest prediction of each candidate, and whether its model learned from scientific energies."""
-    builder = orm.QueryBuilder().append(orm.CalculationNode, tag='process', project='id')
+    builder = orm.QueryBuilder().append(CALCULATION, tag='process', project='id')
     builder.append(
         PredictionData,
         with_incoming='process',
