@@ -13,6 +13,7 @@ __all__ = ('serve',)
 @click.option('--base-url', help='Address that clients use, where it is another one (behind a proxy).')
 def serve(host: str, port: int, base_url: str | None) -> None:
     """Answer OPTIMADE queries over the structures of the profile and their energies; nothing can be changed."""
+    import contextlib
     import socket
 
     from aiida_qagenai.common.errors import InvalidInputError
@@ -35,7 +36,7 @@ def serve(host: str, port: int, base_url: str | None) -> None:
         address = listener.getsockname()[1]
         click.echo(f'OPTIMADE at http://{host}:{address}/v1/structures, until Ctrl-C', err=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
-        try:
+        # It passes the signal on that ended it, or not, if that came while it was busy.
+        with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            click.echo('ended', err=True)
+        click.echo('ended', err=True)
