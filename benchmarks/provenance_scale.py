@@ -246,7 +246,6 @@ def serve(n: int) -> Iterator[dict[str, t.Any]]:
         'reference': 'reading the candidates by QueryBuilder',
         'reference_value': round(plain, 2),
         'ratio': round(plain / seconds, 2),
-        'memory': round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2),
     }
 
     def request(name: str, **query: t.Any) -> dict[str, t.Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import typing as t
 
 from aiida.engine import ProcessSpec
@@ -71,9 +72,9 @@ class AtomisticWorkChain(WindowWorkChain):
         """Return the jobs that may start now."""
         return list(self.ctx.waiting[: self.settings.run.max_concurrent - len(self.ctx.running)])
 
+    @abc.abstractmethod
     def builder(self, label: str) -> t.Any:
         """Return the builder of the job of one task."""
-        raise NotImplementedError
 
     def submit_task(self, task: str) -> None:
         """Submit one job."""

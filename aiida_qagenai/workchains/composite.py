@@ -46,6 +46,7 @@ class CompositeWorkChain(WindowWorkChain):
         spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
         spec.input('structure', valid_type=orm.StructureData, help='Crystal, isolated atom, or molecule of an element.')
         define_energy(spec)
+        spec.inputs['fidelity'].help = 'CCSD(T).'
         spec.input(
             'level', valid_type=orm.Dict, validator=validate_level, help='Label of the result, see `EnergyLevel`.'
         )

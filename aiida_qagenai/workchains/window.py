@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import typing as t
 
 from aiida.orm import ProcessNode, load_node
@@ -36,13 +37,13 @@ class WindowWorkChain(ResumableWorkChain):
         """Return the tasks that may start now, the next one first."""
         return list(self.ctx.waiting)
 
+    @abc.abstractmethod
     def submit_task(self, task: t.Any) -> None:
         """Submit one task by :meth:`submit_child`, or note that it is refused."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def note_ended(self, name: str, task: t.Any, child: ProcessNode) -> None:
         """Take up a child that has ended, well or not; one that the machine lost is submitted again instead."""
-        raise NotImplementedError
 
     def note_collected(self) -> None:
         """Follow up on a step in which tasks have ended."""

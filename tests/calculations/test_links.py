@@ -1,4 +1,4 @@
-"""Outputs are linked when they appear, and asked for only then."""
+"""Inputs are linked without a question, outputs when they appear."""
 
 from __future__ import annotations
 
