@@ -10,8 +10,8 @@ from pyscf_runs import Runner, Sites, Structure, basis_texts, face_centred, figu
 
 from aiida_qagenai.chemistry.neighbourhood import surrounding_sites
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
-from aiida_qagenai.thermodynamics.extrapolation import Limit, combine_errors, correlation_limit, mesh_limit
+from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.references.extrapolation import Limit, combine_errors, correlation_limit, mesh_limit
 
 DESIGN = 'Paier et al. 2009, Harl et al. 2010, Grüneis et al. 2010'
 RECALLED = 'Harl et al. 2010 (recalled)'

@@ -30,7 +30,7 @@ def main() -> None:
             for figure in compare(3 if arguments.quick else 10):
                 print(json.dumps(figure), flush=True)
         finally:
-            from aiida_qagenai.workchains.daemon import stop_daemon
+            from aiida_qagenai.engine.daemon import stop_daemon
 
             stop_daemon()
 
@@ -42,7 +42,7 @@ def prepare(folder: str) -> None:
     from aiida.manage.configuration.settings import AiiDAConfigDir
 
     from aiida_qagenai.cli.setup import setup
-    from aiida_qagenai.workchains.daemon import ensure_daemon
+    from aiida_qagenai.engine.daemon import ensure_daemon
 
     # What was imported before may have looked for the folder already: the user's own is not touched.
     AiiDAConfigDir.set()
@@ -93,7 +93,7 @@ def energy_of_hydrogen() -> t.Any:
     from aiida.orm import StructureData, load_code
 
     from aiida_qagenai.cli.setup import PYSCF_CODE
-    from aiida_qagenai.workchains.energy import EnergyWorkChain
+    from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 
     atom = StructureData(pbc=(False, False, False))
     atom.append_atom(position=(0.0, 0.0, 0.0), symbols='H')

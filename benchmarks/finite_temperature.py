@@ -26,12 +26,17 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.units import GPa, J, mol
 
-from aiida_qagenai.io.atomistic import BandSettings, HopSettings, PhononSettings, TemperatureSettings
-from aiida_qagenai.io.tasks import parse
-from aiida_qagenai.thermodynamics.barriers import find_barrier
-from aiida_qagenai.thermodynamics.hops import find_hops
-from aiida_qagenai.thermodynamics.quasi_harmonic import free_energy
-from aiida_qagenai.thermodynamics.relaxation import relax
+from aiida_qagenai.exchange.tasks import parse
+from aiida_qagenai.thermodynamics.vibrations.barriers import find_barrier
+from aiida_qagenai.thermodynamics.vibrations.hops import find_hops
+from aiida_qagenai.thermodynamics.vibrations.quasi_harmonic import free_energy
+from aiida_qagenai.thermodynamics.vibrations.relaxation import relax
+from aiida_qagenai.thermodynamics.vibrations.settings import (
+    BandSettings,
+    HopSettings,
+    PhononSettings,
+    TemperatureSettings,
+)
 
 
 @dataclasses.dataclass(frozen=True)

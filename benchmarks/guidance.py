@@ -30,8 +30,8 @@ from aiida_qagenai.chemistry.constraints import screen
 from aiida_qagenai.chemistry.duplicates import find_duplicates
 from aiida_qagenai.chemistry.prototypes import decorated_prototypes
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.cli import RESULTS_NAME, main
 
 CATIONS = ('Li', 'Na', 'K', 'Mg', 'Ca', 'Sr', 'Ba', 'Al', 'Y', 'Ti', 'Zr', 'Zn')

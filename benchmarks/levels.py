@@ -60,7 +60,7 @@ def local_code(python: str, folder: str) -> InstalledCode:
 def install(bases: Path) -> None:
     """Install the family ccgto from a copy."""
     from aiida_qagenai.data.basis import install_families
-    from aiida_qagenai.io.basis import find_source
+    from aiida_qagenai.exchange.basis import find_source
 
     install_families(find_source('ccgto'), bases)
 
@@ -73,8 +73,8 @@ def compute(code: InstalledCode, protocol: str, element: str, atom: EnergyData |
     from aiida.engine import run_get_node
 
     from aiida_qagenai.common.fidelity import Fidelity
-    from aiida_qagenai.workchains.composite import builder_of_level
-    from aiida_qagenai.workchains.references import isolated_atom, reference_structure
+    from aiida_qagenai.workchains.energy.composite import builder_of_level
+    from aiida_qagenai.workchains.energy.references import isolated_atom, reference_structure
 
     structure = isolated_atom(element) if atom is None else reference_structure(element)
     references = None if atom is None else {element: atom}

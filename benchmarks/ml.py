@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests' / 'ml'))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests' / 'fixtures'))
 
 from toy_crystals import describe, toy_dataset, toy_structures
 
 from aiida_qagenai.common.descriptors import unpack
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.cli import RESULTS_NAME, main
 
 QUICKSTART = {

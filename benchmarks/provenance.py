@@ -117,7 +117,7 @@ def bulk_outputs(n: int) -> dict[str, t.Any]:
     """Compare ``store_outputs`` with what the engine does for each output."""
     from aiida.common.links import LinkType
 
-    from aiida_qagenai.provenance.bulk import store_outputs
+    from aiida_qagenai.engine.bulk import store_outputs
 
     process, nodes = running(), predictions(n)
     start = time.perf_counter()
@@ -133,7 +133,7 @@ def bulk_outputs(n: int) -> dict[str, t.Any]:
 
 def bulk_outputs_large(n: int) -> dict[str, t.Any]:
     """Compare the time per node of a large batch with the bar of 1 ms."""
-    from aiida_qagenai.provenance.bulk import store_outputs
+    from aiida_qagenai.engine.bulk import store_outputs
 
     process, nodes = running(), predictions(n)
     start = time.perf_counter()
@@ -148,8 +148,8 @@ def bulk_inputs(n: int) -> dict[str, t.Any]:
     from aiida.engine import calcfunction
     from aiida.orm import Int
 
-    from aiida_qagenai.provenance.batch import bulk_inputs as decorate
-    from aiida_qagenai.provenance.bulk import store_outputs
+    from aiida_qagenai.engine.batch import bulk_inputs as decorate
+    from aiida_qagenai.engine.bulk import store_outputs
 
     # Without annotations: AiiDA would look for `Int` among the names of this module.
     @calcfunction
@@ -172,7 +172,7 @@ def bulk_inputs(n: int) -> dict[str, t.Any]:
 
 def cached_outputs(n: int) -> dict[str, t.Any]:
     """Compare ``clone_outputs`` with how AiiDA fills a process that it takes from the cache."""
-    from aiida_qagenai.provenance.bulk import clone_outputs, store_outputs
+    from aiida_qagenai.engine.bulk import clone_outputs, store_outputs
 
     source = running()
     store_outputs(source, predictions(n))

@@ -97,9 +97,9 @@ def _store_cycle(n: int, caller: t.Any) -> tuple[float, float]:
 
     from aiida_qagenai.data.candidate import CandidateData
     from aiida_qagenai.data.dataset import DatasetData
-    from aiida_qagenai.io.structures import StructureBatch
-    from aiida_qagenai.provenance.batch import members_of
-    from aiida_qagenai.provenance.bulk import link_inputs, linked_uuids, store_outputs
+    from aiida_qagenai.engine.batch import members_of
+    from aiida_qagenai.engine.bulk import link_inputs, linked_uuids, store_outputs
+    from aiida_qagenai.exchange.structures import StructureBatch
 
     structures = perovskites(n)
     batch = StructureBatch.from_structures(structures, [f'001-{index:05d}' for index in range(n)])
@@ -207,7 +207,7 @@ def assessments(uuids: list[str]) -> dict[str, t.Any]:
 
 def search(n: int) -> Iterator[dict[str, t.Any]]:
     """Find candidates of one chemical system in a window of divergence and distance to the hull; the median of five."""
-    from aiida_qagenai.provenance.queries import candidates
+    from aiida_qagenai.queries.candidates import candidates
 
     times = []
     cpu = time.process_time()
@@ -229,7 +229,7 @@ def serve(n: int) -> Iterator[dict[str, t.Any]]:
     from fastapi.testclient import TestClient
 
     from aiida_qagenai.data.candidate import CandidateData
-    from aiida_qagenai.datasets.serve import create_server
+    from aiida_qagenai.databases.server.app import create_server
 
     start = time.perf_counter()
     read = orm.QueryBuilder().append(CandidateData, project=['uuid', 'attributes'], subclassing=False).all()
@@ -264,7 +264,7 @@ def serve(n: int) -> Iterator[dict[str, t.Any]]:
 
 def export(archive: Path) -> Iterator[dict[str, t.Any]]:
     """Export the campaign."""
-    from aiida_qagenai.provenance.archive import export_campaign
+    from aiida_qagenai.queries.archive import export_campaign
 
     start, cpu = time.perf_counter(), time.process_time()
     info = export_campaign('large', archive)
@@ -273,7 +273,7 @@ def export(archive: Path) -> Iterator[dict[str, t.Any]]:
 
 def import_again(archive: Path) -> dict[str, t.Any]:
     """Import the campaign into an empty profile."""
-    from aiida_qagenai.provenance.archive import import_archive
+    from aiida_qagenai.queries.archive import import_archive
 
     start, cpu = time.perf_counter(), time.process_time()
     info = import_archive(archive)
@@ -305,7 +305,7 @@ def import_tables(data: Path) -> Iterator[dict[str, t.Any]]:
 
 def merge_of_three(data: Path) -> Iterator[dict[str, t.Any]]:
     """Merge three databases; importing them first is not counted."""
-    from aiida_qagenai.datasets.merging import load_merge, merge_databases, select_databases
+    from aiida_qagenai.databases.merge.process import load_merge, merge_databases, select_databases
 
     names = ('mp', 'oqmd', 'alexandria')
     for name in names:
@@ -325,8 +325,8 @@ def cpu_seconds() -> float:
 
 
 def _import(path: Path, database: str, kind: str) -> t.Any:
-    from aiida_qagenai.datasets.importer import import_files
-    from aiida_qagenai.datasets.settings import make_settings
+    from aiida_qagenai.databases.sources.importer import import_files
+    from aiida_qagenai.databases.sources.settings import make_settings
 
     settings = make_settings(database=database, version='1', license='CC-BY-4.0', format=kind)
     return import_files([path], [settings], workers=os.cpu_count() or 1)[0]

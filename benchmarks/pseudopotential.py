@@ -19,7 +19,7 @@ from cohesion import CRYSTALS, Cohesion
 from gth_plane_waves import CUTOFFS, converged_energy
 from pyscf_runs import Runner, figure, kept
 
-from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
 
 MESHES = (4, 6)
 """Points in each direction, for plane waves."""

@@ -13,11 +13,11 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
-from aiida_qagenai.calculations.pyscf_script import script_variables, write_script
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf.script import script_variables, write_script
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.io.basis import find_source, read_bases
+from aiida_qagenai.exchange.basis import find_source, read_bases
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 Structure = tuple[list[list[float]], list[tuple[str, list[float]]]]

@@ -27,7 +27,7 @@ from pyscf_runs import Runner, Structure, basis_texts, face_centred, figure, lev
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.units import HARTREE_TO_EV
-from aiida_qagenai.thermodynamics.extrapolation import mesh_limit
+from aiida_qagenai.thermodynamics.references.extrapolation import mesh_limit
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 LIH = ('Li', 'H')

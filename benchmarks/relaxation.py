@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from provenance import temporary_profile
 
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
-from aiida_qagenai.calculations.pyscf_script import write_script
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf.script import write_script
 
 FILES = {'Si': 'Si.pbe-rrkj.UPF', 'C': 'C.pbe-rrkjus.UPF', 'H': 'H.pbe-kjpaw.UPF'}
 LATTICES = {'Si': (5.30, 5.475, 24.0, 96.0), 'C': (3.70, 3.575, 30.0, 240.0)}
@@ -146,7 +146,7 @@ def relax(code: t.Any, structure: t.Any, engine: str, overrides: dict[str, t.Any
     """Return the outputs of one relaxation."""
     from aiida.engine import run_get_node
 
-    from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
+    from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
         code, structure, 'moderate', engine=engine, overrides=overrides, **arguments

@@ -15,6 +15,9 @@ import pytest
 
 pytest_plugins = ['aiida.tools.pytest_fixtures']
 
+# Modules that several folders of tests share; the engine finds the process classes among them by this path.
+sys.path.insert(0, str(Path(__file__).parent / 'fixtures'))
+
 BIN = Path(sys.executable).parent
 
 
@@ -175,8 +178,8 @@ def toy_labels():
 
     from aiida_qagenai.chemistry.prototypes import seed_structures
     from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-    from aiida_qagenai.io.dataset import LabelledBatch
-    from aiida_qagenai.io.structures import StructureBatch
+    from aiida_qagenai.exchange.dataset import LabelledBatch
+    from aiida_qagenai.exchange.structures import StructureBatch
 
     structures = [seed.structure for seed in seed_structures(['Li', 'H'], max_atoms=4, num_structures=24, seed=3)]
     rng = np.random.default_rng(0)
@@ -220,7 +223,7 @@ def toy_basis(tmp_path):
     """
     import hashlib
 
-    from aiida_qagenai.io.basis import BasisSource
+    from aiida_qagenai.exchange.basis import BasisSource
 
     def element(symbol: str, exponents: dict[str, list[float]], scale: float) -> str:
         shells = [(shell, value) for shell, values in exponents.items() for value in values]
@@ -282,3 +285,39 @@ def pyscf_parameters():
         return {key: value for key, value in values.items() if value is not None}
 
     return create
+
+
+@pytest.fixture
+def running(localhost):
+    """Return a factory of calculation nodes that run: stored and not sealed."""
+    from aiida.orm import CalcFunctionNode, CalcJobNode
+
+    def create(kind: str = 'job'):
+        if kind == 'function':
+            return CalcFunctionNode().store()
+        node = CalcJobNode(computer=localhost, process_type='aiida.calculations:core.arithmetic.add')
+        node.set_option('resources', {'num_machines': 1})
+        return node.store()
+
+    return create
+
+
+@pytest.fixture
+def candidates():
+    """Return a factory of ``n`` unstored candidates, rock salt with growing lattice constant, by output label."""
+    from batch_processes import make_candidates
+
+    return make_candidates
+
+
+@pytest.fixture
+def batch_codes(localhost, entry_points):
+    """Register the two batch calculations of this folder and return a code that runs them."""
+    from aiida.orm import InstalledCode
+    from batch_processes import GenerateParser, GenerateToy, PredictParser, PredictToy
+
+    entry_points.add(GenerateToy, 'aiida.calculations:qagenai.toy_generate')
+    entry_points.add(PredictToy, 'aiida.calculations:qagenai.toy_predict')
+    entry_points.add(GenerateParser, 'aiida.parsers:qagenai.toy_generate')
+    entry_points.add(PredictParser, 'aiida.parsers:qagenai.toy_predict')
+    return InstalledCode(label='true', computer=localhost, filepath_executable='/bin/true').store()

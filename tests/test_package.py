@@ -23,7 +23,7 @@ def test_entry_point_loads(point):
     [
         ('aiida_qagenai', ('aiida', 'torch', 'pymatgen', 'numpy')),
         ('aiida_qagenai.ml.cli', ('aiida', 'torch')),
-        ('aiida_qagenai.workchains.campaign', ('torch', 'e3nn', 'pyscf')),
+        ('aiida_qagenai.workchains.campaign.campaign', ('torch', 'e3nn', 'pyscf')),
         ('aiida_qagenai.cli', ('aiida', 'torch', 'pymatgen')),
     ],
 )

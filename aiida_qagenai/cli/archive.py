@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 if t.TYPE_CHECKING:
-    from aiida_qagenai.provenance.archive import ArchiveInfo
+    from aiida_qagenai.queries.archive import ArchiveInfo
 
 __all__ = ('export', 'import_')
 
@@ -19,7 +19,7 @@ __all__ = ('export', 'import_')
 @click.option('--force', is_flag=True, help='Replace an existing file.')
 def export(campaign: str, file: Path, *, force: bool) -> None:
     """Write CAMPAIGN (label, pk or uuid) with all it came from to one FILE."""
-    from aiida_qagenai.provenance.archive import export_campaign
+    from aiida_qagenai.queries.archive import export_campaign
 
     info = export_campaign(campaign, file, force=force)
     click.echo(f'{file}: campaign `{info.campaign}`, {_counts(info)}, {file.stat().st_size / 1e6:.1f} MB')
@@ -29,7 +29,7 @@ def export(campaign: str, file: Path, *, force: bool) -> None:
 @click.argument('file', type=click.Path(dir_okay=False, path_type=Path))
 def import_(file: Path) -> None:
     """Import a campaign from FILE, after checking that it is complete and unaltered."""
-    from aiida_qagenai.provenance.archive import import_archive
+    from aiida_qagenai.queries.archive import import_archive
 
     info = import_archive(file)
     click.echo(f'campaign `{info.campaign}`: {_counts(info)}, {info.new_nodes} of them new')

@@ -54,7 +54,7 @@ def read_files(files: t.Sequence[Path], prefix: str) -> dict[str, t.Any]:
     """
     from aiida.orm import StructureData
 
-    from aiida_qagenai.chemistry.files import read_structures
+    from aiida_qagenai.exchange.structure_files import read_structures
 
     nodes: dict[str, StructureData] = {}
     for file in files:
@@ -127,7 +127,7 @@ def launch(builder: t.Any, *, watch: bool) -> ProcessNode:
     """
     from aiida.engine import submit
 
-    from aiida_qagenai.workchains.daemon import ensure_daemon
+    from aiida_qagenai.engine.daemon import ensure_daemon
 
     ensure_daemon()
     try:
@@ -146,7 +146,7 @@ def resume(identifier: str, label: str) -> ProcessNode:
 
     :raises InvalidInputError: if there is no such run.
     """
-    from aiida_qagenai.workchains.daemon import revive
+    from aiida_qagenai.engine.daemon import revive
 
     node: ProcessNode = find_process(identifier, label)
     if not node.is_terminated:

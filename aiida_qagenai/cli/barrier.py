@@ -105,7 +105,7 @@ def show(process: str, *, plot: Path | None, fmt: str) -> None:
     """The barriers that the run PROCESS (pk or uuid) found."""
     import pandas as pd
 
-    from aiida_qagenai.workchains.resumable import nested_outputs
+    from aiida_qagenai.engine.resumable import nested_outputs
 
     node = find_process(process, 'BarrierWorkChain')
     outputs = nested_outputs(node)
@@ -124,7 +124,7 @@ def show(process: str, *, plot: Path | None, fmt: str) -> None:
     table = pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
     print_frame(table, fmt, COLUMNS, footer=f'{len(rows)} barriers; exit status {node.exit_status}')
     if plot is not None:
-        from aiida_qagenai.thermodynamics.finite_temperature_plots import plot_path
+        from aiida_qagenai.thermodynamics.vibrations.plots import plot_path
 
         paths = {label: (each.content.distances, each.content.energies) for label, each in found.items()}
         click.echo(f'wrote {plot_path(paths, plot)}')
@@ -135,7 +135,7 @@ def show(process: str, *, plot: Path | None, fmt: str) -> None:
 @FORMAT
 def list_(chemical_system: str | None, fmt: str) -> None:
     """List all barriers, newest first."""
-    from aiida_qagenai.provenance.finite_temperature import barriers
+    from aiida_qagenai.queries.finite_temperature import barriers
 
     table = barriers(chemical_system=chemical_system)
     print_frame(table, fmt, LISTED, footer=f'{len(table)} barriers')

@@ -37,7 +37,7 @@ def install(name: str, folder: Path | None) -> None:
     anything is stored; running it again changes nothing.
     """
     from aiida_qagenai.data.basis import install_families
-    from aiida_qagenai.io.basis import find_source
+    from aiida_qagenai.exchange.basis import find_source
 
     source = find_source(name)
     for label, is_new in install_families(source, folder).items():

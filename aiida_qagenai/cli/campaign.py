@@ -43,9 +43,9 @@ STAGES = {
 @FORMAT
 def list_(fmt: str) -> None:
     """List all campaigns of the profile."""
-    from aiida_qagenai.provenance import queries
+    from aiida_qagenai.queries import searches
 
-    frame = queries.campaigns()
+    frame = searches.campaigns()
     footer = '' if len(frame) else 'No campaign yet: `aiida-qagenai campaign run Li H` starts one.'
     print_frame(frame, fmt, CAMPAIGNS, footer=footer)
 
@@ -58,11 +58,11 @@ def show(campaign: str, fmt: str) -> None:
 
     CSV holds the cost ledger.
     """
-    from aiida_qagenai.provenance import queries
+    from aiida_qagenai.queries import searches
 
-    summary = queries.campaign_summary(campaign)
+    summary = searches.campaign_summary(campaign)
     if fmt == 'csv':
-        click.echo(queries.cost_ledger(campaign).to_csv(index=False), nl=False)
+        click.echo(searches.cost_ledger(campaign).to_csv(index=False), nl=False)
         return
     if fmt == 'json':
         content = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
@@ -86,9 +86,9 @@ def show(campaign: str, fmt: str) -> None:
 @FORMAT
 def ledger(campaign: str, fmt: str) -> None:
     """Show what each cycle of CAMPAIGN (label, pk or uuid) did and cost; cycle 0 is the initial set."""
-    from aiida_qagenai.provenance import queries
+    from aiida_qagenai.queries import searches
 
-    frame = queries.cost_ledger(campaign)
+    frame = searches.cost_ledger(campaign)
     hours = [name for name in frame.columns if name.startswith('core_hours')]
     total = frame[hours].sum().sum() if hours else 0.0
     footer = f'{len(frame)} rows, {total:.2f} core hours'

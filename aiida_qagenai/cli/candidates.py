@@ -54,8 +54,8 @@ def candidates(fmt: str, **filters: t.Any) -> None:
 
     Formation energies are in eV/atom, side by side per level of theory; D is the divergence of PBE from CCSD(T).
     """
-    from aiida_qagenai.provenance import queries
+    from aiida_qagenai.queries import searches
 
-    frame = queries.candidates(filters.pop('campaign'), **filters)
+    frame = searches.candidates(filters.pop('campaign'), **filters)
     footer = f'{len(frame)} candidates; formation energies, D and E hull in eV/atom'
     print_frame(frame, fmt, COLUMNS, footer=footer)

@@ -19,7 +19,7 @@ JOBS = {'pk': 'pk', 'path': 'path', 'what': 'what', 'exit_status': 'exit status'
 @FORMAT
 def cost(process: str, jobs: bool, fmt: str) -> None:
     """Sum core hours, wall time and memory of all jobs under the process with a pk or uuid, failed ones included."""
-    from aiida_qagenai.provenance.costs import costs, sum_costs
+    from aiida_qagenai.queries.costs import costs, sum_costs
 
     table = costs(int(process) if process.isdigit() else process)
     frame = table if jobs else sum_costs(table)

@@ -13,7 +13,7 @@ from aiida_qagenai.cli.output import FORMAT, print_frame
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
-    from aiida_qagenai.datasets.importer import ImportReport
+    from aiida_qagenai.databases.sources.importer import ImportReport
 
 __all__ = ('import_', 'list_')
 
@@ -74,8 +74,8 @@ def import_(
     XYZ, or JSON of pymatgen entries. A malformed record is reported with its place and left out. Run the same command
     again after an interruption; importing twice adds nothing.
     """
-    from aiida_qagenai.datasets.importer import import_files
-    from aiida_qagenai.datasets.readers import detect_format
+    from aiida_qagenai.databases.sources.importer import import_files
+    from aiida_qagenai.databases.sources.readers import detect_format
 
     settings = [settings_of(origin, format=detect_format(path), identifier=identifier) for path in paths]
     processes = min(4, os.cpu_count() or 1) if workers is None else workers
@@ -92,7 +92,7 @@ SMALL = 200_000
 
 def settings_of(origin: dict[str, t.Any], **values: t.Any) -> t.Any:
     """Return the settings of an import from the options of :func:`origin_options`."""
-    from aiida_qagenai.datasets.settings import make_settings
+    from aiida_qagenai.databases.sources.settings import make_settings
 
     energies = {}
     for text in origin['energies']:
@@ -154,7 +154,7 @@ def _print_report(report: ImportReport, max_problems: int) -> None:
 @FORMAT
 def list_(fmt: str) -> None:
     """List the databases of the profile."""
-    from aiida_qagenai.datasets.queries import databases
+    from aiida_qagenai.databases.tables import databases
 
     frame = databases()
     footer = '' if len(frame) else 'No database yet: `aiida-qagenai dataset import` adds one.'

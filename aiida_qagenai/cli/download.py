@@ -44,9 +44,9 @@ def optimade(
     Busy servers are asked again, with pauses; run the same command again after an interruption, and it goes on with the
     next page. Energies are imported from fields whose meaning `--energy` gives.
     """
-    from aiida_qagenai.datasets.importer import import_files
-    from aiida_qagenai.datasets.optimade import download
-    from aiida_qagenai.datasets.staging import default_folder
+    from aiida_qagenai.databases.sources.importer import import_files
+    from aiida_qagenai.databases.sources.optimade import download
+    from aiida_qagenai.databases.sources.staging import default_folder
 
     settings = settings_of({**origin, 'url': origin['url'] or provider}, format='optimade')
     with progress_line() as show:
@@ -82,11 +82,11 @@ def materials_project(
 ) -> None:
     """Import from the Materials Project; its key comes from the environment (MP_API_KEY) and is not stored."""
     from aiida_qagenai.common.errors import InvalidInputError
-    from aiida_qagenai.datasets.importer import import_files
-    from aiida_qagenai.datasets.materials_project import LEVEL, download
-    from aiida_qagenai.datasets.settings import make_settings
-    from aiida_qagenai.datasets.staging import default_folder
-    from aiida_qagenai.provenance.tables import parse_system
+    from aiida_qagenai.databases.sources.importer import import_files
+    from aiida_qagenai.databases.sources.materials_project import LEVEL, download
+    from aiida_qagenai.databases.sources.settings import make_settings
+    from aiida_qagenai.databases.sources.staging import default_folder
+    from aiida_qagenai.queries.tables import parse_system
 
     query: dict[str, t.Any] = {}
     if chemical_system is not None:

@@ -64,9 +64,10 @@ def energies(
     fmt: str,
 ) -> None:
     """List computed energies: formation energies per level of theory side by side, in eV/atom."""
-    from aiida_qagenai.provenance import queries
 
-    find = queries.energies if each else queries.energies_side_by_side
+    from aiida_qagenai.queries import searches
+
+    find = searches.energies if each else searches.energies_side_by_side
     frame = find(campaign, fidelity=fidelity, chemical_system=chemical_system, formula=formula)
     footer = (
         f'{len(frame)} {"energies; totals in eV, formation energies in eV/atom" if each else "structures; eV/atom"}'
@@ -89,9 +90,9 @@ def divergence(
     fmt: str,
 ) -> None:
     """List where higher levels of theory diverge from PBE, computed beside predicted, in eV/atom."""
-    from aiida_qagenai.provenance import queries
+    from aiida_qagenai.queries import searches
 
-    frame = queries.divergences(
+    frame = searches.divergences(
         campaign, min_divergence=min_divergence, chemical_system=chemical_system, formula=formula
     )
     footer = f'{len(frame)} structures; formation energies in eV/atom; predicted is PBE−CCSD(T)'

@@ -90,7 +90,7 @@ def run(
     if campaign is None:
         structures = read_files(files, 's')
     else:
-        from aiida_qagenai.provenance.finite_temperature import competing_phases, promising_candidates
+        from aiida_qagenai.queries.finite_temperature import competing_phases, promising_candidates
 
         distance = atomistic_settings(FreeEnergySettings, protocol, potential, overrides).max_e_above_hull
         structures = promising_candidates(campaign, max_e_above_hull=distance, limit=limit)
@@ -139,7 +139,7 @@ def show(process: str, *, plot_gibbs: Path | None, plot_hull: Path | None, plot_
 @FORMAT
 def list_(chemical_system: str | None, *, dynamically_stable: bool | None, fmt: str) -> None:
     """List all free energies, newest first."""
-    from aiida_qagenai.provenance.finite_temperature import free_energies
+    from aiida_qagenai.queries.finite_temperature import free_energies
 
     table = free_energies(chemical_system=chemical_system, dynamically_stable=dynamically_stable)
     print_frame(table, fmt, LISTED, footer=f'{len(table)} free energies; G in eV/atom')
@@ -156,7 +156,7 @@ def protocols() -> None:
 
 def _outputs(node: t.Any) -> dict[str, dict[str, t.Any]]:
     """Return the output nodes by kind and label."""
-    from aiida_qagenai.workchains.resumable import nested_outputs
+    from aiida_qagenai.engine.resumable import nested_outputs
 
     outputs = nested_outputs(node)
     return {kind: outputs.get(kind, {}) for kind in ('free_energies', 'phonons', 'hulls')}
@@ -180,7 +180,7 @@ def _summary(outputs: dict[str, dict[str, t.Any]]) -> pd.DataFrame:
 
 
 def _draw(outputs: dict[str, dict[str, t.Any]], gibbs: Path | None, hull: Path | None, phonons: Path | None) -> None:
-    from aiida_qagenai.thermodynamics.finite_temperature_plots import plot_gibbs_energies, plot_gibbs_hull, plot_phonons
+    from aiida_qagenai.thermodynamics.vibrations.plots import plot_gibbs_energies, plot_gibbs_hull, plot_phonons
 
     found = {label: node.content for label, node in outputs['free_energies'].items()}
     if gibbs is not None:

@@ -11,7 +11,7 @@ import click
 from aiida_qagenai.cli.output import print_table
 
 if t.TYPE_CHECKING:
-    from aiida_qagenai.thermodynamics.hull import CompetingPhases, Phase
+    from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase
 
 __all__ = ('hull',)
 
@@ -55,9 +55,9 @@ def hull(
     `decomposition` (formula → fraction of the atoms), `stability`, `complete`, and `missing`: the elements and
     subsystems without a phase. With `--samples` also `probability_stable` and `e_above_hull_interval` (5 % and 95 %).
     """
-    from aiida_qagenai.thermodynamics.hull import CompetingPhases, distances_to_hull
-    from aiida_qagenai.thermodynamics.plots import plot_distances as draw_distances
-    from aiida_qagenai.thermodynamics.plots import plot_hull
+    from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, distances_to_hull
+    from aiida_qagenai.thermodynamics.hull.plots import plot_distances as draw_distances
+    from aiida_qagenai.thermodynamics.hull.plots import plot_hull
 
     known, wanted, formation = _read(phases, candidates)
     competing = CompetingPhases(known, elements_at_zero=formation)
@@ -91,7 +91,7 @@ def _add_probabilities(
     seed: int,
 ) -> None:
     """Add the probability of being stable and the interval of the distance to the records."""
-    from aiida_qagenai.thermodynamics.uncertainty import stability_probability
+    from aiida_qagenai.thermodynamics.hull.uncertainty import stability_probability
 
     for record, candidate in zip(records, candidates, strict=True):
         estimate = stability_probability(candidate, competing, tolerance=tolerance, num_samples=num_samples, seed=seed)
@@ -101,7 +101,7 @@ def _add_probabilities(
 
 def _read(phases: Path, candidates: Path) -> tuple[list[Phase], list[Phase], bool]:
     from aiida_qagenai.common.errors import InvalidInputError
-    from aiida_qagenai.thermodynamics.files import read_phases
+    from aiida_qagenai.exchange.phase_files import read_phases
 
     known, wanted = read_phases(phases), read_phases(candidates)
     if known.formation != wanted.formation:

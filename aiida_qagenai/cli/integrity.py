@@ -19,7 +19,7 @@ def integrity(context: click.Context, *, hashes: bool) -> None:
 
     Nothing is changed.
     """
-    from aiida_qagenai.provenance.integrity import check_integrity
+    from aiida_qagenai.queries.integrity import check_integrity
 
     report = check_integrity(hashes=hashes)
     for name, count in report.checked.items():

@@ -44,7 +44,7 @@ def read_options(path: Path | None) -> dict[str, dict[str, t.Any] | None]:
 
     :raises InvalidInputError: if the file cannot be read, or for a part or an option that AiiDA does not know.
     """
-    from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+    from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 
     try:
         content = yaml.safe_load(path.read_text(encoding='utf8')) if path else {}
@@ -95,8 +95,8 @@ def run(
     settings: tuple[str, ...],
 ) -> None:
     """Start a campaign in the chemical system of ELEMENTS: `aiida-qagenai campaign run Li H --set budget=20`."""
-    from aiida_qagenai.workchains.campaign import CampaignWorkChain
-    from aiida_qagenai.workchains.launch import launch
+    from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
+    from aiida_qagenai.workchains.campaign.launch import launch
 
     builder = CampaignWorkChain.get_builder_from_protocol(
         pyscf_code=load_code(pyscf_code),
@@ -120,7 +120,7 @@ def run(
 @SETTINGS
 def continue_(campaign: str, *, watch: bool, relax_code: str | None, settings: tuple[str, ...]) -> None:
     """Bring CAMPAIGN (pk or uuid) back after an interruption, or go on from its last stored state after its end."""
-    from aiida_qagenai.workchains.launch import continue_campaign
+    from aiida_qagenai.workchains.campaign.launch import continue_campaign
 
     code = load_code(relax_code) if relax_code else None
     node, new = continue_campaign(load_campaign(campaign), parse_settings(settings), relax_code=code)

@@ -25,7 +25,7 @@ COLUMNS = {
 @FORMAT
 def lineage(checkpoint: str, fmt: str) -> None:
     """List all that the checkpoint with a pk or uuid descends from, back to the first energy."""
-    from aiida_qagenai.provenance import queries
+    from aiida_qagenai.queries import searches
 
-    frame = queries.lineage(int(checkpoint) if checkpoint.isdigit() else checkpoint)
+    frame = searches.lineage(int(checkpoint) if checkpoint.isdigit() else checkpoint)
     print_frame(frame, fmt, COLUMNS, footer=f'{len(frame)} nodes')

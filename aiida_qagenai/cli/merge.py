@@ -35,8 +35,8 @@ def merge(databases: tuple[str, ...], rules: Path | None, workers: int | None, f
     Represented: entries that stand for a material. Shared: entries of materials that another database has too. Left
     out: entries whose lattice differs by more than the tolerance. Merging the same again adds nothing.
     """
-    from aiida_qagenai.datasets.merging import load_merge, merge_databases, report_table, select_databases
-    from aiida_qagenai.datasets.rules import read_rules
+    from aiida_qagenai.databases.merge.process import load_merge, merge_databases, report_table, select_databases
+    from aiida_qagenai.databases.merge.rules import read_rules
 
     process, repeated = merge_databases(
         select_databases(databases),
@@ -63,8 +63,8 @@ def why(identifier: str, pk: int | None, *, as_json: bool) -> None:
     """Explain the material or the entry IDENTIFIER: what was merged, what represents it, and who was right."""
     from aiida import orm
 
-    from aiida_qagenai.datasets.merge import explain_material
-    from aiida_qagenai.datasets.merging import find_material
+    from aiida_qagenai.databases.merge.materials import explain_material
+    from aiida_qagenai.databases.merge.process import find_material
 
     material, left_out = find_material(identifier, None if pk is None else orm.load_node(pk))
     if as_json:
@@ -84,7 +84,7 @@ def export(file: Path, pk: int | None, *, schema: bool) -> None:
     """Write a merge to one JSON FILE: materials, structures, origins, decisions."""
     from aiida import orm
 
-    from aiida_qagenai.datasets.merging import MERGE_SCHEMA, MergeExport, export_merge
+    from aiida_qagenai.databases.merge.process import MERGE_SCHEMA, MergeExport, export_merge
 
     if schema:
         draft = {'$schema': 'https://json-schema.org/draft/2020-12/schema', '$id': MERGE_SCHEMA}

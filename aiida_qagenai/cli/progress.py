@@ -110,7 +110,7 @@ def follow(node: ProcessNode, console: Console, *, interval: float = 2.0) -> Non
 
 def _daemon_runs(node: ProcessNode, console: Console) -> bool:
     """Return whether the campaign has a daemon to run it, and say what to do if not."""
-    from aiida_qagenai.workchains.daemon import daemon_runs
+    from aiida_qagenai.engine.daemon import daemon_runs
 
     if daemon_runs():
         return True

@@ -51,7 +51,7 @@ def run(
     settings: tuple[str, ...],
 ) -> None:
     """Relax a crystal, of a file or of the graph, at PBE: `aiida-qagenai relax run si.cif --engine espresso`."""
-    from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
+    from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 
     path = Path(structure)
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
@@ -82,7 +82,7 @@ def show(process: str, *, write: Path | None, fmt: str) -> None:
     """What the run PROCESS (pk or uuid) found, and the relaxed crystal as a file."""
     import pandas as pd
 
-    from aiida_qagenai.workchains.resumable import nested_outputs
+    from aiida_qagenai.engine.resumable import nested_outputs
 
     node = find_process(process, 'PbeRelaxWorkChain')
     outputs = nested_outputs(node)

@@ -20,7 +20,7 @@ TITLE_NOTE = '\nnot scientific: pipeline level'
 
 def report(node: ProcessNode, folder: Path, console: Console, *, limit: int = 10) -> None:
     """Print how the campaign of ``node`` ended, and write its pictures to ``folder``."""
-    from aiida_qagenai.provenance.queries import cost_ledger
+    from aiida_qagenai.queries.overview import cost_ledger
 
     console.print()
     status = f'exit status {node.exit_status}' + (f': {node.exit_message}' if node.exit_message else '')
@@ -41,7 +41,7 @@ def report(node: ProcessNode, folder: Path, console: Console, *, limit: int = 10
 
 def best_candidates(campaign: int | str) -> pd.DataFrame:
     """Return the generated candidates with a computed divergence, largest first; then those with fewer levels."""
-    from aiida_qagenai.provenance.queries import candidates
+    from aiida_qagenai.queries.candidates import candidates
 
     table = candidates(campaign, computed=True)
     table = table[table['cycle'] > 0]

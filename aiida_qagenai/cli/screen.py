@@ -60,7 +60,7 @@ def screen(
 
     from aiida_qagenai.chemistry.constraints import Stage
     from aiida_qagenai.chemistry.constraints import screen as apply_constraints
-    from aiida_qagenai.chemistry.files import read_structures
+    from aiida_qagenai.exchange.structure_files import read_structures
 
     read = [(file, index, *item) for file in files for index, item in enumerate(read_structures(file))]
     structures = [structure for _, _, _, structure in read]
@@ -81,7 +81,7 @@ def screen(
             left = [record for record in left if record[column] is None]
             counts[label] = len(left)
     if plot_funnel is not None:
-        from aiida_qagenai.thermodynamics.plots import plot_funnel as draw_funnel
+        from aiida_qagenai.thermodynamics.hull.plots import plot_funnel as draw_funnel
 
         draw_funnel(counts, plot_funnel)
     if as_json or fmt == 'json':
@@ -146,7 +146,7 @@ def _mark_duplicates(records: list[dict[str, t.Any]], structures: list[Structure
 def _mark_known(records: list[dict[str, t.Any]], structures: list[Structure], files: Sequence[Path]) -> None:
     """Add to each record the name of the known structure that it equals."""
     from aiida_qagenai.chemistry.duplicates import KnownStructures
-    from aiida_qagenai.chemistry.files import read_structures
+    from aiida_qagenai.exchange.structure_files import read_structures
 
     named = [item for file in files for item in read_structures(file)]
     index = KnownStructures([structure for _, structure in named])

@@ -17,7 +17,7 @@ def serve(host: str, port: int, base_url: str | None) -> None:
     import socket
 
     from aiida_qagenai.common.errors import InvalidInputError
-    from aiida_qagenai.datasets.serve import MISSING, create_server
+    from aiida_qagenai.databases.server.app import MISSING, create_server
 
     try:
         import uvicorn

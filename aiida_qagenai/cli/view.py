@@ -70,9 +70,9 @@ def build(
     from aiida import orm
 
     from aiida_qagenai.common.fidelity import Fidelity
-    from aiida_qagenai.datasets.merging import select_databases
-    from aiida_qagenai.datasets.views import class_counts, make_view, select, view_outputs
-    from aiida_qagenai.io.dataset import SPLITS
+    from aiida_qagenai.databases.merge.process import select_databases
+    from aiida_qagenai.databases.views import class_counts, make_view, select, view_outputs
+    from aiida_qagenai.exchange.dataset import SPLITS
 
     selection = select(
         databases=select_databases(databases),
@@ -100,7 +100,7 @@ def build(
 @FORMAT
 def table(*, controls: bool, fmt: str) -> None:
     """Show what the graph holds per fidelity, or whether it passes the quality controls (Table 4 of the paper)."""
-    from aiida_qagenai.datasets.quality import composition, quality_controls
+    from aiida_qagenai.queries.quality import composition, quality_controls
 
     if controls:
         print_frame(quality_controls(), fmt, CONTROLS)

@@ -12,7 +12,7 @@ from aiida.orm import Data, Group, QueryBuilder
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.io.basis import BasisSource, ElementBasis, count_functions, cut_elements, read_bases, sha256_of
+from aiida_qagenai.exchange.basis import BasisSource, ElementBasis, count_functions, cut_elements, read_bases, sha256_of
 
 __all__ = ('BasisData', 'BasisFamily', 'find_bases', 'find_family', 'install_families')
 

@@ -65,7 +65,7 @@ class CandidateData(StructureData):
             super().__init__(**kwargs)
             return
         from aiida_qagenai.chemistry.symmetry import fingerprint, space_group
-        from aiida_qagenai.io.structures import StructureBatch
+        from aiida_qagenai.exchange.structures import StructureBatch
 
         if cycle < 0 or index < 0:
             message = f'cycle and index start at 0, got {cycle} and {index}'

@@ -13,7 +13,7 @@ from aiida.orm import Data
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import CorruptFileError
-from aiida_qagenai.io.checkpoint import CONFIG_NAME, WEIGHTS_NAME, CheckpointInfo, read_checkpoint, verify_weights
+from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, WEIGHTS_NAME, CheckpointInfo, read_checkpoint, verify_weights
 
 __all__ = ('CheckpointData',)
 

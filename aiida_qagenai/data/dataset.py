@@ -13,9 +13,9 @@ from aiida.orm import Data
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.io.checkpoint import sha256
-from aiida_qagenai.io.dataset import SPLITS, LabelledBatch
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.checkpoint import sha256
+from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 
 __all__ = ('DatasetData',)
 

@@ -13,8 +13,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.io.structures import StructureBatch
-from aiida_qagenai.thermodynamics.phases import Phase
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.thermodynamics.hull.phases import Phase
 
 __all__ = ('content_name', 'phases_from_dataset', 'phases_from_energies')
 

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.io.structures import FORMAT_VERSION, StructureBatch, save_arrays
-from aiida_qagenai.io.tasks import BarrierConfig, FreeEnergyConfig, RelaxConfig
+from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
+from aiida_qagenai.exchange.tasks import BarrierConfig, FreeEnergyConfig, RelaxConfig
 from aiida_qagenai.ml.potentials import make_calculator
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.thermodynamics.barriers import MinimumEnergyPath, find_barrier
-from aiida_qagenai.thermodynamics.quasi_harmonic import FreeEnergy
-from aiida_qagenai.thermodynamics.quasi_harmonic import free_energy as find_free_energy
-from aiida_qagenai.thermodynamics.relaxation import relax as relax_crystal
+from aiida_qagenai.thermodynamics.vibrations.barriers import MinimumEnergyPath, find_barrier
+from aiida_qagenai.thermodynamics.vibrations.quasi_harmonic import FreeEnergy
+from aiida_qagenai.thermodynamics.vibrations.quasi_harmonic import free_energy as find_free_energy
+from aiida_qagenai.thermodynamics.vibrations.relaxation import relax as relax_crystal
 
 if t.TYPE_CHECKING:
     from ase import Atoms

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.io.checkpoint import WEIGHTS_NAME, CheckpointInfo, read_checkpoint, write_info
+from aiida_qagenai.exchange.checkpoint import WEIGHTS_NAME, CheckpointInfo, read_checkpoint, write_info
 from aiida_qagenai.ml.runtime import NonFiniteError, package_versions
 
 __all__ = ('Tensors', 'load_checkpoint', 'load_parent', 'load_weights', 'save_checkpoint')

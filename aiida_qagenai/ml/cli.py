@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, NotConvergedError
-from aiida_qagenai.io.tasks import TASKS, parse
+from aiida_qagenai.exchange.tasks import TASKS, parse
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.ml.progress import Record

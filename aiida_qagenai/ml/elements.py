@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS, require_elements
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 
 __all__ = (
     'composition_fractions',

@@ -15,7 +15,7 @@ import vesin
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 
 __all__ = ('CrystalGraph', 'build_graphs', 'collate', 'neighbour_list')
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.io.atomistic import ChgnetPotential
-from aiida_qagenai.io.tasks import AtomisticConfig
+from aiida_qagenai.exchange.tasks import AtomisticConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.thermodynamics.vibrations.settings import ChgnetPotential
 
 __all__ = ('make_calculator',)
 

@@ -14,7 +14,7 @@ import torch
 
 import aiida_qagenai
 from aiida_qagenai.common.errors import InvalidInputError, QagenaiError
-from aiida_qagenai.io.tasks import RuntimeConfig
+from aiida_qagenai.exchange.tasks import RuntimeConfig
 
 __all__ = ('NonFiniteError', 'Runtime', 'package_versions', 'peak_memory_mb', 'setup')
 

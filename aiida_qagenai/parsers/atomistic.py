@@ -15,12 +15,12 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from pymatgen.core import Composition
 
-from aiida_qagenai.calculations.free_energy import FreeEnergyCalculation
+from aiida_qagenai.calculations.atomistic.free_energy import FreeEnergyCalculation
 from aiida_qagenai.common.errors import InvalidInputError, QagenaiError
 from aiida_qagenai.data.barrier import BarrierData
 from aiida_qagenai.data.free_energy import CURVES, FreeEnergyData
-from aiida_qagenai.io.structures import load_arrays
-from aiida_qagenai.io.tasks import parse
+from aiida_qagenai.exchange.structures import load_arrays
+from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
 
 __all__ = ('BarrierParser', 'FreeEnergyParser', 'RelaxParser')

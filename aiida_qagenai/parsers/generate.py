@@ -1,4 +1,4 @@
-"""Parser of :class:`aiida_qagenai.calculations.generate.GenerateCalculation`."""
+"""Parser of :class:`aiida_qagenai.calculations.models.generate.GenerateCalculation`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from aiida_qagenai.calculations.generate import GenerateCalculation
+from aiida_qagenai.calculations.models.generate import GenerateCalculation
 from aiida_qagenai.common.errors import QagenaiError
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.engine.batch import register_outputs
+from aiida_qagenai.engine.bulk import store_outputs
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
-from aiida_qagenai.provenance.batch import register_outputs
-from aiida_qagenai.provenance.bulk import store_outputs
 
 __all__ = ('GenerateParser',)
 

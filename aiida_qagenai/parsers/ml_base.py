@@ -10,7 +10,7 @@ from aiida.engine import ExitCode
 from aiida.orm import Dict
 from aiida.parsers import Parser
 
-from aiida_qagenai.calculations.ml_base import MlCalculation
+from aiida_qagenai.calculations.models.base import MlCalculation
 
 __all__ = ('MlParser', 'ParsingError')
 

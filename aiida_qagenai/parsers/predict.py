@@ -1,4 +1,4 @@
-"""Parser of :class:`aiida_qagenai.calculations.predict.PredictCalculation`."""
+"""Parser of :class:`aiida_qagenai.calculations.models.predict.PredictCalculation`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from aiida.orm import ArrayData
 from numpy.typing import NDArray
 
-from aiida_qagenai.calculations.predict import PredictCalculation
+from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.common.errors import QagenaiError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.data.candidate import parse_candidate_name
 from aiida_qagenai.data.prediction import PredictionData
-from aiida_qagenai.io.structures import load_arrays
+from aiida_qagenai.engine.batch import register_outputs
+from aiida_qagenai.engine.bulk import linked_uuids, store_outputs
+from aiida_qagenai.exchange.structures import load_arrays
 from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
-from aiida_qagenai.provenance.batch import register_outputs
-from aiida_qagenai.provenance.bulk import linked_uuids, store_outputs
 
 __all__ = ('PredictParser',)
 

@@ -1,4 +1,4 @@
-"""Parser of :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`."""
+"""Parser of :class:`~aiida_qagenai.calculations.pyscf.cell.PyscfCellCalculation`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiida.common.exceptions import NotExistent
 from aiida.engine import ExitCode
 from aiida.parsers.parser import Parser
 
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.common.descriptors import EXTRA_FIELDS, FIELDS
 from aiida_qagenai.data.sites import move_atoms
 

@@ -1,14 +1,14 @@
-"""Parser of :class:`aiida_qagenai.calculations.train.TrainCalculation`."""
+"""Parser of :class:`aiida_qagenai.calculations.models.train.TrainCalculation`."""
 
 from __future__ import annotations
 
 import typing as t
 from pathlib import Path
 
-from aiida_qagenai.calculations.train import TrainCalculation
+from aiida_qagenai.calculations.models.train import TrainCalculation
 from aiida_qagenai.common.errors import QagenaiError
 from aiida_qagenai.data.checkpoint import CheckpointData
-from aiida_qagenai.io.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
 
 __all__ = ('TrainParser',)

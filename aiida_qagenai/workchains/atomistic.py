@@ -8,13 +8,13 @@ import typing as t
 from aiida.engine import ProcessSpec
 from aiida.orm import AbstractCode, Dict, ProcessNode
 
-from aiida_qagenai.calculations.generate import checkpoint_validator
+from aiida_qagenai.calculations.models.generate import checkpoint_validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
+from aiida_qagenai.engine.resumable import ending
+from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.atomistic import AtomisticSettings, read_settings
-from aiida_qagenai.workchains.resumable import ending
-from aiida_qagenai.workchains.window import WindowWorkChain
 
 __all__ = ('AtomisticWorkChain', 'parameters_validator')
 

@@ -7,16 +7,16 @@ import typing as t
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.orm import AbstractCode, Dict, StructureData, TrajectoryData
 
-from aiida_qagenai.calculations.atomistic_base import potential_problem, structure_problem
-from aiida_qagenai.calculations.barrier import BarrierCalculation
+from aiida_qagenai.calculations.atomistic.barrier import BarrierCalculation
+from aiida_qagenai.calculations.atomistic.base import potential_problem, structure_problem
+from aiida_qagenai.calculations.atomistic.relax import RelaxCalculation
 from aiida_qagenai.calculations.functions.finite_temperature import make_hops
-from aiida_qagenai.calculations.relax import RelaxCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.barrier import BarrierData
 from aiida_qagenai.data.checkpoint import CheckpointData
+from aiida_qagenai.engine.resumable import ending
 from aiida_qagenai.workchains.atomistic import AtomisticWorkChain
 from aiida_qagenai.workchains.protocols.atomistic import BarrierSettings, atomistic_settings, read_settings
-from aiida_qagenai.workchains.resumable import ending
 
 __all__ = ('BarrierWorkChain',)
 

@@ -7,8 +7,8 @@ import typing as t
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida.orm import AbstractCode, ArrayData, Dict, StructureData
 
-from aiida_qagenai.calculations.atomistic_base import potential_problem, structure_problem
-from aiida_qagenai.calculations.free_energy import FreeEnergyCalculation
+from aiida_qagenai.calculations.atomistic.base import potential_problem, structure_problem
+from aiida_qagenai.calculations.atomistic.free_energy import FreeEnergyCalculation
 from aiida_qagenai.calculations.functions.finite_temperature import CANDIDATE, COMPETING, ENERGY, build_gibbs_hull
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData

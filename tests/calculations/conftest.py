@@ -6,8 +6,8 @@ import importlib.util
 
 import pytest
 
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
-from aiida_qagenai.calculations.pyscf_script import write_script
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf.script import write_script
 
 
 @pytest.fixture

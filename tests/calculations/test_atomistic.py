@@ -8,9 +8,9 @@ from aiida.engine import run_get_node
 from ase import Atoms
 from ase.build import bulk
 
+from aiida_qagenai.calculations.atomistic.relax import RelaxCalculation
 from aiida_qagenai.calculations.functions.finite_temperature import build_gibbs_hull, make_hops
-from aiida_qagenai.calculations.relax import RelaxCalculation
-from aiida_qagenai.calculations.train import TrainCalculation
+from aiida_qagenai.calculations.models.train import TrainCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from aiida_qagenai.calculations.band_path import band_path
+from aiida_qagenai.calculations.atomistic.band_path import band_path
 
 HALF = 2.04
 FCC = np.array([[0, HALF, HALF], [HALF, 0, HALF], [HALF, HALF, 0]])

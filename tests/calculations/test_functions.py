@@ -23,7 +23,7 @@ from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.prediction import PredictionData
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 
 TAGS = dict.fromkeys((level.value for level in LADDER), 'pipeline:toy')
 SPLIT = {'fractions': [0.8, 0.1, 0.1, 0.0], 'seed': 0}

@@ -8,9 +8,9 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 
-from aiida_qagenai.calculations.generate import GenerateCalculation
-from aiida_qagenai.calculations.predict import PredictCalculation
-from aiida_qagenai.calculations.train import TrainCalculation
+from aiida_qagenai.calculations.models.generate import GenerateCalculation
+from aiida_qagenai.calculations.models.predict import PredictCalculation
+from aiida_qagenai.calculations.models.train import TrainCalculation
 from aiida_qagenai.data.dataset import DatasetData
 
 TAGS = dict.fromkeys(('PBE', 'SCAN', 'HSE06', 'CCSD(T)'), 'pipeline:toy')

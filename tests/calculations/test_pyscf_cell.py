@@ -16,7 +16,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.units import HARTREE_TO_EV
 

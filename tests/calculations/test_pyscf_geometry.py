@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
-from aiida_qagenai.calculations.pyscf_script import write_script
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf.script import write_script
 from aiida_qagenai.common.errors import InvalidInputError
 
 CELL = np.diag([3.5, 3.5, 3.5]).tolist()

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Element
 
-from aiida_qagenai.calculations.pyscf_memory import least_memory, num_frozen_core
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
-from aiida_qagenai.calculations.pyscf_script import as_literal
+from aiida_qagenai.calculations.pyscf.memory import least_memory, num_frozen_core
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf.script import as_literal
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.warning_codes import WARNING_CODES
 

@@ -20,7 +20,7 @@ from aiida_qagenai.data.prediction import PredictionData
 @pytest.fixture(scope='module')
 def campaign(campaign_archive, aiida_profile_factory, aiida_config):
     """Import the archive into an empty profile and return the campaign."""
-    from aiida_qagenai.provenance.archive import import_archive
+    from aiida_qagenai.queries.archive import import_archive
 
     with aiida_profile_factory(aiida_config, storage_backend='core.sqlite_dos', storage_config={}, broker_backend=None):
         import_archive(campaign_archive[0])

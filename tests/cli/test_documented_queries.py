@@ -12,8 +12,8 @@ from aiida import orm
 from aiida.engine import run_get_node
 from pymatgen.core import Lattice, Structure
 
-from aiida_qagenai.provenance import queries
-from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.queries import searches
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 
 HOWTO = Path(__file__).parents[2] / 'docs' / 'howto'
 
@@ -47,13 +47,13 @@ def test_searches(blocks, pyscf_code, lithium_hydride):
     page = blocks('search.md', VALIDATOR=validator.uuid, CAMPAIGN=toy.campaign.uuid)
 
     selected = next(page)['table']
-    assert [*selected['name']] == [*queries.candidates(min_divergence=0.01, selected=True)['name']]
+    assert [*selected['name']] == [*searches.candidates(min_divergence=0.01, selected=True)['name']]
     assert len(selected) == 2
 
     found = next(page)['query'].all()
     generator = toy.state['generator'].uuid
     assert {(name, formula) for name, _, formula in found} == {(generator, 'LiH')}
-    assert {uuid for _, uuid, _ in found} == {*queries.candidates(cycle=2)['candidate_uuid']}
+    assert {uuid for _, uuid, _ in found} == {*searches.candidates(cycle=2)['candidate_uuid']}
 
     job = next(node for node in process.called_descendants if isinstance(node, orm.CalcJobNode))
     energy, calculation, structure, parameters, code = next(page)['query'].one()
@@ -62,23 +62,23 @@ def test_searches(blocks, pyscf_code, lithium_hydride):
     assert parameters['fidelity'] == 'CCSD(T)'
 
     first = next(page)['query'].first()[0]
-    lineage = queries.lineage(validator.uuid)
-    energies = queries.energies(fidelity='PBE')
+    lineage = searches.lineage(validator.uuid)
+    energies = searches.energies(fidelity='PBE')
     assert first == energies['uuid'].iloc[0]
     assert orm.load_node(first).pk in {*lineage['pk']}
 
     window = {uuid for uuid, _, _ in next(page)['query'].all()}
-    table = queries.candidates(min_divergence=0.01, max_e_above_hull=0.1, chemical_system='H-Li')
+    table = searches.candidates(min_divergence=0.01, max_e_above_hull=0.1, chemical_system='H-Li')
     assert window == {*table['candidate_uuid']} and len(window) == 4
 
     names = next(page)
-    ours = queries.divergences().set_index(['structure_uuid', 'protocol'])['divergence_ccsdt'].sort_index()
+    ours = searches.divergences().set_index(['structure_uuid', 'protocol'])['divergence_ccsdt'].sort_index()
     theirs = names['divergence']['CCSD(T)'].sort_index()
     assert [*theirs.index] == [*ours.index] and [*theirs] == pytest.approx([*ours])
     assert theirs.abs().max() > 0
 
     cycles = next(page)['cycles']
-    ledger = queries.cost_ledger('quickstart').set_index('cycle')
+    ledger = searches.cost_ledger('quickstart').set_index('cycle')
     assert {cycle['cycle']: cycle['selected'] for cycle in cycles} == {1: 2, 2: 2}
     assert sum(cycle['core_hours']['pyscf'] for cycle in cycles) == ledger.loc[[1, 2], 'core_hours_pyscf'].sum()
     assert next(page, None) is None

@@ -205,8 +205,8 @@ def test_progress_counts_jobs_of_children(toy):
 
 def test_promising_candidates_of_a_campaign(toy):
     """Those within 0.1 eV/atom, the boundary included, nearest first; the computed rest of the system competes."""
-    from aiida_qagenai.provenance.finite_temperature import competing_phases, promising_candidates
-    from aiida_qagenai.provenance.queries import candidates
+    from aiida_qagenai.queries.candidates import candidates
+    from aiida_qagenai.queries.finite_temperature import competing_phases, promising_candidates
 
     chosen = promising_candidates('toy')
     table = candidates('toy', max_e_above_hull=0.1, sort_by='e_above_hull')

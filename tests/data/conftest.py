@@ -75,7 +75,7 @@ def checkpoint_folder(tmp_path):
     """Return the folder of a validator checkpoint whose metrics need all digits of a float."""
     from safetensors.numpy import save_file
 
-    from aiida_qagenai.io.checkpoint import WEIGHTS_NAME, write_info
+    from aiida_qagenai.exchange.checkpoint import WEIGHTS_NAME, write_info
 
     save_file({'w': np.linspace(0, 1, 7)}, tmp_path / WEIGHTS_NAME)
     write_info(
@@ -97,8 +97,8 @@ def checkpoint_folder(tmp_path):
 def labelled(rock_salt):
     """Return a packed training set of one structure."""
     from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-    from aiida_qagenai.io.dataset import LabelledBatch
-    from aiida_qagenai.io.structures import StructureBatch
+    from aiida_qagenai.exchange.dataset import LabelledBatch
+    from aiida_qagenai.exchange.structures import StructureBatch
 
     return LabelledBatch(
         StructureBatch.from_structures([rock_salt], ['000-00000']),
@@ -168,7 +168,7 @@ def change_seed(folder) -> None:
     """Change the description of a checkpoint."""
     import json
 
-    from aiida_qagenai.io.checkpoint import CONFIG_NAME
+    from aiida_qagenai.exchange.checkpoint import CONFIG_NAME
 
     content = json.loads((folder / CONFIG_NAME).read_text())
     (folder / CONFIG_NAME).write_text(json.dumps({**content, 'seed': 5}))

@@ -9,7 +9,7 @@ from aiida.orm import QueryBuilder
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 from aiida_qagenai.data import basis as module
 from aiida_qagenai.data.basis import BasisData, BasisFamily, find_bases, find_family, install_families
-from aiida_qagenai.io.basis import ElementBasis
+from aiida_qagenai.exchange.basis import ElementBasis
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 

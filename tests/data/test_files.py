@@ -13,8 +13,8 @@ from aiida.orm import load_node
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.io.checkpoint import CONFIG_NAME, WEIGHTS_NAME, read_checkpoint
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, WEIGHTS_NAME, read_checkpoint
+from aiida_qagenai.exchange.structures import StructureBatch
 
 TAGS = {'PBE': 'fast:gth', 'CCSD(T)': 'fast:gth'}
 

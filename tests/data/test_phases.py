@@ -12,9 +12,9 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.phases import phases_from_dataset, phases_from_energies
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.structures import StructureBatch
-from aiida_qagenai.thermodynamics.hull import distances_to_hull
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
 
 TAGS = dict.fromkeys((level.value for level in LADDER), 'fast:toy')
 

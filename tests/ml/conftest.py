@@ -11,13 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from toy_crystals import toy_dataset
 
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.tasks import RuntimeConfig
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.cli import RESULTS_NAME, main
 from aiida_qagenai.ml.runtime import Runtime, setup
 

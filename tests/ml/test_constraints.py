@@ -13,7 +13,7 @@ from aiida_qagenai.chemistry import constraints as numpy_constraints
 from aiida_qagenai.chemistry.composition import is_charge_neutral
 from aiida_qagenai.chemistry.crystal import Crystal
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.ml.constraints import (
+from aiida_qagenai.ml.penalties import (
     PENALTIES,
     CrystalBatch,
     MinimumDistancePenalty,

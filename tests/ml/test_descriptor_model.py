@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 from toy_crystals import toy_structures
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS, block_slices
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.tasks import DescriptorOptions
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.tasks import DescriptorOptions
 from aiida_qagenai.ml.descriptors.losses import loss_terms, weighted
 from aiida_qagenai.ml.descriptors.model import load_descriptor_model
 from aiida_qagenai.ml.descriptors.network import SIZES, DescriptorModel

@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS
-from aiida_qagenai.io.structures import StructureBatch, load_arrays
+from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.ml.generator.projection import closest_ratio
 
 COMPOSITION = {'mode': 'composition', 'composition': {'Li': 2, 'H': 1}, 'count': 6}

@@ -5,7 +5,7 @@ import pytest
 from toy_crystals import describe
 
 from aiida_qagenai.common.descriptors import unpack
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 
 SPECIES = np.array([3, 1])
 

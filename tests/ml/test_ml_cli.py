@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from toy_crystals import toy_structures
 
-from aiida_qagenai.io.checkpoint import read_checkpoint
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.structures import StructureBatch, load_arrays
+from aiida_qagenai.exchange.checkpoint import read_checkpoint
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 
 TRAIN = {'dataset': 'dataset.npz', 'output': 'checkpoint'}
 GENERATE = {

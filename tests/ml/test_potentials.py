@@ -12,8 +12,8 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
-from aiida_qagenai.io.structures import StructureBatch, load_arrays
-from aiida_qagenai.io.tasks import parse
+from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.ml.potentials import make_calculator
 
 
@@ -72,7 +72,7 @@ def test_validator_refuses_what_it_never_saw(validator):
 def test_chgnet_with_the_weights_of_its_wheel(runtime):
     """The edge of MgO is within 2 % of the experiment's 4.211 Å, and forces are derivatives within single precision."""
     pytest.importorskip('chgnet')
-    from aiida_qagenai.thermodynamics.relaxation import relax
+    from aiida_qagenai.thermodynamics.vibrations.relaxation import relax
 
     calculator, tag = make_calculator(
         parse('free_energy', {'potential': {'name': 'chgnet'}, 'structure': 'x'}), runtime

@@ -9,8 +9,8 @@ import torch
 from scipy.spatial.transform import Rotation
 from toy_crystals import toy_structures
 
-from aiida_qagenai.io.structures import StructureBatch
-from aiida_qagenai.io.tasks import ValidatorOptions
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.exchange.tasks import ValidatorOptions
 from aiida_qagenai.ml.elements import species_indices
 from aiida_qagenai.ml.graph import build_graphs, collate
 from aiida_qagenai.ml.training.stages import micro_batch_loss

@@ -7,9 +7,9 @@ import pytest
 import torch
 from toy_crystals import toy_dataset, toy_structures
 
-from aiida_qagenai.io.checkpoint import read_checkpoint
-from aiida_qagenai.io.structures import load_arrays
-from aiida_qagenai.io.tasks import ValidatorTraining
+from aiida_qagenai.exchange.checkpoint import read_checkpoint
+from aiida_qagenai.exchange.structures import load_arrays
+from aiida_qagenai.exchange.tasks import ValidatorTraining
 from aiida_qagenai.ml.checkpoints import load_checkpoint
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.progress import Progress, Record

@@ -8,7 +8,7 @@ import pytest
 from aiida.common.links import LinkType
 from aiida.orm import CalcJobNode, Dict, FolderData
 
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.parsers.pyscf_cell import EXIT_LABELS, PyscfCellParser
 
 FINISHED = {

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.services
 
 START = """
 from aiida.engine import submit
-from aiida_qagenai.workchains.daemon import ensure_daemon
-from aiida_qagenai.workchains.references import ReferenceWorkChain
+from aiida_qagenai.engine.daemon import ensure_daemon
+from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
 builder = ReferenceWorkChain.get_builder_from_protocol(
     code=orm.load_code('pyscf@cluster'),
     elements=['Li', 'H'],
@@ -52,7 +52,7 @@ print(json.dumps({{
 }}))
 """
 REVIVE = """
-from aiida_qagenai.workchains.daemon import revive
+from aiida_qagenai.engine.daemon import revive
 print(json.dumps(revive(orm.load_node({pk}))))
 """
 UNDISTURBED = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.units import KJ_PER_MOL_TO_EV
-from aiida_qagenai.thermodynamics.atomization import (
+from aiida_qagenai.thermodynamics.references.atomization import (
     GROUND_STATE_SPIN,
     _table,
     anchored_formation_energy,

@@ -10,10 +10,10 @@ from ase.calculators.emt import EMT
 from ase.optimize import BFGS
 
 from aiida_qagenai.common.errors import InvalidInputError, NotConvergedError
-from aiida_qagenai.io.atomistic import BandSettings, HopSettings
-from aiida_qagenai.thermodynamics.barriers import find_barrier
-from aiida_qagenai.thermodynamics.hops import find_hops
-from aiida_qagenai.thermodynamics.relaxation import relax
+from aiida_qagenai.thermodynamics.vibrations.barriers import find_barrier
+from aiida_qagenai.thermodynamics.vibrations.hops import find_hops
+from aiida_qagenai.thermodynamics.vibrations.relaxation import relax
+from aiida_qagenai.thermodynamics.vibrations.settings import BandSettings, HopSettings
 
 BAND = BandSettings(num_images=3, max_force=0.02)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.extrapolation import (
+from aiida_qagenai.thermodynamics.references.extrapolation import (
     Limit,
     basis_set_correction,
     combine_errors,

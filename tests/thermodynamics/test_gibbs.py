@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.gibbs import GibbsCurve, gibbs_hull
+from aiida_qagenai.thermodynamics.hull.gibbs import GibbsCurve, gibbs_hull
 
 KELVIN = np.arange(0.0, 1001.0, 100.0)
 

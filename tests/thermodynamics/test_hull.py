@@ -1,4 +1,4 @@
-"""Tests for :mod:`aiida_qagenai.thermodynamics.hull`: every number against pymatgen's phase diagram."""
+"""Tests for :mod:`aiida_qagenai.thermodynamics.hull.convex_hull`: every number against pymatgen's phase diagram."""
 
 import itertools
 import json
@@ -12,8 +12,8 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.hull import CompetingPhases, Phase, distance_to_hull, distances_to_hull
-from aiida_qagenai.thermodynamics.phases import System
+from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase, distance_to_hull, distances_to_hull
+from aiida_qagenai.thermodynamics.hull.phases import System
 
 ELEMENTS = ('Li', 'O', 'Fe', 'P', 'Mn', 'S')
 

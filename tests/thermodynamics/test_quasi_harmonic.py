@@ -14,10 +14,15 @@ from ase.phonons import Phonons as AsePhonons
 from ase.units import GPa, _e, _hplanck, kB
 
 from aiida_qagenai.common.errors import InvalidInputError, NotConvergedError
-from aiida_qagenai.io.atomistic import PhononSettings, RelaxSettings, TemperatureSettings, VolumeSettings
-from aiida_qagenai.thermodynamics.phonons import Phonons, find_phonons, supercell_divisions
-from aiida_qagenai.thermodynamics.quasi_harmonic import VolumePoint, fit_volumes, free_energy
-from aiida_qagenai.thermodynamics.relaxation import relax
+from aiida_qagenai.thermodynamics.vibrations.phonons import Phonons, find_phonons, supercell_divisions
+from aiida_qagenai.thermodynamics.vibrations.quasi_harmonic import VolumePoint, fit_volumes, free_energy
+from aiida_qagenai.thermodynamics.vibrations.relaxation import relax
+from aiida_qagenai.thermodynamics.vibrations.settings import (
+    PhononSettings,
+    RelaxSettings,
+    TemperatureSettings,
+    VolumeSettings,
+)
 
 PHONONS = PhononSettings(min_length=8.0, mesh_length=40.0)
 

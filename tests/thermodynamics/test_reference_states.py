@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
-from aiida_qagenai.thermodynamics.reference_states import reference_state, self_consistent_formation_energy
+from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.references.reference_states import reference_state, self_consistent_formation_energy
 
 DENSITY = {'Li': 0.534, 'Be': 1.85, 'C': 3.51, 'Na': 0.97, 'Mg': 1.74, 'Al': 2.70, 'Si': 2.33}
 NEIGHBOURS = {'bcc': 8, 'fcc': 12, 'hcp': 12, 'diamond': 4}

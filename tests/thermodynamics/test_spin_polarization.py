@@ -6,8 +6,8 @@ import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
-from aiida_qagenai.thermodynamics.spin_polarization import corrected_atoms, spin_polarization_error
+from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.references.spin_polarization import corrected_atoms, spin_polarization_error
 
 FUNCTIONALS = [Fidelity.PBE, Fidelity.SCAN, Fidelity.HSE06]
 

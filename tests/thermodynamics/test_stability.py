@@ -1,9 +1,9 @@
-"""Tests for :mod:`aiida_qagenai.thermodynamics.stability`."""
+"""Tests for :mod:`aiida_qagenai.thermodynamics.hull.stability`."""
 
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.stability import STABILITY_CLASSES, stability_class
+from aiida_qagenai.thermodynamics.hull.stability import STABILITY_CLASSES, stability_class
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tests for :mod:`aiida_qagenai.thermodynamics.uncertainty`."""
+"""Tests for :mod:`aiida_qagenai.thermodynamics.hull.uncertainty`."""
 
 import math
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.hull import CompetingPhases, Phase, distance_to_hull
-from aiida_qagenai.thermodynamics.uncertainty import stability_probability
+from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase, distance_to_hull
+from aiida_qagenai.thermodynamics.hull.uncertainty import stability_probability
 
 ELEMENTS = [Phase('Li', 0.0), Phase('O2', 0.0)]
 

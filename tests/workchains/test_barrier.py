@@ -7,7 +7,7 @@ from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
 
-from aiida_qagenai.calculations.barrier import BarrierCalculation
+from aiida_qagenai.calculations.atomistic.barrier import BarrierCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.workchains.barrier import BarrierWorkChain
 

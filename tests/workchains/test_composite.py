@@ -13,12 +13,12 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import install_families
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.workchains.basis_correction import BasisCorrectionWorkChain
-from aiida_qagenai.workchains.composite import CompositeWorkChain, builder_of_level
-from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy.basis_correction import BasisCorrectionWorkChain
+from aiida_qagenai.workchains.energy.composite import CompositeWorkChain, builder_of_level
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy.references import isolated_atom, reference_structure
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, plan_composite
 from aiida_qagenai.workchains.protocols.energy import energy_settings
-from aiida_qagenai.workchains.references import isolated_atom, reference_structure
 
 TWO_BASES = {
     'basis': 'toy/dz',

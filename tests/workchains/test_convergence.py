@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import install_families
-from aiida_qagenai.workchains.convergence import ConvergenceWorkChain, refined_meshes
-from aiida_qagenai.workchains.references import reference_structure
+from aiida_qagenai.workchains.energy.convergence import ConvergenceWorkChain, refined_meshes
+from aiida_qagenai.workchains.energy.references import reference_structure
 
 CHEAP = {'meshes': {'PBE': {'fixed': [1, 1, 1]}}, 'grid_spacing': 0.15, 'precision': 1e-5}
 

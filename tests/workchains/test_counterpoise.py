@@ -10,14 +10,14 @@ from aiida.manage import get_manager
 
 from aiida_qagenai.calculations.functions.counterpoise import average_atoms, surround_atom, surroundings_of
 from aiida_qagenai.calculations.functions.energy import assemble_energy
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import install_families
-from aiida_qagenai.thermodynamics.atomization import atomization_energy
-from aiida_qagenai.workchains.composite import CompositeWorkChain
-from aiida_qagenai.workchains.counterpoise import CounterpoiseWorkChain, builder_with_atoms
-from aiida_qagenai.workchains.energy import EnergyWorkChain
-from aiida_qagenai.workchains.references import isolated_atom
+from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.workchains.energy.composite import CompositeWorkChain
+from aiida_qagenai.workchains.energy.counterpoise import CounterpoiseWorkChain, builder_with_atoms
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy.references import isolated_atom
 
 COARSE = {'precision': 1e-5, 'meshes': {'HF': {'fixed': [1, 1, 1]}, 'CCSD(T)': {'fixed': [1, 1, 1]}}}
 CORRECTED = {**COARSE, 'counterpoise': {'shells': 1}}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.selection.stopping import BudgetSpent, EmptyCycles, reason_to_stop
-from aiida_qagenai.workchains.campaign import cycle_records
-from aiida_qagenai.workchains.cycle import generation_requests
+from aiida_qagenai.workchains.campaign.campaign import cycle_records
+from aiida_qagenai.workchains.campaign.cycle import generation_requests
 
 
 @given(st.integers(1, 500), st.integers(2, 8), st.floats(0, 1))

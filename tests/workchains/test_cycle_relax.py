@@ -10,13 +10,13 @@ from aiida import orm
 from aiida.engine import run_get_node
 
 from aiida_qagenai.calculations.functions.ledger import open_ledger
-from aiida_qagenai.calculations.train import ROLES, TrainCalculation
+from aiida_qagenai.calculations.models.train import ROLES, TrainCalculation
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.provenance.costs import costs
-from aiida_qagenai.provenance.relaxations import relaxed_to
-from aiida_qagenai.workchains.cycle import CycleWorkChain
+from aiida_qagenai.queries.costs import costs
+from aiida_qagenai.queries.relaxations import relaxed_to
+from aiida_qagenai.workchains.campaign.cycle import CycleWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 GAMMA = {'pyscf': {'overrides': {'meshes': {'PBE': {'fixed': [1, 1, 1], 'shift': [0, 0, 0]}}}}}

@@ -10,19 +10,19 @@ from aiida.manage import get_manager
 from aiida.orm import CalcJobNode, Dict, QueryBuilder
 
 from aiida_qagenai.calculations.functions.energy import assemble_energy, formation_fields
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.basis import BasisData, find_bases, install_families
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.provenance.energies import energies
-from aiida_qagenai.thermodynamics.atomization import atomization_energy
-from aiida_qagenai.thermodynamics.spin_polarization import spin_polarization_error
-from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.queries.energies import energies
+from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.thermodynamics.references.spin_polarization import spin_polarization_error
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy.references import ReferenceWorkChain, isolated_atom, reference_structure
 from aiida_qagenai.workchains.protocols import energy as protocol_energy
 from aiida_qagenai.workchains.protocols.bases import cover_elements
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, available_protocols, energy_settings
-from aiida_qagenai.workchains.references import ReferenceWorkChain, isolated_atom, reference_structure
 
 CUBE = [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]]
 CHEAP = {'meshes': {'PBE': {'fixed': [1, 1, 1]}}, 'grid_spacing': 0.15}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.workchains.protocols.energy import available_protocols, energy_settings

@@ -12,7 +12,7 @@ from aiida.manage.caching import enable_caching
 from ase import Atoms
 from ase.build import bulk
 
-from aiida_qagenai.calculations.free_energy import FreeEnergyCalculation
+from aiida_qagenai.calculations.atomistic.free_energy import FreeEnergyCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.workchains.free_energy import FreeEnergyWorkChain
 

@@ -12,8 +12,8 @@ from aiida_qagenai.calculations.functions.dataset import build_dataset
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.provenance.energies import energies
-from aiida_qagenai.workchains.ladder import LadderWorkChain, ready
+from aiida_qagenai.queries.energies import energies
+from aiida_qagenai.workchains.energy.ladder import LadderWorkChain, ready
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 

@@ -6,13 +6,13 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.workchains.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy.references import isolated_atom
 from aiida_qagenai.workchains.protocols.composite import plan_composite
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings
-from aiida_qagenai.workchains.references import isolated_atom
 
 EXIT_CODES = PyscfCellCalculation.exit_codes
 MESH = {'fixed': [2, 1, 1], 'shift': [0, 0, 0]}

@@ -15,12 +15,12 @@ from click.testing import CliRunner
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.candidate import CandidateData
-from aiida_qagenai.provenance.costs import costs
-from aiida_qagenai.provenance.relaxations import relaxed_to
-from aiida_qagenai.workchains import relaxation_engines
-from aiida_qagenai.workchains.accounting import core_hours
-from aiida_qagenai.workchains.ladder import LadderWorkChain
-from aiida_qagenai.workchains.pbe_relax import PbeRelaxWorkChain
+from aiida_qagenai.queries.costs import costs
+from aiida_qagenai.queries.relaxations import relaxed_to
+from aiida_qagenai.workchains.campaign.accounting import core_hours
+from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
+from aiida_qagenai.workchains.relaxation import engines as relaxation_engines
+from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 
 PSEUDOS = Path('/usr/share/espresso/pseudo')
 needs_espresso = pytest.mark.skipif(

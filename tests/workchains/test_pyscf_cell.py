@@ -12,8 +12,8 @@ from aiida.manage import get_manager
 from plumpy import ProcessState
 
 from aiida_qagenai.calculations.functions.energy import cost_fields
-from aiida_qagenai.calculations.pyscf_cell import PyscfCellCalculation
-from aiida_qagenai.workchains.pyscf_cell import CC_DAMPING, SCF_AIDS, PyscfCellBaseWorkChain
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
+from aiida_qagenai.workchains.energy.base import CC_DAMPING, SCF_AIDS, PyscfCellBaseWorkChain
 
 EXIT_CODES = PyscfCellCalculation.exit_codes
 

@@ -7,8 +7,8 @@ from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.workchains.campaign import CampaignWorkChain
-from aiida_qagenai.workchains.launch import continuation
+from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
+from aiida_qagenai.workchains.campaign.launch import continuation
 
 
 @pytest.fixture

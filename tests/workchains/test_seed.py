@@ -6,9 +6,9 @@ import pytest
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 
-from aiida_qagenai.workchains import seed
+from aiida_qagenai.workchains.campaign import seed
+from aiida_qagenai.workchains.campaign.seed import SeedWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
-from aiida_qagenai.workchains.seed import SeedWorkChain
 
 CASES = {
     'plain': (False, False, True, True),

@@ -15,12 +15,12 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.provenance.batch import bulk_inputs
-from aiida_qagenai.provenance.bulk import store_outputs
+from aiida_qagenai.engine.batch import bulk_inputs
+from aiida_qagenai.engine.bulk import store_outputs
 from aiida_qagenai.selection.budget import allocation
 from aiida_qagenai.selection.choose import Choice, choose
 from aiida_qagenai.selection.pool import CandidatePool
-from aiida_qagenai.thermodynamics.hull import HullResult, Phase, distances_to_hull
+from aiida_qagenai.thermodynamics.hull.convex_hull import HullResult, Phase, distances_to_hull
 
 __all__ = ('assess_candidates',)
 

@@ -13,7 +13,7 @@ from aiida_qagenai.calculations.functions.energy import cost_fields, count_atoms
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.thermodynamics.extrapolation import (
+from aiida_qagenai.thermodynamics.references.extrapolation import (
     Limit,
     basis_set_correction,
     combine_errors,

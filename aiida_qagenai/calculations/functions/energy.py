@@ -10,13 +10,13 @@ from aiida.orm import Dict, StructureData
 from pymatgen.core import Composition
 
 from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
-from aiida_qagenai.calculations.pyscf_bases import COUNTERPOISE
+from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.thermodynamics.atomization import anchored_formation_energy, anchored_uncertainty
-from aiida_qagenai.thermodynamics.reference_states import self_consistent_formation_energy
-from aiida_qagenai.thermodynamics.spin_polarization import corrected_atoms
+from aiida_qagenai.thermodynamics.references.atomization import anchored_formation_energy, anchored_uncertainty
+from aiida_qagenai.thermodynamics.references.reference_states import self_consistent_formation_energy
+from aiida_qagenai.thermodynamics.references.spin_polarization import corrected_atoms
 
 __all__ = ('ELEMENT_PREFIX', 'assemble_energy', 'check_elements', 'check_references', 'formation_fields')
 
@@ -28,7 +28,7 @@ ELEMENT_PREFIX = 'element'
 def assemble_energy(results: Dict, structure: StructureData, level: Dict, **references: EnergyData) -> EnergyData:
     """Return the energy of ``structure``; with ``references`` also its formation energies.
 
-    :param results: of a :class:`~aiida_qagenai.calculations.pyscf_cell.PyscfCellCalculation`.
+    :param results: of a :class:`~aiida_qagenai.calculations.pyscf.cell.PyscfCellCalculation`.
     :param level: protocol, level tag and whether the level is scientific.
     :param references: isolated atoms at the same level by element symbol (``Li``), and reference states of the elements
         at the same level (``elementLi``).

@@ -12,10 +12,10 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.free_energy import FreeEnergyData
 from aiida_qagenai.data.gibbs_hull import GibbsHullData
-from aiida_qagenai.io.atomistic import HopSettings
-from aiida_qagenai.thermodynamics.gibbs import GibbsCurve, gibbs_hull
-from aiida_qagenai.thermodynamics.hops import find_hops
-from aiida_qagenai.thermodynamics.hull import HullResult
+from aiida_qagenai.thermodynamics.hull.convex_hull import HullResult
+from aiida_qagenai.thermodynamics.hull.gibbs import GibbsCurve, gibbs_hull
+from aiida_qagenai.thermodynamics.vibrations.hops import find_hops
+from aiida_qagenai.thermodynamics.vibrations.settings import HopSettings
 
 __all__ = ('CANDIDATE', 'COMPETING', 'ENERGY', 'build_gibbs_hull', 'make_hops')
 
@@ -112,7 +112,7 @@ def _hull_node(
 def make_hops(structure: StructureData, settings: Dict) -> dict[str, t.Any]:
     """Return the two ends of every different hop: ``hop00.initial``, ``hop00.final``, …, and ``hops``, their geometry.
 
-    :param settings: see :class:`~aiida_qagenai.io.atomistic.HopSettings`.
+    :param settings: see :class:`~aiida_qagenai.thermodynamics.vibrations.settings.HopSettings`.
     :raises InvalidInputError: if there is no such hop, or the supercell is too large.
     """
     hops = find_hops(structure.get_ase(), HopSettings(**settings.get_dict()))

@@ -9,8 +9,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.phases import phases_from_dataset
-from aiida_qagenai.thermodynamics.hull import CompetingPhases, distances_to_hull
-from aiida_qagenai.thermodynamics.stability import STABLE_LIMIT
+from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, distances_to_hull
+from aiida_qagenai.thermodynamics.hull.stability import STABLE_LIMIT
 
 __all__ = ('place_on_hull',)
 
@@ -25,8 +25,9 @@ def place_on_hull(candidates: DatasetData, competing: DatasetData, parameters: D
     :param competing: labelled set of known phases, of the same level tag and formation scheme.
     :param parameters: ``fidelity``; optional ``elements_at_zero`` (true by default: formation energies),
         ``candidates_compete`` (false) and ``tolerance`` (eV/atom).
-    :returns: ``results``, a list of records of :class:`~aiida_qagenai.thermodynamics.hull.HullResult` in the order of
-        the set, with the name there as ``identifier``; the counts of the classes of Table 2 and of incomplete hulls.
+    :returns: ``results``, a list of records of
+        :class:`~aiida_qagenai.thermodynamics.hull.convex_hull.HullResult` in the order of the
+        set, with the name there as ``identifier``; the counts of the classes of Table 2 and of incomplete hulls.
     :raises InvalidInputError: if a parameter is unknown, or levels of theory are mixed.
     """
     options = parameters.get_dict()

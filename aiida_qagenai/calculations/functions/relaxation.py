@@ -9,7 +9,7 @@ from aiida.engine import calcfunction
 from aiida.orm import ArrayData, Dict, StructureData, TrajectoryData
 
 from aiida_qagenai.data.sites import move_atoms
-from aiida_qagenai.thermodynamics.phonons import gamma_displacements, gamma_frequencies
+from aiida_qagenai.thermodynamics.vibrations.phonons import gamma_displacements, gamma_frequencies
 
 __all__ = ('DISPLACED', 'displace_atoms', 'gamma_phonons', 'summarize_relaxation')
 

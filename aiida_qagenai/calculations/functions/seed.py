@@ -13,7 +13,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 
 __all__ = ('build_seed_set', 'plan_labels')
 

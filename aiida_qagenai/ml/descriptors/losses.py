@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from aiida_qagenai.common.descriptors import FIELDS, block_slices
-from aiida_qagenai.io.tasks import DescriptorOptions
+from aiida_qagenai.exchange.tasks import DescriptorOptions
 from aiida_qagenai.ml.descriptors.network import DescriptorModel
 
 __all__ = ('loss_terms', 'weighted')

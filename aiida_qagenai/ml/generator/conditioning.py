@@ -7,7 +7,7 @@ import typing as t
 import torch
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, pack
-from aiida_qagenai.io.tasks import GenerateConfig
+from aiida_qagenai.exchange.tasks import GenerateConfig
 from aiida_qagenai.ml.descriptors.model import load_descriptor_model
 from aiida_qagenai.ml.elements import element_symbols, known_indices
 from aiida_qagenai.ml.runtime import Runtime

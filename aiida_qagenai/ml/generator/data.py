@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.elements import species_indices
 from aiida_qagenai.ml.generator.lattice import log_coordinates
 from aiida_qagenai.ml.generator.reduction import equivalent_settings

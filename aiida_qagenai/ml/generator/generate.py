@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-from aiida_qagenai.io.structures import StructureBatch, save_arrays
-from aiida_qagenai.io.tasks import CompositionRequest, FreeRequest, GenerateConfig, Request
+from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
+from aiida_qagenai.exchange.tasks import CompositionRequest, FreeRequest, GenerateConfig, Request
 from aiida_qagenai.ml.elements import known_indices
 from aiida_qagenai.ml.generator.conditioning import conditioning
 from aiida_qagenai.ml.generator.guidance import Guide

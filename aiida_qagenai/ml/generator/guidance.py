@@ -11,12 +11,12 @@ import typing as t
 
 import torch
 
-from aiida_qagenai.io.tasks import ConstraintOptions
-from aiida_qagenai.ml.constraints import PENALTIES, CrystalBatch, IonicTable, descend, neutral_types
+from aiida_qagenai.exchange.tasks import ConstraintOptions
 from aiida_qagenai.ml.elements import element_symbols
 from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_signal, score_scale
 from aiida_qagenai.ml.generator.lattice import cell_from_metric, log_coordinates
 from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
+from aiida_qagenai.ml.penalties import PENALTIES, CrystalBatch, IonicTable, descend, neutral_types
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.ml.generator.sampler import Task

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from aiida_qagenai.io.checkpoint import CheckpointInfo
+from aiida_qagenai.exchange.checkpoint import CheckpointInfo
 from aiida_qagenai.ml.checkpoints import Tensors, load_checkpoint, load_weights
 from aiida_qagenai.ml.elements import element_numbers
 from aiida_qagenai.ml.generator.network import SIZES, Denoiser

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import FIELDS, block_slices
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.io.checkpoint import sha256
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.tasks import DescriptorTraining
+from aiida_qagenai.exchange.checkpoint import sha256
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.tasks import DescriptorTraining
 from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
 from aiida_qagenai.ml.descriptors.losses import loss_terms, weighted
 from aiida_qagenai.ml.descriptors.model import from_checkpoint

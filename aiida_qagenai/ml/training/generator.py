@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
-from aiida_qagenai.io.checkpoint import sha256
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.tasks import GeneratorOptions, GeneratorTraining
+from aiida_qagenai.exchange.checkpoint import sha256
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.tasks import GeneratorOptions, GeneratorTraining
 from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
 from aiida_qagenai.ml.elements import element_numbers, element_symbols, require_known
 from aiida_qagenai.ml.generator.data import CrystalTable

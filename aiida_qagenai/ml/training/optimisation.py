@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.io.dataset import SPLITS, LabelledBatch
-from aiida_qagenai.io.tasks import TrainConfig
+from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
+from aiida_qagenai.exchange.tasks import TrainConfig
 from aiida_qagenai.ml.elements import species_indices
 
 __all__ = ('Averaged', 'batches', 'known_only', 'load_dataset', 'rows_of', 'schedule')

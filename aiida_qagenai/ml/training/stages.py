@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.io.tasks import ValidatorOptions, ValidatorTraining
+from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.graph import CrystalGraph, collate
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, schedule

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.io.checkpoint import sha256
-from aiida_qagenai.io.dataset import LabelledBatch
-from aiida_qagenai.io.tasks import ValidatorTraining
+from aiida_qagenai.exchange.checkpoint import sha256
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.tasks import ValidatorTraining
 from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
 from aiida_qagenai.ml.elements import composition_fractions, element_symbols, require_known
 from aiida_qagenai.ml.graph import CrystalGraph

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_qagenai.io.dataset import LabelledBatch
+from aiida_qagenai.exchange.dataset import LabelledBatch
 
 __all__ = ('MIN_GROUPS', 'bootstrap_keys', 'enough_groups', 'multiplicities')
 

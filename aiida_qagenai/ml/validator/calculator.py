@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 
 if t.TYPE_CHECKING:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
-from aiida_qagenai.io.checkpoint import CheckpointInfo
-from aiida_qagenai.io.structures import StructureBatch
+from aiida_qagenai.exchange.checkpoint import CheckpointInfo
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import Tensors, load_weights
 from aiida_qagenai.ml.elements import element_numbers, species_indices
 from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate

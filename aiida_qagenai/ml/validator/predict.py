@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
-from aiida_qagenai.io.structures import FORMAT_VERSION, StructureBatch, save_arrays
-from aiida_qagenai.io.tasks import PredictConfig
+from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
+from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime

@@ -10,7 +10,7 @@ import pydantic
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.record import explain
-from aiida_qagenai.io.atomistic import (
+from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
     HopSettings,
     PhononSettings,

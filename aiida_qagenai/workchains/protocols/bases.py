@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from aiida_qagenai.calculations.pyscf_bases import tag_of
+from aiida_qagenai.calculations.pyscf.bases import tag_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData, BasisFamily, find_family
 from aiida_qagenai.workchains.protocols.energy import EnergySettings

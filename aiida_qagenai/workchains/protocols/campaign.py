@@ -12,7 +12,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.record import explain
-from aiida_qagenai.io.tasks import parse
+from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
 from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
 from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst

@@ -12,14 +12,14 @@ import numpy as np
 import pydantic
 from pymatgen.core import Element
 
-from aiida_qagenai.calculations.pyscf_bases import COUNTERPOISE
-from aiida_qagenai.calculations.pyscf_parameters import PyscfCellParameters, validation_text
+from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters, validation_text
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.thermodynamics.atomization import GROUND_STATE_SPIN
-from aiida_qagenai.thermodynamics.reference_states import reference_state
-from aiida_qagenai.thermodynamics.spin_polarization import has_spin_error
+from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.references.reference_states import reference_state
+from aiida_qagenai.thermodynamics.references.spin_polarization import has_spin_error
 from aiida_qagenai.workchains.protocols.energy_parts import (
     CompositeSettings,
     CounterpoiseSettings,

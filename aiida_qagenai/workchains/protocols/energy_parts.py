@@ -7,7 +7,7 @@ import typing as t
 import numpy as np
 import pydantic
 
-from aiida_qagenai.calculations.pyscf_parameters import LocalOptions
+from aiida_qagenai.calculations.pyscf.parameters import LocalOptions
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = (

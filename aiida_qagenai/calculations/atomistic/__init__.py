@@ -1,0 +1,1 @@
+"""Relaxations, free energies and barriers on a potential."""

@@ -1,0 +1,1 @@
+"""Generation, prediction and training."""

@@ -1,0 +1,107 @@
+"""Sample crystals from the diffusion generator."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+from aiida.orm import Int
+from pymatgen.core import Element
+
+from aiida_qagenai.calculations.models.base import MlCalculation
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.checkpoint import CheckpointData
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.engine.batch import BatchMixin
+
+__all__ = ('GenerateCalculation', 'checkpoint_validator')
+
+
+class GenerateCalculation(BatchMixin, MlCalculation):
+    """Generator, descriptor model and requests → candidates and the set that packs them."""
+
+    TASK = 'generate'
+    FOLDER_GENERATOR = 'generator'
+    FOLDER_DESCRIPTOR = 'descriptor'
+    FILENAME_OUTPUT = 'candidates.npz'
+    FILES: t.ClassVar[dict[str, str]] = {'generator': FOLDER_GENERATOR, 'output': FILENAME_OUTPUT}
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Define the ports."""
+        super().define(spec)
+        spec.input(
+            'generator', valid_type=CheckpointData, validator=checkpoint_validator('generator'), help='The generator.'
+        )
+        spec.input(
+            'descriptor',
+            valid_type=CheckpointData,
+            required=False,
+            validator=checkpoint_validator('descriptor'),
+            help='Predicts the target descriptors of a composition where `parameters.target` is not given.',
+        )
+        spec.input('cycle', valid_type=Int, validator=validate_cycle, help='Cycle that the candidates belong to.')
+        spec.inputs.validator = validate_inputs
+        spec.output_namespace(
+            'candidates', valid_type=CandidateData, required=False, help='The candidates, `c00000` onwards.'
+        )
+        spec.output('candidate_set', valid_type=DatasetData, required=False, help='All candidates, packed, in order.')
+        spec.exit_code(
+            510, 'ERROR_NO_CANDIDATES', message='Every one of the {message} requested samples failed: train longer.'
+        )
+
+    def configuration(self) -> dict[str, t.Any]:
+        """Return the parameters with the names of the files."""
+        descriptor = self.FOLDER_DESCRIPTOR if 'descriptor' in self.inputs else None
+        return {**super().configuration(), 'descriptor': descriptor}
+
+    def write_inputs(self, folder: Folder) -> list[str]:
+        """Write the checkpoints."""
+        names = self.write_checkpoint(folder, self.FOLDER_GENERATOR, self.inputs.generator)
+        if 'descriptor' in self.inputs:
+            names += self.write_checkpoint(folder, self.FOLDER_DESCRIPTOR, self.inputs.descriptor)
+        return names
+
+    def output_files(self) -> list[str]:
+        """Return the packed candidates."""
+        return [self.FILENAME_OUTPUT]
+
+
+def checkpoint_validator(role: str) -> t.Callable[[CheckpointData, t.Any], str | None]:
+    """Return a port validator that refuses checkpoints of another role."""
+
+    def validate(value: CheckpointData, _: t.Any) -> str | None:
+        if value.role != role:
+            return f'this checkpoint has the role `{value.role}`, needed is a {role}'
+        return None
+
+    return validate
+
+
+def validate_cycle(value: Int, _: t.Any) -> str | None:
+    """Refuse cycles before the first."""
+    return None if value.value >= 1 else f'cycles of generation start at 1, got {value.value}'
+
+
+def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
+    """Refuse requests that are empty or name elements that the generator has not seen."""
+    parameters, generator = value.get('parameters'), value.get('generator')
+    if parameters is None or generator is None:
+        return None
+    requests = parameters.get_dict().get('requests')
+    if not requests:
+        return '`parameters.requests` is empty: say what to generate'
+    known = set(generator.base.attributes.get('elements'))
+    for number, request in enumerate(requests):
+        elements = request.get('elements') or list(request.get('composition') or ())
+        invalid = [symbol for symbol in elements if not Element.is_valid_symbol(symbol)]
+        if invalid:
+            return f'request {number}: unknown element {", ".join(invalid)}'
+        unseen = sorted(set(elements) - known)
+        if unseen:
+            return (
+                f'request {number}: the generator was not trained on {", ".join(unseen)} '
+                f'(it knows {", ".join(sorted(known))})'
+            )
+    return None

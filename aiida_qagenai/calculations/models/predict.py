@@ -1,0 +1,70 @@
+"""Predict formation energies on every level with calibrated uncertainty."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.common.folders import Folder
+from aiida.engine import CalcJobProcessSpec
+from aiida.orm import ArrayData
+
+from aiida_qagenai.calculations.models.base import MlCalculation
+from aiida_qagenai.calculations.models.generate import checkpoint_validator
+from aiida_qagenai.data.checkpoint import CheckpointData
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.engine.batch import BatchMixin
+from aiida_qagenai.exchange.structures import StructureBatch
+
+__all__ = ('PredictCalculation',)
+
+
+class PredictCalculation(BatchMixin, MlCalculation):
+    """Validator and candidates → one prediction per candidate, with the same label as the candidate.
+
+    The known phases of ``competing`` are predicted in the same run, because a hull may only hold energies of one
+    level of theory by one model.
+    """
+
+    TASK = 'predict'
+    MEMBERS: t.ClassVar[dict[str, tuple[str, str]]] = {'members': ('candidate_set', 'candidates')}
+    FOLDER_VALIDATOR = 'validator'
+    FILENAME_STRUCTURES = 'structures.npz'
+    FILENAME_OUTPUT = 'predictions.npz'
+    FILES: t.ClassVar[dict[str, str]] = {
+        'validator': FOLDER_VALIDATOR,
+        'structures': FILENAME_STRUCTURES,
+        'output': FILENAME_OUTPUT,
+    }
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Define the ports."""
+        super().define(spec)
+        spec.input(
+            'validator', valid_type=CheckpointData, validator=checkpoint_validator('validator'), help='The validator.'
+        )
+        spec.input('candidate_set', valid_type=DatasetData, help='The candidates, packed.')
+        spec.input('competing', valid_type=DatasetData, required=False, help='Known phases of the same system.')
+        spec.output_namespace(
+            'predictions', valid_type=PredictionData, required=False, help='One per candidate, with its label.'
+        )
+        spec.output(
+            'arrays',
+            valid_type=ArrayData,
+            required=False,
+            help='features (n, d) of the candidates and competing_energies (m, 4), eV/atom, of the known phases.',
+        )
+
+    def write_inputs(self, folder: Folder) -> list[str]:
+        """Write the checkpoint and all structures: the candidates first, then the known phases."""
+        names = self.write_checkpoint(folder, self.FOLDER_VALIDATOR, self.inputs.validator)
+        batches = [self.inputs.candidate_set.structures()]
+        if 'competing' in self.inputs:
+            batches.append(self.inputs.competing.structures())
+        StructureBatch.concatenate(batches).save(folder.get_abs_path(self.FILENAME_STRUCTURES))
+        return [*names, self.FILENAME_STRUCTURES]
+
+    def output_files(self) -> list[str]:
+        """Return the packed predictions."""
+        return [self.FILENAME_OUTPUT]

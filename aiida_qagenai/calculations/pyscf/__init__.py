@@ -1,0 +1,1 @@
+"""Energies by PySCF."""

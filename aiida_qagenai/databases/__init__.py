@@ -1,0 +1,1 @@
+"""External databases, their merge, their server, and training sets as views of the graph."""

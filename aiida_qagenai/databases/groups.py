@@ -1,0 +1,89 @@
+"""Versions of external databases as groups of their entries."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida import orm
+from aiida.common.exceptions import ModificationNotAllowed
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.databases.sources.settings import ImportSettings
+
+__all__ = ('DatabaseGroup', 'find_database', 'known_entries', 'open_database')
+
+LABEL_PREFIX = 'qagenai/databases/'
+
+
+class DatabaseGroup(orm.Group):
+    """The entries and energies of one version of a database; only an import fills it, and nothing changes it after.
+
+    The extras hold ``database``, ``version``, ``license``, ``url``, ``files`` (SHA-256 → uuid of the process that
+    imported it) and ``complete``.
+    """
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether the import has finished."""
+        return bool(self.base.extras.get('complete', False))
+
+    def add_nodes(self, nodes: t.Any) -> None:
+        """Refuse: entries come from an import.
+
+        :raises aiida.common.exceptions.ModificationNotAllowed: always.
+        """
+        self._refuse()
+
+    def remove_nodes(self, nodes: t.Any) -> None:
+        """Refuse: a version of a database does not change.
+
+        :raises aiida.common.exceptions.ModificationNotAllowed: always.
+        """
+        self._refuse()
+
+    def clear(self) -> None:
+        """Refuse: a version of a database does not change.
+
+        :raises aiida.common.exceptions.ModificationNotAllowed: always.
+        """
+        self._refuse()
+
+    def _refuse(self) -> t.NoReturn:
+        message = f'`{self.label}` is a version of a database: import another version, or delete the group as a whole'
+        raise ModificationNotAllowed(message)
+
+
+def find_database(database: str, version: str) -> DatabaseGroup | None:
+    """Return the group of a version of a database, or ``None``."""
+    builder = orm.QueryBuilder()
+    builder.append(DatabaseGroup, filters={'label': f'{LABEL_PREFIX}{database}/{version}'}, project='*')
+    return t.cast('DatabaseGroup | None', builder.first(flat=True))
+
+
+def open_database(settings: ImportSettings) -> DatabaseGroup:
+    """Return the group of a version of a database, created where it is new.
+
+    :raises InvalidInputError: if it was begun with another licence.
+    """
+    group = find_database(settings.database, settings.version)
+    if group is None:
+        group = DatabaseGroup(f'{LABEL_PREFIX}{settings.database}/{settings.version}').store()
+        origin = settings.model_dump(include={'database', 'version', 'license', 'url'})
+        group.base.extras.set_many({**origin, 'files': {}, 'complete': False})
+    license_ = group.base.extras.get('license')
+    if license_ != settings.license:
+        message = f'version `{settings.version}` of `{settings.database}` has the licence `{license_}`'
+        raise InvalidInputError(message)
+    return group
+
+
+def known_entries(settings: ImportSettings) -> dict[str, str]:
+    """Return identifier → SHA-256 of the entries of a version of a database."""
+    builder = orm.QueryBuilder().append(
+        EntryData,
+        filters={'attributes.database': settings.database, 'attributes.version': settings.version},
+        project=['attributes.identifier', 'attributes.sha256'],
+        subclassing=False,
+    )
+    return dict(builder.iterall())

@@ -1,0 +1,241 @@
+"""The structures of the graph and their energies as resources of OPTIMADE."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import math
+import typing as t
+from collections import Counter
+from functools import reduce
+
+from aiida import orm
+from aiida.manage import get_manager
+
+from aiida_qagenai.chemistry.formula import reduced_formula
+from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.queries.energies import structure_names
+from aiida_qagenai.queries.relaxations import relaxed_to
+from aiida_qagenai.queries.tables import uuid_filter
+
+__all__ = ('FIELDS', 'GraphResources')
+
+FIELDS = [
+    {
+        'name': 'kind',
+        'type': 'string',
+        'description': 'entry (of a database), candidate (of a campaign), relaxed (from one of them), or structure',
+    },
+    {
+        'name': 'name',
+        'type': 'string',
+        'description': 'Identifier in the database or name within the campaign, also of what was relaxed from it',
+    },
+    {'name': 'database', 'type': 'string', 'description': 'Database it comes from'},
+    {'name': 'database_version', 'type': 'string', 'description': 'Version of that database'},
+    {'name': 'license', 'type': 'string', 'description': 'Licence of the data'},
+    {'name': 'experimental', 'type': 'boolean', 'description': 'Whether the structure was measured'},
+    {'name': 'space_group', 'type': 'integer', 'description': 'Space group at 0.1 Å'},
+    {'name': 'protocol', 'type': 'string', 'description': 'Protocol of the energies'},
+    {'name': 'scientific', 'type': 'boolean', 'description': 'Whether the energies may be used as results'},
+    *(
+        {
+            'name': f'formation_energy_per_atom_{level.label}',
+            'type': 'float',
+            'unit': 'eV',
+            'description': f'Formation energy per atom at {level.value}',
+        }
+        for level in LADDER
+    ),
+    *(
+        {
+            'name': f'total_energy_{level.label}',
+            'type': 'float',
+            'unit': 'eV',
+            'description': f'Total energy of the cell at {level.value}',
+        }
+        for level in LADDER
+    ),
+    *(
+        {
+            'name': f'level_tag_{level.label}',
+            'type': 'string',
+            'description': f'Level of theory of the energies at {level.value}: never compare those with different ones',
+        }
+        for level in LADDER
+    ),
+]
+"""What is served beside the fields of the standard, as ``_qagenai_<name>``."""
+
+
+class GraphResources:
+    """The structures of the loaded profile as resources of OPTIMADE, read in one thread of its own.
+
+    They are entries, candidates, and every other crystal that has an energy: what was relaxed, and what users brought.
+    """
+
+    def __init__(self) -> None:
+        # One thread, because a connection to SQLite belongs to the thread that made it.
+        self._reader = concurrent.futures.ThreadPoolExecutor(1)
+        self._seen: dict[type[orm.Data], tuple[int, int]] = {}
+
+    def new(self) -> tuple[list[dict[str, t.Any]], bool]:
+        """Return what is new or has new energies since the last call, and whether it is everything anew."""
+        return self._reader.submit(self._new).result()
+
+    def _new(self) -> tuple[list[dict[str, t.Any]], bool]:
+        # Without this the thread would go on to see the database as at its first query.
+        get_manager().get_profile_storage().get_session().rollback()
+        anew = not self._seen
+        changed = self._changed()
+        if changed is None:
+            self._seen = {}
+            anew, changed = True, self._changed()
+        return _resources(changed or set()), anew
+
+    def _changed(self) -> set[str] | None:
+        """Return the structures that are new or have new energies, or ``None`` if nodes were deleted meanwhile."""
+        changed: set[str] = set()
+        for cls, owner in ((EntryData, 'uuid'), (CandidateData, 'uuid'), (EnergyData, 'attributes.structure_uuid')):
+            last, count = self._seen.get(cls, (0, 0))
+            builder = orm.QueryBuilder().append(
+                cls, filters={'id': {'>': last}}, project=['id', owner], subclassing=False
+            )
+            rows = builder.all()
+            # Also where a long transaction ended, whose nodes have smaller pks.
+            if orm.QueryBuilder().append(cls, subclassing=False).count() != count + len(rows):
+                return None
+            self._seen[cls] = max([last, *(pk for pk, _ in rows)]), count + len(rows)
+            changed.update(name for _, name in rows)
+        return changed
+
+
+class _Structure(t.NamedTuple):
+    """What is read of a structure."""
+
+    pk: int
+    uuid: str
+    changed: datetime.datetime
+    attributes: dict[str, t.Any]
+    kind: str
+
+
+def _resources(wanted: set[str]) -> list[dict[str, t.Any]]:
+    """Return structures as resources in the order of their pks, so that pages keep their order when more are added."""
+    found = [*_read(EntryData, wanted, 'entry'), *_read(CandidateData, wanted, 'candidate')]
+    others = wanted - {structure.uuid for structure in found}
+    crystals = [item for item in _read(orm.StructureData, others, 'structure') if _is_periodic(item.attributes)]
+    origins = relaxed_to([item.uuid for item in crystals])
+    found += [item._replace(kind='relaxed') if item.uuid in origins else item for item in crystals]
+    energies = _energies([item.uuid for item in found])
+    names = structure_names([*(item.uuid for item in found), *origins.values()])
+    return [
+        make_resource(item, names.get(origins.get(item.uuid, item.uuid)), energies.get(item.uuid, {}))
+        for item in sorted(found)
+    ]
+
+
+def _read(cls: type[orm.Data], wanted: set[str], kind: str) -> list[_Structure]:
+    """Return those of the wanted structures that are of a class."""
+    if not wanted:
+        return []
+    builder = orm.QueryBuilder().append(
+        cls,
+        filters=uuid_filter('uuid', list(wanted)),
+        project=['id', 'uuid', 'mtime', 'attributes'],
+        subclassing=False,
+    )
+    rows = (_Structure(pk, uuid, changed, attributes, kind) for pk, uuid, changed, attributes in builder.iterall())
+    return [structure for structure in rows if structure.uuid in wanted]
+
+
+def _is_periodic(attributes: dict[str, t.Any]) -> bool:
+    return all(attributes[f'pbc{axis}'] for axis in (1, 2, 3))
+
+
+def make_resource(structure: _Structure, name: str | None, energies: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a structure as a resource of OPTIMADE, flat as its collections keep it.
+
+    :param energies: values of :data:`FIELDS`.
+    """
+    attributes = structure.attributes
+    symbols = [site['kind_name'] for site in attributes['sites']]
+    kinds = {kind['name']: kind['symbols'][0] for kind in attributes['kinds']}
+    counts = Counter(kinds[symbol] for symbol in symbols)
+    elements = sorted(counts)
+    divisor = reduce(math.gcd, counts.values())
+    amounts = {element: counts[element] // divisor for element in elements}
+    return {
+        'id': structure.uuid,
+        'type': 'structures',
+        'immutable_id': structure.uuid,
+        # Whole seconds, which is all that queries for a time can have.
+        'last_modified': structure.changed.replace(microsecond=0),
+        'elements': elements,
+        'nelements': len(elements),
+        'elements_ratios': [counts[element] / len(symbols) for element in elements],
+        'chemical_formula_descriptive': reduced_formula(counts),
+        'chemical_formula_reduced': _formula(amounts, elements),
+        'chemical_formula_hill': _formula(counts, _hill_order(elements)),
+        'chemical_formula_anonymous': _anonymous(sorted(amounts.values(), reverse=True)),
+        'dimension_types': [1, 1, 1],
+        'nperiodic_dimensions': 3,
+        'lattice_vectors': attributes['cell'],
+        'cartesian_site_positions': [site['position'] for site in attributes['sites']],
+        'nsites': len(symbols),
+        'species': [
+            {'name': kind, 'chemical_symbols': [symbol], 'concentration': [1.0]} for kind, symbol in kinds.items()
+        ],
+        'species_at_sites': symbols,
+        'structure_features': [],
+        **{field['name']: None for field in FIELDS},
+        'kind': structure.kind,
+        'name': name,
+        'database': attributes.get('database'),
+        'database_version': attributes.get('version'),
+        'license': (attributes.get('source') or {}).get('license'),
+        'experimental': attributes.get('experimental'),
+        'space_group': attributes.get('space_group_number') or None,
+        **energies,
+    }
+
+
+def _formula(amounts: t.Mapping[str, int], order: list[str]) -> str:
+    return ''.join(f'{name}{amounts[name] if amounts[name] > 1 else ""}' for name in order)
+
+
+def _hill_order(names: list[str]) -> list[str]:
+    """Return carbon first, then hydrogen, then the rest, where there is carbon."""
+    return sorted(names, key=lambda name: ({'C': 0, 'H': 1}.get(name, 2) if 'C' in names else 2, name))
+
+
+def _anonymous(amounts: list[int]) -> str:
+    letters = [chr(65 + index % 26) + (chr(96 + index // 26) if index >= 26 else '') for index in range(len(amounts))]
+    return ''.join(f'{letter}{amount if amount > 1 else ""}' for letter, amount in zip(letters, amounts, strict=True))
+
+
+def _energies(uuids: list[str]) -> dict[str, dict[str, t.Any]]:
+    """Return structure → its converged energies, of one protocol: the scientific one with most fidelities."""
+    names = ('structure_uuid', 'protocol', 'scientific', 'fidelity')
+    values = ('formation_energy_per_atom', 'total_energy', 'level_tag')
+    builder = orm.QueryBuilder().append(
+        EnergyData,
+        filters={'attributes.converged': True, **uuid_filter('attributes.structure_uuid', uuids)},
+        project=[f'attributes.{name}' for name in (*names, *values)],
+        subclassing=False,
+        tag='energy',
+    )
+    builder.order_by({'energy': 'ctime'})
+    labels = {level.value: level.label for level in LADDER}
+    found: dict[str, dict[tuple[bool, str], dict[str, t.Any]]] = {}
+    for structure, protocol, scientific, fidelity, *row in builder.iterall():
+        fields = {f'{name}_{labels[fidelity]}': value for name, value in zip(values, row, strict=True)}
+        found.setdefault(structure, {}).setdefault((bool(scientific), protocol), {}).update(fields)
+    best = {}
+    for structure, protocols in found.items():
+        scientific, protocol = max(protocols, key=lambda key: (key[0], len(protocols[key]), key[1]))
+        best[structure] = {**protocols[scientific, protocol], 'protocol': protocol, 'scientific': scientific}
+    return best

@@ -1,0 +1,1 @@
+"""External data as nodes: files, OPTIMADE providers, the Materials Project."""

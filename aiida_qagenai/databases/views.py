@@ -1,0 +1,309 @@
+"""Training sets as views of the graph: which structures, which energies, in which split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+import numpy as np
+from aiida import orm
+from aiida.common.links import LinkType
+from aiida.engine import calcfunction
+
+from aiida_qagenai.chemistry.classes import material_class
+from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.databases.groups import DatabaseGroup
+from aiida_qagenai.databases.merge.process import load_merge
+from aiida_qagenai.engine.batch import bulk_inputs
+from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
+from aiida_qagenai.exchange.splits import check_fractions, stratified_splits
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.queries.campaigns import among, find_campaign
+from aiida_qagenai.queries.relaxations import relaxed_from, relaxed_to
+
+__all__ = ('FRACTIONS', 'Selection', 'build_view', 'make_view', 'select')
+
+FRACTIONS = (0.8, 0.05, 0.05, 0.1)
+"""Shares of train, validation, calibration and test: 80/10/10 of which half the validation is kept for calibration."""
+
+
+OUR_LICENSE = 'CC-BY-4.0'
+"""Licence of what a campaign computed itself."""
+
+
+class Selection(t.NamedTuple):
+    """What a training set is made of, as uuids."""
+
+    structures: list[str]
+    energies: list[str]
+
+
+@bulk_inputs('structures', 'energies')
+@calcfunction
+def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
+    """Pack the structures that have energies, with these, and share them out over the splits.
+
+    :param parameters: ``fractions`` of the splits, their ``seed``, and ``licenses`` of what was relaxed.
+    :param kwargs: the namespaces ``structures`` (EntryData, CandidateData, or StructureData relaxed from one) and
+        ``energies`` (EnergyData of these).
+    :returns: the ``dataset`` and ``report``: counts by class, fidelity and split, and the SHA-256 of the splits.
+    :raises InvalidInputError: if energies of two level tags meet at one fidelity, or two formation schemes, or an
+        energy has no formation energy or belongs to no given structure.
+    """
+    options = parameters.get_dict()
+    energies = [node.base.attributes.all for node in kwargs['energies'].values()]
+    nodes = {node.uuid: node for node in kwargs['structures'].values()}
+    tags, scheme = check_levels(energies)
+    matrix: dict[str, list[float]] = {}
+    composition: dict[str, tuple[str, str]] = {}
+    for energy in energies:
+        owner = energy['structure_uuid']
+        if owner not in nodes:
+            message = f'an energy of {energy["formula"]} belongs to no structure of the set'
+            raise InvalidInputError(message)
+        composition[owner] = energy['formula'], energy['chemical_system']
+        row = matrix.setdefault(owner, [np.nan] * len(LADDER))
+        rank = Fidelity(energy['fidelity']).rank
+        if np.isfinite(row[rank]) and abs(row[rank] - energy['formation_energy_per_atom']) > 1e-3:
+            message = f'two energies of {energy["formula"]} at {energy["fidelity"]} differ by more than 1 meV/atom'
+            raise InvalidInputError(message)
+        row[rank] = energy['formation_energy_per_atom']
+    names = {uuid: structure_name(nodes[uuid]) for uuid in matrix}
+    order = sorted(matrix, key=names.__getitem__)
+    structures = [nodes[uuid] for uuid in order]
+    groups = np.array([composition[uuid][0] for uuid in order], dtype=np.str_)
+    classes = np.array([material_class(composition[uuid][1].split('-')) for uuid in order])
+    split = stratified_splits(groups, classes, fractions=tuple(options['fractions']), seed=options['seed'])
+    batch = LabelledBatch(
+        structures=pack(structures, [names[uuid] for uuid in order]),
+        energies=np.array([matrix[uuid] for uuid in order]),
+        descriptors=np.full((len(order), NUM_DESCRIPTORS), np.nan),
+        groups=groups,
+        split=split,
+    )
+    own = [node for node in structures if isinstance(node, EntryData | CandidateData)]
+    licenses = {str((node.source or {}).get('license') or OUR_LICENSE) for node in own} | {*options.get('licenses', ())}
+    dataset = DatasetData(
+        batch,
+        level_tags=tags,
+        formation_scheme=scheme,
+        scientific=all(energy['scientific'] for energy in energies),
+        license=' AND '.join(sorted(licenses)) or OUR_LICENSE,
+    )
+    identity = json.dumps([[names[uuid], int(index)] for uuid, index in zip(order, split, strict=True)])
+    return {
+        'dataset': dataset,
+        'report': orm.Dict(
+            {
+                'splits': {name: int((split == index).sum()) for index, name in enumerate(SPLITS)},
+                'classes': {
+                    str(name): {part: int(((classes == name) & (split == i)).sum()) for i, part in enumerate(SPLITS)}
+                    for name in sorted(set(classes.tolist()))
+                },
+                'fidelities': {
+                    level.value: {
+                        part: int((np.isfinite(batch.energies[:, level.rank]) & (split == i)).sum())
+                        for i, part in enumerate(SPLITS)
+                    }
+                    for level in LADDER
+                },
+                'groups': len(set(groups.tolist())),
+                'split_sha256': hashlib.sha256(identity.encode()).hexdigest(),
+                'inputs_sha256': digest(options, Selection(list(nodes), [e.uuid for e in kwargs['energies'].values()])),
+            }
+        ),
+    }
+
+
+def check_levels(energies: list[dict[str, t.Any]]) -> tuple[dict[str, str], str | None]:
+    """Return level tag by fidelity, and the formation scheme.
+
+    :raises InvalidInputError: if what must be equal differs, or there is nothing.
+    """
+    tags: dict[str, str] = {}
+    scheme: str | None = None
+    for energy in energies:
+        if energy['formation_energy_per_atom'] is None:
+            message = f'an energy of {energy["formula"]} at {energy["level_tag"]} has no formation energy'
+            raise InvalidInputError(message)
+        known = tags.setdefault(energy['fidelity'], energy['level_tag'])
+        if known != energy['level_tag']:
+            message = (
+                f'energies at {energy["fidelity"]} are of two levels of theory, `{known}` and `{energy["level_tag"]}`: '
+                f'never mix them; choose one with --level-tag'
+            )
+            raise InvalidInputError(message)
+        if scheme not in (None, energy['formation_scheme']):
+            message = (
+                f'formation energies of two schemes, `{scheme}` and `{energy["formation_scheme"]}`: never mix them'
+            )
+            raise InvalidInputError(message)
+        scheme = energy['formation_scheme']
+    if not tags:
+        message = 'none of the structures has an energy'
+        raise InvalidInputError(message)
+    return tags, scheme
+
+
+def pack(nodes: list[t.Any], names: list[str]) -> StructureBatch:
+    """Return structures as packed arrays, straight from the attributes."""
+    from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
+
+    cells = np.array([node.base.attributes.get('cell') for node in nodes], dtype=np.float64).reshape(-1, 3, 3)
+    species: list[int] = []
+    fractional = []
+    sizes = []
+    for node, cell in zip(nodes, cells, strict=True):
+        symbols = {kind['name']: kind['symbols'][0] for kind in node.base.attributes.get('kinds')}
+        sites = node.base.attributes.get('sites')
+        sizes.append(len(sites))
+        species.extend(ATOMIC_NUMBERS[symbols[site['kind_name']]] for site in sites)
+        fractional.append(np.linalg.solve(cell.T, np.array([site['position'] for site in sites]).T).T)
+    return StructureBatch(
+        num_atoms=np.array(sizes, dtype=np.int64),
+        cells=cells,
+        species=np.array(species, dtype=np.int64),
+        fractional=np.concatenate(fractional) if fractional else np.zeros((0, 3)),
+        identifiers=np.array(names, dtype=np.str_),
+    )
+
+
+def structure_name(node: t.Any) -> str:
+    """Return the name of a structure within a set: of the campaign; database, version and identifier; or the uuid."""
+    if isinstance(node, CandidateData):
+        return node.name
+    if not isinstance(node, EntryData):
+        return str(node.uuid)
+    return '/'.join(str(node.base.attributes.get(name)) for name in ('database', 'version', 'identifier'))
+
+
+def select(
+    *,
+    databases: t.Sequence[DatabaseGroup] = (),
+    merge: orm.ProcessNode | None = None,
+    campaign: int | str | None = None,
+    level_tags: t.Sequence[str] = (),
+    fidelities: t.Sequence[Fidelity] = (),
+) -> Selection:
+    """Return the structures and energies of databases, of the materials of a merge, or of a campaign.
+
+    What they were relaxed to at PBE counts as a structure of its own, with the energies at its geometry.
+
+    :param merge: only the representatives of its materials.
+    :param level_tags: only energies with one of these.
+    :param fidelities: only energies of these.
+    :raises InvalidInputError: if nothing is named, or there is none.
+    """
+    structures: list[str] = []
+    for group in databases:
+        builder = orm.QueryBuilder().append(DatabaseGroup, filters={'id': group.pk}, tag='group')
+        structures += builder.append(EntryData, with_group='group', project='uuid', subclassing=False).all(flat=True)
+    if merge is not None:
+        structures += [material.representative.uuid for material in load_merge(merge)[0]]
+    if campaign is not None:
+        calculations = [process.pk for process in find_campaign(campaign).called() if process.is_calculation]
+        builder = orm.QueryBuilder().append(orm.CalculationNode, filters=among('id', calculations), tag='process')
+        edge = {'type': LinkType.CREATE.value}
+        builder.append(CandidateData, with_incoming='process', edge_filters=edge, project='uuid', subclassing=False)
+        structures += builder.all(flat=True)
+    if not structures:
+        message = 'no structures: name them with --database, --merge or --campaign'
+        raise InvalidInputError(message)
+    wanted = set(structures)
+    wanted |= {relaxed for relaxed, initial in relaxed_from(structures).items() if initial in wanted}
+    filters: dict[str, t.Any] = {'attributes.converged': True}
+    if level_tags:
+        filters['attributes.level_tag'] = {'in': list(level_tags)}
+    if fidelities:
+        filters['attributes.fidelity'] = {'in': [level.value for level in fidelities]}
+    builder = orm.QueryBuilder().append(
+        EnergyData,
+        filters=filters,
+        project=['uuid', 'attributes.structure_uuid', 'attributes.formation_energy_per_atom'],
+        subclassing=False,
+    )
+    found = [(uuid, owner) for uuid, owner, energy in builder.iterall() if owner in wanted and energy is not None]
+    if not found:
+        message = f'none of the {len(wanted)} structures has a formation energy that was asked for'
+        raise InvalidInputError(message)
+    return Selection(sorted({owner for _, owner in found}), sorted(uuid for uuid, _ in found))
+
+
+def make_view(
+    selection: Selection, *, fractions: tuple[float, ...] = FRACTIONS, seed: int = 0
+) -> tuple[orm.ProcessNode, bool]:
+    """Build the training set of a selection and return the process, and whether it is one that ran before.
+
+    :raises InvalidInputError: for wrong fractions, or energies that must not meet.
+    """
+    check_fractions(fractions)
+    options: dict[str, t.Any] = {'fractions': list(fractions), 'seed': seed}
+    licenses = _licenses_before_relaxation(selection.structures)
+    if licenses:
+        options['licenses'] = licenses
+    done = _find_view(digest(options, selection))
+    if done is not None:
+        return done, True
+    structures, energies = (_load(uuids) for uuids in selection)
+    check_levels([node.base.attributes.all for node in energies])
+    _, process = build_view.run_get_node(
+        orm.Dict(options),
+        structures={f's{index:07d}': node for index, node in enumerate(structures)},
+        energies={f'e{index:07d}': node for index, node in enumerate(energies)},
+    )
+    return process, False
+
+
+def _licenses_before_relaxation(structures: list[str]) -> list[str]:
+    """Return the licences of the entries that structures were relaxed from; those themselves hold none."""
+    wanted = set(structures)
+    origins = {initial for relaxed, initial in relaxed_to(structures).items() if relaxed in wanted}
+    builder = orm.QueryBuilder().append(
+        EntryData, filters=among('uuid', sorted(origins)), project='attributes.source.license', subclassing=False
+    )
+    return sorted(set(builder.all(flat=True)) - {None, ''})
+
+
+def view_outputs(process: orm.ProcessNode) -> tuple[DatasetData, dict[str, t.Any]]:
+    """Return the training set and the report of a process."""
+    builder = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={'id': process.pk}, tag='process')
+    edge = {'type': LinkType.CREATE.value}
+    builder.append(orm.Data, with_incoming='process', edge_filters=edge, edge_project='label', project='*')
+    outputs = {label: node for node, label in builder.all()}
+    return outputs['dataset'], outputs['report'].get_dict()
+
+
+def digest(options: dict[str, t.Any], selection: Selection) -> str:
+    """Return the SHA-256 of what a training set depends on."""
+    content = [options, sorted(selection.structures), sorted(selection.energies)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def class_counts(report: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Return one row per class with the number of structures in each split."""
+    return [{'class': name, **counts, 'all': sum(counts.values())} for name, counts in report['classes'].items()]
+
+
+def _find_view(key: str) -> orm.ProcessNode | None:
+    builder = orm.QueryBuilder().append(orm.Dict, filters={'attributes.inputs_sha256': key}, tag='report')
+    filters = {'attributes.process_label': 'build_view', 'attributes.exit_status': 0}
+    builder.append(orm.CalcFunctionNode, with_outgoing='report', filters=filters, project='*')
+    return t.cast('orm.ProcessNode | None', builder.first(flat=True))
+
+
+def _load(uuids: list[str]) -> list[t.Any]:
+    """Return nodes in the order of their uuids."""
+    nodes: dict[str, t.Any] = {}
+    for start in range(0, len(uuids), 5000):
+        builder = orm.QueryBuilder().append(
+            orm.Data, filters={'uuid': {'in': uuids[start : start + 5000]}}, project='*'
+        )
+        nodes.update({node.uuid: node for (node,) in builder.iterall()})
+    return [nodes[uuid] for uuid in uuids]

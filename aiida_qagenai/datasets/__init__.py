@@ -1,1 +1,0 @@
-"""External data: importers, the merge of databases, and dataset views (only the processes load AiiDA)."""

@@ -1,0 +1,172 @@
+"""One worker at a time for each process, by a lock of the operating system that dies with the worker.
+
+RabbitMQ hands a task out again when it has lost the connection of the worker that had it, although that worker still
+runs the process. AiiDA would then run it twice, side by side. Here the second worker waits, with the task in its hands:
+it takes the process over from its last checkpoint should the first one die, and is done when the process is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import functools
+import logging
+import os
+import typing as t
+from pathlib import Path
+
+import kiwipy
+from aiida.engine import Process, ProcessState
+from aiida.engine.persistence import AiiDAPersister
+from aiida.manage import get_manager
+from aiida.manage.configuration import get_config, get_profile
+from aiida.orm import load_node
+
+from aiida_qagenai.engine.worker import end_with_database
+
+__all__ = ('Claims', 'ExclusiveMixin', 'Standby', 'claims')
+
+LOGGER = logging.getLogger(__name__)
+
+INTERVAL = 1.0
+"""Seconds between two looks of a waiting worker."""
+
+
+class Claims:
+    """Locks on single bytes of one file: byte ``pk`` stands for the process ``pk``.
+
+    These are POSIX record locks: the system frees them when the interpreter ends, however it ends. They are no obstacle
+    within one interpreter, which therefore keeps a list as well. A file system that has no locks (some network homes)
+    is warned of, and left to work as AiiDA does.
+
+    :param path: the file; it stays empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open('ab')
+        self.held: set[int] = set()
+
+    def take(self, pk: int) -> bool:
+        """Claim a process and return True, unless it is claimed already, by whomever."""
+        if pk in self.held:
+            return False
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, pk)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError as exception:
+            LOGGER.warning('no locks on %s: two workers may run process<%d> (%s)', self.file.name, pk, exception)
+        self.held.add(pk)
+        return True
+
+    def release(self, pk: int) -> None:
+        """Give a claim back, if it is held here."""
+        if pk in self.held:
+            self.held.remove(pk)
+            with contextlib.suppress(OSError):
+                fcntl.lockf(self.file, fcntl.LOCK_UN, 1, pk)
+
+
+def claims() -> Claims:
+    """Return the claims of this interpreter on the processes of the current profile."""
+    profile = get_profile()
+    assert profile is not None
+    return _claims(Path(get_config().dirpath) / 'qagenai' / f'{profile.uuid}.claims', os.getpid())
+
+
+@functools.cache
+def _claims(path: Path, _pid: int) -> Claims:
+    """Return the claims on the file ``path``; a fork inherits no locks, hence one object per process id."""
+    return Claims(path)
+
+
+class ExclusiveMixin:
+    """Mixin, before a process class: it is run by one worker at a time, and others stand by.
+
+    A worker that loses its database ends; see :mod:`aiida_qagenai.engine.worker`.
+    """
+
+    pid: t.Any
+    runner: t.Any
+
+    @classmethod
+    def recreate_from(cls, saved_state: t.Any, load_context: t.Any = None) -> t.Any:
+        """Load the process, or return a stand-in for it if it runs already or has ended."""
+        pk = saved_state[Process.SaveKeys.CALC_ID.value]
+        recreate = functools.partial(cls.recreate_claimed, pk, saved_state, load_context)
+        process = recreate() if claims().take(pk) else None
+        if process is None:
+            LOGGER.warning('process<%d> runs already or has ended: standing by', pk)
+            return Standby(pk, recreate)
+        return process
+
+    @classmethod
+    def recreate_claimed(cls, pk: int, saved_state: t.Any, load_context: t.Any) -> t.Any | None:
+        """Load the process that was claimed, or give the claim back and return None if it has ended."""
+        try:
+            node = load_node(pk)
+            if node.is_terminated:
+                claims().release(pk)
+                return None
+            if node.process_state is not ProcessState.CREATED:
+                # Whoever had it before may have come further than the state that was read before the claim.
+                saved_state = AiiDAPersister().load_checkpoint(pk)
+            try:
+                return super().recreate_from(saved_state, load_context)  # type: ignore[misc]
+            except kiwipy.DuplicateSubscriberIdentifier:
+                unsubscribe(pk)
+                return super().recreate_from(saved_state, load_context)  # type: ignore[misc]
+        except BaseException:
+            claims().release(pk)
+            raise
+
+    async def step_until_terminated(self) -> None:
+        """Run the process and give the claim back; one that was not loaded but just created is claimed here."""
+        if isinstance(self.pid, int):  # a process without provenance has none
+            claims().take(self.pid)
+        if self.runner.is_daemon_runner:
+            end_with_database()
+        try:
+            await super().step_until_terminated()  # type: ignore[misc]
+        finally:
+            claims().release(self.pid)
+
+
+def unsubscribe(pk: int) -> None:
+    """Undo that messages to a process go to an object in this worker that nobody runs.
+
+    That is left when the broker was away while the process was created here: AiiDA gave up to subscribe, but what it
+    had asked for was done when the broker was back. The claim says that the process runs nowhere.
+    """
+    communicator = get_manager().get_communicator()
+    for remove in (communicator.remove_rpc_subscriber, communicator.remove_broadcast_subscriber):
+        with contextlib.suppress(ValueError):  # it has no such subscription
+            remove(str(pk))
+
+
+class Standby:
+    """What a worker has in place of a process that runs already.
+
+    :param pid: pk of the process.
+    :param recreate: loads the process, once it is claimed; returns None if it has ended.
+    """
+
+    def __init__(self, pid: int, recreate: t.Callable[[], t.Any | None]) -> None:
+        self.pid = pid
+        self.recreate = recreate
+
+    async def step_until_terminated(self) -> None:
+        """Wait until nobody runs the process any more, and go on with it if it has not ended by then."""
+        while not claims().take(self.pid):
+            await asyncio.sleep(INTERVAL)
+        process = self.recreate()
+        if process is not None:
+            await process.step_until_terminated()
+
+    def future(self) -> asyncio.Future[None]:
+        """Return a future that is done: nobody waits for the result of a task that was sent twice."""
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future

@@ -1,0 +1,1 @@
+"""What crosses a border: packed arrays, task configurations, checkpoints, and readers of files."""

@@ -1,0 +1,361 @@
+"""Configuration files of the commands of the GPU side, validated before torch is imported.
+
+Unknown keys are errors. All paths are relative to the working directory of the command.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pydantic
+
+from aiida_qagenai.common.descriptors import FIELDS
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.model import StrictModel
+from aiida_qagenai.thermodynamics.vibrations.settings import (
+    BandSettings,
+    PhononSettings,
+    Potential,
+    RelaxSettings,
+    TemperatureSettings,
+    VolumeSettings,
+)
+
+__all__ = (
+    'AtomisticConfig',
+    'BarrierConfig',
+    'ChemicalSystemRequest',
+    'CompositionRequest',
+    'ConstraintOptions',
+    'DescriptorOptions',
+    'DescriptorTraining',
+    'FreeEnergyConfig',
+    'FreeRequest',
+    'GenerateConfig',
+    'GeneratorOptions',
+    'GeneratorTraining',
+    'PredictConfig',
+    'RelaxConfig',
+    'Request',
+    'RuntimeConfig',
+    'TrainConfig',
+    'ValidatorOptions',
+    'ValidatorTraining',
+    'parse',
+)
+
+TASKS = ('train', 'generate', 'predict', 'relax', 'free_energy', 'barrier')
+Size = t.Literal['tiny', 'base']
+
+
+class RuntimeConfig(StrictModel):
+    """What every command takes: all of it decides the numbers that come out."""
+
+    seed: int = pydantic.Field(0, ge=0, lt=2**31)
+    device: t.Literal['cpu', 'cuda'] = 'cpu'
+    dtype: t.Literal['float32', 'float64'] = 'float32'
+    num_threads: int = pydantic.Field(1, ge=1, le=1024)
+
+
+class DescriptorOptions(StrictModel):
+    """Weights of the terms of the loss (paper Eq 7), and of the two blocks that the equation leaves out."""
+
+    weight_dos: float = pydantic.Field(1.0, ge=0)
+    weight_band_gap: float = pydantic.Field(0.5, ge=0)
+    weight_elf: float = pydantic.Field(0.3, ge=0)
+    weight_reconstruction: float = pydantic.Field(0.2, ge=0)
+    weight_laplacian: float = pydantic.Field(0.3, ge=0)
+    weight_response: float = pydantic.Field(0.3, ge=0)
+
+
+class GeneratorOptions(StrictModel):
+    """How the conditioning is dropped in training (classifier-free guidance)."""
+
+    block_dropout: float = pydantic.Field(0.2, ge=0, le=1)
+    field_dropout: float = pydantic.Field(0.1, ge=0, lt=1)
+
+
+class ValidatorOptions(StrictModel):
+    """Ensemble, loss and stages of the multi-fidelity validator.
+
+    :param loss_weights: weight of each level of the ladder, lowest first, over its label variance (paper Eq 2).
+    :param gradient_stop: stop the gradient of low-fidelity replay from reaching what a higher level needs.
+    :param freeze_trunk_below: with fewer labels than this at a level above the lowest, its stage trains only the
+        references, the Δ read-out and the bias.
+    :param steps_above: share of the steps given to the stages above the lowest, together.
+    """
+
+    num_members: int = pydantic.Field(5, ge=2, le=32)
+    loss_weights: tuple[float, float, float, float] = (0.1, 0.3, 0.6, 1.0)
+    gradient_stop: bool = True
+    freeze_trunk_below: int = pydantic.Field(100, ge=0)
+    steps_above: float = pydantic.Field(0.4, gt=0, lt=1)
+
+
+class TrainConfig(RuntimeConfig):
+    """What every training takes.
+
+    :param dataset: packed training set (``io.dataset.LabelledBatch``).
+    :param initial_checkpoint: folder of a checkpoint of the same role and architecture to continue from.
+    :param output: folder of the checkpoint to write.
+    :param steps: optimiser steps (for the validator: of each member, over all stages).
+    :param batch_size: structures per step.
+    """
+
+    size: Size = 'tiny'
+    dataset: Path
+    initial_checkpoint: Path | None = None
+    output: Path = Path('checkpoint')
+    steps: int = pydantic.Field(ge=1)
+    batch_size: int = pydantic.Field(ge=1)
+    learning_rate: float = pydantic.Field(gt=0, le=1)
+
+
+class DescriptorTraining(TrainConfig):
+    """Training of the descriptor model Φ_Q."""
+
+    role: t.Literal['descriptor']
+    steps: int = pydantic.Field(400, ge=1)
+    batch_size: int = pydantic.Field(16, ge=1)
+    learning_rate: float = pydantic.Field(5e-3, gt=0, le=1)
+    options: DescriptorOptions = DescriptorOptions()
+
+
+class GeneratorTraining(TrainConfig):
+    """Training of the diffusion generator."""
+
+    role: t.Literal['generator']
+    steps: int = pydantic.Field(1000, ge=1)
+    batch_size: int = pydantic.Field(64, ge=1)
+    learning_rate: float = pydantic.Field(4e-3, gt=0, le=1)
+    options: GeneratorOptions = GeneratorOptions()
+
+
+class ValidatorTraining(TrainConfig):
+    """Training of the multi-fidelity validator."""
+
+    role: t.Literal['validator']
+    steps: int = pydantic.Field(500, ge=4)
+    batch_size: int = pydantic.Field(8, ge=1)
+    learning_rate: float = pydantic.Field(5e-3, gt=0, le=1)
+    options: ValidatorOptions = ValidatorOptions()
+
+
+class CompositionRequest(StrictModel):
+    """Structures of exactly one cell content, such as ``{"Li": 2, "H": 2}``."""
+
+    mode: t.Literal['composition']
+    composition: dict[str, pydantic.PositiveInt] = pydantic.Field(min_length=1)
+    count: int = pydantic.Field(ge=1)
+
+
+class ChemicalSystemRequest(StrictModel):
+    """Structures of any content that uses no other elements than these."""
+
+    mode: t.Literal['chemical_system']
+    elements: tuple[str, ...] = pydantic.Field(min_length=1)
+    min_atoms: int = pydantic.Field(1, ge=1)
+    max_atoms: int = pydantic.Field(ge=1)
+    count: int = pydantic.Field(ge=1)
+
+    @pydantic.model_validator(mode='after')
+    def _check(self) -> ChemicalSystemRequest:
+        _check_bounds(self.min_atoms, self.max_atoms)
+        if len(set(self.elements)) != len(self.elements):
+            message = f'elements {list(self.elements)} contain a duplicate'
+            raise ValueError(message)
+        return self
+
+
+class FreeRequest(StrictModel):
+    """Structures of any content of the elements that the generator was trained on."""
+
+    mode: t.Literal['free']
+    min_atoms: int = pydantic.Field(1, ge=1)
+    max_atoms: int = pydantic.Field(ge=1)
+    count: int = pydantic.Field(ge=1)
+
+    @pydantic.model_validator(mode='after')
+    def _check(self) -> FreeRequest:
+        _check_bounds(self.min_atoms, self.max_atoms)
+        return self
+
+
+Request = t.Annotated[CompositionRequest | ChemicalSystemRequest | FreeRequest, pydantic.Field(discriminator='mode')]
+
+
+ConstraintName = t.Literal[
+    'minimum_distance',
+    'volume_per_atom',
+    'density',
+    'charge_neutrality',
+    'charge_alternation',
+    'anion_saturation',
+    'coordination',
+    'electrostatic_valence',
+    'bond_valence',
+]
+
+
+class ConstraintOptions(StrictModel):
+    """Constraints that pull on structures while they are generated, by the names of ``chemistry.constraints``.
+
+    Those on ions need pymatgen on the machine that samples.
+
+    :param names: which of them; ``charge_neutrality`` decides the elements that a request leaves open.
+    :param begin: time of the reverse process, 1 is noise and 0 the end, below which they act.
+    :param steps: steps down their penalties per denoising step.
+    :param final_steps: most steps at the end.
+    """
+
+    names: tuple[ConstraintName, ...] = pydantic.Field(
+        (
+            'minimum_distance',
+            'volume_per_atom',
+            'charge_neutrality',
+            'charge_alternation',
+            'anion_saturation',
+            'coordination',
+            'electrostatic_valence',
+            'bond_valence',
+        ),
+        min_length=1,
+    )
+    begin: float = pydantic.Field(0.4, ge=0, le=1)
+    steps: int = pydantic.Field(1, ge=0, le=100)
+    final_steps: int = pydantic.Field(60, ge=0, le=1000)
+
+
+class GenerateConfig(RuntimeConfig):
+    """Sampling of structures.
+
+    :param descriptor: checkpoint whose composition model gives q where no ``target`` is given; without both, the
+        samples are unconditional.
+    :param target: wanted descriptor values by field name; fields left out are not conditioned on.
+    :param guidance_scale: λ in ε = ε_u + λ (ε_c − ε_u): 0 ignores q, 1 is plain conditioning.
+    :param steps: denoising steps.
+    :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
+    :param constraints: others that act while sampling; none if not given.
+    """
+
+    generator: Path
+    descriptor: Path | None = None
+    requests: tuple[Request, ...] = pydantic.Field(min_length=1)
+    target: dict[str, float] | None = None
+    guidance_scale: float = pydantic.Field(1.0, ge=0, le=20)
+    steps: int = pydantic.Field(100, ge=2, le=10_000)
+    min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
+    constraints: ConstraintOptions | None = None
+    batch_size: int = pydantic.Field(128, ge=1)
+    output: Path = Path('candidates.npz')
+
+    @pydantic.field_validator('target')
+    @classmethod
+    def _check_target(cls, target: dict[str, float] | None) -> dict[str, float] | None:
+        unknown = sorted(set(target or {}) - set(FIELDS))
+        if unknown:
+            message = f'unknown descriptor fields {unknown}: choose from {list(FIELDS)}'
+            raise ValueError(message)
+        return target
+
+
+class PredictConfig(RuntimeConfig):
+    """Prediction of energies with uncertainties on all levels of the ladder."""
+
+    validator: Path
+    structures: Path
+    output: Path = Path('predictions.npz')
+    batch_size: int = pydantic.Field(64, ge=1)
+
+
+class AtomisticConfig(RuntimeConfig):
+    """What every command takes that moves atoms on a potential.
+
+    :param checkpoint: folder of the validator, if and only if that is the potential.
+    """
+
+    dtype: t.Literal['float32', 'float64'] = 'float64'
+    potential: Potential
+    checkpoint: Path | None = None
+
+    @pydantic.model_validator(mode='after')
+    def _check_checkpoint(self) -> AtomisticConfig:
+        if (self.potential.name == 'validator') != (self.checkpoint is not None):
+            message = f'the potential `{self.potential.name}` and the checkpoint {self.checkpoint} do not go together'
+            raise ValueError(message)
+        return self
+
+
+class RelaxConfig(AtomisticConfig):
+    """Relaxation of one crystal, cell and atoms.
+
+    :param structure: packed structures, exactly one.
+    """
+
+    structure: Path
+    output: Path = Path('relaxed.npz')
+    relaxation: RelaxSettings = RelaxSettings()
+
+
+class FreeEnergyConfig(AtomisticConfig):
+    """Quasi-harmonic free energy of one crystal.
+
+    :param structure: packed structures, exactly one.
+    """
+
+    structure: Path
+    output: Path = Path('free_energy.npz')
+    relaxation: RelaxSettings = RelaxSettings()
+    phonons: PhononSettings = PhononSettings()
+    volumes: VolumeSettings = VolumeSettings()
+    temperatures: TemperatureSettings = TemperatureSettings()
+
+
+class BarrierConfig(AtomisticConfig):
+    """Minimum-energy path between two minima.
+
+    :param structures: packed structures, exactly two: the initial and the final one.
+    """
+
+    structures: Path
+    output: Path = Path('barrier.npz')
+    band: BandSettings = BandSettings()
+
+
+_Training = t.Annotated[
+    DescriptorTraining | GeneratorTraining | ValidatorTraining, pydantic.Field(discriminator='role')
+]
+_ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
+    'train': pydantic.TypeAdapter(_Training),
+    'generate': pydantic.TypeAdapter(GenerateConfig),
+    'predict': pydantic.TypeAdapter(PredictConfig),
+    'relax': pydantic.TypeAdapter(RelaxConfig),
+    'free_energy': pydantic.TypeAdapter(FreeEnergyConfig),
+    'barrier': pydantic.TypeAdapter(BarrierConfig),
+}
+
+
+def parse(task: str, content: str | bytes | dict[str, t.Any]) -> t.Any:
+    """Return the validated configuration of ``task``.
+
+    :param content: the JSON text, or the object it stands for.
+    :raises InvalidInputError: listing every problem with the place where it is.
+    """
+    try:
+        if isinstance(content, dict):
+            return _ADAPTERS[task].validate_python(content)
+        return _ADAPTERS[task].validate_json(content)
+    except pydantic.ValidationError as exception:
+        problems = '; '.join(
+            f'{".".join(str(part) for part in error["loc"]) or "configuration"}: {error["msg"]}'
+            for error in exception.errors(include_url=False)
+        )
+        message = f'invalid configuration of `{task}`: {problems}'
+        raise InvalidInputError(message) from exception
+
+
+def _check_bounds(minimum: int, maximum: int) -> None:
+    if minimum > maximum:
+        message = f'min_atoms {minimum} exceeds max_atoms {maximum}'
+        raise ValueError(message)

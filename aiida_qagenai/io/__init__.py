@@ -1,1 +1,0 @@
-"""Exchange formats between the AiiDA side and the GPU side (neither AiiDA nor torch)."""

@@ -1,1 +1,0 @@
-"""Bulk storage, queries and archives."""

@@ -1,0 +1,1 @@
+"""Searches over the provenance graph, archives and integrity checks."""

@@ -1,0 +1,231 @@
+"""Archives of campaigns: one file that answers the same queries wherever it is imported."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import typing as t
+import zipfile
+import zlib
+from pathlib import Path
+
+from aiida import __version__ as aiida_version
+from aiida import orm
+from aiida.common.exceptions import CorruptStorage, IncompatibleStorageSchema
+from aiida.manage import get_manager
+from aiida.tools.archive import create_archive
+from aiida.tools.archive import import_archive as import_aiida_archive
+from aiida.tools.archive.create import EXPORT_LOGGER
+from aiida.tools.archive.exceptions import ExportImportException, ExportValidationError
+from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
+from packaging.version import Version
+
+from aiida_qagenai import __version__
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.engine.rows import (
+    HASH_KEY,
+    columns_of_nodes,
+    plain_inserts,
+    rows_of,
+    table_names_kept,
+    update_extras,
+)
+from aiida_qagenai.queries.campaigns import GROUP_PREFIX, find_campaign
+
+__all__ = ('MANIFEST', 'ArchiveInfo', 'export_campaign', 'import_archive', 'verify_archive')
+
+MANIFEST = 'aiida_qagenai.json'
+"""File in the archive with the SHA-256 of every other file, the counts, and the versions that wrote it."""
+
+PRIVATE_EXTRAS = '_aiida_'
+CHUNK = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchiveInfo:
+    """What an archive holds.
+
+    :param campaign: label of the campaign.
+    :param nodes: number of nodes by class name.
+    :param new_nodes: how many of them an import added; on export, all.
+    """
+
+    campaign: str
+    nodes: dict[str, int]
+    new_nodes: int
+    versions: dict[str, str]
+
+
+def export_campaign(campaign: int | str, path: str | os.PathLike[str], *, force: bool = False) -> ArchiveInfo:
+    """Write a campaign to one archive: its group, all it called and created, and every ancestor of that.
+
+    The file appears under its name only when it is complete.
+
+    :param campaign: label, pk or uuid.
+    :param force: replace an existing file.
+    :raises InvalidInputError: if there is no such campaign, it still runs, or the file exists.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        message = f'`{path}` exists: choose another name, or force'
+        raise InvalidInputError(message)
+    if not path.parent.is_dir():
+        message = f'the folder `{path.parent}` does not exist'
+        raise InvalidInputError(message)
+    found = find_campaign(campaign)
+    entities: list[t.Any] = [orm.load_node(pk) for pk in found.processes]
+    if found.group is not None:
+        entities.append(orm.load_group(found.group))
+    partial = path.with_name(path.name + '.partial')
+    try:
+        with _quiet(), table_names_kept():
+            create_archive(entities, filename=partial, overwrite=True)
+        info = _write_manifest(partial, found.label)
+        partial.replace(path)
+    except ExportValidationError as exception:
+        message = f'campaign `{found.label}` still runs: let it finish, or continue it if it was killed. {exception}'
+        raise InvalidInputError(message) from exception
+    finally:
+        partial.unlink(missing_ok=True)
+    return info
+
+
+def import_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
+    """Import an archive that :func:`export_campaign` wrote, after checking every file in it.
+
+    AiiDA drops the hashes of imported nodes; here they are kept, so that caching finds the calculations. Importing
+    again adds nothing, and completes an import that was killed.
+
+    :raises CorruptFileError: if the file is truncated or was altered.
+    :raises InvalidInputError: if it is another kind of file or of another version of AiiDA.
+    """
+    path = Path(path)
+    info = verify_archive(path)
+    _check_version(path, info)
+    before = orm.QueryBuilder().append(orm.Node).count()
+    try:
+        if (found := _count_nodes(path)) != info.nodes:
+            message = f'`{path}` was altered: it holds {sum(found.values())} nodes, its manifest {info.new_nodes}'
+            raise CorruptFileError(message)
+        private = _private_extras(path)
+        with _quiet(), table_names_kept(), plain_inserts(get_manager().get_profile_storage(), private):
+            import_aiida_archive(path, create_group=False)
+    except IncompatibleStorageSchema as exception:
+        message = f'`{path}` was written by AiiDA {info.versions["aiida-core"]}, this is {aiida_version}: {exception}'
+        raise InvalidInputError(message) from exception
+    except (ExportImportException, CorruptStorage) as exception:
+        message = f'`{path}` cannot be imported: {exception}'
+        raise CorruptFileError(message) from exception
+    _restore_private_extras(private)
+    return dataclasses.replace(info, new_nodes=orm.QueryBuilder().append(orm.Node).count() - before)
+
+
+def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
+    """Check every file of an archive against the manifest and return what it holds.
+
+    :raises CorruptFileError: if the file is truncated or was altered.
+    :raises InvalidInputError: if there is no such file, or it is no archive of a campaign.
+    """
+    path = Path(path)
+    if not path.is_file():
+        message = f'there is no file `{path}`'
+        raise InvalidInputError(message)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MANIFEST not in archive.namelist():
+                message = f'`{path}` has no manifest of a campaign: use `verdi archive import` for other archives'
+                raise InvalidInputError(message)
+            manifest = json.loads(archive.read(MANIFEST))
+            found = _digests(archive)
+    except InvalidInputError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, RuntimeError, zlib.error) as exception:
+        message = f'`{path}` is truncated, damaged, or no archive: {exception}'
+        raise CorruptFileError(message) from exception
+    wrong = sorted(name for name in found.keys() | manifest['files'] if found.get(name) != manifest['files'].get(name))
+    if wrong:
+        message = f'`{path}` was altered: {len(wrong)} files differ from its manifest, such as `{wrong[0]}`'
+        raise CorruptFileError(message)
+    nodes = manifest['nodes']
+    return ArchiveInfo(manifest['campaign'], nodes, sum(nodes.values()), manifest['versions'])
+
+
+def _write_manifest(path: Path, label: str) -> ArchiveInfo:
+    """Add the manifest to an archive."""
+    nodes = _count_nodes(path)
+    versions = {'aiida-core': aiida_version, 'aiida-qagenai': __version__}
+    with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
+        manifest = {
+            'campaign': label,
+            'group': GROUP_PREFIX + label,
+            'nodes': nodes,
+            'versions': versions,
+            'files': _digests(archive),
+        }
+        archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
+    return ArchiveInfo(label, nodes, sum(nodes.values()), versions)
+
+
+def _count_nodes(path: Path) -> dict[str, int]:
+    """Return the number of nodes in an archive by class name."""
+    with ArchiveFormatSqlZip().open(path, mode='r') as reader:
+        builder = reader.querybuilder().append(orm.Node, project='node_type')
+        counts = collections.Counter(node_type.split('.')[-2] for (node_type,) in rows_of(builder))
+    return dict(sorted(counts.items()))
+
+
+def _check_version(path: Path, info: ArchiveInfo) -> None:
+    """Refuse an archive of a later release, whose nodes this one may not understand.
+
+    :raises InvalidInputError: then.
+    """
+    theirs = info.versions['aiida-qagenai']
+    if Version(theirs) > Version(__version__):
+        message = f'`{path}` was written by aiida-qagenai {theirs}, this is {__version__}: upgrade to import it'
+        raise InvalidInputError(message)
+
+
+def _digests(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Return the SHA-256 of every file in an archive but the manifest."""
+    digests = {}
+    for name in archive.namelist():
+        if name == MANIFEST:
+            continue
+        digest = hashlib.sha256()
+        with archive.open(name) as handle:
+            while chunk := handle.read(CHUNK):
+                digest.update(chunk)
+        digests[name] = digest.hexdigest()
+    return digests
+
+
+def _private_extras(path: Path) -> dict[str, dict[str, t.Any]]:
+    """Return uuid → the hash and the marks of the cache of the nodes in an archive."""
+    with ArchiveFormatSqlZip().open(path, mode='r') as reader:
+        return {
+            uuid: {name: value for name, value in extras.items() if name.startswith(PRIVATE_EXTRAS)}
+            for uuid, extras in columns_of_nodes(reader.get_backend(), 'uuid', 'extras')
+        }
+
+
+def _restore_private_extras(private: dict[str, dict[str, t.Any]]) -> None:
+    """Give nodes the hash and the marks of the cache that they had, where an import by AiiDA has left them out."""
+    builder = orm.QueryBuilder().append(
+        orm.Node, filters={'extras': {'!has_key': HASH_KEY}}, project=['uuid', 'id', 'extras']
+    )
+    update_extras({pk: {**extras, **private[uuid]} for uuid, pk, extras in rows_of(builder) if private.get(uuid)})
+
+
+@contextlib.contextmanager
+def _quiet() -> t.Iterator[None]:
+    """Silence the reports of AiiDA's archive tools."""
+    level = EXPORT_LOGGER.level
+    EXPORT_LOGGER.setLevel('WARNING')
+    try:
+        yield
+    finally:
+        EXPORT_LOGGER.setLevel(level)

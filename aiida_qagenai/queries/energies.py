@@ -1,0 +1,188 @@
+"""Computed energies, one by one and side by side."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pandas as pd
+from aiida import orm
+
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.candidate import CandidateData, candidate_name
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.queries.campaigns import among, find_campaign
+from aiida_qagenai.queries.relaxations import relaxed_from, relaxed_to
+from aiida_qagenai.queries.tables import (
+    MAX_IN_FILTER,
+    attributes,
+    created,
+    note,
+    parse_formula,
+    parse_system,
+    uuid_filter,
+)
+
+__all__ = ('divergences', 'energies', 'energies_side_by_side', 'formation_energies', 'structure_names')
+
+ENERGY_FIELDS = (
+    'structure_uuid',
+    'formula',
+    'chemical_system',
+    'num_atoms',
+    'fidelity',
+    'protocol',
+    'level_tag',
+    'total_energy',
+    'energy_per_atom',
+    'formation_energy_per_atom',
+    'formation_scheme',
+    'converged',
+    'band_gap',
+    't1_diagnostic',
+    'warning_codes',
+    'core_hours',
+    'scientific',
+)
+
+
+def energies(
+    campaign: int | str | None = None,
+    *,
+    fidelity: str | None = None,
+    chemical_system: str | None = None,
+    formula: str | None = None,
+    structure_uuids: t.Sequence[str] | None = None,
+    exclude_warnings: t.Sequence[int] = (),
+) -> pd.DataFrame:
+    """Return computed energies, one row each, in the order of their calculation.
+
+    :param campaign: label, pk or uuid; everything in the profile by default.
+    :param fidelity: ``PBE``, ``SCAN``, ``HSE06`` or ``CCSD(T)``.
+    :param structure_uuids: only energies of these structures, or of what they were relaxed to.
+    :param exclude_warnings: codes of warnings, see ``WARNING_CODES``: energies with any of them are left out.
+    :return: the attributes of ``EnergyData`` with ``name`` of the candidate (empty for references), ``candidate_uuid``
+        (that of the structure, or of what it was relaxed from), ``note``, ``uuid``, ``pk`` and ``ctime``.
+    :raises InvalidInputError: for an unknown campaign, fidelity or formula.
+    """
+    filters = attributes(
+        chemical_system=parse_system(chemical_system),
+        formula=parse_formula(formula),
+        fidelity=None if fidelity is None else Fidelity.parse(fidelity).value,
+    )
+    if structure_uuids is not None:
+        structure_uuids = [*structure_uuids, *relaxed_from(structure_uuids)]
+        if len(structure_uuids) <= MAX_IN_FILTER:
+            filters |= among('attributes.structure_uuid', structure_uuids)
+    if exclude_warnings:
+        filters['and'] = [{'attributes.warning_codes': {'!contains': [code]}} for code in exclude_warnings]
+    processes = None
+    if campaign is not None:
+        processes = [process.pk for process in find_campaign(campaign).called() if process.is_calculation]
+    table = created(EnergyData, ENERGY_FIELDS, filters, {'uuid': 'uuid', 'id': 'pk', 'ctime': 'ctime'}, processes)
+    if structure_uuids is not None:
+        table = table[table['structure_uuid'].isin(structure_uuids)]
+    owners = _owners(table['structure_uuid'].unique().tolist())
+    table.insert(1, 'candidate_uuid', table['structure_uuid'].map(owners).astype(object))
+    table.insert(0, 'name', table['candidate_uuid'].map(structure_names(list(set(owners.values())))).fillna(''))
+    table['note'] = note(table['scientific'])
+    return table.sort_values('ctime').reset_index(drop=True)
+
+
+def energies_side_by_side(campaign: int | str | None = None, **filters: t.Any) -> pd.DataFrame:
+    """Return one row per structure and level tag set: the formation energy at each fidelity, eV/atom, and D.
+
+    Energies of different protocols never share a row.
+
+    :param filters: those of :func:`energies`.
+    """
+    table = energies(campaign, **filters)
+    keys = ['name', 'formula', 'structure_uuid', 'candidate_uuid', 'protocol', 'note']
+    return _pivot(table, keys).sort_values(['name', 'formula', 'protocol']).reset_index(drop=True)
+
+
+def formation_energies(uuids: list[str]) -> pd.DataFrame:
+    """Return one row of computed energies per structure: of the scientific protocol, or that with most fidelities."""
+    wide = _pivot(energies(structure_uuids=uuids), ['candidate_uuid', 'protocol', 'scientific'])
+    columns = [f'formation_{level.label}' for level in LADDER]
+    wide['count'] = wide[columns].notna().sum(axis=1)
+    wide = wide.sort_values(['scientific', 'count']).drop_duplicates('candidate_uuid', keep='last')
+    return wide.rename(columns={'scientific': 'computed_scientific'}).drop(columns='count')
+
+
+def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the latest formation energy of each fidelity as a column, and the computed divergence."""
+    columns = {level.value: f'formation_{level.label}' for level in LADDER}
+    latest = table.sort_values('ctime').drop_duplicates([*keys, 'fidelity'], keep='last')
+    wide = latest.pivot(index=keys, columns='fidelity', values='formation_energy_per_atom')
+    wide = wide.reindex(columns=list(columns)).rename(columns=columns).reset_index()
+    wide.columns.name = None
+    for column in columns.values():
+        wide[column] = pd.to_numeric(wide[column])
+    wide['divergence_computed'] = (wide['formation_pbe'] - wide['formation_ccsdt']).abs()
+    return wide
+
+
+def _owners(uuids: list[str]) -> dict[str, str]:
+    """Return structure → what it was relaxed from, or the structure itself."""
+    return {uuid: uuid for uuid in uuids} | relaxed_to(uuids)
+
+
+def structure_names(uuids: list[str]) -> dict[str, str]:
+    """Return the names of candidates, and the identifiers of entries of databases."""
+    builder = orm.QueryBuilder().append(
+        CandidateData,
+        filters=uuid_filter('uuid', uuids),
+        project=['uuid', 'attributes.cycle', 'attributes.index'],
+        subclassing=False,
+    )
+    names = {uuid: candidate_name(cycle, index) for uuid, cycle, index in builder.all()}
+    builder = orm.QueryBuilder().append(
+        EntryData,
+        filters=uuid_filter('uuid', uuids),
+        project=['uuid', 'attributes.identifier'],
+        subclassing=False,
+    )
+    return {**names, **dict(builder.all())}
+
+
+def divergences(
+    campaign: int | str | None = None, *, min_divergence: float | None = None, **filters: t.Any
+) -> pd.DataFrame:
+    """Return one row per structure with energies at PBE and above: how far they diverge, and how far was predicted.
+
+    :param min_divergence: smallest computed difference at any level, eV/atom.
+    :param filters: those of :func:`energies` but ``fidelity``.
+    :return: columns ``name``, ``formula``, ``protocol``, ``formation_pbe``, signed differences
+        ``divergence_<fidelity>`` = E_PBE − E_fidelity of formation energies (eV/atom), ``divergence_largest`` (of their
+        magnitudes), the latest prediction ``predicted`` of E_PBE − E_CCSD(T) with ``predicted_sigma``, ``note`` and
+        ``structure_uuid``;
+        largest divergence first.
+    """
+    table = energies_side_by_side(campaign, **filters)
+    differences = {f'divergence_{level.label}': f'formation_{level.label}' for level in LADDER[1:]}
+    for name, column in differences.items():
+        table[name] = table['formation_pbe'] - table[column]
+    table['divergence_largest'] = table[list(differences)].abs().max(axis='columns')
+    table = table[table['divergence_largest'].notna()]
+    if min_divergence is not None:
+        table = table[table['divergence_largest'] >= min_divergence]
+    table = table.merge(_predicted(table['candidate_uuid'].unique().tolist()), on='candidate_uuid', how='left')
+    columns = ['name', 'formula', 'protocol', 'formation_pbe', *differences, 'divergence_largest', 'predicted']
+    table = table[[*columns, 'predicted_sigma', 'note', 'structure_uuid']]
+    order = ['divergence_largest', 'name']
+    return table.sort_values(order, ascending=[False, True]).reset_index(drop=True)
+
+
+def _predicted(uuids: list[str]) -> pd.DataFrame:
+    """Return the latest predicted divergence of structures."""
+    fields = ['candidate_uuid', 'divergence_signed', 'divergence_sigma']
+    builder = orm.QueryBuilder().append(
+        PredictionData,
+        filters=uuid_filter('attributes.candidate_uuid', uuids),
+        project=['ctime', *(f'attributes.{field}' for field in fields)],
+        subclassing=False,
+    )
+    table = pd.DataFrame(builder.all(), columns=['ctime', 'candidate_uuid', 'predicted', 'predicted_sigma'])
+    return table.sort_values('ctime').drop_duplicates('candidate_uuid', keep='last').drop(columns='ctime')

@@ -1,0 +1,209 @@
+"""How a campaign stands: stages, counts, budget and costs, and what to do when it has stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import typing as t
+
+import pandas as pd
+from aiida import orm
+from aiida.common.links import LinkType
+
+from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.data.assessment import AssessmentData
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, Called, Campaign, all_campaigns, among, find_campaign
+
+__all__ = ('CampaignSummary', 'campaign_summary', 'campaigns', 'cost_ledger')
+
+NODES = {'candidates': CandidateData, 'predictions': PredictionData, 'assessments': AssessmentData}
+
+
+@dataclasses.dataclass(frozen=True)
+class CampaignSummary:
+    """A campaign at one moment.
+
+    :param state: ``running``, ``paused``, ``finished``, ``failed``, ``excepted`` or ``killed``, of the last process.
+    :param advice: what to do next.
+    :param counts: nodes created, of ``candidates``, ``predictions`` and ``assessments``, and energies by fidelity.
+    :param stages: one row per stage: ``stage``, ``pk``, ``state``, ``exit_status`` and the counts of the ledger.
+    :param note: ``not scientific`` if any energy is.
+    """
+
+    label: str
+    processes: tuple[int, ...]
+    elements: tuple[str, ...]
+    protocol: str
+    state: str
+    message: str
+    advice: str
+    started: datetime.datetime
+    last_change: datetime.datetime
+    budget: int | None
+    spent: int
+    core_hours: float
+    counts: dict[str, int]
+    stages: pd.DataFrame
+    note: str
+
+
+def campaigns() -> pd.DataFrame:
+    """Return one row per campaign, oldest first."""
+    columns = ['label', 'pk', 'elements', 'protocol', 'state', 'cycles', 'spent', 'budget', 'candidates', 'started']
+    rows = []
+    for campaign in all_campaigns():
+        summary = _summary(campaign)
+        rows.append(
+            {
+                **{
+                    name: getattr(summary, name)
+                    for name in ('label', 'protocol', 'state', 'spent', 'budget', 'started')
+                },
+                'pk': summary.processes[-1],
+                'elements': '-'.join(summary.elements),
+                'cycles': int(summary.stages['oracle_calls'].notna().sum()),  # those in the ledger, hence finished
+                'candidates': summary.counts['candidates'],
+            }
+        )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def campaign_summary(campaign: int | str) -> CampaignSummary:
+    """Return how a campaign stands.
+
+    :param campaign: label, pk or uuid.
+    :raises aiida_qagenai.common.errors.InvalidInputError: if there is no such campaign.
+    """
+    return _summary(find_campaign(campaign))
+
+
+def cost_ledger(campaign: int | str) -> pd.DataFrame:
+    """Return the ledger of a campaign: a row per finished cycle, and one for the initial set as cycle 0.
+
+    Nested entries become columns: ``energies_PBE``, ``core_hours_pyscf``.
+    """
+    ledger = _ledger(find_campaign(campaign))
+    if ledger is None:
+        return pd.DataFrame(columns=['cycle'])
+    seed = {'cycle': 0, **ledger.get('seed', {})}
+    return pd.json_normalize([seed, *ledger['cycles']], sep='_')
+
+
+def _summary(campaign: Campaign) -> CampaignSummary:
+    """Return how a campaign stands."""
+    last = orm.load_node(campaign.processes[-1])
+    called = campaign.called()
+    ledger = _ledger(campaign) or {}
+    counts, scientific = _counts([process.pk for process in called if process.is_calculation])
+    state, message, advice = _state(last)
+    settings = last.inputs.parameters.get_dict() if 'parameters' in last.inputs else {}
+    stages = [process for process in called if process.caller in campaign.processes]
+    return CampaignSummary(
+        label=campaign.label,
+        processes=campaign.processes,
+        elements=tuple(last.inputs.elements.get_list()) if 'elements' in last.inputs else (),
+        protocol=settings.get('energy_protocol', ''),
+        state=state,
+        message=message,
+        advice=advice,
+        started=orm.load_node(campaign.processes[0]).ctime,
+        last_change=_last_change([*campaign.processes, *(process.pk for process in called)]),
+        budget=ledger.get('budget', settings.get('budget')),
+        spent=ledger.get('spent', 0),
+        core_hours=float(ledger.get('core_hours', 0.0)),
+        counts=counts,
+        stages=_stages(stages, ledger),
+        note='' if scientific else NOT_SCIENTIFIC,
+    )
+
+
+def _state(node: orm.ProcessNode) -> tuple[str, str, str]:
+    """Return the state of a campaign process, its message, and what to do."""
+    pk = node.pk
+    carry_on = f'`aiida-qagenai campaign continue {pk}` goes on from the last finished cycle.'
+    report = f'`verdi process report {pk}` says why.'
+    state = '' if node.process_state is None else str(node.process_state.value)
+    if node.is_finished_ok or (node.is_finished and node.exit_status is not None and node.exit_status >= 700):
+        return 'finished', node.exit_message or '', f'`aiida-qagenai candidates --campaign {pk}` lists what it found.'
+    if node.is_finished:
+        return 'failed', node.exit_message or f'exit status {node.exit_status}', f'{report} {carry_on}'
+    if state in {'excepted', 'killed'}:
+        return state, node.process_status or '', f'{report} {carry_on}'
+    if node.paused:
+        return 'paused', node.process_status or '', f'`verdi process play {pk}` resumes it.'
+    return (
+        'running',
+        node.process_status or '',
+        f'If nothing runs it any more (its shell or daemon was killed): {carry_on}',
+    )
+
+
+def _stages(stages: list[Called], ledger: dict[str, t.Any]) -> pd.DataFrame:
+    """Return one row per child of the campaign, with the counts of its cycle."""
+    entries = {f'cycle{entry["cycle"]:03d}': entry for entry in ledger.get('cycles', [])}
+    rows = []
+    for process in stages:
+        entry = entries.get(process.link_label, {})
+        rows.append(
+            {
+                'stage': process.link_label,
+                'pk': process.pk,
+                'state': process.state,
+                'exit_status': process.exit_status,
+                **{name: entry.get(name) for name in ('eligible', 'selected', 'oracle_calls', 'failed')},
+                **{level.value: entry.get('energies', {}).get(level.value) for level in LADDER},
+                'core_hours': sum(entry['core_hours'].values()) if entry.get('core_hours') else None,
+            }
+        )
+    numbers = ['exit_status', 'eligible', 'selected', 'oracle_calls', 'failed', *(level.value for level in LADDER)]
+    table = pd.DataFrame(rows, columns=['stage', 'pk', 'state', *numbers, 'core_hours'])
+    return table.astype({**dict.fromkeys(numbers, 'Int64'), 'core_hours': float})
+
+
+def _counts(calculations: list[int]) -> tuple[dict[str, int], bool]:
+    """Return the number of nodes created by ``calculations``, and whether all energies are scientific."""
+    counts = {}
+    for name, cls in NODES.items():
+        counts[name] = _created(cls, calculations).count()
+    fidelities = _created(EnergyData, calculations, ['attributes.fidelity', 'attributes.scientific']).all()
+    for level in LADDER:
+        counts[level.value] = sum(fidelity == level.value for fidelity, _ in fidelities)
+    return counts, all(scientific for _, scientific in fidelities)
+
+
+def _created(cls: type[orm.Data], calculations: list[int], project: list[str] | None = None) -> orm.QueryBuilder:
+    """Return a query for the nodes of a class that ``calculations`` created."""
+    builder = orm.QueryBuilder().append(orm.CalculationNode, filters=among('id', calculations), tag='process')
+    return builder.append(
+        cls,
+        with_incoming='process',
+        edge_filters={'type': LinkType.CREATE.value},
+        project=project or ['id'],
+        subclassing=False,
+    )
+
+
+def _ledger(campaign: Campaign) -> dict[str, t.Any] | None:
+    """Return the ledger with the most cycles that the campaign or one of its stages returned."""
+    stages = [process.pk for process in campaign.called() if process.caller in campaign.processes]
+    builder = orm.QueryBuilder()
+    builder.append(orm.WorkChainNode, filters=among('id', [*campaign.processes, *stages]), tag='process')
+    builder.append(
+        orm.Dict,
+        with_incoming='process',
+        edge_filters={'type': LinkType.RETURN.value, 'label': {'like': '%ledger'}},
+        project='attributes',
+    )
+    ledgers: list[dict[str, t.Any]] = builder.all(flat=True)
+    return max(ledgers, key=lambda ledger: len(ledger['cycles']), default=None)
+
+
+def _last_change(processes: list[int]) -> datetime.datetime:
+    """Return when any of ``processes`` last changed."""
+    builder = orm.QueryBuilder().append(orm.ProcessNode, filters=among('id', processes), project='mtime', tag='process')
+    builder.order_by({'process': {'mtime': 'desc'}}).limit(1)
+    changed: datetime.datetime = builder.first(flat=True)
+    return changed

@@ -1,0 +1,1 @@
+"""Convex hulls, stability classes and their pictures."""

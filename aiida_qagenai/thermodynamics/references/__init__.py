@@ -1,0 +1,1 @@
+"""Reference energies and extrapolations that energies refer to."""

@@ -1,0 +1,1 @@
+"""Relaxation, phonons, quasi-harmonic free energies and barriers on an ASE calculator."""

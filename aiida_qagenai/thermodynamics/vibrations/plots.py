@@ -1,0 +1,155 @@
+"""Pictures of free energies, phonons and paths."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.thermodynamics.hull.stability import MARGINAL_LIMIT, METASTABLE_LIMIT
+
+__all__ = ('plot_gibbs_energies', 'plot_gibbs_hull', 'plot_path', 'plot_phonons')
+
+FORMATS = ('.png', '.svg', '.pdf')
+BLUE, RED, GREY = '#4477aa', '#cc3311', '#777777'
+
+
+def plot_gibbs_energies(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], path: str | os.PathLike[str], *, relative: bool = True
+) -> Path:
+    """Write Gibbs energies over the temperature.
+
+    :param curves: name → temperatures (K) and Gibbs energies (eV/atom).
+    :param relative: whether each starts from 0 at its lowest temperature, so that different phases fit one picture.
+    :raises InvalidInputError: if there is no curve or the format is unknown.
+    """
+    path = _checked(path, curves)
+    figure, axes = _figure(5.0, 3.6)
+    for name, (temperatures, gibbs) in curves.items():
+        values = np.asarray(gibbs, dtype=np.float64)
+        axes.plot(temperatures, values - values[0] if relative else values, label=name)
+    axes.set_xlabel('temperature (K)')
+    axes.set_ylabel('G(T) − G(0) (eV/atom)' if relative else 'G (eV/atom)')
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def plot_gibbs_hull(
+    curves: Mapping[str, tuple[ArrayLike, Sequence[float | None]]], path: str | os.PathLike[str]
+) -> Path:
+    """Write decomposition energies over the temperature: below zero a phase is stable.
+
+    :param curves: name → temperatures (K) and decomposition energies (eV/atom), None where undefined.
+    :raises InvalidInputError: if there is no curve or the format is unknown.
+    """
+    path = _checked(path, curves)
+    figure, axes = _figure(5.0, 3.6)
+    for name, (temperatures, energies) in curves.items():
+        values = np.array([np.nan if value is None else value for value in energies])
+        axes.plot(temperatures, values, label=name)
+    axes.axhline(0.0, color=GREY, linewidth=0.8)
+    top = axes.get_ylim()[1]
+    for limit, name in ((METASTABLE_LIMIT, 'metastable'), (MARGINAL_LIMIT, 'marginal')):
+        if limit < top:
+            axes.axhline(limit, color=GREY, linewidth=0.8, linestyle='--')
+            axes.annotate(name, (0.99, limit), xycoords=('axes fraction', 'data'), ha='right', va='bottom')
+    axes.set_xlabel('temperature (K)')
+    axes.set_ylabel('decomposition energy (eV/atom)')
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def plot_phonons(
+    *,
+    distances: NDArray[np.float64],
+    frequencies: NDArray[np.float64],
+    ticks: NDArray[np.float64],
+    labels: Sequence[str],
+    dos_frequencies: NDArray[np.float64],
+    dos: NDArray[np.float64],
+    path: str | os.PathLike[str],
+    title: str = '',
+) -> Path:
+    """Write phonon bands beside their density of states; imaginary modes are below zero, in red.
+
+    :param distances: along the path in reciprocal space, shape (q,); ``frequencies`` (q, branches), THz.
+    :raises InvalidInputError: if there is nothing to draw or the format is unknown.
+    """
+    path = _checked(path, labels)
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    figure = Figure(figsize=(6.0, 3.8), layout='constrained')
+    bands, density = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
+    # Where the path jumps, the distance stays and the line must break.
+    breaks = np.flatnonzero(np.diff(distances) < 1e-12) + 1
+    lowest, width = 2 * min(float(frequencies.min()), 0.0), float(distances[-1] - distances[0])
+    for part in np.split(np.arange(len(distances)), breaks):
+        bands.plot(distances[part], frequencies[part], color=BLUE, lw=0.9)
+        if lowest < 0:
+            below = Rectangle((distances[0], lowest), width, -lowest, transform=bands.transData)
+            for line in bands.plot(distances[part], frequencies[part], color=RED, lw=1.4):
+                line.set_clip_path(below)
+    for axes in (bands, density):
+        axes.axhline(0.0, color=GREY, linewidth=0.8)
+    for tick in ticks:
+        bands.axvline(tick, color=GREY, linewidth=0.4)
+    bands.set_xticks(ticks, labels)
+    bands.set_xlim(distances[0], distances[-1])
+    bands.set_ylabel('frequency (THz), imaginary below zero')
+    density.plot(dos, dos_frequencies, color=BLUE, lw=0.9)
+    density.fill_betweenx(dos_frequencies, 0, dos, where=dos_frequencies < 0, color=RED, alpha=0.5)
+    density.set_xlim(left=0)
+    density.set_xlabel('states (1/THz/atom)')
+    if title:
+        figure.suptitle(title)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def plot_path(
+    paths: Mapping[str, tuple[ArrayLike, ArrayLike]], path: str | os.PathLike[str], *, title: str = ''
+) -> Path:
+    """Write the energies along minimum-energy paths, with the barrier in the legend.
+
+    :param paths: name → distances (Å) and energies (eV) of the images.
+    :raises InvalidInputError: if there is no path or the format is unknown.
+    """
+    path = _checked(path, paths)
+    figure, axes = _figure(5.0, 3.6)
+    for name, (distances, energies) in paths.items():
+        values = np.asarray(energies, dtype=np.float64)
+        axes.plot(distances, values, marker='o', label=f'{name}: {values.max() - values[0]:.3f} eV')
+    axes.set_xlabel('distance along the path (Å)')
+    axes.set_ylabel('energy (eV)')
+    axes.legend(frameon=False)
+    if title:
+        axes.set_title(title)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _checked(path: str | os.PathLike[str], content: t.Sized) -> Path:
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        message = f'cannot write `{path}`: choose a name that ends in {", ".join(FORMATS)}'
+        raise InvalidInputError(message)
+    if not len(content):
+        message = f'there is nothing to draw in `{path}`'
+        raise InvalidInputError(message)
+    return path
+
+
+def _figure(width: float, height: float) -> tuple[t.Any, t.Any]:
+    # no pyplot: it would open a window system and keep every figure alive
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout='constrained')
+    return figure, figure.subplots()

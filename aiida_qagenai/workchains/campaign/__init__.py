@@ -1,0 +1,1 @@
+"""Campaigns: cycles, their initial set, and their state."""

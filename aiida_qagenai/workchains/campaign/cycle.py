@@ -1,0 +1,326 @@
+"""One cycle: generate → predict → assess → compute → learn."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
+from aiida.orm import Dict, Int, Str
+
+from aiida_qagenai.calculations.functions.assess import assess_candidates
+from aiida_qagenai.calculations.functions.dataset import build_dataset
+from aiida_qagenai.calculations.functions.ledger import remaining_budget, update_ledger
+from aiida_qagenai.calculations.models.generate import GenerateCalculation
+from aiida_qagenai.calculations.models.predict import PredictCalculation
+from aiida_qagenai.calculations.models.train import ROLES
+from aiida_qagenai.chemistry.composition import neutral_compositions
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
+from aiida_qagenai.workchains.campaign.accounting import core_hours
+from aiida_qagenai.workchains.campaign.state import define_state_inputs, define_state_outputs, reference_outputs
+from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
+from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
+from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
+from aiida_qagenai.workchains.options import set_options
+from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
+from aiida_qagenai.workchains.relaxation.relax_first import relax_inputs
+
+__all__ = ('CycleWorkChain', 'generation_requests')
+
+
+class CycleWorkChain(ResumableWorkChain):
+    """State → state: the body of the loop of Algorithm 1."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        define_common_inputs(spec)
+        spec.input('cycle', valid_type=Int, help='Number of the cycle, 1 for the first.')
+        define_state_inputs(spec)
+        define_state_outputs(spec)
+        spec.output('selection', valid_type=Dict, required=False, help='Funnel, scaling and the chosen candidates.')
+        spec.outline(
+            while_(cls.should_generate)(cls.generate),
+            while_(cls.should_predict)(cls.predict),
+            cls.assess,
+            if_(cls.has_selection)(
+                while_(cls.should_compute)(cls.compute),
+                cls.augment,
+                cls.plan_learning,
+                while_(cls.should_learn)(cls.learn),
+                cls.inspect_learning,
+            ),
+            cls.finalize,
+        )
+        spec.exit_code(410, 'ERROR_GENERATE', message='No candidates were generated: {reason}')
+        spec.exit_code(411, 'ERROR_PREDICT', message='The predictions failed: {reason}')
+        spec.exit_code(412, 'ERROR_TRAINING', message='The training of the {role} failed: {reason}')
+        spec.exit_code(413, 'ERROR_BUDGET_SPENT', message='The budget is spent: raise it or start another campaign.')
+
+    @classmethod
+    def get_builder_from_protocol(cls, *, state: dict[str, t.Any], **common: t.Any) -> ProcessBuilder:
+        """Return a builder, filled from a protocol of campaigns, of the cycle that follows ``state``.
+
+        :param state: outputs of a SeedWorkChain or of an earlier cycle.
+        :param common: see :func:`~aiida_qagenai.workchains.campaign.validation.fill_builder`.
+        """
+        builder = fill_builder(cls.get_builder(), **common)
+        builder.state = state
+        builder.cycle = Int(len(state['ledger']['cycles']) + 1)
+        return builder
+
+    @property
+    def settings(self) -> CampaignSettings:
+        """Return the typed settings."""
+        return validate_settings(self.inputs.parameters.get_dict())
+
+    @property
+    def number(self) -> int:
+        """Return the number of this cycle."""
+        return int(self.inputs.cycle.value)
+
+    @property
+    def remaining(self) -> int:
+        """Return how many oracle calls are left."""
+        return remaining_budget(self.inputs.state.ledger.get_dict(), self.settings.budget)
+
+    def options(self, kind: str) -> dict[str, t.Any]:
+        """Return the scheduler options for ``pyscf`` or ``ml`` jobs."""
+        name = f'{kind}_options'
+        return dict(self.inputs[name].get_dict()) if name in self.inputs else {}
+
+    def runtime(self, stage: int) -> dict[str, t.Any]:
+        """Return what every job of the models takes."""
+        run = self.settings.run
+        return {
+            'seed': self.settings.cycle_seed(self.number, stage),
+            'device': run.device,
+            'dtype': run.dtype,
+            'num_threads': run.num_threads,
+        }
+
+    def should_generate(self) -> bool:
+        """Return whether the candidates have to be sampled, once or again after the job was lost."""
+        return self.should_submit('generate')
+
+    def generate(self) -> ToContext | ExitCode:
+        """Sample candidates."""
+        if self.remaining < 1:
+            return self.exit_codes.ERROR_BUDGET_SPENT  # type: ignore[no-any-return]
+        settings = self.settings.generate
+        builder = GenerateCalculation.get_builder()
+        builder.code = self.inputs.ml_code
+        builder.generator = self.inputs.state.checkpoints.generator
+        builder.descriptor = self.inputs.state.checkpoints.descriptor
+        builder.cycle = self.inputs.cycle
+        builder.parameters = Dict(
+            {
+                'requests': generation_requests(
+                    self.inputs.elements.get_list(),
+                    settings.num_candidates,
+                    max_atoms=settings.max_atoms,
+                    neutral_fraction=settings.neutral_fraction,
+                ),
+                'target': settings.target,
+                'guidance_scale': settings.guidance_scale,
+                'steps': settings.steps,
+                **self.runtime(10),
+            }
+        )
+        set_options(builder, self.options('ml'))
+        return ToContext(generation=self.submit_once('generate', builder))
+
+    def should_predict(self) -> bool:
+        """Return whether the predictions have to be made, once or again after the job was lost."""
+        return self.should_submit('predict')
+
+    def predict(self) -> ToContext | ExitCode:
+        """Predict every level for the candidates and for the known phases."""
+        generation = self.ctx.generation
+        if not generation.is_finished_ok:
+            return self.exit_codes.ERROR_GENERATE.format(reason=ending(generation))  # type: ignore[no-any-return]
+        builder = PredictCalculation.get_builder()
+        builder.code = self.inputs.ml_code
+        builder.validator = self.inputs.state.checkpoints.validator
+        builder.candidate_set = generation.outputs.candidate_set
+        builder.competing = self.inputs.state.dataset
+        builder.parameters = Dict(self.runtime(11))
+        set_options(builder, self.options('ml'))
+        self.report(f'cycle {self.number}: {len(generation.outputs.candidate_set)} candidates generated')
+        return ToContext(prediction=self.submit_once('predict', builder))
+
+    def assess(self) -> ExitCode | None:
+        """Screen, place on the hull, score and choose."""
+        prediction = self.ctx.prediction
+        if not prediction.is_finished_ok:
+            return self.exit_codes.ERROR_PREDICT.format(reason=ending(prediction))  # type: ignore[no-any-return]
+        settings = self.settings
+        outputs = self.call_once(
+            'assess',
+            assess_candidates,
+            candidate_set=self.ctx.generation.outputs.candidate_set,
+            candidates=nested_outputs(self.ctx.generation)['candidates'],
+            predictions=nested_outputs(prediction)['predictions'],
+            arrays=prediction.outputs.arrays,
+            competing=self.inputs.state.dataset,
+            parameters=Dict(
+                {
+                    'screen': settings.screen.model_dump(mode='json'),
+                    'select': settings.select.model_dump(mode='json'),
+                    'remaining_budget': self.remaining,
+                    'seed': settings.cycle_seed(self.number, 12),
+                }
+            ),
+        )
+        self.ctx.selection = outputs['selection']
+        self.out('selection', outputs['selection'])
+        funnel = ', '.join(f'{count} {name}' for name, count in outputs['selection']['funnel'].items())
+        self.report(f'cycle {self.number}: {funnel}')
+        return None
+
+    def has_selection(self) -> bool:
+        """Return whether any candidate was chosen."""
+        return bool(self.ctx.selection['selected'])
+
+    def should_compute(self) -> bool:
+        """Return whether the ladder has to be climbed, once or again after its process was lost."""
+        return self.should_submit('energies')
+
+    def compute(self) -> ToContext:
+        """Climb the ladder with the chosen candidates, on the levels that the training set holds."""
+        counts = self.inputs.state.dataset.counts
+        levels = [level.value for level in LADDER if level is Fidelity.PBE or counts[level.value]]
+        labels = self.ctx.selection['selected']
+        candidates = nested_outputs(self.ctx.generation)['candidates']
+        child = self.submit_once(
+            'energies',
+            LadderWorkChain,
+            code=self.inputs.pyscf_code,
+            structures={label: candidates[label] for label in labels},
+            plan=Dict(dict.fromkeys(labels, levels)),
+            protocol=Str(self.settings.energy_protocol),
+            references=self.inputs.state.get('references', {}),
+            elements=self.inputs.state.get('elements', {}),
+            max_concurrent=Int(self.settings.run.max_concurrent),
+            **relax_inputs(self.settings.relax, self.inputs),
+            **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
+        )
+        return ToContext(energies=child)
+
+    def augment(self) -> None:
+        """Extend the training set by what was computed."""
+        outputs = nested_outputs(self.ctx.energies)
+        energies = outputs.get('energies', {})
+        self.ctx.dataset = self.inputs.state.dataset
+        if energies:
+            candidates = nested_outputs(self.ctx.generation)['candidates']
+            labels = sorted(label for label in self.ctx.selection['selected'])
+            self.ctx.dataset = self.call_once(
+                'dataset',
+                build_dataset,
+                parameters=Dict({'fractions': list(SPLIT_FRACTIONS), 'seed': self.settings.seed}),
+                previous=self.inputs.state.dataset,
+                structures={label: candidates[label] for label in labels},
+                energies=energies,
+                descriptors=outputs.get('descriptors', {}),
+                relaxed=outputs.get('relaxed', {}),
+            )['result']
+
+    def plan_learning(self) -> None:
+        """Choose the models to fine-tune: the validator, and every few cycles the other two as well."""
+        self.ctx.tuned = []
+        if self.ctx.dataset.uuid != self.inputs.state.dataset.uuid:
+            self.ctx.tuned = ['validator']
+            if self.number % self.settings.learn.generator_every == 0:
+                self.ctx.tuned += ['descriptor', 'generator']
+
+    def should_learn(self) -> bool:
+        """Return whether models have to be fine-tuned, once or again after a job was lost."""
+        return self.should_submit(*(f'train{role}' for role in self.ctx.tuned))
+
+    def learn(self) -> ToContext:
+        """Fine-tune the models."""
+        settings = self.settings
+        children = {}
+        for role in self.ctx.tuned:
+            builder = training_inputs(
+                role,
+                settings,
+                self.ctx.dataset,
+                code=self.inputs.ml_code,
+                seed=settings.cycle_seed(self.number, 20 + ROLES.index(role)),
+                initial_checkpoint=self.inputs.state.checkpoints[role],
+                options=self.options('ml'),
+            )
+            children[role] = self.submit_once(f'train{role}', builder)
+        return ToContext(**children)
+
+    def inspect_learning(self) -> ExitCode | None:
+        """Stop if a model was lost: the energies stay in the graph, and the cycle can be run again."""
+        for role in self.ctx.tuned:
+            child = self.ctx[role]
+            if not child.is_finished_ok:
+                return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))  # type: ignore[no-any-return]
+        return None
+
+    def finalize(self) -> None:
+        """Write the ledger and hand on the state."""
+        state = self.inputs.state
+        outputs = self.call_once('ledger', update_ledger, previous=state.ledger, entry=Dict(self.entry()))
+        self.out('state.ledger', outputs['result'])
+        self.out('state.dataset', self.ctx.get('dataset', state.dataset))
+        tuned = self.ctx.get('tuned', [])
+        for role in ROLES:
+            checkpoint = self.ctx[role].outputs.checkpoint if role in tuned else state.checkpoints[role]
+            self.out(f'state.checkpoints.{role}', checkpoint)
+        for name, energy in reference_outputs(state):
+            self.out(name, energy)
+
+    def entry(self) -> dict[str, t.Any]:
+        """Return what the ledger says of this cycle."""
+        selection = self.ctx.selection.get_dict()
+        outputs = nested_outputs(self.ctx.energies) if self.has_selection() else {}
+        succeeded, relaxed = outputs.get('energies', {}), outputs.get('relaxed', {})
+        attempted = len(self.ctx.energies.called) if self.has_selection() else 0
+        counts = {level.value: sum(energy.fidelity is level for energy in succeeded.values()) for level in LADDER}
+        return {
+            'cycle': self.number,
+            'budget': self.settings.budget,
+            'funnel': selection['funnel'],
+            'eligible': selection['eligible'],
+            'selected': len(selection['selected']),
+            'audit': len(selection['audit']),
+            'oracle_calls': len(selection['selected']),
+            'energies': counts,
+            'relaxed': len(relaxed),
+            'failed': attempted - len(succeeded) - len(relaxed),
+            'core_hours': core_hours(self.node),
+        }
+
+
+def generation_requests(
+    elements: list[str], count: int, *, max_atoms: int, neutral_fraction: float
+) -> list[dict[str, t.Any]]:
+    """Return what to ask of the generator: charge-neutral compositions in equal parts, then free ones in the system.
+
+    :param count: candidates in all; every request gets at least one, none is dropped by rounding.
+    """
+    compositions = neutral_compositions(elements, max_atoms=max_atoms)
+    neutral = round(count * neutral_fraction) if compositions else 0
+    requests: list[dict[str, t.Any]] = []
+    for index, composition in enumerate(compositions):
+        share = neutral // len(compositions) + (index < neutral % len(compositions))
+        if share:
+            requests.append({'mode': 'composition', 'composition': composition, 'count': share})
+    if count > neutral:
+        requests.append(
+            {
+                'mode': 'chemical_system',
+                'elements': elements,
+                'min_atoms': 1,
+                'max_atoms': max_atoms,
+                'count': count - neutral,
+            }
+        )
+    return requests

@@ -1,0 +1,106 @@
+"""Launch a campaign on the daemon, find it again, and bring it back after an interruption."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida import orm
+from aiida.engine import submit
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.engine.daemon import ensure_daemon, revive
+from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain, last_state
+from aiida_qagenai.workchains.campaign.validation import COMMON
+from aiida_qagenai.workchains.protocols.campaign import merge_settings
+from aiida_qagenai.workchains.relaxation.relax_first import RELAX_PORTS
+
+__all__ = ('GROUP_PREFIX', 'campaign_group', 'continue_campaign', 'find_campaigns', 'launch')
+
+GROUP_PREFIX = 'qagenai/campaign/'
+
+
+def campaign_group(label: str) -> orm.Group:
+    """Return the group that holds the campaign called ``label``, created on first use."""
+    group, _ = orm.Group.collection.get_or_create(f'{GROUP_PREFIX}{label}')
+    return group
+
+
+def find_campaigns(label: str) -> list[orm.WorkChainNode]:
+    """Return the campaigns of ``label``, latest first: the first one and its continuations."""
+    builder = orm.QueryBuilder()
+    builder.append(orm.Group, filters={'label': f'{GROUP_PREFIX}{label}'}, tag='group')
+    builder.append(orm.WorkChainNode, with_group='group', project='*')
+    builder.order_by({orm.WorkChainNode: {'ctime': 'desc'}})
+    return [node for (node,) in builder.all()]
+
+
+def launch(builder: t.Any, label: str) -> orm.WorkChainNode:
+    """Submit a campaign to the daemon, which is started if need be, and put it into its group.
+
+    :raises InvalidInputError: if inputs are invalid, before anything is computed.
+    """
+    if not label or len(label) > 100:
+        message = f'the label of a campaign has 1 to 100 characters, got {label!r}'
+        raise InvalidInputError(message)
+    ensure_daemon()
+    builder.metadata.label = label
+    try:
+        node: orm.WorkChainNode = submit(builder)
+    except ValueError as exception:
+        message = f'the campaign was refused: {exception}'
+        raise InvalidInputError(message) from exception
+    campaign_group(label).add_nodes([node])
+    return node
+
+
+def continue_campaign(
+    node: orm.WorkChainNode,
+    overrides: dict[str, t.Any] | None = None,
+    *,
+    relax_code: orm.AbstractCode | None = None,
+) -> tuple[orm.WorkChainNode, bool]:
+    """Bring a campaign back: take up its processes where they stopped, or start from its last stored state.
+
+    A campaign whose processes are alive only needs a daemon: what was running goes on, nothing runs twice. One that
+    has ended (failed, killed, budget spent) is continued by a new campaign from the state after its last finished
+    cycle, in the same group; what the broken cycle had computed comes from the cache.
+
+    :param overrides: settings to change, such as a larger budget; only for a campaign that has ended.
+    :param relax_code: code that relaxes candidates from now on; likewise.
+    :returns: the campaign to follow and whether it is a new one.
+    :raises InvalidInputError: if nothing can be continued.
+    """
+    if not node.is_terminated:
+        if overrides or relax_code:
+            message = 'settings and codes change once the campaign has ended: kill it first (verdi process kill)'
+            raise InvalidInputError(message)
+        revive(node)
+        return node, False
+    state = last_state(node)
+    if state is None:
+        message = (
+            f'campaign {node.pk} has no finished stage to continue from: start it again, the cache keeps its results'
+        )
+        raise InvalidInputError(message)
+    return launch(continuation(node, state, overrides or {}, relax_code), node.label or f'campaign-{node.pk}'), True
+
+
+def continuation(
+    node: orm.WorkChainNode,
+    state: dict[str, t.Any],
+    overrides: dict[str, t.Any],
+    relax_code: orm.AbstractCode | None = None,
+) -> t.Any:
+    """Return the builder of the campaign that goes on from ``state`` with the inputs of ``node``."""
+    settings = merge_settings(node.inputs.parameters.get_dict(), overrides)
+    builder = CampaignWorkChain.get_builder()
+    # What is no longer relaxed needs no code for it.
+    unused = RELAX_PORTS if settings.relax is None else ()
+    for name in COMMON:
+        if name in node.inputs and name not in unused:
+            setattr(builder, name, node.inputs[name])
+    if relax_code is not None:
+        builder.relax_code = relax_code
+    builder.parameters = orm.Dict(settings.model_dump(mode='json'))
+    builder.state = state
+    return builder

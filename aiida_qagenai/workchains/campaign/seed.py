@@ -1,0 +1,174 @@
+"""The beginning of a campaign: an initial training set, computed, and the first models, trained on it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
+from aiida.orm import Bool, Dict, Int, Str
+
+from aiida_qagenai.calculations.functions.dataset import build_dataset
+from aiida_qagenai.calculations.functions.ledger import open_ledger
+from aiida_qagenai.calculations.functions.seed import build_seed_set
+from aiida_qagenai.calculations.models.train import ROLES
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
+from aiida_qagenai.workchains.campaign.accounting import core_hours
+from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs
+from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
+from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
+from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
+from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
+from aiida_qagenai.workchains.protocols.energy import energy_settings
+
+__all__ = ('SeedWorkChain',)
+
+MINIMUM_LABELS = 4
+
+
+class SeedWorkChain(ResumableWorkChain):
+    """Elements → structures, energies on every level, a training set and three trained models."""
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        define_common_inputs(spec)
+        define_state_outputs(spec)
+        spec.outline(
+            cls.build_structures,
+            while_(cls.should_compute_energies)(cls.compute_energies),
+            cls.inspect_energies,
+            while_(cls.should_train)(cls.train),
+            cls.inspect_training,
+        )
+        spec.exit_code(411, 'ERROR_ENERGIES', message='The energies of the initial set failed: {reason}')
+        spec.exit_code(
+            412,
+            'ERROR_TOO_FEW_ENERGIES',
+            message='Only {count} energies at {fidelity}: a model needs at least {minimum}.',
+        )
+        spec.exit_code(413, 'ERROR_TRAINING', message='The training of the {role} failed: {reason}')
+
+    @classmethod
+    def get_builder_from_protocol(cls, **common: t.Any) -> ProcessBuilder:
+        """Return a builder filled from a protocol of campaigns.
+
+        :param common: see :func:`~aiida_qagenai.workchains.campaign.validation.fill_builder`.
+        """
+        return fill_builder(cls.get_builder(), **common)
+
+    @property
+    def settings(self) -> CampaignSettings:
+        """Return the typed settings."""
+        return validate_settings(self.inputs.parameters.get_dict())
+
+    def build_structures(self) -> None:
+        """Decorate, strain and perturb prototypes."""
+        settings = self.settings
+        parameters = {**settings.seed_set.model_dump(mode='json'), 'seed': settings.cycle_seed(0, 0)}
+        outputs = self.call_once(
+            'prototypes', build_seed_set, elements=self.inputs.elements, parameters=Dict(parameters)
+        )
+        self.ctx.candidates = outputs['candidates']
+        self.ctx.plan = outputs['plan']
+        self.report(f'{len(outputs["candidates"])} structures of {"-".join(self.inputs.elements.get_list())}')
+
+    @property
+    def needs_atoms(self) -> bool:
+        """Return whether formation energies refer to isolated atoms; corrected ones belong to each crystal."""
+        return energy_settings(self.settings.energy_protocol).counterpoise is None
+
+    def reference_inputs(self) -> dict[str, t.Any]:
+        """Return what the ladder computes for formation energies to refer to."""
+        if not (self.needs_atoms or self.settings.self_consistent):
+            return {}
+        return {
+            'reference_elements': self.inputs.elements,
+            'isolated_atoms': Bool(self.needs_atoms),
+            'self_consistent': Bool(self.settings.self_consistent),
+        }
+
+    def should_compute_energies(self) -> bool:
+        """Return whether the ladder has to be climbed, once or again after its process was lost."""
+        return self.should_submit('energies')
+
+    def compute_energies(self) -> ToContext:
+        """Climb the ladder."""
+        # Never relaxed: strained and perturbed prototypes are there to teach the models what lies off the minima.
+        child = self.submit_once(
+            'energies',
+            LadderWorkChain,
+            code=self.inputs.pyscf_code,
+            structures=self.ctx.candidates,
+            plan=self.ctx.plan,
+            protocol=Str(self.settings.energy_protocol),
+            **self.reference_inputs(),
+            max_concurrent=Int(self.settings.run.max_concurrent),
+            **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
+        )
+        return ToContext(energies=child)
+
+    def inspect_energies(self) -> ExitCode | None:
+        """Build the training set, if enough calculations succeeded."""
+        child = self.ctx.energies
+        if not child.is_finished_ok:
+            return self.exit_codes.ERROR_ENERGIES.format(reason=ending(child))  # type: ignore[no-any-return]
+        computed = nested_outputs(child)
+        energies = computed['energies']
+        wanted = [Fidelity.PBE, *(level for level, count in self.settings.seed_set.labels.items() if count)]
+        for level in wanted:
+            count = sum(energy.fidelity is level for energy in energies.values())
+            minimum = MINIMUM_LABELS if level is Fidelity.PBE else 1
+            if count < minimum:
+                return self.exit_codes.ERROR_TOO_FEW_ENERGIES.format(  # type: ignore[no-any-return]
+                    count=count, fidelity=level.value, minimum=minimum
+                )
+        outputs = self.call_once(
+            'dataset',
+            build_dataset,
+            parameters=Dict({'fractions': list(SPLIT_FRACTIONS), 'seed': self.settings.seed}),
+            structures=self.ctx.candidates,
+            energies=energies,
+            descriptors=computed.get('descriptors', {}),
+        )
+        self.ctx.dataset = outputs['result']
+        return None
+
+    def should_train(self) -> bool:
+        """Return whether the models have to be trained, once or again after a job was lost."""
+        return self.should_submit(*(f'train{role}' for role in ROLES))
+
+    def train(self) -> ToContext:
+        """Train the three models side by side."""
+        children = {}
+        for stage, role in enumerate(ROLES, start=1):
+            inputs = training_inputs(
+                role,
+                self.settings,
+                self.ctx.dataset,
+                code=self.inputs.ml_code,
+                seed=self.settings.cycle_seed(0, stage),
+                options=self.inputs.ml_options.get_dict() if 'ml_options' in self.inputs else None,
+            )
+            children[role] = self.submit_once(f'train{role}', inputs)
+        return ToContext(**children)
+
+    def inspect_training(self) -> ExitCode | None:
+        """Return the state that the first cycle starts from."""
+        for role in ROLES:
+            child = self.ctx[role]
+            if not child.is_finished_ok:
+                return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))  # type: ignore[no-any-return]
+            self.out(f'state.checkpoints.{role}', child.outputs.checkpoint)
+        costs = {
+            'core_hours': core_hours(self.node),
+            'energies': self.ctx.dataset.counts,
+            'structures': len(self.ctx.dataset),
+        }
+        ledger = self.call_once('ledger', open_ledger, seed=Dict(costs))
+        self.out('state.dataset', self.ctx.dataset)
+        self.out('state.ledger', ledger['result'])
+        for name, energy in reference_outputs(nested_outputs(self.ctx.energies)):
+            self.out(name, energy)
+        return None

@@ -1,0 +1,50 @@
+"""Inputs of the training of each model."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.orm import AbstractCode, Dict
+
+from aiida_qagenai.calculations.models.train import TrainCalculation
+from aiida_qagenai.data.checkpoint import CheckpointData
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.workchains.options import set_options
+from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, TrainSettings
+
+__all__ = ('SPLIT_FRACTIONS', 'training_inputs')
+
+SPLIT_FRACTIONS = (0.8, 0.1, 0.1, 0.0)
+"""Train, validation, calibration, test: a campaign is judged by its audit slice, not by a test split of its own."""
+
+
+def training_inputs(
+    role: str,
+    settings: CampaignSettings,
+    dataset: DatasetData,
+    *,
+    code: AbstractCode,
+    seed: int,
+    initial_checkpoint: CheckpointData | None = None,
+    options: dict[str, t.Any] | None = None,
+) -> t.Any:
+    """Return the builder that trains, or with ``initial_checkpoint`` fine-tunes, the model of ``role``."""
+    training: TrainSettings = getattr(settings.learn, role)
+    builder = TrainCalculation.get_builder()
+    builder.code = code
+    builder.dataset = dataset
+    steps = training.initial_steps if initial_checkpoint is None else training.tune_steps
+    run = settings.run
+    builder.parameters = Dict(
+        {
+            **training.parameters(role, steps),
+            'seed': seed,
+            'device': run.device,
+            'dtype': run.dtype,
+            'num_threads': run.num_threads,
+        }
+    )
+    if initial_checkpoint is not None:
+        builder.initial_checkpoint = initial_checkpoint
+    set_options(builder, options)
+    return builder

@@ -1,0 +1,1 @@
+"""Energies, reference energies and ladders of levels of theory."""

@@ -1,0 +1,219 @@
+"""Structure and fidelity → one energy."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter
+
+from aiida import orm
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
+
+from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
+from aiida_qagenai.calculations.functions.energy import (
+    ELEMENT_PREFIX,
+    assemble_energy,
+    check_elements,
+    check_references,
+)
+from aiida_qagenai.calculations.pyscf.bases import bases_problem
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.memory import least_memory
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.engine.resumable import ResumableWorkChain
+from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.energy.ports import define_energy, define_spectra, fill_references
+from aiida_qagenai.workchains.protocols.bases import resolve_basis
+from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, energy_settings, find_refusal
+
+__all__ = ('MINIMUM_GAP', 'EnergyWorkChain', 'estimate_memory')
+
+EXIT_CODES: t.Any = PyscfCellCalculation.exit_codes
+METALLIC = (EXIT_CODES.ERROR_METALLIC.status, EXIT_CODES.ERROR_VARYING_OCCUPATION.status)
+
+
+class EnergyWorkChain(ResumableWorkChain):
+    """The energy of one structure at one fidelity and, with isolated atoms given, its formation energy.
+
+    What cannot work is refused when the inputs are validated, before anything is computed.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        spec.input('structure', valid_type=orm.StructureData, help='The crystal, or an isolated atom (not periodic).')
+        define_energy(spec)
+        define_spectra(spec)
+        spec.input(
+            'level',
+            valid_type=orm.Dict,
+            validator=validate_level,
+            help='Label of the result (protocol, level tag) and what the level admits, see `EnergyLevel`.',
+        )
+        spec.input_namespace(
+            'references', valid_type=EnergyData, dynamic=True, required=False, help='Isolated atoms by element symbol.'
+        )
+        spec.expose_inputs(PyscfCellBaseWorkChain, exclude=('pyscf.structure',))
+        spec.inputs.validator = validate_inputs
+        spec.outline(while_(cls.should_calculate)(cls.run_calculation), cls.inspect_calculation)
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: orm.AbstractCode,
+        structure: orm.StructureData,
+        fidelity: Fidelity | str,
+        protocol: str = 'fast',
+        *,
+        overrides: dict[str, t.Any] | None = None,
+        references: dict[str, EnergyData] | None = None,
+        elements: dict[str, EnergyData] | None = None,
+        options: dict[str, t.Any] | None = None,
+        band_gap: float | None = None,
+        descriptors: bool = False,
+        ghosts: orm.StructureData | None = None,
+        crystal: orm.StructureData | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with every input set.
+
+        :param structure: a crystal, or without periodicity an isolated atom or the molecule of an element (H2, N2, O2,
+            F2, Cl2), computed in its ground state.
+        :param overrides: nested changes to the settings of the protocol.
+        :param references: isolated atoms at the same level, by element symbol: for the anchored formation energy.
+        :param elements: reference states at the same level, by element symbol: for the self-consistent one.
+        :param options: scheduler options of the calculation.
+        :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
+        :param descriptors: whether to compute the quantum descriptors as well (PBE only).
+        :param ghosts: sites around an isolated atom that lend it their basis functions.
+        :param crystal: to which they belong.
+        :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
+        """
+        level_of_theory = Fidelity.parse(fidelity)
+        settings, isolated = energy_settings(protocol, overrides), not any(structure.pbc)
+        symbols = {kind.symbol for node in (structure, ghosts) if node is not None for kind in node.kinds}
+        single = isolated and len(structure.sites) == 1
+        resolved = resolve_basis(settings, settings.basis_of(level_of_theory), symbols, isolated=single)
+        settings = resolved.settings
+        level = EnergyLevel.create(
+            protocol,
+            settings,
+            level_of_theory,
+            isolated=isolated,
+            surroundings=surroundings_of(crystal or structure),
+            notes=resolved.notes,
+        )
+        refusal = find_refusal(structure, level_of_theory, level, band_gap)
+        if refusal is not None:
+            raise InvalidInputError(refusal)
+        builder = cls.get_builder()
+        builder.structure = structure
+        builder.fidelity = orm.Str(level_of_theory.value)
+        builder.level = orm.Dict(level.model_dump(mode='json'))
+        builder.pyscf.code = code
+        builder.pyscf.parameters = orm.Dict(settings.parameters(level_of_theory, structure, descriptors=descriptors))
+        if settings.splits_triples and level_of_theory is Fidelity.CCSD_T and not isolated:
+            builder.separate_triples = orm.Bool(True)
+        if resolved.bases:
+            builder.pyscf.bases = resolved.bases
+        if ghosts is not None:
+            builder.pyscf.ghosts = ghosts
+        if options:
+            builder.pyscf.metadata.options = options
+        fill_references(builder, symbols, band_gap=band_gap, references=references, elements=elements)
+        return builder
+
+    def should_calculate(self) -> bool:
+        """Return whether the calculation has to be run, once or again after its process was lost."""
+        return self.should_submit('calculation')
+
+    def run_calculation(self) -> ToContext:
+        """Run the calculation with restarts."""
+        inputs = self.exposed_inputs(PyscfCellBaseWorkChain)
+        inputs.pyscf.structure = self.inputs.structure
+        return ToContext(calculation=self.submit_once('calculation', PyscfCellBaseWorkChain, **inputs))
+
+    def inspect_calculation(self) -> ExitCode | None:
+        """Assemble the energy, or say why there is none."""
+        child = self.ctx.calculation
+        if not child.is_finished_ok:
+            reason = f'{child.exit_status}, {child.exit_message}' if child.is_finished else str(child.process_state)
+            self.report(f'{child.process_label}<{child.pk}> failed: {reason}')
+            if child.exit_status in METALLIC:
+                return self.exit_codes.ERROR_METALLIC.format(reason=reason)  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)  # type: ignore[no-any-return]
+        outputs = self.call_once(
+            'assemble',
+            assemble_energy,
+            results=child.outputs.results,
+            structure=self.inputs.structure,
+            level=self.inputs.level,
+            **self.inputs.get('references', {}),
+            **{f'{ELEMENT_PREFIX}{symbol}': node for symbol, node in self.inputs.get('elements', {}).items()},
+        )
+        self.out('energy', outputs['result'])
+        if 'descriptors' in child.outputs:
+            self.out('descriptors', child.outputs.descriptors)
+        if 'bands' in child.outputs:
+            self.out('bands', child.outputs.bands)
+        return None
+
+
+def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structure: orm.StructureData) -> float:
+    """Return the least memory that the correlation energy needs, MB; see :func:`least_memory`."""
+    functions = {symbol: element.functions for symbol, element in level.elements.items()}
+    valence = {symbol: element.valence for symbol, element in level.elements.items()}
+    composition = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
+    return least_memory(parameters, composition, functions, valence)
+
+
+def validate_level(value: orm.Dict, _: t.Any) -> str | None:
+    """Refuse an incomplete level."""
+    try:
+        EnergyLevel.parse(value.get_dict())
+    except InvalidInputError as exception:
+        return str(exception)
+    return None
+
+
+def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
+    """Refuse what cannot work: structure, level, parameters and references must belong together."""
+    if not all(inputs.get(name) for name in ('structure', 'fidelity', 'level')) or 'parameters' not in inputs['pyscf']:
+        return None
+    structure, fidelity = inputs['structure'], Fidelity.parse(inputs['fidelity'].value)
+    level = EnergyLevel.parse(inputs['level'].get_dict())
+    parameters = PyscfCellParameters.parse(inputs['pyscf']['parameters'].get_dict())
+    if parameters.fidelity is not fidelity:
+        return f'`fidelity` is {fidelity}, the parameters are for {parameters.fidelity}'
+    gap = inputs['band_gap'].value if 'band_gap' in inputs else None
+    refusal = find_refusal(structure, fidelity, level, gap)
+    if refusal is not None:
+        return refusal
+    if inputs['pyscf'].get('bases'):
+        problem = bases_problem(parameters, inputs['pyscf']['bases'], {kind.symbol for kind in structure.kinds})
+        if problem is not None:
+            return problem
+    if parameters.is_coupled_cluster and parameters.is_crystal:
+        memory = estimate_memory(parameters, level, structure)
+        if memory > parameters.max_memory_mb:
+            return f'CCSD(T) would need at least {memory:.1f} MB, `max_memory_mb` is {parameters.max_memory_mb:.0f}'
+    return validate_references(inputs, fidelity, level)
+
+
+def validate_references(inputs: t.Any, fidelity: Fidelity, level: EnergyLevel) -> str | None:
+    """Refuse references of other elements or levels."""
+    symbols = sorted({kind.symbol for kind in inputs['structure'].kinds})
+    try:
+        if inputs.get('references'):
+            for symbol in symbols:
+                atomization_energy(symbol)
+            around = surroundings_of(inputs['structure'])
+            check_references(inputs['references'], symbols, fidelity, level.level_tag, surroundings=around)
+        if inputs.get('elements'):
+            check_elements(inputs['elements'], symbols, fidelity, level.level_tag)
+    except InvalidInputError as exception:
+        return str(exception)
+    return None

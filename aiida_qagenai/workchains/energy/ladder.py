@@ -1,0 +1,303 @@
+"""Compute many structures on many levels of theory, a bounded number at a time."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.engine import ExitCode, ProcessSpec, while_
+from aiida.orm import AbstractCode, Bool, Dict, Int, List, ProcessNode, Str, StructureData, load_node
+
+from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.engine.resumable import ending, nested_outputs
+from aiida_qagenai.engine.window import WindowWorkChain
+from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
+from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms
+from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
+from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
+from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
+from aiida_qagenai.workchains.relaxation.relax_first import define_relax_inputs, relax_problem
+
+__all__ = ('LadderWorkChain', 'ready')
+
+RELAX = 'relax'
+REFER = 'references'
+"""Steps besides the fidelities; of the second the label is a fidelity, not a structure."""
+
+PBE_REFERENCES = (REFER, Fidelity.PBE.value)
+
+
+class LadderWorkChain(WindowWorkChain):
+    """Structures and a plan → an ``EnergyData`` per structure and fidelity.
+
+    As many calculations run at a time as ``max_concurrent`` allows: when one ends, the next starts. PBE comes first, so
+    that the gap tells metals apart before a CCSD(T) is started. One that fails is counted, and the others go on. With
+    ``relax`` each structure is relaxed at PBE first, and every level is computed at the relaxed geometry; one that
+    cannot be relaxed is not computed at all. Where ``reference_elements`` are named, what formation energies refer to
+    is computed as well, level by level: that of PBE first, that of the others beside the last energies at PBE.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
+        spec.input_namespace('structures', valid_type=StructureData, dynamic=True, help='Structures by label.')
+        spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
+        spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
+        spec.input_namespace('references', dynamic=True, valid_type=EnergyData, help='Atoms by fidelity and element.')
+        spec.input_namespace('elements', dynamic=True, valid_type=EnergyData, help='Reference states, likewise.')
+        spec.input('reference_elements', valid_type=List, required=False, help='Compute `references` of these.')
+        spec.input('isolated_atoms', valid_type=Bool, default=lambda: Bool(True), help='Of these, the atoms.')
+        spec.input('self_consistent', valid_type=Bool, default=lambda: Bool(False), help='And the reference states.')
+        spec.input('max_concurrent', valid_type=Int, default=lambda: Int(8), help='Calculations at a time.')
+        spec.input('descriptors', valid_type=Bool, default=lambda: Bool(True), help='Compute descriptors at PBE.')
+        spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
+        spec.input(
+            'relax', valid_type=Dict, required=False, validator=validate_relax, help='Relax first, see `RelaxFirst`.'
+        )
+        define_relax_inputs(spec)
+        spec.inputs.validator = validate_inputs
+        spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By label and fidelity.')
+        spec.output_namespace('descriptors', valid_type=Dict, dynamic=True, help='Quantum descriptors by label.')
+        spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed structures by label.')
+        for name in REFERENCES:
+            spec.output_namespace(
+                name, valid_type=EnergyData, dynamic=True, help='Computed here, by level and element.'
+            )
+        spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_ready, cls.collect_ended), cls.finalize)
+        spec.exit_code(410, 'ERROR_REFERENCES', message='No formation energy at {fidelity}: {reason}')
+        spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} calculations succeeded.')
+
+    def setup(self) -> None:
+        """Order the tasks: what others wait for, then the longest first, so that none is left alone at the end."""
+        plan = self.inputs.plan.get_dict()
+        tasks = [[Fidelity.parse(name).value, label] for label, names in plan.items() for name in names]
+        levels = sorted({level for level, _ in tasks})
+        if 'relax' in self.inputs:
+            tasks += [[RELAX, label] for label in plan]
+        if 'reference_elements' in self.inputs:
+            tasks += [[REFER, level] for level in levels]
+        tasks.sort(key=lambda task: (-urgency(*task), -self.num_sites(*task), task[1]))
+        self.start(tasks)
+        self.ctx.relaxed = {}
+        self.ctx.references = {name: {} for name in REFERENCES}
+        self.ctx.gaps = {}
+        self.ctx.failed = []
+        self.ctx.refused = []
+        self.ctx.succeeded = {}
+        self.ctx.without_references = None
+
+    def num_sites(self, step: str, label: str) -> int:
+        """Return how many atoms a task computes, if it is one of a structure."""
+        return 0 if step == REFER else len(self.inputs.structures[label].sites)
+
+    def ready(self) -> list[t.Sequence[str]]:
+        """Return the tasks that may start now."""
+        running = [task for _, task in self.ctx.running.values()]
+        return ready(self.ctx.waiting, running, self.inputs.max_concurrent.value - len(running))
+
+    def submit_task(self, task: t.Sequence[str]) -> None:
+        """Submit one calculation, or note that it is refused."""
+        step, label = task
+        name = task_name(step, label)
+        makers = {RELAX: self.relaxation, REFER: self.reference_builder}
+        try:
+            builder = makers[step](label) if step in makers else self.builder(Fidelity(step), label)
+        except InvalidInputError as exception:
+            self.report(f'{name} was refused: {exception}')
+            self.ctx.refused.append(name)
+            self.give_up(step, label, str(exception))
+            return
+        self.submit_child(name, task, builder)
+
+    def relaxation(self, label: str) -> t.Any:
+        """Return the builder of one relaxation."""
+        settings = RelaxFirst.parse(self.inputs.relax.get_dict())
+        return PbeRelaxWorkChain.get_builder_from_protocol(
+            code=self.inputs.get('relax_code', self.inputs.code),
+            structure=self.inputs.structures[label],
+            protocol=settings.protocol,
+            engine=settings.engine,
+            overrides=settings.overrides,
+            options=self.inputs.relax_options.get_dict() if 'relax_options' in self.inputs else None,
+        )
+
+    def reference_builder(self, level: str) -> t.Any:
+        """Return the builder of what the formation energies of one level refer to."""
+        return ReferenceWorkChain.get_builder_from_protocol(
+            code=self.inputs.code,
+            elements=self.inputs.reference_elements.get_list(),
+            fidelities=[level],
+            protocol=self.inputs.protocol.value,
+            atoms=self.inputs.isolated_atoms.value,
+            self_consistent=self.inputs.self_consistent.value,
+            options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
+        )
+
+    def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
+        """Return the ``references`` or the ``elements`` of a level by element: computed here, or given."""
+        computed: dict[str, EnergyData] | None = self.ctx.references[name].get(fidelity.label)
+        return computed or dict(self.inputs.get(name, {}).get(fidelity.label, {}))
+
+    def give_up(self, step: str, label: str, reason: str) -> None:
+        """Leave out what cannot be computed without a step.
+
+        A level at another geometry than the others is worth nothing, and without references no energy is.
+        """
+        if step == RELAX:
+            self.ctx.waiting = [task for task in self.ctx.waiting if task[1] != label]
+        elif step == REFER:
+            self.ctx.waiting = []
+            self.ctx.without_references = [label, reason]
+
+    def structure(self, label: str) -> StructureData:
+        """Return the structure whose energies are computed."""
+        relaxed: StructureData | None = self.ctx.relaxed.get(label)
+        return self.inputs.structures[label] if relaxed is None else relaxed
+
+    def builder(self, fidelity: Fidelity, label: str) -> t.Any:
+        """Return the builder of one calculation."""
+        structure = self.structure(label)
+        references, elements = (self.known(name, fidelity) for name in REFERENCES)
+        # CCSD(T) of metals does not exist: a compound of one is anchored only.
+        has_elements = elements and set(structure.get_symbols_set()) <= set(elements)
+        return builder_with_atoms(
+            code=self.inputs.code,
+            structure=structure,
+            fidelity=fidelity,
+            protocol=self.inputs.protocol.value,
+            references=references or None,
+            elements=elements if has_elements else None,
+            options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
+            band_gap=self.ctx.gaps.get(label) if fidelity is Fidelity.CCSD_T else None,
+            descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,
+        )
+
+    def note_ended(self, name: str, task: t.Sequence[str], child: ProcessNode) -> None:
+        """Note what has ended, and leave out what waits for it in vain."""
+        step, label = task
+        if child.is_finished_ok:
+            self.note_success(child, step, label)
+            return
+        self.ctx.failed.append(name)
+        self.report(f'{name} failed: {ending(child)}')
+        self.give_up(step, label, ending(child))
+
+    def note_collected(self) -> None:
+        """Report how far the ladder is."""
+        counts = f'{len(self.ctx.succeeded)} succeeded, {len(self.ctx.failed)} failed, {len(self.ctx.refused)} refused'
+        self.report(f'{counts}, {len(self.ctx.running)} running, {len(self.ctx.waiting)} to come')
+
+    def note_success(self, child: ProcessNode, step: str, label: str) -> None:
+        """Keep what later tasks need, and what is returned."""
+        if step == RELAX:
+            self.ctx.relaxed[label] = child.outputs.relaxed
+            self.out(f'relaxed.{label}', child.outputs.relaxed)
+            return
+        if step == REFER:
+            for name, energies in references_by_element(child).items():
+                self.ctx.references[name][Fidelity(label).label] = energies
+            return
+        self.ctx.succeeded[task_name(step, label)] = child.pk
+        if step == Fidelity.PBE.value:
+            gap = child.outputs.energy.content.band_gap
+            if gap is not None:
+                self.ctx.gaps[label] = gap
+
+    def finalize(self) -> ExitCode | None:
+        """Return the energies and descriptors of what succeeded."""
+        for name, pk in self.ctx.succeeded.items():
+            outputs = load_node(pk).outputs
+            self.out(f'energies.{name}', outputs.energy)
+            if 'descriptors' in outputs:
+                self.out(f'descriptors.{split_energy_label(name)[0]}', outputs.descriptors)
+        for name, energy in reference_outputs(self.ctx.references, prefix=''):
+            self.out(name, energy)
+        if self.ctx.without_references:
+            fidelity, reason = self.ctx.without_references
+            return self.exit_codes.ERROR_REFERENCES.format(fidelity=fidelity, reason=reason)  # type: ignore[no-any-return]
+        count = sum(len(names) for names in self.inputs.plan.get_dict().values())
+        if count and not self.ctx.succeeded:
+            exit_code: ExitCode = self.exit_codes.ERROR_ALL_FAILED.format(count=count)
+            return exit_code
+        return None
+
+
+def urgency(step: str, label: str) -> int:
+    """Return the place of a task in the order: what others wait for comes first, then long ones."""
+    places = [PBE_REFERENCES, (RELAX, label), (Fidelity.PBE.value, label), (REFER, label)]
+    if (step, label) in places:
+        return len(LADDER) + len(places) - places.index((step, label))
+    return Fidelity(step).rank
+
+
+def ready(
+    waiting: t.Sequence[t.Sequence[str]], running: t.Collection[t.Sequence[str]], limit: int
+) -> list[t.Sequence[str]]:
+    """Return the first ``limit`` tasks, pairs of step and label, that may start.
+
+    Energies wait for the relaxed structure and for what their level refers to, a CCSD(T) for the gap of its structure
+    at PBE, and the references of the higher levels for those of PBE, for which everything else waits.
+    """
+    open_tasks = {tuple(task) for task in (*waiting, *running)}
+
+    def may_start(step: str, label: str) -> bool:
+        needed = [] if step == RELAX else [PBE_REFERENCES]
+        if step in LADDER:
+            needed += [(RELAX, label), (REFER, step)]
+        if step == Fidelity.CCSD_T.value:
+            needed.append((Fidelity.PBE.value, label))
+        return not any(other in open_tasks for other in needed if other != (step, label))
+
+    return [task for task in waiting if may_start(*task)][: max(0, limit)]
+
+
+def task_name(step: str, label: str) -> str:
+    """Return the label of the call of a task."""
+    if step == REFER:
+        return f'{REFER}{Fidelity(label).label}'
+    return f'{RELAX}{label}' if step == RELAX else energy_label(label, Fidelity(step))
+
+
+def references_by_element(node: ProcessNode) -> dict[str, dict[str, EnergyData]]:
+    """Return the ``references`` and the ``elements`` of a reference work chain of one level by element."""
+    outputs = nested_outputs(node)
+    return {
+        name: {element: energy for element, levels in outputs.get(output, {}).items() for energy in levels.values()}
+        for name, output in zip(REFERENCES, ('energies', 'elements'), strict=True)
+    }
+
+
+def validate_relax(value: Dict, _: t.Any) -> str | None:
+    """Refuse settings that are unknown or out of range."""
+    try:
+        RelaxFirst.parse(value.get_dict())
+    except InvalidInputError as exception:
+        return f'`relax`: {exception}'
+    return None
+
+
+def validate_plan(value: Dict, _: t.Any) -> str | None:
+    """Refuse unknown fidelities."""
+    for label, names in value.get_dict().items():
+        for name in names:
+            try:
+                Fidelity.parse(name)
+            except InvalidInputError as exception:
+                return f'`plan.{label}`: {exception}'
+    return None
+
+
+def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
+    """Refuse a plan for structures that are not given, references twice over, and a code that cannot relax."""
+    if 'plan' not in value or 'structures' not in value:
+        return None
+    if 'reference_elements' in value and any(value.get(name) for name in REFERENCES):
+        return '`reference_elements` are to be computed, `references` or `elements` are given: leave out one of them'
+    missing = sorted(set(value['plan'].get_dict()) - set(value['structures']))
+    if missing:
+        return f'`plan` names structures that are not given: {", ".join(missing[:5])}'
+    return relax_problem(RelaxFirst.parse(value['relax'].get_dict()) if 'relax' in value else None, value)

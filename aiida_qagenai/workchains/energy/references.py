@@ -1,0 +1,209 @@
+"""Energies of the isolated atoms and of the elements, which formation energies refer to."""
+
+from __future__ import annotations
+
+import typing as t
+
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
+from aiida.orm import AbstractCode, Dict, List, Str, StructureData
+from pymatgen.core import Element
+
+from aiida_qagenai.calculations.functions.energy import check_elements, check_references
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
+from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, atomization_energy
+from aiida_qagenai.thermodynamics.references.reference_states import reference_state
+from aiida_qagenai.workchains.energy.composite import builder_of_level
+from aiida_qagenai.workchains.protocols.bases import cover_elements
+from aiida_qagenai.workchains.protocols.energy import energy_settings
+
+__all__ = ('ReferenceWorkChain', 'isolated_atom', 'reference_structure')
+
+BOX = 20.0
+"""Edge of the box that a StructureData needs, Å; the atom is computed without it."""
+
+
+class ReferenceWorkChain(ResumableWorkChain):
+    """Elements, fidelities and a protocol → the energies that formation energies refer to.
+
+    ``energies.<Element>.<fidelity>`` are the isolated atoms (for anchored formation energies), and where they are asked
+    for ``elements.<Element>.<fidelity>`` the elements in their reference states (for self-consistent ones). What is
+    given as ``known`` is checked and passed on; what was computed before comes from the cache, where caching is on.
+    """
+
+    @classmethod
+    def define(cls, spec: ProcessSpec) -> None:
+        """Define ports, outline and exit codes."""
+        super().define(spec)
+        spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
+        spec.input_namespace(
+            'atoms', valid_type=StructureData, dynamic=True, required=False, help='Isolated atoms by element.'
+        )
+        spec.input_namespace(
+            'states', valid_type=StructureData, dynamic=True, required=False, help='Reference states by element.'
+        )
+        spec.input('fidelities', valid_type=List, help='Names of the fidelities.')
+        spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
+        spec.input('overrides', valid_type=Dict, required=False, help='Nested changes to the protocol.')
+        spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
+        for name in ('known', 'known_elements'):
+            spec.input_namespace(
+                name,
+                valid_type=EnergyData,
+                dynamic=True,
+                required=False,
+                help='Computed before, by element and fidelity.',
+            )
+        spec.output_namespace(
+            'energies', valid_type=EnergyData, dynamic=True, required=False, help='Atoms by element and fidelity.'
+        )
+        spec.output_namespace(
+            'elements', valid_type=EnergyData, dynamic=True, required=False, help='Elements by element and fidelity.'
+        )
+        spec.outline(while_(cls.should_compute)(cls.compute), cls.inspect)
+        spec.exit_code(410, 'ERROR_ATOM', message='{label} failed: {reason}')
+        spec.exit_code(211, 'ERROR_OTHER_LEVEL', message='A known reference is of another level: {reason}')
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        *,
+        code: AbstractCode,
+        elements: t.Sequence[str],
+        fidelities: t.Sequence[Fidelity | str],
+        protocol: str = 'fast',
+        overrides: dict[str, t.Any] | None = None,
+        options: dict[str, t.Any] | None = None,
+        atoms: bool = True,
+        self_consistent: bool = False,
+        known: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
+        known_elements: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder filled from a protocol.
+
+        :param overrides: nested changes to the settings of the protocol.
+        :param atoms: whether to compute the isolated atoms; needless where each crystal has corrected ones of its own.
+        :param self_consistent: whether to compute the elements in their reference states as well. CCSD(T) of metals is
+            left out: it is anchored only.
+        :param known: isolated atoms computed before, by element and fidelity label (``pbe``, ``ccsdt``).
+        :param known_elements: reference states computed before, likewise.
+        :raises InvalidInputError: if the protocol or a fidelity is unknown, or an element has no basis, no experimental
+            atomisation energy, or no reference state where one is asked for.
+        """
+        cover_elements(energy_settings(protocol, overrides), elements)
+        for element in elements:
+            atomization_energy(element)
+        builder = cls.get_builder()
+        builder.code = code
+        if atoms:
+            builder.atoms = {element: isolated_atom(element) for element in elements}
+        if self_consistent:
+            builder.states = {element: reference_structure(element) for element in elements}
+        builder.fidelities = List([Fidelity.parse(str(fidelity)).value for fidelity in fidelities])
+        builder.protocol = Str(protocol)
+        if known:
+            builder.known = {element: dict(levels) for element, levels in known.items()}
+        if known_elements:
+            builder.known_elements = {element: dict(levels) for element, levels in known_elements.items()}
+        if overrides:
+            builder.overrides = Dict(overrides)
+        if options:
+            builder.options = Dict(options)
+        return builder
+
+    def tasks(self) -> t.Iterator[tuple[str, str, StructureData, Fidelity]]:
+        """Return output namespace, element, structure and level of everything that is needed."""
+        fidelities = [Fidelity.parse(name) for name in self.inputs.fidelities.get_list()]
+        for element, atom in self.inputs.get('atoms', {}).items():
+            for fidelity in fidelities:
+                yield 'energies', element, atom, fidelity
+        for element, state in self.inputs.get('states', {}).items():
+            for fidelity in fidelities:
+                # CCSD(T) of a metal does not exist.
+                if fidelity is not Fidelity.CCSD_T or not (any(state.pbc) and Element(element).is_metal):
+                    yield 'elements', element, state, fidelity
+
+    def known(self, namespace: str, element: str, fidelity: Fidelity) -> EnergyData | None:
+        """Return the energy that was given, if it was."""
+        name = {'energies': 'known', 'elements': 'known_elements'}[namespace]
+        energy: EnergyData | None = self.inputs.get(name, {}).get(element, {}).get(fidelity.label)
+        return energy
+
+    def should_compute(self) -> bool:
+        """Return whether calculations have to be run, once or again after a process was lost."""
+        return 'submitted' not in self.ctx or self.should_submit(*self.ctx.submitted)
+
+    def compute(self) -> ToContext | ExitCode:
+        """Submit one calculation per structure and level that is not known yet."""
+        children = {}
+        for namespace, element, structure, fidelity in self.tasks():
+            builder = builder_of_level(
+                code=self.inputs.code,
+                structure=structure,
+                fidelity=fidelity,
+                protocol=self.inputs.protocol.value,
+                overrides=self.inputs.overrides.get_dict() if 'overrides' in self.inputs else None,
+                options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
+            )
+            known = self.known(namespace, element, fidelity)
+            if known is not None:
+                try:
+                    check = check_references if namespace == 'energies' else check_elements
+                    check({element: known}, [element], fidelity, builder.level['level_tag'])
+                except InvalidInputError as exception:
+                    return self.exit_codes.ERROR_OTHER_LEVEL.format(reason=exception)  # type: ignore[no-any-return]
+                continue
+            label = child_label(namespace, element, fidelity)
+            children[label] = self.submit_once(label, builder)
+        self.ctx.submitted = list(children)
+        return ToContext(**children)
+
+    def inspect(self) -> ExitCode | None:
+        """Return all energies, or the first failure."""
+        for namespace, element, _, fidelity in self.tasks():
+            energy = self.known(namespace, element, fidelity)
+            if energy is None:
+                label = child_label(namespace, element, fidelity)
+                child = self.ctx[label]
+                if not child.is_finished_ok:
+                    return self.exit_codes.ERROR_ATOM.format(  # type: ignore[no-any-return]
+                        label=label, reason=ending(child)
+                    )
+                energy = child.outputs.energy
+            self.out(f'{namespace}.{element}.{fidelity.label}', energy)
+        return None
+
+
+def child_label(namespace: str, element: str, fidelity: Fidelity) -> str:
+    """Return the label of the call link of one calculation."""
+    return f'{element}{fidelity.label}' if namespace == 'energies' else f'{element}element{fidelity.label}'
+
+
+def reference_structure(element: str) -> StructureData:
+    """Return the reference state of an element at its experimental geometry.
+
+    :raises InvalidInputError: if it is not known here (B, P, S): such an element is anchored only.
+    """
+    state = reference_state(element)
+    if state is None:
+        message = f'the reference state of {element} is not known here: its formation energies can be anchored only'
+        raise InvalidInputError(message)
+    structure = StructureData(cell=state.cell.tolist(), pbc=[state.is_crystal] * 3)
+    for position in state.positions:
+        structure.append_atom(symbols=element, position=position.tolist())
+    return structure
+
+
+def isolated_atom(element: str) -> StructureData:
+    """Return an atom without periodicity.
+
+    :raises InvalidInputError: if its ground state is not known here.
+    """
+    if element not in GROUND_STATE_SPIN:
+        message = f'the ground state of the atom {element} is not known here: {", ".join(GROUND_STATE_SPIN)} are'
+        raise InvalidInputError(message)
+    atom = StructureData(cell=[[BOX, 0, 0], [0, BOX, 0], [0, 0, BOX]], pbc=(False, False, False))
+    atom.append_atom(symbols=element, position=(BOX / 2, BOX / 2, BOX / 2))
+    return atom

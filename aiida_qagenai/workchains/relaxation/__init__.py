@@ -1,0 +1,1 @@
+"""Relaxations at PBE."""

@@ -1,0 +1,321 @@
+"""PySCF and Quantum ESPRESSO behind one interface: what relaxes a crystal at PBE and what gives the forces on it.
+
+aiida-quantumespresso is an optional extra: it is imported only where pw.x is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import typing as t
+
+from aiida import orm
+from aiida.common.exceptions import NotExistent
+from aiida_pseudo.data.pseudo import UpfData
+from aiida_pseudo.groups.family import PseudoPotentialFamily
+from aiida_pseudo.groups.mixins import RecommendedCutoffMixin
+from ase.units import Bohr, Rydberg
+
+from aiida_qagenai.calculations.pyscf.bases import bases_problem
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.protocols.bases import cover_elements, resolve_basis
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
+from aiida_qagenai.workchains.protocols.relaxation import EspressoRelaxSettings, RelaxationSettings
+
+__all__ = ('ENGINES', 'EspressoEngine', 'PyscfEngine', 'find_code_problem')
+
+INSTALL = 'install the extra: pip install "aiida-qagenai[espresso]"'
+FUNCTIONAL = re.compile(r'functional\s*=\s*"([^"]*)"|^\s*(.*?)\s+Exchange-Correlation functional', re.MULTILINE)
+PBE_NAMES = ('PBE', 'SLA PW PBE PBE', 'SLA PW PBX PBC')
+"""How UPF files call PBE; the long forms name its parts."""
+
+
+class PyscfEngine:
+    """PySCF: forces at PBE from any supported version, the stress from 2.14."""
+
+    PLUGIN = 'qagenai.pyscf_cell'
+
+    @staticmethod
+    def find_problem(inputs: t.Mapping[str, t.Any]) -> str | None:
+        """Return what the engine cannot do of the inputs of the work chain."""
+        structure = inputs['structure']
+        if inputs.get('pseudos'):
+            return '`pseudos` are for the engine espresso'
+        try:
+            parameters = PyscfCellParameters.parse(inputs['numerics'].get_dict())
+        except InvalidInputError as exception:
+            return f'`numerics`: {exception}'
+        if not parameters.has_forces:
+            return '`numerics` must ask for `forces`'
+        if inputs.get('bases'):
+            return bases_problem(parameters, inputs['bases'], {kind.symbol for kind in structure.kinds})
+        return None
+
+    @staticmethod
+    def cover(settings: RelaxationSettings, symbols: t.Collection[str]) -> None:
+        """Check that crystals of all elements can be relaxed.
+
+        :raises InvalidInputError: saying what is missing.
+        """
+        energy = energy_settings(settings.pyscf.energy_protocol, settings.pyscf.overrides)
+        # PBE alone: what CCSD(T) and isolated atoms need does not matter here.
+        cover_elements(energy.model_copy(update={'coupled_cluster_basis': None}), symbols, isolated=False)
+
+    @staticmethod
+    def prepare(settings: RelaxationSettings, structure: orm.StructureData) -> dict[str, t.Any]:
+        """Return the inputs ``numerics`` and, from a family, ``bases``.
+
+        :raises InvalidInputError: for a structure or an element that the protocol of energies does not admit.
+        """
+        protocol = settings.pyscf.energy_protocol
+        energy = energy_settings(protocol, settings.pyscf.overrides)
+        resolved = resolve_basis(energy, energy.basis, {kind.symbol for kind in structure.kinds})
+        refusal = find_refusal(structure, Fidelity.PBE, EnergyLevel.create(protocol, resolved.settings, Fidelity.PBE))
+        if refusal is not None:
+            raise InvalidInputError(refusal)
+        values = {**resolved.settings.parameters(Fidelity.PBE, structure), 'forces': True}
+        inputs: dict[str, t.Any] = {'numerics': orm.Dict(PyscfCellParameters.parse(values).dump())}
+        return {**inputs, **({'bases': resolved.bases} if resolved.bases else {})}
+
+    @staticmethod
+    def submission(
+        inputs: t.Any, settings: RelaxationSettings, structure: orm.StructureData, *, relax: bool
+    ) -> tuple[t.Any, dict[str, t.Any]]:
+        """Return the process, and its inputs, that relaxes ``structure`` or computes the forces on it."""
+        parameters = inputs.numerics.get_dict()
+        if relax:
+            names = ('max_force', 'max_pressure', 'max_steps')
+            freedom = 'cell' if settings.moves_cell else 'atoms'
+            parameters['relax'] = {'freedom': freedom, **{name: getattr(settings, name) for name in names}}
+        pyscf: dict[str, t.Any] = {'code': inputs.code, 'structure': structure, 'parameters': orm.Dict(parameters)}
+        if inputs.get('bases'):
+            pyscf['bases'] = dict(inputs.bases)
+        if 'options' in inputs:
+            pyscf['metadata'] = {'options': inputs.options.get_dict()}
+        return PyscfCellBaseWorkChain, {'pyscf': pyscf}
+
+    @staticmethod
+    def outcome(child: orm.ProcessNode) -> dict[str, t.Any]:
+        """Return the nodes that say how the relaxation ended."""
+        return {'relaxed': child.outputs.relaxed, 'results': child.outputs.results}
+
+    @staticmethod
+    def forces(child: orm.ProcessNode) -> orm.Data:
+        """Return the node that holds the forces."""
+        return child.outputs.results
+
+
+class EspressoEngine:
+    """pw.x through aiida-quantumespresso: atoms and cell, with the restarts of its work chains."""
+
+    PLUGIN = 'quantumespresso.pw'
+
+    @staticmethod
+    def is_installed() -> bool:
+        """Return whether aiida-quantumespresso can be imported."""
+        return importlib.util.find_spec('aiida_quantumespresso') is not None
+
+    @classmethod
+    def find_problem(cls, inputs: t.Mapping[str, t.Any]) -> str | None:
+        """Return what the engine cannot do of the inputs of the work chain."""
+        if not cls.is_installed():
+            return f'the engine espresso needs aiida-quantumespresso: {INSTALL}'
+        if inputs.get('bases'):
+            return '`bases` are for the engine pyscf'
+        if set(inputs['numerics'].get_dict()) != {'SYSTEM', 'ELECTRONS', 'kpoints_distance'}:
+            return '`numerics` must have `SYSTEM`, `ELECTRONS` and `kpoints_distance`, and nothing else'
+        missing = sorted({kind.name for kind in inputs['structure'].kinds} - set(inputs.get('pseudos') or {}))
+        if missing:
+            return f'`pseudos` has no pseudopotential for {", ".join(missing)}'
+        return functional_problem(inputs['pseudos'])
+
+    @classmethod
+    def cover(cls, settings: RelaxationSettings, symbols: t.Collection[str]) -> None:
+        """Check that crystals of all elements can be relaxed.
+
+        :raises InvalidInputError: saying what is missing.
+        """
+        cls.find_pseudos(settings.espresso, symbols)
+
+    @classmethod
+    def find_pseudos(
+        cls, options: EspressoRelaxSettings, symbols: t.Collection[str]
+    ) -> tuple[dict[str, UpfData], tuple[float, float]]:
+        """Return the pseudopotentials by element, and the cutoffs of the orbitals and of the density, Ry.
+
+        :raises InvalidInputError: if the extra or the family is not installed, an element has no pseudopotential or one
+            of another functional, or nothing gives the cutoffs.
+        """
+        if not cls.is_installed():
+            message = f'the engine espresso needs aiida-quantumespresso: {INSTALL}'
+            raise InvalidInputError(message)
+        family, elements = load_family(options.pseudo_family), tuple(sorted(set(symbols)))
+        missing = sorted(set(elements) - set(family.elements))
+        if missing:
+            known = ', '.join(sorted(family.elements))
+            message = f'the family {family.label} has no pseudopotential for {", ".join(missing)}; it has {known}'
+            raise InvalidInputError(message)
+        pseudos = dict(family.get_pseudos(elements=elements))
+        problem = functional_problem(pseudos)
+        if problem is not None:
+            raise InvalidInputError(problem)
+        return pseudos, find_cutoffs(family, options.ecutwfc, options.ecutrho, elements)
+
+    @classmethod
+    def prepare(cls, settings: RelaxationSettings, structure: orm.StructureData) -> dict[str, t.Any]:
+        """Return the inputs ``numerics`` and ``pseudos``.
+
+        :raises InvalidInputError: see :meth:`find_pseudos`.
+        """
+        options, number = settings.espresso, len(structure.sites)
+        pseudos, (ecutwfc, ecutrho) = cls.find_pseudos(options, {kind.symbol for kind in structure.kinds})
+        numerics = {
+            'SYSTEM': {
+                'ecutwfc': ecutwfc,
+                'ecutrho': ecutrho,
+                'occupations': 'smearing',
+                'smearing': 'cold',
+                'degauss': options.degauss,
+            },
+            'ELECTRONS': {'conv_thr': options.conv_thr_per_atom * number, 'electron_maxstep': 80, 'mixing_beta': 0.4},
+            'kpoints_distance': options.kpoints_distance,
+        }
+        by_kind = {kind.name: pseudos[kind.symbol] for kind in structure.kinds}
+        return {'numerics': orm.Dict(numerics), 'pseudos': by_kind}
+
+    @staticmethod
+    def submission(
+        inputs: t.Any, settings: RelaxationSettings, structure: orm.StructureData, *, relax: bool
+    ) -> tuple[t.Any, dict[str, t.Any]]:
+        """Return the process, and its inputs, that relaxes ``structure`` or computes the forces on it."""
+        from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
+        from aiida_quantumespresso.workflows.pw.relax import PwRelaxWorkChain
+
+        numerics = inputs.numerics.get_dict()
+        distance = orm.Float(numerics.pop('kpoints_distance'))
+        kind = ('vc-relax' if settings.moves_cell else 'relax') if relax else 'scf'
+        control = {
+            'calculation': kind,
+            'tprnfor': True,
+            'tstress': True,
+            'nstep': settings.max_steps,
+            'forc_conv_thr': settings.max_force * Bohr / Rydberg,
+            # Steps end by forces and stress; pw.x asks for an energy threshold as well.
+            'etot_conv_thr': 1e-4 * len(structure.sites),
+        }
+        numerics['CONTROL'] = control
+        if kind == 'vc-relax':
+            numerics['CELL'] = {'press_conv_thr': 10 * settings.max_pressure}
+        pw: dict[str, t.Any] = {
+            'code': inputs.code,
+            'parameters': orm.Dict(numerics),
+            'pseudos': dict(inputs.pseudos),
+            'metadata': {
+                'options': {**default_options(), **(inputs.options.get_dict() if 'options' in inputs else {})}
+            },
+        }
+        if not relax:
+            return PwBaseWorkChain, {'pw': {**pw, 'structure': structure}, 'kpoints_distance': distance}
+        return PwRelaxWorkChain, {'base_relax': {'pw': pw, 'kpoints_distance': distance}, 'structure': structure}
+
+    @staticmethod
+    def outcome(child: orm.ProcessNode) -> dict[str, t.Any]:
+        """Return the nodes that say how the relaxation ended."""
+        return {
+            'relaxed': child.outputs.output_structure,
+            'results': child.outputs.output_parameters,
+            'trajectory': child.outputs.output_trajectory,
+        }
+
+    @staticmethod
+    def forces(child: orm.ProcessNode) -> orm.Data:
+        """Return the node that holds the forces."""
+        return child.outputs.output_trajectory
+
+
+ENGINES: dict[str, type[PyscfEngine] | type[EspressoEngine]] = {'pyscf': PyscfEngine, 'espresso': EspressoEngine}
+
+
+def find_code_problem(engine: str, code: orm.AbstractCode | None) -> str | None:
+    """Return why a code cannot run an engine.
+
+    :param code: None stands for the code of energies, which is of PySCF.
+    """
+    plugin = ENGINES[engine].PLUGIN
+    if code is None:
+        return None if engine == 'pyscf' else f'the engine {engine} needs `relax_code`, a code of {plugin}'
+    known = code.default_calc_job_plugin
+    if known is not None and known != plugin:
+        return f'the engine {engine} needs a code of {plugin}, {code.label} is of {known}'
+    return None
+
+
+def default_options() -> dict[str, t.Any]:
+    """Return scheduler options: one process, and what the restarts of pw.x need to know, a walltime."""
+    return {
+        'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1},
+        'max_wallclock_seconds': 12 * 3600,
+        'withmpi': False,
+    }
+
+
+def load_family(label: str) -> t.Any:
+    """Return an installed family of pseudopotentials.
+
+    :raises InvalidInputError: if it is not installed, with the command that installs it.
+    """
+    try:
+        return orm.QueryBuilder().append(PseudoPotentialFamily, filters={'label': label}).one()[0]
+    except NotExistent as exception:
+        command = 'aiida-pseudo install family FOLDER LABEL -P pseudo.upf -F pseudo.family.cutoffs'
+        parts = label.split('/')
+        if parts[0] == 'SSSP' and len(parts) == 4:
+            command = (
+                f'aiida-pseudo install sssp -v {parts[1]} -x {parts[2]} -p {parts[3]}`, or from UPF files `{command}'
+            )
+        message = f'the family of pseudopotentials {label} is not installed: run `{command}`'
+        raise InvalidInputError(message) from exception
+
+
+def find_cutoffs(
+    family: t.Any, ecutwfc: float | None, ecutrho: float | None, elements: tuple[str, ...]
+) -> tuple[float, float]:
+    """Return the cutoffs of the orbitals and of the density, Ry: the given ones, or those the family recommends.
+
+    :raises InvalidInputError: if there are neither.
+    """
+    if ecutwfc is not None and ecutrho is not None:
+        return ecutwfc, ecutrho
+    problem = 'it has no cutoffs'
+    if isinstance(family, RecommendedCutoffMixin):
+        try:
+            return t.cast('tuple[float, float]', family.get_recommended_cutoffs(elements=elements, unit='Ry'))
+        except ValueError as exception:
+            problem = str(exception)
+    message = (
+        f'the family {family.label} recommends no cutoffs ({problem}): give `espresso: {{ecutwfc, ecutrho}}` (Ry), or '
+        'set them once with `aiida-pseudo family cutoffs set`'
+    )
+    raise InvalidInputError(message)
+
+
+def functional_problem(pseudos: t.Mapping[str, UpfData]) -> str | None:
+    """Return which pseudopotential is of another functional than PBE."""
+    for name, pseudo in pseudos.items():
+        functional = functional_of(pseudo)
+        if functional is not None and functional not in PBE_NAMES:
+            return f'the pseudopotential {pseudo.filename} of {name} is of {functional}, not of PBE'
+    return None
+
+
+def functional_of(pseudo: UpfData) -> str | None:
+    """Return the functional that a UPF file says it was made with, or None if it does not say."""
+    found = FUNCTIONAL.search(pseudo.get_content())
+    if found is None:
+        return None
+    words = (found[1] or found[2]).upper().split()
+    # The old header ends the parts by the name of the whole: SLA PW PBE PBE PBE.
+    return ' '.join(words[:4])

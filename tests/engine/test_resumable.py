@@ -1,0 +1,165 @@
+"""Steps that run twice, as after a crash of the worker."""
+
+from __future__ import annotations
+
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+from aiida.engine import calcfunction, run_get_node, while_
+from aiida.orm import Int
+
+from aiida_qagenai.engine.resumable import ResumableWorkChain, bury, nested_outputs
+
+
+@calcfunction
+def double(number: Int) -> dict:
+    """Return two nodes in a namespace."""
+    return {'doubled': {'first': Int(2 * number.value), 'second': Int(4 * number.value)}}
+
+
+class Child(ResumableWorkChain):
+    """A child without steps that matter."""
+
+    @classmethod
+    def define(cls, spec):
+        """Define one step."""
+        super().define(spec)
+        spec.outline(cls.do_nothing)
+
+    def do_nothing(self):
+        """Do nothing."""
+
+
+class Repeating(ResumableWorkChain):
+    """Runs each of its steps twice, as a worker does that died before the state was saved."""
+
+    @classmethod
+    def define(cls, spec):
+        """Define the same steps two times."""
+        super().define(spec)
+        spec.input('number', valid_type=Int)
+        spec.output('result', valid_type=Int)
+        spec.outline(cls.call, cls.call, cls.spawn, cls.spawn, cls.finish)
+
+    def call(self):
+        """Call a function."""
+        self.ctx.result = self.call_once('double', double, number=self.inputs.number)['doubled']['first']
+
+    def spawn(self):
+        """Submit a child."""
+        return self.to_context(child=self.submit_once('child', Child))
+
+    def finish(self):
+        """Return the result of the function."""
+        self.out('result', self.ctx.result)
+
+
+def test_a_repeated_step_starts_nothing_twice(aiida_profile_clean):
+    """One function and one child, although both steps ran twice."""
+    outputs, node = run_get_node(Repeating, number=Int(3))
+    assert node.is_finished_ok
+    assert outputs['result'].value == 6
+    assert sorted(child.process_label for child in node.called) == ['Child', 'double']
+
+
+def test_a_function_that_died_is_marked_and_run_again(aiida_profile_clean):
+    """The remains of the killed worker are a killed process, not a result and not a running one."""
+    dead = orm.CalcFunctionNode()
+    dead.set_process_state('running')
+    dead.store()
+    bury(dead)
+    assert dead.is_killed
+    assert dead.is_sealed
+
+
+def test_nested_outputs_are_in_the_order_of_labels(aiida_profile_clean):
+    """Namespaces become dictionaries, sorted."""
+    _, node = double.run_get_node(Int(2))
+    assert {name: value.value for name, value in nested_outputs(node)['doubled'].items()} == {'first': 4, 'second': 8}
+
+
+class Unlucky(ResumableWorkChain):
+    """A child that is lost by an exception until it was called ``losses`` times before."""
+
+    @classmethod
+    def define(cls, spec):
+        """Define one step."""
+        super().define(spec)
+        spec.input('losses', valid_type=Int)
+        spec.outline(cls.run_into_it)
+
+    def run_into_it(self):
+        """Raise what a database that went away raises."""
+        if len(self.node.caller.called) <= self.inputs.losses.value:
+            raise ConnectionError
+
+
+class Persistent(ResumableWorkChain):
+    """Calls its child until it is not lost any more."""
+
+    @classmethod
+    def define(cls, spec):
+        """Define a loop around the child."""
+        super().define(spec)
+        spec.input('losses', valid_type=Int)
+        spec.outline(while_(cls.should_spawn)(cls.spawn), cls.finish)
+        spec.exit_code(400, 'ERROR_LOST', message='Lost for good.')
+
+    def should_spawn(self):
+        """Return whether the child is to be called, once or again."""
+        return self.should_submit('child')
+
+    def spawn(self):
+        """Submit the child."""
+        return self.to_context(child=self.submit_once('child', Unlucky, losses=self.inputs.losses))
+
+    def finish(self):
+        """Fail if the child failed."""
+        return None if self.ctx.child.is_finished_ok else self.exit_codes.ERROR_LOST
+
+
+class Forgetful(Persistent):
+    """Its worker dies between submitting the child and noting so."""
+
+    def spawn(self):
+        """Submit the child; take it up only where the step runs again."""
+        child = self.submit_once('child', Unlucky, losses=self.inputs.losses)
+        if self.ctx.setdefault('died', False):
+            return self.to_context(child=child)
+        self.ctx.died = True
+        return None
+
+
+def test_a_child_that_was_not_noted_is_taken_up(aiida_profile_clean):
+    """It is called once, and waited for."""
+    _, node = run_get_node(Forgetful, losses=Int(0))
+    assert node.is_finished_ok, node.exit_message
+    assert len(node.called) == 1
+
+
+class Interrupted(Persistent):
+    """Its worker dies while it stores the child."""
+
+    def should_spawn(self):
+        """Leave behind what such a worker leaves: a stored process without a state."""
+        if not self.node.called:
+            dead = orm.WorkChainNode()
+            dead.base.links.add_incoming(self.node, LinkType.CALL_WORK, 'child')
+            dead.store()
+        return super().should_spawn()
+
+
+def test_a_child_that_never_started_is_replaced(aiida_profile_clean):
+    """Nothing could continue it: it is marked as lost, so that the campaign can be exported, and called again."""
+    _, node = run_get_node(Interrupted, losses=Int(0))
+    assert node.is_finished_ok, node.exit_message
+    dead, alive = sorted(node.called, key=lambda child: child.pk)
+    assert dead.is_excepted and dead.is_sealed and alive.is_finished_ok
+
+
+@pytest.mark.parametrize(('losses', 'children', 'status'), [(0, 1, 0), (2, 3, 0), (9, 3, 400)])
+def test_a_lost_child_is_submitted_again_twice_at_most(aiida_profile_clean, losses, children, status):
+    """What the machine lost is worth another attempt, but not for ever."""
+    _, node = run_get_node(Persistent, losses=Int(losses))
+    assert node.exit_status == status
+    assert len(node.called) == children
