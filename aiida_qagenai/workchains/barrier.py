@@ -117,14 +117,14 @@ class BarrierWorkChain(AtomisticWorkChain):
         """Find the hops of the relaxed crystal."""
         child = self.ctx.relaxation
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_RELAXATION.format(reason=ending(child))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_RELAXATION.format(reason=ending(child))
         self.out('relaxed', child.outputs.relaxed)
         # Deterministic, so that a step that is repeated after a crash makes an equal node.
         settings = self.settings.hops.model_dump(mode='json')
         try:
             outputs = self.call_once('hops', make_hops, structure=child.outputs.relaxed, settings=Dict(settings))
         except InvalidInputError as exception:
-            return self.exit_codes.ERROR_NO_HOPS.format(reason=str(exception))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_NO_HOPS.format(reason=str(exception))
         self.out('hops', outputs['hops'])
         self.ctx.ends = {label: node for label, node in outputs.items() if label != 'hops'}
         return None
@@ -146,14 +146,10 @@ class BarrierWorkChain(AtomisticWorkChain):
             self.out(f'paths.{label}', job.outputs.path)
         if not self.ctx.succeeded:
             reason = next(iter(self.ctx.failed.values()))
-            return self.exit_codes.ERROR_ALL_FAILED.format(  # type: ignore[no-any-return]
-                count=len(self.ctx.tasks), reason=reason
-            )
+            return self.exit_codes.ERROR_ALL_FAILED.format(count=len(self.ctx.tasks), reason=reason)
         if self.ctx.failed:
             labels = ', '.join(sorted(self.ctx.failed))
-            return self.exit_codes.WARNING_SOME_FAILED.format(  # type: ignore[no-any-return]
-                count=len(self.ctx.failed), labels=labels
-            )
+            return self.exit_codes.WARNING_SOME_FAILED.format(count=len(self.ctx.failed), labels=labels)
         return None
 
 

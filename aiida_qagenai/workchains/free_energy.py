@@ -158,14 +158,14 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
         exit_codes = self.exit_codes
         if not self.ctx.succeeded:
             reason = next(iter(self.ctx.failed.values()))
-            return exit_codes.ERROR_ALL_FAILED.format(count=len(self.ctx.tasks), reason=reason)  # type: ignore[no-any-return]
+            return exit_codes.ERROR_ALL_FAILED.format(count=len(self.ctx.tasks), reason=reason)
         if self.ctx.get('hull_error'):
-            return exit_codes.ERROR_HULL.format(reason=self.ctx.hull_error)  # type: ignore[no-any-return]
+            return exit_codes.ERROR_HULL.format(reason=self.ctx.hull_error)
         if self.ctx.failed:
             labels = ', '.join(sorted(self.ctx.failed))
-            return exit_codes.WARNING_SOME_FAILED.format(count=len(self.ctx.failed), labels=labels)  # type: ignore[no-any-return]
+            return exit_codes.WARNING_SOME_FAILED.format(count=len(self.ctx.failed), labels=labels)
         if self.inputs.get('competing', {}) and not self.ctx.hull:
-            return exit_codes.WARNING_NO_HULL  # type: ignore[no-any-return]
+            return exit_codes.WARNING_NO_HULL
         return None
 
 

@@ -63,7 +63,7 @@ def _masked(loss, predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     finite = torch.isfinite(target)
     if not finite.any():
         return predicted.sum() * 0
-    return loss(predicted[finite], target[finite])  # type: ignore[no-any-return]
+    return loss(predicted[finite], target[finite])
 
 
 def _entropy(fractions: torch.Tensor) -> torch.Tensor:

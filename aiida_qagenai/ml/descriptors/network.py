@@ -43,7 +43,7 @@ class _Convolution(nn.Module):
     ) -> torch.Tensor:
         messages = h[graph.senders] * self.filter(radial) * envelope
         summed = torch.zeros_like(h).index_add(0, graph.receivers, messages)
-        return h + self.update((1 + self.epsilon) * h + 0.1 * summed)  # type: ignore[no-any-return]
+        return h + self.update((1 + self.epsilon) * h + 0.1 * summed)
 
 
 class DescriptorModel(nn.Module):
@@ -90,15 +90,15 @@ class DescriptorModel(nn.Module):
         h = self.embedding(graph.species)
         for convolution in self.convolutions:
             h = convolution(h, graph, radial, envelope)
-        return self.from_structure(graph.pool_mean(h))  # type: ignore[no-any-return]
+        return self.from_structure(graph.pool_mean(h))
 
     def encode_composition(self, fractions: torch.Tensor) -> torch.Tensor:
         """Return the latent vector of each composition, shape (B, channels), from atomic fractions (B, elements)."""
-        return self.from_composition(fractions @ self.embedding.weight)  # type: ignore[no-any-return]
+        return self.from_composition(fractions @ self.embedding.weight)
 
     def raw(self, latent: torch.Tensor) -> torch.Tensor:
         """Return normalised fields, and logits in the place of the ELF histogram, shape (B, NUM_DESCRIPTORS)."""
-        return self.head_output(self.head(latent))  # type: ignore[no-any-return]
+        return self.head_output(self.head(latent))
 
     def physical(self, raw: torch.Tensor) -> torch.Tensor:
         """Return q in its units, shape (B, NUM_DESCRIPTORS); fields that never had labels are NaN."""

@@ -46,7 +46,7 @@ def metric_from_coordinates(coordinates: torch.Tensor) -> torch.Tensor:
 
 def cell_from_metric(metric: torch.Tensor) -> torch.Tensor:
     """Return lattice vectors as rows in a fixed right-handed orientation, shape (B, 3, 3)."""
-    return torch.linalg.cholesky(metric)  # type: ignore[no-any-return]
+    return torch.linalg.cholesky(metric)
 
 
 class LatticeCode(nn.Module):

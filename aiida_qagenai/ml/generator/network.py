@@ -113,13 +113,13 @@ class _Layer(nn.Module):
         weights = (logits + self.pair_bias(pairs).permute(0, 3, 1, 2) + attend).softmax(dim=-1)
         # Each head also gathers the geometry of the pairs, which gives the message its direction.
         geometric = weights.transpose(1, 2) @ pairs
-        return self.out((weights @ value).transpose(1, 2).flatten(2)) + self.pair_value(geometric.flatten(2))  # type: ignore[no-any-return]
+        return self.out((weights @ value).transpose(1, 2).flatten(2)) + self.pair_value(geometric.flatten(2))
 
     def _cross_attention(self, y: torch.Tensor, q_tokens: torch.Tensor) -> torch.Tensor:
         query = self._heads(self.cross_query(y))
         key, value = (self._heads(part) for part in self.cross_key_value(q_tokens).chunk(2, dim=-1))
         weights = (query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])).softmax(dim=-1)
-        return self.cross_out((weights @ value).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.cross_out((weights @ value).transpose(1, 2).flatten(2))
 
 
 class Denoiser(nn.Module):
@@ -199,7 +199,7 @@ class Denoiser(nn.Module):
             geometry = torch.cat([phases.sin(), phases.cos(), radial], dim=-1)
             is_atom = torch.ones_like(geometry[..., :1])
             features = nn.functional.pad(torch.cat([geometry, is_atom], dim=-1), (0, 0, 0, 1, 0, 1))
-        return self.pair_embedding(features)  # type: ignore[no-any-return]
+        return self.pair_embedding(features)
 
     def _radial(self, differences: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
         """Return Gaussians of the distances, summed over 27 images, shape (B, N, N, radial).

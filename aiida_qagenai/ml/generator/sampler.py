@@ -151,7 +151,7 @@ def _guided(model: Denoiser, noisy: Noisy, q: torch.Tensor, guidance: float) -> 
     normalised, known = model.normalise_q(q)
     nothing = torch.zeros_like(known)
     if not known.any() or guidance == 0:
-        return model(noisy, normalised, nothing)  # type: ignore[no-any-return]
+        return model(noisy, normalised, nothing)
     conditional: Prediction = model(noisy, normalised, known)
     if guidance == 1:
         return conditional

@@ -76,7 +76,7 @@ class CrystalBatch:
     @property
     def volumes(self) -> torch.Tensor:
         """Return the volumes of the cells, shape (B,), Å3."""
-        return torch.linalg.det(self.cells).abs()  # type: ignore[no-any-return]
+        return torch.linalg.det(self.cells).abs()
 
     @property
     def radii(self) -> torch.Tensor:

@@ -132,7 +132,7 @@ class Interaction(nn.Module):
         weights = weights * edges.envelope.unsqueeze(-1)
         messages = self.product(self.up(x)[graph.senders], edges.harmonics, weights)
         summed = messages.new_zeros((len(x), messages.shape[-1])).index_add(0, graph.receivers, messages)
-        return self.gate(self.down(summed * normalisation) + self.self_connection(x, one_hot))  # type: ignore[no-any-return]
+        return self.gate(self.down(summed * normalisation) + self.self_connection(x, one_hot))
 
 
 class MultiFidelityPotential(nn.Module):
@@ -217,7 +217,7 @@ class MultiFidelityPotential(nn.Module):
         energy: torch.Tensor = self.base(h)
         for k in range(level):
             energy = energy + self.delta[k](h)
-        return energy.squeeze(-1) * self.scale + self.references[level][species]  # type: ignore[no-any-return]
+        return energy.squeeze(-1) * self.scale + self.references[level][species]
 
     def forward(self, graph: CrystalGraph, level: int) -> torch.Tensor:
         """Return the formation energy of each structure on ``level`` of the ladder, shape (B,), eV (not per atom)."""
@@ -253,7 +253,7 @@ def forward_protected(model: MultiFidelityPotential, graph: CrystalGraph, level:
     parameters: Mapping[str, torch.Tensor] = {
         name: parameter.detach() if name in protected else parameter for name, parameter in model.named_parameters()
     }
-    return torch.func.functional_call(model, dict(parameters), (graph, level))  # type: ignore[no-any-return]
+    return torch.func.functional_call(model, dict(parameters), (graph, level))
 
 
 def _readout(channels: int, width: int, *, zero: bool) -> nn.Sequential:

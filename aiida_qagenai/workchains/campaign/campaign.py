@@ -83,7 +83,7 @@ class CampaignWorkChain(ResumableWorkChain):
         """Take over the state."""
         child = self.ctx.seed
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_SEED.format(reason=ending(child))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_SEED.format(reason=ending(child))
         self.ctx.state = nested_outputs(child)['state']
         return None
 
@@ -122,9 +122,7 @@ class CampaignWorkChain(ResumableWorkChain):
             return None
         if not child.is_finished_ok:
             self.register_state()
-            return self.exit_codes.ERROR_CYCLE.format(  # type: ignore[no-any-return]
-                cycle=child.inputs.cycle.value, reason=ending(child)
-            )
+            return self.exit_codes.ERROR_CYCLE.format(cycle=child.inputs.cycle.value, reason=ending(child))
         self.ctx.state = nested_outputs(child)['state']
         return None
 
@@ -144,7 +142,7 @@ class CampaignWorkChain(ResumableWorkChain):
         stop = self.stopping()
         if stop is not None and stop[0] == EmptyCycles.name:
             count = self.settings.stop.max_empty_cycles
-            return self.exit_codes.WARNING_NO_STABLE_CANDIDATES.format(count=count)  # type: ignore[no-any-return]
+            return self.exit_codes.WARNING_NO_STABLE_CANDIDATES.format(count=count)
         return None
 
 

@@ -107,7 +107,7 @@ class CycleWorkChain(ResumableWorkChain):
     def generate(self) -> ToContext | ExitCode:
         """Sample candidates."""
         if self.remaining < 1:
-            return self.exit_codes.ERROR_BUDGET_SPENT  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_BUDGET_SPENT
         settings = self.settings.generate
         builder = GenerateCalculation.get_builder()
         builder.code = self.inputs.ml_code
@@ -139,7 +139,7 @@ class CycleWorkChain(ResumableWorkChain):
         """Predict every level for the candidates and for the known phases."""
         generation = self.ctx.generation
         if not generation.is_finished_ok:
-            return self.exit_codes.ERROR_GENERATE.format(reason=ending(generation))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_GENERATE.format(reason=ending(generation))
         builder = PredictCalculation.get_builder()
         builder.code = self.inputs.ml_code
         builder.validator = self.inputs.state.checkpoints.validator
@@ -154,7 +154,7 @@ class CycleWorkChain(ResumableWorkChain):
         """Screen, place on the hull, score and choose."""
         prediction = self.ctx.prediction
         if not prediction.is_finished_ok:
-            return self.exit_codes.ERROR_PREDICT.format(reason=ending(prediction))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_PREDICT.format(reason=ending(prediction))
         settings = self.settings
         outputs = self.call_once(
             'assess',
@@ -261,7 +261,7 @@ class CycleWorkChain(ResumableWorkChain):
         for role in self.ctx.tuned:
             child = self.ctx[role]
             if not child.is_finished_ok:
-                return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))  # type: ignore[no-any-return]
+                return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))
         return None
 
     def finalize(self) -> None:

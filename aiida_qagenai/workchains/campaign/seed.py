@@ -113,7 +113,7 @@ class SeedWorkChain(ResumableWorkChain):
         """Build the training set, if enough calculations succeeded."""
         child = self.ctx.energies
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_ENERGIES.format(reason=ending(child))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_ENERGIES.format(reason=ending(child))
         computed = nested_outputs(child)
         energies = computed['energies']
         wanted = [Fidelity.PBE, *(level for level, count in self.settings.seed_set.labels.items() if count)]
@@ -121,9 +121,7 @@ class SeedWorkChain(ResumableWorkChain):
             count = sum(energy.fidelity is level for energy in energies.values())
             minimum = MINIMUM_LABELS if level is Fidelity.PBE else 1
             if count < minimum:
-                return self.exit_codes.ERROR_TOO_FEW_ENERGIES.format(  # type: ignore[no-any-return]
-                    count=count, fidelity=level.value, minimum=minimum
-                )
+                return self.exit_codes.ERROR_TOO_FEW_ENERGIES.format(count=count, fidelity=level.value, minimum=minimum)
         outputs = self.call_once(
             'dataset',
             build_dataset,
@@ -159,7 +157,7 @@ class SeedWorkChain(ResumableWorkChain):
         for role in ROLES:
             child = self.ctx[role]
             if not child.is_finished_ok:
-                return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))  # type: ignore[no-any-return]
+                return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))
             self.out(f'state.checkpoints.{role}', child.outputs.checkpoint)
         costs = {
             'core_hours': core_hours(self.node),

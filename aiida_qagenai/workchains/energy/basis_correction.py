@@ -97,7 +97,7 @@ class BasisCorrectionWorkChain(ResumableWorkChain):
             child = self.ctx[label]
             if not child.is_finished_ok:
                 reason = f'{label}: {ending(child)}'
-                return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)  # type: ignore[no-any-return]
+                return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)
             self.out(f'components.{label}', child.outputs.results)
         plan = plan_of(self.inputs)
         outputs = self.call_once(

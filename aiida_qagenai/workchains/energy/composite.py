@@ -175,7 +175,7 @@ class CompositeWorkChain(WindowWorkChain):
         for label in self.ctx.failed[:1]:
             child = self.calculation(label)
             code = 'ERROR_METALLIC' if child.exit_status in METALLIC else 'ERROR_CALCULATION_FAILED'
-            return self.exit_codes[code].format(reason=f'{label}: {ending(child)}')  # type: ignore[no-any-return]
+            return self.exit_codes[code].format(reason=f'{label}: {ending(child)}')
         results = {label: self.calculation(label).outputs.results for label in self.plan.jobs}
         for label, result in results.items():
             self.out(f'components.{label}', result)

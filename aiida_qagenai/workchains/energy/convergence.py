@@ -136,7 +136,7 @@ class ConvergenceWorkChain(ResumableWorkChain):
         """Note the energy and its change."""
         child, index = self.ctx.child, len(self.ctx.per_atom)
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=ending(child))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=ending(child))
         energy = child.outputs.energy
         self.out(f'energies.{STEP.format(index)}', energy)
         self.ctx.per_atom.append(energy.content.energy_per_atom)
@@ -151,7 +151,7 @@ class ConvergenceWorkChain(ResumableWorkChain):
         report = self.call_once('tabulate', tabulate_convergence, threshold=self.inputs.threshold, **energies)
         self.out('report', report['result'])
         if self.change() > self.inputs.threshold.value:
-            return self.exit_codes.ERROR_NOT_CONVERGED.format(  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_NOT_CONVERGED.format(
                 change=self.change(), steps=len(self.ctx.per_atom), threshold=self.inputs.threshold.value
             )
         self.out('energy', self.ctx.energies[-1])

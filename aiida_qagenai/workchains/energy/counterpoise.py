@@ -143,7 +143,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         for label in self.sites():
             child = self.ctx[label]
             if not child.is_finished_ok:
-                return self.exit_codes.ERROR_ATOM.format(label=label, reason=ending(child))  # type: ignore[no-any-return]
+                return self.exit_codes.ERROR_ATOM.format(label=label, reason=ending(child))
             energy = child.outputs.energy
             by_element.setdefault(energy.content.chemical_system, {})[label] = energy
         counts, self.ctx.atoms = self.sites(), {}
@@ -178,7 +178,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         child = self.ctx.crystal
         if not child.is_finished_ok:
             code = 'ERROR_METALLIC' if child.exit_status in METALLIC else 'ERROR_CALCULATION_FAILED'
-            return self.exit_codes[code].format(reason=ending(child))  # type: ignore[no-any-return]
+            return self.exit_codes[code].format(reason=ending(child))
         for name in ('energy', 'descriptors', 'bands'):
             if name in child.outputs:
                 self.out(name, child.outputs[name])

@@ -143,8 +143,8 @@ class EnergyWorkChain(ResumableWorkChain):
             reason = f'{child.exit_status}, {child.exit_message}' if child.is_finished else str(child.process_state)
             self.report(f'{child.process_label}<{child.pk}> failed: {reason}')
             if child.exit_status in METALLIC:
-                return self.exit_codes.ERROR_METALLIC.format(reason=reason)  # type: ignore[no-any-return]
-            return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)  # type: ignore[no-any-return]
+                return self.exit_codes.ERROR_METALLIC.format(reason=reason)
+            return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)
         outputs = self.call_once(
             'assemble',
             assemble_energy,

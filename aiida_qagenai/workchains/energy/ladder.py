@@ -218,7 +218,7 @@ class LadderWorkChain(WindowWorkChain):
             self.out(name, energy)
         if self.ctx.without_references:
             fidelity, reason = self.ctx.without_references
-            return self.exit_codes.ERROR_REFERENCES.format(fidelity=fidelity, reason=reason)  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_REFERENCES.format(fidelity=fidelity, reason=reason)
         count = sum(len(names) for names in self.inputs.plan.get_dict().values())
         if count and not self.ctx.succeeded:
             exit_code: ExitCode = self.exit_codes.ERROR_ALL_FAILED.format(count=count)

@@ -153,7 +153,7 @@ class ReferenceWorkChain(ResumableWorkChain):
                     check = check_references if namespace == 'energies' else check_elements
                     check({element: known}, [element], fidelity, builder.level['level_tag'])
                 except InvalidInputError as exception:
-                    return self.exit_codes.ERROR_OTHER_LEVEL.format(reason=exception)  # type: ignore[no-any-return]
+                    return self.exit_codes.ERROR_OTHER_LEVEL.format(reason=exception)
                 continue
             label = child_label(namespace, element, fidelity)
             children[label] = self.submit_once(label, builder)
@@ -168,9 +168,7 @@ class ReferenceWorkChain(ResumableWorkChain):
                 label = child_label(namespace, element, fidelity)
                 child = self.ctx[label]
                 if not child.is_finished_ok:
-                    return self.exit_codes.ERROR_ATOM.format(  # type: ignore[no-any-return]
-                        label=label, reason=ending(child)
-                    )
+                    return self.exit_codes.ERROR_ATOM.format(label=label, reason=ending(child))
                 energy = child.outputs.energy
             self.out(f'{namespace}.{element}.{fidelity.label}', energy)
         return None

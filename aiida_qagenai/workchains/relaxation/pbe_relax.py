@@ -124,14 +124,14 @@ class PbeRelaxWorkChain(ResumableWorkChain):
         # The worker may run in another environment than the one that submitted.
         problem = ENGINES[self.settings.engine].find_problem(self.inputs)
         if problem is not None:
-            return self.exit_codes.ERROR_ENGINE_NOT_INSTALLED.format(reason=problem)  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_ENGINE_NOT_INSTALLED.format(reason=problem)
         return ToContext(relaxation=self.submit_structure('relax', self.inputs.structure, relax=True))
 
     def inspect_relaxation(self) -> ExitCode | None:
         """Say how the relaxation ended."""
         child = self.ctx.relaxation
         if not child.is_finished_ok:
-            return self.exit_codes.ERROR_ENGINE_FAILED.format(reason=ending(child))  # type: ignore[no-any-return]
+            return self.exit_codes.ERROR_ENGINE_FAILED.format(reason=ending(child))
         nodes = ENGINES[self.settings.engine].outcome(child)
         outputs = self.call_once(
             'summarize', summarize_relaxation, initial=self.inputs.structure, settings=self.inputs.settings, **nodes
@@ -140,9 +140,7 @@ class PbeRelaxWorkChain(ResumableWorkChain):
         self.out('results', outputs['results'])
         self.out('forces', outputs['forces'])
         if results['max_force'] >= MAX_FORCE:
-            return self.exit_codes.ERROR_NOT_RELAXED.format(  # type: ignore[no-any-return]
-                force=results['max_force'], limit=MAX_FORCE
-            )
+            return self.exit_codes.ERROR_NOT_RELAXED.format(force=results['max_force'], limit=MAX_FORCE)
         self.ctx.relaxed = nodes['relaxed']
         self.out('relaxed', nodes['relaxed'])
         pressure = '' if results['pressure'] is None else f', {results["pressure"]:.2f} GPa'
@@ -181,7 +179,7 @@ class PbeRelaxWorkChain(ResumableWorkChain):
         for name in self.ctx.displaced:
             child = self.ctx[name]
             if not child.is_finished_ok:
-                return self.exit_codes.ERROR_FORCES_FAILED.format(reason=ending(child))  # type: ignore[no-any-return]
+                return self.exit_codes.ERROR_FORCES_FAILED.format(reason=ending(child))
             forces[name] = ENGINES[self.settings.engine].forces(child)
         settings = orm.Dict(self.settings.phonons.model_dump(mode='json'))
         outputs = self.call_once('phonons', gamma_phonons, structure=self.ctx.relaxed, settings=settings, **forces)
