@@ -15,9 +15,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aiida_qagenai.cli.progress import follow
-from aiida_qagenai.cli.report import report
-from aiida_qagenai.cli.setup import ML_CODE, PYSCF_CODE
+from aiida_qagenai.cli.campaign.progress import follow
+from aiida_qagenai.cli.campaign.report import report
+from aiida_qagenai.cli.setup.setup import ML_CODE, PYSCF_CODE
 from aiida_qagenai.engine.daemon import stop_daemon
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
 from aiida_qagenai.workchains.campaign.launch import continue_campaign, find_campaigns, launch

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 from pymatgen.core import Lattice, Structure
 
-from aiida_qagenai.cli.hull import hull
-from aiida_qagenai.cli.screen import screen
+from aiida_qagenai.cli.hull.hull import hull
+from aiida_qagenai.cli.screen.screen import screen
 from aiida_qagenai.common.errors import InvalidInputError
 
 PHASES = 'formula,formation_energy_per_atom\nLi2O,-2.0\nLi2O2,-1.6\n'

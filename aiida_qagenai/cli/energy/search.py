@@ -6,7 +6,7 @@ import click
 
 from aiida_qagenai.cli.output import FORMAT, print_frame
 
-__all__ = ('divergence', 'energies')
+__all__ = ('divergence', 'list_')
 
 SIDE_BY_SIDE = {
     'name': 'name',
@@ -47,14 +47,14 @@ EACH = {
 }
 
 
-@click.command()
+@click.command('list')
 @click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
 @click.option('--fidelity', help='Only this level: PBE, SCAN, HSE06 or CCSD(T).')
 @click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
 @click.option('--formula', help='Formula, reduced here.')
 @click.option('--each', is_flag=True, help='One row per calculation instead of one per structure.')
 @FORMAT
-def energies(
+def list_(
     campaign: str | None,
     fidelity: str | None,
     chemical_system: str | None,

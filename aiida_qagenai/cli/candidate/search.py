@@ -8,7 +8,7 @@ import click
 
 from aiida_qagenai.cli.output import FORMAT, print_frame
 
-__all__ = ('candidates',)
+__all__ = ('list_',)
 
 COLUMNS = {
     'campaign': 'campaign',
@@ -29,7 +29,7 @@ COLUMNS = {
 }
 
 
-@click.command()
+@click.command('list')
 @click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
 @click.option('--cycle', type=click.IntRange(min=0), help='Only of this cycle; 0 is the initial set.')
 @click.option('--min-divergence', type=float, help='Smallest predicted difference of PBE from CCSD(T), eV/atom.')
@@ -49,7 +49,7 @@ COLUMNS = {
 )
 @click.option('--limit', type=click.IntRange(min=1), help='Most rows.')
 @FORMAT
-def candidates(fmt: str, **filters: t.Any) -> None:
+def list_(fmt: str, **filters: t.Any) -> None:
     """Find candidates by what was predicted, decided and computed.
 
     Formation energies are in eV/atom, side by side per level of theory; D is the divergence of PBE from CCSD(T).

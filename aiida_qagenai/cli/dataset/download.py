@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.dataset import origin_options, print_reports, progress_line, settings_of
+from aiida_qagenai.cli.dataset.files import origin_options, print_reports, progress_line, settings_of
 
 __all__ = ('materials_project', 'optimade')
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.atomistic import (
+from aiida_qagenai.cli.campaign.run import load_code, parse_settings
+from aiida_qagenai.cli.loaders import (
     COMMON,
     FILE,
     PICTURE,
@@ -17,7 +18,6 @@ from aiida_qagenai.cli.atomistic import (
     read_files,
     resume,
 )
-from aiida_qagenai.cli.launch import load_code, parse_settings
 from aiida_qagenai.cli.output import FORMAT, print_frame
 from aiida_qagenai.common.errors import InvalidInputError
 

@@ -12,7 +12,7 @@ from aiida.orm import ArrayData, CalcJobNode, Computer, Dict, InstalledCode, Que
 from ase.build import bulk
 from plumpy.process_states import ProcessState
 
-from aiida_qagenai.cli.atomistic import progress
+from aiida_qagenai.cli.loaders import progress
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.barrier import BarrierData
 from aiida_qagenai.data.free_energy import CURVES, FreeEnergyData

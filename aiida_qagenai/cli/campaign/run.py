@@ -149,7 +149,7 @@ def show(node: t.Any) -> None:
     """Follow ``node`` and say how it ended."""
     from rich.console import Console
 
-    from aiida_qagenai.cli.progress import follow as follow_progress
+    from aiida_qagenai.cli.campaign.progress import follow as follow_progress
 
     if not node.is_terminated:
         follow_progress(node, Console())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aiida_qagenai.cli.launch import parse_settings, read_options
+from aiida_qagenai.cli.campaign.run import parse_settings, read_options
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.atomistic import FILE, find_process, launch, load_structure, read_one, resume
-from aiida_qagenai.cli.launch import load_code, parse_settings, read_options
+from aiida_qagenai.cli.campaign.run import load_code, parse_settings, read_options
+from aiida_qagenai.cli.loaders import FILE, find_process, launch, load_structure, read_one, resume
 from aiida_qagenai.cli.output import FORMAT, print_frame
 from aiida_qagenai.common.errors import InvalidInputError
 

@@ -8,7 +8,7 @@ import subprocess
 import click
 import pytest
 
-from aiida_qagenai.cli.setup import BEFORE_JOBS, parse_url, postgresql_config, prepare_localhost, rabbitmq_config
+from aiida_qagenai.cli.setup.setup import BEFORE_JOBS, parse_url, postgresql_config, prepare_localhost, rabbitmq_config
 
 
 def test_storage_of_a_profile_from_a_url(aiida_profile):

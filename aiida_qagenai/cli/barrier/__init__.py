@@ -1,0 +1,16 @@
+"""`aiida-qagenai barrier`: one file per group of commands."""
+
+from __future__ import annotations
+
+from aiida_qagenai.cli.lazy import LazyGroup
+
+GROUP = LazyGroup(
+    'barrier',
+    help='Compute the barriers of hops and other paths.',
+    commands_at={
+        'continue': 'aiida_qagenai.cli.barrier.run:continue_',
+        'list': 'aiida_qagenai.cli.barrier.run:list_',
+        'run': 'aiida_qagenai.cli.barrier.run:run',
+        'show': 'aiida_qagenai.cli.barrier.run:show',
+    },
+)

@@ -1,0 +1,17 @@
+"""`aiida-qagenai relax`: one file per group of commands."""
+
+from __future__ import annotations
+
+from aiida_qagenai.cli.lazy import LazyGroup
+
+GROUP = LazyGroup(
+    'relax',
+    help='Relax crystals at PBE with PySCF or pw.x.',
+    commands_at={
+        'continue': 'aiida_qagenai.cli.relax.run:continue_',
+        'protocols': 'aiida_qagenai.cli.relax.run:protocols',
+        'run': 'aiida_qagenai.cli.relax.run:run',
+        'show': 'aiida_qagenai.cli.relax.run:show',
+    },
+    without_profile=frozenset({'protocols'}),
+)

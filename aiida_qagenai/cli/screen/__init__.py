@@ -1,0 +1,1 @@
+"""Physical constraints on structures in files."""

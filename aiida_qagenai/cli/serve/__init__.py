@@ -1,0 +1,1 @@
+"""The graph behind the OPTIMADE interface."""

@@ -1,0 +1,1 @@
+"""A profile, this computer and its codes."""
