@@ -83,6 +83,6 @@ def test_bad_options_of_the_scheduler_are_refused(pyscf_code, ml_code, tmp_path,
 
 def test_the_example_of_scheduler_options_is_read():
     """The template of the how-to holds what AiiDA knows."""
-    options = read_options(Path(__file__).parents[2] / 'examples' / 'cluster' / 'options.yaml')
+    options = read_options(Path(__file__).parents[3] / 'examples' / 'cluster' / 'options.yaml')
     assert options['ml_options']['custom_scheduler_commands'] == '#SBATCH --gpus=1'
     assert options['pyscf_options']['queue_name'] == 'cpu'
