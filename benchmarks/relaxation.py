@@ -28,13 +28,13 @@ from provenance import temporary_profile
 
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf.script import write_script
+from aiida_qagenai.common.units import EV_PER_A3_TO_GPA
 
 FILES = {'Si': 'Si.pbe-rrkj.UPF', 'C': 'C.pbe-rrkjus.UPF', 'H': 'H.pbe-kjpaw.UPF'}
 LATTICES = {'Si': (5.30, 5.475, 24.0, 96.0), 'C': (3.70, 3.575, 30.0, 240.0)}
 """Element → starting and published lattice constant (Å), cutoffs of orbitals and density (Ry)."""
 RAMAN = 15.59
 """THz."""
-EV_PER_A3_TO_GPA = 160.2176634
 MOLECULE = {
     'fidelity': 'PBE',
     'basis': 'gth-tzv2p',

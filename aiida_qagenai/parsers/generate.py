@@ -1,4 +1,4 @@
-"""Parser of :class:`aiida_qagenai.calculations.models.generate.GenerateCalculation`."""
+"""Parser of :class:`~aiida_qagenai.calculations.models.generate.GenerateCalculation`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from aiida_qagenai.calculations.models.generate import GenerateCalculation
-from aiida_qagenai.common.errors import QagenaiError
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.batch import register_outputs
 from aiida_qagenai.engine.bulk import store_outputs
 from aiida_qagenai.exchange.structures import StructureBatch
-from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
+from aiida_qagenai.parsers.base import MlParser, ParsingError, reading_outputs
 
 __all__ = ('GenerateParser',)
 
 
 class GenerateParser(MlParser):
-    """Packed samples → one ``CandidateData`` each and the ``DatasetData`` that packs them in the same order."""
+    """Make a ``CandidateData`` of every packed sample, and the ``DatasetData`` that packs them in the same order."""
 
     def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:
         """Make the candidates and their set."""
         path = self.require(folder / GenerateCalculation.FILENAME_OUTPUT)
-        try:
+        with reading_outputs():
             batch = StructureBatch.load(path)
-        except QagenaiError as exception:
-            raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', str(exception)) from exception
         if len(batch) == 0:
             raise ParsingError('ERROR_NO_CANDIDATES', str(results.get('num_requested', 'many')))
         cycle = self.node.inputs.cycle.value

@@ -1,4 +1,4 @@
-"""Parser of :class:`aiida_qagenai.calculations.models.predict.PredictCalculation`."""
+"""Parser of :class:`~aiida_qagenai.calculations.models.predict.PredictCalculation`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from aiida.orm import ArrayData
 from numpy.typing import NDArray
 
 from aiida_qagenai.calculations.models.predict import PredictCalculation
-from aiida_qagenai.common.errors import QagenaiError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.data.candidate import parse_candidate_name
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine.batch import register_outputs
 from aiida_qagenai.engine.bulk import linked_uuids, store_outputs
 from aiida_qagenai.exchange.structures import load_arrays
-from aiida_qagenai.parsers.ml_base import MlParser, ParsingError
+from aiida_qagenai.parsers.base import MlParser, ParsingError, reading_outputs
 
 __all__ = ('PredictParser',)
 
 
 class PredictParser(MlParser):
-    """Packed predictions → one ``PredictionData`` per member, and the arrays that the selection needs."""
+    """Make a ``PredictionData`` of every member, and the arrays that the selection needs."""
 
     def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:
         """Make the predictions."""
         path = self.require(folder / PredictCalculation.FILENAME_OUTPUT)
         members = linked_uuids(self.node, namespace='members')
         names = self.node.inputs.candidate_set.structures().identifiers.tolist()
-        try:
+        with reading_outputs():
             arrays = load_arrays(path)
             if arrays['identifiers'][: len(names)].tolist() != names:
                 message = 'the predictions are not in the order of the candidates'
@@ -39,8 +38,6 @@ class PredictParser(MlParser):
                 f'predictions__{label}': make_prediction(arrays, row, names[row], uuid)
                 for row, (label, uuid) in enumerate(members.items())
             }
-        except (QagenaiError, KeyError, IndexError) as exception:
-            raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', str(exception)) from exception
         packed = ArrayData()
         packed.set_array('features', arrays['features'][: len(names)])
         packed.set_array('competing_energies', arrays['energies'][len(names) :])

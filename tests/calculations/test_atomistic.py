@@ -38,7 +38,7 @@ def test_relaxation_on_a_validator(ml_code, toy_labels):
     with pytest.raises(ValueError, match='does not cover Na'):
         other = {**inputs, 'structure': orm.StructureData(ase=bulk('NaH', 'rocksalt', a=4.8))}
         run_get_node(RelaxCalculation, **other, parameters=orm.Dict(settings))
-    with pytest.raises(ValueError, match='takes no checkpoint'):
+    with pytest.raises(ValueError, match='does not take a checkpoint'):
         run_get_node(RelaxCalculation, **inputs, parameters=orm.Dict({'potential': {'name': 'emt'}}))
 
 

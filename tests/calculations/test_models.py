@@ -93,7 +93,7 @@ def test_a_repeated_training_comes_from_the_cache(train):
 def test_wrong_role_of_a_checkpoint_is_refused_before_anything_runs(train, ml_code):
     """A descriptor model cannot generate."""
     descriptor = train('descriptor').outputs.checkpoint
-    with pytest.raises(ValueError, match='this checkpoint has the role `descriptor`, needed is a generator'):
+    with pytest.raises(ValueError, match='this checkpoint has the role `descriptor`, expected a generator'):
         run_get_node(GenerateCalculation, **generate_inputs(ml_code, descriptor))
 
 

@@ -1,4 +1,4 @@
-"""Minimum-energy path between two minima on a potential."""
+"""Find the minimum-energy path between two minima on a potential."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ('BarrierCalculation',)
 
 
 class BarrierCalculation(AtomisticCalculation):
-    """Two structures with the same atoms in the same order and cell → barrier and path; both ends are relaxed first."""
+    """Find the minimum-energy path between two structures; both ends are relaxed first.
+
+    They have the same cell, and the same atoms in the same order.
+    """
 
     TASK = 'barrier'
     STRUCTURES = ('initial', 'final')
@@ -25,10 +28,10 @@ class BarrierCalculation(AtomisticCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Define the ports."""
         super().define(spec)
-        cls.define_structure(spec, 'initial', 'Start of the path.')
-        cls.define_structure(spec, 'final', 'End of the path.')
+        cls.define_structure(spec, 'initial', 'Structure at the start of the path.')
+        cls.define_structure(spec, 'final', 'Structure at the end of the path.')
         spec.output('barrier', valid_type=BarrierData, required=False, help='Energies along the path and its barriers.')
-        spec.output('path', valid_type=TrajectoryData, required=False, help='The images, both ends included.')
+        spec.output('path', valid_type=TrajectoryData, required=False, help='Images of the path, both ends included.')
 
     @classmethod
     def validate_inputs(cls, value: dict[str, t.Any], context: t.Any) -> str | None:

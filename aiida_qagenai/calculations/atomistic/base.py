@@ -1,4 +1,4 @@
-"""What the jobs that move atoms on a potential share."""
+"""Base class of the jobs that move atoms on a potential."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ class AtomisticCalculation(MlCalculation):
     STRUCTURES: t.ClassVar[tuple[str, ...]]
     """Names of the inputs that are structures, in the order of the packed file."""
     FILENAME_STRUCTURES = 'structures.npz'
-    FILENAME_OUTPUT: t.ClassVar[str]
     FOLDER_CHECKPOINT = 'validator'
 
     @classmethod
@@ -37,7 +36,7 @@ class AtomisticCalculation(MlCalculation):
             valid_type=CheckpointData,
             required=False,
             validator=checkpoint_validator('validator'),
-            help='The validator, if that is the potential.',
+            help='Checkpoint of the validator where `parameters.potential` names it.',
         )
         spec.inputs.validator = cls.validate_inputs
         spec.exit_code(430, 'ERROR_RELAXATION_NOT_CONVERGED', message='{message}')
@@ -90,13 +89,9 @@ class AtomisticCalculation(MlCalculation):
             names += self.write_checkpoint(folder, self.FOLDER_CHECKPOINT, self.inputs.checkpoint)
         return names
 
-    def output_files(self) -> list[str]:
-        """Return the packed results."""
-        return [self.FILENAME_OUTPUT]
-
 
 def structure_problem(structure: StructureData) -> str | None:
-    """Return why a structure is no ordered crystal."""
+    """Return why a structure is not an ordered crystal, or None."""
     if not all(structure.pbc):
         return f'the structure {structure.get_formula()} is not periodic in all directions'
     if structure.is_alloy or structure.has_vacancies:
@@ -105,16 +100,16 @@ def structure_problem(structure: StructureData) -> str | None:
 
 
 def validate_structure(value: StructureData, _: t.Any) -> str | None:
-    """Refuse what is no ordered crystal."""
+    """Refuse what is not an ordered crystal."""
     return structure_problem(value)
 
 
 def potential_problem(
     potential: t.Any, structures: t.Iterable[StructureData], checkpoint: CheckpointData | None
 ) -> str | None:
-    """Return why a potential cannot be used for the structures."""
+    """Return why a potential cannot be used for the structures, or None."""
     if (potential.name == 'validator') != (checkpoint is not None):
-        needed = 'needs a checkpoint' if checkpoint is None else 'takes no checkpoint'
+        needed = 'needs a checkpoint' if checkpoint is None else 'does not take a checkpoint'
         return f'the potential `{potential.name}` {needed}'
     known: set[str] | None = None
     if isinstance(potential, EmtPotential):
@@ -123,7 +118,7 @@ def potential_problem(
         known = set(checkpoint.base.attributes.get('elements'))
         levels = checkpoint.base.attributes.get('fidelities')
         if potential.fidelity.value not in levels:
-            return f'the validator saw no {potential.fidelity} labels, only {", ".join(levels)}'
+            return f'the validator was not trained on {potential.fidelity} energies, only on {", ".join(levels)}'
     if known is None:
         return None
     for structure in structures:

@@ -1,4 +1,4 @@
-"""Quasi-harmonic free energy of a crystal on a potential."""
+"""Compute the quasi-harmonic free energy of a crystal on a potential."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ('FreeEnergyCalculation',)
 
 
 class FreeEnergyCalculation(AtomisticCalculation):
-    """Crystal → relaxed crystal, phonons and Gibbs energy over the temperature.
+    """Relax a crystal and compute its phonons and Gibbs energy over the temperature.
 
-    Imaginary modes are a result: the job succeeds, its ``free_energy`` says so and has no curves.
+    Imaginary modes are a result: the job succeeds, the output ``free_energy`` says so and has no curves.
     """
 
     TASK = 'free_energy'
@@ -28,9 +28,14 @@ class FreeEnergyCalculation(AtomisticCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Define the ports."""
         super().define(spec)
-        cls.define_structure(spec, 'structure', 'The crystal; it is relaxed first.')
-        spec.output('relaxed', valid_type=StructureData, required=False, help='The relaxed crystal.')
-        spec.output('free_energy', valid_type=FreeEnergyData, required=False, help='Free energy and its derivatives.')
+        cls.define_structure(spec, 'structure', 'Crystal; it is relaxed first.')
+        spec.output('relaxed', valid_type=StructureData, required=False, help='Relaxed crystal.')
+        spec.output(
+            'free_energy',
+            valid_type=FreeEnergyData,
+            required=False,
+            help='Gibbs energy over the temperature, and its derivatives.',
+        )
         spec.output(
             'phonons',
             valid_type=ArrayData,

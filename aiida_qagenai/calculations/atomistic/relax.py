@@ -13,7 +13,7 @@ __all__ = ('RelaxCalculation',)
 
 
 class RelaxCalculation(AtomisticCalculation):
-    """Crystal → the crystal with forces and stress below their thresholds."""
+    """Relax a crystal until forces and stress are below their thresholds."""
 
     TASK = 'relax'
     STRUCTURES = ('structure',)
@@ -24,5 +24,5 @@ class RelaxCalculation(AtomisticCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Define the ports."""
         super().define(spec)
-        cls.define_structure(spec, 'structure', 'The crystal.')
-        spec.output('relaxed', valid_type=StructureData, required=False, help='The relaxed crystal.')
+        cls.define_structure(spec, 'structure', 'Crystal to relax.')
+        spec.output('relaxed', valid_type=StructureData, required=False, help='Relaxed crystal.')

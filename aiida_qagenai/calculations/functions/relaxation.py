@@ -8,12 +8,12 @@ import numpy as np
 from aiida.engine import calcfunction
 from aiida.orm import ArrayData, Dict, StructureData, TrajectoryData
 
+from aiida_qagenai.common.units import EV_PER_A3_TO_GPA
 from aiida_qagenai.data.sites import move_atoms
 from aiida_qagenai.thermodynamics.vibrations.phonons import gamma_displacements, gamma_frequencies
 
 __all__ = ('DISPLACED', 'displace_atoms', 'gamma_phonons', 'summarize_relaxation')
 
-EV_PER_A3_TO_GPA = 160.2176634
 DISPLACED = 'displaced'
 """Before the number, in the names of displaced structures and of their forces."""
 

@@ -1,10 +1,11 @@
-"""What the three jobs of the GPU side share: one command, one JSON configuration, one JSON result."""
+"""Base class of the jobs of ``aiida_qagenai.ml``: one command, one JSON configuration, one JSON result."""
 
 from __future__ import annotations
 
 import io
 import json
 import typing as t
+from abc import abstractmethod
 
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
@@ -27,8 +28,11 @@ class MlCalculation(RecoveryMixin, CalcJob):
     """
 
     TASK: t.ClassVar[str]
+    """Name of the task, and of the entry points of the calculation and its parser."""
     FILES: t.ClassVar[dict[str, str]]
     """Keys of the configuration that name files: set by the job, never by the caller."""
+    FILENAME_OUTPUT: t.ClassVar[str]
+    """File that becomes the output nodes, unless :meth:`output_files` names others."""
     FILENAME_CONFIG = 'config.json'
     FILENAME_RESULTS = 'results.json'
     FILENAME_STDOUT = 'aiida.out'
@@ -38,20 +42,25 @@ class MlCalculation(RecoveryMixin, CalcJob):
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
-        """Define the ports that the three jobs share."""
+        """Define the ports that all of these jobs share."""
         super().define(spec)
         spec.input(
             'parameters',
             valid_type=Dict,
             validator=cls.validate_parameters,
-            help='Configuration of the task without the names of files: see `aiida_qagenai.exchange.tasks`.',
+            help='Configuration of the task without the names of its files, see `aiida_qagenai.exchange.tasks`.',
         )
         options = spec.inputs['metadata']['options']
         options['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
         options['parser_name'].default = f'qagenai.{cls.TASK}'
         options['withmpi'].default = False
         spec.inputs['code'].required = True
-        spec.output('results', valid_type=Dict, required=False, help='Metrics, history, versions, timings and counts.')
+        spec.output(
+            'results',
+            valid_type=Dict,
+            required=False,
+            help='Metrics, history, versions, timings and counts of the task.',
+        )
         spec.exit_code(210, 'ERROR_INVALID_INPUT', message='The task refused its input: {message}')
         spec.exit_code(211, 'ERROR_CORRUPT_FILE', message='The task could not read a file: {message}')
         # What the machine did to the job must not come back from the cache.
@@ -79,13 +88,13 @@ class MlCalculation(RecoveryMixin, CalcJob):
         """Return the configuration: the parameters and the names of the files written beside it."""
         return {**self.inputs.parameters.get_dict(), **self.FILES}
 
+    @abstractmethod
     def write_inputs(self, folder: Folder) -> list[str]:
         """Write the input files and return their names: they stay out of the provenance, their nodes are linked."""
-        raise NotImplementedError
 
     def output_files(self) -> list[str]:
         """Return the files that become nodes: retrieved for the parser only."""
-        raise NotImplementedError
+        return [self.FILENAME_OUTPUT]
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the configuration and the inputs, and say what to run and to retrieve."""

@@ -19,7 +19,7 @@ __all__ = ('GenerateCalculation', 'checkpoint_validator')
 
 
 class GenerateCalculation(BatchMixin, MlCalculation):
-    """Generator, descriptor model and requests → candidates and the set that packs them."""
+    """Sample candidates, and the set that packs them, from a generator for the given requests."""
 
     TASK = 'generate'
     FOLDER_GENERATOR = 'generator'
@@ -32,21 +32,38 @@ class GenerateCalculation(BatchMixin, MlCalculation):
         """Define the ports."""
         super().define(spec)
         spec.input(
-            'generator', valid_type=CheckpointData, validator=checkpoint_validator('generator'), help='The generator.'
+            'generator',
+            valid_type=CheckpointData,
+            validator=checkpoint_validator('generator'),
+            help='Checkpoint of the generator.',
         )
         spec.input(
             'descriptor',
             valid_type=CheckpointData,
             required=False,
             validator=checkpoint_validator('descriptor'),
-            help='Predicts the target descriptors of a composition where `parameters.target` is not given.',
+            help='Checkpoint of the descriptor model, which predicts the target descriptors of a composition where '
+            '`parameters.target` is not given.',
         )
-        spec.input('cycle', valid_type=Int, validator=validate_cycle, help='Cycle that the candidates belong to.')
+        spec.input(
+            'cycle',
+            valid_type=Int,
+            validator=validate_cycle,
+            help='Number of the cycle that the candidates belong to, from 1.',
+        )
         spec.inputs.validator = validate_inputs
         spec.output_namespace(
-            'candidates', valid_type=CandidateData, required=False, help='The candidates, `c00000` onwards.'
+            'candidates',
+            valid_type=CandidateData,
+            required=False,
+            help='Generated candidates, labelled `c00000` onwards.',
         )
-        spec.output('candidate_set', valid_type=DatasetData, required=False, help='All candidates, packed, in order.')
+        spec.output(
+            'candidate_set',
+            valid_type=DatasetData,
+            required=False,
+            help='All generated candidates, packed in the order of their labels.',
+        )
         spec.exit_code(
             510, 'ERROR_NO_CANDIDATES', message='Every one of the {message} requested samples failed: train longer.'
         )
@@ -63,17 +80,13 @@ class GenerateCalculation(BatchMixin, MlCalculation):
             names += self.write_checkpoint(folder, self.FOLDER_DESCRIPTOR, self.inputs.descriptor)
         return names
 
-    def output_files(self) -> list[str]:
-        """Return the packed candidates."""
-        return [self.FILENAME_OUTPUT]
-
 
 def checkpoint_validator(role: str) -> t.Callable[[CheckpointData, t.Any], str | None]:
     """Return a port validator that refuses checkpoints of another role."""
 
     def validate(value: CheckpointData, _: t.Any) -> str | None:
         if value.role != role:
-            return f'this checkpoint has the role `{value.role}`, needed is a {role}'
+            return f'this checkpoint has the role `{value.role}`, expected a {role}'
         return None
 
     return validate

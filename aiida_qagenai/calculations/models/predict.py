@@ -20,7 +20,7 @@ __all__ = ('PredictCalculation',)
 
 
 class PredictCalculation(BatchMixin, MlCalculation):
-    """Validator and candidates → one prediction per candidate, with the same label as the candidate.
+    """Predict the energies of candidates with the validator, one prediction per candidate, under its label.
 
     The known phases of ``competing`` are predicted in the same run, because a hull may only hold energies of one
     level of theory by one model.
@@ -42,18 +42,29 @@ class PredictCalculation(BatchMixin, MlCalculation):
         """Define the ports."""
         super().define(spec)
         spec.input(
-            'validator', valid_type=CheckpointData, validator=checkpoint_validator('validator'), help='The validator.'
+            'validator',
+            valid_type=CheckpointData,
+            validator=checkpoint_validator('validator'),
+            help='Checkpoint of the validator.',
         )
-        spec.input('candidate_set', valid_type=DatasetData, help='The candidates, packed.')
-        spec.input('competing', valid_type=DatasetData, required=False, help='Known phases of the same system.')
+        spec.input('candidate_set', valid_type=DatasetData, help='Candidates, packed.')
+        spec.input(
+            'competing',
+            valid_type=DatasetData,
+            required=False,
+            help='Known phases of the same chemical system, predicted as well.',
+        )
         spec.output_namespace(
-            'predictions', valid_type=PredictionData, required=False, help='One per candidate, with its label.'
+            'predictions',
+            valid_type=PredictionData,
+            required=False,
+            help='One prediction per candidate, under the label of the candidate.',
         )
         spec.output(
             'arrays',
             valid_type=ArrayData,
             required=False,
-            help='features (n, d) of the candidates and competing_energies (m, 4), eV/atom, of the known phases.',
+            help='Arrays `features` (n, d) of candidates and `competing_energies` (m, 4), eV/atom, of known phases.',
         )
 
     def write_inputs(self, folder: Folder) -> list[str]:
@@ -64,7 +75,3 @@ class PredictCalculation(BatchMixin, MlCalculation):
             batches.append(self.inputs.competing.structures())
         StructureBatch.concatenate(batches).save(folder.get_abs_path(self.FILENAME_STRUCTURES))
         return [*names, self.FILENAME_STRUCTURES]
-
-    def output_files(self) -> list[str]:
-        """Return the packed predictions."""
-        return [self.FILENAME_OUTPUT]

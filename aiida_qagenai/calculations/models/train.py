@@ -18,7 +18,7 @@ ROLES = ('descriptor', 'generator', 'validator')
 
 
 class TrainCalculation(MlCalculation):
-    """Dataset, and optionally a checkpoint to start from → checkpoint."""
+    """Train a model on a dataset, optionally from the weights of a checkpoint."""
 
     TASK = 'train'
     FILENAME_DATASET = 'dataset.npz'
@@ -30,9 +30,19 @@ class TrainCalculation(MlCalculation):
     def define(cls, spec: CalcJobProcessSpec) -> None:
         """Define the ports."""
         super().define(spec)
-        spec.input('dataset', valid_type=DatasetData, validator=validate_dataset, help='Structures with energies.')
-        spec.input('initial_checkpoint', valid_type=CheckpointData, required=False, help='Weights to start from.')
-        spec.output('checkpoint', valid_type=CheckpointData, required=False, help='The trained model.')
+        spec.input(
+            'dataset',
+            valid_type=DatasetData,
+            validator=validate_dataset,
+            help='Training set: structures with energies.',
+        )
+        spec.input(
+            'initial_checkpoint',
+            valid_type=CheckpointData,
+            required=False,
+            help='Checkpoint whose weights the training starts from.',
+        )
+        spec.output('checkpoint', valid_type=CheckpointData, required=False, help='Checkpoint of the trained model.')
         spec.inputs.validator = validate_inputs
 
     def configuration(self) -> dict[str, t.Any]:

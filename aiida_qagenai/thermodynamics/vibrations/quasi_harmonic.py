@@ -27,9 +27,8 @@ from aiida_qagenai.thermodynamics.vibrations.settings import (
 if t.TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ('EV_PER_A3_TO_GPA', 'FreeEnergy', 'QuasiHarmonic', 'VolumePoint', 'fit_volumes', 'free_energy')
+__all__ = ('FreeEnergy', 'QuasiHarmonic', 'VolumePoint', 'fit_volumes', 'free_energy')
 
-EV_PER_A3_TO_GPA = 160.2176634
 MINIMUM_VOLUMES = 5
 """Fewest volumes without imaginary modes that a fit of four parameters is trusted with."""
 

@@ -1,18 +1,25 @@
-"""What the parsers of the three jobs of the GPU side share."""
+"""Base classes of the parsers of jobs that run ``python -m aiida_qagenai.ml``."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
+from abc import abstractmethod
 from pathlib import Path
 
+import numpy as np
 from aiida.engine import ExitCode
-from aiida.orm import Dict
+from aiida.orm import Dict, StructureData
 from aiida.parsers import Parser
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from aiida_qagenai.calculations.models.base import MlCalculation
+from aiida_qagenai.common.errors import InvalidInputError, QagenaiError
+from aiida_qagenai.exchange.structures import load_arrays
 
-__all__ = ('MlParser', 'ParsingError')
+__all__ = ('AtomisticParser', 'MlParser', 'ParsingError', 'make_structures', 'reading_outputs')
 
 EXIT_CODES = {
     'invalid_input': 'ERROR_INVALID_INPUT',
@@ -23,15 +30,27 @@ EXIT_CODES = {
     'band_not_converged': 'ERROR_BAND_NOT_CONVERGED',
     'equilibrium_not_converged': 'ERROR_NO_EQUILIBRIUM',
 }
+"""Kind of the error that a task writes → exit code."""
 
 
 class ParsingError(Exception):
-    """The job did not give what it should: carries the name of the exit code and the text for it."""
+    """An output is missing or corrupt; carries the label of the exit code and the text for it."""
 
     def __init__(self, code: str, message: str = '') -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+@contextlib.contextmanager
+def reading_outputs() -> t.Iterator[None]:
+    """Turn what goes wrong within into the exit code of a corrupt output file."""
+    try:
+        yield
+    except QagenaiError as exception:
+        raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', str(exception)) from exception
+    except (KeyError, IndexError, ValueError) as exception:
+        raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', f'{type(exception).__name__} {exception}') from exception
 
 
 class MlParser(Parser):
@@ -53,12 +72,12 @@ class MlParser(Parser):
             return exit_code.format(message=exception.message) if '{message}' in exit_code.message else exit_code
         return None
 
+    @abstractmethod
     def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:
         """Make the outputs from the files in ``folder``.
 
         :raises ParsingError: if a file is missing or corrupt.
         """
-        raise NotImplementedError
 
     def _read_results(self) -> dict[str, t.Any]:
         """Return the content of ``results.json``."""
@@ -89,3 +108,32 @@ class MlParser(Parser):
         if not path.exists():
             raise ParsingError('ERROR_OUTPUT_FILE_MISSING', path.name)
         return path
+
+
+class AtomisticParser(MlParser):
+    """Read the packed results of a job that moves atoms on a potential."""
+
+    def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:
+        """Make the outputs from the packed results."""
+        path = self.require(folder / self.node.process_class.FILENAME_OUTPUT)
+        with reading_outputs():
+            self.make_outputs(load_arrays(path), results)
+
+    @abstractmethod
+    def make_outputs(self, arrays: dict[str, NDArray[t.Any]], results: dict[str, t.Any]) -> None:
+        """Make the outputs of one task."""
+
+
+def make_structures(arrays: dict[str, NDArray[t.Any]]) -> list[StructureData]:
+    """Return the packed images as structures."""
+    symbols = [chemical_symbols[int(number)] for number in arrays['species']]
+    structures = []
+    for cell, positions in zip(arrays['cells'], arrays['positions'], strict=True):
+        if not (np.isfinite(cell).all() and np.isfinite(positions).all()):
+            message = 'a structure has coordinates that are not finite'
+            raise InvalidInputError(message)
+        structure = StructureData(cell=cell.tolist(), pbc=(True, True, True))
+        for symbol, position in zip(symbols, positions, strict=True):
+            structure.append_atom(symbols=symbol, position=position.tolist())
+        structures.append(structure)
+    return structures
