@@ -94,6 +94,23 @@ def test_references_are_computed_first(pyscf_code, structures):
     assert [child.process_label for child in node.called] == ['ReferenceWorkChain', 'EnergyWorkChain']
 
 
+def test_overrides_reach_every_energy(pyscf_code, structures):
+    """The crystal and the atom that it refers to are computed with the settings of the builder."""
+    builder = LadderWorkChain.get_builder_from_protocol(
+        pyscf_code,
+        structures,
+        {'c00001': ['PBE']},
+        'pipeline',
+        overrides={'scf': {'max_cycle': 41}},
+        reference_elements=['Li'],
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['energies']['c00001pbe'].formation_energy_per_atom is not None
+    jobs = [job for job in node.called_descendants if isinstance(job, orm.CalcJobNode)]
+    assert [job.inputs.parameters['scf']['max_cycle'] for job in jobs] == [41, 41]
+
+
 def test_without_references_nothing_is_computed(python_code, structures):
     """There would be no formation energy, so that no time is spent on the others."""
     broken = python_code('broken', 'qagenai.pyscf_cell', prepend_text='export PYTHONPATH=/nowhere PYTHONHOME=/nowhere')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from aiida.engine import ExitCode, ProcessSpec, while_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida.orm import AbstractCode, Bool, Dict, Int, List, ProcessNode, Str, StructureData, load_node
 
 from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
@@ -16,6 +16,7 @@ from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
+from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
 from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.relaxation.relax_first import define_relax_inputs, relax_problem
@@ -47,6 +48,7 @@ class LadderWorkChain(WindowWorkChain):
         spec.input_namespace('structures', valid_type=StructureData, dynamic=True, help='Structures by label.')
         spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
         spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
+        spec.input('overrides', valid_type=Dict, required=False, help='Nested changes to the protocol.')
         spec.input_namespace('references', dynamic=True, valid_type=EnergyData, help='Atoms by fidelity and element.')
         spec.input_namespace('elements', dynamic=True, valid_type=EnergyData, help='Reference states, likewise.')
         spec.input('reference_elements', valid_type=List, required=False, help='Compute `references` of these.')
@@ -70,6 +72,47 @@ class LadderWorkChain(WindowWorkChain):
         spec.outline(cls.setup, while_(cls.has_tasks)(cls.submit_ready, cls.collect_ended), cls.finalize)
         spec.exit_code(410, 'ERROR_REFERENCES', message='No formation energy at {fidelity}: {reason}')
         spec.exit_code(500, 'ERROR_ALL_FAILED', message='Not one of the {count} calculations succeeded.')
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: AbstractCode,
+        structures: t.Mapping[str, StructureData],
+        plan: t.Mapping[str, t.Sequence[Fidelity | str]],
+        protocol: str = 'fast',
+        *,
+        overrides: dict[str, t.Any] | None = None,
+        reference_elements: t.Sequence[str] = (),
+        isolated_atoms: bool = True,
+        options: dict[str, t.Any] | None = None,
+        max_concurrent: int = 8,
+        descriptors: bool = False,
+    ) -> ProcessBuilder:
+        """Return a builder filled from a protocol.
+
+        :param structures: structures by label.
+        :param plan: levels of theory of each structure by label.
+        :param overrides: nested changes to the settings of the protocol.
+        :param reference_elements: elements whose reference energies are computed as well.
+        :param isolated_atoms: whether these are the isolated atoms; the protocol may correct atoms in each crystal.
+        :param options: scheduler options of the calculations.
+        :raises InvalidInputError: for an unknown protocol, fidelity or key.
+        """
+        energy_settings(protocol, overrides)
+        builder = cls.get_builder()
+        builder.code = code
+        builder.structures = dict(structures)
+        levels = {label: [Fidelity.parse(level).value for level in names] for label, names in plan.items()}
+        builder.plan, builder.protocol = Dict(levels), Str(protocol)
+        builder.max_concurrent, builder.descriptors = Int(max_concurrent), Bool(descriptors)
+        if overrides:
+            builder.overrides = Dict(overrides)
+        if reference_elements:
+            builder.reference_elements = List(list(reference_elements))
+            builder.isolated_atoms = Bool(isolated_atoms)
+        if options:
+            builder.options = Dict(options)
+        return builder
 
     def setup(self) -> None:
         """Order the tasks: what others wait for, then the longest first, so that none is left alone at the end."""
@@ -132,10 +175,16 @@ class LadderWorkChain(WindowWorkChain):
             elements=self.inputs.reference_elements.get_list(),
             fidelities=[level],
             protocol=self.inputs.protocol.value,
+            overrides=self.overrides,
             atoms=self.inputs.isolated_atoms.value,
             self_consistent=self.inputs.self_consistent.value,
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
         )
+
+    @property
+    def overrides(self) -> dict[str, t.Any] | None:
+        """Return the changes to the protocol."""
+        return self.inputs.overrides.get_dict() if 'overrides' in self.inputs else None
 
     def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
         """Return the ``references`` or the ``elements`` of a level by element: computed here, or given."""
@@ -169,6 +218,7 @@ class LadderWorkChain(WindowWorkChain):
             structure=structure,
             fidelity=fidelity,
             protocol=self.inputs.protocol.value,
+            overrides=self.overrides,
             references=references or None,
             elements=elements if has_elements else None,
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
