@@ -1,228 +1,207 @@
-"""What the commands `free-energy`, `barrier` and `relax` share."""
+"""From what a user types to structures and nodes: a file, or a label, pk or uuid, with one text for each error."""
 
 from __future__ import annotations
 
-import time
+import re
 import typing as t
 from pathlib import Path
-
-import click
 
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
-    from aiida.orm import ProcessNode
+    from collections.abc import Sequence
+
+    from aiida.orm import AbstractCode, Node, ProcessNode, StructureData, WorkChainNode
+
+    from aiida_qagenai.data.checkpoint import CheckpointData
 
 __all__ = (
-    'COMMON',
-    'FILE',
-    'PICTURE',
-    'find_process',
-    'follow_jobs',
-    'launch',
+    'formula_of',
+    'load_campaign',
     'load_checkpoint',
+    'load_code',
+    'load_node',
+    'load_process',
     'load_structure',
-    'read_files',
-    'read_one',
-    'resume',
+    'load_structures',
+    'read_structure_nodes',
 )
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-PICTURE = click.Path(path_type=Path)
-
-_OPTIONS = (
-    click.option('--potential', required=True, help='emt, chgnet, chgnet:r2scan, validator, validator:SCAN.'),
-    click.option('--checkpoint', metavar='PK|UUID', help='The validator, if that is the potential.'),
-    click.option('--protocol', default='moderate', show_default=True, help='fast, moderate or precise.'),
-    click.option('--code', default='qagenai-ml@localhost', show_default=True, help='Python with ase and phonopy.'),
-    click.option('--follow/--no-follow', 'watch', default=True, show_default=True, help='Show progress to the end.'),
-    click.option('--set', 'settings', multiple=True, metavar='NAME=VALUE', help='Change a setting; may be repeated.'),
-)
+UUID = r'[0-9a-f-]{4,36}'
+"""What is taken for a uuid or the beginning of one."""
 
 
-def COMMON(command: t.Any) -> t.Any:  # noqa: N802 - reads as the other shared options
-    """Add the options that all commands on a potential take."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def load_node(
+    identifier: str,
+    kind: type[Node] | None = None,
+    name: str = 'node',
+    *,
+    filters: dict[str, t.Any] | None = None,
+    names: Sequence[dict[str, t.Any]] = (),
+    advice: str = '',
+) -> t.Any:
+    """Return the only node with that label, pk or uuid (or the beginning of a uuid).
 
-
-def read_files(files: t.Sequence[Path], prefix: str) -> dict[str, t.Any]:
-    """Return the structures of plain files as nodes, by label.
-
-    :raises InvalidInputError: naming the file that cannot be read.
+    :param kind: class of the node, every class by default.
+    :param name: what such a node is called.
+    :param filters: further conditions on the node.
+    :param names: filters by which a node may be named as well.
+    :param advice: what a user may do, for the end of a message.
+    :raises InvalidInputError: if there is no such node, several, or one of another kind.
     """
-    from aiida.orm import StructureData
+    from aiida.orm import Node, QueryBuilder
 
-    from aiida_qagenai.exchange.structure_files import read_structures
+    advice = advice and f': {advice}'
+    ways: list[dict[str, t.Any]] = [{'label': identifier}, *names]
+    if re.fullmatch(UUID, identifier):
+        ways.append({'uuid': {'like': f'{identifier}%'}})
+    pk = {'id': int(identifier)} if re.fullmatch(r'[0-9]{1,18}', identifier) else None
+    kept = [filters] if filters else []
+    for way in ([pk] if pk else []) + [{'or': ways}]:
+        found = QueryBuilder().append(kind or Node, filters={'and': [way, *kept]}, project='*').all(flat=True)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            pks = ', '.join(str(node.pk) for node in found[:5]) + (', …' if len(found) > 5 else '')
+            message = f'`{identifier}` names {len(found)} {name}s (pk {pks}), expected exactly one: give its pk or uuid'
+            raise InvalidInputError(message)
+    for way in ([pk] if pk else []) + [{'or': ways}]:
+        other = QueryBuilder().append(Node, filters=way, project='*').first(flat=True)
+        if other is not None:
+            what = getattr(other, 'process_label', None) or type(other).__name__
+            message = f'`{identifier}` is of type {what} (pk {other.pk}), not a {name}{advice}'
+            raise InvalidInputError(message)
+    message = f'no {name} `{identifier}`, expected exactly one node with this label, pk or uuid{advice}'
+    raise InvalidInputError(message)
 
-    nodes: dict[str, StructureData] = {}
-    for file in files:
-        for name, structure in read_structures(file):
-            if not structure.is_ordered:
-                message = f'`{file}`, {name}: partial occupancies, order the structure first'
-                raise InvalidInputError(message)
-            label = f'{prefix}{len(nodes):03d}{structure.composition.reduced_formula}'
-            nodes[label] = StructureData(pymatgen=structure, label=f'{file.name}: {name}')
-    return nodes
 
+def load_process(identifier: str, label: str | None = None, advice: str = '') -> ProcessNode:
+    """Return the process with that label, pk or uuid.
 
-def read_one(file: Path) -> t.Any:
-    """Return the only structure of a file.
-
-    :raises InvalidInputError: if it holds more.
+    :param label: class of the process.
+    :raises InvalidInputError: as :func:`load_node`.
     """
-    nodes = read_files([file], 's')
-    if len(nodes) != 1:
-        message = f'`{file}` holds {len(nodes)} structures, needed is one'
-        raise InvalidInputError(message)
-    return next(iter(nodes.values()))
+    from aiida.orm import ProcessNode
+
+    filters = None if label is None else {'attributes.process_label': label}
+    node: ProcessNode = load_node(identifier, ProcessNode, label or 'process', filters=filters, advice=advice)
+    return node
 
 
-def load_structure(identifier: str) -> t.Any:
-    """Return the structure with that pk or uuid.
-
-    :raises InvalidInputError: if there is none.
-    """
-    from aiida.orm import StructureData
-
-    return _load(identifier, StructureData, 'structure', ': see `aiida-qagenai candidates`')
-
-
-def load_checkpoint(identifier: str | None) -> t.Any:
-    """Return the checkpoint with that pk or uuid, or None.
+def load_campaign(identifier: str) -> WorkChainNode:
+    """Return the process of a campaign by its pk or uuid, or the latest one of the campaign with that label.
 
     :raises InvalidInputError: if there is none, or the node is something else.
+    """
+    from aiida.orm import WorkChainNode
+    from aiida.orm import load_node as load
+
+    from aiida_qagenai.queries.campaigns import PROCESS_TYPE, all_campaigns
+
+    for campaign in reversed(all_campaigns()):
+        if campaign.group is not None and campaign.label == identifier:
+            node: WorkChainNode = load(campaign.processes[-1])
+            return node
+    advice = 'see `aiida-qagenai campaign list`'
+    node = load_node(identifier, WorkChainNode, 'campaign', filters={'process_type': PROCESS_TYPE}, advice=advice)
+    return node
+
+
+def load_checkpoint(identifier: str | None) -> CheckpointData | None:
+    """Return the checkpoint with that label, pk or uuid, or None.
+
+    :raises InvalidInputError: as :func:`load_node`.
     """
     if identifier is None:
         return None
     from aiida_qagenai.data.checkpoint import CheckpointData
 
-    return _load(identifier, CheckpointData, 'checkpoint')
+    node: CheckpointData = load_node(identifier, CheckpointData, 'checkpoint')
+    return node
 
 
-def _load(identifier: str, kind: type, name: str, advice: str = '') -> t.Any:
-    """Return the node with that pk or uuid.
+def load_code(identifier: str) -> AbstractCode:
+    """Return the code with that label, pk or uuid.
 
-    :raises InvalidInputError: if there is none, or it is of another kind.
+    :raises InvalidInputError: if there is none, or several.
     """
     from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import load_node
+    from aiida.orm import load_code as load
 
+    advice = 'run `aiida-qagenai setup` for codes on this machine, or `verdi code create`'
     try:
-        node = load_node(identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as exception:
-        message = f'no node `{identifier}`{advice}'
+        return load(identifier)
+    except MultipleObjectsError as exception:
+        message = f'`{identifier}` names several codes, expected exactly one: give LABEL@COMPUTER, the pk or the uuid'
         raise InvalidInputError(message) from exception
-    if not isinstance(node, kind):
-        message = f'node {identifier} is no {name}{advice}'
+    except (NotExistent, ValueError) as exception:
+        message = f'no code `{identifier}`: {advice}'
+        raise InvalidInputError(message) from exception
+
+
+def load_structure(identifier: str) -> StructureData:
+    """Return the only structure of a file, or the one with that label, pk or uuid.
+
+    :raises InvalidInputError: if a file holds more, or as :func:`load_node`.
+    """
+    nodes = load_structures([identifier])
+    if len(nodes) != 1:
+        message = f'`{identifier}` holds {len(nodes)} structures, expected exactly one'
         raise InvalidInputError(message)
-    return node
+    return next(iter(nodes.values()))
 
 
-def launch(builder: t.Any, *, watch: bool) -> ProcessNode:
-    """Submit a work chain to the daemon, which is started if need be, and show its progress.
+def load_structures(identifiers: Sequence[str | Path], prefix: str = 's') -> dict[str, StructureData]:
+    """Return structures by label: all of each file, and each that the profile holds under a label, pk or uuid.
 
-    :raises InvalidInputError: if inputs are invalid, before anything is computed.
+    :raises InvalidInputError: naming the file or the node that cannot be used.
     """
-    from aiida.engine import submit
-
-    from aiida_qagenai.engine.daemon import ensure_daemon
-
-    ensure_daemon()
-    try:
-        node: ProcessNode = submit(builder)
-    except ValueError as exception:
-        message = f'the inputs were refused: {exception}'
-        raise InvalidInputError(message) from exception
-    click.echo(f'{node.process_label} {node.pk} started')
-    if watch:
-        follow_jobs(node)
-    return node
+    nodes: list[StructureData] = []
+    for identifier in identifiers:
+        if Path(identifier).is_file():
+            nodes += read_structure_nodes(Path(identifier))
+        else:
+            nodes.append(_stored_structure(str(identifier)))
+    return {f'{prefix}{index:03d}{formula_of(node)}': node for index, node in enumerate(nodes)}
 
 
-def resume(identifier: str, label: str) -> ProcessNode:
-    """Bring a run back after an interruption, what was running goes on, and show its progress.
+def formula_of(node: StructureData) -> str:
+    """Return the reduced formula."""
+    from pymatgen.core import Composition
 
-    :raises InvalidInputError: if there is no such run.
+    return str(Composition(node.get_formula()).reduced_formula)
+
+
+def read_structure_nodes(file: Path) -> list[StructureData]:
+    """Return the structures of a file as nodes, which are labelled by the file and their name in it.
+
+    A structure that the profile holds already under this label is not stored again: the label stays unambiguous.
+
+    :raises InvalidInputError: naming the structure that cannot be used.
     """
-    from aiida_qagenai.engine.daemon import revive
+    from aiida.orm import QueryBuilder, StructureData
 
-    node: ProcessNode = find_process(identifier, label)
-    if not node.is_terminated:
-        revive(node)
-    follow_jobs(node)
-    return node
+    from aiida_qagenai.exchange.structure_files import read_structures
 
-
-def follow_jobs(node: ProcessNode, *, interval: float = 2.0) -> None:
-    """Show how many jobs are done until ``node`` ends, with the time that the rest will take; Ctrl-C stops watching.
-
-    :param interval: seconds between two looks at the database.
-    """
-    start, last = time.monotonic(), ''
-    try:
-        while not node.is_terminated:
-            text = progress(node, time.monotonic() - start)
-            if text != last:
-                click.echo(text)
-            last = text
-            time.sleep(interval)
-    except KeyboardInterrupt:
-        click.echo(f'no longer watching; process {node.pk} goes on')
-        return
-    message = f': {node.exit_message}' if node.exit_message else ''
-    click.echo(f'process {node.pk} ended with exit status {node.exit_status}{message}')
+    nodes = []
+    for name, structure in read_structures(file):
+        if not structure.is_ordered:
+            message = f'`{file}`, {name}: partial occupancies, order the structure first'
+            raise InvalidInputError(message)
+        label = file.stem if name == file.stem else f'{file.name}: {name}'
+        node = StructureData(pymatgen=structure, label=label)
+        known = QueryBuilder().append(StructureData, filters={'label': label}, subclassing=False).all(flat=True)
+        nodes.append(next((each for each in known if each.get_pymatgen() == node.get_pymatgen()), node))
+    return nodes
 
 
-def progress(node: ProcessNode, elapsed: float) -> str:
-    """Return how many jobs are done, which run, and the last line that one of them printed here."""
-    from aiida.common.links import LinkType
-    from aiida.orm import CalcJobNode
+def _stored_structure(identifier: str) -> StructureData:
+    """Return a structure of the profile; candidates and entries of databases have a name besides their label."""
+    from aiida.orm import StructureData
 
-    inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all_link_labels()
-    wanted = sum(name.startswith(('structures__', 'competing__')) for name in inputs)
-    jobs = [child for child in node.called_descendants if isinstance(child, CalcJobNode)]
-    done = [job for job in jobs if job.is_terminated]
-    running = [job for job in jobs if not job.is_terminated]
-    total = max(wanted, len(jobs))
-    failed = sum(not job.is_finished_ok for job in done)
-    text = f'{len(done)} of {total} jobs done'
-    if failed:
-        text += f' ({failed} failed)'
-    if done and total > len(done):
-        text += f', about {elapsed / len(done) * (total - len(done)) / 60:.0f} min left'
-    lines = [f'{job.process_label} {job.pk}: {line}' for job in running if (line := last_line(job))]
-    return '; '.join([text, *lines])
-
-
-def last_line(job: t.Any) -> str:
-    """Return the last line that a job on this machine printed, nothing for one elsewhere."""
-    folder = job.get_remote_workdir()
-    if folder is None or job.computer.transport_type not in ('core.local',):
-        return ''
-    path = Path(folder) / (job.get_option('output_filename') or job.process_class.FILENAME_STDOUT)
-    try:
-        lines = path.read_text(encoding='utf8').splitlines()
-    except OSError:
-        return ''
-    return next((line.split(' elapsed')[0] for line in reversed(lines) if ': step ' in line), '')
-
-
-def find_process(identifier: str, label: str) -> t.Any:
-    """Return the work chain with that pk or uuid.
-
-    :raises InvalidInputError: if there is none of the class called ``label``.
-    """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import WorkChainNode, load_node
-
-    try:
-        node = load_node(identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as exception:
-        message = f'no node `{identifier}`'
-        raise InvalidInputError(message) from exception
-    if not isinstance(node, WorkChainNode) or node.process_label != label:
-        message = f'node {identifier} is no {label}'
-        raise InvalidInputError(message)
+    names: list[dict[str, t.Any]] = [{'attributes.identifier': identifier}]
+    if found := re.fullmatch(r'(\d{3})-(\d{5})', identifier):
+        names.append({'and': [{'attributes.cycle': int(found[1])}, {'attributes.index': int(found[2])}]})
+    advice = 'give a file, or see `aiida-qagenai candidate list`'
+    node: StructureData = load_node(identifier, StructureData, 'structure', names=names, advice=advice)
     return node

@@ -10,16 +10,7 @@ import click
 if t.TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ('FORMAT', 'print_frame', 'print_table')
-
-FORMAT = click.option(
-    '--format',
-    'fmt',
-    type=click.Choice(['table', 'csv', 'json']),
-    default='table',
-    show_default=True,
-    help='Table for people; CSV or JSON with every column for programs.',
-)
+__all__ = ('print_frame', 'print_table')
 
 WIDTH_OF_FILES = 240
 """Characters per line where the output is no terminal, so that no column is cut."""

@@ -76,7 +76,7 @@ def test_lineage(toy, run):
         (['candidates', '--sort', 'colour'], 2, 'colour'),
         (['energies', '--fidelity', 'B3LYP'], 1, 'unknown fidelity'),
         (['campaign', 'show', '999999'], 1, 'no campaign'),
-        (['lineage', '999999'], 1, 'no node'),
+        (['lineage', '999999'], 1, 'no checkpoint `999999`'),
         (['export', 'nothing', 'file'], 1, 'no campaign'),
         (['import', 'missing.aiida'], 1, 'no file'),
         (['dance'], 2, 'No such command'),

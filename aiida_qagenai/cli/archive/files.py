@@ -1,4 +1,4 @@
-"""`aiida-qagenai export|import`: campaigns as files."""
+"""`aiida-qagenai archive export|import`: campaigns as files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.params import NODE, OUTPUT
+
 if t.TYPE_CHECKING:
     from aiida_qagenai.queries.archive import ArchiveInfo
 
@@ -14,11 +16,11 @@ __all__ = ('export', 'import_')
 
 
 @click.command()
-@click.argument('campaign')
-@click.argument('file', type=click.Path(dir_okay=False, path_type=Path))
+@click.argument('campaign', metavar=NODE)
+@click.argument('file', type=OUTPUT)
 @click.option('--force', is_flag=True, help='Replace an existing file.')
 def export(campaign: str, file: Path, *, force: bool) -> None:
-    """Write CAMPAIGN (label, pk or uuid) with all it came from to one FILE."""
+    """Write a campaign with everything that it came from to one FILE."""
     from aiida_qagenai.queries.archive import export_campaign
 
     info = export_campaign(campaign, file, force=force)
@@ -26,7 +28,7 @@ def export(campaign: str, file: Path, *, force: bool) -> None:
 
 
 @click.command('import')
-@click.argument('file', type=click.Path(dir_okay=False, path_type=Path))
+@click.argument('file', type=OUTPUT)
 def import_(file: Path) -> None:
     """Import a campaign from FILE, after checking that it is complete and unaltered."""
     from aiida_qagenai.queries.archive import import_archive

@@ -1,4 +1,4 @@
-"""`aiida-qagenai barrier`: one file per group of commands."""
+"""`aiida-qagenai barrier`: running and showing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ GROUP = LazyGroup(
     help='Compute the barriers of hops and other paths.',
     commands_at={
         'continue': 'aiida_qagenai.cli.barrier.run:continue_',
-        'list': 'aiida_qagenai.cli.barrier.run:list_',
+        'list': 'aiida_qagenai.cli.barrier.show:list_',
+        'protocols': 'aiida_qagenai.cli.barrier.run:protocols',
         'run': 'aiida_qagenai.cli.barrier.run:run',
-        'show': 'aiida_qagenai.cli.barrier.run:show',
+        'show': 'aiida_qagenai.cli.barrier.show:show',
     },
+    without_profile=frozenset({'protocols'}),
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FOLDER, FORMAT
 
 __all__ = ('install', 'list_', 'show')
 
@@ -27,8 +28,8 @@ ELEMENT_COLUMNS = {
 @click.option(
     '--from',
     'folder',
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help='Copy of the repository, where the network is closed.',
+    type=FOLDER,
+    help='Local copy of the repository, for a machine without a network.',
 )
 def install(name: str, folder: Path | None) -> None:
     """Install a family of bases, by default that of Ye and Berkelbach (GTH-cc-pVXZ, H to Ar).

@@ -7,7 +7,8 @@ import json
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FORMAT, NODE
 
 __all__ = ('ledger', 'list_', 'show')
 
@@ -51,13 +52,10 @@ def list_(fmt: str) -> None:
 
 
 @click.command()
-@click.argument('campaign')
+@click.argument('campaign', metavar=NODE)
 @FORMAT
 def show(campaign: str, fmt: str) -> None:
-    """Show how CAMPAIGN (label, pk or uuid) stands: stages, counts, budget, costs, and what to do next.
-
-    CSV holds the cost ledger.
-    """
+    """Show stages, counts, budget and costs of a campaign, and what to do next; CSV holds the cost ledger."""
     from aiida_qagenai.queries import searches
 
     summary = searches.campaign_summary(campaign)
@@ -82,10 +80,10 @@ def show(campaign: str, fmt: str) -> None:
 
 
 @click.command()
-@click.argument('campaign')
+@click.argument('campaign', metavar=NODE)
 @FORMAT
 def ledger(campaign: str, fmt: str) -> None:
-    """Show what each cycle of CAMPAIGN (label, pk or uuid) did and cost; cycle 0 is the initial set."""
+    """Show what each cycle of a campaign did and cost; cycle 0 is the initial set."""
     from aiida_qagenai.queries import searches
 
     frame = searches.cost_ledger(campaign)

@@ -1,4 +1,4 @@
-"""`aiida-qagenai candidates`: search."""
+"""`aiida-qagenai candidate list`: search for candidates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import typing as t
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import CAMPAIGN, CHEMICAL_SYSTEM, FORMAT, FORMULA
 
 __all__ = ('list_',)
 
@@ -30,13 +31,13 @@ COLUMNS = {
 
 
 @click.command('list')
-@click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
-@click.option('--cycle', type=click.IntRange(min=0), help='Only of this cycle; 0 is the initial set.')
+@CAMPAIGN
+@click.option('--cycle', type=click.IntRange(min=0), help='Only this cycle; 0 is the initial set.')
 @click.option('--min-divergence', type=float, help='Smallest predicted difference of PBE from CCSD(T), eV/atom.')
 @click.option('--max-e-above-hull', type=float, help='Largest distance to the predicted hull, eV/atom.')
-@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
-@click.option('--formula', help='Formula, reduced here.')
-@click.option('--stability', help='Stability class.')
+@CHEMICAL_SYSTEM
+@FORMULA
+@click.option('--stability', help='Stability class: stable, metastable, marginal or unstable.')
 @click.option('--selected/--not-selected', default=None, help='Whether it was chosen for calculations.')
 @click.option('--computed/--not-computed', default=None, help='Whether any energy of it was computed.')
 @click.option(
@@ -45,9 +46,9 @@ COLUMNS = {
     type=click.Choice(['divergence', 'e_above_hull', 'score', 'name']),
     default='divergence',
     show_default=True,
-    help='Best first.',
+    help='Order of the rows, best first.',
 )
-@click.option('--limit', type=click.IntRange(min=1), help='Most rows.')
+@click.option('--limit', type=click.IntRange(min=1), help='Largest number of rows.')
 @FORMAT
 def list_(fmt: str, **filters: t.Any) -> None:
     """Find candidates by what was predicted, decided and computed.

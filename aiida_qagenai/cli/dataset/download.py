@@ -8,11 +8,14 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.dataset.files import origin_options, print_reports, progress_line, settings_of
+from aiida_qagenai.cli.params import CHEMICAL_SYSTEM
 
 __all__ = ('materials_project', 'optimade')
 
 FOLDER = click.option(
-    '--folder', type=click.Path(file_okay=False, path_type=Path), help='Where downloads wait until they are imported.'
+    '--folder',
+    type=click.Path(file_okay=False, path_type=Path),
+    help='Folder that keeps downloads until they are imported.',
 )
 
 
@@ -20,13 +23,17 @@ FOLDER = click.option(
 # not `url`, which is an option
 @click.argument('provider', metavar='URL')
 @origin_options
-@click.option('--filter', 'query', default='', help='Which structures: \'elements HAS ONLY "Li","H"\'; all by default.')
+@click.option(
+    '--filter', 'query', default='', help='Filter of the structures: \'elements HAS ONLY "Li","H"\'; by default all.'
+)
 @click.option('--field', 'fields', multiple=True, help='Field of the provider to keep as a property. Repeatable.')
-@click.option('--limit', type=click.IntRange(min=1), help='Most structures.')
+@click.option('--limit', type=click.IntRange(min=1), help='Largest number of structures.')
 @click.option(
     '--page-limit', type=click.IntRange(min=1), default=100, show_default=True, help='Structures per request.'
 )
-@click.option('--pause', type=click.FloatRange(min=0), default=0.0, show_default=True, help='Between requests, s.')
+@click.option(
+    '--pause', type=click.FloatRange(min=0), default=0.0, show_default=True, help='Pause between requests, s.'
+)
 @FOLDER
 def optimade(
     provider: str,
@@ -67,8 +74,8 @@ def optimade(
 
 
 @click.command('materials-project')
-@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
-@click.option('--elements', metavar='A,B', help='Elements that must be there, beside any others.')
+@CHEMICAL_SYSTEM
+@click.option('--elements', metavar='A,B', help='Elements that must be present, among any others.')
 @click.option('--max-e-above-hull', type=float, help='Largest distance to the hull of the database, eV/atom.')
 @click.option('--license', 'license_', default='CC-BY-4.0', show_default=True, help='Licence of the data.')
 @FOLDER
@@ -96,7 +103,7 @@ def materials_project(
     if max_e_above_hull is not None:
         query['energy_above_hull'] = (0.0, max_e_above_hull)
     if not query:
-        message = 'give --chemical-system, --elements or --max-e-above-hull: all of the database is too much at once'
+        message = 'give --chemical-system, --elements or --max-e-above-hull: the whole database is too large'
         raise InvalidInputError(message)
     with progress_line() as show:
         staging, version = download(folder or default_folder(), database='mp', query=query, progress=show)

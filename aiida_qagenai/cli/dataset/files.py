@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FORMAT
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -57,9 +58,15 @@ def origin_options(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
 @click.command('import')
 @click.argument('paths', nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar='PATH...')
 @origin_options
-@click.option('--identifier', help='Column with the identifiers, where it has no usual name.')
-@click.option('--workers', type=click.IntRange(min=0), help='Processes that parse; by default one per core, up to 4.')
-@click.option('--max-problems', type=click.IntRange(min=0), default=20, show_default=True, help='Problems printed.')
+@click.option('--identifier', help='Column with the identifiers, if it is not found by its name.')
+@click.option('--workers', type=click.IntRange(min=0), help='Number of processes; by default one per core, up to 4.')
+@click.option(
+    '--max-problems',
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help='Most problems printed.',
+)
 def import_(
     paths: tuple[Path, ...],
     *,
@@ -98,7 +105,7 @@ def settings_of(origin: dict[str, t.Any], **values: t.Any) -> t.Any:
     for text in origin['energies']:
         column, separator, meaning = text.partition('=')
         if not separator:
-            message = f'`{text}` is no meaning of a column: write COLUMN=KIND or COLUMN=KIND:FIDELITY'
+            message = f'`{text}` is not the meaning of a column: write COLUMN=KIND or COLUMN=KIND:FIDELITY'
             raise InvalidInputError(message)
         energies[column] = meaning
     named = {name: value for name, value in origin.items() if name not in {'energies', 'license_'}}

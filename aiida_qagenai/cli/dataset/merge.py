@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import typing as t
 from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.loaders import load_process
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FILE, FORMAT, NODE, OUTPUT
 
 __all__ = ('export', 'merge', 'why')
 
@@ -20,14 +23,14 @@ COLUMNS = {
     'duplicates': 'repeated',
     'discarded': 'left out',
 }
-MERGE = click.option('--merge', 'pk', type=int, metavar='PK', help='The merge; the latest by default.')
-FILE = click.Path(dir_okay=False, path_type=Path)
+
+MERGE = click.option('--merge', metavar=NODE, help='Process of the merge; the latest by default.')
 
 
 @click.command()
 @click.argument('databases', nargs=-1, required=True, metavar='DATABASE/VERSION...')
-@click.option('--rules', type=click.Path(exists=True, dir_okay=False, path_type=Path), help='Rules; see the how-to.')
-@click.option('--workers', type=click.IntRange(min=0), help='Processes; by default one per core, up to 4.')
+@click.option('--rules', type=FILE, help='YAML file with rules.')
+@click.option('--workers', type=click.IntRange(min=0), help='Number of processes; by default one per core, up to 4.')
 @FORMAT
 def merge(databases: tuple[str, ...], rules: Path | None, workers: int | None, fmt: str) -> None:
     """Merge versions of databases: one material per formula, symmetry and lattice.
@@ -58,15 +61,13 @@ def merge(databases: tuple[str, ...], rules: Path | None, workers: int | None, f
 @click.command()
 @click.argument('identifier')
 @MERGE
-@click.option('--json', 'as_json', is_flag=True, help='Print the stored record.')
-def why(identifier: str, pk: int | None, *, as_json: bool) -> None:
-    """Explain the material or the entry IDENTIFIER: what was merged, what represents it, and who was right."""
-    from aiida import orm
-
+@click.option('--json', 'as_json', is_flag=True, help='Print the stored record as JSON.')
+def why(identifier: str, merge: str | None, *, as_json: bool) -> None:
+    """Explain a material or an entry: what was merged, what represents it, and which value was taken."""
     from aiida_qagenai.databases.merge.materials import explain_material
     from aiida_qagenai.databases.merge.process import find_material
 
-    material, left_out = find_material(identifier, None if pk is None else orm.load_node(pk))
+    material, left_out = find_material(identifier, load_merge_process(merge))
     if as_json:
         click.echo(json.dumps(material.model_dump(mode='json'), indent=2))
         return
@@ -77,13 +78,11 @@ def why(identifier: str, pk: int | None, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument('file', type=FILE)
+@click.argument('file', type=OUTPUT)
 @MERGE
 @click.option('--schema', is_flag=True, help='Write the JSON schema of the format instead.')
-def export(file: Path, pk: int | None, *, schema: bool) -> None:
+def export(file: Path, merge: str | None, *, schema: bool) -> None:
     """Write a merge to one JSON FILE: materials, structures, origins, decisions."""
-    from aiida import orm
-
     from aiida_qagenai.databases.merge.process import MERGE_SCHEMA, MergeExport, export_merge
 
     if schema:
@@ -92,5 +91,10 @@ def export(file: Path, pk: int | None, *, schema: bool) -> None:
         file.write_text(json.dumps(content, indent=2) + '\n', encoding='utf8')
         click.echo(f'{file}: schema {MERGE_SCHEMA}')
         return
-    number = export_merge(file, None if pk is None else orm.load_node(pk))
+    number = export_merge(file, load_merge_process(merge))
     click.echo(f'{file}: {number} materials, {file.stat().st_size / 1e6:.1f} MB')
+
+
+def load_merge_process(identifier: str | None) -> t.Any:
+    """Return the process of a merge with that label, pk or uuid, or None."""
+    return None if identifier is None else load_process(identifier, 'merge_entries')

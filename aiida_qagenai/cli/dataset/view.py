@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.dataset.merge import load_merge_process
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FORMAT, LEVEL, NODE
 
 __all__ = ('build', 'table')
 
@@ -35,12 +37,23 @@ CONTROLS = {
 
 @click.command()
 @click.option(
-    '--database', 'databases', multiple=True, metavar='DATABASE/VERSION', help='All entries of it. Repeatable.'
+    '--database',
+    'databases',
+    multiple=True,
+    metavar='DATABASE/VERSION',
+    help='Take all its entries. Repeatable.',
 )
-@click.option('--merge', type=int, metavar='PK', help='The representatives of the materials of a merge.')
-@click.option('--campaign', metavar='LABEL|PK', help='What a campaign computed.')
-@click.option('--level-tag', 'level_tags', multiple=True, help='Only energies of this level of theory. Repeatable.')
-@click.option('--fidelity', 'fidelities', multiple=True, help='Only energies of this fidelity. Repeatable.')
+@click.option('--merge', metavar=NODE, help='Take the representatives of the materials of this merge.')
+@click.option('--campaign', metavar=NODE, help='Take what this campaign computed.')
+@click.option(
+    '--level-tag',
+    'level_tags',
+    multiple=True,
+    help='Only energies with this level tag. Repeatable.',
+)
+@click.option(
+    '--level', '--fidelity', 'fidelities', multiple=True, type=LEVEL, help='Only this level of theory. Repeatable.'
+)
 @click.option(
     '--fractions',
     type=(float, float, float, float),
@@ -53,7 +66,7 @@ CONTROLS = {
 def build(
     databases: tuple[str, ...],
     *,
-    merge: int | None,
+    merge: str | None,
     campaign: str | None,
     level_tags: tuple[str, ...],
     fidelities: tuple[str, ...],
@@ -63,11 +76,10 @@ def build(
 ) -> None:
     """Build a training set from structures and energies of the graph.
 
-    Splits keep the structures of one formula together and share out every class alike. Building the same again adds
-    nothing. Print the number of structures by class and split.
+    Splits keep the structures of one formula together and divide every class in the same proportions. Building the
+    same again adds nothing. Print the number of structures by class and split.
     """
     import pandas as pd
-    from aiida import orm
 
     from aiida_qagenai.common.fidelity import Fidelity
     from aiida_qagenai.databases.merge.process import select_databases
@@ -76,10 +88,10 @@ def build(
 
     selection = select(
         databases=select_databases(databases),
-        merge=None if merge is None else orm.load_node(merge),
+        merge=load_merge_process(merge),
         campaign=campaign,
         level_tags=level_tags,
-        fidelities=[Fidelity.parse(name) for name in fidelities],
+        fidelities=[Fidelity(name) for name in fidelities],
     )
     process, repeated = make_view(selection, fractions=fractions, seed=seed)
     dataset, report = view_outputs(process)
@@ -91,12 +103,12 @@ def build(
         f'sha256 of the content {dataset.base.attributes.get("content_hash")}, of the splits {report["split_sha256"]}'
     )
     if empty:
-        footer += f'\nnothing is left for {", ".join(empty)}: the classes have too few formulas to be shared out'
+        footer += f'\nnothing is left for {", ".join(empty)}: the classes have too few formulas to be divided'
     print_frame(pd.DataFrame(class_counts(report), columns=list(CLASSES)), fmt, CLASSES, footer=footer)
 
 
 @click.command()
-@click.option('--controls', is_flag=True, help='The quality controls instead of the counts.')
+@click.option('--controls', is_flag=True, help='Show the quality controls instead of the counts.')
 @FORMAT
 def table(*, controls: bool, fmt: str) -> None:
     """Show what the graph holds per fidelity, or whether it passes the quality controls (Table 4 of the paper)."""

@@ -1,10 +1,11 @@
-"""`aiida-qagenai energies`: what was computed."""
+"""`aiida-qagenai energy list|divergence`: energies that were computed."""
 
 from __future__ import annotations
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import CAMPAIGN, CHEMICAL_SYSTEM, FORMAT, FORMULA, LEVEL
 
 __all__ = ('divergence', 'list_')
 
@@ -48,10 +49,10 @@ EACH = {
 
 
 @click.command('list')
-@click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
-@click.option('--fidelity', help='Only this level: PBE, SCAN, HSE06 or CCSD(T).')
-@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
-@click.option('--formula', help='Formula, reduced here.')
+@CAMPAIGN
+@click.option('--level', '--fidelity', 'fidelity', type=LEVEL, help='Only this level of theory.')
+@CHEMICAL_SYSTEM
+@FORMULA
 @click.option('--each', is_flag=True, help='One row per calculation instead of one per structure.')
 @FORMAT
 def list_(
@@ -63,8 +64,7 @@ def list_(
     each: bool,
     fmt: str,
 ) -> None:
-    """List computed energies: formation energies per level of theory side by side, in eV/atom."""
-
+    """List formation energies side by side by level of theory, or with `--each` every energy."""
     from aiida_qagenai.queries import searches
 
     find = searches.energies if each else searches.energies_side_by_side
@@ -76,9 +76,9 @@ def list_(
 
 
 @click.command()
-@click.option('--campaign', metavar='LABEL|PK', help='Only of this campaign.')
-@click.option('--chemical-system', metavar='A-B', help='Elements, such as Li-H.')
-@click.option('--formula', help='Formula, reduced here.')
+@CAMPAIGN
+@CHEMICAL_SYSTEM
+@FORMULA
 @click.option('--min-divergence', type=float, help='Smallest computed difference at any level, eV/atom.')
 @FORMAT
 def divergence(

@@ -1,4 +1,4 @@
-"""`aiida-qagenai free-energy`: one file per group of commands."""
+"""`aiida-qagenai free-energy`: running and showing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ GROUP = LazyGroup(
     help='Compute free energies and distances to the hull at finite temperature.',
     commands_at={
         'continue': 'aiida_qagenai.cli.free_energy.run:continue_',
-        'list': 'aiida_qagenai.cli.free_energy.run:list_',
+        'list': 'aiida_qagenai.cli.free_energy.show:list_',
         'protocols': 'aiida_qagenai.cli.free_energy.run:protocols',
         'run': 'aiida_qagenai.cli.free_energy.run:run',
-        'show': 'aiida_qagenai.cli.free_energy.run:show',
+        'show': 'aiida_qagenai.cli.free_energy.show:show',
     },
     without_profile=frozenset({'protocols'}),
 )

@@ -11,7 +11,7 @@ SHOWN = 20
 
 @click.command()
 @click.option(
-    '--hashes/--no-hashes', default=True, show_default=True, help='Compare hashes with contents, the longest.'
+    '--hashes/--no-hashes', default=True, show_default=True, help='Compare hashes with contents, which takes longest.'
 )
 @click.pass_context
 def integrity(context: click.Context, *, hashes: bool) -> None:

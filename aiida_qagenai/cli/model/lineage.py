@@ -1,10 +1,12 @@
-"""`aiida-qagenai lineage`: what a model came from."""
+"""`aiida-qagenai model lineage`: what a model came from."""
 
 from __future__ import annotations
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.loaders import load_checkpoint
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FORMAT, NODE
 
 __all__ = ('lineage',)
 
@@ -21,11 +23,13 @@ COLUMNS = {
 
 
 @click.command()
-@click.argument('checkpoint')
+@click.argument('checkpoint', metavar=NODE)
 @FORMAT
 def lineage(checkpoint: str, fmt: str) -> None:
-    """List all that the checkpoint with a pk or uuid descends from, back to the first energy."""
+    """List what a checkpoint descends from, back to the first energy."""
     from aiida_qagenai.queries import searches
 
-    frame = searches.lineage(int(checkpoint) if checkpoint.isdigit() else checkpoint)
+    node = load_checkpoint(checkpoint)
+    assert node is not None
+    frame = searches.lineage(node.pk)
     print_frame(frame, fmt, COLUMNS, footer=f'{len(frame)} nodes')

@@ -1,10 +1,12 @@
-"""`aiida-qagenai cost`: what a process cost, job by job or in sums."""
+"""`aiida-qagenai process cost`: what a process cost, job by job or in sums."""
 
 from __future__ import annotations
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.loaders import load_process
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FORMAT, PROCESS
 
 __all__ = ('cost',)
 
@@ -14,14 +16,14 @@ JOBS = {'pk': 'pk', 'path': 'path', 'what': 'what', 'exit_status': 'exit status'
 
 
 @click.command()
-@click.argument('process')
-@click.option('--jobs', is_flag=True, help='A row for each job instead of sums.')
+@PROCESS
+@click.option('--jobs', is_flag=True, help='One row per job instead of sums.')
 @FORMAT
 def cost(process: str, jobs: bool, fmt: str) -> None:
-    """Sum core hours, wall time and memory of all jobs under the process with a pk or uuid, failed ones included."""
+    """Sum core hours, wall time and memory of all jobs of a process, including those that failed."""
     from aiida_qagenai.queries.costs import costs, sum_costs
 
-    table = costs(int(process) if process.isdigit() else process)
+    table = costs(load_process(process).pk)
     frame = table if jobs else sum_costs(table)
     total = f'{len(table)} jobs, {table["core_hours"].sum():.3f} core hours'
     print_frame(frame, fmt, JOBS if jobs else SUMS, footer=total)

@@ -1,4 +1,4 @@
-"""`aiida-qagenai relax`: one file per group of commands."""
+"""`aiida-qagenai relax`: running and showing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GROUP = LazyGroup(
         'continue': 'aiida_qagenai.cli.relax.run:continue_',
         'protocols': 'aiida_qagenai.cli.relax.run:protocols',
         'run': 'aiida_qagenai.cli.relax.run:run',
-        'show': 'aiida_qagenai.cli.relax.run:show',
+        'show': 'aiida_qagenai.cli.relax.show:show',
     },
     without_profile=frozenset({'protocols'}),
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.output import FORMAT, print_frame
+from aiida_qagenai.cli.output import print_frame
+from aiida_qagenai.cli.params import FORMAT
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aiida_qagenai.cli.campaign.run import parse_settings, read_options
+from aiida_qagenai.cli.params import parse_settings, read_options
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -62,9 +62,9 @@ def test_unknown_campaign_is_one_line(aiida_profile_clean):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('pyscf: {queue: cpu}', 'unknown options of the scheduler for `pyscf`'),
+        ('pyscf: {queue: cpu}', 'unknown scheduler options in section `pyscf`'),
         ('gpu: {}', 'any of pyscf, models, relax'),
-        ('relax: {queue: cpu}', 'unknown options of the scheduler for `relax`'),
+        ('relax: {queue: cpu}', 'unknown scheduler options in section `relax`'),
         ('relax: {queue_name: cpu}', '`relax_options` is given, but `relax` is not'),
         ('pyscf: [', 'cannot be read'),
         (None, 'cannot be read'),

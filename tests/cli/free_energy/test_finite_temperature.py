@@ -12,7 +12,7 @@ from aiida.orm import ArrayData, CalcJobNode, Computer, Dict, InstalledCode, Que
 from ase.build import bulk
 from plumpy.process_states import ProcessState
 
-from aiida_qagenai.cli.loaders import progress
+from aiida_qagenai.cli.progress import count_jobs
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.barrier import BarrierData
 from aiida_qagenai.data.free_energy import CURVES, FreeEnergyData
@@ -163,7 +163,7 @@ def test_barriers_are_shown(runs, run):
 def test_continuing_what_has_ended_says_how(runs, run):
     assert 'exit status 0' in run('free-energy', 'continue', runs[0].pk).stdout
     assert 'exit status 0' in run('barrier', 'continue', runs[1].pk).stdout
-    assert 'is no BarrierWorkChain' in run('barrier', 'continue', runs[0].pk, status=1).output
+    assert 'not a BarrierWorkChain' in run('barrier', 'continue', runs[0].pk, status=1).output
 
 
 def test_lists(runs, run):
@@ -182,14 +182,14 @@ def test_progress(toy):
             StructureData(ase=bulk('Cu')).store(), link_type=LinkType.INPUT_WORK, link_label=name
         )
     node.store()
-    assert progress(node, 60) == '0 of 4 jobs done'
+    assert count_jobs(node, 60) == '0 of 4 jobs done'
     for label, status in (('a', 0), ('b', 430)):
         job = CalcJobNode(computer=QueryBuilder().append(Computer).first(flat=True))
         job.base.links.add_incoming(node, link_type=LinkType.CALL_CALC, link_label=label)
         job.store()
         job.set_exit_status(status)
         job.set_process_state(ProcessState.FINISHED)
-    assert progress(node, 600) == '2 of 4 jobs done (1 failed), about 10 min left'
+    assert count_jobs(node, 600) == '2 of 4 jobs done (1 failed), about 10 min left'
 
 
 def test_progress_counts_jobs_of_children(toy):
@@ -200,7 +200,7 @@ def test_progress_counts_jobs_of_children(toy):
     job = CalcJobNode(computer=QueryBuilder().append(Computer).first(flat=True))
     job.base.links.add_incoming(child, link_type=LinkType.CALL_CALC, link_label='iteration_01')
     job.store()
-    assert progress(node, 60) == '0 of 1 jobs done'
+    assert count_jobs(node, 60) == '0 of 1 jobs done'
 
 
 def test_promising_candidates_of_a_campaign(toy):
@@ -226,17 +226,20 @@ def test_promising_candidates_of_a_campaign(toy):
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
-        (['free-energy', 'run', '--potential', 'emt'], 'either files with structures or --campaign'),
+        (['free-energy', 'run', '--potential', 'emt'], 'either structures or --campaign'),
         (['free-energy', 'run', '--potential', 'emt', '--campaign', 'toy'], 'does not cover H, Li'),
         (['free-energy', 'run', '--potential', 'emt', '--campaign', 'none'], 'no campaign'),
         (['free-energy', 'run', '--potential', 'magic', '{cu}'], 'potential'),
         (['free-energy', 'run', '--potential', 'validator', '{cu}'], 'needs a checkpoint'),
-        (['free-energy', 'run', '--potential', 'emt', '--checkpoint', '999999', '{cu}'], 'no node'),
+        (
+            ['free-energy', 'run', '--potential', 'emt', '--checkpoint', '999999', '{cu}'],
+            'no checkpoint `999999`, expected',
+        ),
         (['free-energy', 'run', '--potential', 'emt', '--set', 'phonons.lenght=2', '{cu}'], 'lenght'),
         (['barrier', 'run', '--potential', 'emt', '{cu}'], '`hops` with the species belong'),
         (['barrier', 'run', '--potential', 'emt', '--species', 'Li', '{cu}'], 'contains no Li'),
         (['barrier', 'run', '--potential', 'emt', '--initial', '{cu}'], 'both `initial` and `final`'),
-        (['barrier', 'show', '999999'], 'no node'),
+        (['barrier', 'show', '999999'], 'no BarrierWorkChain `999999`, expected exactly one'),
     ],
 )
 def test_what_cannot_work_is_one_line(code, run, tmp_path, arguments, text):

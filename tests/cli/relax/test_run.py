@@ -38,14 +38,14 @@ def test_a_crystal_of_a_file_is_relaxed_shown_and_written(new_machine, molecule,
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
-        (['999999'], 'no node `999999`'),
+        (['999999'], 'no structure `999999`, expected exactly one node'),
         (['{file}', '--code', 'nothing@localhost'], 'no code `nothing@localhost`'),
         (['{file}', '--engine', 'espresso'], 'no code `pw@localhost`'),
         (['{file}', '--protocol', 'fats'], 'unknown protocol of relaxations `fats`'),
         (['{file}', '--set', 'max_farce=0.1'], 'max_farce'),
-        (['{file}', '--options', '{options}'], 'has no part `relax`'),
-        (['{many}'], 'holds 2 structures, needed is one'),
-        (['{code}'], 'is no structure'),
+        (['{file}', '--options', '{options}'], 'has no section `relax`'),
+        (['{many}'], 'holds 2 structures, expected exactly one'),
+        (['{code}'], 'is of type InstalledCode (pk {code}), not a structure'),
     ],
 )
 def test_what_cannot_be_relaxed_is_one_line(pyscf_code, run, molecule, tmp_path, arguments, text):  # noqa: PLR0917
@@ -58,7 +58,7 @@ def test_what_cannot_be_relaxed_is_one_line(pyscf_code, run, molecule, tmp_path,
         bulk('Cu').write(many, append=append)
     values = {'file': molecule, 'options': options, 'many': many, 'code': pyscf_code.pk}
     result = run('relax', 'run', *(argument.format(**values) for argument in arguments), status=1)
-    assert text in ' '.join(result.output.split())
+    assert text.format(**values) in ' '.join(result.output.split())
     assert QueryBuilder().append(ProcessNode).count() == 0
 
 

@@ -1,0 +1,190 @@
+"""Options and argument types that commands share, so that one thing has one name everywhere."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import click
+import yaml
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+
+__all__ = (
+    'CAMPAIGN',
+    'CHEMICAL_SYSTEM',
+    'FILE',
+    'FOLDER',
+    'FOLLOW',
+    'FORMAT',
+    'FORMULA',
+    'LABEL',
+    'LEVEL',
+    'ML_CODE',
+    'NODE',
+    'OPTIONS',
+    'OUTPUT',
+    'PICTURE',
+    'PROCESS',
+    'PYSCF_CODE',
+    'SET',
+    'STRUCTURE',
+    'parse_settings',
+    'potential_options',
+    'protocol_option',
+    'read_options',
+)
+
+
+class LevelType(click.ParamType):
+    """A level of theory, however its name is spelled (`CCSD(T)`, `ccsdt`)."""
+
+    name = 'level'
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the known levels."""
+        return '|'.join(level.value for level in LADDER)
+
+    def convert(self, value: t.Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name of the level.
+
+        :raises InvalidInputError: if it is not known.
+        """
+        return Fidelity.parse(value).value
+
+
+LEVEL = LevelType()
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""A file that is read."""
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+"""A folder that is read."""
+OUTPUT = click.Path(dir_okay=False, path_type=Path)
+"""A file that is written, or that the command itself checks."""
+PICTURE = click.Path(dir_okay=False, path_type=Path)
+"""A picture that is written: the ending chooses the format."""
+
+NODE = 'LABEL|PK|UUID'
+STRUCTURE = f'FILE|{NODE}'
+
+FORMAT = click.option(
+    '--format',
+    'fmt',
+    type=click.Choice(['table', 'csv', 'json']),
+    default='table',
+    show_default=True,
+    help='Table for people; CSV or JSON with every column for programs.',
+)
+CAMPAIGN = click.option('--campaign', metavar=NODE, help='Only what belongs to this campaign.')
+CHEMICAL_SYSTEM = click.option('--chemical-system', metavar='A-B', help='Only this chemical system, such as Li-H.')
+FORMULA = click.option('--formula', help='Only this formula, such as LiH; multiples are the same formula.')
+PROCESS = click.argument('process', metavar=NODE)
+LABEL = click.option('--label', default='', help='Label of the process, by which other commands find it.')
+FOLLOW = click.option(
+    '--follow/--no-follow', 'watch', default=True, show_default=True, help='Show the progress until the end.'
+)
+SET = click.option(
+    '--set',
+    'settings',
+    multiple=True,
+    metavar='KEY=VALUE',
+    help='Change a setting of the protocol; dots lead to nested settings. Repeatable.',
+)
+OPTIONS = click.option(
+    '--options',
+    type=OUTPUT,
+    help='YAML file with scheduler options, in the sections `pyscf`, `models` and `relax`.',
+)
+PYSCF_CODE = 'pyscf@localhost'
+ML_CODE = 'qagenai-ml@localhost'
+
+SECTIONS = {'pyscf': 'pyscf_options', 'models': 'ml_options', 'relax': 'relax_options'}
+"""Sections of a file of scheduler options → the inputs that they become."""
+
+
+def protocol_option(family: str, default: str = 'fast') -> t.Callable[[t.Any], t.Any]:
+    """Return the option `--protocol` of a family of commands, whose protocols ``<family> protocols`` lists."""
+    text = f'Protocol; `aiida-qagenai {family} protocols` lists them.'
+    return click.option('--protocol', default=default, show_default=True, help=text)
+
+
+def potential_options(family: str) -> t.Callable[[t.Any], t.Any]:
+    """Return the options that all commands on an interatomic potential have."""
+    options = (
+        click.option(
+            '--potential', required=True, help='Potential: emt, chgnet, chgnet:r2scan, validator or validator:SCAN.'
+        ),
+        click.option('--checkpoint', metavar=NODE, help='The validator, if that is the potential.'),
+        protocol_option(family, 'moderate'),
+        click.option(
+            '--code',
+            metavar=NODE,
+            default=ML_CODE,
+            show_default=True,
+            help='Python with ase and phonopy.',
+        ),
+        SET,
+        LABEL,
+        FOLLOW,
+    )
+
+    def decorate(command: t.Any) -> t.Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def parse_settings(values: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return nested settings from texts such as ``generate.num_candidates=200``; values are read as YAML.
+
+    :raises InvalidInputError: if a text has no `=`, a value cannot be read, or a setting is given beside a part of it.
+    """
+    settings: dict[str, t.Any] = {}
+    for text in values:
+        path, separator, value = text.partition('=')
+        *parents, name = path.split('.')
+        if not separator or not all((*parents, name)):
+            message = f'`{text}` is not a setting: write KEY=VALUE, for example scf.max_cycle=100'
+            raise InvalidInputError(message)
+        target = settings
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                message = f'`{path}` is a part of `{parent}`, which another --set replaces as a whole'
+                raise InvalidInputError(message)
+        try:
+            target[name] = yaml.safe_load(value)
+        except yaml.YAMLError as exception:
+            message = f'the value of `{path}` cannot be read: {exception}'
+            raise InvalidInputError(message) from exception
+    return settings
+
+
+def read_options(path: Path | None, section: str | None = None) -> dict[str, dict[str, t.Any] | None]:
+    """Return the scheduler options in a YAML file as ``pyscf_options``, ``ml_options`` and ``relax_options``.
+
+    :param section: a section that the file must have.
+    :raises InvalidInputError: if the file cannot be read, or for a section or an option that AiiDA does not know.
+    """
+    from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
+
+    try:
+        content = (yaml.safe_load(path.read_text(encoding='utf8')) or {}) if path else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exception:
+        message = f'the scheduler options in {path} cannot be read: {exception}'
+        raise InvalidInputError(message) from exception
+    if not isinstance(content, dict) or not set(content) <= set(SECTIONS):
+        message = f'{path} must hold scheduler options in sections, any of {", ".join(SECTIONS)}'
+        raise InvalidInputError(message)
+    if path is not None and section is not None and not content.get(section):
+        message = f'{path} has no section `{section}` with scheduler options'
+        raise InvalidInputError(message)
+    known = set(PyscfCellCalculation.spec().inputs['metadata']['options'])
+    for part, options in content.items():
+        unknown = sorted(set(options) - known) if isinstance(options, dict) else [str(options)]
+        if unknown:
+            message = f'unknown scheduler options in section `{part}` of {path}: {", ".join(unknown)}'
+            raise InvalidInputError(message)
+    return {port: content.get(part) for part, port in SECTIONS.items()}
