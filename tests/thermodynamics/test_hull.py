@@ -1,5 +1,6 @@
 """Tests for :mod:`aiida_qagenai.thermodynamics.hull.convex_hull`: every number against pymatgen's phase diagram."""
 
+import dataclasses
 import itertools
 import json
 import warnings
@@ -130,6 +131,42 @@ def test_the_candidate_alone_does_not_complete_its_own_hull():
     phases = [Phase('Li', 0.0, 'a'), Phase('H2', 0.0, 'b'), Phase('LiH', -0.4, 'c')]
     assert distances_to_hull([Phase('LiH', -0.4, 'c')], phases)[0].missing == ('H-Li',)
     assert distances_to_hull([Phase('LiH', -0.4, 'd')], phases)[0].complete
+
+
+SODIUM_OXIDES = [Phase('Na2O', -1.4, '0'), Phase('NaO', -1.3, '1')]
+
+
+def test_row_numbers_do_not_make_a_phase_of_another_composition_the_candidate():
+    numbered = [Phase('NaO2', -0.9, '0'), Phase('Na3O', -0.8, '1')]
+    plain = [dataclasses.replace(phase, identifier=None) for phase in numbered]
+    for together in (False, True):
+        distances, expected = (
+            [
+                result.e_above_hull
+                for result in distances_to_hull(
+                    phases, SODIUM_OXIDES, elements_at_zero=True, candidates_compete=together
+                )
+            ]
+            for phases in (numbered, plain)
+        )
+        assert distances == pytest.approx(expected)
+    assert distances[1] > 0.1
+
+
+@pytest.mark.parametrize('identifier', ['0', '#0', 'Na2O', 'shared'])
+def test_an_ambiguous_identifier_does_not_hide_a_polymorph(identifier):
+    known = [Phase('Na2O', -1.4, identifier), Phase('NaO', -1.3, 'shared')]
+    if identifier == 'shared':
+        known.append(Phase('Na2O', -1.2, 'shared'))
+    result = distances_to_hull([Phase('Na2O', -1.3, identifier)], known, elements_at_zero=True)[0]
+    assert result.e_above_hull == pytest.approx(0.1)
+
+
+def test_a_known_phase_does_not_compete_with_itself():
+    for identifier, energy in (('0', -1.4), ('mp-2352', -1.4), ('mp-2352', -1.35)):
+        known = [Phase('Na2O', -1.4, identifier), Phase('NaO', -1.3, '1')]
+        result = distances_to_hull([Phase('Na4O2', energy, identifier)], known, elements_at_zero=True)[0]
+        assert result.decomposition_energy == pytest.approx(energy + 1.3 * 2 / 3)
 
 
 def test_feasible_without_one_element():

@@ -17,6 +17,9 @@ from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('CompetingPhases', 'Phase', 'System')
 
+SAME_ENERGY = 1e-6
+"""Largest difference in energy between two rows of one phase, eV/atom."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -24,7 +27,8 @@ class Phase:
 
     :param formula: formula or element → amount.
     :param energy_per_atom: formation energy, or total energy if every phase has that, eV/atom.
-    :param identifier: a name or uuid; a candidate does not compete with a phase of its own identifier.
+    :param identifier: a name or uuid; a candidate does not compete with itself among the known phases, see
+        :meth:`CompetingPhases.same_phase`.
     :param level: level of theory; a hull never mixes two.
     :param sigma: standard deviation of the energy, eV/atom.
     """
@@ -84,6 +88,26 @@ class System:
         """Return the atomic fractions of ``phase`` over ``elements``, shape (k,)."""
         amounts = np.array([phase.amounts[element] for element in self.elements])
         return t.cast(NDArray[np.float64], amounts / amounts.sum())
+
+
+def _same_composition(first: Phase, second: Phase) -> bool:
+    """Return whether two phases have the same atomic fractions."""
+    if first.elements != second.elements:
+        return False
+    one, other = np.array(list(first.amounts.values())), np.array(list(second.amounts.values()))
+    return bool(np.allclose(one / one.sum(), other / other.sum(), rtol=0, atol=1e-6))
+
+
+def _is_ambiguous(phase: Phase) -> bool:
+    """Return whether the identifier of a phase is a number or a formula, which other phases may have as well."""
+    text = str(phase.identifier).strip()
+    if text.lstrip('#-').replace('.', '', 1).isdigit():
+        return True
+    try:
+        parse_formula(text)
+    except InvalidInputError:
+        return False
+    return True
 
 
 class _Group(t.NamedTuple):
@@ -146,13 +170,13 @@ class CompetingPhases:
             raise InvalidInputError(message)
 
     def rivals(self, candidate: Phase) -> System:
-        """Return all phases that compete with ``candidate``: those of its system but for its own identifier.
+        """Return all phases that compete with ``candidate``: those of its system but for itself.
 
         :raises InvalidInputError: if its level of theory is another one.
         """
         self.require_level(candidate)
         system = self.system(candidate.amounts)
-        own = self._identifiers.get(candidate.identifier, []) if candidate.identifier is not None else []
+        own = self.same_phase(candidate)
         if not own:
             return system
         keep = ~np.isin(system.indices, own)
@@ -168,6 +192,21 @@ class CompetingPhases:
             system.indices[keep],
             missing,
         )
+
+    def same_phase(self, candidate: Phase) -> list[int]:
+        """Return the indices of the phases that are the candidate itself: of its identifier and composition.
+
+        A row number, a formula, or an identifier of several phases does not tell phases apart, so that the energy has
+        to agree as well.
+        """
+        if candidate.identifier is None:
+            return []
+        named = self._identifiers.get(candidate.identifier, [])
+        own = [index for index in named if _same_composition(self.phases[index], candidate)]
+        if len(named) == 1 and not _is_ambiguous(candidate):
+            return own
+        energy = candidate.energy_per_atom
+        return [index for index in own if abs(self.phases[index].energy_per_atom - energy) <= SAME_ENERGY]
 
     def system(self, elements: Iterable[str]) -> System:
         """Return all phases whose elements are among ``elements``, from the cache where possible."""
