@@ -10,13 +10,19 @@ import sys
 import time
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
-pytest_plugins = ['aiida.tools.pytest_fixtures']
+pytest_plugins = ['aiida.tools.pytest_fixtures', 'cpu_durations']
 
 # Modules that several folders of tests share; the engine finds the process classes among them by this path.
 sys.path.insert(0, str(Path(__file__).parent / 'fixtures'))
+
+# Examples of tests that do not state their own number; `make test` asks for the quick profile.
+hypothesis.settings.register_profile('quick', max_examples=25, deadline=None)
+hypothesis.settings.register_profile('all', max_examples=200, deadline=None)
+hypothesis.settings.load_profile('all')
 
 BIN = Path(sys.executable).parent
 
