@@ -1,12 +1,16 @@
-"""The package as a whole: entry points, and what an import costs."""
+"""The package as a whole: entry points, what an import costs, and the length of files and functions."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
+
+import aiida_qagenai
 
 GROUPS = ('aiida.calculations', 'aiida.data', 'aiida.parsers', 'aiida.workflows')
 ENTRY_POINTS = [point for group in GROUPS for point in entry_points(group=group) if point.name.startswith('qagenai.')]
@@ -32,3 +36,32 @@ def test_import_is_light(module, forbidden):
     code = f'import sys, {module}; print(*[name for name in {forbidden!r} if name in sys.modules])'
     found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip()
     assert found == ''
+
+
+PACKAGE = Path(aiida_qagenai.__file__).parent
+MAX_FILE = 400
+MAX_FUNCTION = 60
+LONG_FUNCTIONS = {
+    'calculations/pyscf/cell.py:define': 'one line per port',
+    'databases/sources/optimade.py:download': 'one session with the client, whose callback needs its state',
+    'ml/generator/sampler.py:sample': 'one step of the diffusion, in the order of its equations',
+    'queries/candidates.py:candidates': 'one line per filter',
+    'workchains/energy/energy.py:get_builder_from_protocol': 'one line per argument',
+}
+"""Longer than MAX_FUNCTION, and why."""
+
+
+def test_files_and_functions_are_short():
+    """A file has at most 400 lines and a function 60; what is longer is listed with its reason."""
+    files, functions = [], set()
+    for path in sorted(PACKAGE.rglob('*.py')):
+        text = path.read_text(encoding='utf-8')
+        name = path.relative_to(PACKAGE).as_posix()
+        if text.count('\n') > MAX_FILE:
+            files.append(name)
+        for node in ast.walk(ast.parse(text)):
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if is_function and node.end_lineno - node.lineno >= MAX_FUNCTION:
+                functions.add(f'{name}:{node.name}')
+    assert not files
+    assert functions == set(LONG_FUNCTIONS)

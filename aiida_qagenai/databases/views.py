@@ -10,6 +10,7 @@ import numpy as np
 from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine import calcfunction
+from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.classes import material_class
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
@@ -61,20 +62,7 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
     energies = [node.base.attributes.all for node in kwargs['energies'].values()]
     nodes = {node.uuid: node for node in kwargs['structures'].values()}
     tags, scheme = check_levels(energies)
-    matrix: dict[str, list[float]] = {}
-    composition: dict[str, tuple[str, str]] = {}
-    for energy in energies:
-        owner = energy['structure_uuid']
-        if owner not in nodes:
-            message = f'an energy of {energy["formula"]} belongs to no structure of the set'
-            raise InvalidInputError(message)
-        composition[owner] = energy['formula'], energy['chemical_system']
-        row = matrix.setdefault(owner, [np.nan] * len(LADDER))
-        rank = Fidelity(energy['fidelity']).rank
-        if np.isfinite(row[rank]) and abs(row[rank] - energy['formation_energy_per_atom']) > 1e-3:
-            message = f'two energies of {energy["formula"]} at {energy["fidelity"]} differ by more than 1 meV/atom'
-            raise InvalidInputError(message)
-        row[rank] = energy['formation_energy_per_atom']
+    matrix, composition = _rows(energies, nodes)
     names = {uuid: structure_name(nodes[uuid]) for uuid in matrix}
     order = sorted(matrix, key=names.__getitem__)
     structures = [nodes[uuid] for uuid in order]
@@ -98,27 +86,46 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
         license=' AND '.join(sorted(licenses)) or OUR_LICENSE,
     )
     identity = json.dumps([[names[uuid], int(index)] for uuid, index in zip(order, split, strict=True)])
+    report = {
+        **_counts(batch, classes),
+        'split_sha256': hashlib.sha256(identity.encode()).hexdigest(),
+        'inputs_sha256': digest(options, Selection(list(nodes), [e.uuid for e in kwargs['energies'].values()])),
+    }
+    return {'dataset': dataset, 'report': orm.Dict(report)}
+
+
+def _rows(
+    energies: list[dict[str, t.Any]], nodes: t.Collection[str]
+) -> tuple[dict[str, list[float]], dict[str, tuple[str, str]]]:
+    """Return the formation energies by fidelity, and the formula and chemical system, of every structure."""
+    matrix: dict[str, list[float]] = {}
+    composition: dict[str, tuple[str, str]] = {}
+    for energy in energies:
+        owner = energy['structure_uuid']
+        if owner not in nodes:
+            message = f'an energy of {energy["formula"]} belongs to no structure of the set'
+            raise InvalidInputError(message)
+        composition[owner] = energy['formula'], energy['chemical_system']
+        row = matrix.setdefault(owner, [np.nan] * len(LADDER))
+        rank = Fidelity(energy['fidelity']).rank
+        if np.isfinite(row[rank]) and abs(row[rank] - energy['formation_energy_per_atom']) > 1e-3:
+            message = f'two energies of {energy["formula"]} at {energy["fidelity"]} differ by more than 1 meV/atom'
+            raise InvalidInputError(message)
+        row[rank] = energy['formation_energy_per_atom']
+    return matrix, composition
+
+
+def _counts(batch: LabelledBatch, classes: NDArray[t.Any]) -> dict[str, t.Any]:
+    """Return how many structures each split, class and fidelity has, and how many formulas there are."""
+
+    def by_split(members: NDArray[np.bool_]) -> dict[str, int]:
+        return {name: int((members & (batch.split == index)).sum()) for index, name in enumerate(SPLITS)}
+
     return {
-        'dataset': dataset,
-        'report': orm.Dict(
-            {
-                'splits': {name: int((split == index).sum()) for index, name in enumerate(SPLITS)},
-                'classes': {
-                    str(name): {part: int(((classes == name) & (split == i)).sum()) for i, part in enumerate(SPLITS)}
-                    for name in sorted(set(classes.tolist()))
-                },
-                'fidelities': {
-                    level.value: {
-                        part: int((np.isfinite(batch.energies[:, level.rank]) & (split == i)).sum())
-                        for i, part in enumerate(SPLITS)
-                    }
-                    for level in LADDER
-                },
-                'groups': len(set(groups.tolist())),
-                'split_sha256': hashlib.sha256(identity.encode()).hexdigest(),
-                'inputs_sha256': digest(options, Selection(list(nodes), [e.uuid for e in kwargs['energies'].values()])),
-            }
-        ),
+        'splits': by_split(np.full(len(batch), True)),
+        'classes': {str(name): by_split(classes == name) for name in sorted(set(classes.tolist()))},
+        'fidelities': {level.value: by_split(np.isfinite(batch.energies[:, level.rank])) for level in LADDER},
+        'groups': len(set(batch.groups.tolist())),
     }
 
 

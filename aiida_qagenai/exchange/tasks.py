@@ -96,13 +96,14 @@ class ValidatorOptions(StrictModel):
 class TrainConfig(RuntimeConfig):
     """What every training takes.
 
-    :param dataset: packed training set (``io.dataset.LabelledBatch``).
+    :param dataset: packed training set (:class:`~aiida_qagenai.exchange.dataset.LabelledBatch`).
     :param initial_checkpoint: folder of a checkpoint of the same role and architecture to continue from.
     :param output: folder of the checkpoint to write.
     :param steps: optimiser steps (for the validator: of each member, over all stages).
     :param batch_size: structures per step.
     """
 
+    role: str
     size: Size = 'tiny'
     dataset: Path
     initial_checkpoint: Path | None = None

@@ -7,11 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import FIELDS, block_slices
-from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.checkpoint import sha256
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import DescriptorTraining
-from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
+from aiida_qagenai.ml.checkpoints import load_parent
 from aiida_qagenai.ml.descriptors.losses import loss_terms, weighted
 from aiida_qagenai.ml.descriptors.model import from_checkpoint
 from aiida_qagenai.ml.descriptors.network import ELF, SIZES, DescriptorModel, architecture
@@ -25,7 +23,15 @@ from aiida_qagenai.ml.elements import (
 from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, known_only, load_dataset, rows_of, schedule
+from aiida_qagenai.ml.training.optimisation import (
+    Descent,
+    batches,
+    known_only,
+    load_dataset,
+    rows_of,
+    save_trained,
+    training_labels,
+)
 
 __all__ = ('train_descriptor',)
 
@@ -37,12 +43,7 @@ def train_descriptor(config: DescriptorTraining, runtime: Runtime, record: Recor
     """
     dataset = load_dataset(config)
     parent = load_parent(config.initial_checkpoint, 'descriptor', architecture(config.size))
-    train = rows_of(dataset, 'train')
-    train = train[np.isfinite(dataset.descriptors[train]).any(axis=1)]
-    if not len(train):
-        message = f'`{config.dataset}` has no descriptors in the split `train`'
-        raise InvalidInputError(message)
-    labels = dataset.select(train)
+    labels = training_labels(config, dataset, dataset.descriptors, 'descriptors')
     if parent is None:
         elements = tuple(int(number) for number in np.unique(labels.structures.species))
         model = DescriptorModel(len(elements), **SIZES[config.size]).to(runtime.dtype)
@@ -63,24 +64,17 @@ def train_descriptor(config: DescriptorTraining, runtime: Runtime, record: Recor
     untrained = [name for name, flag in zip(FIELDS, model.trained.tolist(), strict=True) if not flag]
     if untrained:
         record.warn(f'descriptor fields without labels are not predicted: {", ".join(untrained)}')
-    info = save_checkpoint(
-        config.output,
+    save_trained(
+        config,
         model.state_dict(),
-        role='descriptor',
+        record,
+        parent=parent,
         architecture=architecture(config.size),
-        configuration={
-            'size': config.size,
-            'network': SIZES[config.size],
-            'training': config.model_dump(mode='json', exclude={'dataset', 'initial_checkpoint', 'output'}),
-        },
+        configuration={'size': config.size, 'network': SIZES[config.size]},
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        metrics=record.metrics,
         elements=element_symbols(elements),
-        dataset_sha256=sha256(config.dataset.read_bytes()),
-        parent_sha256=parent[1].sha256 if parent else None,
-        seed=config.seed,
+        num_train=len(labels),
     )
-    record.counts.update(checkpoint_sha256=info.sha256, num_parameters=info.num_parameters, num_train=len(labels))
 
 
 class _Data:
@@ -132,9 +126,7 @@ def _optimise(
     model: DescriptorModel, data: _Data, config: DescriptorTraining, runtime: Runtime, record: Record
 ) -> None:
     """Train in place, logging every term of the loss for both encoders."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-4)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: schedule(step, config.steps))
-    averaged = Averaged(list(model.parameters()))
+    descent = Descent(model, config)
     stream = batches(np.arange(len(data.graphs)), config.batch_size, runtime.generator(0))
     progress = Progress(config.steps)
     for _ in range(config.steps):
@@ -146,16 +138,11 @@ def _optimise(
         }
         terms = {name: loss_terms(model, latent, *rest) for name, latent in latents.items()}
         loss = torch.stack([weighted(each, config.options) for each in terms.values()]).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimiser.step()
-        scheduler.step()
-        averaged.update()
+        descent.step(loss)
         if progress.advance('descriptor', {'loss': loss.item()}):
             curves = {f'{name}_{term}': value.item() for name, each in terms.items() for term, value in each.items()}
             record.log(loss=loss.item(), **curves)
-    averaged.apply()
+    descent.finish()
 
 
 def _record_errors(model: DescriptorModel, data: _Data, labels: LabelledBatch, split: str, record: Record) -> None:

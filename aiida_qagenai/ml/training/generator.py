@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
-from aiida_qagenai.exchange.checkpoint import sha256
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import GeneratorOptions, GeneratorTraining
-from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
+from aiida_qagenai.ml.checkpoints import load_parent
 from aiida_qagenai.ml.elements import element_numbers, element_symbols, require_known
 from aiida_qagenai.ml.generator.data import CrystalTable
 from aiida_qagenai.ml.generator.diffusion import (
@@ -29,13 +28,12 @@ from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy, architect
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.training.optimisation import (
-    CLIP,
-    Averaged,
+    Descent,
     batches,
     known_only,
     load_dataset,
     rows_of,
-    schedule,
+    save_trained,
 )
 
 __all__ = ('diffusion_losses', 'train_generator')
@@ -74,25 +72,21 @@ def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record)
         if len(held_out):
             _record_held_out(model, held_out, elements, runtime, record)
     sizes, counts = np.unique(labels.structures.num_atoms, return_counts=True)
-    info = save_checkpoint(
-        config.output,
+    save_trained(
+        config,
         model.state_dict(),
-        role='generator',
+        record,
+        parent=parent,
         architecture=architecture(config.size),
         configuration={
             'size': config.size,
             'network': SIZES[config.size],
             'num_atoms_counts': {str(size): int(count) for size, count in zip(sizes, counts, strict=True)},
-            'training': config.model_dump(mode='json', exclude={'dataset', 'initial_checkpoint', 'output'}),
         },
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        metrics=record.metrics,
         elements=element_symbols(elements),
-        dataset_sha256=sha256(config.dataset.read_bytes()),
-        parent_sha256=parent[1].sha256 if parent else None,
-        seed=config.seed,
+        num_train=len(labels),
     )
-    record.counts.update(checkpoint_sha256=info.sha256, num_parameters=info.num_parameters, num_train=len(labels))
 
 
 def diffusion_losses(
@@ -189,9 +183,7 @@ def _optimise(
     descriptors = torch.as_tensor(labels.descriptors, dtype=runtime.dtype, device=runtime.device)
     q, labelled = model.normalise_q(descriptors)
     generator = runtime.generator(0)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-4, fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: schedule(step, config.steps))
-    averaged = Averaged(list(model.parameters()), decay=0.995)
+    descent = Descent(model, config, decay=0.995, fused=True)
     stream = batches(np.arange(len(labels)), config.batch_size, generator)
     progress = Progress(config.steps)
     recent: list[dict[str, float]] = []
@@ -200,19 +192,14 @@ def _optimise(
         known = drop_conditioning(labelled[rows], config.options, generator)
         losses = diffusion_losses(model, table, rows, q[rows], known, generator=generator)
         loss = torch.stack([WEIGHTS[name] * value for name, value in losses.items()]).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimiser.step()
-        scheduler.step()
-        averaged.update()
+        descent.step(loss)
         recent.append({name: value.item() for name, value in losses.items()})
         figures = {name: float(np.mean([each[name] for each in recent])) for name in losses}
         if progress.advance('generator', figures):
             record.log(**{f'loss_{name}': value for name, value in figures.items()})
             record.metrics.update({f'train_loss_{name}': value for name, value in figures.items()})
             recent.clear()
-    averaged.apply()
+    descent.finish()
 
 
 def _record_held_out(

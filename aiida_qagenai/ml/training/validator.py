@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.exchange.checkpoint import sha256
+from aiida_qagenai.exchange.checkpoint import CheckpointInfo
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import ValidatorTraining
-from aiida_qagenai.ml.checkpoints import load_parent, save_checkpoint
+from aiida_qagenai.ml.checkpoints import Tensors, load_parent
 from aiida_qagenai.ml.elements import composition_fractions, element_symbols, require_known
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.ml.training.optimisation import load_dataset, rows_of
+from aiida_qagenai.ml.training.optimisation import load_dataset, rows_of, save_trained, training_labels
 from aiida_qagenai.ml.training.stages import MemberData, train_member
 from aiida_qagenai.ml.validator.bootstrap import MIN_GROUPS, bootstrap_keys, enough_groups, multiplicities
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
@@ -36,26 +38,13 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     """
     dataset = load_dataset(config)
     parent = load_parent(config.initial_checkpoint, 'validator', architecture(config.size))
-    train = rows_of(dataset, 'train')
-    train = train[np.isfinite(dataset.energies[train]).any(axis=1)]
-    if not len(train):
-        message = f'`{config.dataset}` has no energies in the split `train`'
-        raise InvalidInputError(message)
-    labels = dataset.select(train)
-    bootstrap_seed, by_group = config.seed, enough_groups(labels)
-    if parent is None:
-        present = tuple(int(number) for number in np.unique(labels.structures.species))
-        ensemble = Ensemble.create(config.size, present, config.options.num_members, runtime.dtype)
-    else:
-        ensemble = Ensemble.from_checkpoint(*parent, runtime.dtype)
-        bootstrap_seed = parent[1].configuration['bootstrap_seed']
-        by_group = parent[1].configuration['bootstrap_by'] == 'group'
-        _check_parent(config, ensemble, labels)
-
+    labels = training_labels(config, dataset, dataset.energies, 'energies')
+    ensemble, bootstrap = _start(config, parent, labels, runtime.dtype)
+    by_group = bootstrap['bootstrap_by'] == 'group'
     if not by_group:
         record.warn(f'fewer than {MIN_GROUPS} formula groups at first: the members are bootstrapped by structure')
     keys = bootstrap_keys(labels, by_group)
-    counts = multiplicities(keys, labels.energies, num_members=len(ensemble.members), seed=bootstrap_seed)
+    counts = multiplicities(keys, labels.energies, num_members=len(ensemble.members), seed=bootstrap['bootstrap_seed'])
     with record.stage('neighbour_lists'):
         graphs, _ = model_graphs(labels.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
         graphs = [graph.to(runtime.device) for graph in graphs]
@@ -79,38 +68,34 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     with record.stage('calibration'):
         calibrate(ensemble, dataset, labels, graphs, counts=counts, config=config, runtime=runtime, record=record)
 
-    fidelities = tuple(level.value for level in LADDER if np.isfinite(labels.energies[:, level.rank]).any())
-    if parent is not None:
-        known = set(fidelities) | set(parent[1].fidelities)
-        fidelities = tuple(level.value for level in LADDER if level.value in known)
-    info = save_checkpoint(
-        config.output,
+    known = parent[1].fidelities if parent else ()
+    labelled = np.isfinite(labels.energies)
+    fidelities = tuple(level.value for level in LADDER if labelled[:, level.rank].any() or level.value in known)
+    save_trained(
+        config,
         ensemble.to_tensors(),
-        role='validator',
+        record,
+        parent=parent,
         architecture=architecture(config.size),
-        configuration={
-            **ensemble.configuration,
-            'bootstrap_seed': bootstrap_seed,
-            'bootstrap_by': 'group' if by_group else 'structure',
-            'training': config.model_dump(mode='json', exclude={'dataset', 'initial_checkpoint', 'output'}),
-        },
+        configuration={**ensemble.configuration, **bootstrap},
         num_parameters=ensemble.num_parameters,
-        metrics=record.metrics,
         elements=element_symbols(ensemble.elements),
         fidelities=fidelities,
-        dataset_sha256=sha256(config.dataset.read_bytes()),
-        parent_sha256=parent[1].sha256 if parent else None,
-        seed=config.seed,
-    )
-    record.counts.update(
-        checkpoint_sha256=info.sha256,
-        num_parameters=info.num_parameters,
-        num_labels=labels.counts,
         num_train=len(labels),
     )
+    record.counts['num_labels'] = labels.counts
 
 
-def _check_parent(config: ValidatorTraining, ensemble: Ensemble, labels: LabelledBatch) -> None:
+def _start(
+    config: ValidatorTraining, parent: tuple[Tensors, CheckpointInfo] | None, labels: LabelledBatch, dtype: torch.dtype
+) -> tuple[Ensemble, dict[str, Any]]:
+    """Return a new ensemble or that of the initial checkpoint, and how its members are bootstrapped."""
+    if parent is None:
+        present = tuple(int(number) for number in np.unique(labels.structures.species))
+        ensemble = Ensemble.create(config.size, present, config.options.num_members, dtype)
+        unit = 'group' if enough_groups(labels) else 'structure'
+        return ensemble, {'bootstrap_seed': config.seed, 'bootstrap_by': unit}
+    ensemble = Ensemble.from_checkpoint(*parent, dtype)
     require_known(labels.structures, ensemble.elements, 'initial checkpoint')
     if config.options.num_members != len(ensemble.members):
         message = (
@@ -118,6 +103,7 @@ def _check_parent(config: ValidatorTraining, ensemble: Ensemble, labels: Labelle
             f'{config.options.num_members}'
         )
         raise InvalidInputError(message)
+    return ensemble, {name: parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
 
 
 def initialise(
