@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.budget import Budget, allocation
+from aiida_qagenai.selection.budget import allocation
 
 
 @pytest.mark.parametrize(
@@ -31,17 +31,3 @@ def test_bad_allocations_are_refused(arguments):
     remaining, fraction, cap = arguments
     with pytest.raises(InvalidInputError):
         allocation(remaining, fraction=fraction, cap=cap)
-
-
-def test_both_limits_count():
-    budget = Budget(calls=10, core_hours=5.0).spend(3, 1.0)
-    assert budget.remaining == 7
-    assert budget.spend(1, 4.0).remaining == 0
-    with pytest.raises(InvalidInputError, match='7 left'):
-        budget.spend(8)
-
-
-@pytest.mark.parametrize('options', [{'calls': -1}, {'calls': 1, 'core_hours': float('nan')}])
-def test_negative_budgets_are_refused(options):
-    with pytest.raises(InvalidInputError, match='budget'):
-        Budget(**options)

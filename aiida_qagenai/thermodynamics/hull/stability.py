@@ -11,7 +11,7 @@ import typing as t
 
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('MARGINAL_LIMIT', 'METASTABLE_LIMIT', 'STABILITY_CLASSES', 'STABLE_LIMIT', 'Stability', 'stability_class')
+__all__ = ('MARGINAL_LIMIT', 'METASTABLE_LIMIT', 'STABLE_LIMIT', 'Stability', 'stability_class')
 
 Stability = t.Literal['stable', 'metastable', 'marginally_metastable', 'unstable', 'unknown']
 
@@ -23,15 +23,6 @@ METASTABLE_LIMIT = 0.050
 
 MARGINAL_LIMIT = 0.100
 """Largest E_hull of a marginally metastable phase, eV/atom."""
-
-STABILITY_CLASSES: dict[Stability, str] = {
-    'stable': 'on the convex hull: stable at 0 K',
-    'metastable': 'likely to be synthesizable, may require kinetics',
-    'marginally_metastable': 'possibly synthesizable under careful conditions',
-    'unstable': 'unlikely to be synthesizable',
-    'unknown': 'the competing phases cannot express the composition',
-}
-"""Class → its meaning."""
 
 _ROUNDING = 1e-12  # so that 0.05 computed as a difference of energies still lies on the boundary
 
