@@ -5,19 +5,24 @@ VENV ?= .venv
 PYTHON ?= python3
 SERVICES ?= tests/services
 BIN = $(VENV)/bin
+# One file goes to one worker: the fixtures of a module, trained models for example, are made once.
+PYTEST = pytest -n 2 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export AIIDA_PATH := $(CURDIR)/.aiida_home
 export OMP_NUM_THREADS ?= 1
+# Where this is set, every job and command of the tests would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The Python of jobs with local CCSD(T), which need a newer PySCF than aiida-pyscf allows beside it.
 LNO_VENV ?= .venv-lno
 export QAGENAI_LNO_PYTHON ?= $(CURDIR)/$(LNO_VENV)/bin/python
 
-.PHONY: help install lno campaign test test-services lint docs benchmark clean
+.PHONY: help install lno campaign test test-all test-slow test-services lint docs benchmark clean
 
 help:
 	@echo 'make campaign   run the quickstart campaign in an isolated profile (about 10 minutes on 2 cores)'
 	@echo 'make lno        build the Python for local CCSD(T) in $(LNO_VENV) (C compiler; a minute)'
-	@echo 'make test       run the test suite'
+	@echo 'make test       run the quick tests: what a change needs (below 10 minutes on 2 cores)'
+	@echo 'make test-all   run all tests but those on services (about half an hour on 2 cores)'
 	@echo 'make test-services  test on real services: PostgreSQL, RabbitMQ, SLURM over SSH (Debian, as root)'
 	@echo 'make lint       check style, types and the import contract'
 	@echo 'make docs       build the documentation'
@@ -49,8 +54,15 @@ campaign: install
 	aiida-qagenai setup
 	verdi run examples/quickstart.py
 
-test: install lno
-	pytest -n 2 --dist loadfile
+test: install
+	$(PYTEST) -m 'not slow and not services' --hypothesis-profile quick
+
+test-all: install lno
+	$(PYTEST) -m 'not services'
+
+# What `make test` leaves out: continuous integration runs the one after the other.
+test-slow: install lno
+	$(PYTEST) -m 'slow and not services'
 
 test-services: install
 	.ci/services

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import urllib.parse
+from importlib.util import find_spec
 
 import pytest
 from aiida import orm
@@ -19,7 +20,8 @@ from aiida_qagenai.databases.sources import materials_project
 from aiida_qagenai.databases.sources.importer import import_files
 from aiida_qagenai.databases.sources.materials_project import download
 
-pytest.importorskip('mp_api.client', reason='needs mp-api: pip install "aiida-qagenai[mp]"')
+# Asked for without importing it: that takes longer than to collect all tests of this folder.
+pytestmark = pytest.mark.skipif(find_spec('mp_api') is None, reason='needs mp-api: pip install "aiida-qagenai[mp]"')
 
 KEY = 'k3y0fThisTest' + 'x' * 19
 N = 1203
