@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LNO_VENV ?= .venv-lno
 export QAGENAI_LNO_PYTHON ?= $(CURDIR)/$(LNO_VENV)/bin/python
 
-.PHONY: help install lno campaign test test-all test-slow test-services lint docs benchmark clean
+.PHONY: help install lno campaign test test-all test-slow test-services coverage lint docs benchmark clean
 
 help:
 	@echo 'make campaign   run the quickstart campaign in an isolated profile (about 10 minutes on 2 cores)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test       run the quick tests: what a change needs (below 10 minutes on 2 cores)'
 	@echo 'make test-all   run all tests but those on services (about half an hour on 2 cores)'
 	@echo 'make test-services  test on real services: PostgreSQL, RabbitMQ, SLURM over SSH (Debian, as root)'
+	@echo 'make coverage   run the tests and measure which lines they reach'
 	@echo 'make lint       check style, types and the import contract'
 	@echo 'make docs       build the documentation'
 	@echo 'make clean      remove the environment, the profile and all results of the quickstart'
@@ -73,6 +74,9 @@ lint: install
 	ruff format --check .
 	mypy
 	lint-imports
+
+coverage: install lno
+	pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml
 
 docs: install
 	sphinx-build -W --keep-going -b html docs docs/_build/html
