@@ -14,6 +14,13 @@ from aiida.engine import ExitCode
 from aiida.parsers.parser import Parser
 
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.results import (
+    FINISHED,
+    BandStructure,
+    EnergyResults,
+    ForceResults,
+    PyscfResults,
+)
 from aiida_qagenai.common.descriptors import EXTRA_FIELDS, FIELDS
 from aiida_qagenai.data.sites import move_atoms
 
@@ -46,8 +53,11 @@ EXIT_LABELS = {
 WALLTIME_SIGN = 'DUE TO TIME LIMIT'
 """What SLURM writes when it ends a job; its accounting, which AiiDA asks, is not there on every cluster."""
 
-ENERGIES = ('total_energy', 'total_energy_hartree', 'components', 'forces', 'max_force', 'stress', 'pressure')
+ENERGIES = ForceResults.model_fields.keys() - PyscfResults.model_fields.keys()
 """What only a finished calculation has."""
+
+OWN_OUTPUTS = ('descriptors', 'band_structure', 'geometry')
+"""What becomes an output of its own."""
 
 MEMORY_SIGNS = (
     'MemoryError',
@@ -77,35 +87,31 @@ class PyscfCellParser(Parser):
             return self._missing_results(names)
         try:
             content = self.retrieved.base.repository.get_object_content(PyscfCellCalculation.FILENAME_RESULTS)
-            results = _load_results(content)
+            values, results = _load_results(content)
         except ValueError as exception:
             return self.exit_codes.ERROR_OUTPUT_RESULTS_UNREADABLE.format(message=str(exception))
-
-        descriptors, bands = results.pop('descriptors', None), results.pop('band_structure', None)
-        geometry = results.pop('geometry', None)
-        if results['status'] != 'finished':
-            # Known before a later step failed: without that step they are not the result that was asked for.
-            for name in ENERGIES:
-                results.pop(name, None)
-        self.out('results', orm.Dict(results))
+        self.out('results', orm.Dict(values))
+        geometry, is_finished = results.geometry, results.status == FINISHED
         if geometry is not None and self.node.inputs.parameters.get('relax'):
-            name = 'relaxed' if results['status'] == 'finished' else 'last_geometry'
-            self.out(name, move_atoms(self.node.inputs.structure, geometry['cell'], geometry['positions']))
-        status, message = results['status'], results['message']
-        if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_memory():
+            name = 'relaxed' if is_finished else 'last_geometry'
+            self.out(name, move_atoms(self.node.inputs.structure, geometry.cell, geometry.positions))
+        if not is_finished:
             self._attach_checkpoint(temporary)
-            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message=f'it ended during {results["stage"]}')
-        if EXIT_LABELS.get(status) == 'ERROR_KILLED' and self._ran_out_of_walltime():
-            self._attach_checkpoint(temporary)
-            return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(message='killed by the scheduler')
-        if status != 'finished':
-            self._attach_checkpoint(temporary)
-            return getattr(self.exit_codes, EXIT_LABELS[status]).format(message=message)
-        if descriptors is not None:
-            self.out('descriptors', orm.Dict(_check_descriptors(descriptors)))
-        if bands is not None:
-            self.out('bands', _make_bands(bands, self.node.inputs.structure))
+            return self._ending(results)
+        if results.descriptors is not None:
+            self.out('descriptors', orm.Dict(_check_descriptors(results.descriptors)))
+        if results.band_structure is not None:
+            self.out('bands', _make_bands(results.band_structure, self.node.inputs.structure))
         return None
+
+    def _ending(self, results: PyscfResults) -> ExitCode:
+        """Return the exit code of a calculation that did not finish."""
+        label = EXIT_LABELS[results.status]
+        if label == 'ERROR_KILLED' and self._ran_out_of_memory():
+            return self.exit_codes.ERROR_OUT_OF_MEMORY.format(message=f'it ended during {results.stage}')
+        if label == 'ERROR_KILLED' and self._ran_out_of_walltime():
+            return self.exit_codes.ERROR_OUT_OF_WALLTIME.format(message='killed by the scheduler')
+        return getattr(self.exit_codes, label).format(message=results.message)
 
     def _missing_results(self, names: list[str]) -> ExitCode:
         if self._ran_out_of_memory():
@@ -139,29 +145,36 @@ class PyscfCellParser(Parser):
             self.out('checkpoint', orm.SinglefileData(path))
 
 
-def _load_results(content: str) -> dict[str, t.Any]:
-    """Return the results, with the keys that everything later relies on.
+def _load_results(content: str) -> tuple[dict[str, t.Any], PyscfResults]:
+    """Return what becomes the node, and all results, typed.
 
     :raises ValueError: if they are truncated or of another format.
     """
-    results = json.loads(content)
-    if not isinstance(results, dict) or results.get('status') not in {'finished', *EXIT_LABELS}:
+    values = json.loads(content)
+    if not isinstance(values, dict) or values.get('status') not in {FINISHED, *EXIT_LABELS}:
         message = 'no known `status`'
         raise ValueError(message)
-    results.setdefault('message', '')
-    results.setdefault('stage', 'start')
-    if results['status'] == 'finished' and not _is_finite(results.get('total_energy')):
-        results.update(status='not_finite', message=f'the total energy is {results.pop("total_energy", None)}')
-    return t.cast('dict[str, t.Any]', results)
+    values.setdefault('message', '')
+    values.setdefault('stage', 'start')
+    if values['status'] == FINISHED and not _is_finite(values.get('total_energy')):
+        values.update(status='not_finite', message=f'the total energy is {values.get("total_energy")}')
+    results: PyscfResults
+    if values['status'] == FINISHED:
+        results = (ForceResults if 'forces' in values else EnergyResults).parse(values)
+    else:
+        # Known before a later step failed: without that step they are not the result that was asked for.
+        values = {name: value for name, value in values.items() if name not in ENERGIES}
+        results = PyscfResults.parse(values)
+    return {name: value for name, value in values.items() if name not in OWN_OUTPUTS}, results
 
 
-def _make_bands(values: dict[str, t.Any], structure: orm.StructureData) -> orm.BandsData:
+def _make_bands(values: BandStructure, structure: orm.StructureData) -> orm.BandsData:
     """Return the bands along the path, eV, not shifted."""
     bands = orm.BandsData()
     bands.set_cell_from_structure(structure)
-    bands.set_kpoints(values['kpoints'])
-    bands.labels = [(index, label) for index, label in values['labels']]
-    bands.set_bands(np.array(values['energies']), units='eV')
+    bands.set_kpoints(values.kpoints)
+    bands.labels = list(values.labels)
+    bands.set_bands(np.array(values.energies), units='eV')
     return bands
 
 
@@ -169,6 +182,6 @@ def _is_finite(value: t.Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _check_descriptors(values: dict[str, t.Any]) -> dict[str, float]:
+def _check_descriptors(values: dict[str, float | None]) -> dict[str, float]:
     """Return the fields of the descriptor layout that could be computed."""
-    return {name: float(values[name]) for name in (*FIELDS, *EXTRA_FIELDS) if values.get(name) is not None}
+    return {name: value for name in (*FIELDS, *EXTRA_FIELDS) if (value := values.get(name)) is not None}

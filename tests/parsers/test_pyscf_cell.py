@@ -14,7 +14,10 @@ from aiida_qagenai.parsers.pyscf_cell import EXIT_LABELS, PyscfCellParser
 FINISHED = {
     'status': 'finished',
     'message': '',
+    'fidelity': 'PBE',
+    'scf_converged': True,
     'total_energy': -219.1,
+    'components': {'one_electron': -219.1},
     'wall_seconds': 3.6,
     'core_hours': 0.001,
     'warnings': [],
@@ -83,10 +86,19 @@ def test_energy_of_an_unfinished_calculation_is_not_kept(parse, status):
     """Killed in the descriptors, after the energy: nothing partial is stored."""
     results = {**FINISHED, 'status': status, 'total_energy_hartree': -8.05, 'components': {'ewald': 1.0}}
     _, outputs = parse({'results.json': json.dumps(results)})
-    assert set(outputs['results'].get_dict()) == {*FINISHED, 'stage'} - {'total_energy'}
+    assert set(outputs['results'].get_dict()) == {*FINISHED, 'stage'} - {'total_energy', 'components'}
 
 
-@pytest.mark.parametrize('content', ['', '{"status": "finished", "total_energy": -2', '[]', '{"status": "great"}'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        '',
+        '{"status": "finished", "total_energy": -2',
+        '[]',
+        '{"status": "great"}',
+        '{"status": "running", "timings": 1}',
+    ],
+)
 def test_damaged_results_are_no_results(parse, content):
     """A truncated or foreign file gives an error and no output."""
     exit_code, outputs = parse({'results.json': content, 'aiida.out': ''})
@@ -147,7 +159,9 @@ def test_geometry_of_a_relaxation(parse, lithium_hydride, status, name):
     """Only the end of a finished relaxation is the relaxed structure; what was reached before can be continued."""
     cell = [[0.0, 2.1, 2.1], [2.1, 0.0, 2.1], [2.1, 2.1, 0.0]]
     geometry = {'cell': cell, 'positions': [[0, 0, 0], [2.1, 2.1, 2.2]], 'ionic_steps': 3}
-    content = {**FINISHED, 'status': status, 'forces': [[0.0, 0.0, 0.01]] * 2, 'geometry': geometry}
+    relaxation = {'energies': [-219.0, -219.1], 'max_forces': [0.1, 0.01]}
+    forces = {'forces': [[0.0, 0.0, 0.01]] * 2, 'relaxation': relaxation}
+    content = {**FINISHED, **forces, 'status': status, 'geometry': geometry}
     inputs = {'structure': lithium_hydride, 'parameters': Dict({'relax': {'freedom': 'cell'}})}
     _, outputs = parse({'results.json': json.dumps(content), 'aiida.out': ''}, inputs=inputs)
     assert {'relaxed', 'last_geometry'} & set(outputs) == {name}

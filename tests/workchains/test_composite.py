@@ -9,6 +9,7 @@ from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 
 from aiida_qagenai.calculations.functions.composite import apply_basis_correction, evaluate_composite
+from aiida_qagenai.calculations.pyscf.results import EnergyResults
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import install_families
@@ -118,13 +119,13 @@ def test_parts_add_up():
 
     def results(cardinal, number, **more):
         decay = {2: 3 * 2.7182818284590452 ** (-9 * 2**0.5), 3: 4 * 2.7182818284590452 ** (-9 * 3**0.5)}[cardinal]
-        return {
-            'components': {
-                'hartree_fock': -8.0 + 5.0 * decay + 2.0 / number,
-                'mp2_correlation': -1.0 + 0.4 / cardinal**3 + 0.1 / number,
-                **more,
-            }
+        components = {
+            'hartree_fock': -8.0 + 5.0 * decay + 2.0 / number,
+            'mp2_correlation': -1.0 + 0.4 / cardinal**3 + 0.1 / number,
+            **more,
         }
+        values = {'fidelity': 'CCSD(T)', 'scf_converged': True, 'total_energy': -9.0, 'components': components}
+        return EnergyResults.parse(values)
 
     jobs = {'a': results(2, 8, ccsd_correlation=-0.9, triples=-0.05), 'b': results(2, 27), 'c': results(3, 8)}
     points = {
@@ -135,7 +136,7 @@ def test_parts_add_up():
     plan = {'hartree_fock': points, 'mp2': points, 'coupled_cluster': 'a'}
     parts = evaluate_composite(plan, jobs)
     assert parts['hartree_fock'].value == pytest.approx(-8.0) and parts['mp2_correlation'].value == pytest.approx(-1.0)
-    mp2 = jobs['a']['components']['mp2_correlation']
+    mp2 = jobs['a'].components['mp2_correlation']
     assert parts['ccsdt_minus_mp2'].value == pytest.approx(-0.95 - mp2)
     assert parts['hartree_fock'].error > 0 and parts['ccsdt_minus_mp2'].error == 0
     single = evaluate_composite({**plan, 'mp2': None}, jobs)
@@ -214,6 +215,7 @@ def test_molecule_for_real(build, toy_basis):
 def test_basis_set_correction():
     """Adds what MP2 lacks, under another tag; calculations of different systems are refused."""
     values = {'num_electrons': 4, 'cc_kmesh': [2, 2, 2], 'pseudo': 'gth-hf-rev', 'core_hours': 1.0}
+    values.update(fidelity='CCSD(T)', method='MP2', scf_converged=True, total_energy=-219.0)
     small, large = (orm.Dict({**values, 'components': {'mp2_correlation': energy}}) for energy in (-1.0, -1.2))
     energy = EnergyData(
         fidelity='CCSD(T)',

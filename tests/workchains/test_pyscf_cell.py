@@ -13,6 +13,7 @@ from plumpy import ProcessState
 
 from aiida_qagenai.calculations.functions.energy import cost_fields
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.results import PyscfResults
 from aiida_qagenai.workchains.energy.base import CC_DAMPING, SCF_AIDS, PyscfCellBaseWorkChain
 
 EXIT_CODES = PyscfCellCalculation.exit_codes
@@ -276,7 +277,7 @@ def test_triples_in_a_calculation_of_their_own(python_code, lithium_hydride, pys
     assert set(triples['components']) == set(whole['components'])
     # Written with the amplitudes, before the job of CCSD ended.
     assert 0.5 * ccsd['core_hours'] < triples['earlier']['core_hours'] <= ccsd['core_hours']
-    cost = cost_fields([triples.get_dict()])
+    cost = cost_fields([PyscfResults.parse(triples.get_dict())])
     assert cost['core_hours'] == triples['core_hours'] + triples['earlier']['core_hours']
     assert cost['memory_mb'] == max(triples['memory_mb'], triples['earlier']['memory_mb'])
 

@@ -10,6 +10,7 @@ from pymatgen.core import Composition
 
 from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
 from aiida_qagenai.calculations.functions.energy import cost_fields, count_atoms, formation_fields
+from aiida_qagenai.calculations.pyscf.results import EnergyResults
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -41,7 +42,9 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
     """
     label, content = level.get_dict(), plan.get_dict()
     results = {
-        name.removeprefix(JOB_PREFIX): node.get_dict() for name, node in inputs.items() if name.startswith(JOB_PREFIX)
+        name.removeprefix(JOB_PREFIX): EnergyResults.parse(node.get_dict())
+        for name, node in inputs.items()
+        if name.startswith(JOB_PREFIX)
     }
     references = {name: node for name, node in inputs.items() if not name.startswith(JOB_PREFIX)}
     parts = evaluate_composite(content, results)
@@ -49,8 +52,8 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
     total = sum(part.value for part in parts.values())
     extrapolated = combine_errors(*(part.error for part in parts.values()))
     small = results[content['coupled_cluster']]
-    warnings = sorted({text for values in results.values() for text in values['warnings']} | set(label['notes']))
-    codes = {code for values in results.values() for code in values.get('warning_codes', [])}
+    warnings = sorted({text for values in results.values() for text in values.warnings} | set(label['notes']))
+    codes = {code for values in results.values() for code in values.warning_codes}
     if not label['scientific']:
         warnings.append('not scientific')
         codes.add(700)
@@ -60,7 +63,7 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
         num_atoms=num_atoms,
         formula=Composition(composition).reduced_formula if any(structure.pbc) else structure.get_formula(),
         chemical_system='-'.join(sorted(composition)),
-        converged=all(one['scf_converged'] and one.get('cc_converged', True) for one in results.values()),
+        converged=all(one.converged for one in results.values()),
         protocol=label['protocol'],
         level_tag=label['level_tag'],
         scientific=label['scientific'],
@@ -74,8 +77,8 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
             references,
             surroundings=surroundings_of(structure),
         ),
-        band_gap=small.get('band_gap'),
-        t1_diagnostic=small.get('t1_diagnostic'),
+        band_gap=small.band_gap,
+        t1_diagnostic=small.t1_diagnostic,
         **cost_fields(list(results.values())),
         warnings=warnings,
         warning_codes=sorted(codes),
@@ -90,13 +93,13 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
 assemble_composite.is_valid_cache = lambda node: False
 
 
-def evaluate_composite(plan: dict[str, t.Any], results: t.Mapping[str, dict[str, t.Any]]) -> dict[str, Limit]:
+def evaluate_composite(plan: dict[str, t.Any], results: t.Mapping[str, EnergyResults]) -> dict[str, Limit]:
     """Return the parts of the energy (eV) that add up to the total, each with its error.
 
     :param plan: a :class:`~aiida_qagenai.workchains.protocols.composite.CompositePlan` as a dictionary.
     :param results: of the calculations by label.
     """
-    small = results[plan['coupled_cluster']]['components']
+    small = results[plan['coupled_cluster']].components
     correlation = small['ccsd_correlation'] + small['triples']
     parts = {'hartree_fock': _component(plan['hartree_fock'], results, 'hartree_fock', hartree_fock_limit)}
     if plan['mp2'] is None:
@@ -105,21 +108,21 @@ def evaluate_composite(plan: dict[str, t.Any], results: t.Mapping[str, dict[str,
         parts['mp2_correlation'] = _component(plan['mp2'], results, 'mp2_correlation', correlation_limit)
         parts['ccsdt_minus_mp2'] = Limit(correlation - small['mp2_correlation'], 0.0)
     if plan.get('core'):
-        frozen, full = (results[label]['components']['mp2_correlation'] for label in plan['core'])
+        frozen, full = (results[label].components['mp2_correlation'] for label in plan['core'])
         parts['core_correlation'] = Limit(full - frozen, 0.0)
     return parts
 
 
 def _component(
     part: dict[str, t.Any],
-    results: t.Mapping[str, dict[str, t.Any]],
+    results: t.Mapping[str, EnergyResults],
     name: str,
     basis_limit: t.Callable[[t.Sequence[float], t.Sequence[int]], Limit],
 ) -> Limit:
     """Return the limit of one component in mesh and basis."""
 
     def energy(point: dict[str, t.Any]) -> float:
-        return float(results[point['job']]['components'][name])
+        return results[point['job']].components[name]
 
     corner = part['corner']
     meshes = [point for point in (corner, part['mesh']) if point]
@@ -143,16 +146,18 @@ def apply_basis_correction(energy: EnergyData, mp2_small: Dict, mp2_large: Dict,
     :param cardinals: X of both as ``small`` and ``large``.
     :raises InvalidInputError: if the calculations do not belong together.
     """
-    small, large, content = mp2_small.get_dict(), mp2_large.get_dict(), energy.base.attributes.all
+    small, large = (EnergyResults.parse(node.get_dict()) for node in (mp2_small, mp2_large))
+    content = energy.base.attributes.all
     if content['fidelity'] != Fidelity.CCSD_T.value:
         message = f'the correction is one of correlation energies, the energy is of {content["fidelity"]}'
         raise InvalidInputError(message)
     for name in ('num_electrons', 'cc_kmesh', 'cc_kmesh_shift', 'num_frozen_core', 'pseudo'):
-        if small.get(name) != large.get(name):
-            message = f'`{name}` of the two MP2 calculations differs: {small.get(name)} and {large.get(name)}'
+        first, second = getattr(small, name), getattr(large, name)
+        if first != second:
+            message = f'`{name}` of the two MP2 calculations differs: {first} and {second}'
             raise InvalidInputError(message)
     numbers = [cardinals['small'], cardinals['large']]
-    correction = basis_set_correction([one['components']['mp2_correlation'] for one in (small, large)], numbers)
+    correction = basis_set_correction([one.components['mp2_correlation'] for one in (small, large)], numbers)
     fields = {name for name in content if name.startswith(('formation', 'anchored', 'self_consistent'))}
     parts = content['level_tag'].split(':')
     parts[1] += f'+mp2cbs{numbers[0]}{numbers[1]}'
@@ -163,7 +168,7 @@ def apply_basis_correction(energy: EnergyData, mp2_small: Dict, mp2_large: Dict,
             'uncertainty': combine_errors(content.get('uncertainty') or 0.0, correction.error),
             'level_tag': ':'.join(parts),
             'components': {**content['components'], 'basis_set_correction': correction.value},
-            'core_hours': content['core_hours'] + small['core_hours'] + large['core_hours'],
+            'core_hours': content['core_hours'] + small.core_hours + large.core_hours,
         }
     )
 

@@ -11,6 +11,7 @@ from pymatgen.core import Composition
 
 from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
 from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
+from aiida_qagenai.calculations.pyscf.results import EnergyResults, PyscfResults
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -34,40 +35,40 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         at the same level (``elementLi``).
     :raises InvalidInputError: if a reference is of another level or element.
     """
-    values, label = results.get_dict(), level.get_dict()
+    values, label = EnergyResults.parse(results.get_dict()), level.get_dict()
     composition = count_atoms(structure)
     formation = formation_fields(
-        values['total_energy'],
+        values.total_energy,
         composition,
-        Fidelity(values['fidelity']),
+        values.fidelity,
         label['level_tag'],
         references,
         surroundings=surroundings_of(structure),
     )
-    warnings, codes = [*values['warnings'], *label.get('notes', [])], list(values.get('warning_codes', []))
+    warnings, codes = [*values.warnings, *label.get('notes', [])], list(values.warning_codes)
     if not label['scientific']:
         warnings.append('not scientific')
         codes.append(700)
     return EnergyData(
-        fidelity=values['fidelity'],
-        total_energy=values['total_energy'],
+        fidelity=values.fidelity,
+        total_energy=values.total_energy,
         num_atoms=len(structure.sites),
         # Reduced to the molecule for elements that are diatomic gases, which an isolated atom is not.
         formula=Composition(composition).reduced_formula if any(structure.pbc) else structure.get_formula(),
         chemical_system='-'.join(sorted(composition)),
-        converged=values['scf_converged'] and values.get('cc_converged', True),
+        converged=values.converged,
         protocol=label['protocol'],
         level_tag=label['level_tag'],
         scientific=label['scientific'],
         structure_uuid=structure.uuid,
         **formation,
-        band_gap=values.get('band_gap'),
-        t1_diagnostic=values.get('t1_diagnostic'),
-        d1_diagnostic=values.get('d1_diagnostic'),
+        band_gap=values.band_gap,
+        t1_diagnostic=values.t1_diagnostic,
+        d1_diagnostic=values.d1_diagnostic,
         **cost_fields([values]),
         warnings=warnings,
         warning_codes=sorted(set(codes)),
-        components=values['components'],
+        components=values.components,
     )
 
 
@@ -75,16 +76,17 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
 assemble_energy.is_valid_cache = lambda node: False
 
 
-def cost_fields(results: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:
+def cost_fields(results: t.Sequence[PyscfResults]) -> dict[str, t.Any]:
     """Return what the calculations cost together, as fields of an ``EnergyData``.
 
     Hours and seconds add up, also those of the amplitudes that a calculation continued from; the memory is the largest.
     """
-    jobs = [job for one in results for job in (one, one.get('earlier') or {})]
-    hours, seconds, memory = (
-        [job[name] for job in jobs if job.get(name)] for name in ('core_hours', 'wall_seconds', 'memory_mb')
-    )
-    return {'core_hours': sum(hours), 'wall_seconds': sum(seconds), 'memory_mb': max(memory, default=None)}
+    jobs = [job for one in results for job in (one, one.earlier)]
+    return {
+        'core_hours': sum(job.core_hours for job in jobs),
+        'wall_seconds': sum(job.wall_seconds for job in jobs),
+        'memory_mb': max((job.memory_mb for job in jobs if job.memory_mb), default=None),
+    }
 
 
 def count_atoms(structure: StructureData) -> Counter[str]:

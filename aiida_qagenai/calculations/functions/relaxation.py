@@ -8,6 +8,7 @@ import numpy as np
 from aiida.engine import calcfunction
 from aiida.orm import ArrayData, Dict, StructureData, TrajectoryData
 
+from aiida_qagenai.calculations.pyscf.results import ForceResults
 from aiida_qagenai.common.units import EV_PER_A3_TO_GPA
 from aiida_qagenai.data.sites import move_atoms
 from aiida_qagenai.thermodynamics.vibrations.phonons import gamma_displacements, gamma_frequencies
@@ -64,15 +65,15 @@ summarize_relaxation.is_valid_cache = lambda node: False
 
 def _read_pyscf(values: dict[str, t.Any], _: None) -> tuple[dict[str, t.Any], t.Any, t.Any]:
     """Return what PySCF found: figures, forces (eV/Å) and, where there is one, the stress (1/V) dE/dε (eV/Å3)."""
+    results = ForceResults.parse(values)
     outcome = {
-        'total_energy': values['total_energy'],
-        'ionic_steps': len(values['relaxation']['energies']),
-        'program': f'PySCF {values["versions"]["pyscf"]}',
-        'warnings': values['warnings'],
-        'warning_codes': values['warning_codes'],
+        'total_energy': results.total_energy,
+        'ionic_steps': len(results.relaxation.energies),
+        'program': f'PySCF {results.versions["pyscf"]}',
+        'warnings': results.warnings,
+        'warning_codes': results.warning_codes,
     }
-    stress = values['stress']
-    return outcome, np.array(values['forces']), None if stress is None else np.array(stress)
+    return outcome, np.array(results.forces), None if results.stress is None else np.array(results.stress)
 
 
 def _read_espresso(values: dict[str, t.Any], trajectory: TrajectoryData) -> tuple[dict[str, t.Any], t.Any, t.Any]:
@@ -113,7 +114,7 @@ def gamma_phonons(structure: StructureData, settings: Dict, **forces: t.Any) -> 
     :param forces: by the name of the displaced structure, ``results`` of PySCF or ``output_trajectory`` of pw.x.
     """
     values = [
-        np.array(node['forces']) if isinstance(node, Dict) else node.get_array('forces')[-1]
+        np.array(ForceResults.parse(node.get_dict()).forces) if isinstance(node, Dict) else node.get_array('forces')[-1]
         for _, node in sorted(forces.items())
     ]
     frequencies = gamma_frequencies(structure.get_ase(), settings['displacement'], values)

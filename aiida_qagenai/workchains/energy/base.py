@@ -21,6 +21,7 @@ from aiida.engine import (
 
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.pyscf.results import results_of
 from aiida_qagenai.engine.resumable import PatientMixin
 
 __all__ = ('SCF_AIDS', 'PyscfCellBaseWorkChain')
@@ -129,12 +130,10 @@ class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
         if 'last_geometry' in node.outputs:
             self.ctx.inputs.structure = node.outputs.last_geometry
             return 'the last geometry'
-        if 'results' in node.outputs and node.outputs.results.get('amplitudes_saved', False):
+        results = results_of(node)
+        if results is not None and (results.amplitudes_saved or results.fragments_saved):
             self.ctx.inputs.restart_folder = node.outputs.remote_folder
-            return 'the saved amplitudes'
-        if 'results' in node.outputs and node.outputs.results.get('fragments_saved', False):
-            self.ctx.inputs.restart_folder = node.outputs.remote_folder
-            return 'the saved fragments'
+            return 'the saved amplitudes' if results.amplitudes_saved else 'the saved fragments'
         if 'checkpoint' in node.outputs:
             self.ctx.inputs.checkpoint = node.outputs.checkpoint
             return 'the SCF checkpoint'
@@ -303,15 +302,17 @@ def walltime_for_the_rest(node: orm.CalcJobNode, limit: float) -> float | None:
 
     What cannot be saved, the transformation of the integrals and (T), or one fragment, has to fit into one job.
     """
-    results = node.outputs.results.get_dict() if 'results' in node.outputs else {}
-    spared = sum(results.get('timings', {}).get(name, 0.0) for name in ('HF', 'HF_dense', 'MP2', 'CCSD', 'fragments'))
-    needed = 1.2 * float(results.get('walltime_needed_seconds', 0.0) - spared)
+    results = results_of(node)
+    if results is None:
+        return None
+    spared = sum(results.timings.get(name, 0.0) for name in ('HF', 'HF_dense', 'MP2', 'CCSD', 'fragments'))
+    needed = 1.2 * (results.walltime_needed_seconds - spared)
     if needed > limit:
         return needed
-    if results.get('cycles_before_walltime', MINIMUM_CYCLES) < MINIMUM_CYCLES:
+    if results.cycles_before_walltime is not None and results.cycles_before_walltime < MINIMUM_CYCLES:
         return 2 * limit
-    stages = {'integrals', '(T)'} if results.get('restarted_from_amplitudes') else set()
-    is_repeated = results.get('stage') in stages
-    if 'restarted_from_fragments' in results:
-        is_repeated = not results.get('num_new_fragments')
+    if results.restarted_from_fragments is not None:
+        is_repeated = results.num_new_fragments == 0
+    else:
+        is_repeated = results.restarted_from_amplitudes and results.stage in {'integrals', '(T)'}
     return 2 * limit if is_repeated else None
