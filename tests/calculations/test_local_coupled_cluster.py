@@ -32,6 +32,7 @@ def compute(render, lithium_hydride, pyscf_parameters, lno_python, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_untruncated_spaces_give_the_canonical_energy(compute):
     """With all natural orbitals kept it is k-point CCSD(T), part by part, to 1e-8 Ha; MP2 then lacks nothing."""
     canonical = compute('canonical', **TIGHT)
@@ -44,6 +45,7 @@ def test_untruncated_spaces_give_the_canonical_energy(compute):
     assert local['versions']['pyscf-forge'] and local['cc_converged'] and local['num_frozen_core'] == 1
 
 
+@pytest.mark.slow
 def test_truncated_spaces_are_corrected_at_mp2(compute):
     """What large thresholds drop is added at MP2: the energy is that of the fragments plus E_MP2 − E_LNO-MP2."""
     local = {'occupied_threshold': 1e-5, 'virtual_threshold': 1e-4}

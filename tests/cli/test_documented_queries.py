@@ -33,6 +33,7 @@ def blocks():
     return create
 
 
+@pytest.mark.slow
 def test_searches(blocks, pyscf_code, lithium_hydride):
     """The page on searches, on a campaign and one real CCSD(T) energy."""
     from fake_campaign import make_campaign

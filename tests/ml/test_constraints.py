@@ -65,6 +65,7 @@ def unlike(structure):
     return isinstance(bonding, str) or (bonding.monatomic and not bonding.metal_bonded.any())
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 100_000), noise=st.sampled_from([0.0, 0.1, 0.3]))
 def test_twins_have_the_values_and_verdicts_of_the_constraints(seed, noise):

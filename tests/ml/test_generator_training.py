@@ -7,6 +7,8 @@ from toy_crystals import describe
 from aiida_qagenai.common.descriptors import unpack
 from aiida_qagenai.exchange.structures import StructureBatch
 
+pytestmark = pytest.mark.slow
+
 SPECIES = np.array([3, 1])
 
 

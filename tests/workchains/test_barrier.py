@@ -34,6 +34,7 @@ def vacancy_hop() -> tuple[orm.StructureData, orm.StructureData]:
     return crystal(initial), crystal(final)
 
 
+@pytest.mark.slow
 def test_hop_of_a_vacancy(code):
     """The crystal is relaxed, its one hop found, and the barrier and the path are nodes."""
     builder = BarrierWorkChain.get_builder_from_protocol(

@@ -193,6 +193,7 @@ def test_crystal_for_real(build, lithium_hydride):
     assert {creator.inputs[f'job{label}'].uuid for label in jobs} == {v.uuid for v in outputs['components'].values()}
 
 
+@pytest.mark.slow
 def test_molecule_for_real(build, toy_basis):
     """H2 in two bases of an installed family, against isolated atoms of the same composite: bound by some eV."""
     install_families(*toy_basis())
@@ -246,6 +247,7 @@ def test_basis_set_correction():
         apply_basis_correction(energy, small, other, numbers)
 
 
+@pytest.mark.slow
 def test_basis_set_correction_for_real(pyscf_code, toy_basis):
     """H2 in the small basis, corrected by MP2 in both; another level, structure or smaller basis is refused."""
     install_families(*toy_basis())

@@ -64,6 +64,7 @@ def test_converged_in_the_mesh_for_real(build, lithium_hydride):
     assert [tag.split(':')[3] for tag in report['level_tags']] == ['k1x1x1+0.5', 'k2x2x2+0.5']
 
 
+@pytest.mark.slow
 def test_not_converged_in_the_basis_for_real(build, lithium_hydride, toy_basis):
     """Ends with the number, keeps what was computed and names no converged energy."""
     install_families(*toy_basis())

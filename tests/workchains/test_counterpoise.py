@@ -28,6 +28,7 @@ def profile(aiida_profile_clean):
     """Start every test from an empty profile."""
 
 
+@pytest.mark.slow
 def test_formation_energy_against_corrected_atoms_for_real(pyscf_code, lithium_hydride):
     """Borrowed functions lower both atoms; the formation energy refers to them, and all is linked to the crystal."""
     common = {'code': pyscf_code, 'fidelity': 'CCSD(T)', 'protocol': 'pipeline', 'overrides': CORRECTED}

@@ -68,6 +68,7 @@ def state(aiida_profile_clean, ml_code, toy_labels):
     }
 
 
+@pytest.mark.slow
 def test_the_training_set_gets_what_was_relaxed(state, pyscf_code, ml_code):
     """Each energy is of a relaxed candidate, its geometry is what is learned, and every calculation is counted once."""
     builder = CycleWorkChain.get_builder_from_protocol(

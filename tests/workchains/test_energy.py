@@ -223,6 +223,7 @@ def test_searches_leave_out_energies_with_a_warning(aiida_profile_clean, lithium
     assert orm.QueryBuilder().append(EnergyData, filters={'attributes.d1_diagnostic': {'>': 0.039}}).count() == 4
 
 
+@pytest.mark.slow
 def test_references_for_real(pyscf_code):
     """Isolated H and Li, labelled by element and fidelity."""
     levels = [Fidelity.SCAN, Fidelity.CCSD_T]
@@ -273,6 +274,7 @@ def test_references_without_atoms(pyscf_code):
     assert outputs['elements']['H']['pbe'].content.formula == 'H2'
 
 
+@pytest.mark.slow
 def test_self_consistent_formation_energy_for_real(build, pyscf_code):
     """H2 against itself is zero; both fields are there, the anchored one is that of hulls."""
     references = ReferenceWorkChain.get_builder_from_protocol(

@@ -53,6 +53,7 @@ def build(code):
     return create
 
 
+@pytest.mark.slow
 def test_gibbs_hull_of_an_ordered_alloy(build):
     """AuCu3 against Cu and Au; bcc Cu is left out with a remark, nothing fails, and a repeated job is not run."""
     builder = build(

@@ -62,6 +62,7 @@ def inputs(code, structures, plan):
     }
 
 
+@pytest.mark.slow
 def test_a_metal_is_refused_and_the_others_go_on(pyscf_code, structures):
     """Both are computed at PBE; the metal gets no CCSD(T), which is no failure."""
     plan = {'c00000': ['PBE'], 'c00001': ['PBE', 'CCSD(T)']}
@@ -71,6 +72,7 @@ def test_a_metal_is_refused_and_the_others_go_on(pyscf_code, structures):
     assert not any('ccsdt' in (entry.link_label or '') for entry in node.base.links.get_outgoing().all())
 
 
+@pytest.mark.slow
 def test_self_consistent_where_all_elements_are_known(pyscf_code, structures, lithium):
     """Li is placed against the element; LiH, whose other element was not computed, is not refused for it."""
     plan = {'c00000': ['PBE'], 'c00001': ['PBE']}
@@ -82,6 +84,7 @@ def test_self_consistent_where_all_elements_are_known(pyscf_code, structures, li
     assert hydride.self_consistent is None
 
 
+@pytest.mark.slow
 def test_references_are_computed_first(pyscf_code, structures):
     """Formation energies refer to atoms and elements that were computed here, which are outputs."""
     references = {'reference_elements': orm.List(['Li']), 'self_consistent': orm.Bool(True)}
@@ -94,6 +97,7 @@ def test_references_are_computed_first(pyscf_code, structures):
     assert [child.process_label for child in node.called] == ['ReferenceWorkChain', 'EnergyWorkChain']
 
 
+@pytest.mark.slow
 def test_overrides_reach_every_energy(pyscf_code, structures):
     """The crystal and the atom that it refers to are computed with the settings of the builder."""
     builder = LadderWorkChain.get_builder_from_protocol(
@@ -111,6 +115,7 @@ def test_overrides_reach_every_energy(pyscf_code, structures):
     assert [job.inputs.parameters['scf']['max_cycle'] for job in jobs] == [41, 41]
 
 
+@pytest.mark.slow
 def test_without_references_nothing_is_computed(python_code, structures):
     """There would be no formation energy, so that no time is spent on the others."""
     broken = python_code('broken', 'qagenai.pyscf_cell', prepend_text='export PYTHONPATH=/nowhere PYTHONHOME=/nowhere')
@@ -145,6 +150,7 @@ def test_failed_calculations_are_counted(python_code, structures):
     assert 'Not one of the 2' in node.exit_message
 
 
+@pytest.mark.slow
 def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean):
     """Energies and training set are of the relaxed geometry, found from the candidate; what is not relaxed has none."""
     cube = Lattice.cubic(3.5)

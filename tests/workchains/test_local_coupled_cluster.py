@@ -63,6 +63,7 @@ def test_refused_where_it_is_not_installed(compute, pyscf_code):
         assert text in node.exit_message
 
 
+@pytest.mark.slow
 def test_killed_between_fragments(compute, python_code, lno_python, tmp_path):
     """The finished fragment and the mean field are not computed again, and the energy is the undisturbed one."""
     undisturbed, _ = compute(python_code('forge', 'qagenai.pyscf_cell', executable=lno_python))

@@ -72,6 +72,7 @@ def espresso(**changes):
     return {'espresso': values, 'max_pressure': 0.5, **changes}
 
 
+@pytest.mark.slow
 @needs_espresso
 def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, family, silicon):
     """Atoms and cell relax; forces, stress and phonons at Γ come with it, each linked to what it was made from.
@@ -188,6 +189,7 @@ def test_hydrogen_by_pyscf_relaxes_its_bond(pyscf_code, hydrogen):
     assert 'last_geometry' not in node.called[0].outputs
 
 
+@pytest.mark.slow
 @needs_espresso
 def test_a_candidate_is_relaxed_by_pw_and_computed_by_pyscf(pw_code, pyscf_code, family, hydrogen):
     """Each program has its code; the energy is of what pw.x returned, and each is paid for on its own."""

@@ -233,6 +233,7 @@ def test_a_grid_that_loses_electrons_is_refined(start, fail):
     assert report.exit_code.status == EXIT_CODES.ERROR_INTEGRATION.status
 
 
+@pytest.mark.slow
 def test_a_coarse_grid_is_refined_for_real(pyscf_code, lithium_hydride, pyscf_parameters):
     """The second calculation integrates all electrons."""
     parameters = orm.Dict(pyscf_parameters('PBE', grid_mesh=[13, 13, 13]))
@@ -265,6 +266,7 @@ def test_recovery_for_real(pyscf_code, lithium_hydride, pyscf_parameters):
     assert outputs['results']['restarted_from_amplitudes'] and outputs['results']['cc_converged']
 
 
+@pytest.mark.slow
 def test_triples_in_a_calculation_of_their_own(python_code, lithium_hydride, pyscf_parameters):
     """CCSD, then (T) from its amplitudes: the energy of one calculation, and the cost of both."""
     code = python_code('pyscf', 'qagenai.pyscf_cell')
@@ -330,6 +332,7 @@ kccsd_t_rhf.get_data_slices = get_data_slices
 """What kills the process, once, in the middle of each stage."""
 
 
+@pytest.mark.slow
 def test_killed_at_any_stage(python_code, lithium_hydride, pyscf_parameters, tmp_path):
     """Killed in the SCF, in CCSD and in (T), the work chain resumes each time: same energy, no stage done twice."""
     tight = {'conv_tol': 1e-11, 'conv_tol_normt': 1e-8}

@@ -20,6 +20,7 @@ def molecule(tmp_path):
     return file
 
 
+@pytest.mark.slow
 def test_a_crystal_of_a_file_is_relaxed_shown_and_written(new_machine, molecule, tmp_path):
     """The table says what is left of the forces; the file holds the relaxed bond."""
     machine = new_machine('relax')
