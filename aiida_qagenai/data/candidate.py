@@ -37,11 +37,11 @@ class CandidateData(StructureData):
         formula: str = OrmMetadataField(description='Reduced formula')
         chemical_system: str = OrmMetadataField(description='Sorted elements joined by a dash: H-Li')
         num_sites: int = OrmMetadataField(description='Atoms in the cell')
-        space_group_number: int = OrmMetadataField(description='1–230; 0 where no symmetry search succeeded')
-        fingerprint: str = OrmMetadataField(description='Equal for structures that are equal within the resolution')
-        cycle: int = OrmMetadataField(description='Cycle that proposed it, 0 for the initial set')
+        space_group_number: int = OrmMetadataField(description='1–230; 0 if no symmetry search succeeded')
+        fingerprint: str = OrmMetadataField(description='Equal for structures that agree within the resolution')
+        cycle: int = OrmMetadataField(description='Cycle that proposed the candidate, 0 for the initial set')
         index: int = OrmMetadataField(description='Index within the cycle')
-        origin: str = OrmMetadataField(description='What proposed it: generator, or a prototype')
+        origin: str = OrmMetadataField(description='Source of the candidate: the generator or a prototype')
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ class CheckpointData(Data):
         fidelities: list[str] = OrmMetadataField(description='Levels of theory seen in training')
         metrics: dict[str, float] = OrmMetadataField(description='Errors at the end of training')
         dataset_hash: str = OrmMetadataField(description='SHA-256 of the packed training set')
-        parent_sha256: str | None = OrmMetadataField(None, description='SHA-256 of the weights it was tuned from')
+        parent_sha256: str | None = OrmMetadataField(None, description='SHA-256 of the initial weights')
         seed: int = OrmMetadataField(description='Seed of the training')
         versions: dict[str, str] = OrmMetadataField(description='Versions of the software that trained it')
         sha256: str = OrmMetadataField(description='SHA-256 of the weights')

@@ -30,8 +30,8 @@ class EnergyData(RecordData):
         total_energy: float | None = OrmMetadataField(None, description='Total energy of the cell or molecule, eV')
         num_atoms: int = OrmMetadataField(ge=1, description='Atoms in the cell or molecule')
         energy_per_atom: float | None = OrmMetadataField(None, description='total_energy / num_atoms, eV')
-        formation_energy_per_atom: float | None = OrmMetadataField(None, description='eV/atom, in formation_scheme')
-        formation_scheme: str | None = OrmMetadataField(None, description='anchored or self_consistent')
+        formation_energy_per_atom: float | None = OrmMetadataField(None, description='Formation energy, eV/atom')
+        formation_scheme: str | None = OrmMetadataField(None, description='Its scheme: anchored or self_consistent')
         self_consistent: float | None = OrmMetadataField(
             None, description='Formation energy against the elements at the same level, eV/atom'
         )
@@ -60,7 +60,7 @@ class EnergyData(RecordData):
         core_hours: float = OrmMetadataField(0.0, ge=0.0, description='Cores times wall time of the calculation, h')
         wall_seconds: float = OrmMetadataField(0.0, ge=0.0, description='Wall time of the calculation, s')
         memory_mb: float | None = OrmMetadataField(None, ge=0.0, description='Largest resident memory, MB')
-        warnings: list[str] = OrmMetadataField(default_factory=list, description='What a reader should know')
+        warnings: list[str] = OrmMetadataField(default_factory=list, description='Warnings of the calculation')
         warning_codes: list[int] = OrmMetadataField(
             default_factory=list, description='Codes (7xx) of the warnings, see `WARNING_CODES`'
         )

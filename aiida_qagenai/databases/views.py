@@ -238,7 +238,7 @@ def select(
     )
     found = [(uuid, owner) for uuid, owner, energy in builder.iterall() if owner in wanted and energy is not None]
     if not found:
-        message = f'none of the {len(wanted)} structures has a formation energy that was asked for'
+        message = f'none of the {len(wanted)} structures has one of the requested formation energies'
         raise InvalidInputError(message)
     return Selection(sorted({owner for _, owner in found}), sorted(uuid for uuid, _ in found))
 

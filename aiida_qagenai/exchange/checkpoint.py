@@ -115,7 +115,7 @@ def read_checkpoint(folder: str | os.PathLike[str], role: str | None = None) -> 
         message = f'`{folder}` has format version {info.format_version}, this release reads {FORMAT_VERSION}'
         raise CorruptFileError(message)
     if role is not None and info.role != role:
-        message = f'checkpoint `{folder}` has the role `{info.role}`, needed is `{role}`'
+        message = f'checkpoint `{folder}` has the role `{info.role}`, expected `{role}`'
         raise InvalidInputError(message)
     verify_weights(weights, info)
     return weights, info

@@ -50,7 +50,7 @@ def setup(config: RuntimeConfig) -> Runtime:
     :raises InvalidInputError: if the device asked for does not exist here.
     """
     if config.device == 'cuda' and not torch.cuda.is_available():
-        message = 'device `cuda` was asked for, but torch sees no CUDA device here: use `cpu`'
+        message = 'device `cuda` was requested, but torch finds no CUDA device: use `cpu`'
         raise InvalidInputError(message)
     _keep_freed_memory()
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')

@@ -52,7 +52,7 @@ def test_checkpoint_round_trip(checkpoint_folder, tmp_path_factory):
 
 
 def test_wrong_role_is_refused(checkpoint_folder):
-    with pytest.raises(InvalidInputError, match='role `validator`, needed is `generator`'):
+    with pytest.raises(InvalidInputError, match='role `validator`, expected `generator`'):
         CheckpointData(checkpoint_folder, role='generator')
 
 

@@ -28,7 +28,7 @@ def test_round_trip(folder):
 
 
 def test_wrong_role_is_refused(folder):
-    with pytest.raises(InvalidInputError, match='role `validator`, needed is `generator`'):
+    with pytest.raises(InvalidInputError, match='role `validator`, expected `generator`'):
         read_checkpoint(folder, 'generator')
 
 

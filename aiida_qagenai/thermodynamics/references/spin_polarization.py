@@ -32,7 +32,7 @@ def spin_polarization_error(pseudo: str | None, fidelity: Fidelity, element: str
     A functional of the density takes what it gains by spin polarisation from valence and core together; without the
     density of the core, which is not polarised, it gains too much (Louie, Froyen, Cohen, Phys. Rev. B 26, 1738 (1982);
     Willand et al., J. Chem. Phys. 138, 104109 (2013)). The value is E(spherical, not polarised) − E(ground state) by
-    the pseudopotential less that of all electrons. Where there are no unpaired electrons there is no such error.
+    the pseudopotential minus that of all electrons. It is zero for atoms without unpaired electrons.
 
     :param pseudo: name of the pseudopotential, None for all electrons.
     :return: 0 for all electrons, for CCSD(T), and for pseudopotentials that are not in the table.
