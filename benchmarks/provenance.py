@@ -93,7 +93,7 @@ def temporary_postgresql(folder: str) -> Iterator[dict[str, t.Any]]:
     sys.path.append(str(Path(__file__).parents[1] / 'tests' / 'services'))
     from stack import Postgresql
 
-    from aiida_qagenai.cli.setup.setup import postgresql_config
+    from aiida_qagenai.engine.profile import postgresql_config
 
     # The server runs as another user, who has to reach its folder.
     Path(folder).chmod(0o755)

@@ -118,7 +118,7 @@ def aiida_profile(aiida_config, aiida_profile_factory, tmp_path_factory):
     url = os.environ.get('QAGENAI_TEST_POSTGRESQL')
     storage: dict[str, object] = {}
     if url:
-        from aiida_qagenai.cli.setup.setup import postgresql_config
+        from aiida_qagenai.engine.profile import postgresql_config
 
         repository = tmp_path_factory.mktemp('repository').as_uri()
         config = {**postgresql_config(url, 'test'), 'repository_uri': repository}

@@ -46,11 +46,11 @@ def resume(identifier: str, family: str, process_label: str, describe: Describe 
 
     :raises InvalidInputError: if there is no such process.
     """
-    from aiida_qagenai.engine.daemon import revive
+    from aiida_qagenai.engine.daemon import restart_processes
 
     node = load_process(identifier, process_label)
     if not node.is_terminated:
-        revive(node)
+        restart_processes(node)
     follow(node, describe, f'aiida-qagenai {family} continue {node.pk}')
     return node
 

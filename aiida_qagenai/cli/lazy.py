@@ -52,28 +52,11 @@ def with_profile(command: click.Command) -> click.Command:
 
     @functools.wraps(callback)
     def run(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        load_profile(click.get_current_context().find_root().params['profile'])
+        from aiida_qagenai.engine.profile import open_profile
+
+        open_profile(click.get_current_context().find_root().params['profile'])
         return callback(*args, **kwargs)
 
     wrapped = copy.copy(command)
     wrapped.callback = run
     return wrapped
-
-
-def load_profile(name: str | None) -> None:
-    """Load a profile, by default the one that is loaded already, or else the default profile.
-
-    :raises click.ClickException: if there is none or it cannot be used.
-    """
-    from aiida import get_profile, load_profile
-    from aiida.common.exceptions import AiidaException
-    from aiida.manage import get_manager
-
-    if name is None and get_profile() is not None:
-        return
-    try:
-        load_profile(name)
-        get_manager().get_profile_storage()
-    except AiidaException as exception:
-        message = f'{exception}: `aiida-qagenai setup` prepares a profile on this machine, `-p NAME` chooses one'
-        raise click.ClickException(message) from exception

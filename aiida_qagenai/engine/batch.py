@@ -1,4 +1,8 @@
-"""Calculations with many inputs and outputs: members linked in bulk, cached outputs cloned in bulk."""
+"""Calculations with many inputs and outputs: members are linked in bulk, cached outputs are cloned in bulk.
+
+Upstream: a port for a whole namespace of nodes that is linked and hashed at once, and a caching hook that clones in
+bulk.
+"""
 
 from __future__ import annotations
 

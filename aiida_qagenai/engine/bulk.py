@@ -1,8 +1,10 @@
-"""Storage of many outputs, inputs and cached clones at once, past the ORM of AiiDA.
+"""Storage of many outputs, inputs and cached clones at once, without the ORM of AiiDA.
 
-The engine stores outputs one by one, with about ten queries each (20–40 ms per node, and growing). Here the rows of a
-whole batch go in with two statements, much as in AiiDA's own archive import. That skips the checks of the ORM, so they
-are done here, once per batch; what is stored cannot be told from what the engine would have stored.
+The engine of AiiDA stores outputs one by one, with about ten queries each (20–40 ms per node, and growing). Here the
+rows of a whole batch are inserted by two statements, as in AiiDA's own import of archives. The checks that the ORM makes
+for each node are made here once per batch; what is stored is the same as what the ORM would have stored.
+
+Upstream: a function `store_outputs(process_node, nodes)` beside `Node.store`.
 """
 
 from __future__ import annotations

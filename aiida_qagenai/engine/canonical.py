@@ -1,8 +1,10 @@
 """AiiDA's cleaning and hashing of attributes, for many nodes: the same values, without its dispatch by type.
 
-AiiDA decides for every number and text anew how to clean and to hash it, which is half the time of storing a batch.
-Here the plain JSON types are handled directly and the digests of texts are remembered; whatever else occurs is left to
-AiiDA. Tests compare both on arbitrary values.
+AiiDA decides for every number and text anew how to clean and to hash it, which takes half the time of storing a batch.
+Here the plain JSON types are handled directly and the digests of texts are remembered; AiiDA handles every other
+type. Tests compare both on arbitrary values.
+
+Upstream: the two functions can replace the dispatch in `aiida.common.hashing` and `clean_value`.
 """
 
 from __future__ import annotations

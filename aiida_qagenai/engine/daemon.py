@@ -1,4 +1,8 @@
-"""Start the daemon, and bring back what a killed one has left behind."""
+"""Start the daemon, and restart the processes that a killed one has left behind.
+
+Upstream: `verdi daemon start` should clear the files of a killed daemon and broker, wait until the broker listens, and
+send again what has no task; `verdi process repair` does only the last.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from aiida.engine.processes.control import get_active_processes, get_process_tas
 from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_config_option
 
-__all__ = ('daemon_runs', 'ensure_daemon', 'revive', 'stop_daemon')
+__all__ = ('daemon_runs', 'ensure_daemon', 'restart_processes', 'stop_daemon')
 
 ANSWER_TIMEOUT = 20
 """Seconds that a worker has to answer for a process; one that runs a function answers only after it."""
@@ -65,7 +69,7 @@ def wait_for_broker() -> None:
         time.sleep(0.1)
 
 
-def revive(node: orm.ProcessNode) -> bool:
+def restart_processes(node: orm.ProcessNode) -> bool:
     """Bring ``node`` and everything it called back to a daemon that works on it; return whether one was started.
 
     The broker keeps the tasks of the processes and hands them out again. Only a process whose caller was killed between

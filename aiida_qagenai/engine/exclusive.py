@@ -3,6 +3,8 @@
 RabbitMQ hands a task out again when it has lost the connection of the worker that had it, although that worker still
 runs the process. AiiDA would then run it twice, side by side. Here the second worker waits, with the task in its hands:
 it takes the process over from its last checkpoint should the first one die, and is done when the process is.
+
+Upstream: AiiDA 2.9 trusts the broker to hand out each task once. The lock belongs into ``ProcessLauncher._continue``.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_profile
 from aiida.orm import load_node
 
-from aiida_qagenai.engine.worker import end_with_database
+from aiida_qagenai.engine.worker import exit_on_disconnect
 
-__all__ = ('Claims', 'ExclusiveMixin', 'Standby', 'claims')
+__all__ = ('DeferredProcess', 'ExclusiveMixin', 'ProcessLocks', 'process_locks')
 
 LOGGER = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ INTERVAL = 1.0
 """Seconds between two looks of a waiting worker."""
 
 
-class Claims:
+class ProcessLocks:
     """Locks on single bytes of one file: byte ``pk`` stands for the process ``pk``.
 
     These are POSIX record locks: the system frees them when the interpreter ends, however it ends. They are no obstacle
@@ -48,8 +50,8 @@ class Claims:
         self.file = path.open('ab')
         self.held: set[int] = set()
 
-    def take(self, pk: int) -> bool:
-        """Claim a process and return True, unless it is claimed already, by whomever."""
+    def acquire(self, pk: int) -> bool:
+        """Lock a process and return True, unless it is locked already, here or elsewhere."""
         if pk in self.held:
             return False
         try:
@@ -62,28 +64,28 @@ class Claims:
         return True
 
     def release(self, pk: int) -> None:
-        """Give a claim back, if it is held here."""
+        """Release a lock, if it is held here."""
         if pk in self.held:
             self.held.remove(pk)
             with contextlib.suppress(OSError):
                 fcntl.lockf(self.file, fcntl.LOCK_UN, 1, pk)
 
 
-def claims() -> Claims:
-    """Return the claims of this interpreter on the processes of the current profile."""
+def process_locks() -> ProcessLocks:
+    """Return the locks of this interpreter on the processes of the current profile."""
     profile = get_profile()
     assert profile is not None
-    return _claims(Path(get_config().dirpath) / 'qagenai' / f'{profile.uuid}.claims', os.getpid())
+    return _locks_on(Path(get_config().dirpath) / 'qagenai' / f'{profile.uuid}.locks', os.getpid())
 
 
 @functools.cache
-def _claims(path: Path, _pid: int) -> Claims:
-    """Return the claims on the file ``path``; a fork inherits no locks, hence one object per process id."""
-    return Claims(path)
+def _locks_on(path: Path, _pid: int) -> ProcessLocks:
+    """Return the locks on the file ``path``; a fork inherits none, hence one object per process id."""
+    return ProcessLocks(path)
 
 
 class ExclusiveMixin:
-    """Mixin, before a process class: it is run by one worker at a time, and others stand by.
+    """Mixin, before a process class: it is run by one worker at a time, and other workers wait.
 
     A worker that loses its database ends; see :mod:`aiida_qagenai.engine.worker`.
     """
@@ -95,23 +97,23 @@ class ExclusiveMixin:
     def recreate_from(cls, saved_state: t.Any, load_context: t.Any = None) -> t.Any:
         """Load the process, or return a stand-in for it if it runs already or has ended."""
         pk = saved_state[Process.SaveKeys.CALC_ID.value]
-        recreate = functools.partial(cls.recreate_claimed, pk, saved_state, load_context)
-        process = recreate() if claims().take(pk) else None
+        recreate = functools.partial(cls.recreate_locked, pk, saved_state, load_context)
+        process = recreate() if process_locks().acquire(pk) else None
         if process is None:
-            LOGGER.warning('process<%d> runs already or has ended: standing by', pk)
-            return Standby(pk, recreate)
+            LOGGER.warning('process<%d> runs already or has ended: this worker waits', pk)
+            return DeferredProcess(pk, recreate)
         return process
 
     @classmethod
-    def recreate_claimed(cls, pk: int, saved_state: t.Any, load_context: t.Any) -> t.Any | None:
-        """Load the process that was claimed, or give the claim back and return None if it has ended."""
+    def recreate_locked(cls, pk: int, saved_state: t.Any, load_context: t.Any) -> t.Any | None:
+        """Load the process that was locked, or release the lock and return None if it has ended."""
         try:
             node = load_node(pk)
             if node.is_terminated:
-                claims().release(pk)
+                process_locks().release(pk)
                 return None
             if node.process_state is not ProcessState.CREATED:
-                # Whoever had it before may have come further than the state that was read before the claim.
+                # Whoever had it before may have come further than the state that was read before the lock was taken.
                 saved_state = AiiDAPersister().load_checkpoint(pk)
             try:
                 return super().recreate_from(saved_state, load_context)  # type: ignore[misc]
@@ -119,26 +121,26 @@ class ExclusiveMixin:
                 unsubscribe(pk)
                 return super().recreate_from(saved_state, load_context)  # type: ignore[misc]
         except BaseException:
-            claims().release(pk)
+            process_locks().release(pk)
             raise
 
     async def step_until_terminated(self) -> None:
-        """Run the process and give the claim back; one that was not loaded but just created is claimed here."""
+        """Run the process and release its lock; one that was not loaded but just created is locked here."""
         if isinstance(self.pid, int):  # a process without provenance has none
-            claims().take(self.pid)
+            process_locks().acquire(self.pid)
         if self.runner.is_daemon_runner:
-            end_with_database()
+            exit_on_disconnect()
         try:
             await super().step_until_terminated()  # type: ignore[misc]
         finally:
-            claims().release(self.pid)
+            process_locks().release(self.pid)
 
 
 def unsubscribe(pk: int) -> None:
     """Undo that messages to a process go to an object in this worker that nobody runs.
 
     That is left when the broker was away while the process was created here: AiiDA gave up to subscribe, but what it
-    had asked for was done when the broker was back. The claim says that the process runs nowhere.
+    had asked for was done when the broker was back. The lock says that the process runs nowhere.
     """
     communicator = get_manager().get_communicator()
     for remove in (communicator.remove_rpc_subscriber, communicator.remove_broadcast_subscriber):
@@ -146,11 +148,11 @@ def unsubscribe(pk: int) -> None:
             remove(str(pk))
 
 
-class Standby:
+class DeferredProcess:
     """What a worker has in place of a process that runs already.
 
     :param pid: pk of the process.
-    :param recreate: loads the process, once it is claimed; returns None if it has ended.
+    :param recreate: loads the process, once it is locked; returns None if it has ended.
     """
 
     def __init__(self, pid: int, recreate: t.Callable[[], t.Any | None]) -> None:
@@ -159,7 +161,7 @@ class Standby:
 
     async def step_until_terminated(self) -> None:
         """Wait until nobody runs the process any more, and go on with it if it has not ended by then."""
-        while not claims().take(self.pid):
+        while not process_locks().acquire(self.pid):
             await asyncio.sleep(INTERVAL)
         process = self.recreate()
         if process is not None:

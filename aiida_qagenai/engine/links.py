@@ -1,4 +1,7 @@
-"""Links of the record of a process to its inputs and outputs, without asking the database what is known already."""
+"""Links of the record of a process to its inputs and outputs, without asking the database what is known already.
+
+Upstream: `Process.update_outputs` and `Process._setup_inputs` can remember what they have linked.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Jobs that the scheduler is asked about often, and that are written about when something has changed."""
+"""Jobs whose scheduler is asked often, and whose record is written only when something has changed.
+
+Upstream: `task_update_job` commits four times for each answer of the scheduler, also where nothing has changed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from aiida.schedulers import JobInfo, JobState
 __all__ = ('PollingMixin',)
 
 
-class ChangingRecord:
+class ChangeOnlyRecord:
     """The record of a job as the task sees it that asks the scheduler: what it knows already is not written again."""
 
     def __init__(self, node: CalcJobNode) -> None:
@@ -43,14 +46,14 @@ class ChangingRecord:
 
 async def wait_for_change(node: CalcJobNode, job_manager: t.Any, cancellable: t.Any) -> bool:
     """Ask the scheduler until a job has another state, and return whether it is done."""
-    record = ChangingRecord(node)
+    record = ChangeOnlyRecord(node)
     while not await task_update_job(record, job_manager, cancellable):
         if record.has_changed:
             return False
     return True
 
 
-class QuietWaiting(Waiting):
+class WaitingForChange(Waiting):
     """A job that waits. AiiDA's writes its status, its state and the time whenever it has asked the scheduler."""
 
     async def _launch_task(self, coro: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -69,4 +72,4 @@ class PollingMixin:
     @classmethod
     def get_state_classes(cls) -> dict[t.Hashable, t.Any]:
         """Return the states of the process."""
-        return {**super().get_state_classes(), ProcessState.WAITING: QuietWaiting}  # type: ignore[misc]
+        return {**super().get_state_classes(), ProcessState.WAITING: WaitingForChange}  # type: ignore[misc]

@@ -1,4 +1,7 @@
-"""Jobs whose worker was killed after the upload of their files: the folder that was made is found again."""
+"""Jobs whose worker was killed after the upload of their files: the remote folder is found again.
+
+Upstream: `CalcJob` should register the remote folder before it notes that the upload is done.
+"""
 
 from __future__ import annotations
 

@@ -1,95 +1,25 @@
-"""Steps that may run twice: what a worker had started before it was killed is found again, not started anew."""
+"""Steps that may run twice: what a worker had started before it was killed is found again, not started anew.
+
+Upstream: `WorkChain.submit` could take a key under which a repeated step finds the child that it has already submitted.
+"""
 
 from __future__ import annotations
 
-import collections
-import functools
 import typing as t
 
-from aiida.common import timezone
 from aiida.common.links import LinkType
-from aiida.engine import WorkChain
-from aiida.orm import ProcessNode, QueryBuilder, WorkChainNode, load_node
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
-from plumpy.process_states import ProcessState
+from aiida.engine import ProcessState, WorkChain
+from aiida.orm import ProcessNode, QueryBuilder, WorkChainNode
 
-from aiida_qagenai.engine.exclusive import ExclusiveMixin
-from aiida_qagenai.engine.links import LinksMixin
+from aiida_qagenai.engine.broker import ReconnectingMixin
 
-__all__ = ('BROKER_AWAY', 'PatientMixin', 'ResumableWorkChain', 'ending', 'nested_outputs', 'was_lost')
+__all__ = ('ResumableWorkChain', 'ending', 'mark_killed', 'nested_outputs', 'was_lost')
 
 ATTEMPTS = 3
 """How often a child is submitted if the machine loses it."""
 
-SEAL_INTERVAL = 0.1
-SEAL_TIMEOUT = 60.0
-"""Seconds between two looks at a child that has ended and is not sealed, and in all."""
 
-BROKER_AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError)
-"""What sending raises while the broker is being restarted."""
-
-SEND_INTERVAL = 2.0
-"""Seconds between two attempts to send a task."""
-
-
-class PatientMixin(LinksMixin, ExclusiveMixin):
-    """Mixin, before a work chain, that submits children while the broker is away and looks at them once sealed.
-
-    AiiDA writes that a process has finished before it writes how. A parent that polls, because the broker was restarted
-    and the message is gone, may read the one without the other and take a success for a failure.
-    """
-
-    loop: t.Any
-    node: t.Any
-    call_soon: t.Any
-    _awaitables: list[t.Any]
-
-    def submit(self, process: t.Any, inputs: dict[str, t.Any] | None = None, **kwargs: t.Any) -> ProcessNode:
-        """Submit a child; one that cannot be sent now, but is stored, is sent as soon as the broker is back."""
-        start = timezone.now()
-        try:
-            child: ProcessNode = super().submit(process, inputs, **kwargs)  # type: ignore[misc]
-        except BROKER_AWAY:
-            called = [child for child in self.node.called if child.ctime >= start and child.checkpoint is not None]
-            if not called:
-                raise
-            (child,) = called
-            self.send(child.pk)
-        return child
-
-    def send(self, pk: int) -> None:
-        """Send the task of a process, now or later; a task that arrives twice does no harm."""
-        try:
-            self.runner.controller.continue_process(pk, nowait=False, no_reply=True)
-        except BROKER_AWAY:
-            self.loop.call_later(SEND_INTERVAL, self.send, pk)
-
-    def _action_awaitables(self) -> None:
-        """Ask to be told when the children end."""
-        for awaitable in self._awaitables:
-            self.watch(awaitable)
-
-    def watch(self, awaitable: t.Any) -> None:
-        """Ask to be told when a child ends, now or as soon as the broker is back."""
-        callback = functools.partial(self.call_soon, self._on_awaitable_finished, awaitable)
-        try:
-            self.runner.call_on_process_finish(awaitable.pk, callback)
-        except BROKER_AWAY:
-            self.loop.call_later(SEND_INTERVAL, self.watch, awaitable)
-
-    def _on_awaitable_finished(self, awaitable: t.Any) -> None:
-        """Take up the child that has ended, or look again soon; one that is never sealed is taken as it is."""
-        if awaitable not in self._awaitables:
-            return  # told a second time
-        looks: collections.Counter[int] = vars(self).setdefault('_looks', collections.Counter())
-        looks[awaitable.pk] += 1
-        if not load_node(awaitable.pk).is_sealed and looks[awaitable.pk] * SEAL_INTERVAL < SEAL_TIMEOUT:
-            self.loop.call_later(SEAL_INTERVAL, self.call_soon, self._on_awaitable_finished, awaitable)
-            return
-        super()._on_awaitable_finished(awaitable)  # type: ignore[misc]
-
-
-class ResumableWorkChain(PatientMixin, WorkChain):
+class ResumableWorkChain(ReconnectingMixin, WorkChain):
     """A work chain whose children carry unique call link labels.
 
     AiiDA saves a work chain between its steps. A worker that dies within a step repeats the whole step after the
@@ -110,7 +40,8 @@ class ResumableWorkChain(PatientMixin, WorkChain):
 
         A child that was lost is submitted again, under a longer label; see :meth:`should_submit`.
         """
-        known, label = self.attempts(label)
+        self.mark_lost_children(label)
+        known, label = self.latest_attempt(label)
         if known is not None:
             return known
         if isinstance(process, type):
@@ -120,17 +51,21 @@ class ResumableWorkChain(PatientMixin, WorkChain):
         child: ProcessNode = self.submit(process, **inputs)
         return child
 
-    def attempts(self, label: str) -> tuple[ProcessNode | None, str]:
+    def latest_attempt(self, label: str) -> tuple[ProcessNode | None, str]:
         """Return the child that counts as ``label``, and its link label; None if it has to be submitted as that."""
-        names = [label + attempt * 'again' for attempt in range(ATTEMPTS)]
+        names = attempt_labels(label)
         children = self.called(*names)
         for name in names:
             known = children.get(name)
-            if known is not None and never_started(known):
-                give_up(known)
-            if known is None or not was_lost(known):
+            if known is None or not (was_lost(known) or never_started(known)):
                 break
         return known, name
+
+    def mark_lost_children(self, label: str) -> None:
+        """Mark the children of ``label`` that never started as excepted: open, they could not be exported."""
+        for child in self.called(*attempt_labels(label)).values():
+            if never_started(child):
+                mark_lost(child)
 
     def should_submit(self, *labels: str) -> bool:
         """Return whether a child of one of these labels was not yet called, or was lost and may be tried again.
@@ -139,7 +74,7 @@ class ResumableWorkChain(PatientMixin, WorkChain):
         that was called by a worker that died before it noted so counts as not called: the step takes it up.
         """
         noted = {value.pk for value in self.ctx.values() if isinstance(value, ProcessNode)}
-        children = (self.attempts(label)[0] for label in labels)
+        children = (self.latest_attempt(label)[0] for label in labels)
         return any(child is None or child.pk not in noted for child in children)
 
     def call_once(self, label: str, function: t.Any, **inputs: t.Any) -> dict[str, t.Any]:
@@ -150,7 +85,7 @@ class ResumableWorkChain(PatientMixin, WorkChain):
         while (known := self.called(label).get(label)) is not None:
             if known.is_finished_ok:
                 return nested_outputs(known)
-            bury(known)
+            mark_killed(known, 'the worker was killed while this function ran; it was run again')
             label += 'again'
         _, node = function.run_get_node(**inputs, metadata={'call_link_label': label})
         return nested_outputs(node)
@@ -167,23 +102,28 @@ def was_lost(node: ProcessNode) -> bool:
     return node.exit_status in getattr(node.process_class, 'MACHINE_FAILURES', ())
 
 
+def attempt_labels(label: str) -> list[str]:
+    """Return the link labels of the attempts at ``label``, the first one first."""
+    return [label + attempt * 'again' for attempt in range(ATTEMPTS)]
+
+
 def never_started(node: ProcessNode) -> bool:
     """Return whether the worker died between storing ``node`` and saving what it could be continued from."""
     return node.process_state in {None, ProcessState.CREATED} and node.checkpoint is None
 
 
-def give_up(node: ProcessNode) -> None:
-    """Mark a process that never started as lost: nothing can continue it, and open it could not be exported."""
+def mark_lost(node: ProcessNode) -> None:
+    """Mark a process that never started as excepted: nothing can continue it."""
     node.set_process_state(ProcessState.EXCEPTED)
     node.set_exception('the worker was killed while it started this process')
     node.seal()
 
 
-def bury(node: ProcessNode) -> None:
-    """Mark a function that died with its worker as killed."""
+def mark_killed(node: ProcessNode, status: str) -> None:
+    """Mark a function whose interpreter died with it as killed, with the reason as its ``status``."""
     if not node.is_terminated:
         node.set_process_state(ProcessState.KILLED)
-        node.set_process_status('the worker was killed while this function ran; it was run again')
+        node.set_process_status(status)
     if not node.is_sealed:
         node.seal()
 

@@ -1,6 +1,9 @@
-"""Rows of a storage backend, many at a time: what :mod:`aiida_qagenai.engine.bulk` and the archives stand on.
+"""Rows of a storage backend, many at a time, for :mod:`aiida_qagenai.engine.bulk` and the archives.
 
-No other module writes to a backend past the ORM of AiiDA.
+No other module writes to a backend without the ORM of AiiDA.
+
+Upstream: `StorageBackend.bulk_insert` need not make an object of every row, and `QueryBuilder` need not look up the
+name of a table for every field of every row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Tasks kept going up to a number: a new one starts as soon as any ends, not when all have."""
+"""Tasks of which a given number runs at a time: a new one starts as soon as any has ended, not when all have.
+
+Upstream: `WorkChain` waits for all awaitables of a step; a choice to go on after the first one is asked for by many
+plugins.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,25 +13,11 @@ from pathlib import Path
 
 from aiida import __version__ as aiida_version
 from aiida import orm
-from aiida.common.exceptions import CorruptStorage, IncompatibleStorageSchema
-from aiida.manage import get_manager
-from aiida.tools.archive import create_archive
-from aiida.tools.archive import import_archive as import_aiida_archive
-from aiida.tools.archive.create import EXPORT_LOGGER
-from aiida.tools.archive.exceptions import ExportImportException, ExportValidationError
-from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
 from packaging.version import Version
 
 from aiida_qagenai import __version__
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.engine.rows import (
-    HASH_KEY,
-    columns_of_nodes,
-    plain_inserts,
-    rows_of,
-    table_names_kept,
-    update_extras,
-)
+from aiida_qagenai.engine.archive import count_nodes, read_archive, write_archive
 from aiida_qagenai.queries.campaigns import GROUP_PREFIX, find_campaign
 
 __all__ = ('MANIFEST', 'ArchiveInfo', 'export_campaign', 'import_archive', 'verify_archive')
@@ -41,7 +25,6 @@ __all__ = ('MANIFEST', 'ArchiveInfo', 'export_campaign', 'import_archive', 'veri
 MANIFEST = 'aiida_qagenai.json'
 """File in the archive with the SHA-256 of every other file, the counts, and the versions that wrote it."""
 
-PRIVATE_EXTRAS = '_aiida_'
 CHUNK = 1 << 20
 
 
@@ -82,11 +65,10 @@ def export_campaign(campaign: int | str, path: str | os.PathLike[str], *, force:
         entities.append(orm.load_group(found.group))
     partial = path.with_name(path.name + '.partial')
     try:
-        with _quiet(), table_names_kept():
-            create_archive(entities, filename=partial, overwrite=True)
+        write_archive(entities, partial)
         info = _write_manifest(partial, found.label)
         partial.replace(path)
-    except ExportValidationError as exception:
+    except InvalidInputError as exception:
         message = f'campaign `{found.label}` still runs: let it finish, or continue it if it was killed. {exception}'
         raise InvalidInputError(message) from exception
     finally:
@@ -108,19 +90,14 @@ def import_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     _check_version(path, info)
     before = orm.QueryBuilder().append(orm.Node).count()
     try:
-        if (found := _count_nodes(path)) != info.nodes:
+        found = count_nodes(path)
+        if found != info.nodes:
             message = f'`{path}` was altered: it holds {sum(found.values())} nodes, its manifest {info.new_nodes}'
             raise CorruptFileError(message)
-        private = _private_extras(path)
-        with _quiet(), table_names_kept(), plain_inserts(get_manager().get_profile_storage(), private):
-            import_aiida_archive(path, create_group=False)
-    except IncompatibleStorageSchema as exception:
+        read_archive(path)
+    except InvalidInputError as exception:
         message = f'`{path}` was written by AiiDA {info.versions["aiida-core"]}, this is {aiida_version}: {exception}'
         raise InvalidInputError(message) from exception
-    except (ExportImportException, CorruptStorage) as exception:
-        message = f'`{path}` cannot be imported: {exception}'
-        raise CorruptFileError(message) from exception
-    _restore_private_extras(private)
     return dataclasses.replace(info, new_nodes=orm.QueryBuilder().append(orm.Node).count() - before)
 
 
@@ -128,7 +105,7 @@ def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     """Check every file of an archive against the manifest and return what it holds.
 
     :raises CorruptFileError: if the file is truncated or was altered.
-    :raises InvalidInputError: if there is no such file, or it is no archive of a campaign.
+    :raises InvalidInputError: if there is no such file, or it is not an archive of a campaign.
     """
     path = Path(path)
     if not path.is_file():
@@ -144,7 +121,7 @@ def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     except InvalidInputError:
         raise
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, RuntimeError, zlib.error) as exception:
-        message = f'`{path}` is truncated, damaged, or no archive: {exception}'
+        message = f'`{path}` is truncated, damaged, or not an archive: {exception}'
         raise CorruptFileError(message) from exception
     wrong = sorted(name for name in found.keys() | manifest['files'] if found.get(name) != manifest['files'].get(name))
     if wrong:
@@ -156,7 +133,7 @@ def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
 
 def _write_manifest(path: Path, label: str) -> ArchiveInfo:
     """Add the manifest to an archive."""
-    nodes = _count_nodes(path)
+    nodes = count_nodes(path)
     versions = {'aiida-core': aiida_version, 'aiida-qagenai': __version__}
     with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
         manifest = {
@@ -168,14 +145,6 @@ def _write_manifest(path: Path, label: str) -> ArchiveInfo:
         }
         archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
     return ArchiveInfo(label, nodes, sum(nodes.values()), versions)
-
-
-def _count_nodes(path: Path) -> dict[str, int]:
-    """Return the number of nodes in an archive by class name."""
-    with ArchiveFormatSqlZip().open(path, mode='r') as reader:
-        builder = reader.querybuilder().append(orm.Node, project='node_type')
-        counts = collections.Counter(node_type.split('.')[-2] for (node_type,) in rows_of(builder))
-    return dict(sorted(counts.items()))
 
 
 def _check_version(path: Path, info: ArchiveInfo) -> None:
@@ -201,31 +170,3 @@ def _digests(archive: zipfile.ZipFile) -> dict[str, str]:
                 digest.update(chunk)
         digests[name] = digest.hexdigest()
     return digests
-
-
-def _private_extras(path: Path) -> dict[str, dict[str, t.Any]]:
-    """Return uuid → the hash and the marks of the cache of the nodes in an archive."""
-    with ArchiveFormatSqlZip().open(path, mode='r') as reader:
-        return {
-            uuid: {name: value for name, value in extras.items() if name.startswith(PRIVATE_EXTRAS)}
-            for uuid, extras in columns_of_nodes(reader.get_backend(), 'uuid', 'extras')
-        }
-
-
-def _restore_private_extras(private: dict[str, dict[str, t.Any]]) -> None:
-    """Give nodes the hash and the marks of the cache that they had, where an import by AiiDA has left them out."""
-    builder = orm.QueryBuilder().append(
-        orm.Node, filters={'extras': {'!has_key': HASH_KEY}}, project=['uuid', 'id', 'extras']
-    )
-    update_extras({pk: {**extras, **private[uuid]} for uuid, pk, extras in rows_of(builder) if private.get(uuid)})
-
-
-@contextlib.contextmanager
-def _quiet() -> t.Iterator[None]:
-    """Silence the reports of AiiDA's archive tools."""
-    level = EXPORT_LOGGER.level
-    EXPORT_LOGGER.setLevel('WARNING')
-    try:
-        yield
-    finally:
-        EXPORT_LOGGER.setLevel(level)

@@ -8,12 +8,12 @@ from collections import defaultdict
 
 from aiida import orm
 from aiida.common.links import LinkType
-from aiida.manage import get_manager
 
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine import canonical
 from aiida_qagenai.engine.bulk import check_labels
+from aiida_qagenai.engine.profile import profile_storage
 from aiida_qagenai.engine.rows import HASH_KEY, rows_of
 
 __all__ = ('Fault', 'IntegrityReport', 'check_integrity')
@@ -132,7 +132,7 @@ def _files() -> tuple[int, list[tuple[int, str]]]:
     for pk, metadata in rows_of(orm.QueryBuilder().append(orm.Node, project=['id', 'repository_metadata'])):
         owners |= dict.fromkeys(_keys(metadata), pk)
     keys = list(owners)
-    present = get_manager().get_profile_storage().get_repository().has_objects(keys)
+    present = profile_storage().get_repository().has_objects(keys)
     faults = [(owners[key], f'file {key} is missing') for key, there in zip(keys, present, strict=True) if not there]
     return len(keys), faults
 

@@ -95,7 +95,7 @@ class AtomisticWorkChain(WindowWorkChain):
 
     def succeeded(self) -> dict[str, t.Any]:
         """Return the jobs that succeeded by the label of their task, in the order of the tasks."""
-        return {label: self.attempts(label)[0] for label in self.ctx.tasks if label in self.ctx.succeeded}
+        return {label: self.latest_attempt(label)[0] for label in self.ctx.tasks if label in self.ctx.succeeded}
 
 
 def parameters_validator(model: type[AtomisticSettings]) -> t.Callable[[Dict, t.Any], str | None]:

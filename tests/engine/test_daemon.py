@@ -26,8 +26,8 @@ CALCULATES = """
 print(json.dumps(orm.QueryBuilder().append(orm.CalcJobNode).count() == 1))
 """
 REVIVE = """
-from aiida_qagenai.engine.daemon import revive
-print(json.dumps(revive(orm.load_node({pk}))))
+from aiida_qagenai.engine.daemon import restart_processes
+print(json.dumps(restart_processes(orm.load_node({pk}))))
 """
 FINISHED = """
 print(json.dumps(orm.load_node({pk}).is_terminated))

@@ -16,14 +16,14 @@ from aiida.orm import Int
 from plumpy.persistence import LoadSaveContext
 
 from aiida_qagenai.engine import exclusive
-from aiida_qagenai.engine.exclusive import Claims, ExclusiveMixin, Standby, claims
+from aiida_qagenai.engine.exclusive import DeferredProcess, ExclusiveMixin, ProcessLocks, process_locks
 
 OTHER = """
 import sys
 from pathlib import Path
-from aiida_qagenai.engine.exclusive import Claims
-claims = Claims(Path(sys.argv[1]))
-print(claims.take(int(sys.argv[2])), flush=True)
+from aiida_qagenai.engine.exclusive import ProcessLocks
+locks = ProcessLocks(Path(sys.argv[1]))
+print(locks.acquire(int(sys.argv[2])), flush=True)
 sys.stdin.read()
 """
 
@@ -75,14 +75,14 @@ def run(process):
 
 def test_a_claim_holds_against_others_until_its_owner_is_killed(tmp_path):
     """The lock dies with the interpreter; the other bytes of the file stay free."""
-    path = tmp_path / 'claims'
-    mine = Claims(path)
+    path = tmp_path / 'locks'
+    mine = ProcessLocks(path)
     with other_worker(path, 7) as (got_it, kill):
         assert got_it
-        assert not mine.take(7)
-        assert mine.take(8)
+        assert not mine.acquire(7)
+        assert mine.acquire(8)
         kill()
-    assert mine.take(7)
+    assert mine.acquire(7)
     with other_worker(path, 7) as (got_it, _):
         assert not got_it
     mine.release(7)
@@ -92,22 +92,22 @@ def test_a_claim_holds_against_others_until_its_owner_is_killed(tmp_path):
 
 def test_a_claim_holds_within_one_interpreter(tmp_path):
     """Record locks do not stop their owner, the list does."""
-    mine = Claims(tmp_path / 'claims')
-    assert mine.take(7)
-    assert not mine.take(7)
+    mine = ProcessLocks(tmp_path / 'locks')
+    assert mine.acquire(7)
+    assert not mine.acquire(7)
     mine.release(7)
-    assert mine.take(7)
+    assert mine.acquire(7)
 
 
 def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, caplog):
-    """Processes run all the same, as they do without claims."""
+    """Processes run all the same, as they do without locks."""
 
     def refuse(*_):
         raise OSError(errno.ENOLCK, 'No locks available')
 
     monkeypatch.setattr(exclusive.fcntl, 'lockf', refuse)
-    mine = Claims(tmp_path / 'claims')
-    assert mine.take(7)
+    mine = ProcessLocks(tmp_path / 'locks')
+    assert mine.acquire(7)
     mine.release(7)
     assert 'No locks available' in caplog.text
 
@@ -117,22 +117,22 @@ def test_a_loaded_process_runs_and_gives_its_claim_back(saved):
     node, load = saved
     process = load()
     assert isinstance(process, Once)
-    assert not claims().take(node.pk)
+    assert not process_locks().acquire(node.pk)
     run(process)
     assert node.is_finished_ok
-    assert claims().take(node.pk)
-    claims().release(node.pk)
+    assert process_locks().acquire(node.pk)
+    process_locks().release(node.pk)
 
 
 def test_a_process_goes_on_here_when_its_worker_dies(saved):
-    """It stands by while the other worker is alive, and runs once."""
+    """It waits while the other worker is alive, and runs once."""
     node, load = saved
-    with other_worker(claims().file.name, node.pk) as (_, kill):
-        standby = load()
-        assert isinstance(standby, Standby)
+    with other_worker(process_locks().file.name, node.pk) as (_, kill):
+        deferred = load()
+        assert isinstance(deferred, DeferredProcess)
         assert not node.is_terminated
         kill()
-        run(standby)
+        run(deferred)
     assert node.is_finished_ok
     assert node.outputs.runs.value == 1
 
@@ -140,25 +140,25 @@ def test_a_process_goes_on_here_when_its_worker_dies(saved):
 def test_a_task_sent_twice_to_one_worker_runs_once(saved):
     """The second one is done when the first is."""
     node, load = saved
-    process, standby = load(), load()
-    assert isinstance(standby, Standby)
+    process, deferred = load(), load()
+    assert isinstance(deferred, DeferredProcess)
     run(process)
-    run(standby)
+    run(deferred)
     assert node.base.extras.get('runs') == 1
-    assert claims().take(node.pk)
-    claims().release(node.pk)
+    assert process_locks().acquire(node.pk)
+    process_locks().release(node.pk)
 
 
 def test_a_process_goes_on_from_where_the_other_worker_left_it(saved):
     """Not from the state that was read while the other worker was at it."""
     node, load = saved
-    process, standby = load(), load()
+    process, deferred = load(), load()
     loop = get_manager().get_runner().loop
     while not node.base.extras.get('runs', 0):
         loop.run_until_complete(process.step())
     process.close()
-    claims().release(node.pk)
-    run(standby)
+    process_locks().release(node.pk)
+    run(deferred)
     assert node.is_finished_ok
     assert node.base.extras.get('runs') == 1
 
@@ -174,7 +174,7 @@ def test_a_subscription_that_outlived_its_object_is_no_obstacle(saved, monkeypat
         process = get_manager().get_persister().load_checkpoint(node.pk).unbundle(LoadSaveContext(runner=runner))
         assert isinstance(process, Once)
         process.close()
-    claims().release(node.pk)
+    process_locks().release(node.pk)
 
 
 def test_a_failure_to_load_gives_the_claim_back(saved, monkeypatch):
@@ -183,5 +183,5 @@ def test_a_failure_to_load_gives_the_claim_back(saved, monkeypatch):
     monkeypatch.setattr(Once, 'load_instance_state', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         load()
-    assert claims().take(node.pk)
-    claims().release(node.pk)
+    assert process_locks().acquire(node.pk)
+    process_locks().release(node.pk)

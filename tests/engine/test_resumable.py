@@ -8,7 +8,7 @@ from aiida.common.links import LinkType
 from aiida.engine import calcfunction, run_get_node, while_
 from aiida.orm import Int
 
-from aiida_qagenai.engine.resumable import ResumableWorkChain, bury, nested_outputs
+from aiida_qagenai.engine.resumable import ResumableWorkChain, mark_killed, nested_outputs
 
 
 @calcfunction
@@ -67,7 +67,7 @@ def test_a_function_that_died_is_marked_and_run_again(aiida_profile_clean):
     dead = orm.CalcFunctionNode()
     dead.set_process_state('running')
     dead.store()
-    bury(dead)
+    mark_killed(dead, 'its worker was killed')
     assert dead.is_killed
     assert dead.is_sealed
 

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from aiida_qagenai.engine.worker import end_with_database
+from aiida_qagenai.engine.worker import exit_on_disconnect
 
 END = """
 import types
-from aiida_qagenai.engine.worker import end_if_disconnected
+from aiida_qagenai.engine.worker import exit_if_disconnected
 for dialect, is_disconnect in (('postgresql', False), ('sqlite', True), ('postgresql', True)):
     kind = types.SimpleNamespace(name=dialect)
-    end_if_disconnected(types.SimpleNamespace(dialect=kind, is_disconnect=is_disconnect, original_exception=None))
+    exit_if_disconnected(types.SimpleNamespace(dialect=kind, is_disconnect=is_disconnect, original_exception=None))
     print(dialect, is_disconnect, flush=True)
 """
 
@@ -31,7 +31,7 @@ def test_only_a_lost_postgresql_ends_the_interpreter():
 
 def test_an_error_of_a_statement_is_raised_as_ever():
     """The engines of this interpreter are watched from now on, and work."""
-    end_with_database()
+    exit_on_disconnect()
     with create_engine('sqlite://').connect() as connection:
         with pytest.raises(OperationalError, match='no such table: unknown'):
             connection.execute(text('SELECT * FROM unknown'))

@@ -52,8 +52,8 @@ print(json.dumps({{
 }}))
 """
 REVIVE = """
-from aiida_qagenai.engine.daemon import revive
-print(json.dumps(revive(orm.load_node({pk}))))
+from aiida_qagenai.engine.daemon import restart_processes
+print(json.dumps(restart_processes(orm.load_node({pk}))))
 """
 UNDISTURBED = {
     'EnergyWorkChain': 4,
@@ -80,7 +80,7 @@ class Run:
         """Return the condition that a calculation is with the scheduler."""
         return f"id > {self.pk} AND a->>'job_id' IS NOT NULL"
 
-    def revive(self) -> None:
+    def restart_processes(self) -> None:
         """Do what `aiida-qagenai campaign continue` does."""
         self.site.query(REVIVE.format(pk=self.pk))
 
@@ -118,7 +118,7 @@ def test_daemon_killed(run, site):
     """Daemon and workers die; the jobs on the cluster go on and are found again under their numbers."""
     before = run.jobs()
     site.crash()
-    run.revive()
+    run.restart_processes()
     run.check()
     assert set(before) <= set(run.jobs())
 
@@ -140,7 +140,7 @@ def test_sshd_down(run, services):
     services['sshd'].stop()
     run.site.wait_until(f"id > {run.pk} AND a->>'paused' = 'true'")
     services['sshd'].start()
-    run.revive()
+    run.restart_processes()
     run.check()
 
 

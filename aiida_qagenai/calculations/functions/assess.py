@@ -5,8 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import numpy as np
-from aiida.engine import calcfunction
-from aiida.engine.processes import Process
+from aiida.engine import Process, calcfunction
 from aiida.orm import ArrayData, Dict
 
 from aiida_qagenai.chemistry.constraints import Screening, screen

@@ -10,13 +10,13 @@ from collections import Counter
 from functools import reduce
 
 from aiida import orm
-from aiida.manage import get_manager
 
 from aiida_qagenai.chemistry.formula import reduced_formula
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.engine.profile import read_latest
 from aiida_qagenai.queries.energies import structure_names
 from aiida_qagenai.queries.relaxations import relaxed_to
 from aiida_qagenai.queries.tables import uuid_filter
@@ -87,8 +87,7 @@ class GraphResources:
         return self._reader.submit(self._new).result()
 
     def _new(self) -> tuple[list[dict[str, t.Any]], bool]:
-        # Without this the thread would go on to see the database as at its first query.
-        get_manager().get_profile_storage().get_session().rollback()
+        read_latest()
         anew = not self._seen
         changed = self._changed()
         if changed is None:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from aiida import orm
 from aiida.common.links import LinkType
-from aiida.engine import calcfunction
-from aiida.engine.processes import Process
+from aiida.engine import Process, calcfunction
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
 from aiida_qagenai.common.errors import InvalidInputError

@@ -9,10 +9,10 @@ import typing as t
 import psutil
 from aiida import orm
 from aiida.common.links import LinkType
-from plumpy.process_states import ProcessState
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.databases.groups import DatabaseGroup
+from aiida_qagenai.engine.resumable import mark_killed
 from aiida_qagenai.engine.rows import fill_group
 
 __all__ = ('WHERE', 'close_interrupted', 'this_process')
@@ -56,9 +56,7 @@ def close_interrupted(group: DatabaseGroup) -> None:
             raise InvalidInputError(message)
         stored = _created(node)
         fill_group(group, stored)
-        node.set_process_state(ProcessState.KILLED)
-        node.set_process_status(f'interrupted after {len(stored)} nodes; a later import went on')
-        node.seal()
+        mark_killed(node, f'interrupted after {len(stored)} nodes; a later import went on')
 
 
 def _created(node: orm.ProcessNode) -> list[int]:

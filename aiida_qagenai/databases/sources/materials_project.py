@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.databases.sources.retries import be_patient
+from aiida_qagenai.databases.sources.retries import retry_requests
 from aiida_qagenai.databases.sources.staging import Staging
 
 __all__ = ('KEY_VARIABLE', 'LEVEL', 'download')
@@ -66,7 +66,7 @@ def download(
     try:
         # Documents as they come: the client's own model has only the fields of the first of them.
         with MPRester(key, use_document_model=False, mute_progress_bars=True) as rester:
-            be_patient(rester.session)
+            retry_requests(rester.session)
             if not rester.db_version:
                 raise InvalidInputError(DOWN)
             staging = Staging(folder, {'database': database, 'version': rester.db_version, 'query': dict(query)})

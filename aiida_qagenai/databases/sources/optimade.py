@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.databases.sources.readers import OPTIMADE_FIELDS
-from aiida_qagenai.databases.sources.retries import be_patient
+from aiida_qagenai.databases.sources.retries import retry_requests
 from aiida_qagenai.databases.sources.settings import ImportSettings, energy_column
 from aiida_qagenai.databases.sources.staging import Staging
 
@@ -160,6 +160,6 @@ def _session() -> t.Any:
 
         def __init__(self) -> None:
             super().__init__()
-            be_patient(self)
+            retry_requests(self)
 
     return PatientSession

@@ -7,14 +7,14 @@ import typing as t
 if t.TYPE_CHECKING:
     from requests import Session
 
-__all__ = ('be_patient',)
+__all__ = ('retry_requests',)
 
 RETRIES = 6
 BACKOFF = 1.0
 """Pauses between attempts grow as 1, 2, 4 … s, unless the server says how long to wait."""
 
 
-def be_patient(session: Session) -> None:
+def retry_requests(session: Session) -> None:
     """Let a session repeat what may succeed later: statuses 429, 500, 502, 503 and 504, and lost connections."""
     from requests.adapters import HTTPAdapter
     from urllib3.util.retry import Retry

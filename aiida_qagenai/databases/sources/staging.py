@@ -13,9 +13,9 @@ __all__ = ('Staging', 'default_folder')
 
 def default_folder() -> Path:
     """Return the folder of downloads of this AiiDA configuration."""
-    from aiida.manage.configuration import get_config
+    from aiida_qagenai.engine.profile import configuration_folder
 
-    return Path(get_config().dirpath) / 'qagenai_downloads'
+    return configuration_folder() / 'qagenai_downloads'
 
 
 class Staging:

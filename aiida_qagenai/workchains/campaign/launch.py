@@ -8,7 +8,7 @@ from aiida import orm
 from aiida.engine import submit
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.engine.daemon import ensure_daemon, revive
+from aiida_qagenai.engine.daemon import ensure_daemon, restart_processes
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain, last_state
 from aiida_qagenai.workchains.campaign.validation import COMMON
 from aiida_qagenai.workchains.protocols.campaign import merge_settings
@@ -74,7 +74,7 @@ def continue_campaign(
         if overrides or relax_code:
             message = 'settings and codes change once the campaign has ended: kill it first (verdi process kill)'
             raise InvalidInputError(message)
-        revive(node)
+        restart_processes(node)
         return node, False
     state = last_state(node)
     if state is None:

@@ -22,7 +22,7 @@ from aiida.engine import (
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf.results import results_of
-from aiida_qagenai.engine.resumable import PatientMixin
+from aiida_qagenai.engine.broker import ReconnectingMixin
 
 __all__ = ('SCF_AIDS', 'PyscfCellBaseWorkChain')
 
@@ -51,7 +51,7 @@ CC_DAMPING = (0.7, 0.4)
 """Fraction of each update of the amplitudes that is taken, after the first and the second failure of CCSD."""
 
 
-class PyscfCellBaseWorkChain(PatientMixin, BaseRestartWorkChain):
+class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
     """A PySCF calculation with restarts: every handler changes what the next attempt does, and says so."""
 
     _process_class = PyscfCellCalculation

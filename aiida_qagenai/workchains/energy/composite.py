@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing as t
 
-import kiwipy
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 
@@ -15,7 +14,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.engine.resumable import BROKER_AWAY, ending
+from aiida_qagenai.engine.resumable import ending
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.energy.energy import (
@@ -154,21 +153,12 @@ class CompositeWorkChain(WindowWorkChain):
         """End the other calculations if the energy is lost."""
         if self.ctx.failed:
             self.ctx.waiting = []
-            self.kill_running(f'{self.ctx.failed[0]} of the same energy has failed')
-
-    def kill_running(self, reason: str) -> None:
-        """Ask the calculations that run to end; where nobody passes that on, they are waited for."""
-        if self.runner.controller is None:
-            return
-        for label, (pk, _) in self.ctx.running.items():
-            try:
-                self.runner.controller.kill_process(pk, msg_text=reason)
-            except (kiwipy.DeliveryFailed, *BROKER_AWAY) as exception:
-                self.report(f'{label} could not be killed and is waited for: {exception}')
+            running = {label: pk for label, (pk, _) in self.ctx.running.items()}
+            self.kill_children(running, f'{self.ctx.failed[0]} of the same energy has failed')
 
     def calculation(self, label: str) -> t.Any:
         """Return a calculation that has ended."""
-        return self.attempts(label)[0]
+        return self.latest_attempt(label)[0]
 
     def inspect_calculations(self) -> ExitCode | None:
         """Assemble the energy, or say why there is none."""
