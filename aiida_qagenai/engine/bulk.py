@@ -1,8 +1,8 @@
 """Storage of many outputs, inputs and cached clones at once, without the ORM of AiiDA.
 
 The engine of AiiDA stores outputs one by one, with about ten queries each (20–40 ms per node, and growing). Here the
-rows of a whole batch are inserted by two statements, as in AiiDA's own import of archives. The checks that the ORM makes
-for each node are made here once per batch; what is stored is the same as what the ORM would have stored.
+rows of a whole batch are inserted by two statements, as in AiiDA's own import of archives. The checks of the ORM for
+each node are made here once per batch; what is stored is the same as what the ORM would have stored.
 
 Upstream: a function `store_outputs(process_node, nodes)` beside `Node.store`.
 """
