@@ -57,7 +57,7 @@ class ResumableWorkChain(ReconnectingMixin, WorkChain):
         children = self.called(*names)
         for name in names:
             known = children.get(name)
-            if known is None or not (was_lost(known) or never_started(known)):
+            if known is None or not (never_started(known) or was_lost(known)):
                 break
         return known, name
 
@@ -97,8 +97,8 @@ def was_lost(node: ProcessNode) -> bool:
     An exception in the daemon is of that kind (a database that went away), and so is an exit status that the process
     class declares in ``MACHINE_FAILURES``.
     """
-    if node.is_excepted:
-        return True
+    if node.is_excepted or not node.exit_status:
+        return bool(node.is_excepted)
     return node.exit_status in getattr(node.process_class, 'MACHINE_FAILURES', ())
 
 

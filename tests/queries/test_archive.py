@@ -200,7 +200,7 @@ def test_other_files_are_refused(tmp_path, aiida_profile_clean):
     with pytest.raises(InvalidInputError, match='no file'):
         import_archive(tmp_path / 'missing.aiida')
     (tmp_path / 'text').write_text('hello')
-    with pytest.raises(CorruptFileError, match='no archive'):
+    with pytest.raises(CorruptFileError, match='not an archive'):
         import_archive(tmp_path / 'text')
     with zipfile.ZipFile(tmp_path / 'other.zip', 'w') as archive:
         archive.writestr('a', b'')
