@@ -17,7 +17,15 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('TOLERANCES', 'SpaceGroup', 'fingerprint', 'fingerprint_vector', 'space_group', 'symmetry_dataset')
+__all__ = (
+    'TOLERANCES',
+    'SpaceGroup',
+    'fingerprint',
+    'fingerprint_vector',
+    'primitive_cell',
+    'space_group',
+    'symmetry_dataset',
+)
 
 TOLERANCES = (0.1, 0.03, 0.01, 0.001)
 """Distance tolerances tried in this order, Å: loose first, because generated structures are not relaxed."""
@@ -71,6 +79,25 @@ def space_group(structure: Structure, tolerances: t.Sequence[float] = TOLERANCES
         if dataset is not None:
             return SpaceGroup(int(dataset.number), str(dataset.international), float(tolerance))
     return SpaceGroup(None, None, None, f'spglib found no consistent symmetry at any of {tuple(tolerances)} Å')
+
+
+def primitive_cell(structure: Structure, tolerance: float = 1e-3) -> Structure:
+    """Return the crystal in its primitive cell, in the same orientation; unchanged if it has no smaller one.
+
+    :param tolerance: distance tolerance, Å: atoms move by less than that.
+    """
+    import spglib
+    from pymatgen.core import Structure
+
+    cell = (structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers))
+    try:
+        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=tolerance)
+    except Exception:  # as above
+        found = None
+    if found is None or len(found[2]) >= len(structure):
+        return structure
+    lattice, positions, numbers = found
+    return Structure(lattice, numbers, positions)
 
 
 def fingerprint_vector(structure: Structure) -> NDArray[np.float64]:

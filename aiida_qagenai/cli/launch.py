@@ -61,7 +61,10 @@ def continue_command(family: str, process_label: str) -> click.Command:
     @click.command('continue')
     @PROCESS
     def continue_(process: str) -> None:
-        """Take up a run after a crash or reboot and show its progress; nothing runs twice."""
+        """Continue a run after an interruption.
+
+        A run that a crash or a reboot interrupted goes on where it stopped; nothing is computed twice.
+        """
         node = resume(process, family, process_label)
         click.echo(f'next: aiida-qagenai {family} show {node.pk}')
 

@@ -36,43 +36,58 @@ def load_node(
     kind: type[Node] | None = None,
     name: str = 'node',
     *,
-    filters: dict[str, t.Any] | None = None,
-    names: Sequence[dict[str, t.Any]] = (),
+    named: Sequence[tuple[type[Node], dict[str, t.Any]]] = (),
+    process_label: str | None = None,
     advice: str = '',
 ) -> t.Any:
     """Return the only node with that label, pk or uuid (or the beginning of a uuid).
 
     :param kind: class of the node, every class by default.
     :param name: what such a node is called.
-    :param filters: further conditions on the node.
-    :param names: filters by which a node may be named as well.
+    :param named: classes and filters of nodes that have a name besides their label.
+    :param process_label: class of the process, where the node is one.
     :param advice: what a user may do, for the end of a message.
     :raises InvalidInputError: if there is no such node, several, or one of another kind.
     """
-    from aiida.orm import Node, QueryBuilder
-
-    advice = advice and f': {advice}'
-    ways: list[dict[str, t.Any]] = [{'label': identifier}, *names]
-    if re.fullmatch(UUID, identifier):
-        ways.append({'uuid': {'like': f'{identifier}%'}})
-    pk = {'id': int(identifier)} if re.fullmatch(r'[0-9]{1,18}', identifier) else None
-    kept = [filters] if filters else []
-    for way in ([pk] if pk else []) + [{'or': ways}]:
-        found = QueryBuilder().append(kind or Node, filters={'and': [way, *kept]}, project='*').all(flat=True)
+    others: list[Node] = []
+    for candidates in _candidates(identifier, named):
+        found = [
+            node
+            for node in candidates
+            if (kind is None or isinstance(node, kind))
+            and process_label in (None, getattr(node, 'process_label', None))
+        ]
         if len(found) == 1:
             return found[0]
         if found:
             pks = ', '.join(str(node.pk) for node in found[:5]) + (', …' if len(found) > 5 else '')
             message = f'`{identifier}` names {len(found)} {name}s (pk {pks}), expected exactly one: give its pk or uuid'
             raise InvalidInputError(message)
-    for way in ([pk] if pk else []) + [{'or': ways}]:
-        other = QueryBuilder().append(Node, filters=way, project='*').first(flat=True)
-        if other is not None:
-            what = getattr(other, 'process_label', None) or type(other).__name__
-            message = f'`{identifier}` is of type {what} (pk {other.pk}), not a {name}{advice}'
-            raise InvalidInputError(message)
+        others += candidates
+    advice = advice and f': {advice}'
+    if others:
+        what = getattr(others[0], 'process_label', None) or type(others[0]).__name__
+        message = f'`{identifier}` is of type {what} (pk {others[0].pk}), not a {name}{advice}'
+        raise InvalidInputError(message)
     message = f'no {name} `{identifier}`, expected exactly one node with this label, pk or uuid{advice}'
     raise InvalidInputError(message)
+
+
+def _candidates(identifier: str, named: Sequence[tuple[type[Node], dict[str, t.Any]]]) -> t.Iterator[list[Node]]:
+    """Yield the nodes that ``identifier`` may mean: by pk, then by label or uuid, then by another name.
+
+    The class is not part of the queries: AiiDA does not count the candidates of a campaign among the StructureData.
+    """
+    from aiida.orm import Node, QueryBuilder
+
+    if re.fullmatch(r'[0-9]{1,18}', identifier):
+        yield QueryBuilder().append(Node, filters={'id': int(identifier)}).all(flat=True)
+    ways: list[dict[str, t.Any]] = [{'label': identifier}]
+    if re.fullmatch(UUID, identifier):
+        ways.append({'uuid': {'like': f'{identifier}%'}})
+    yield QueryBuilder().append(Node, filters={'or': ways}).all(flat=True)
+    for kind, filters in named:
+        yield QueryBuilder().append(kind, filters=filters, subclassing=False).all(flat=True)
 
 
 def load_process(identifier: str, label: str | None = None, advice: str = '') -> ProcessNode:
@@ -83,8 +98,7 @@ def load_process(identifier: str, label: str | None = None, advice: str = '') ->
     """
     from aiida.orm import ProcessNode
 
-    filters = None if label is None else {'attributes.process_label': label}
-    node: ProcessNode = load_node(identifier, ProcessNode, label or 'process', filters=filters, advice=advice)
+    node: ProcessNode = load_node(identifier, ProcessNode, label or 'process', process_label=label, advice=advice)
     return node
 
 
@@ -96,14 +110,14 @@ def load_campaign(identifier: str) -> WorkChainNode:
     from aiida.orm import WorkChainNode
     from aiida.orm import load_node as load
 
-    from aiida_qagenai.queries.campaigns import PROCESS_TYPE, all_campaigns
+    from aiida_qagenai.queries.campaigns import all_campaigns
 
     for campaign in reversed(all_campaigns()):
         if campaign.group is not None and campaign.label == identifier:
             node: WorkChainNode = load(campaign.processes[-1])
             return node
     advice = 'see `aiida-qagenai campaign list`'
-    node = load_node(identifier, WorkChainNode, 'campaign', filters={'process_type': PROCESS_TYPE}, advice=advice)
+    node = load_node(identifier, WorkChainNode, 'campaign', process_label='CampaignWorkChain', advice=advice)
     return node
 
 
@@ -151,15 +165,18 @@ def load_structure(identifier: str) -> StructureData:
     return next(iter(nodes.values()))
 
 
-def load_structures(identifiers: Sequence[str | Path], prefix: str = 's') -> dict[str, StructureData]:
+def load_structures(
+    identifiers: Sequence[str | Path], prefix: str = 's', *, primitive: bool = False
+) -> dict[str, StructureData]:
     """Return structures by label: all of each file, and each that the profile holds under a label, pk or uuid.
 
+    :param primitive: whether crystals of files are reduced to their primitive cells.
     :raises InvalidInputError: naming the file or the node that cannot be used.
     """
     nodes: list[StructureData] = []
     for identifier in identifiers:
         if Path(identifier).is_file():
-            nodes += read_structure_nodes(Path(identifier))
+            nodes += read_structure_nodes(Path(identifier), primitive=primitive)
         else:
             nodes.append(_stored_structure(str(identifier)))
     return {f'{prefix}{index:03d}{formula_of(node)}': node for index, node in enumerate(nodes)}
@@ -172,7 +189,7 @@ def formula_of(node: StructureData) -> str:
     return str(Composition(node.get_formula()).reduced_formula)
 
 
-def read_structure_nodes(file: Path) -> list[StructureData]:
+def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[StructureData]:
     """Return the structures of a file as nodes, which are labelled by the file and their name in it.
 
     A structure that the profile holds already under this label is not stored again: the label stays unambiguous.
@@ -181,6 +198,7 @@ def read_structure_nodes(file: Path) -> list[StructureData]:
     """
     from aiida.orm import QueryBuilder, StructureData
 
+    from aiida_qagenai.chemistry.symmetry import primitive_cell
     from aiida_qagenai.exchange.structure_files import read_structures
 
     nodes = []
@@ -189,7 +207,10 @@ def read_structure_nodes(file: Path) -> list[StructureData]:
             message = f'`{file}`, {name}: partial occupancies, order the structure first'
             raise InvalidInputError(message)
         label = file.stem if name == file.stem else f'{file.name}: {name}'
-        node = StructureData(pymatgen=structure, label=label)
+        cell = primitive_cell(structure) if primitive else structure
+        if len(cell) < len(structure):
+            label += ' (primitive cell)'
+        node = StructureData(pymatgen=cell, label=label)
         known = QueryBuilder().append(StructureData, filters={'label': label}, subclassing=False).all(flat=True)
         nodes.append(next((each for each in known if each.get_pymatgen() == node.get_pymatgen()), node))
     return nodes
@@ -199,9 +220,12 @@ def _stored_structure(identifier: str) -> StructureData:
     """Return a structure of the profile; candidates and entries of databases have a name besides their label."""
     from aiida.orm import StructureData
 
-    names: list[dict[str, t.Any]] = [{'attributes.identifier': identifier}]
+    from aiida_qagenai.data.candidate import CandidateData
+    from aiida_qagenai.data.entry import EntryData
+
+    named: list[tuple[type[Node], dict[str, t.Any]]] = [(EntryData, {'attributes.identifier': identifier})]
     if found := re.fullmatch(r'(\d{3})-(\d{5})', identifier):
-        names.append({'and': [{'attributes.cycle': int(found[1])}, {'attributes.index': int(found[2])}]})
+        named.append((CandidateData, {'attributes.cycle': int(found[1]), 'attributes.index': int(found[2])}))
     advice = 'give a file, or see `aiida-qagenai candidate list`'
-    node: StructureData = load_node(identifier, StructureData, 'structure', names=names, advice=advice)
+    node: StructureData = load_node(identifier, StructureData, 'structure', named=named, advice=advice)
     return node

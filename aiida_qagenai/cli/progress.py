@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
 import typing as t
 from pathlib import Path
+
+from aiida_qagenai.common.fidelity import LADDER
 
 if t.TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
     from rich.console import Console
 
-__all__ = ('called', 'count_jobs', 'follow', 'running_jobs')
+__all__ = ('called', 'count_jobs', 'count_ladder', 'follow', 'num_tasks')
 
 SHOWN = 3
 """Jobs whose last line is shown."""
+
+QUIET = 30.0
+"""Seconds between two lines that differ only in what the jobs are doing."""
 
 Describe = t.Callable[['ProcessNode', float], str]
 """What a process is doing, from its node and the seconds since it is followed."""
@@ -24,8 +30,8 @@ def follow(
 ) -> None:
     """Show what ``node`` is doing until it ends, and how it ended.
 
-    A terminal has one line that is kept up to date; elsewhere a line is printed whenever something changes. Ctrl-C ends
-    the watching, never the process.
+    A terminal has one line that is kept up to date. Elsewhere a line is printed when its first part changes (up to the
+    first semicolon), and at most once in ``QUIET`` seconds for the rest. Ctrl-C ends the watching, never the process.
 
     :param again: command that takes the process up again.
     :param interval: seconds between two queries.
@@ -35,7 +41,8 @@ def follow(
     from aiida_qagenai.engine.daemon import daemon_runs
 
     console = console or Console(markup=False, highlight=False, soft_wrap=True)
-    start, last = time.monotonic(), ''
+    start = time.monotonic()
+    printed, printed_at = '', start - QUIET
     try:
         with console.status('…') as status:
             while not node.is_terminated:
@@ -44,9 +51,11 @@ def follow(
                     return
                 text = describe(node, time.monotonic() - start)
                 status.update(f'[{_clock(start)}] {text}')
-                if text != last and not console.is_terminal:
+                counts_changed = text.partition(';')[0] != printed.partition(';')[0]
+                is_news = counts_changed or (text != printed and time.monotonic() - printed_at > QUIET)
+                if is_news and not console.is_terminal:
                     console.print(f'[{_clock(start)}] {text}', markup=False)
-                last = text
+                    printed, printed_at = text, time.monotonic()
                 time.sleep(interval)
     except KeyboardInterrupt:
         console.print(f'No longer watching; process {node.pk} goes on. To watch it again: {again}')
@@ -75,6 +84,52 @@ def count_jobs(node: ProcessNode, elapsed: float) -> str:
     return '; '.join([text, *running_jobs(jobs)])
 
 
+def count_ladder(node: ProcessNode, _: float) -> str:
+    """Return how many energies of a LadderWorkChain are done, and what those that run are doing."""
+    children = called(node)
+    done = [child for _, child in children if child.is_terminated]
+    failed = sum(not child.is_finished_ok for child in done)
+    text = f'{len(done)} of {num_tasks(node)} done' + (f' ({failed} failed)' if failed else '')
+    running = [f'{task_in_words(link)}: {activity(child)}' for link, child in children if not child.is_terminated]
+    return '; '.join([text, *running[:SHOWN]])
+
+
+def task_in_words(link: str) -> str:
+    """Return what the child of a LadderWorkChain with this link label computes."""
+    for level in LADDER:
+        # A child that the machine lost is called again under a longer label.
+        name, found, again = link.partition(level.label)
+        if found and not again.replace('again', ''):
+            return f'{name} at {level.value}'
+    return f'relaxation of {link.removeprefix("relax")}'
+
+
+def num_tasks(ladder: ProcessNode) -> int:
+    """Return how many processes a LadderWorkChain calls in all, if none is refused."""
+    plan = ladder.inputs.plan.get_dict()
+    relaxations = len(plan) if 'relax' in ladder.inputs else 0
+    references = len(set().union(*plan.values())) if 'reference_elements' in ladder.inputs else 0
+    return sum(len(levels) for levels in plan.values()) + relaxations + references
+
+
+def activity(node: ProcessNode) -> str:
+    """Return what the jobs under ``node`` are doing: where they are, and the last line that one of them printed."""
+    from aiida.orm import CalcJobNode
+
+    jobs = [child for child in (node, *node.called_descendants) if isinstance(child, CalcJobNode)]
+    running = [job for job in jobs if not job.is_terminated]
+    if not running:
+        return 'preparing'
+    lines = [line for job in running if (line := last_line(job))]
+    if lines:
+        return lines[0]
+    state, scheduler = running[0].get_state(), running[0].get_scheduler_state()
+    name = 'preparing' if state is None else str(state.value)
+    if name == 'withscheduler':
+        return 'submitted' if scheduler is None else str(scheduler.value)
+    return name if name in {'uploading', 'submitting', 'retrieving', 'parsing'} else 'preparing'
+
+
 def running_jobs(jobs: t.Iterable[CalcJobNode]) -> list[str]:
     """Return the last line of each job on this machine that has printed something of use."""
     running = [job for job in jobs if not job.is_terminated]
@@ -92,9 +147,18 @@ def last_line(job: CalcJobNode) -> str:
         lines = path.read_text(encoding='utf8', errors='replace').splitlines()
     except OSError:
         return ''
-    marks = (': step ', 'cycle= ', 'cycle = ', 'fragment ', 'ionic step ')
-    found = (line for line in reversed(lines) if any(mark in line for mark in marks))
-    return ' '.join(next(found, '').split(' elapsed')[0].split())
+    return next((text for line in reversed(lines) if (text := _in_words(line))), '')
+
+
+def _in_words(line: str) -> str:
+    """Return what a line of output says about how far the job is, empty if it says nothing."""
+    if ': step ' in line or re.match(r'(fragment|ionic step) \d', line):
+        return line.split(' elapsed', maxsplit=1)[0].strip()
+    if found := re.match(r'cycle *= *(\d+) +E(_corr)?\(?(\w*)\)? *= *(\S+)', line):
+        number, correlation, method, energy = found.groups()
+        what = f'{method} cycle {number}, correlation energy' if correlation else f'SCF cycle {number}, energy'
+        return f'{what} {float(energy):.6f} Ha'
+    return ''
 
 
 def called(node: ProcessNode) -> list[tuple[str, ProcessNode]]:

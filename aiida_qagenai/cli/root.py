@@ -80,6 +80,9 @@ main = Main(
     params=[
         click.Option(['-p', '--profile'], help='AiiDA profile; the default profile otherwise.'),
     ],
+    epilog='Earlier names still work: '
+    + ', '.join(f'`{alias}` is `{command}`' for alias, command in ALIASES.items())
+    + '.',
     context_settings={'help_option_names': ['-h', '--help']},
 )
 click.version_option(__version__, prog_name='aiida-qagenai')(main)

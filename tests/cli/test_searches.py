@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -113,21 +111,3 @@ def test_ledger(toy, run):
 def test_empty_profile(aiida_profile_clean, run):
     assert '0 candidates' in run('candidates').stdout
     assert 'No campaign yet' in run('campaign', 'list').stdout
-
-
-def test_help_does_not_load_aiida():
-    code = (
-        'import sys; from aiida_qagenai.cli import main\n'
-        'for arguments in ("", "candidates", "campaign", "campaign show"):\n'
-        '    try: main([*arguments.split(), "--help"])\n'
-        '    except SystemExit: pass\n'
-        'assert not [name for name in ("aiida", "torch", "pandas", "pymatgen") if name in sys.modules]'
-    )
-    subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
-
-
-def test_every_command_has_help(run):
-    from aiida_qagenai.cli import main
-
-    for name in main.list_commands(None):
-        assert 'Usage' in run(name, '--help').stdout

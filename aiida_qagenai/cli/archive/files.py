@@ -20,7 +20,7 @@ __all__ = ('export', 'import_')
 @click.argument('file', type=OUTPUT)
 @click.option('--force', is_flag=True, help='Replace an existing file.')
 def export(campaign: str, file: Path, *, force: bool) -> None:
-    """Write a campaign with everything that it came from to one FILE."""
+    """Write a campaign with its provenance to FILE."""
     from aiida_qagenai.queries.archive import export_campaign
 
     info = export_campaign(campaign, file, force=force)
@@ -30,7 +30,10 @@ def export(campaign: str, file: Path, *, force: bool) -> None:
 @click.command('import')
 @click.argument('file', type=OUTPUT)
 def import_(file: Path) -> None:
-    """Import a campaign from FILE, after checking that it is complete and unaltered."""
+    """Import a campaign from FILE.
+
+    The file is checked first: it must be complete and unaltered.
+    """
     from aiida_qagenai.queries.archive import import_archive
 
     info = import_archive(file)

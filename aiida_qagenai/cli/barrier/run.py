@@ -31,7 +31,10 @@ def run(
     watch: bool,
     settings: tuple[str, ...],
 ) -> None:
-    """Compute the barriers of the hops of a vacancy in a crystal, or of the path from --initial to --final."""
+    """Compute the barriers of hops or of a path.
+
+    These are the hops of a vacancy of `--species` in a crystal, or the path from `--initial` to `--final`.
+    """
     from aiida_qagenai.workchains.barrier import BarrierWorkChain
 
     builder = BarrierWorkChain.get_builder_from_protocol(

@@ -32,10 +32,11 @@ ELEMENT_COLUMNS = {
     help='Local copy of the repository, for a machine without a network.',
 )
 def install(name: str, folder: Path | None) -> None:
-    """Install a family of bases, by default that of Ye and Berkelbach (GTH-cc-pVXZ, H to Ar).
+    """Install a family of basis sets.
 
-    A YAML FILE with the fields of BasisSource describes any other. Every file is checked against its SHA-256 before
-    anything is stored; running it again changes nothing.
+    The default is the family of Ye and Berkelbach (GTH-cc-pVXZ, H to Ar). A YAML FILE with the fields of BasisSource
+    describes another. Every file is checked against its SHA-256 before anything is stored; running it again changes
+    nothing.
     """
     from aiida_qagenai.data.basis import install_families
     from aiida_qagenai.exchange.basis import find_source
@@ -67,10 +68,13 @@ def list_(fmt: str) -> None:
 
 @click.command()
 @click.argument('label', metavar='FAMILY')
-@click.option('--element', help='Print the basis of this element instead.')
+@click.option('--element', help='Print the basis set of this element.')
 @FORMAT
 def show(label: str, element: str | None, fmt: str) -> None:
-    """Show what a family holds, FAMILY being like ccgto/cc-pvdz; with an element, the basis itself."""
+    """Show a family such as ccgto/cc-pvdz.
+
+    With `--element` the basis set of this element is printed.
+    """
     import pandas as pd
 
     from aiida_qagenai.data.basis import find_bases, find_family

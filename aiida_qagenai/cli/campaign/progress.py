@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from aiida_qagenai.cli.progress import called
+from aiida_qagenai.cli.progress import called, num_tasks
 
 if t.TYPE_CHECKING:
     from aiida.orm import ProcessNode
@@ -63,7 +63,7 @@ def snapshot(node: ProcessNode) -> Snapshot:
     link, child = active[0]
     if link == 'energies':
         calculations = [each for _, each in called(child)]
-        total = _number_of_tasks(child)
+        total = num_tasks(child)
         finished = [each for each in calculations if each.is_terminated]
         return Snapshot(name, STAGES[link], len(finished), total, sum(not each.is_finished_ok for each in finished))
     if link.startswith('train'):
@@ -72,14 +72,6 @@ def snapshot(node: ProcessNode) -> Snapshot:
         done = sum(model.is_terminated for _, model in models)
         return Snapshot(name, f'training the models ({names})', done, len(models))
     return Snapshot(name, STAGES.get(link, link))
-
-
-def _number_of_tasks(ladder: ProcessNode) -> int:
-    """Return how many processes a LadderWorkChain calls in all, if none is refused."""
-    plan = ladder.inputs.plan.get_dict()
-    relaxations = len(plan) if 'relax' in ladder.inputs else 0
-    references = len(set().union(*plan.values())) if 'reference_elements' in ladder.inputs else 0
-    return sum(len(levels) for levels in plan.values()) + relaxations + references
 
 
 def describe(node: ProcessNode, _: float) -> str:

@@ -46,7 +46,10 @@ def run(
     watch: bool,
     settings: tuple[str, ...],
 ) -> None:
-    """Start a campaign in the chemical system of ELEMENTS: `aiida-qagenai campaign run Li H --set budget=20`."""
+    """Start a campaign in a chemical system.
+
+    For example in Li–H: `aiida-qagenai campaign run Li H --set budget=20`.
+    """
     from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
     from aiida_qagenai.workchains.campaign.launch import launch
 
@@ -71,9 +74,10 @@ def run(
 @SET
 @FOLLOW
 def continue_(campaign: str, *, watch: bool, relax_code: str | None, settings: tuple[str, ...]) -> None:
-    """Continue a campaign after an interruption, or after its end from its last stored state.
+    """Continue a campaign after an interruption or its end.
 
-    `--set` and `--relax-code` change a campaign that has ended, for example `--set budget=200`.
+    A campaign that has ended continues from its last stored state. `--set` and `--relax-code` change a campaign that
+    has ended, for example `--set budget=200`.
     """
     from aiida_qagenai.workchains.campaign.launch import continue_campaign
 
@@ -87,7 +91,10 @@ def continue_(campaign: str, *, watch: bool, relax_code: str | None, settings: t
 @click.command('follow')
 @click.argument('campaign', metavar=NODE)
 def follow(campaign: str) -> None:
-    """Show the progress of a campaign until it ends; Ctrl-C stops the watching only."""
+    """Show the progress of a campaign until it ends.
+
+    Ctrl-C ends the watching, never the campaign.
+    """
     watch_campaign(load_campaign(campaign))
 
 

@@ -55,7 +55,10 @@ def list_(fmt: str) -> None:
 @click.argument('campaign', metavar=NODE)
 @FORMAT
 def show(campaign: str, fmt: str) -> None:
-    """Show stages, counts, budget and costs of a campaign, and what to do next; CSV holds the cost ledger."""
+    """Show the state of a campaign and what to do next.
+
+    The CSV format holds the cost ledger.
+    """
     from aiida_qagenai.queries import searches
 
     summary = searches.campaign_summary(campaign)
@@ -83,7 +86,10 @@ def show(campaign: str, fmt: str) -> None:
 @click.argument('campaign', metavar=NODE)
 @FORMAT
 def ledger(campaign: str, fmt: str) -> None:
-    """Show what each cycle of a campaign did and cost; cycle 0 is the initial set."""
+    """Show what each cycle did and cost.
+
+    Cycle 0 is the initial set.
+    """
     from aiida_qagenai.queries import searches
 
     frame = searches.cost_ledger(campaign)

@@ -6,7 +6,7 @@ from aiida_qagenai.cli.lazy import LazyGroup
 
 GROUP = LazyGroup(
     'dataset',
-    help='Import external data, merge databases and build training sets.',
+    help='Import and merge data, build training sets.',
     commands_at={
         'build': 'aiida_qagenai.cli.dataset.view:build',
         'export': 'aiida_qagenai.cli.dataset.merge:export',

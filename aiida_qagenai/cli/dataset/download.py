@@ -46,10 +46,10 @@ def optimade(
     folder: Path | None,
     **origin: t.Any,
 ) -> None:
-    """Import structures from the OPTIMADE provider at URL.
+    """Import structures from an OPTIMADE provider.
 
-    Busy servers are asked again, with pauses; run the same command again after an interruption, and it goes on with the
-    next page. Energies are imported from fields whose meaning `--energy` gives.
+    A busy server is asked again after a pause. The same command goes on with the next page after an interruption.
+    Energies are imported from fields whose meaning `--energy` gives.
     """
     from aiida_qagenai.databases.sources.importer import import_files
     from aiida_qagenai.databases.sources.optimade import download
@@ -87,7 +87,10 @@ def materials_project(
     license_: str,
     folder: Path | None,
 ) -> None:
-    """Import from the Materials Project; its key comes from the environment (MP_API_KEY) and is not stored."""
+    """Import structures from the Materials Project.
+
+    Its key comes from the environment (MP_API_KEY) and is not stored.
+    """
     from aiida_qagenai.common.errors import InvalidInputError
     from aiida_qagenai.databases.sources.importer import import_files
     from aiida_qagenai.databases.sources.materials_project import LEVEL, download

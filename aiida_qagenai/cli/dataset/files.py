@@ -75,11 +75,11 @@ def import_(
     max_problems: int,
     **origin: t.Any,
 ) -> None:
-    """Import structures and their energies from files, as one version of a database.
+    """Import structures and energies from files.
 
-    PATH is a CSV file with a column `cif`, a folder (or .zip, .tar.gz) of CIF files with a `metadata.csv`, extended
-    XYZ, or JSON of pymatgen entries. A malformed record is reported with its place and left out. Run the same command
-    again after an interruption; importing twice adds nothing.
+    They become one version of a database. PATH is a CSV file with a column `cif`, a folder (or .zip, .tar.gz) of CIF
+    files with a `metadata.csv`, extended XYZ, or JSON of pymatgen entries. A malformed record is reported with its
+    place and left out. Run the same command again after an interruption; importing twice adds nothing.
     """
     from aiida_qagenai.databases.sources.importer import import_files
     from aiida_qagenai.databases.sources.readers import detect_format

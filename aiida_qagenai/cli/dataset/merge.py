@@ -33,7 +33,9 @@ MERGE = click.option('--merge', metavar=NODE, help='Process of the merge; the la
 @click.option('--workers', type=click.IntRange(min=0), help='Number of processes; by default one per core, up to 4.')
 @FORMAT
 def merge(databases: tuple[str, ...], rules: Path | None, workers: int | None, fmt: str) -> None:
-    """Merge versions of databases: one material per formula, symmetry and lattice.
+    """Merge databases into materials.
+
+    Entries of the same formula, symmetry and lattice are one material.
 
     Represented: entries that stand for a material. Shared: entries of materials that another database has too. Left
     out: entries whose lattice differs by more than the tolerance. Merging the same again adds nothing.
@@ -63,7 +65,10 @@ def merge(databases: tuple[str, ...], rules: Path | None, workers: int | None, f
 @MERGE
 @click.option('--json', 'as_json', is_flag=True, help='Print the stored record as JSON.')
 def why(identifier: str, merge: str | None, *, as_json: bool) -> None:
-    """Explain a material or an entry: what was merged, what represents it, and which value was taken."""
+    """Explain how a material was merged.
+
+    Shows which entries were merged, which one represents the material, and which value was taken.
+    """
     from aiida_qagenai.databases.merge.materials import explain_material
     from aiida_qagenai.databases.merge.process import find_material
 
@@ -82,7 +87,10 @@ def why(identifier: str, merge: str | None, *, as_json: bool) -> None:
 @MERGE
 @click.option('--schema', is_flag=True, help='Write the JSON schema of the format instead.')
 def export(file: Path, merge: str | None, *, schema: bool) -> None:
-    """Write a merge to one JSON FILE: materials, structures, origins, decisions."""
+    """Write a merge to a JSON FILE.
+
+    The file holds materials, structures, origins and decisions.
+    """
     from aiida_qagenai.databases.merge.process import MERGE_SCHEMA, MergeExport, export_merge
 
     if schema:

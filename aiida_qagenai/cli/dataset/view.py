@@ -74,10 +74,10 @@ def build(
     seed: int,
     fmt: str,
 ) -> None:
-    """Build a training set from structures and energies of the graph.
+    """Build a training set from the graph.
 
     Splits keep the structures of one formula together and divide every class in the same proportions. Building the
-    same again adds nothing. Print the number of structures by class and split.
+    same again adds nothing. The number of structures is printed by class and split.
     """
     import pandas as pd
 
@@ -111,7 +111,10 @@ def build(
 @click.option('--controls', is_flag=True, help='Show the quality controls instead of the counts.')
 @FORMAT
 def table(*, controls: bool, fmt: str) -> None:
-    """Show what the graph holds per fidelity, or whether it passes the quality controls (Table 4 of the paper)."""
+    """Show what the graph holds per level of theory.
+
+    With `--controls` whether it passes the quality controls (Table 4 of the paper).
+    """
     from aiida_qagenai.queries.quality import composition, quality_controls
 
     if controls:

@@ -53,7 +53,7 @@ EACH = {
 @click.option('--level', '--fidelity', 'fidelity', type=LEVEL, help='Only this level of theory.')
 @CHEMICAL_SYSTEM
 @FORMULA
-@click.option('--each', is_flag=True, help='One row per calculation instead of one per structure.')
+@click.option('--each', is_flag=True, help='One row per energy instead of one per structure.')
 @FORMAT
 def list_(
     campaign: str | None,
@@ -64,14 +64,21 @@ def list_(
     each: bool,
     fmt: str,
 ) -> None:
-    """List formation energies side by side by level of theory, or with `--each` every energy."""
+    """List computed energies.
+
+    Formation energies stand side by side by level of theory; with `--each` every energy has a row.
+    """
     from aiida_qagenai.queries import searches
 
     find = searches.energies if each else searches.energies_side_by_side
     frame = find(campaign, fidelity=fidelity, chemical_system=chemical_system, formula=formula)
-    footer = (
-        f'{len(frame)} {"energies; totals in eV, formation energies in eV/atom" if each else "structures; eV/atom"}'
-    )
+    if fmt == 'table' and not each:
+        empty = frame[[name for name in SIDE_BY_SIDE if name.startswith('formation_')]].isna().all(axis='columns')
+        frame = frame[~empty]
+        more = f'; {empty.sum()} more without a formation energy: --each lists all' if empty.any() else ''
+        footer = f'{len(frame)} structures; eV/atom{more}'
+    else:
+        footer = f'{len(frame)} energies; total energies in eV, formation energies in eV/atom'
     print_frame(frame, fmt, EACH if each else SIDE_BY_SIDE, footer=footer)
 
 
@@ -89,7 +96,10 @@ def divergence(
     *,
     fmt: str,
 ) -> None:
-    """List where higher levels of theory diverge from PBE, computed beside predicted, in eV/atom."""
+    """List divergences of higher levels from PBE.
+
+    Computed divergences stand beside predicted ones, in eV/atom.
+    """
     from aiida_qagenai.queries import searches
 
     frame = searches.divergences(

@@ -6,7 +6,7 @@ from aiida_qagenai.cli.lazy import LazyGroup
 
 GROUP = LazyGroup(
     'free-energy',
-    help='Compute free energies and distances to the hull at finite temperature.',
+    help='Compute free energies at finite temperature.',
     commands_at={
         'continue': 'aiida_qagenai.cli.free_energy.run:continue_',
         'list': 'aiida_qagenai.cli.free_energy.show:list_',

@@ -34,11 +34,12 @@ def run(
     watch: bool,
     settings: tuple[str, ...],
 ) -> None:
-    """Compute quasi-harmonic free energies of structures, or of the candidates of a campaign near the hull.
+    """Compute quasi-harmonic free energies.
 
-    With competing phases, which include the elements, the distance to the hull is computed at every temperature. The
-    competing phases of a campaign are its computed structures of lowest formation energy in the same chemical systems;
-    `--competing` adds others.
+    These are the free energies of structures, or of the candidates of a campaign near the hull. With competing phases,
+    which include the elements, the distance to the hull is computed at every temperature. The competing phases of a
+    campaign are its computed structures of lowest formation energy in the same chemical systems; `--competing` adds
+    others.
     """
     from aiida_qagenai.workchains.free_energy import FreeEnergyWorkChain
     from aiida_qagenai.workchains.protocols.atomistic import FreeEnergySettings, atomistic_settings

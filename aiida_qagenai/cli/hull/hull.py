@@ -9,27 +9,30 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.output import print_table
+from aiida_qagenai.cli.params import FILE, PICTURE
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase
 
 __all__ = ('hull',)
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
 @click.option('--phases', type=FILE, required=True, help='Known phases: CSV or JSON.')
 @click.option('--candidates', type=FILE, required=True, help='Candidates: CSV or JSON with the same columns.')
 @click.option('--json', 'as_json', is_flag=True, help='Print a JSON list in the order of the candidates.')
-@click.option('--candidates-compete', is_flag=True, help='Let the candidates compete with each other too.')
+@click.option('--candidates-compete', is_flag=True, help='Let the candidates compete with each other as well.')
 @click.option('--tolerance', default=1e-6, show_default=True, help='Largest distance that counts as stable, eV/atom.')
-@click.option('--workers', default=1, show_default=True, help='Processes for many chemical systems.')
-@click.option('--samples', type=click.IntRange(min=1), help='Draws for P(stable) where the files have `sigma`.')
-@click.option('--seed', default=0, show_default=True, help='Seed of these draws.')
-@click.option('--plot', type=click.Path(path_type=Path), help='Draw the hull: PNG, SVG, PDF or HTML; 2–4 elements.')
-@click.option('--system', help='Elements of that picture, such as Li-Fe-O; by default those of the candidates.')
-@click.option('--plot-distances', type=click.Path(path_type=Path), help='Their distribution: PNG, SVG, PDF or HTML.')
+@click.option('--workers', default=1, show_default=True, help='Number of processes for many chemical systems.')
+@click.option('--samples', type=click.IntRange(min=1), help='Draws for P(stable), where the files have `sigma`.')
+@click.option('--seed', default=0, show_default=True, help='Seed of the draws for P(stable).')
+@click.option('--plot', type=PICTURE, help='Draw the hull: PNG, SVG, PDF or HTML; 2–4 elements.')
+@click.option('--system', help='Elements of the drawn hull, such as Li-Fe-O; by default those of the candidates.')
+@click.option(
+    '--plot-distances',
+    type=PICTURE,
+    help='Draw the distribution of the distances: PNG, SVG, PDF or HTML.',
+)
 def hull(
     *,
     phases: Path,
@@ -44,7 +47,9 @@ def hull(
     system: str | None,
     plot_distances: Path | None,
 ) -> None:
-    """Distance of candidates to the convex hull of known phases.
+    """Compute distances to the convex hull.
+
+    Each candidate is placed against the convex hull of the known phases.
 
     Both files have the columns `formula` and `formation_energy_per_atom` (eV/atom; pure elements are then implied at 0)
     or `energy_per_atom` (eV/atom; then the phases must include the elements), and optionally `identifier`, `level` of

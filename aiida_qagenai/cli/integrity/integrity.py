@@ -15,9 +15,10 @@ SHOWN = 20
 )
 @click.pass_context
 def integrity(context: click.Context, *, hashes: bool) -> None:
-    """Check links, hashes, files and states of all nodes of the profile; exit status 1 if something is wrong.
+    """Check the provenance graph of the profile.
 
-    Nothing is changed.
+    Links, hashes, files and states of all nodes are checked, and nothing is changed. The exit status is 1 if something
+    is wrong.
     """
     from aiida_qagenai.queries.integrity import check_integrity
 

@@ -20,7 +20,10 @@ JOBS = {'pk': 'pk', 'path': 'path', 'what': 'what', 'exit_status': 'exit status'
 @click.option('--jobs', is_flag=True, help='One row per job instead of sums.')
 @FORMAT
 def cost(process: str, jobs: bool, fmt: str) -> None:
-    """Sum core hours, wall time and memory of all jobs of a process, including those that failed."""
+    """Show the cost of a process and its jobs.
+
+    Core hours, wall time and memory include the jobs that failed.
+    """
     from aiida_qagenai.queries.costs import costs, sum_costs
 
     table = costs(load_process(process).pk)

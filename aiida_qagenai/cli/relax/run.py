@@ -49,7 +49,10 @@ def run(
     watch: bool,
     settings: tuple[str, ...],
 ) -> None:
-    """Relax a crystal at PBE: `aiida-qagenai relax run si.cif --engine espresso`."""
+    """Relax a crystal at PBE.
+
+    For example: `aiida-qagenai relax run si.cif --engine espresso`.
+    """
     from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 
     builder = PbeRelaxWorkChain.get_builder_from_protocol(

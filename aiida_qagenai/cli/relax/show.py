@@ -32,7 +32,10 @@ COLUMNS = {
 @click.option('--write', type=OUTPUT, help='Write the relaxed crystal: CIF, POSCAR or extxyz.')
 @FORMAT
 def show(process: str, *, write: Path | None, fmt: str) -> None:
-    """Show the results of a run, and write the relaxed crystal to a file."""
+    """Show the results of a run.
+
+    With `--write` the relaxed crystal is written to a file.
+    """
     import pandas as pd
 
     from aiida_qagenai.engine.resumable import nested_outputs

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.output import print_frame
-from aiida_qagenai.cli.params import FORMAT
+from aiida_qagenai.cli.params import FILE, FORMAT, PICTURE
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -21,24 +21,47 @@ __all__ = ('screen',)
 
 STAGES = ('generation', 'validation', 'final')
 SOURCES = ('icsd24', 'smact14', 'pymatgen_common', 'pymatgen_icsd')
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 WINDOW = (click.FloatRange(min=0), click.FloatRange(min=0))
 
 
 @click.command()
 @click.argument('files', nargs=-1, required=True, type=FILE)
-@click.option('--stage', type=click.Choice(STAGES), default='final', show_default=True, help='Whose constraints apply.')
-@click.option('--alpha', type=float, help='Smallest distance in r_i + r_j; by default 0.7 or 0.8 by stage.')
-@click.option('--oxidation-states', type=click.Choice(SOURCES), default='icsd24', show_default=True, help='Their list.')
-@click.option('--mixed-valence/--one-state', default=True, help='Whether metals such as Fe may have several states.')
+@click.option(
+    '--stage', type=click.Choice(STAGES), default='final', show_default=True, help='Stage whose constraints apply.'
+)
+@click.option('--alpha', type=float, help='Smallest distance in units of r_i + r_j; 0.7 or 0.8 by stage.')
+@click.option(
+    '--oxidation-states',
+    type=click.Choice(SOURCES),
+    default='icsd24',
+    show_default=True,
+    help='List of the oxidation states that occur.',
+)
+@click.option(
+    '--mixed-valence/--one-state',
+    default=True,
+    show_default=True,
+    help='Whether metals such as Fe may have several states.',
+)
 @click.option('--volume', type=WINDOW, help='Window of the volume in units of the covalent spheres.')
 @click.option('--density', type=WINDOW, help='Window of the density, g/cm³.')
-@click.option('--dimensionality', type=click.IntRange(0, 3), multiple=True, help='Accepted: 2 for layers; repeatable.')
-@click.option('--min-space-group', type=click.IntRange(1, 230), default=1, help='Smallest accepted number.')
+@click.option(
+    '--dimensionality',
+    type=click.IntRange(0, 3),
+    multiple=True,
+    help='Accepted dimensionality: 2 for layers. Repeatable.',
+)
+@click.option(
+    '--min-space-group',
+    type=click.IntRange(1, 230),
+    default=1,
+    show_default=True,
+    help='Smallest accepted space group number.',
+)
 @click.option('--unique', is_flag=True, help='Mark structures that equal an earlier one.')
-@click.option('--known', type=FILE, multiple=True, help='Mark structures that equal one of this file; repeatable.')
+@click.option('--known', type=FILE, multiple=True, help='Mark structures that equal one of this file. Repeatable.')
 @click.option('--json', 'as_json', is_flag=True, help='The same as --format json.')
-@click.option('--plot-funnel', type=click.Path(path_type=Path), help='How many are left: PNG, SVG, PDF or HTML.')
+@click.option('--plot-funnel', type=PICTURE, help='Draw how many are left: PNG, SVG, PDF or HTML.')
 @FORMAT
 def screen(
     *,
@@ -51,11 +74,11 @@ def screen(
     fmt: str,
     **options: t.Any,
 ) -> None:
-    """Which structures pass the physical constraints, and what fails where.
+    """Apply the physical constraints to structures.
 
-    Reads CIF, POSCAR, extxyz, JSON of pymatgen, CSV with a column `cif`, and packed NPZ files. Those with partial
-    occupancies, NaN coordinates or a flat cell are reported as not well formed; a file that cannot be read at all ends
-    the command with the line or index.
+    Prints which structures pass, and which constraint the others fail and why. Reads CIF, POSCAR, extxyz, JSON of
+    pymatgen, CSV with a column `cif`, and packed NPZ files. Those with partial occupancies, NaN coordinates or a flat
+    cell are reported as not well formed; a file that cannot be read at all ends the command with the line or index.
     """
     import pandas as pd
 

@@ -8,11 +8,14 @@ __all__ = ('serve',)
 
 
 @click.command()
-@click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen on; 0.0.0.0 for every one.')
+@click.option('--host', default='127.0.0.1', show_default=True, help='Address to listen on; 0.0.0.0 for all of them.')
 @click.option('--port', type=click.IntRange(0, 65535), default=5000, show_default=True, help='Port to listen on.')
-@click.option('--base-url', help='Address that clients use, where it is another one (behind a proxy).')
+@click.option('--base-url', help='Address that clients use, if it differs (behind a proxy).')
 def serve(host: str, port: int, base_url: str | None) -> None:
-    """Answer OPTIMADE queries over the structures of the profile and their energies; nothing can be changed."""
+    """Serve the profile by the OPTIMADE interface.
+
+    Answers queries over the structures of the profile and their energies; nothing can be changed.
+    """
     import contextlib
     import socket
 

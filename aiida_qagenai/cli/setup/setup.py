@@ -21,7 +21,13 @@ renice -n 10 -p $$ > /dev/null 2>&1 || true
 
 
 @click.command('setup')
-@click.option('--profile', 'name', default='qagenai', show_default=True, help='Profile to use, created if missing.')
+@click.option(
+    '--profile',
+    'name',
+    default='qagenai',
+    show_default=True,
+    help='Profile, which is created if missing.',
+)
 @click.option(
     '--postgresql',
     metavar='URL',
@@ -34,13 +40,14 @@ renice -n 10 -p $$ > /dev/null 2>&1 || true
     envvar='QAGENAI_RABBITMQ',
     help='Message broker for a new profile, amqp://USER:PASSWORD@HOST:PORT; that of AiiDA otherwise.',
 )
-@click.option('--workers', type=click.IntRange(1), help='Workers of the daemon from its next start on.')
+@click.option('--workers', type=click.IntRange(1), help='Number of workers of the daemon from its next start on.')
 def setup(name: str, *, postgresql: str | None, rabbitmq: str | None, workers: int | None) -> None:
-    """Prepare this machine: a profile, the computer `localhost`, two codes, caching.
+    """Prepare this machine for calculations.
 
-    Without options it uses SQLite and AiiDA's own message broker, and no service is needed. An existing profile is
-    completed by what it lacks, so that running it again changes nothing. The URLs may come from the environment
-    (QAGENAI_POSTGRESQL, QAGENAI_RABBITMQ), which keeps their passwords out of the list of processes.
+    Sets up a profile, the computer `localhost`, two codes and caching. Without options it uses SQLite and AiiDA's own
+    message broker, and no service is needed. An existing profile is completed by what it lacks, so that running the
+    command again changes nothing. The URLs may come from the environment (QAGENAI_POSTGRESQL, QAGENAI_RABBITMQ), which
+    keeps their passwords out of the process list.
     """
     from aiida_qagenai.engine import profile
 

@@ -1,0 +1,132 @@
+"""What `aiida-qagenai energy run` is asked to compute: checked before anything is submitted."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.workchains.energy.composite import CompositeWorkChain, builder_of_level
+from aiida_qagenai.workchains.energy.energy import estimate_memory
+from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings
+
+if t.TYPE_CHECKING:
+    from aiida.engine import ProcessBuilder
+    from aiida.orm import AbstractCode, StructureData
+
+    from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+    from aiida_qagenai.workchains.protocols.energy import EnergySettings
+
+__all__ = ('EnergyPlan', 'make_plan')
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyPlan:
+    """The energies that can be computed, and those that cannot.
+
+    :param levels: levels of theory of each structure, by its label.
+    :param elements: elements whose isolated atoms are computed once for all structures.
+    :param corrected_atoms: whether each crystal has atoms of its own instead, with the counterpoise correction.
+    :param rows: one row per structure and level, for people; ``refused`` says why an energy cannot be computed.
+    """
+
+    settings: EnergySettings
+    levels: dict[str, list[Fidelity]]
+    elements: list[str]
+    corrected_atoms: bool
+    rows: list[dict[str, t.Any]]
+
+    @property
+    def refusals(self) -> list[str]:
+        """Return one line for each energy that cannot be computed."""
+        return [f'{row["structure"]} at {row["level"]}: {row["refused"]}' for row in self.rows if row['refused']]
+
+
+def make_plan(
+    code: AbstractCode,
+    structures: t.Mapping[str, StructureData],
+    levels: t.Sequence[Fidelity],
+    protocol: str,
+    overrides: dict[str, t.Any],
+    *,
+    references: bool,
+) -> EnergyPlan:
+    """Check every structure at every level.
+
+    :param references: whether formation energies are computed as well.
+    :raises InvalidInputError: for unknown settings, if nothing can be computed, or if references cannot be.
+    """
+    settings = energy_settings(protocol, overrides)
+    rows: list[dict[str, t.Any]] = []
+    for label, structure in structures.items():
+        for level in levels:
+            row: dict[str, t.Any] = {'structure': label, 'atoms': len(structure.sites), 'level': level.value}
+            try:
+                builder = builder_of_level(code, structure, level, protocol, overrides=overrides)
+                rows.append({**row, **describe_builder(builder, structure), 'refused': ''})
+            except InvalidInputError as exception:
+                rows.append({**row, 'refused': str(exception)})
+    computed = [row for row in rows if not row['refused']]
+    if not computed:
+        reasons = list(dict.fromkeys(row['refused'] for row in rows))
+        raise InvalidInputError('; '.join(reasons))
+    corrected = settings.counterpoise is not None
+    wanted: dict[str, list[Fidelity]] = {}
+    for row in computed:
+        wanted.setdefault(row['structure'], []).append(Fidelity(row['level']))
+    plan = EnergyPlan(
+        settings=settings,
+        levels=wanted,
+        elements=[],
+        corrected_atoms=corrected,
+        rows=rows,
+    )
+    if not references:
+        return plan
+    symbols = sorted({kind.symbol for label in wanted for kind in structures[label].kinds})
+    try:
+        ReferenceWorkChain.get_builder_from_protocol(
+            code=code, elements=symbols, fidelities=levels, protocol=protocol, overrides=overrides
+        )
+    except InvalidInputError as exception:
+        message = f'{exception} (--no-references leaves out formation energies)'
+        raise InvalidInputError(message) from exception
+    return dataclasses.replace(plan, elements=[] if corrected else symbols)
+
+
+def describe_builder(builder: ProcessBuilder, structure: StructureData) -> dict[str, t.Any]:
+    """Return method, basis, mesh and least memory of one energy.
+
+    :raises InvalidInputError: if it needs more memory than it may use.
+    """
+    level = EnergyLevel.parse(builder.level.get_dict())
+    parameters = calculations(builder)
+    memory = max((estimate_memory(each, level, structure) for each in parameters if each.is_crystal), default=0.0)
+    allowed = parameters[0].max_memory_mb
+    if memory > allowed:
+        message = f'at least {memory:.0f} MB of memory are needed, `max_memory_mb` is {allowed:.0f}'
+        raise InvalidInputError(message)
+    last = parameters[-1]
+    mesh = last.cc.kmesh if last.is_coupled_cluster and last.cc.kmesh else last.kmesh
+    return {
+        'basis': level.level_tag.split(':')[1],
+        'kmesh': '×'.join(map(str, mesh)) if mesh else 'none',
+        'calculations': len(parameters),
+        'memory_mb': memory or None,
+        'level_tag': level.level_tag,
+        'notes': '; '.join(level.notes),
+    }
+
+
+def calculations(builder: ProcessBuilder) -> list[PyscfCellParameters]:
+    """Return the parameters of every calculation of one energy; of a composite the coupled cluster is the last."""
+    from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+    from aiida_qagenai.workchains.protocols.composite import CompositePlan
+
+    if builder.process_class is not CompositeWorkChain:
+        return [PyscfCellParameters.parse(builder.pyscf.parameters.get_dict())]
+    plan = CompositePlan.parse(builder.plan.get_dict())
+    names = sorted(plan.jobs, key=lambda name: name == plan.coupled_cluster)
+    return [PyscfCellParameters.parse(plan.jobs[name].parameters) for name in names]

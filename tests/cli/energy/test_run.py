@@ -1,0 +1,173 @@
+"""Energies from the command line: computed by PySCF on the daemon, shown, planned, and refused before anything runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from aiida.orm import ProcessNode, QueryBuilder, StructureData, WorkChainNode
+from ase import Atoms
+from ase.build import bulk
+
+from aiida_qagenai.cli.progress import task_in_words
+
+CUBE = 3.0
+GAMMA = 'meshes={PBE: {fixed: [1, 1, 1]}, HF: {fixed: [1, 1, 1]}, CCSD(T): {fixed: [1, 1, 1]}}'
+"""One k-point: seconds per energy."""
+
+
+@pytest.fixture
+def hydrogen(tmp_path):
+    """Return a file with a crystal of H2 molecules."""
+    file = tmp_path / 'h2.cif'
+    Atoms('H2', positions=[(0, 0, 0), (0, 0, 0.75)], cell=[CUBE] * 3, pbc=True).write(file)
+    return file
+
+
+@pytest.fixture
+def rock_salt(tmp_path):
+    """Return a file with LiH in its conventional cell of 8 atoms."""
+    file = tmp_path / 'lih.cif'
+    bulk('LiH', 'rocksalt', a=4.084, cubic=True).write(file)
+    return file
+
+
+def test_from_a_new_profile_to_a_table(new_machine, hydrogen):
+    """Two levels with their formation energies; found by label afterwards, and in the list of all energies."""
+    machine = new_machine('energies')
+    levels = ('--level', 'CCSD(T)', '--level', 'pbe')
+    arguments = ('--protocol', 'pipeline', '--set', GAMMA, '--label', 'hydrogen')
+    printed = machine.run('aiida-qagenai', 'energy', 'run', str(hydrogen), *levels, *arguments)
+    for text in (
+        'LadderWorkChain',
+        '4 of 4 done',
+        'exit status 0',
+        'formation eV/atom',
+        'not scientific',
+        '2 energies',
+    ):
+        assert text in printed
+    rows = json.loads(machine.run('aiida-qagenai', 'energy', 'show', 'hydrogen', '--format', 'json'))
+    assert [row['fidelity'] for row in rows] == ['PBE', 'CCSD(T)']
+    for row in rows:
+        assert row['total_energy'] == pytest.approx(2 * row['energy_per_atom'])
+        assert -35 < row['total_energy'] < -25
+        assert row['formation_energy_per_atom'] == pytest.approx(row['anchored'])
+        assert row['name'] == 'h2'
+    assert rows[1]['t1_diagnostic'] is not None
+    (one,) = csv.DictReader(
+        io.StringIO(machine.run('aiida-qagenai', 'energy', 'show', rows[1]['uuid'], '--format', 'csv'))
+    )
+    assert float(one['total_energy']) == pytest.approx(rows[1]['total_energy'])
+    assert 'CCSD(T)' in machine.run('aiida-qagenai', 'energy', 'list', '--level', 'CCSD(T)', '--each')
+    assert '2 energies' in machine.run('aiida-qagenai', 'energy', 'continue', 'hydrogen')
+
+
+def test_a_dry_run_shows_what_would_be_computed(run, pyscf_code, rock_salt):
+    """The conventional cell is reduced; nothing is submitted."""
+    result = run('energy', 'run', rock_salt, '--all-levels', '--protocol', 'pipeline', '--dry-run')
+    for text in ('isolated atoms of H, Li', 'cost: seconds', 'expected error: eV/atom', 'not scientific', '2×2×2'):
+        assert text in result.output
+    arguments = ('--all-levels', '--protocol', 'pipeline', '--dry-run', '--format', 'json')
+    rows = json.loads(run('energy', 'run', rock_salt, *arguments).output)
+    assert [(row['atoms'], row['level'], row['refused']) for row in rows] == [
+        (2, level, '') for level in ('PBE', 'SCAN', 'HSE06', 'CCSD(T)')
+    ]
+    assert rows[3]['memory_mb'] > 0
+    as_given = json.loads(run('energy', 'run', rock_salt, *arguments, '--as-given').output)
+    assert [row['refused'] for row in as_given] == [
+        '',
+        '',
+        '8 atoms, protocol `pipeline` allows 6 at HSE06',
+        '8 atoms, protocol `pipeline` allows 4 at CCSD(T)',
+    ]
+    assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ([], 'choose the level of theory'),
+        (['--level', 'B3LYP'], 'unknown fidelity `B3LYP`'),
+        (['--level', 'CCSD(T)', '--as-given'], '8 atoms, protocol `pipeline` allows 4 at CCSD(T)'),
+        (['--level', 'PBE', '--protocol', 'fats'], 'unknown energy protocol `fats`'),
+        (['--level', 'PBE', '--protocol', 'fast'], '(--no-references leaves out formation energies)'),
+        (['--level', 'CCSD(T)', '--protocol', 'moderate'], 'run `aiida-qagenai basis install ccgto`'),
+        (['--level', 'PBE', '--set', 'scf.max_cycles=3'], 'max_cycles'),
+        (['--level', 'CCSD(T)', '--set', 'max_memory_mb=0.01'], '`max_memory_mb` is 0'),
+        (['--level', 'PBE', '--code', 'nothing'], 'no code `nothing`'),
+        (['--level', 'PBE', '--options', '{options}'], 'has no section `pyscf`'),
+        (['--level', 'PBE', '999999'], 'no structure `999999`'),
+        (['--level', 'PBE', '{uranium}'], 'no basis for U'),
+        (['--level', 'CCSD(T)', '{metal}', '--only'], 'CCSD(T) is not defined for a metal'),
+    ],
+)
+def test_what_cannot_be_computed_is_one_line(run, pyscf_code, rock_salt, tmp_path, arguments, text):  # noqa: PLR0917
+    """Nothing is started, and the exit status is 1."""
+    files = {'metal': tmp_path / 'li.cif', 'uranium': tmp_path / 'u.cif', 'options': tmp_path / 'options.yaml'}
+    bulk('Li').write(files['metal'])
+    bulk('U', 'fcc', a=4.0).write(files['uranium'])
+    files['options'].write_text('models: {queue_name: gpu}', encoding='utf8')
+    arguments = [argument.format(**files) for argument in arguments]
+    only = '--only' in arguments or 'u.cif' in ' '.join(arguments)
+    given = [] if only else [rock_salt]
+    protocol = [] if '--protocol' in arguments else ['--protocol', 'pipeline']
+    arguments = [argument for argument in arguments if argument != '--only']
+    result = run('energy', 'run', *given, *arguments, *protocol, status=1)
+    assert text in ' '.join(result.output.split())
+    assert 'Traceback' not in result.output
+    assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+def test_what_can_be_computed_is_left(run, pyscf_code, rock_salt, tmp_path):
+    """A metal among the structures keeps its PBE energy; its CCSD(T) is listed with the reason."""
+    metal = tmp_path / 'li.cif'
+    bulk('Li').write(metal)
+    arguments = ('--level', 'PBE', '--level', 'CCSD(T)', '--protocol', 'pipeline', '--dry-run', '--format', 'json')
+    rows = json.loads(run('energy', 'run', rock_salt, metal, *arguments).output)
+    refused = [(row['structure'], row['level']) for row in rows if row['refused']]
+    assert refused == [('s001Li', 'CCSD(T)')]
+
+
+def test_show_of_what_has_no_energies(run, pyscf_code):
+    assert 'has no energies' in run('energy', 'show', pyscf_code.pk, status=1).output
+
+
+def test_show_says_why_an_energy_is_missing(run, aiida_profile_clean):
+    """What was refused keeps the reason that the work chain reported, what runs says so."""
+    from aiida.common.links import LinkType
+    from aiida.orm import Dict
+
+    node = WorkChainNode(process_type='aiida.workflows:qagenai.ladder')
+    node.set_process_label('LadderWorkChain')
+    for name, value in {
+        'structures__s000Li': StructureData(ase=bulk('Li'), label='lithium'),
+        'plan': Dict({'s000Li': ['PBE', 'CCSD(T)']}),
+    }.items():
+        node.base.links.add_incoming(value.store(), link_type=LinkType.INPUT_WORK, link_label=name)
+    node.store()
+    node.logger.report('[1|LadderWorkChain|submit_task]: s000Liccsdt was refused: the gap is 0.00 eV')
+    rows = json.loads(run('energy', 'show', node.pk, '--format', 'json').output)
+    assert [(row['name'], row['fidelity'], row['remarks']) for row in rows] == [
+        ('lithium', 'PBE', 'waiting'),
+        ('lithium', 'CCSD(T)', 'the gap is 0.00 eV'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('link', 'words'),
+    [
+        ('s000LiHccsdt', 's000LiH at CCSD(T)'),
+        ('referenceshse06', 'references at HSE06'),
+        ('s001Li2Opbeagain', 's001Li2O at PBE'),
+        ('relaxc00001', 'relaxation of c00001'),
+    ],
+)
+def test_tasks_are_named_in_words(link, words):
+    assert task_in_words(link) == words
+
+
+def test_protocols_are_listed(run):
+    assert 'all_electron' in run('energy', 'protocols').output
