@@ -73,6 +73,7 @@ def test_train_generate_predict(train, ml_code, dataset):
     assert np.isfinite(prediction.outputs.arrays.get_array('features')).all()
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_the_lineage(train):
     """A tuned checkpoint names the weights it came from and the set it was trained on."""
     first = train('descriptor')
@@ -82,6 +83,7 @@ def test_fine_tuning_keeps_the_lineage(train):
     assert content['dataset_hash'] == tuned.inputs.dataset.base.attributes.get('content_hash')
 
 
+@pytest.mark.slow
 def test_a_repeated_training_comes_from_the_cache(train):
     """Same inputs, same hash: the second training costs nothing."""
     first = train('descriptor')

@@ -88,6 +88,7 @@ def test_termination_leaves_the_cost(compute, lithium_hydride, pyscf_parameters,
     assert results['status'] == 'killed' and results['core_hours'] > 0
 
 
+@pytest.mark.slow
 def test_density_functional_and_its_script_by_hand(compute, lithium_hydride, pyscf_parameters, tmp_path):
     """A crystal gives an energy with all that describes it; the stored script gives the same energy by hand."""
     parameters = pyscf_parameters('PBE', scf={'smearing': 0.005}, descriptors=True, band_path_spacing=1.5)
@@ -125,6 +126,7 @@ def test_density_functional_and_its_script_by_hand(compute, lithium_hydride, pys
     ]
 
 
+@pytest.mark.slow
 def test_coupled_cluster_restarts_from_amplitudes(compute, lithium_hydride, pyscf_parameters):
     """An unfinished CCSD is continued without a new SCF and ends at the same energy within 1e-10 Ha."""
     tight = {'conv_tol': 1e-12, 'conv_tol_normt': 1e-9}
@@ -183,6 +185,7 @@ def check_coupled_cluster(node) -> None:
     assert 'amplitudes.h5' not in node.outputs.retrieved.list_object_names()
 
 
+@pytest.mark.slow
 def test_hartree_fock_on_a_denser_mesh(compute, lithium_hydride, pyscf_parameters):
     """The composite energy is Hartree-Fock of one mesh plus the correlation energy of another."""
     coarse = {'cc': {'kmesh': [1, 1, 1], 'kmesh_shift': [0, 0, 0]}}
@@ -196,6 +199,7 @@ def test_hartree_fock_on_a_denser_mesh(compute, lithium_hydride, pyscf_parameter
     assert abs(parts['dense']['ccsd_correlation'] - parts['coarse']['ccsd_correlation']) > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('element', 'distance', 'spin', 'energies'),
     [
@@ -260,6 +264,7 @@ def test_refused_by_the_script(compute, lithium_hydride, pyscf_parameters, chang
     assert node.outputs.results['wall_seconds'] < 30
 
 
+@pytest.mark.slow
 def test_gap_between_the_points_of_the_mesh(compute, make_structure, pyscf_parameters):
     """On the displaced 2×2×2 mesh alone bcc lithium has a gap of 8 eV: the bands between tell that it is a metal."""
     edge = 3.45
@@ -348,6 +353,7 @@ END
 """
 
 
+@pytest.mark.slow
 def test_all_electrons_with_relativity_and_a_basis_as_text(compute, make_structure):
     """A basis of one's own without a pseudopotential; spin-free X2C lowers H2 by the 0.01 mHa it should."""
     hydrogen = make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 0.7414)], [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]])

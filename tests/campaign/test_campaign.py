@@ -16,6 +16,8 @@ from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.prediction import PredictionData
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def campaign(campaign_archive, aiida_profile_factory, aiida_config):

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.chemistry.composition import (
@@ -81,7 +81,6 @@ def test_noble_gases_have_neither_states_nor_electronegativity():
     assert electronegativity('He') is None
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     composition=st.dictionaries(
         st.sampled_from(['Li', 'Mg', 'Al', 'Ti', 'Fe', 'Mn', 'O', 'F', 'S', 'N', 'H']),
@@ -100,7 +99,6 @@ def test_agrees_with_explicit_assignments(composition, ordered, source):
     assert count_assignments(composition, source=source, electronegativity_order=ordered) == len(assignments)
 
 
-@settings(max_examples=50, deadline=None)
 @given(composition=st.dictionaries(st.sampled_from(['Fe', 'Mn', 'O', 'Li']), st.integers(1, 3), min_size=2, max_size=3))
 def test_mixed_valence_agrees_with_brute_force(composition):
     choices = []

@@ -201,6 +201,7 @@ importer.import_file(Path(sys.argv[1]), settings)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_import_goes_on(new_machine, write_csv, rows):
     """The same with SIGKILL, in a process and a profile of its own, and with the command."""
     machine = new_machine('killed-import')

@@ -302,6 +302,7 @@ def test_a_service_that_is_down(new_service, tmp_path, answer):
         fetch(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_keeps_the_key_to_itself(new_service, new_machine):
     """The whole command in a profile of its own: what it prints and all it leaves on disk is without the key."""
     service = new_service()

@@ -152,6 +152,7 @@ def test_a_page_in_the_middle(write_csv, rows, settings):
     assert client.get('/v1/structures/nothing').json()['data'] is None
 
 
+@pytest.mark.slow
 def test_the_command_starts_and_ends_without_noise(new_machine, write_csv, rows):
     """The command as a user sees it: one line, an answer, Ctrl-C, and nothing left behind."""
     machine = new_machine('serve')

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import psutil
+import pytest
 
 START = """
 from aiida.engine import submit
@@ -57,6 +58,22 @@ if 'broker' in sys.orig_argv:
 """
 
 
+@pytest.fixture(scope='module')
+def prepared(new_machine):
+    """Return a machine that several tests share."""
+    return new_machine('prepared')
+
+
+@pytest.fixture
+def machine(prepared):
+    """Return a machine without a daemon."""
+    environment = dict(prepared.environment)
+    yield prepared
+    prepared.kill()
+    prepared.environment = environment
+
+
+@pytest.mark.slow
 def test_processes_go_on_after_everything_was_killed(new_machine, tmp_path):
     """Daemon, worker and broker die, and one process has lost its task; the work chain ends with one calculation.
 
@@ -78,24 +95,22 @@ def test_processes_go_on_after_everything_was_killed(new_machine, tmp_path):
     assert machine.query(RESULT.format(pk=pk)) == [10, ['ArithmeticAddCalculation', 'multiply']]
 
 
-def test_a_running_daemon_is_left_alone(new_machine):
+def test_a_running_daemon_is_left_alone(machine):
     """A second start changes nothing."""
-    machine = new_machine('running')
     start = 'from aiida_qagenai.engine.daemon import ensure_daemon\nprint(json.dumps(ensure_daemon()))'
     assert machine.query(start) is True
     assert machine.query(start) is False
 
 
-def test_the_environment_need_not_be_activated(new_machine):
+@pytest.mark.slow
+def test_the_environment_need_not_be_activated(machine):
     """The daemon starts also where no `verdi` is on the path."""
-    machine = new_machine('bare')
     machine.environment['PATH'] = os.defpath
     assert machine.query('from aiida_qagenai.engine.daemon import *\nprint(json.dumps(ensure_daemon()))') is True
 
 
-def test_a_daemon_without_work_is_stopped(new_machine):
+def test_a_daemon_without_work_is_stopped(machine):
     """And a second stop has nothing to do."""
-    machine = new_machine('stopping')
     stop = 'from aiida_qagenai.engine.daemon import ensure_daemon, stop_daemon\n'
     assert machine.query(stop + 'ensure_daemon()\nprint(json.dumps(stop_daemon()))') is True
     psutil.wait_procs(machine.processes(), timeout=20)
@@ -138,6 +153,7 @@ print(json.dumps([node.exit_status, node.exit_message, sorted(states)]))
 """
 
 
+@pytest.mark.slow
 def test_a_composite_ends_with_its_first_failure(new_machine):
     """The calculation that still runs is killed, and its job with it."""
     machine = new_machine('composite')

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
@@ -31,7 +31,6 @@ def test_the_basis_is_orthonormal():
     torch.testing.assert_close(overlaps, torch.eye(6, dtype=torch.float64))
 
 
-@settings(max_examples=100, deadline=None)
 @given(coordinates)
 def test_any_six_numbers_are_a_positive_definite_metric(numbers):
     metric = metric_from_coordinates(torch.from_numpy(numbers))
