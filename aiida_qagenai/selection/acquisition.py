@@ -6,7 +6,6 @@ the eligible pool before they are added, and the scaling is part of the answer.
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 from collections.abc import Callable
 
@@ -44,12 +43,6 @@ class Scores(t.NamedTuple):
     scaling: Scaling
 
 
-@dataclasses.dataclass(frozen=True)
-class _Arm:
-    description: str
-    terms: Callable[[CandidatePool, str, int, int], dict[str, tuple[float, NDArray[np.float64]]]]
-
-
 def score(
     pool: CandidatePool, arm: str = 'hybrid', *, divergence: str = 'absolute', num_clusters: int = 50, seed: int = 0
 ) -> Scores:
@@ -70,7 +63,7 @@ def score(
     scaling: Scaling = {}
     if not pool.eligible.any():
         return Scores(total, terms, scaling)
-    for name, (weight, values) in ARMS[arm].terms(pool, divergence, num_clusters, seed).items():
+    for name, (weight, values) in ARMS[arm](pool, divergence, num_clusters, seed).items():
         low, high = float(values[pool.eligible].min()), float(values[pool.eligible].max())
         scaled = (values - low) / (high - low) if high > low else np.zeros(len(pool))
         terms[name] = np.where(pool.eligible, scaled, np.nan)
@@ -99,32 +92,24 @@ def _random(pool: CandidatePool, seed: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).random(len(pool))
 
 
-ARMS: dict[str, _Arm] = {
-    'hybrid': _Arm(
-        '0.7 D + 0.3 U, the rule of the paper',
-        lambda pool, kind, k, seed: {
-            'divergence': (DIVERGENCE_WEIGHT, _divergence(pool, kind)),
-            'diversity': (DIVERSITY_WEIGHT, _diversity(pool, k, seed)),
-        },
-    ),
-    'random': _Arm('at random', lambda pool, kind, k, seed: {'random': (1.0, _random(pool, seed))}),
-    'divergence': _Arm('D alone', lambda pool, kind, k, seed: {'divergence': (1.0, _divergence(pool, kind))}),
-    'diversity': _Arm('U alone', lambda pool, kind, k, seed: {'diversity': (1.0, _diversity(pool, k, seed))}),
-    'uncertainty': _Arm('σ of the ensemble', lambda pool, kind, k, seed: {'sigma': (1.0, pool.require('sigma'))}),
-    'low_fidelity_rank': _Arm(
-        'the lowest low-fidelity energy first',
-        lambda pool, kind, k, seed: {'low_fidelity': (1.0, -pool.require('low_fidelity_energy'))},
-    ),
-    'divergence_plus_sigma': _Arm(
-        'D + σ',
-        lambda pool, kind, k, seed: {
-            'divergence': (0.5, _divergence(pool, kind)),
-            'sigma': (0.5, pool.require('sigma')),
-        },
-    ),
-    'oracle_divergence': _Arm(
-        'the true D, for benchmarks: what a perfect predictor of D would choose',
-        lambda pool, kind, k, seed: {'true_divergence': (1.0, pool.require('true_divergence'))},
-    ),
+Arm = Callable[[CandidatePool, str, int, int], dict[str, tuple[float, NDArray[np.float64]]]]
+"""From a pool, the kind of divergence, k and a seed to the weight and the values of each term."""
+
+ARMS: dict[str, Arm] = {
+    # the rule of the paper
+    'hybrid': lambda pool, kind, k, seed: {
+        'divergence': (DIVERGENCE_WEIGHT, _divergence(pool, kind)),
+        'diversity': (DIVERSITY_WEIGHT, _diversity(pool, k, seed)),
+    },
+    'random': lambda pool, kind, k, seed: {'random': (1.0, _random(pool, seed))},
+    'divergence': lambda pool, kind, k, seed: {'divergence': (1.0, _divergence(pool, kind))},
+    'diversity': lambda pool, kind, k, seed: {'diversity': (1.0, _diversity(pool, k, seed))},
+    'uncertainty': lambda pool, kind, k, seed: {'sigma': (1.0, pool.require('sigma'))},
+    'low_fidelity_rank': lambda pool, kind, k, seed: {'low_fidelity': (1.0, -pool.require('low_fidelity_energy'))},
+    'divergence_plus_sigma': lambda pool, kind, k, seed: {
+        'divergence': (0.5, _divergence(pool, kind)),
+        'sigma': (0.5, pool.require('sigma')),
+    },
+    # for benchmarks: what a perfect predictor of D would choose
+    'oracle_divergence': lambda pool, kind, k, seed: {'true_divergence': (1.0, pool.require('true_divergence'))},
 }
-"""Name → arm."""
