@@ -92,7 +92,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         plot_hull([Phase('Li', 0.0)], tmp_path / 'hull.png')
     with pytest.raises(InvalidInputError, match=r'\.svg'):
         plot_hull(BINARY, tmp_path / 'hull.doc', elements_at_zero=True)
-    with pytest.raises(InvalidInputError, match='no distances'):
+    with pytest.raises(InvalidInputError, match='nothing to draw'):
         plot_distances([], tmp_path / 'x.png')
     with pytest.raises(InvalidInputError, match='never rise'):
         plot_funnel({'a': 1, 'b': 2}, tmp_path / 'x.png')

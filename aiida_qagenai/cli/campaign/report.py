@@ -7,6 +7,7 @@ import typing as t
 from pathlib import Path
 
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.plotting import new_figure, save_figure
 
 if t.TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ def plot_funnel(ledger: pd.DataFrame, path: Path) -> None:
 
     :param ledger: rows of the cost ledger with the columns ``cycle`` and ``funnel_<stage>``.
     """
-    figure, axes = _figure()
+    figure, axes = new_figure(6, 4.5)
     cycles = ledger[ledger['cycle'] > 0]
     stages = [name for name in cycles.columns if name.startswith('funnel_')]
     width = 0.8 / max(1, len(cycles))
@@ -97,12 +98,12 @@ def plot_funnel(ledger: pd.DataFrame, path: Path) -> None:
     axes.set(ylabel='candidates', yscale='symlog', title='From generated to computed')
     axes.margins(y=0.2)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_divergence(table: pd.DataFrame, path: Path) -> None:
     """Draw the predicted against the computed divergence of the computed candidates (paper Figure 9), eV/atom."""
-    figure, axes = _figure()
+    figure, axes = new_figure(6, 4.5)
     data = table.dropna(subset=['divergence_computed', 'divergence'])
     for audit, label, marker in ((False, 'selected', 'o'), (True, 'audit', 's')):
         rows = data[data['audit'].astype(bool) == audit]
@@ -126,22 +127,7 @@ def plot_divergence(table: pd.DataFrame, path: Path) -> None:
         title=f'Divergence of the computed candidates{note}',
     )
     axes.legend(frameon=False)
-    _save(figure, path)
-
-
-def _figure() -> tuple[t.Any, t.Any]:
-    """Return a figure without a display."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4.5), layout='constrained')
-    return figure, figure.subplots()
-
-
-def _save(figure: t.Any, path: Path) -> None:
-    """Write the picture, never half of it."""
-    partial = path.with_suffix('.partial.png')
-    figure.savefig(partial, dpi=150)
-    partial.replace(path)
+    save_figure(figure, path)
 
 
 def _number(value: t.Any) -> str:

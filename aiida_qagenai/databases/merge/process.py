@@ -22,7 +22,7 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.databases.groups import DatabaseGroup, find_database
 from aiida_qagenai.databases.merge.analysis import Analysis, analyse_many
-from aiida_qagenai.databases.merge.materials import Material, MergeEntry, explain_material, merge
+from aiida_qagenai.databases.merge.materials import Material, MergeEntry, merge
 from aiida_qagenai.databases.merge.rules import MergeRules, default_rules
 from aiida_qagenai.engine.batch import bulk_inputs
 
@@ -223,11 +223,6 @@ def find_material(identifier: str, process: orm.ProcessNode | None = None) -> tu
                 return material, item in material.discarded
     message = f'no material or entry `{identifier}` in merge {process.pk}'
     raise InvalidInputError(message)
-
-
-def explain(identifier: str, process: orm.ProcessNode | None = None) -> list[str]:
-    """Return what a material was merged from, and why, in sentences."""
-    return explain_material(find_material(identifier, process)[0])
 
 
 def latest_merge() -> orm.ProcessNode:

@@ -23,7 +23,9 @@ from aiida_qagenai.queries.tables import uuid_filter
 
 __all__ = ('FIELDS', 'GraphResources')
 
-FIELDS = [
+_ENERGY = {'type': 'float', 'unit': 'eV'}
+
+FIELDS: list[dict[str, str]] = [
     {
         'name': 'kind',
         'type': 'string',
@@ -42,29 +44,12 @@ FIELDS = [
     {'name': 'protocol', 'type': 'string', 'description': 'Protocol of the energies'},
     {'name': 'scientific', 'type': 'boolean', 'description': 'Whether the energies may be used as results'},
     *(
-        {
-            'name': f'formation_energy_per_atom_{level.label}',
-            'type': 'float',
-            'unit': 'eV',
-            'description': f'Formation energy per atom at {level.value}',
-        }
-        for level in LADDER
-    ),
-    *(
-        {
-            'name': f'total_energy_{level.label}',
-            'type': 'float',
-            'unit': 'eV',
-            'description': f'Total energy of the cell at {level.value}',
-        }
-        for level in LADDER
-    ),
-    *(
-        {
-            'name': f'level_tag_{level.label}',
-            'type': 'string',
-            'description': f'Level of theory of the energies at {level.value}: never compare those with different ones',
-        }
+        {'name': f'{name}_{level.label}', **kind, 'description': f'{description} at {level.value}{remark}'}
+        for name, kind, description, remark in (
+            ('formation_energy_per_atom', _ENERGY, 'Formation energy per atom', ''),
+            ('total_energy', _ENERGY, 'Total energy of the cell', ''),
+            ('level_tag', {'type': 'string'}, 'Level of theory of the energies', ': never compare different ones'),
+        )
         for level in LADDER
     ),
 ]

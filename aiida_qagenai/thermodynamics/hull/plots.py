@@ -10,18 +10,15 @@ from pathlib import Path
 
 from aiida_qagenai.chemistry.elements import require_elements
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.plotting import BLUE, new_figure, picture_path, save_figure
 from aiida_qagenai.thermodynamics.hull.phases import Phase
 from aiida_qagenai.thermodynamics.hull.stability import MARGINAL_LIMIT, METASTABLE_LIMIT
 
-if t.TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = ('plot_distances', 'plot_funnel', 'plot_hull')
 
-FORMATS = ('.png', '.svg', '.pdf')
 INTERACTIVE = '.html'
+FORMATS = ('.png', '.svg', '.pdf', INTERACTIVE)
 
-COLOUR = '#4477aa'
 DISTANCE_LABEL = 'distance to the hull (eV/atom)'
 
 
@@ -45,7 +42,7 @@ def plot_hull(
     :param show_unstable: largest distance to the hull of the phases shown above it, eV/atom.
     :raises InvalidInputError: on another number of elements, an unknown format, or missing elements.
     """
-    path = _checked(path, (*FORMATS, INTERACTIVE))
+    path = picture_path(path, elements or phases or candidates, FORMATS)
     occurring = {element for phase in candidates or phases for element in phase.amounts}
     elements = sorted(occurring if elements is None else require_elements(elements))
     phases, candidates = ([p for p in listed if set(p.amounts) <= set(elements)] for listed in (phases, candidates))
@@ -70,9 +67,8 @@ def plot_hull(
     picture = plotter.get_plot()
     if backend == 'plotly':
         picture.write_html(str(path), include_plotlyjs=True)
-    else:
-        _save(picture.figure, path)
-    return path
+        return path
+    return save_figure(picture.figure, path, bbox_inches='tight')
 
 
 def plot_distances(distances: Sequence[float], path: str | os.PathLike[str]) -> Path:
@@ -81,29 +77,25 @@ def plot_distances(distances: Sequence[float], path: str | os.PathLike[str]) -> 
     :param path: ``.png``, ``.svg``, ``.pdf``, or ``.html`` for an interactive picture.
     :raises InvalidInputError: if there is no distance or the format is unknown.
     """
-    path = _checked(path, (*FORMATS, INTERACTIVE))
-    if not distances:
-        message = 'no distances to plot'
-        raise InvalidInputError(message)
+    path = picture_path(path, distances, FORMATS)
     bins, limits = min(60, max(10, len(distances) // 10)), {'metastable': METASTABLE_LIMIT, 'marginal': MARGINAL_LIMIT}
     if path.suffix.lower() == INTERACTIVE:
         import plotly.graph_objects as go
 
-        page = go.Figure(go.Histogram(x=list(distances), nbinsx=bins, marker_color=COLOUR))
+        page = go.Figure(go.Histogram(x=list(distances), nbinsx=bins, marker_color=BLUE))
         for name, limit in limits.items():
             page.add_vline(x=limit, line_dash='dash', annotation_text=name)
         page.update_layout(xaxis_title=DISTANCE_LABEL, yaxis_title='candidates')
         page.write_html(str(path), include_plotlyjs=True)
         return path
-    figure, axes = _figure(5.0, 3.2)
-    axes.hist(distances, bins=bins, color=COLOUR)
+    figure, axes = new_figure(5.0, 3.2)
+    axes.hist(distances, bins=bins, color=BLUE)
     for name, limit in limits.items():
         axes.axvline(limit, color='#555555', linewidth=0.8, linestyle='--')
         axes.annotate(name, (limit, 0.98), xycoords=('data', 'axes fraction'), rotation=90, ha='right', va='top')
     axes.set_xlabel(DISTANCE_LABEL)
     axes.set_ylabel('candidates')
-    _save(figure, path)
-    return path
+    return save_figure(figure, path, bbox_inches='tight')
 
 
 def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path:
@@ -113,22 +105,22 @@ def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path
     :param path: ``.png``, ``.svg``, ``.pdf``, or ``.html`` for an interactive picture.
     :raises InvalidInputError: if a stage has more than the one before, there is none, or the format is unknown.
     """
-    path = _checked(path, (*FORMATS, INTERACTIVE))
+    path = picture_path(path, counts, FORMATS)
     numbers = list(counts.values())
     rising = any(after > before for before, after in itertools.pairwise(numbers))
-    if not numbers or min(numbers) < 0 or rising:
+    if min(numbers) < 0 or rising:
         message = f'the counts of a funnel never rise, these do: {dict(counts)}'
         raise InvalidInputError(message)
     if path.suffix.lower() == INTERACTIVE:
         import plotly.graph_objects as go
 
-        page = go.Figure(go.Funnel(y=list(counts), x=numbers, textinfo='value', marker_color=COLOUR))
+        page = go.Figure(go.Funnel(y=list(counts), x=numbers, textinfo='value', marker_color=BLUE))
         page.write_html(str(path), include_plotlyjs=True)
         return path
-    figure, axes = _figure(5.5, 0.6 + 0.5 * len(numbers))
+    figure, axes = new_figure(5.5, 0.6 + 0.5 * len(numbers))
     positions = list(range(len(numbers)))[::-1]
     largest = max(numbers[0], 1)
-    axes.barh(positions, numbers, left=[(largest - n) / 2 for n in numbers], color=COLOUR, height=0.7)
+    axes.barh(positions, numbers, left=[(largest - n) / 2 for n in numbers], color=BLUE, height=0.7)
     for position, number in zip(positions, numbers, strict=True):
         axes.annotate(f'{number:,}', (1.02, position), xycoords=('axes fraction', 'data'), va='center')
     axes.set_yticks(positions, list(counts))
@@ -136,25 +128,4 @@ def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path
     axes.set_xlim(0, largest)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    _save(figure, path)
-    return path
-
-
-def _checked(path: str | os.PathLike[str], formats: Sequence[str]) -> Path:
-    path = Path(path)
-    if path.suffix.lower() not in formats:
-        message = f'cannot write `{path}`: choose a name that ends in {", ".join(formats)}'
-        raise InvalidInputError(message)
-    return path
-
-
-def _figure(width: float, height: float) -> tuple[Figure, t.Any]:
-    # no pyplot: it would open a window system and keep every figure alive
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout='constrained')
-    return figure, figure.subplots()
-
-
-def _save(figure: t.Any, path: Path) -> None:
-    figure.savefig(path, dpi=150, bbox_inches='tight')
+    return save_figure(figure, path, bbox_inches='tight')

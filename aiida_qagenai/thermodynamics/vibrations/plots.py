@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import typing as t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.plotting import BLUE, GREY, RED, new_figure, picture_path, save_figure
 from aiida_qagenai.thermodynamics.hull.stability import MARGINAL_LIMIT, METASTABLE_LIMIT
 
 __all__ = ('plot_gibbs_energies', 'plot_gibbs_hull', 'plot_path', 'plot_phonons')
-
-FORMATS = ('.png', '.svg', '.pdf')
-BLUE, RED, GREY = '#4477aa', '#cc3311', '#777777'
 
 
 def plot_gibbs_energies(
@@ -28,16 +24,15 @@ def plot_gibbs_energies(
     :param relative: whether each starts from 0 at its lowest temperature, so that different phases fit one picture.
     :raises InvalidInputError: if there is no curve or the format is unknown.
     """
-    path = _checked(path, curves)
-    figure, axes = _figure(5.0, 3.6)
+    path = picture_path(path, curves)
+    figure, axes = new_figure(5.0, 3.6)
     for name, (temperatures, gibbs) in curves.items():
         values = np.asarray(gibbs, dtype=np.float64)
         axes.plot(temperatures, values - values[0] if relative else values, label=name)
     axes.set_xlabel('temperature (K)')
     axes.set_ylabel('G(T) − G(0) (eV/atom)' if relative else 'G (eV/atom)')
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def plot_gibbs_hull(
@@ -48,8 +43,8 @@ def plot_gibbs_hull(
     :param curves: name → temperatures (K) and decomposition energies (eV/atom), None where undefined.
     :raises InvalidInputError: if there is no curve or the format is unknown.
     """
-    path = _checked(path, curves)
-    figure, axes = _figure(5.0, 3.6)
+    path = picture_path(path, curves)
+    figure, axes = new_figure(5.0, 3.6)
     for name, (temperatures, energies) in curves.items():
         values = np.array([np.nan if value is None else value for value in energies])
         axes.plot(temperatures, values, label=name)
@@ -62,8 +57,7 @@ def plot_gibbs_hull(
     axes.set_xlabel('temperature (K)')
     axes.set_ylabel('decomposition energy (eV/atom)')
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def plot_phonons(
@@ -82,12 +76,10 @@ def plot_phonons(
     :param distances: along the path in reciprocal space, shape (q,); ``frequencies`` (q, branches), THz.
     :raises InvalidInputError: if there is nothing to draw or the format is unknown.
     """
-    path = _checked(path, labels)
-    from matplotlib.figure import Figure
+    path = picture_path(path, labels)
     from matplotlib.patches import Rectangle
 
-    figure = Figure(figsize=(6.0, 3.8), layout='constrained')
-    bands, density = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
+    figure, (bands, density) = new_figure(6.0, 3.8, 1, 2, sharey=True, width_ratios=[3, 1])
     # Where the path jumps, the distance stays and the line must break.
     breaks = np.flatnonzero(np.diff(distances) < 1e-12) + 1
     lowest, width = 2 * min(float(frequencies.min()), 0.0), float(distances[-1] - distances[0])
@@ -110,8 +102,7 @@ def plot_phonons(
     density.set_xlabel('states (1/THz/atom)')
     if title:
         figure.suptitle(title)
-    figure.savefig(path, dpi=150)
-    return path
+    return save_figure(figure, path)
 
 
 def plot_path(
@@ -122,8 +113,8 @@ def plot_path(
     :param paths: name → distances (Å) and energies (eV) of the images.
     :raises InvalidInputError: if there is no path or the format is unknown.
     """
-    path = _checked(path, paths)
-    figure, axes = _figure(5.0, 3.6)
+    path = picture_path(path, paths)
+    figure, axes = new_figure(5.0, 3.6)
     for name, (distances, energies) in paths.items():
         values = np.asarray(energies, dtype=np.float64)
         axes.plot(distances, values, marker='o', label=f'{name}: {values.max() - values[0]:.3f} eV')
@@ -132,24 +123,4 @@ def plot_path(
     axes.legend(frameon=False)
     if title:
         axes.set_title(title)
-    figure.savefig(path, dpi=150)
-    return path
-
-
-def _checked(path: str | os.PathLike[str], content: t.Sized) -> Path:
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        message = f'cannot write `{path}`: choose a name that ends in {", ".join(FORMATS)}'
-        raise InvalidInputError(message)
-    if not len(content):
-        message = f'there is nothing to draw in `{path}`'
-        raise InvalidInputError(message)
-    return path
-
-
-def _figure(width: float, height: float) -> tuple[t.Any, t.Any]:
-    # no pyplot: it would open a window system and keep every figure alive
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout='constrained')
-    return figure, figure.subplots()
+    return save_figure(figure, path)
