@@ -1,9 +1,11 @@
 """Tests for :mod:`aiida_qagenai.thermodynamics.hull.stability`."""
 
+import typing
+
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.hull.stability import STABILITY_CLASSES, stability_class
+from aiida_qagenai.thermodynamics.hull.stability import Stability, stability_class
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,7 @@ from aiida_qagenai.thermodynamics.hull.stability import STABILITY_CLASSES, stabi
 )
 def test_boundaries(distance, expected):
     assert stability_class(distance) == expected
-    assert expected in STABILITY_CLASSES
+    assert expected in typing.get_args(Stability)
 
 
 def test_the_tolerance_is_a_parameter():
