@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.exchange.structures import StructureBatch, load_arrays, save_arrays
+from aiida_qagenai.exchange.structures import StructureBatch, check_shapes, load_arrays, pick_arrays, save_arrays
 
 __all__ = ('SPLITS', 'LabelledBatch')
 
 SPLITS = ('train', 'validation', 'calibration', 'test')
 """Names of the values of ``LabelledBatch.split``."""
+
+LABELS = ('energies', 'descriptors', 'groups', 'split')
+"""The arrays of a training set beside those of its structures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +42,8 @@ class LabelledBatch:
 
     def __post_init__(self) -> None:
         n = len(self.structures)
-        expected = {
-            'energies': (n, len(LADDER)),
-            'descriptors': (n, NUM_DESCRIPTORS),
-            'groups': (n,),
-            'split': (n,),
-        }
-        for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
-                message = f'array `{name}` has shape {getattr(self, name).shape}, expected {shape}'
-                raise InvalidInputError(message)
+        columns = {'energies': (n, len(LADDER)), 'descriptors': (n, NUM_DESCRIPTORS), 'groups': (n,), 'split': (n,)}
+        check_shapes(self, columns)
         if np.isinf(self.energies).any():
             message = 'energies contain infinities: use NaN for what is not computed'
             raise InvalidInputError(message)
@@ -67,18 +62,11 @@ class LabelledBatch:
     def select(self, indices: NDArray[np.int64] | list[int]) -> LabelledBatch:
         """Return the rows at ``indices``."""
         indices = np.asarray(indices, dtype=np.int64)
-        return LabelledBatch(
-            structures=self.structures.select(indices),
-            energies=self.energies[indices],
-            descriptors=self.descriptors[indices],
-            groups=self.groups[indices],
-            split=self.split[indices],
-        )
+        return LabelledBatch(self.structures.select(indices), **{name: getattr(self, name)[indices] for name in LABELS})
 
     def to_arrays(self) -> dict[str, NDArray[t.Any]]:
         """Return the arrays of the file format."""
-        arrays = {name: getattr(self, name) for name in ('energies', 'descriptors', 'groups', 'split')}
-        return {**self.structures.to_arrays(), **arrays}
+        return {**self.structures.to_arrays(), **{name: getattr(self, name) for name in LABELS}}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[t.Any]]) -> LabelledBatch:
@@ -86,12 +74,7 @@ class LabelledBatch:
 
         :raises CorruptFileError: if an array is missing.
         """
-        names = ('energies', 'descriptors', 'groups', 'split')
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            message = f'arrays missing from the packed training set: {", ".join(missing)}'
-            raise CorruptFileError(message)
-        return cls(StructureBatch.from_arrays(arrays), **{name: arrays[name] for name in names})
+        return cls(StructureBatch.from_arrays(arrays), **pick_arrays(arrays, LABELS))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the training set to an NPZ file."""

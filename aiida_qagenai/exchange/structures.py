@@ -20,7 +20,7 @@ from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('FORMAT_VERSION', 'StructureBatch', 'load_arrays', 'save_arrays')
+__all__ = ('FORMAT_VERSION', 'StructureBatch', 'check_shapes', 'load_arrays', 'pick_arrays', 'save_arrays')
 
 FORMAT_VERSION = 1
 MAX_ATOMIC_NUMBER = 118
@@ -55,6 +55,30 @@ def load_arrays(source: str | os.PathLike[str] | t.IO[bytes]) -> dict[str, NDArr
         message = f'`{source}` has format version {version}, this release reads {FORMAT_VERSION}'
         raise CorruptFileError(message)
     return arrays
+
+
+def pick_arrays(arrays: dict[str, NDArray[t.Any]], names: t.Sequence[str]) -> dict[str, NDArray[t.Any]]:
+    """Return the named arrays.
+
+    :raises CorruptFileError: if one is missing.
+    """
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        message = f'arrays missing from the packed file: {", ".join(missing)}'
+        raise CorruptFileError(message)
+    return {name: arrays[name] for name in names}
+
+
+def check_shapes(owner: object, expected: dict[str, tuple[int, ...]]) -> None:
+    """Check the shapes of the arrays of ``owner``.
+
+    :raises InvalidInputError: naming the first that differs.
+    """
+    for name, shape in expected.items():
+        found = getattr(owner, name).shape
+        if found != shape:
+            message = f'array `{name}` has shape {found}, expected {shape}'
+            raise InvalidInputError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,10 +122,7 @@ class StructureBatch:
             'fractional': (total, 3),
             'identifiers': (n,),
         }
-        for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
-                message = f'array `{name}` has shape {getattr(self, name).shape}, expected {shape}'
-                raise InvalidInputError(message)
+        check_shapes(self, expected)
         if n == 0:
             return
         owner = np.repeat(np.arange(n), self.num_atoms)
@@ -202,12 +223,7 @@ class StructureBatch:
 
         :raises CorruptFileError: if an array is missing.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            message = f'arrays missing from the packed structures: {", ".join(missing)}'
-            raise CorruptFileError(message)
-        return cls(**{name: arrays[name] for name in names})
+        return cls(**pick_arrays(arrays, [field.name for field in dataclasses.fields(cls)]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the batch to an NPZ file."""

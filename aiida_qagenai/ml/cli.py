@@ -7,6 +7,7 @@ fails. The exit status is 0 if and only if ``status`` there is ``ok``.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -28,6 +29,16 @@ __all__ = ('RESULTS_NAME', 'main')
 
 RESULTS_NAME = 'results.json'
 FORMAT_VERSION = 1
+MODULES = {
+    'train_descriptor': 'training.descriptor',
+    'train_generator': 'training.generator',
+    'train_validator': 'training.validator',
+    'generate': 'generator.generate',
+    'predict': 'validator.predict',
+    **dict.fromkeys(('relax', 'free_energy', 'barrier'), 'atomistic'),
+}
+"""Name of the function behind a command → its module, imported when it is called."""
+
 THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
 
 
@@ -70,30 +81,9 @@ def _run(task: str, config_path: Path) -> int:
 
 def _dispatch(task: str, config: t.Any, runtime: Runtime, record: Record) -> None:
     """Import and call the function behind a command; only the validator loads e3nn."""
-    if task == 'predict':
-        from aiida_qagenai.ml.validator.predict import predict
-
-        predict(config, runtime, record)
-    elif task == 'generate':
-        from aiida_qagenai.ml.generator.generate import generate
-
-        generate(config, runtime, record)
-    elif task in ('relax', 'free_energy', 'barrier'):
-        from aiida_qagenai.ml import atomistic
-
-        getattr(atomistic, task)(config, runtime, record)
-    elif config.role == 'validator':
-        from aiida_qagenai.ml.training.validator import train_validator
-
-        train_validator(config, runtime, record)
-    elif config.role == 'generator':
-        from aiida_qagenai.ml.training.generator import train_generator
-
-        train_generator(config, runtime, record)
-    else:
-        from aiida_qagenai.ml.training.descriptor import train_descriptor
-
-        train_descriptor(config, runtime, record)
+    name = f'train_{config.role}' if task == 'train' else task
+    module = importlib.import_module(f'aiida_qagenai.ml.{MODULES[name]}')
+    getattr(module, name)(config, runtime, record)
 
 
 def _read(path: Path) -> bytes:
