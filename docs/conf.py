@@ -1,7 +1,11 @@
 """Configuration of Sphinx."""
 
 import os
+import sys
 import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / '_ext'))
 
 # Autodoc imports the plugins, and AiiDA wants a configuration folder: never the user's own.
 os.environ['AIIDA_PATH'] = tempfile.mkdtemp()
@@ -20,6 +24,7 @@ release = version = __version__
 
 extensions = [
     'aiida.sphinxext',
+    'generated_pages',
     'myst_parser',
     'sphinx.ext.autodoc',
     'sphinx.ext.mathjax',
@@ -32,5 +37,42 @@ html_theme = 'furo'
 html_title = 'aiida-qagenai'
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'none'
-autodoc_default_options = {'members': True, 'show-inheritance': False}
-nitpicky = False
+autodoc_default_options = {
+    'members': True,
+    'show-inheritance': False,
+    'exclude-members': 'model_config, model_post_init, ReadModel, WriteModel',
+}
+
+# A reference to something of this package must resolve. Those to other projects resolve only with their inventories,
+# which come from the network: Read the Docs and the CI on GitHub have it, `make docs` must also work without it.
+nitpicky = True
+nitpick_ignore_regex = [
+    ('py:.*', rf'({package})\..*')
+    for package in (
+        'aiida',
+        'aiida_pyscf',
+        'ase',
+        'click',
+        'collections',
+        'enum',
+        'numpy',
+        'optimade',
+        'pandas',
+        'pydantic',
+        'pymatgen',
+        'torch',
+    )
+]
+# Private base classes are not documented.
+nitpick_ignore_regex.append(('py:.*', r'aiida_qagenai\..*\._\w+'))
+if os.environ.keys() & {'READTHEDOCS', 'QAGENAI_DOCS_INTERSPHINX'}:
+    extensions.append('sphinx.ext.intersphinx')
+    intersphinx_mapping = {
+        'aiida': ('https://aiida.readthedocs.io/projects/aiida-core/en/stable', None),
+        'ase': ('https://ase-lib.org', None),
+        'click': ('https://click.palletsprojects.com/en/stable', None),
+        'numpy': ('https://numpy.org/doc/stable', None),
+        'pandas': ('https://pandas.pydata.org/docs', None),
+        'pymatgen': ('https://pymatgen.org', None),
+        'python': ('https://docs.python.org/3', None),
+    }

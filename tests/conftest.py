@@ -327,3 +327,20 @@ def batch_codes(localhost, entry_points):
     entry_points.add(GenerateParser, 'aiida.parsers:qagenai.toy_generate')
     entry_points.add(PredictParser, 'aiida.parsers:qagenai.toy_predict')
     return InstalledCode(label='true', computer=localhost, filepath_executable='/bin/true').store()
+
+
+@pytest.fixture
+def run():
+    """Return a function that runs ``aiida-qagenai`` in this process."""
+    from click.testing import CliRunner
+
+    from aiida_qagenai.cli import main
+
+    def invoke(*arguments: str, status: int = 0):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == status, result.output
+        return result
+
+    return invoke

@@ -53,7 +53,7 @@ def relax(config: RelaxConfig, runtime: Runtime, record: Record) -> None:
 
 
 def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> None:
-    """Compute the quasi-harmonic free energy and write it packed: see :func:`pack_free_energy`.
+    """Compute the quasi-harmonic free energy and write it packed: see ``pack_free_energy``.
 
     :raises NotConvergedError: with the numbers reached.
     """
@@ -98,7 +98,7 @@ def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> N
 
 
 def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
-    """Compute the minimum-energy path and write it packed: see :func:`pack_path`.
+    """Compute the minimum-energy path and write it packed: see ``pack_path``.
 
     :raises NotConvergedError: with the numbers reached.
     """

@@ -21,7 +21,7 @@ STATUSES = (410, 411, 501, 510, 511, 520, 521, 522, 523)
 
 
 def repeat_noise() -> pd.DataFrame:
-    """Return the standard deviation of repeated energies per fidelity, and the noise of D = |E − E_PBE| it implies.
+    """Return the standard deviation of repeated energies per fidelity, and the noise of ``D = |E − E_PBE|`` it implies.
 
     Repeats are energies of one fingerprint, or one structure, at one level tag; the variance is pooled over them.
 

@@ -32,7 +32,7 @@ class MlCalculation(RecoveryMixin, CalcJob):
     FILES: t.ClassVar[dict[str, str]]
     """Keys of the configuration that name files: set by the job, never by the caller."""
     FILENAME_OUTPUT: t.ClassVar[str]
-    """File that becomes the output nodes, unless :meth:`output_files` names others."""
+    """File that becomes the output nodes, unless ``output_files`` names others."""
     FILENAME_CONFIG = 'config.json'
     FILENAME_RESULTS = 'results.json'
     FILENAME_STDOUT = 'aiida.out'

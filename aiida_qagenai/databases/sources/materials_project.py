@@ -20,7 +20,7 @@ FIELDS = ['material_id', 'structure', 'band_gap', 'theoretical', 'has_props', 'n
 
 THERMO_TYPE = 'GGA_GGA+U'
 LEVEL = 'PBE+U, MP2020'
-"""The level of theory of the phase diagram :data:`THERMO_TYPE`: PBE and PBE+U with the corrections of MP2020."""
+"""The level of theory of the phase diagram ``THERMO_TYPE``: PBE and PBE+U with the corrections of MP2020."""
 
 THERMO_FIELDS = ['material_id', 'formation_energy_per_atom', 'energy_above_hull']
 PER_REQUEST = 500

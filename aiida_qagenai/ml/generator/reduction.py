@@ -70,9 +70,9 @@ def reduce_cell(
 def equivalent_settings(cell: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.int64]:
     """Return all integer matrices M, det M = det of the first, whose cells M @ cell are reduced within ``tolerance``.
 
-    Reduced: lengths ascending, all angles acute or all obtuse, |2 b·c| ≤ b², |2 a·c| and |2 a·b| ≤ a². Of these, those
-    with the largest sum of 2 b·c + 2 a·c + 2 a·b are kept: for a strained face-centred lattice, for instance, only the
-    settings near 60°, not those near 60° and 90°. Shape (m, 3, 3), m ≥ 1, all right-handed.
+    Reduced: lengths ascending, all angles acute or all obtuse, ``|2 b·c|`` ≤ b², ``|2 a·c|`` and ``|2 a·b|`` ≤ a². Of
+    these, those with the largest sum of 2 b·c + 2 a·c + 2 a·b are kept: for a strained face-centred lattice, for
+    instance, only the settings near 60°, not those near 60° and 90°. Shape (m, 3, 3), m ≥ 1, all right-handed.
     """
     start = shortest_basis(cell)
     if np.linalg.det(start @ cell) < 0:

@@ -21,7 +21,7 @@ def fit_references(
 ) -> NDArray[np.float64]:
     """Return the references E0, shape (levels, elements), eV.
 
-    The lowest level minimises Σ (e − x·E0)² + ridge |E0|². Level l minimises Σ (e' − x·E0_l)² + ridge |E0_l − E0_k|²
+    The lowest level minimises Σ (e − x·E0)² + ridge ‖E0‖². Level l minimises Σ (e' − x·E0_l)² + ridge ‖E0_l − E0_k‖²
     where k is the level below and e' is the label e_l itself or, if the structure has a label on a lower level m,
     (e_l − e_m) + x·E0_m. A level without labels gets the references of the level below.
 

@@ -1,0 +1,279 @@
+"""The Python that the documentation prints for copying runs as it is printed, and finds what the functions find."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import gzip
+import shutil
+from pathlib import Path
+
+import documentation
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from pymatgen.core import Lattice, Structure
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.basis import install_families
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.queries import searches
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
+from aiida_qagenai.workchains.protocols.energy import energy_settings
+
+CHEAP = {'meshes': {'CCSD(T)': {'fixed': [1, 1, 1]}}}
+PSEUDOS = Path('/usr/share/espresso/pseudo')
+NOT_RUN_AT_MOST = 0
+
+
+@pytest.fixture
+def blocks():
+    """Return a factory of the blocks of a page: each runs after those before it, as in one session."""
+
+    def create(page: str, **names):
+        for block in documentation.blocks('python', pages=[page]):
+            if block.reason is None:
+                # the campaign of the tests diverges less than those that the page has in mind
+                exec(compile(block.code.replace('0.05', '0.01'), block.where, 'exec'), names)
+                yield names
+
+    return create
+
+
+@pytest.fixture
+def submitted(monkeypatch):
+    """Keep the daemon away: what a page submits is validated and stored as a process, and listed, but does not run."""
+    from aiida.engine.utils import instantiate_process
+    from aiida.manage import get_manager
+
+    from aiida_qagenai.workchains.campaign import launch
+
+    processes = []
+
+    def submit(builder):
+        processes.append(instantiate_process(get_manager().get_runner(), builder))
+        return processes[-1].node
+
+    monkeypatch.setattr('aiida.engine.submit', submit)
+    monkeypatch.setattr(launch, 'submit', submit)
+    monkeypatch.setattr(launch, 'ensure_daemon', lambda: None)
+    return processes
+
+
+def test_every_page_with_python_is_run():
+    """Each page with Python has a test here, and few blocks are left out, for a stated reason."""
+    python = documentation.blocks('python')
+    source = Path(__file__).read_text()
+    assert {block.page for block in python if f"blocks('{block.page}'" not in source} == set()
+    left_out = {block.where: block.reason for block in python if block.reason}
+    assert len(left_out) <= NOT_RUN_AT_MOST, left_out
+
+
+def test_readme(blocks, aiida_profile_clean, capsys):
+    """The query of the README prints the candidates of cycle 2 with their generator."""
+    from fake_campaign import make_campaign
+
+    toy = make_campaign()
+    names = next(blocks('README.md'))
+    assert ast.literal_eval(capsys.readouterr().out) == [[toy.state['generator'].uuid, 'LiH']] * 4
+    assert names['query'].count() == 4
+
+
+def test_campaign(blocks, submitted, pyscf_code, python_code, ccgto):
+    """The page on campaigns submits one with the budget that it sets."""
+    python_code('qagenai-ml', 'qagenai.train')
+    node = next(blocks('docs/howto/campaign.md'))['node']
+    assert [process.node.pk for process in submitted] == [node.pk]
+    assert node.inputs.parameters['budget'] == 50
+    assert node.inputs.pyscf_options['max_wallclock_seconds'] == 7200
+
+
+def test_levels(blocks, submitted, pyscf_code, lithium_hydride, ccgto):
+    """The page on levels of theory submits a basis correction, a counterpoise correction and a study of convergence."""
+    from aiida_qagenai.workchains.energy.basis_correction import BasisCorrectionWorkChain
+
+    names = {'code': pyscf_code, 'structure': lithium_hydride.store()}
+    energy = ccsdt_energy(lithium_hydride, 'fast:unknown')
+    with pytest.raises(InvalidInputError) as refusal:
+        BasisCorrectionWorkChain.get_builder_from_protocol(
+            **names, energy=energy, protocol='fast', larger_basis='ccgto/cc-pvtz'
+        )
+    # the refusal names the level that the energy should have
+    names['energy'] = ccsdt_energy(lithium_hydride, str(refusal.value).rsplit('`', 2)[1])
+    for _ in blocks('docs/explanation/levels.md', **names):
+        pass
+    labels = [process.node.process_label for process in submitted]
+    assert labels == ['BasisCorrectionWorkChain', 'CounterpoiseWorkChain', 'ConvergenceWorkChain']
+
+
+@pytest.fixture
+def ccgto(aiida_profile_clean, toy_basis):
+    """Install a family with the name that the pages use; its bases of H and Li are small ones."""
+    source, folder = toy_basis()
+    sets = {'cc-pvdz': source.sets['dz'], 'cc-pvtz': source.sets['tz']}
+    install_families(source.model_copy(update={'name': 'ccgto', 'sets': sets}), folder)
+
+
+def ccsdt_energy(structure, level_tag: str) -> EnergyData:
+    """Return an energy by CCSD(T) as the protocol `fast` stores it."""
+    return EnergyData(
+        fidelity='CCSD(T)',
+        total_energy=-21.0,
+        num_atoms=len(structure.sites),
+        formula='LiH',
+        chemical_system='H-Li',
+        converged=True,
+        protocol='fast',
+        level_tag=level_tag,
+        scientific=True,
+        structure_uuid=structure.uuid,
+    )
+
+
+def test_local_coupled_cluster(blocks, submitted, python_code, lithium_hydride):
+    """The page on local CCSD(T) submits an energy, and its overrides are those that `precise` needs without it."""
+    python_code('pyscf-forge', 'qagenai.pyscf_cell')
+    *_, names = blocks('docs/howto/local_cc.md', structure=lithium_hydride)
+    assert len(submitted) == 1 and submitted[0].node.inputs.structure.pk == lithium_hydride.pk
+    resolved = energy_settings('precise', names['overrides'])
+    assert resolved.local is None
+
+
+def test_finite_temperature(blocks, python_code, make_structure):
+    """The page on finite temperature builds the work chain with energies of a better level, and its search runs."""
+    from fake_campaign import make_energy
+
+    python_code('qagenai-ml', 'qagenai.train')
+    cell = [[2.9, 0.0, 0.0], [0.0, 2.9, 0.0], [0.0, 0.0, 2.9]]
+    pks = {}
+    for name, energy, symbol in (
+        ('CANDIDATE', 'ENERGY1', 'Al'),
+        ('GOLD', 'ENERGY2', 'Au'),
+        ('COPPER', 'ENERGY3', 'Cu'),
+    ):
+        structure = make_structure([symbol], [(0.0, 0.0, 0.0)], cell).store()
+        pks |= {name: structure.pk, energy: make_energy(structure.uuid, Fidelity.PBE, 'fast').store().pk}
+    page = blocks('docs/howto/finite_temperature.md', **pks)
+    builder = next(page)['builder']
+    assert {*builder.competing} == {'gold', 'copper'} and builder.structures['candidate'].pk == pks['CANDIDATE']
+    assert next(page)['query'].all() == []
+    assert next(page, None) is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which('pw.x') is None or not PSEUDOS.is_dir(), reason='needs Debian packages: run .ci/espresso'
+)
+def test_relaxation(blocks, localhost, tmp_path):
+    """The script of the page on relaxations relaxes silicon by pw.x, and its inputs are those of the ladder."""
+    from aiida_pseudo.cli.root import cmd_root
+    from click.testing import CliRunner
+
+    (tmp_path / 'upf').mkdir()
+    shutil.copy(PSEUDOS / 'Si.pbe-rrkj.UPF', tmp_path / 'upf')
+    command = ['install', 'family', str(tmp_path / 'upf'), 'local', '-P', 'pseudo.upf', '-F', 'pseudo.family.cutoffs']
+    assert CliRunner().invoke(cmd_root, command).exit_code == 0
+    orm.InstalledCode(
+        label='pw',
+        computer=localhost,
+        filepath_executable=shutil.which('pw.x'),
+        default_calc_job_plugin='quantumespresso.pw',
+        prepend_text='export OMP_NUM_THREADS=1',
+    ).store()
+    page = blocks('docs/howto/relax.md', inputs={})
+    names = next(page)
+    assert names['node'].is_finished_ok, names['node'].exit_message
+    assert (4 * names['outputs']['relaxed'].get_cell_volume()) ** (1 / 3) == pytest.approx(5.47, rel=0.01)
+    inputs = next(page)['inputs']
+    assert inputs['relax']['engine'] == 'espresso' and inputs['relax_code'].label == 'pw'
+    assert next(page, None) is None
+
+
+def test_screening(blocks):
+    """The page on screening draws compositions, screens a structure and answers for a hull that grows."""
+    crystal = Structure(Lattice.cubic(4.2), ['Mg', 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    names = next(blocks('docs/howto/screen.md', structure=crystal))
+    assert names['known'].phases
+
+
+def test_pyscf_reference(blocks, aiida_profile_clean):
+    """The parameters and the query of the page on PySCF are valid."""
+    *_, names = blocks('docs/reference/pyscf.md')
+    assert names['query'].all() == []
+
+
+def test_searches(blocks, pyscf_code, lithium_hydride):
+    """The page on searches, on a campaign and one real CCSD(T) energy."""
+    from fake_campaign import make_campaign
+
+    toy = make_campaign('quickstart')
+    builder = EnergyWorkChain.get_builder_from_protocol(
+        pyscf_code, lithium_hydride, 'CCSD(T)', 'pipeline', overrides=CHEAP
+    )
+    outputs, process = run_get_node(builder)
+    assert process.is_finished_ok, process.exit_message
+    validator = toy.state['validator']
+    page = blocks('docs/howto/search.md', VALIDATOR=validator.uuid, CAMPAIGN=toy.campaign.uuid)
+
+    selected = next(page)['table']
+    assert [*selected['name']] == [*searches.candidates(min_divergence=0.01, selected=True)['name']]
+    assert len(selected) == 2
+
+    found = next(page)['query'].all()
+    generator = toy.state['generator'].uuid
+    assert {(name, formula) for name, _, formula in found} == {(generator, 'LiH')}
+    assert {uuid for _, uuid, _ in found} == {*searches.candidates(cycle=2)['candidate_uuid']}
+
+    job = next(node for node in process.called_descendants if isinstance(node, orm.CalcJobNode))
+    energy, calculation, structure, parameters, code = next(page)['query'].one()
+    assert energy == outputs['energy'].content.total_energy
+    assert (calculation, structure, code) == (job.uuid, lithium_hydride.uuid, 'pyscf')
+    assert parameters['fidelity'] == 'CCSD(T)'
+
+    first = next(page)['query'].first()[0]
+    lineage = searches.lineage(validator.uuid)
+    energies = searches.energies(fidelity='PBE')
+    assert first == energies['uuid'].iloc[0]
+    assert orm.load_node(first).pk in {*lineage['pk']}
+
+    window = {uuid for uuid, _, _ in next(page)['query'].all()}
+    table = searches.candidates(min_divergence=0.01, max_e_above_hull=0.1, chemical_system='H-Li')
+    assert window == {*table['candidate_uuid']} and len(window) == 4
+
+    names = next(page)
+    ours = searches.divergences().set_index(['structure_uuid', 'protocol'])['divergence_ccsdt'].sort_index()
+    theirs = names['divergence']['CCSD(T)'].sort_index()
+    assert [*theirs.index] == [*ours.index] and [*theirs] == pytest.approx([*ours])
+    assert theirs.abs().max() > 0
+
+    cycles = next(page)['cycles']
+    ledger = searches.cost_ledger('quickstart').set_index('cycle')
+    assert {cycle['cycle']: cycle['selected'] for cycle in cycles} == {1: 2, 2: 2}
+    assert sum(cycle['core_hours']['pyscf'] for cycle in cycles) == ledger.loc[[1, 2], 'core_hours_pyscf'].sum()
+    assert next(page, None) is None
+
+
+def test_databases(blocks, aiida_profile_clean, monkeypatch, tmp_path):
+    """The page on databases: an import, and the oxides in it."""
+    structures = {
+        'oxide': ['Mg', 'O'],
+        'last': ['Ba', 'O'],
+        'first': ['O', 'Pb'],
+        'cobalt': ['Co', 'Li'],
+        'osmium': ['Os', 'Li'],
+    }
+    with gzip.open(tmp_path / 'mp20.csv.gz', 'wt', newline='') as handle:
+        writer = csv.writer(handle)
+        writer.writerow(['material_id', 'cif', 'formation_energy_per_atom'])
+        for index, (name, pair) in enumerate(structures.items()):
+            crystal = Structure(Lattice.cubic(3.0), pair, [[0, 0, 0], [0.5, 0.5, 0.5]])
+            writer.writerow([name, crystal.to(fmt='cif'), -0.1 * index])
+    monkeypatch.chdir(tmp_path)
+    page = blocks('docs/howto/databases.md')
+    assert next(page)['report'].imported == 5
+    names = next(page)
+    assert {*names['entries'].values()} == {'oxide', 'last', 'first'}
+    found = {names['entries'][uuid]: energy for uuid, energy in names['query'].all()}
+    assert found == pytest.approx({'oxide': 0.0, 'last': -0.1, 'first': -0.2})
+    assert next(page, None) is None
