@@ -133,8 +133,8 @@ def api_page(room: str, documented: str) -> str:
         if module.name.endswith('__main__') or not is_described(module):
             continue
         if f'{module.name}.' not in documented and f'automodule:: {module.name}\n' not in documented:
-            # Settings are documented by their names, types and defaults as well.
-            options = '   :undoc-members:\n' if room == 'workchains.protocols' else ''
+            # All settings, nested ones too, are documented by their names, types and defaults.
+            options = '   :undoc-members:\n   :ignore-module-all:\n' if room == 'workchains.protocols' else ''
             parts.append(f'```{{eval-rst}}\n.. automodule:: {module.name}\n{options}```')
     return '\n\n'.join(parts) + '\n'
 

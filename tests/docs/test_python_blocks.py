@@ -64,6 +64,8 @@ def submitted(monkeypatch):
 def test_every_page_with_python_is_run():
     """Each page with Python has a test here, and few blocks are left out, for a stated reason."""
     python = documentation.blocks('python')
+    texts = [(documentation.ROOT / page).read_text() for page in documentation.PAGES]
+    assert len(python) == sum(text.count('\n```python\n') for text in texts) > 20
     source = Path(__file__).read_text()
     assert {block.page for block in python if f"blocks('{block.page}'" not in source} == set()
     left_out = {block.where: block.reason for block in python if block.reason}
@@ -203,6 +205,7 @@ def test_pyscf_reference(blocks, aiida_profile_clean):
     assert names['query'].all() == []
 
 
+@pytest.mark.slow
 def test_searches(blocks, pyscf_code, lithium_hydride):
     """The page on searches, on a campaign and one real CCSD(T) energy."""
     from fake_campaign import make_campaign

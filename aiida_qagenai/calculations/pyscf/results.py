@@ -14,7 +14,16 @@ from aiida_qagenai.common.fidelity import Fidelity
 if t.TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
-__all__ = ('FINISHED', 'BandStructure', 'EnergyResults', 'ForceResults', 'Geometry', 'PyscfResults', 'results_of')
+__all__ = (
+    'FINISHED',
+    'BandStructure',
+    'Cost',
+    'EnergyResults',
+    'ForceResults',
+    'Geometry',
+    'PyscfResults',
+    'results_of',
+)
 
 FINISHED = 'finished'
 """Status of a calculation that reached its end."""
