@@ -7,6 +7,8 @@ SERVICES ?= tests/services
 BIN = $(VENV)/bin
 # One file goes to one worker: the fixtures of a module, trained models for example, are made once.
 PYTEST = pytest -n 2 --dist loadfile
+# How many examples hypothesis tries in `make test`: quick (25) or all (200).
+EXAMPLES ?= quick
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export AIIDA_PATH := $(CURDIR)/.aiida_home
 export OMP_NUM_THREADS ?= 1
@@ -56,7 +58,7 @@ campaign: install
 	verdi run examples/quickstart.py
 
 test: install
-	$(PYTEST) -m 'not slow and not services' --hypothesis-profile quick
+	$(PYTEST) -m 'not slow and not services' --hypothesis-profile $(EXAMPLES)
 
 test-all: install lno
 	$(PYTEST) -m 'not services'
@@ -76,7 +78,7 @@ lint: install
 	lint-imports
 
 coverage: install lno
-	pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml
+	$(PYTEST) --cov --cov-report=term --cov-report=xml
 
 docs: install
 	sphinx-build -W --keep-going -b html docs docs/_build/html
