@@ -7,6 +7,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
+from fake_campaign import make_checkpoint
 
 from aiida_qagenai.calculations.models.generate import GenerateCalculation
 from aiida_qagenai.calculations.models.predict import PredictCalculation
@@ -92,16 +93,16 @@ def test_a_repeated_training_comes_from_the_cache(train):
     assert second.base.caching.get_cache_source() == first.uuid
 
 
-def test_wrong_role_of_a_checkpoint_is_refused_before_anything_runs(train, ml_code):
+def test_wrong_role_of_a_checkpoint_is_refused_before_anything_runs(ml_code):
     """A descriptor model cannot generate."""
-    descriptor = train('descriptor').outputs.checkpoint
+    descriptor = make_checkpoint('descriptor', elements=('H', 'Li')).store()
     with pytest.raises(ValueError, match='this checkpoint has the role `descriptor`, expected a generator'):
         run_get_node(GenerateCalculation, **generate_inputs(ml_code, descriptor))
 
 
-def test_unseen_element_is_refused_before_anything_runs(train, ml_code):
+def test_unseen_element_is_refused_before_anything_runs(ml_code):
     """The generator knows the elements of its training set only."""
-    inputs = generate_inputs(ml_code, train('generator').outputs.checkpoint)
+    inputs = generate_inputs(ml_code, make_checkpoint('generator', elements=('H', 'Li')).store())
     inputs['parameters'] = orm.Dict({'requests': [{'mode': 'composition', 'composition': {'Na': 1}, 'count': 1}]})
     with pytest.raises(ValueError, match='was not trained on Na'):
         run_get_node(GenerateCalculation, **inputs)
