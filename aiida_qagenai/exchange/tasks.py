@@ -47,6 +47,8 @@ __all__ = (
 
 TASKS = ('train', 'generate', 'predict', 'relax', 'free_energy', 'barrier')
 Size = t.Literal['tiny', 'base']
+Count = t.Annotated[int, pydantic.Field(ge=1)]
+Rate = t.Annotated[float, pydantic.Field(gt=0, le=1)]
 
 
 class RuntimeConfig(StrictModel):
@@ -108,18 +110,18 @@ class TrainConfig(RuntimeConfig):
     dataset: Path
     initial_checkpoint: Path | None = None
     output: Path = Path('checkpoint')
-    steps: int = pydantic.Field(ge=1)
-    batch_size: int = pydantic.Field(ge=1)
-    learning_rate: float = pydantic.Field(gt=0, le=1)
+    steps: Count
+    batch_size: Count
+    learning_rate: Rate
 
 
 class DescriptorTraining(TrainConfig):
     """Training of the descriptor model Φ_Q."""
 
     role: t.Literal['descriptor']
-    steps: int = pydantic.Field(400, ge=1)
-    batch_size: int = pydantic.Field(16, ge=1)
-    learning_rate: float = pydantic.Field(5e-3, gt=0, le=1)
+    steps: Count = 400
+    batch_size: Count = 16
+    learning_rate: Rate = 5e-3
     options: DescriptorOptions = DescriptorOptions()
 
 
@@ -127,9 +129,9 @@ class GeneratorTraining(TrainConfig):
     """Training of the diffusion generator."""
 
     role: t.Literal['generator']
-    steps: int = pydantic.Field(1000, ge=1)
-    batch_size: int = pydantic.Field(64, ge=1)
-    learning_rate: float = pydantic.Field(4e-3, gt=0, le=1)
+    steps: Count = 1000
+    batch_size: Count = 64
+    learning_rate: Rate = 4e-3
     options: GeneratorOptions = GeneratorOptions()
 
 
@@ -138,8 +140,8 @@ class ValidatorTraining(TrainConfig):
 
     role: t.Literal['validator']
     steps: int = pydantic.Field(500, ge=4)
-    batch_size: int = pydantic.Field(8, ge=1)
-    learning_rate: float = pydantic.Field(5e-3, gt=0, le=1)
+    batch_size: Count = 8
+    learning_rate: Rate = 5e-3
     options: ValidatorOptions = ValidatorOptions()
 
 
@@ -148,7 +150,7 @@ class CompositionRequest(StrictModel):
 
     mode: t.Literal['composition']
     composition: dict[str, pydantic.PositiveInt] = pydantic.Field(min_length=1)
-    count: int = pydantic.Field(ge=1)
+    count: Count
 
 
 class ChemicalSystemRequest(StrictModel):
@@ -156,9 +158,9 @@ class ChemicalSystemRequest(StrictModel):
 
     mode: t.Literal['chemical_system']
     elements: tuple[str, ...] = pydantic.Field(min_length=1)
-    min_atoms: int = pydantic.Field(1, ge=1)
-    max_atoms: int = pydantic.Field(ge=1)
-    count: int = pydantic.Field(ge=1)
+    min_atoms: Count = 1
+    max_atoms: Count
+    count: Count
 
     @pydantic.model_validator(mode='after')
     def _check(self) -> ChemicalSystemRequest:
@@ -173,9 +175,9 @@ class FreeRequest(StrictModel):
     """Structures of any content of the elements that the generator was trained on."""
 
     mode: t.Literal['free']
-    min_atoms: int = pydantic.Field(1, ge=1)
-    max_atoms: int = pydantic.Field(ge=1)
-    count: int = pydantic.Field(ge=1)
+    min_atoms: Count = 1
+    max_atoms: Count
+    count: Count
 
     @pydantic.model_validator(mode='after')
     def _check(self) -> FreeRequest:
@@ -248,7 +250,7 @@ class GenerateConfig(RuntimeConfig):
     steps: int = pydantic.Field(100, ge=2, le=10_000)
     min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
     constraints: ConstraintOptions | None = None
-    batch_size: int = pydantic.Field(128, ge=1)
+    batch_size: Count = 128
     output: Path = Path('candidates.npz')
 
     @pydantic.field_validator('target')
@@ -267,7 +269,7 @@ class PredictConfig(RuntimeConfig):
     validator: Path
     structures: Path
     output: Path = Path('predictions.npz')
-    batch_size: int = pydantic.Field(64, ge=1)
+    batch_size: Count = 64
 
 
 class AtomisticConfig(RuntimeConfig):
