@@ -170,14 +170,14 @@ class BasisFamily(Group):
 
 
 def install_families(source: BasisSource, folder: Path | None = None) -> dict[str, bool]:
-    """Install every set of ``source`` as a family; what is installed already stays as it is.
+    """Install every set of ``source`` as a family; families that exist are not changed.
 
     All files are read and checked first. A family gets its name when it is complete, so that a killed import leaves
     nothing that could be taken for one.
 
     :return: label of each family → whether it is new.
     :raises InvalidInputError: if the files cannot be had.
-    :raises CorruptFileError: if a file is not the one that the version is made of.
+    :raises CorruptFileError: if a file does not have the checksum of this version.
     """
     bases = read_bases(source, folder)
     return {
@@ -200,7 +200,7 @@ def _install(source: BasisSource, label: str, cardinal: int, elements: list[Elem
 
 
 def _node(basis: ElementBasis, label: str, source: BasisSource, cardinal: int) -> BasisData:
-    """Return the stored node of a basis, that of an interrupted import where there is one."""
+    """Return the stored node of a basis, reusing one from an interrupted import."""
     node = BasisData(basis, label, source, cardinal)
     same = {f'attributes.{key}': node.base.attributes.get(key) for key in ('sha256', 'name', 'element')}
     known = QueryBuilder().append(BasisData, filters=same).first(flat=True)

@@ -32,7 +32,7 @@ class CandidateData(StructureData):
     """A structure that a campaign proposed (or began from, in cycle 0), with what searches filter on."""
 
     class AttributesModel(StructureData.AttributesModel):
-        """Attributes beside those of a ``StructureData``."""
+        """Attributes in addition to those of a ``StructureData``."""
 
         formula: str = OrmMetadataField(description='Reduced formula')
         chemical_system: str = OrmMetadataField(description='Sorted elements joined by a dash: H-Li')

@@ -15,7 +15,7 @@ __all__ = ('EnergyData',)
 
 
 class EnergyData(RecordData):
-    """Energy of a structure at one fidelity, with what it takes to judge and to search it.
+    """Energy of a structure at one fidelity, with the diagnostics to judge it and the attributes to search it.
 
     Energies of different ``level_tag`` (basis, pseudopotential, meshes) must never meet in one hull or training set.
     """

@@ -1,4 +1,4 @@
-"""A crystal as a database has it."""
+"""A crystal from an external database."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ REQUIRED = ('formula', 'chemical_system', 'num_sites', 'space_group_number', 'da
 
 
 class EntryData(StructureData):
-    """An imported structure with where it comes from; its energies are ``EnergyData`` with its uuid.
+    """An imported structure with its origin; its energies are ``EnergyData`` with its uuid.
 
     ``source`` holds the same origin under the names that AiiDA uses for every node.
     """
 
     class AttributesModel(StructureData.AttributesModel):
-        """Attributes beside those of a ``StructureData``."""
+        """Attributes in addition to those of a ``StructureData``."""
 
         formula: str = OrmMetadataField(description='Reduced formula')
         chemical_system: str = OrmMetadataField(description='Sorted elements joined by a dash: H-Li')
         num_sites: int = OrmMetadataField(description='Atoms in the cell')
-        space_group_number: int = OrmMetadataField(description='1–230 at 0.1 Å; 0 where no symmetry search succeeded')
+        space_group_number: int = OrmMetadataField(description='1–230 at 0.1 Å; 0 if no symmetry search succeeded')
         database: str = OrmMetadataField(description='Short name of the database: mp')
         version: str = OrmMetadataField(description='Version of the database')
         identifier: str = OrmMetadataField(description='Identifier in the database: mp-149')
         experimental: bool | None = OrmMetadataField(None, description='Whether the structure was measured')
         sha256: str = OrmMetadataField(description='SHA-256 of the original record')
         properties: dict[str, t.Any] = OrmMetadataField(
-            default_factory=dict, description='Other columns of the record, as they were'
+            default_factory=dict, description='Other columns of the record, unchanged'
         )
 
     def __init__(

@@ -24,7 +24,7 @@ def phases_from_energies(energies: Iterable[EnergyData], *, fidelity: Fidelity |
 
     Formation energies where all have them, else total energies, for which the hull needs the elements.
 
-    :param fidelity: only those of this level; by default all must be of one.
+    :param fidelity: use only energies at this level; by default all must be at one level.
     :raises InvalidInputError: if levels of theory or kinds of energies are mixed, or one did not converge.
     """
     chosen = [energy for energy in energies if fidelity is None or energy.fidelity is fidelity]
@@ -37,7 +37,7 @@ def phases_from_energies(energies: Iterable[EnergyData], *, fidelity: Fidelity |
             message = f'the energy of {name} did not converge: leave it out of the hull'
             raise InvalidInputError(message)
         if formation and formed is None:
-            message = f'the energy of {name} has no formation energy and others have: they do not meet in one hull'
+            message = f'the energy of {name} has no formation energy, unlike others: one hull needs one kind of energy'
             raise InvalidInputError(message)
         phases.append(
             Phase(
@@ -54,8 +54,8 @@ def phases_from_energies(energies: Iterable[EnergyData], *, fidelity: Fidelity |
 def phases_from_dataset(dataset: DatasetData, fidelity: Fidelity) -> list[Phase]:
     """Return the phases of a training set with a formation energy at ``fidelity``.
 
-    Their identifiers are those of :func:`content_name`: names alone are unique within one campaign only, and a
-    candidate must compete with a namesake of another.
+    The identifiers come from :func:`content_name`: names are unique within one campaign only, and a candidate must
+    compete with a phase of the same name from another campaign.
 
     :raises InvalidInputError: if the set holds no energies of that level.
     """
@@ -96,5 +96,5 @@ def _level(fidelity: Fidelity, tag: str, scheme: str | None) -> str:
 def _require_one_level(phases: list[Phase]) -> None:
     levels = sorted({str(phase.level) for phase in phases})
     if len(levels) > 1:
-        message = f'a hull needs all energies at one level of theory, these have {"; ".join(levels)}'
+        message = f'a hull needs all energies at one level of theory, but these are at {"; ".join(levels)}'
         raise InvalidInputError(message)

@@ -62,9 +62,9 @@ def find_database(database: str, version: str) -> DatabaseGroup | None:
 
 
 def open_database(settings: ImportSettings) -> DatabaseGroup:
-    """Return the group of a version of a database, created where it is new.
+    """Return the group of a version of a database, created if it is new.
 
-    :raises InvalidInputError: if it was begun with another licence.
+    :raises InvalidInputError: if it was started with another licence.
     """
     group = find_database(settings.database, settings.version)
     if group is None:

@@ -49,9 +49,9 @@ class Selection(t.NamedTuple):
 @bulk_inputs('structures', 'energies')
 @calcfunction
 def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
-    """Pack the structures that have energies, with these, and share them out over the splits.
+    """Pack the structures with energies and distribute them over the splits.
 
-    :param parameters: ``fractions`` of the splits, their ``seed``, and ``licenses`` of what was relaxed.
+    :param parameters: ``fractions`` of the splits, their ``seed``, and ``licenses`` of the relaxed structures.
     :param kwargs: the namespaces ``structures`` (EntryData, CandidateData, or StructureData relaxed from one) and
         ``energies`` (EnergyData of these).
     :returns: the ``dataset`` and ``report``: counts by class, fidelity and split, and the SHA-256 of the splits.

@@ -35,7 +35,7 @@ TIMEOUT = 30
 
 
 class BasisFile(StrictModel):
-    """One file of a set and the elements that are taken from it."""
+    """One file of a set and the elements to take from it."""
 
     path: str = pydantic.Field(description='Relative to the root of the repository or folder.')
     sha256: str = pydantic.Field(pattern='^[0-9a-f]{64}$')
@@ -51,7 +51,7 @@ class BasisSet(StrictModel):
 
 
 class BasisSource(StrictModel):
-    """Where a family of bases comes from. The checksums make a version what it is."""
+    """Where a family of bases comes from. The checksums define a version."""
 
     name: str = pydantic.Field(pattern='^[a-z0-9][a-z0-9.-]*$')
     version: int = pydantic.Field(ge=1)
@@ -115,7 +115,7 @@ def read_bases(source: BasisSource, folder: Path | None = None) -> dict[str, lis
 
     :param folder: a copy of the repository; without it the files are downloaded.
     :raises InvalidInputError: if a file is missing or out of reach.
-    :raises CorruptFileError: if a file is not the one that the version is made of, or cannot be read as a basis.
+    :raises CorruptFileError: if a file does not have the checksum of this version, or cannot be read as a basis.
     """
     return {name: _read_set(source, basis_set, folder) for name, basis_set in source.sets.items()}
 

@@ -1,4 +1,4 @@
-"""Checkpoint files: weights as safetensors beside a JSON description with the checksum of the weights."""
+"""Checkpoint files: weights as safetensors and a JSON description with their checksum."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Role = t.Literal['descriptor', 'generator', 'validator']
 
 
 class CheckpointInfo(pydantic.BaseModel):
-    """What a checkpoint is and what it came from.
+    """The content and origin of a checkpoint.
 
     ``architecture`` names the network class and size (``mf-ennp-tiny``), ``configuration`` is what rebuilds it.
     """
@@ -85,7 +85,7 @@ def verify_weights(weights: bytes, info: CheckpointInfo) -> None:
 
 
 def write_info(folder: str | os.PathLike[str], **fields: t.Any) -> CheckpointInfo:
-    """Describe the weights already written to ``folder`` and write the description beside them."""
+    """Describe the weights already written to ``folder`` and write the description to the same folder."""
     folder = Path(folder)
     info = CheckpointInfo(sha256=sha256((folder / WEIGHTS_NAME).read_bytes()), **fields)
     temporary = folder / (CONFIG_NAME + '.partial')

@@ -20,7 +20,7 @@ SPLITS = ('train', 'validation', 'calibration', 'test')
 """Names of the values of ``LabelledBatch.split``."""
 
 LABELS = ('energies', 'descriptors', 'groups', 'split')
-"""The arrays of a training set beside those of its structures."""
+"""The arrays of a training set in addition to its structures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LabelledBatch:
         columns = {'energies': (n, len(LADDER)), 'descriptors': (n, NUM_DESCRIPTORS), 'groups': (n,), 'split': (n,)}
         check_shapes(self, columns)
         if np.isinf(self.energies).any():
-            message = 'energies contain infinities: use NaN for what is not computed'
+            message = 'energies contain infinities: use NaN for energies that were not computed'
             raise InvalidInputError(message)
         if n and (self.split.min() < 0 or self.split.max() >= len(SPLITS)):
             message = f'split indices must lie in 0–{len(SPLITS) - 1}'

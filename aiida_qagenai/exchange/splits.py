@@ -48,8 +48,8 @@ def stratified_splits(
     """Assign whole groups to splits so that every class is shared out in the given proportions.
 
     Within a class the groups are taken in the order of their hashes, each to the split that is furthest behind its
-    share; the order of the structures does not matter. Unlike :func:`hashed_splits` it may assign a group anew when
-    the set grows, hence it is for sets that are made once.
+    share; the order of the structures does not matter. Unlike :func:`hashed_splits` it may reassign a group when
+    the set grows, so that it suits only sets that are made once.
 
     :param groups: reduced formulas, shape (n,).
     :param classes: class of each structure, the same within a group, shape (n,).

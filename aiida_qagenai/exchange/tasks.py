@@ -275,7 +275,7 @@ class PredictConfig(RuntimeConfig):
 class AtomisticConfig(RuntimeConfig):
     """What every command takes that moves atoms on a potential.
 
-    :param checkpoint: folder of the validator, if and only if that is the potential.
+    :param checkpoint: folder of the validator, only for the potential ``validator``.
     """
 
     dtype: t.Literal['float32', 'float64'] = 'float64'

@@ -88,7 +88,7 @@ def load_weights(module: nn.Module, tensors: Tensors, architecture: str) -> None
 def load_parent(folder: Path | None, role: str, architecture: str) -> tuple[Tensors, CheckpointInfo] | None:
     """Return the checkpoint to continue from, if one is given.
 
-    :raises InvalidInputError: if its role or architecture differs from what is to be trained.
+    :raises InvalidInputError: if its role or architecture differs from the model to train.
     """
     if folder is None:
         return None

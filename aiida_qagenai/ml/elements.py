@@ -64,7 +64,7 @@ def species_indices(species: NDArray[np.int64], elements: Sequence[int]) -> NDAr
 def require_known(structures: StructureBatch, elements: Sequence[int], role: str) -> None:
     """Check that a model that continues its training knows all elements of ``structures``.
 
-    :raises InvalidInputError: naming those it does not know.
+    :raises InvalidInputError: naming the unknown elements.
     """
     unknown = [number for number in np.unique(structures.species) if number not in elements]
     if unknown:

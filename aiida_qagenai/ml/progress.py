@@ -61,7 +61,7 @@ class Progress:
         self._start = time.perf_counter()
 
     def advance(self, label: str, figures: Mapping[str, float] | None = None, *, count: int = 1) -> bool:
-        """Note that ``count`` more steps are done; return whether that was worth a line.
+        """Note that ``count`` more steps are done; return whether a line was printed.
 
         :raises NonFiniteError: if a figure is not finite.
         """

@@ -47,7 +47,7 @@ class Runtime:
 def setup(config: RuntimeConfig) -> Runtime:
     """Fix threads, deterministic kernels and precision of this process, and return the runtime.
 
-    :raises InvalidInputError: if the device asked for does not exist here.
+    :raises InvalidInputError: if the requested device does not exist.
     """
     if config.device == 'cuda' and not torch.cuda.is_available():
         message = 'device `cuda` was requested, but torch finds no CUDA device: use `cpu`'
@@ -89,7 +89,7 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device | None = None) -> float:
-    """Return the largest resident memory so far, on a GPU that of its allocator, in MB."""
+    """Return the largest resident memory so far (on a GPU, of its allocator), MB."""
     if device is not None and device.type == 'cuda':
         return float(torch.cuda.max_memory_allocated(device)) / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -33,8 +33,8 @@ Scaling = dict[str, dict[str, float]]
 class Scores(t.NamedTuple):
     """Scores of a pool.
 
-    :param total: higher is computed first; −inf for what is not eligible, shape (n,).
-    :param terms: the scaled terms, NaN for what is not eligible, each of shape (n,).
+    :param total: higher is computed first; −inf if not eligible, shape (n,).
+    :param terms: the scaled terms, NaN if not eligible, each of shape (n,).
     :param scaling: per term its ``minimum``, ``maximum`` and ``weight`` before scaling.
     """
 

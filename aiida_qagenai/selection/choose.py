@@ -1,4 +1,4 @@
-"""The choice of a cycle: the best by score, and a random audit slice beside them."""
+"""The choice of a cycle: the best candidates by score, and a random audit slice."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Choice:
     """Which candidates to compute.
 
     :param order: indices of the distinct eligible candidates, best first.
-    :param scores: total score, −inf for what is not eligible, shape (n,).
-    :param ranks: 1 for the best, 0 for what is not eligible; duplicates share the rank of the first, shape (n,).
+    :param scores: total score, −inf if not eligible, shape (n,).
+    :param ranks: 1 for the best, 0 if not eligible; duplicates share the rank of the first, shape (n,).
     :param selected: chosen by score, shape (n,).
     :param audit: chosen at random among the eligible that the score left, shape (n,).
     :param audit_probability: the probability with which each of those entered the audit, which makes rates measured

@@ -28,12 +28,12 @@ MISSING = 'serving needs the server of OPTIMADE: pip install "aiida-qagenai[opti
 PREFIX = 'qagenai'
 
 STALE_AFTER = 2.0
-"""Seconds for which an answer may lack what was stored meanwhile."""
+"""Seconds for which an answer may lack newly stored nodes."""
 
 
 @contextlib.contextmanager
 def _quietly(folder: str) -> Iterator[None]:
-    """Let the server read no configuration of another one, write no log beyond ``folder``, and not tell of either."""
+    """Let the server read no configuration of another one, write no log beyond ``folder``, and report neither."""
     changes = {'OPTIMADE_CONFIG_FILE': os.path.join(folder, 'none.json'), 'OPTIMADE_LOG_DIR': folder}  # noqa: PTH118
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
@@ -55,7 +55,7 @@ def _quietly(folder: str) -> Iterator[None]:
 def create_server(base_url: str | None = None, *, page_limit: int = 100) -> FastAPI:
     """Return the application that serves the loaded profile; it has no way to change it.
 
-    The structures are read when it is made (about 0.7 ms each), and what is new before a request is answered.
+    The structures are read at creation (about 0.7 ms each), and new ones before each answer.
 
     :param base_url: address under which clients reach it, for the links between pages.
     :raises InvalidInputError: if the server is not installed.
@@ -95,7 +95,7 @@ def create_server(base_url: str | None = None, *, page_limit: int = 100) -> Fast
     collections = app.state.entry_collections
     plain = collections['structures']
     collections['structures'] = PagedCollection('structures', plain.resource_cls, plain.resource_mapper, config)
-    # It goes with the application.
+    # Deleted together with the application.
     app.state.log_folder = folder
     _keep_up_to_date(app, GraphResources())
     return t.cast('FastAPI', app)

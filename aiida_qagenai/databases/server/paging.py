@@ -17,7 +17,7 @@ KEPT = 32
 
 
 class PagedCollection(MongoCollection):
-    """A collection of resources by identifier that answers a page of a query without touching what is not on it.
+    """A collection of resources by identifier that answers one page of a query without reading the others.
 
     Its base asks mongomock, which walks through all resources for every page and copies those that match. Here
     mongomock only decides what matches a filter; what a query finds is kept until a resource changes, and a filter that
@@ -48,7 +48,7 @@ class PagedCollection(MongoCollection):
             self._found.clear()
 
     def clear(self) -> None:
-        """Take all resources out."""
+        """Remove all resources."""
         with self._lock:
             for held in (self._resources, self._containing, self._found):
                 held.clear()
@@ -60,7 +60,7 @@ class PagedCollection(MongoCollection):
         with self._lock:
             if key not in self._found:
                 names = [name for name in self._candidates(query) if filter_applies(query, self._resources[name])]
-                # The last key first, because sorting leaves equals as they are.
+                # The last key first, because sorting is stable.
                 for field, direction in reversed(order):
                     names.sort(key=lambda name: sort_key(self._resources[name].get(field)), reverse=direction < 0)
                 while len(self._found) >= KEPT:
@@ -105,7 +105,7 @@ def conditions(query: t.Mapping[str, t.Any]) -> Iterator[tuple[str, t.Mapping[st
 
 
 def sort_key(value: t.Any) -> tuple[bool, t.Any]:
-    """Return the place of a value: what is not known comes first, lists go by their first value."""
+    """Return the sort key of a value: unknown values come first, lists sort by their first value."""
     while isinstance(value, list):
         value = value[0] if value else None
     return value is not None, value

@@ -34,7 +34,7 @@ FIELDS: list[dict[str, str]] = [
     {
         'name': 'name',
         'type': 'string',
-        'description': 'Identifier in the database or name within the campaign, also of what was relaxed from it',
+        'description': 'Identifier in the database or name within the campaign, also for structures relaxed from it',
     },
     {'name': 'database', 'type': 'string', 'description': 'Database it comes from'},
     {'name': 'database_version', 'type': 'string', 'description': 'Version of that database'},
@@ -53,13 +53,13 @@ FIELDS: list[dict[str, str]] = [
         for level in LADDER
     ),
 ]
-"""What is served beside the fields of the standard, as ``_qagenai_<name>``."""
+"""Fields served in addition to the standard, as ``_qagenai_<name>``."""
 
 
 class GraphResources:
     """The structures of the loaded profile as resources of OPTIMADE, read in one thread of its own.
 
-    They are entries, candidates, and every other crystal that has an energy: what was relaxed, and what users brought.
+    They are entries, candidates, and every other crystal with an energy: relaxed structures and structures of users.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class GraphResources:
         self._seen: dict[type[orm.Data], tuple[int, int]] = {}
 
     def new(self) -> tuple[list[dict[str, t.Any]], bool]:
-        """Return what is new or has new energies since the last call, and whether it is everything anew."""
+        """Return the structures that are new or have new energies since the last call, and whether these are all."""
         return self._reader.submit(self._new).result()
 
     def _new(self) -> tuple[list[dict[str, t.Any]], bool]:
@@ -123,7 +123,7 @@ def _resources(wanted: set[str]) -> list[dict[str, t.Any]]:
 
 
 def _read(cls: type[orm.Data], wanted: set[str], kind: str) -> list[_Structure]:
-    """Return those of the wanted structures that are of a class."""
+    """Return the wanted structures of one class."""
     if not wanted:
         return []
     builder = orm.QueryBuilder().append(

@@ -71,7 +71,7 @@ class DescriptorModel(nn.Module):
         )
         self.head = nn.Sequential(nn.SiLU(), nn.Linear(channels, channels), nn.SiLU())
         self.head_output = nn.Linear(channels, NUM_DESCRIPTORS)
-        # Back to what was encoded (paper Eq 7, L_recon): the atomic fractions and the log volume per atom.
+        # Reconstruction of the input (paper Eq 7, L_recon): the atomic fractions and the log volume per atom.
         self.decoder = nn.Sequential(
             nn.SiLU(), nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, num_elements + 1)
         )

@@ -51,7 +51,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     """Sample what ``config.requests`` ask for and write the packed candidates.
 
     The arrays are those of a ``StructureBatch`` and ``request`` (n,), ``projected`` (n,), ``target_descriptors``
-    (n, NUM_DESCRIPTORS). Every sample asked for is there or counted in ``failed`` by reason.
+    (n, NUM_DESCRIPTORS). Every requested sample is there or counted in ``failed`` by reason.
 
     :raises InvalidInputError: if an element was not in the training set.
     """

@@ -26,7 +26,7 @@ __all__ = ('Guide',)
 NEUTRALITY = 'charge_neutrality'
 
 RELEASED = -4.0
-"""Log-probability of another element than the one that an atom has already."""
+"""Log-probability of replacing the present element of an atom."""
 
 SMALLEST = 1e-12
 """Smallest probability of an element that is allowed."""
@@ -92,7 +92,7 @@ class Guide:
         """Return z and x after the move of the predicted clean structure down its penalties was added to them.
 
         :param noisy: what the network saw.
-        :param predicted: what it said.
+        :param predicted: the prediction of the network.
         :param moving: z, shape (B, 6), and x, shape (B, N, 3), after the step.
         :param types: after the step.
         :param then: time after the step.
@@ -122,7 +122,7 @@ class Guide:
     def finish(
         self, cells: torch.Tensor, fractional: torch.Tensor, types: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the finished structures after the longer descent; those that are not finite stay as they are."""
+        """Return the finished structures after the longer descent; structures that are not finite are not changed."""
         if not self.penalties or not self.options.final_steps:
             return cells, fractional
         finite = cells.isfinite().all((1, 2)) & (torch.linalg.det(cells.nan_to_num(0.0)).abs() > 1e-3)
@@ -136,7 +136,7 @@ class Guide:
         return self.numbers.to(types.device)[types] * mask
 
     def _table(self, numbers: torch.Tensor, like: torch.Tensor) -> IonicTable:
-        """Return the charges of the compositions that are decided, made anew where types changed."""
+        """Return the charges of the compositions that are decided, computed again where types changed."""
         if self._known is None or not torch.equal(self._known[0], numbers):
             self._known = (numbers, IonicTable.build(numbers, like))
         return self._known[1]

@@ -141,7 +141,7 @@ def _pairs(
 
 
 def _stretch(cell: NDArray[np.float64], pairs: _Pairs, overlaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cell stretched along the lattice translation that is too short by most."""
+    """Return the cell stretched along its most severely short lattice translation."""
     worst = int(np.argmax(overlaps))
     direction = pairs.vectors[worst] / pairs.distances[worst]
     factor = (pairs.distances[worst] + overlaps[worst]) / pairs.distances[worst]

@@ -1,4 +1,4 @@
-"""Reduced cells in numpy, and all settings of a cell that are as good as the reduced one.
+"""Reduced cells in numpy, and all settings of a cell that are equivalent to the reduced one.
 
 The reduced form is Niggli's (International Tables A, 3.1.3) up to near-ties: strain makes its choice between nearly
 equal settings arbitrary, so that training draws one of them at random each time.

@@ -41,7 +41,7 @@ class MemberData:
 
     @functools.cached_property
     def labelled(self) -> dict[int, NDArray[np.int64]]:
-        """Return for each level that has labels in the sample the rows that have them."""
+        """Return the labelled rows of the sample for each level with labels."""
         rows = {level: self.rows[np.isfinite(self.energies[self.rows, level])] for level in range(len(LADDER))}
         return {level: each for level, each in rows.items() if len(each)}
 
@@ -188,7 +188,7 @@ def _optimiser(own: list[nn.Parameter], shared: list[nn.Parameter], rate: float)
 
 
 def _clip(model: MultiFidelityPotential, level: int) -> None:
-    """Clip the gradients, those of the references of other levels apart.
+    """Clip the gradients; the references of other levels are clipped separately.
 
     One norm over all would let the replay of a low level shrink the steps of the high one past the gradient stop.
     """

@@ -89,7 +89,7 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
 def _start(
     config: ValidatorTraining, parent: tuple[Tensors, CheckpointInfo] | None, labels: LabelledBatch, dtype: torch.dtype
 ) -> tuple[Ensemble, dict[str, Any]]:
-    """Return a new ensemble or that of the initial checkpoint, and how its members are bootstrapped."""
+    """Return a new ensemble or the one in the initial checkpoint, and how its members are bootstrapped."""
     if parent is None:
         present = tuple(int(number) for number in np.unique(labels.structures.species))
         ensemble = Ensemble.create(config.size, present, config.options.num_members, dtype)
@@ -139,7 +139,7 @@ def calibrate(
     """Set the latent reference and the σ scale, and record the errors in and out of the training set.
 
     The scale comes from the split ``calibration`` if that has enough labels, else from the out-of-bag predictions:
-    for each training structure those of the members that never saw it.
+    the predictions for each training structure by the members that never saw it.
     """
     energies, features = ensemble.evaluate(graphs, runtime.device, config.batch_size)
     ensemble.latent = LatentReference.fit(features, config.seed)

@@ -1,4 +1,4 @@
-"""One scale that turns the spread of the ensemble into an error bar, and the distance to what was trained on."""
+"""One scale that turns the spread of the ensemble into an error bar, and the distance to the training set."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class HullResult:
     :param decomposition: formula → atomic fraction of that mixture.
     :param stability: class of Table 2.
     :param complete: whether every element and every subsystem of the candidate has a competing phase.
-    :param missing: the elements and subsystems that have none.
+    :param missing: the elements and subsystems without a competing phase.
     """
 
     formula: str

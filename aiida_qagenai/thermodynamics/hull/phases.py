@@ -170,7 +170,7 @@ class CompetingPhases:
             raise InvalidInputError(message)
 
     def rivals(self, candidate: Phase) -> System:
-        """Return all phases that compete with ``candidate``: those of its system but for itself.
+        """Return all phases that compete with ``candidate``: its chemical system without the candidate itself.
 
         :raises InvalidInputError: if its level of theory is another one.
         """
@@ -194,7 +194,7 @@ class CompetingPhases:
         )
 
     def same_phase(self, candidate: Phase) -> list[int]:
-        """Return the indices of the phases that are the candidate itself: of its identifier and composition.
+        """Return the indices of the phases with the identifier and composition of the candidate: the candidate itself.
 
         A row number, a formula, or an identifier of several phases does not tell phases apart, so that the energy has
         to agree as well.

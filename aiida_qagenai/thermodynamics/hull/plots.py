@@ -36,8 +36,8 @@ def plot_hull(
     :param phases: known phases.
     :param path: ``.png``, ``.svg``, ``.pdf``, or ``.html`` for an interactive picture.
     :param candidates: drawn with the phases and named ``formula (candidate)``.
-    :param elements: the chemical system; phases with others are left out. By default that of the candidates, or that of
-        the phases if there are no candidates.
+    :param elements: the chemical system; phases with others are left out. The default is that of the
+        candidates, or of the phases if there are no candidates.
     :param elements_at_zero: whether pure elements are implied at 0 eV/atom.
     :param show_unstable: largest distance to the hull of the phases shown above it, eV/atom.
     :raises InvalidInputError: on another number of elements, an unknown format, or missing elements.

@@ -87,7 +87,7 @@ def separable_limit(mesh: Limit, basis: Limit, common: float) -> Limit:
 def basis_set_correction(mp2_energies: t.Sequence[float], cardinals: t.Sequence[int]) -> Limit:
     """Return E_MP2(CBS) − E_MP2(X) of correlation energies, X being the first cardinal number.
 
-    What is to be added to a correlation energy at basis X so that it compares with data of better quality.
+    The correction to add to a correlation energy at basis X to compare it with data of higher quality.
     """
     limit = correlation_limit(mp2_energies, cardinals)
     return Limit(limit.value - mp2_energies[0], limit.error)
