@@ -67,7 +67,7 @@ def test_total_energies_make_a_hull_with_their_elements(aiida_profile_clean):
 def test_formation_energies_come_first_and_never_meet_totals(aiida_profile_clean):
     formed = energy('LiH', -24.0, 2, -0.4)
     assert phases_from_energies([formed])[0].energy_per_atom == -0.4
-    with pytest.raises(InvalidInputError, match='do not meet'):
+    with pytest.raises(InvalidInputError, match='one kind of energy'):
         phases_from_energies([formed, energy('Li', -14.0, 2)])
 
 
