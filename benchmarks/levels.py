@@ -75,10 +75,12 @@ def compute(code: InstalledCode, protocol: str, element: str, atom: EnergyData |
     from aiida_qagenai.common.fidelity import Fidelity
     from aiida_qagenai.workchains.energy.composite import builder_of_level
     from aiida_qagenai.workchains.energy.references import isolated_atom, reference_structure
+    from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 
     structure = isolated_atom(element) if atom is None else reference_structure(element)
     references = None if atom is None else {element: atom}
-    outputs, node = run_get_node(builder_of_level(code, structure, Fidelity.CCSD_T, protocol, references=references))
+    complete = EnergyProtocol.resolve(protocol, symbols=[kind.symbol for kind in structure.kinds])
+    outputs, node = run_get_node(builder_of_level(code, structure, Fidelity.CCSD_T, complete, references=references))
     if not node.is_finished_ok:
         message = f'{element} at {protocol}: {node.exit_message}'
         raise SystemExit(message)

@@ -185,12 +185,12 @@ def bond_of_both(codes: dict[str, t.Any], family: str) -> None:
     espresso = {'pseudo_family': family, 'ecutwfc': 46, 'ecutrho': 250, 'kpoints_distance': 2.0}
     basis = {
         'basis': 'gth-tzv2p',
-        'elements': {'H': {'functions': 9, 'valence': 1}},
+        'basis_sizes': {'H': {'functions': 9, 'valence': 1}},
         'meshes': {'PBE': {'spacing': None, 'fixed': [1, 1, 1]}},
         'smearing': None,
     }
     bonds = {}
-    for engine, overrides in (('espresso', {'espresso': espresso}), ('pyscf', {'pyscf': {'overrides': basis}})):
+    for engine, overrides in (('espresso', {'espresso': espresso}), ('pyscf', {'pyscf': {'energy': basis}})):
         outputs = relax(codes[engine], structure, engine, {'freedom': 'atoms', **overrides})
         bonds[engine] = math.dist(*(site.position for site in outputs['relaxed'].sites))
     figure('bond-H2-pyscf', bonds['pyscf'], 'Å', 'pw.x in the same cell', bonds['espresso'])

@@ -9,20 +9,11 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm import Data
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.model import validation_text
 
-__all__ = ('RecordData', 'explain')
+__all__ = ('RecordData',)
 
 NODE_ARGUMENTS = frozenset({'backend', 'user', 'computer', 'extras', 'label', 'description', 'source'})
-
-
-def explain(error: pydantic.ValidationError) -> str:
-    """Return a one-line account of a pydantic ``error``: every field, what is wrong, and the value given."""
-    parts = []
-    for item in error.errors():
-        name = '.'.join(str(part) for part in item['loc']) or 'content'
-        given = '' if item['type'] == 'missing' else f' (got {item["input"]!r:.80})'
-        parts.append(f'`{name}`: {item["msg"]}{given}')
-    return '; '.join(parts)
 
 
 class RecordData(Data):
@@ -53,7 +44,7 @@ class RecordData(Data):
         try:
             model = cls.AttributesModel(**values)
         except pydantic.ValidationError as exception:
-            message = f'invalid {cls.__name__}: {explain(exception)}'
+            message = f'invalid {cls.__name__}: {validation_text(exception)}'
             raise InvalidInputError(message) from exception
         content: dict[str, t.Any] = model.model_dump(mode='json', exclude={'source'} if model.source is None else None)
         return content

@@ -12,7 +12,7 @@ import pydantic
 
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.model import StrictModel
+from aiida_qagenai.common.model import StrictModel, validation_text
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
     PhononSettings,
@@ -350,11 +350,7 @@ def parse(task: str, content: str | bytes | dict[str, t.Any]) -> t.Any:
             return _ADAPTERS[task].validate_python(content)
         return _ADAPTERS[task].validate_json(content)
     except pydantic.ValidationError as exception:
-        problems = '; '.join(
-            f'{".".join(str(part) for part in error["loc"]) or "configuration"}: {error["msg"]}'
-            for error in exception.errors(include_url=False)
-        )
-        message = f'invalid configuration of `{task}`: {problems}'
+        message = f'invalid configuration of `{task}`: {validation_text(exception)}'
         raise InvalidInputError(message) from exception
 
 

@@ -105,7 +105,7 @@ def _summary(campaign: Campaign) -> CampaignSummary:
         label=campaign.label,
         processes=campaign.processes,
         elements=tuple(last.inputs.elements.get_list()) if 'elements' in last.inputs else (),
-        protocol=settings.get('energy_protocol', ''),
+        protocol=settings.get('energy', {}).get('protocol', ''),
         state=state,
         message=message,
         advice=advice,

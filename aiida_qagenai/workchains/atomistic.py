@@ -14,7 +14,7 @@ from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.engine.resumable import ending
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.options import set_options
-from aiida_qagenai.workchains.protocols.atomistic import AtomisticSettings, read_settings
+from aiida_qagenai.workchains.protocols.atomistic import AtomisticSettings
 
 __all__ = ('AtomisticWorkChain', 'parameters_validator')
 
@@ -44,7 +44,7 @@ class AtomisticWorkChain(WindowWorkChain):
     @property
     def settings(self) -> t.Any:
         """Return the typed settings."""
-        return read_settings(self.SETTINGS, self.inputs.parameters.get_dict())
+        return self.SETTINGS.parse(self.inputs.parameters.get_dict())
 
     def job(self, process: t.Any, parts: t.Sequence[str], **structures: t.Any) -> t.Any:
         """Return the builder of one job.
@@ -103,7 +103,7 @@ def parameters_validator(model: type[AtomisticSettings]) -> t.Callable[[Dict, t.
 
     def validate(value: Dict, _: t.Any) -> str | None:
         try:
-            read_settings(model, value.get_dict())
+            model.parse(value.get_dict())
         except InvalidInputError as exception:
             return str(exception)
         return None

@@ -16,7 +16,8 @@ from aiida_qagenai.data.barrier import BarrierData
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.engine.resumable import ending
 from aiida_qagenai.workchains.atomistic import AtomisticWorkChain
-from aiida_qagenai.workchains.protocols.atomistic import BarrierSettings, atomistic_settings, read_settings
+from aiida_qagenai.workchains.protocols.atomistic import BarrierSettings, atomistic_settings
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('BarrierWorkChain',)
 
@@ -65,7 +66,7 @@ class BarrierWorkChain(AtomisticWorkChain):
         structure: StructureData | None = None,
         *,
         potential: str | dict[str, t.Any],
-        protocol: str = 'moderate',
+        protocol: str = DEFAULT_PROTOCOL,
         overrides: dict[str, t.Any] | None = None,
         species: str | None = None,
         initial: StructureData | None = None,
@@ -186,5 +187,5 @@ def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
     """Refuse inputs that do not belong together."""
     if 'parameters' not in value:
         return None
-    settings = read_settings(BarrierSettings, value['parameters'].get_dict())
+    settings = BarrierSettings.parse(value['parameters'].get_dict())
     return find_problem(settings, *(value.get(name) for name in ('structure', 'initial', 'final', 'checkpoint')))

@@ -16,7 +16,8 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.free_energy import FreeEnergyData
 from aiida_qagenai.data.gibbs_hull import GibbsHullData
 from aiida_qagenai.workchains.atomistic import AtomisticWorkChain
-from aiida_qagenai.workchains.protocols.atomistic import FreeEnergySettings, atomistic_settings, read_settings
+from aiida_qagenai.workchains.protocols.atomistic import FreeEnergySettings, atomistic_settings
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('FreeEnergyWorkChain',)
 
@@ -75,7 +76,7 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
         structures: dict[str, StructureData],
         *,
         potential: str | dict[str, t.Any],
-        protocol: str = 'moderate',
+        protocol: str = DEFAULT_PROTOCOL,
         overrides: dict[str, t.Any] | None = None,
         competing: dict[str, StructureData] | None = None,
         energies: dict[str, EnergyData] | None = None,
@@ -197,6 +198,6 @@ def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
     """Refuse inputs that do not belong together."""
     if 'parameters' not in value:
         return None
-    settings = read_settings(FreeEnergySettings, value['parameters'].get_dict())
+    settings = FreeEnergySettings.parse(value['parameters'].get_dict())
     structures, competing, energies = (value.get(name) or {} for name in ('structures', 'competing', 'energies'))
     return find_problem(settings, structures, competing, energies, value.get('checkpoint'))

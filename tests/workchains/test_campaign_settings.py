@@ -34,8 +34,10 @@ def test_overrides_reach_nested_keys():
         ({'learn': {'validator': {'options': {'num_member': 3}}}}, 'num_member'),
         ({'relax': {'engine': 'vasp'}}, 'relax.engine'),
         ({'relax': {'protocol': 'fast'}}, 'relax.engine'),
-        ({'relax': {'engine': 'pyscf', 'protocol': 'fats'}}, 'unknown protocol of relaxations `fats`'),
-        ({'relax': {'engine': 'pyscf', 'overrides': {'max_farce': 0.1}}}, 'max_farce'),
+        ({'relax': {'engine': 'pyscf', 'protocol': 'fats'}}, 'unknown protocol `fats` of relaxations'),
+        ({'relax': {'engine': 'pyscf', 'max_farce': 0.1}}, r'`relax.max_farce`: did you mean `max_force`\?'),
+        ({'energy': {'scf': {'max_cycl': 9}}}, r'`energy.scf.max_cycl`: did you mean `max_cycle`\?'),
+        ({'energy': {'protocol': 'fats'}}, r'unknown protocol `fats` of energies: did you mean `fast`\?'),
     ],
 )
 def test_bad_settings_are_refused_by_name(overrides, name):
@@ -48,12 +50,12 @@ def test_nothing_is_relaxed_unless_asked_for():
     """Off in every protocol; on, it takes the protocol of relaxations that its name says."""
     assert all(campaign_settings(protocol).relax is None for protocol in available_protocols())
     relax = campaign_settings('quickstart', {'relax': {'engine': 'espresso', 'protocol': 'moderate'}}).relax
-    assert relax.settings().moves_cell and relax.settings().max_force == 0.005
+    assert relax.moves_cell and relax.max_force == 0.005 and relax.pyscf is None
 
 
 def test_unknown_protocol_lists_the_known_ones():
     """A misspelt protocol is answered with the list."""
-    with pytest.raises(InvalidInputError, match='choose from quickstart, fast'):
+    with pytest.raises(InvalidInputError, match=r'`fast`\? The protocols are quickstart, fast, moderate, precise'):
         campaign_settings('fats')
 
 

@@ -18,6 +18,7 @@ from aiida_qagenai.workchains.energy.basis_correction import BasisCorrectionWork
 from aiida_qagenai.workchains.energy.composite import CompositeWorkChain, builder_of_level
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.references import isolated_atom, reference_structure
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, plan_composite
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
@@ -57,7 +58,7 @@ def build(pyscf_code):
 def test_plan_needs_no_calculation_twice(lithium_hydride, toy_basis):
     """Hartree-Fock comes with MP2, MP2 with CCSD(T); the corner of each component is shared."""
     install_families(*toy_basis())
-    plan, level, bases = plan_composite('pipeline', energy_settings('pipeline', TWO_BASES), lithium_hydride)
+    plan, level, bases = plan_composite(EnergyProtocol.resolve('pipeline', TWO_BASES), lithium_hydride)
     methods = {label: job.parameters['method'] for label, job in plan.jobs.items()}
     assert methods == {
         'k2x2x2_toy_1_dz': 'CCSD(T)',
@@ -74,9 +75,10 @@ def test_plan_of_an_atom_has_no_meshes(toy_basis):
     """The bases are extrapolated all the same, and only the mesh differs in the tag."""
     install_families(*toy_basis())
     settings = energy_settings('pipeline', TWO_BASES)
-    plan, level, _ = plan_composite('pipeline', settings, isolated_atom('Li'))
+    plan, level, _ = plan_composite(EnergyProtocol.of_settings(settings, []), isolated_atom('Li'))
     assert set(plan.jobs) == {'isolated_toy_1_dz', 'isolated_toy_1_tz'} and plan.mp2.mesh is None
-    crystal = plan_composite('pipeline', settings, reference_structure('Li'))[1].level_tag.split(':')
+    protocol = EnergyProtocol.of_settings(settings, [])
+    crystal = plan_composite(protocol, reference_structure('Li'))[1].level_tag.split(':')
     parts = level.level_tag.split(':')
     assert parts[3] == 'isolated' and [*parts[:3], parts[4]] == [*crystal[:3], crystal[4]]
 
@@ -84,10 +86,10 @@ def test_plan_of_an_atom_has_no_meshes(toy_basis):
 def test_triples_of_crystals_may_be_separate(lithium_hydride):
     """Where the protocol asks for it; an atom is computed in one go, and no energy changes by it."""
     whole, split = (energy_settings('pipeline', {**MESHES, 'separate_triples': value}) for value in (False, True))
-    plans = [plan_composite('pipeline', settings, lithium_hydride) for settings in (whole, split)]
+    plans = [plan_composite(EnergyProtocol.of_settings(settings, []), lithium_hydride) for settings in (whole, split)]
     assert [plan.separate_triples for plan, *_ in plans] == [False, True]
     assert plans[0][1].level_tag == plans[1][1].level_tag
-    assert not plan_composite('pipeline', split, isolated_atom('Li'))[0].separate_triples
+    assert not plan_composite(EnergyProtocol.of_settings(split, []), isolated_atom('Li'))[0].separate_triples
 
 
 def test_tags_tell_composites_apart(lithium_hydride):
@@ -95,7 +97,7 @@ def test_tags_tell_composites_apart(lithium_hydride):
 
     def tag(**changes):
         settings = energy_settings('pipeline', {'composite': {**MESHES['composite'], **changes}})
-        return plan_composite('pipeline', settings, lithium_hydride)[1].level_tag
+        return plan_composite(EnergyProtocol.of_settings(settings, []), lithium_hydride)[1].level_tag
 
     denser = {'bases': ['gth-szv'], 'meshes': [{'fixed': [1, 1, 1]}, {'fixed': [3, 1, 1]}]}
     assert tag() != tag(hartree_fock=denser) and tag() == tag(residual_error=0.5)
@@ -105,13 +107,13 @@ def test_core_is_of_all_electrons(lithium_hydride):
     """With scalar relativity, once frozen and once not; not in a basis made for pseudopotentials."""
     core = {'basis': 'cc-pvdz', 'mesh': {'fixed': [1, 1, 1]}}
     settings = energy_settings('pipeline', {'composite': {**MESHES['composite'], 'core': core}})
-    plan = plan_composite('pipeline', settings, lithium_hydride)[0]
+    plan = plan_composite(EnergyProtocol.of_settings(settings, []), lithium_hydride)[0]
     frozen, full = (plan.jobs[label].parameters for label in plan.core)
     assert frozen['pseudo'] is None and frozen['relativity'] == 'sfx2c1e' and frozen['method'] == 'MP2'
     assert frozen['cc'].pop('frozen_core') and not full['cc'].pop('frozen_core') and frozen == full
     settings = energy_settings('pipeline', {'composite': {**MESHES['composite'], 'core': {**core, 'basis': 'a/b'}}})
     with pytest.raises(InvalidInputError, match='all-electron basis of PySCF'):
-        plan_composite('pipeline', settings, lithium_hydride)
+        plan_composite(EnergyProtocol.of_settings(settings, []), lithium_hydride)
 
 
 def test_parts_add_up():
@@ -146,7 +148,7 @@ def test_parts_add_up():
 @pytest.mark.parametrize('change', [{'coupled_cluster': 'nowhere'}, {'jobs': {}}, {'more': 1}])
 def test_plans_that_do_not_hold_together(lithium_hydride, change):
     """A missing calculation, or a key that means nothing."""
-    plan = plan_composite('pipeline', energy_settings('pipeline', MESHES), lithium_hydride)[0].model_dump(mode='json')
+    plan = plan_composite(EnergyProtocol.resolve('pipeline', MESHES), lithium_hydride)[0].model_dump(mode='json')
     assert CompositePlan.parse(plan).coupled_cluster == 'k1x1x1_gth_szv'
     with pytest.raises(InvalidInputError, match='plan'):
         CompositePlan.parse({**plan, **change})
@@ -161,8 +163,8 @@ def test_refusals(build, pyscf_code, lithium_hydride, make_structure):
     with pytest.raises(InvalidInputError, match='consists of metals only'):
         build(reference_structure('Al'))
     with pytest.raises(InvalidInputError, match='run `aiida-qagenai basis install ccgto`'):
-        builder_of_level(pyscf_code, lithium_hydride, Fidelity.CCSD_T, 'moderate')
-    single = builder_of_level(pyscf_code, lithium_hydride, Fidelity.CCSD_T, 'pipeline')
+        builder_of_level(pyscf_code, lithium_hydride, Fidelity.CCSD_T, EnergyProtocol.resolve('moderate'))
+    single = builder_of_level(pyscf_code, lithium_hydride, Fidelity.CCSD_T, EnergyProtocol.resolve('pipeline'))
     assert single.process_class is EnergyWorkChain
     inputs = build(lithium_hydride)._inputs(prune=True)
     for changes, text in (

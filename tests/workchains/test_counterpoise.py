@@ -12,12 +12,14 @@ from aiida_qagenai.calculations.functions.counterpoise import average_atoms, sur
 from aiida_qagenai.calculations.functions.energy import assemble_energy
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import install_families
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.composite import CompositeWorkChain
 from aiida_qagenai.workchains.energy.counterpoise import CounterpoiseWorkChain, builder_with_atoms
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.references import isolated_atom
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 
 COARSE = {'precision': 1e-5, 'meshes': {'HF': {'fixed': [1, 1, 1]}, 'CCSD(T)': {'fixed': [1, 1, 1]}}}
 CORRECTED = {**COARSE, 'counterpoise': {'shells': 1}}
@@ -32,7 +34,9 @@ def profile(aiida_profile_clean):
 def test_formation_energy_against_corrected_atoms_for_real(pyscf_code, lithium_hydride):
     """Borrowed functions lower both atoms; the formation energy refers to them, and all is linked to the crystal."""
     common = {'code': pyscf_code, 'fidelity': 'CCSD(T)', 'protocol': 'pipeline', 'overrides': CORRECTED}
-    outputs, node = run_get_node(builder_with_atoms(structure=lithium_hydride, **common))
+    resolved = {'code': pyscf_code, 'fidelity': Fidelity.CCSD_T}
+    resolved['protocol'] = EnergyProtocol.resolve('pipeline', CORRECTED)
+    outputs, node = run_get_node(builder_with_atoms(structure=lithium_hydride, **resolved))
     assert node.is_finished_ok and node.process_class is CounterpoiseWorkChain, node.exit_message
     energy, atoms = outputs['energy'].content, outputs['atoms']
     assert energy.level_tag.split(':')[1] == 'gth-szv+cp1'

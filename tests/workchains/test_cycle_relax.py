@@ -19,13 +19,13 @@ from aiida_qagenai.queries.relaxations import relaxed_to
 from aiida_qagenai.workchains.campaign.cycle import CycleWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
-GAMMA = {'pyscf': {'overrides': {'meshes': {'PBE': {'fixed': [1, 1, 1], 'shift': [0, 0, 0]}}}}}
+GAMMA = {'pyscf': {'energy': {'meshes': {'PBE': {'fixed': [1, 1, 1], 'shift': [0, 0, 0]}}}}}
 SETTINGS = {
     'budget': 4,
     'generate': {'num_candidates': 12, 'max_atoms': 1, 'neutral_fraction': 0.0, 'steps': 10},
     'screen': {'max_e_above_hull': 100.0, 'hull_fidelity': 'PBE', 'stage': 'generation'},
     'select': {'num_clusters': 2, 'cap': 2, 'fraction': 1.0},
-    'relax': {'engine': 'pyscf', 'protocol': 'pipeline', 'overrides': GAMMA},
+    'relax': {'engine': 'pyscf', 'protocol': 'pipeline', **GAMMA},
     **{'learn': {role: {'tune_steps': 4} for role in ROLES}},
 }
 
@@ -36,7 +36,7 @@ def state(aiida_profile_clean, ml_code, toy_labels):
     energies = toy_labels.energies.copy()
     energies[:, 1:] = np.nan
     settings = energy_settings('pipeline')
-    level = settings.tag('pipeline', Fidelity.PBE)
+    level = settings.tag(Fidelity.PBE)
     labels = dataclasses.replace(toy_labels, energies=energies)
     dataset = DatasetData(labels, level_tags={'PBE': level}, formation_scheme='anchored', scientific=False).store()
 
@@ -55,7 +55,7 @@ def state(aiida_profile_clean, ml_code, toy_labels):
             chemical_system=symbol,
             converged=True,
             protocol='pipeline',
-            level_tag=settings.tag('pipeline', Fidelity.PBE, isolated=True),
+            level_tag=settings.tag(Fidelity.PBE, isolated=True),
             scientific=False,
             structure_uuid='a' * 32,
         )

@@ -21,7 +21,7 @@ from aiida_qagenai.thermodynamics.references.spin_polarization import spin_polar
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain, isolated_atom, reference_structure
 from aiida_qagenai.workchains.protocols import energy as protocol_energy
-from aiida_qagenai.workchains.protocols.bases import cover_elements
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, available_protocols, energy_settings
 
 CUBE = [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]]
@@ -52,7 +52,7 @@ def atom_energy():
             'chemical_system': element,
             'converged': True,
             'protocol': protocol,
-            'level_tag': settings.tag(protocol, Fidelity.parse(fidelity), isolated=True),
+            'level_tag': settings.tag(Fidelity.parse(fidelity), isolated=True),
             'scientific': settings.scientific,
             'structure_uuid': '0',
         }
@@ -65,9 +65,9 @@ def atom_energy():
     ('arguments', 'text'),
     [
         ({'fidelity': 'MP2'}, 'unknown fidelity `MP2`: choose from PBE'),
-        ({'protocol': 'quick'}, 'unknown energy protocol `quick`: choose from pipeline, fast'),
-        ({'overrides': {'grid': 0.1}}, '`grid`: Extra inputs'),
-        ({'overrides': {'scf': {'tolerance': 1}}}, '`scf.tolerance`: Extra inputs'),
+        ({'protocol': 'quick'}, 'unknown protocol `quick` of energies: the protocols are pipeline, fast'),
+        ({'overrides': {'grid': 0.1}}, 'unknown key `grid`'),
+        ({'overrides': {'scf': {'tolerance': 1}}}, 'unknown key `scf.tolerance`: expected one of conv_tol, max_cycle'),
         ({'overrides': {'meshes': {'PBE': {'spacing': -1}}}}, 'meshes.PBE.spacing'),
         ({'fidelity': 'SCAN', 'descriptors': True}, '`descriptors` need PBE'),
     ],
@@ -200,7 +200,7 @@ def test_assembled_energy_is_not_cached(lithium_hydride, atom_energy):
         'wall_seconds': 1.0,
         'components': {},
     }
-    level = EnergyLevel.create('pipeline', energy_settings('pipeline'), Fidelity.PBE).model_dump(mode='json')
+    level = EnergyLevel.create(energy_settings('pipeline'), Fidelity.PBE).model_dump(mode='json')
     energy, node = assemble_energy.run_get_node(orm.Dict(results), lithium_hydride, orm.Dict(level))
     assert energy.formation_energy_per_atom is None and energy.content.energy_per_atom == -109.5
     assert not node.base.caching.is_valid_cache
@@ -208,7 +208,7 @@ def test_assembled_energy_is_not_cached(lithium_hydride, atom_energy):
 
 def test_searches_leave_out_energies_with_a_warning(aiida_profile_clean, lithium_hydride):
     """The codes of the calculation and that of the level are attributes, and any of them can be excluded."""
-    level = EnergyLevel.create('pipeline', energy_settings('pipeline'), Fidelity.CCSD_T).model_dump(mode='json')
+    level = EnergyLevel.create(energy_settings('pipeline'), Fidelity.CCSD_T).model_dump(mode='json')
     results = {
         **{'fidelity': 'CCSD(T)', 'total_energy': -219.0, 'scf_converged': True, 'cc_converged': True},
         **{'core_hours': 0.1, 'wall_seconds': 1.0, 'components': {}, 't1_diagnostic': 0.03, 'd1_diagnostic': 0.04},
@@ -304,7 +304,7 @@ def test_anchored_formation_energies_are_corrected_for_the_spin_of_the_atoms(ato
         symbol: atom_energy(symbol, fidelity, total_energy=energy, formula=symbol, chemical_system=symbol)
         for symbol, energy in energies.items()
     }
-    tag = energy_settings('pipeline').tag('pipeline', level)
+    tag = energy_settings('pipeline').tag(level)
     fields = formation_fields(-350.0, {'B': 1, 'N': 1}, level, tag, atoms)
     error = sum(spin_polarization_error('gth-pbe', level, symbol) for symbol in energies) / 2
     assert (error > 0.1) is corrected
@@ -318,7 +318,7 @@ def test_energies_from_before_the_correction_are_told_apart(monkeypatch):
     settings = energy_settings('fast')
 
     def tags():
-        return [settings.tag('fast', fidelity) for fidelity in LADDER]
+        return [settings.tag(fidelity) for fidelity in LADDER]
 
     now = tags()
     monkeypatch.setattr(protocol_energy, 'has_spin_error', lambda *_: False)
@@ -331,7 +331,7 @@ def test_basis_of_an_installed_family_is_an_input(build, lithium_hydride, toy_ba
     overrides = {**CHEAP, 'basis': 'toy/dz', 'precision': 1e-5}
     builder = build(lithium_hydride, overrides=overrides)
     assert builder.level['level_tag'].split(':')[1] == 'toy-1-dz'
-    assert builder.level['elements'] == {'H': {'functions': 3, 'valence': 1}, 'Li': {'functions': 7, 'valence': 3}}
+    assert builder.level['basis_sizes'] == {'H': {'functions': 3, 'valence': 1}, 'Li': {'functions': 7, 'valence': 3}}
     node = run_get_node(builder)[1]
     assert node.is_finished_ok, node.exit_message
     calculation = node.called_descendants[1]
@@ -357,8 +357,8 @@ def test_bases_must_fit(build, lithium_hydride, toy_basis):
         with pytest.raises(ValueError, match=text):
             inputs = change(builder, pyscf={**pyscf, 'bases': bases})
             instantiate_process(get_manager().get_runner(), EnergyWorkChain, **inputs)
-    with pytest.raises(InvalidInputError, match='no basis for Na; it has H, Li'):
-        cover_elements(energy_settings('pipeline', {'basis': 'toy/dz'}), ['Na'])
+    with pytest.raises(InvalidInputError, match='family toy/1/dz has no basis for Na'):
+        EnergyProtocol.resolve('pipeline', {'basis': 'toy/dz'}, ['Na']).cover(['Na'])
 
 
 def test_without_a_family(build, lithium_hydride, make_structure):

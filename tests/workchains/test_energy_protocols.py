@@ -21,10 +21,10 @@ def own_bases():
     for protocol in available_protocols():
         settings = energy_settings(protocol)
         pseudos = {settings.pseudo.functional, settings.pseudo.coupled_cluster}
-        if settings.elements:
-            yield pytest.param(settings.basis, settings.elements, pseudos, id=protocol)
+        if settings.basis_sizes:
+            yield pytest.param(settings.basis, settings.basis_sizes, pseudos, id=protocol)
         if settings.fallback is not None:
-            yield pytest.param(settings.fallback.basis, settings.fallback.elements, pseudos, id=f'{protocol}-fallback')
+            yield pytest.param(settings.fallback.basis, settings.fallback.basis_sizes, pseudos, id=f'{protocol}-fallback')
 
 
 @pytest.mark.parametrize(('basis', 'elements', 'pseudos'), own_bases())
@@ -67,18 +67,18 @@ def test_fast_is_composite():
     """Hartree-Fock on a denser mesh than the correlation energy."""
     parameters = resolved('fast', Fidelity.CCSD_T).crystal_parameters(Fidelity.CCSD_T, CELL)
     assert parameters['kmesh'] == [3, 3, 3] and parameters['cc']['kmesh'] == [2, 2, 2]
-    assert energy_settings('fast').tag('fast', Fidelity.CCSD_T).split(':')[3] == 'k0.9-cc2x2x2'
+    assert energy_settings('fast').tag(Fidelity.CCSD_T).split(':')[3] == 'k0.9-cc2x2x2'
 
 
 def test_tags_tell_levels_apart():
     """Basis, pseudopotential, mesh, and any override that moves an energy; not what does not."""
     settings = energy_settings('pipeline')
-    tag = settings.tag('pipeline', Fidelity.PBE)
+    tag = settings.tag(Fidelity.PBE)
     assert tag.split(':')[:4] == ['pipeline', 'gth-szv', 'gth-pbe', 'k2x2x2+0.5']
-    assert energy_settings('pipeline', {'max_memory_mb': 1}).tag('pipeline', Fidelity.PBE) == tag
+    assert energy_settings('pipeline', {'max_memory_mb': 1}).tag(Fidelity.PBE) == tag
     for overrides in ({'grid_spacing': 0.1}, {'smearing': None}, {'scf': {'conv_tol': 1e-9}}):
-        assert energy_settings('pipeline', overrides).tag('pipeline', Fidelity.PBE) != tag
-    assert settings.tag('pipeline', Fidelity.CCSD_T).split(':')[2] == 'gth-hf-rev'
+        assert energy_settings('pipeline', overrides).tag(Fidelity.PBE) != tag
+    assert settings.tag(Fidelity.CCSD_T).split(':')[2] == 'gth-hf-rev'
 
 
 @given(

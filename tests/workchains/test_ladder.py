@@ -15,6 +15,7 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.queries.energies import energies
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain, ready
 from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.protocols.relaxation import relaxation_settings
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def pbe_energy(symbol, total_energy, structure_uuid, *, isolated=False):
         chemical_system=symbol,
         converged=True,
         protocol='pipeline',
-        level_tag=energy_settings('pipeline').tag('pipeline', Fidelity.PBE, isolated=isolated),
+        level_tag=energy_settings('pipeline').tag(Fidelity.PBE, isolated=isolated),
         scientific=False,
         structure_uuid=structure_uuid,
     )
@@ -56,7 +57,7 @@ def inputs(code, structures, plan):
         'code': code,
         'structures': structures,
         'plan': orm.Dict(plan),
-        'protocol': orm.Str('pipeline'),
+        'settings': orm.Dict(energy_settings('pipeline').dump()),
         'max_concurrent': orm.Int(2),
         'descriptors': orm.Bool(False),
     }
@@ -164,7 +165,7 @@ def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean
         LadderWorkChain,
         **inputs(pyscf_code, candidates, {label: ['PBE'] for label in candidates}),
         references={'pbe': {'H': pbe_energy('H', -13.0, 'a' * 32, isolated=True)}},
-        relax=orm.Dict({'engine': 'pyscf', 'protocol': 'pipeline', 'overrides': {'pyscf': {'overrides': mesh}}}),
+        relax=orm.Dict(relaxation_settings('pipeline', 'pyscf', {'pyscf': {'energy': mesh}}).dump()),
     )
     assert node.is_finished_ok, node.exit_message
     assert list(outputs['relaxed']) == ['c00000']

@@ -11,6 +11,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.references import isolated_atom
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.composite import plan_composite
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings
 
@@ -88,10 +89,10 @@ def test_settings(lithium_hydride, make_structure):
     local, canonical = energy_settings('pipeline', LOCAL), energy_settings('pipeline', {**LOCAL, 'local': None})
     coarser = energy_settings('pipeline', {**LOCAL, 'local': {'virtual_threshold': 1e-6}})
     roomier = energy_settings('pipeline', {**LOCAL, 'local': {'max_atoms': 20}})
-    tags = [one.tag('pipeline', Fidelity.CCSD_T) for one in (local, canonical, coarser)]
-    assert len(set(tags)) == 3 and roomier.tag('pipeline', Fidelity.CCSD_T) == tags[0]
-    assert local.tag('pipeline', Fidelity.PBE) == canonical.tag('pipeline', Fidelity.PBE)
-    levels = [EnergyLevel.create('pipeline', local, Fidelity.CCSD_T, isolated=isolated) for isolated in (False, True)]
+    tags = [one.tag(Fidelity.CCSD_T) for one in (local, canonical, coarser)]
+    assert len(set(tags)) == 3 and roomier.tag(Fidelity.CCSD_T) == tags[0]
+    assert local.tag(Fidelity.PBE) == canonical.tag(Fidelity.PBE)
+    levels = [EnergyLevel.create(local, Fidelity.CCSD_T, isolated=isolated) for isolated in (False, True)]
     crystal, atom = (level.level_tag.split(':') for level in levels)
     assert [*crystal[:3], crystal[4]] == [*atom[:3], atom[4]] and [level.max_atoms for level in levels] == [8, 4]
     parameters = local.parameters(Fidelity.CCSD_T, lithium_hydride)
@@ -106,12 +107,12 @@ def test_settings(lithium_hydride, make_structure):
 def test_composite(lithium_hydride):
     """Its CCSD(T) − MP2 is local and gives the Hartree-Fock of its mesh along; of an atom it is canonical."""
     settings = energy_settings('pipeline', {'local': {}})
-    plan, level, _ = plan_composite('pipeline', settings, lithium_hydride)
+    plan, level, _ = plan_composite(EnergyProtocol.of_settings(settings, []), lithium_hydride)
     methods = {label: (job.parameters['method'], job.parameters['local']) for label, job in plan.jobs.items()}
     thresholds = {'occupied_threshold': 1e-4, 'virtual_threshold': 1e-5}
     assert methods == {'k2x2x2_gth_szv': ('LNO-CCSD(T)', thresholds), 'k3x3x3_gth_szv': ('HF', None)}
     assert level.level_tag.startswith('pipeline:composite-lno-gth-szv:') and level.max_atoms == 8
-    atom = plan_composite('pipeline', settings, isolated_atom('H'))[0]
+    atom = plan_composite(EnergyProtocol.of_settings(settings, []), isolated_atom('H'))[0]
     assert [job.parameters['method'] for job in atom.jobs.values()] == ['CCSD(T)']
 
 

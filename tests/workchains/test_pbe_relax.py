@@ -19,8 +19,11 @@ from aiida_qagenai.queries.costs import costs
 from aiida_qagenai.queries.relaxations import relaxed_to
 from aiida_qagenai.workchains.campaign.accounting import core_hours
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
+from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.protocols.relaxation import relaxation_settings
 from aiida_qagenai.workchains.relaxation import engines as relaxation_engines
 from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
+from aiida_qagenai.workchains.relaxation.relax_first import complete_relaxation
 
 PSEUDOS = Path('/usr/share/espresso/pseudo')
 needs_espresso = pytest.mark.skipif(
@@ -197,15 +200,17 @@ def test_a_candidate_is_relaxed_by_pw_and_computed_by_pyscf(pw_code, pyscf_code,
     candidate = CandidateData(hydrogen.get_pymatgen(), index=0)
     changes = {'freedom': 'atoms', **espresso()}
     changes['espresso'] |= {'ecutwfc': 35, 'ecutrho': 210, 'kpoints_distance': 0.6}
+    relax, given = complete_relaxation(relaxation_settings('pipeline', 'espresso', changes), ['H'])
     outputs, node = run_get_node(
         LadderWorkChain,
         code=pyscf_code,
         structures={'c00000': candidate},
         plan=orm.Dict({'c00000': ['PBE']}),
-        protocol=orm.Str('pipeline'),
+        settings=orm.Dict(energy_settings('pipeline').dump()),
         descriptors=orm.Bool(False),
-        relax=orm.Dict({'engine': 'espresso', 'protocol': 'pipeline', 'overrides': changes}),
+        relax=orm.Dict(relax.dump()),
         relax_code=pw_code,
+        **given,
     )
     assert node.is_finished_ok, node.exit_message
     relaxed = outputs['relaxed']['c00000']

@@ -53,7 +53,7 @@ def test_phonons_need_phonopy_from_the_start(build, monkeypatch):
     """Not only when the first candidate is to be relaxed."""
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     with pytest.raises(InvalidInputError, match='needs phonopy'):
-        build(overrides={'check_phonons': True})
+        build(check_phonons=True)
 
 
 def test_elements_that_cannot_be_relaxed_are_refused(build):

@@ -6,9 +6,7 @@ import pytest
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 
-from aiida_qagenai.workchains.campaign import seed
 from aiida_qagenai.workchains.campaign.seed import SeedWorkChain
-from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 CASES = {
     'plain': (False, False, True, True),
@@ -26,13 +24,12 @@ def test_atoms_that_no_energy_refers_to_are_not_computed(pyscf_code, ml_code, mo
         ml_code=ml_code,
         elements=['Li', 'H'],
         protocol='quickstart',
-        overrides={'self_consistent': self_consistent},
+        overrides={
+            'self_consistent': self_consistent,
+            'energy': {'counterpoise': {'shells': 1} if corrected else None},
+        },
     )
     process = instantiate_process(get_manager().get_runner(), builder)
-    if corrected:
-        shells = energy_settings('moderate').counterpoise
-        changed = energy_settings('pipeline').model_copy(update={'counterpoise': shells})
-        monkeypatch.setattr(seed, 'energy_settings', lambda _: changed)
     inputs = process.reference_inputs()
     assert bool(inputs) is computes
     if computes:

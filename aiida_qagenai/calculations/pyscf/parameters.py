@@ -7,7 +7,6 @@ import typing as t
 
 import pydantic
 
-from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 
@@ -20,7 +19,6 @@ __all__ = (
     'PyscfCellParameters',
     'RelaxOptions',
     'ScfOptions',
-    'validation_text',
 )
 
 FUNCTIONALS = {Fidelity.PBE: 'PBE', Fidelity.SCAN: 'SCAN', Fidelity.HSE06: 'HSE06'}
@@ -234,27 +232,3 @@ class PyscfCellParameters(StrictModel):
             if wrong:
                 raise ValueError(text)
         return self
-
-    @classmethod
-    def parse(cls, values: t.Mapping[str, t.Any]) -> PyscfCellParameters:
-        """Return validated parameters.
-
-        :raises InvalidInputError: naming every key that is wrong.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except pydantic.ValidationError as exception:
-            raise InvalidInputError(validation_text(exception)) from exception
-
-    def dump(self) -> dict[str, t.Any]:
-        """Return the complete parameters as plain JSON."""
-        return self.model_dump(mode='json')
-
-
-def validation_text(exception: pydantic.ValidationError) -> str:
-    """Return one line per error, with the path of the key."""
-    lines = []
-    for error in exception.errors(include_url=False):
-        path = '.'.join(str(part) for part in error['loc'])
-        lines.append(f'`{path}`: {error["msg"]}' if path else str(error['msg']))
-    return '; '.join(lines)

@@ -48,11 +48,11 @@ def read_rules(path: Path) -> MergeRules:
     :raises InvalidInputError: naming each value that is missing, unknown or wrong.
     """
     try:
-        return MergeRules(**yaml.safe_load(path.read_text(encoding='utf8')))
-    except pydantic.ValidationError as exception:
-        parts = [f'`{".".join(map(str, item["loc"]))}`: {item["msg"]}' for item in exception.errors()]
-        message = f'`{path}` holds no valid rules: {"; ".join(parts)}'
-        raise InvalidInputError(message) from exception
-    except (yaml.YAMLError, TypeError) as exception:
+        content = yaml.safe_load(path.read_text(encoding='utf8'))
+    except yaml.YAMLError as exception:
         message = f'`{path}` holds no rules: {exception}'
         raise InvalidInputError(message) from exception
+    if not isinstance(content, dict):
+        message = f'`{path}` holds no rules: expected a mapping, got {content!r:.80}'
+        raise InvalidInputError(message)
+    return MergeRules.parse(content, f'`{path}` holds no valid rules')

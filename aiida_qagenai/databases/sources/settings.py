@@ -67,12 +67,7 @@ def make_settings(**values: t.Any) -> ImportSettings:
 
     :raises InvalidInputError: naming each value that is missing, unknown or wrong.
     """
-    try:
-        return ImportSettings(**values)
-    except pydantic.ValidationError as exception:
-        parts = [f'`{".".join(map(str, item["loc"]))}`: {item["msg"]}' for item in exception.errors()]
-        message = f'invalid settings of the import: {"; ".join(parts)}'
-        raise InvalidInputError(message) from exception
+    return ImportSettings.parse(values, 'invalid settings of the import')
 
 
 def energy_column(name: str, settings: ImportSettings, row_fidelity: str | None = None) -> EnergyColumn | None:

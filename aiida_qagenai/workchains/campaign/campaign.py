@@ -13,7 +13,7 @@ from aiida_qagenai.workchains.campaign.cycle import CycleWorkChain
 from aiida_qagenai.workchains.campaign.seed import SeedWorkChain
 from aiida_qagenai.workchains.campaign.state import define_state_inputs, define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.campaign.validation import COMMON, define_common_inputs, fill_builder
-from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
+from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, parse_settings
 
 __all__ = ('CampaignWorkChain', 'last_state')
 
@@ -58,7 +58,7 @@ class CampaignWorkChain(ResumableWorkChain):
     @property
     def settings(self) -> CampaignSettings:
         """Return the typed settings."""
-        return validate_settings(self.inputs.parameters.get_dict())
+        return parse_settings(self.inputs.parameters.get_dict())
 
     def needs_seed(self) -> bool:
         """Return whether the campaign begins from nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
-from aiida.orm import Dict, Int, Str
+from aiida.orm import Dict, Int
 
 from aiida_qagenai.calculations.functions.assess import assess_candidates
 from aiida_qagenai.calculations.functions.dataset import build_dataset
@@ -22,7 +22,7 @@ from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.options import set_options
-from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
+from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, parse_settings
 from aiida_qagenai.workchains.relaxation.relax_first import relax_inputs
 
 __all__ = ('CycleWorkChain', 'generation_requests')
@@ -73,7 +73,7 @@ class CycleWorkChain(ResumableWorkChain):
     @property
     def settings(self) -> CampaignSettings:
         """Return the typed settings."""
-        return validate_settings(self.inputs.parameters.get_dict())
+        return parse_settings(self.inputs.parameters.get_dict())
 
     @property
     def number(self) -> int:
@@ -199,7 +199,8 @@ class CycleWorkChain(ResumableWorkChain):
             code=self.inputs.pyscf_code,
             structures={label: candidates[label] for label in labels},
             plan=Dict(dict.fromkeys(labels, levels)),
-            protocol=Str(self.settings.energy_protocol),
+            settings=Dict(self.settings.energy.dump()),
+            bases=self.inputs.get('bases', {}),
             references=self.inputs.state.get('references', {}),
             elements=self.inputs.state.get('elements', {}),
             max_concurrent=Int(self.settings.run.max_concurrent),

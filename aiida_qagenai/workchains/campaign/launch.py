@@ -10,7 +10,7 @@ from aiida.engine import submit
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.engine.daemon import ensure_daemon, restart_processes
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain, last_state
-from aiida_qagenai.workchains.campaign.validation import COMMON
+from aiida_qagenai.workchains.campaign.validation import COMMON, complete_settings
 from aiida_qagenai.workchains.protocols.campaign import merge_settings
 from aiida_qagenai.workchains.relaxation.relax_first import RELAX_PORTS
 
@@ -93,14 +93,20 @@ def continuation(
 ) -> t.Any:
     """Return the builder of the campaign that goes on from ``state`` with the inputs of ``node``."""
     settings = merge_settings(node.inputs.parameters.get_dict(), overrides)
-    builder = CampaignWorkChain.get_builder()
+    given = {name: node.inputs[name] for name in COMMON if name in node.inputs}
+    if {'energy', 'relax'} & overrides.keys():
+        settings, nodes = complete_settings(settings, node.inputs.elements.get_list())
+        # What was resolved at the start stays: settings that did not change name it.
+        given['bases'] = {**given.get('bases', {}), **nodes.pop('bases', {})}
+        given.update(nodes)
     # What is no longer relaxed needs no code for it.
     unused = RELAX_PORTS if settings.relax is None else ()
-    for name in COMMON:
-        if name in node.inputs and name not in unused:
-            setattr(builder, name, node.inputs[name])
+    builder = CampaignWorkChain.get_builder()
+    for name, value in given.items():
+        if name not in unused and value:
+            setattr(builder, name, value)
     if relax_code is not None:
         builder.relax_code = relax_code
-    builder.parameters = orm.Dict(settings.model_dump(mode='json'))
+    builder.parameters = orm.Dict(settings.dump())
     builder.state = state
     return builder

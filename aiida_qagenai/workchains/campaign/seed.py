@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
-from aiida.orm import Bool, Dict, Int, Str
+from aiida.orm import Bool, Dict, Int
 
 from aiida_qagenai.calculations.functions.dataset import build_dataset
 from aiida_qagenai.calculations.functions.ledger import open_ledger
@@ -18,8 +18,7 @@ from aiida_qagenai.workchains.campaign.state import define_state_outputs, refere
 from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
-from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, validate_settings
-from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, parse_settings
 
 __all__ = ('SeedWorkChain',)
 
@@ -61,7 +60,7 @@ class SeedWorkChain(ResumableWorkChain):
     @property
     def settings(self) -> CampaignSettings:
         """Return the typed settings."""
-        return validate_settings(self.inputs.parameters.get_dict())
+        return parse_settings(self.inputs.parameters.get_dict())
 
     def build_structures(self) -> None:
         """Decorate, strain and perturb prototypes."""
@@ -77,7 +76,7 @@ class SeedWorkChain(ResumableWorkChain):
     @property
     def needs_atoms(self) -> bool:
         """Return whether formation energies refer to isolated atoms; corrected ones belong to each crystal."""
-        return energy_settings(self.settings.energy_protocol).counterpoise is None
+        return self.settings.energy.counterpoise is None
 
     def reference_inputs(self) -> dict[str, t.Any]:
         """Return what the ladder computes for formation energies to refer to."""
@@ -102,7 +101,8 @@ class SeedWorkChain(ResumableWorkChain):
             code=self.inputs.pyscf_code,
             structures=self.ctx.candidates,
             plan=self.ctx.plan,
-            protocol=Str(self.settings.energy_protocol),
+            settings=Dict(self.settings.energy.dump()),
+            bases=self.inputs.get('bases', {}),
             **self.reference_inputs(),
             max_concurrent=Int(self.settings.run.max_concurrent),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),

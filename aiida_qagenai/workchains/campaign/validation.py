@@ -9,17 +9,22 @@ from aiida.orm import AbstractCode, Dict, List
 from pymatgen.core import Element
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.references import reference_structure
-from aiida_qagenai.workchains.protocols.bases import cover_elements
-from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, validate_settings
-from aiida_qagenai.workchains.protocols.energy import energy_settings
-from aiida_qagenai.workchains.relaxation.engines import ENGINES
-from aiida_qagenai.workchains.relaxation.relax_first import RELAX_PORTS, define_relax_inputs, relax_problem
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, parse_settings
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
+from aiida_qagenai.workchains.relaxation.relax_first import (
+    RELAX_PORTS,
+    complete_relaxation,
+    define_relax_inputs,
+    relax_problem,
+)
 
 __all__ = ('COMMON', 'define_common_inputs', 'fill_builder')
 
-COMMON = ('pyscf_code', 'ml_code', 'elements', 'parameters', 'pyscf_options', 'ml_options', *RELAX_PORTS)
+COMMON = ('pyscf_code', 'ml_code', 'elements', 'parameters', 'bases', 'pyscf_options', 'ml_options', *RELAX_PORTS)
 """Names of the inputs that every work chain of a campaign takes."""
 
 
@@ -28,7 +33,19 @@ def define_common_inputs(spec: ProcessSpec) -> None:
     spec.input('pyscf_code', valid_type=AbstractCode, help='Runs PySCF scripts: `qagenai.pyscf_cell`.')
     spec.input('ml_code', valid_type=AbstractCode, help='Python with torch and this package: trains and samples.')
     spec.input('elements', valid_type=List, validator=validate_elements, help='Symbols of the chemical system.')
-    spec.input('parameters', valid_type=Dict, validator=validate_parameters, help='Settings of the campaign.')
+    spec.input(
+        'parameters',
+        valid_type=Dict,
+        validator=validate_parameters,
+        help='Complete settings of the campaign, see `CampaignSettings`.',
+    )
+    spec.input_namespace(
+        'bases',
+        valid_type=BasisData,
+        dynamic=True,
+        required=False,
+        help='Gaussian bases by family and element, of every family that the settings of the energies name.',
+    )
     spec.input('pyscf_options', valid_type=Dict, required=False, help='Scheduler options of the PySCF jobs.')
     spec.input('ml_options', valid_type=Dict, required=False, help='Scheduler options of the jobs of the models.')
     define_relax_inputs(spec)
@@ -41,7 +58,7 @@ def fill_builder(
     pyscf_code: AbstractCode,
     ml_code: AbstractCode,
     elements: t.Sequence[str],
-    protocol: str,
+    protocol: str = DEFAULT_PROTOCOL,
     overrides: dict[str, t.Any] | None = None,
     pyscf_options: dict[str, t.Any] | None = None,
     ml_options: dict[str, t.Any] | None = None,
@@ -57,19 +74,21 @@ def fill_builder(
     :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, an element that the
         level of theory or the relaxation does not cover, or a code that cannot relax.
     """
-    settings = campaign_settings(protocol, overrides)
+    settings, symbols = campaign_settings(protocol, overrides), list(elements)
     places = {'relax_code': relax_code, 'relax_options': relax_options}
-    problem = (
-        elements_problem(list(elements))
-        or system_problem(list(elements), settings)
-        or relax_problem(settings.relax, places)
-    )
+    problem = elements_problem(symbols) or relax_problem(settings.relax, places)
+    if problem:
+        raise InvalidInputError(problem)
+    settings, nodes = complete_settings(settings, symbols)
+    problem = system_problem(symbols, settings, nodes.get('bases', {}))
     if problem:
         raise InvalidInputError(problem)
     builder.pyscf_code = pyscf_code
     builder.ml_code = ml_code
-    builder.elements = List(list(elements))
-    builder.parameters = Dict(settings.model_dump(mode='json'))
+    builder.elements = List(symbols)
+    builder.parameters = Dict(settings.dump())
+    for name, given in nodes.items():
+        setattr(builder, name, given)
     if pyscf_options:
         builder.pyscf_options = Dict(pyscf_options)
     if ml_options:
@@ -91,12 +110,25 @@ def elements_problem(symbols: list[t.Any]) -> str | None:
     return None
 
 
-def system_problem(symbols: list[str], settings: CampaignSettings) -> str | None:
+def complete_settings(
+    settings: CampaignSettings, symbols: t.Collection[str]
+) -> tuple[CampaignSettings, dict[str, t.Any]]:
+    """Return settings that name what is installed, and the inputs ``bases`` and ``relax_pseudos`` that hold it.
+
+    :raises InvalidInputError: if what relaxes needs a basis or a pseudopotential that is missing.
+    """
+    protocol = EnergyProtocol.of_settings(settings.energy, symbols)
+    relax, nodes = complete_relaxation(settings.relax, symbols)
+    families = {**protocol.families, **nodes.pop('bases', {})}
+    bases = {key: dict(family) for key, family in families.items() if family}
+    settings = settings.model_copy(update={'energy': protocol.settings, 'relax': relax})
+    return settings, {**nodes, **({'bases': bases} if bases else {})}
+
+
+def system_problem(symbols: list[str], settings: CampaignSettings, bases: t.Mapping[str, t.Any]) -> str | None:
     """Return which elements the levels of theory of a campaign do not cover, or the experimental references lack."""
     try:
-        cover_elements(energy_settings(settings.energy_protocol), symbols)
-        if settings.relax is not None:
-            ENGINES[settings.relax.engine].cover(settings.relax.settings(), symbols)
+        EnergyProtocol(settings.energy, bases).cover(symbols)
         for symbol in symbols:
             atomization_energy(symbol)
             if settings.self_consistent:
@@ -115,14 +147,15 @@ def validate_system(value: dict[str, t.Any], _: t.Any) -> str | None:
     """Refuse elements that the level of theory does not cover, and a code that cannot relax."""
     if 'elements' not in value or 'parameters' not in value:
         return None
-    settings = validate_settings(value['parameters'].get_dict())
-    return system_problem(value['elements'].get_list(), settings) or relax_problem(settings.relax, value)
+    settings = parse_settings(value['parameters'].get_dict())
+    problem = system_problem(value['elements'].get_list(), settings, value.get('bases') or {})
+    return problem or relax_problem(settings.relax, value)
 
 
 def validate_parameters(value: Dict, _: t.Any) -> str | None:
     """Refuse settings that are unknown, missing or out of range."""
     try:
-        validate_settings(value.get_dict())
+        parse_settings(value.get_dict())
     except InvalidInputError as exception:
         return str(exception)
     return None

@@ -120,10 +120,11 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
             parameters[section] = {**parameters.get(section, {}), **changes}
         self.ctx.inputs.parameters = parameters
 
-    def parameter(self, name: str, default: t.Any) -> t.Any:
-        """Return a parameter at the top level, as the next attempt will have it."""
+    @property
+    def parameters(self) -> PyscfCellParameters:
+        """Return the parameters that the next attempt will have."""
         parameters = self.ctx.inputs.parameters
-        return (parameters.get_dict() if isinstance(parameters, orm.Dict) else parameters).get(name, default)
+        return PyscfCellParameters.parse(parameters.get_dict() if isinstance(parameters, orm.Dict) else parameters)
 
     def use_restart_files(self, node: orm.CalcJobNode) -> str:
         """Let the next attempt continue from what ``node`` left; return what it continues from, or ''."""
@@ -161,7 +162,7 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
             # Odd, as the mesh was.
             finer: dict[str, t.Any] = {'grid_mesh': [2 * math.ceil(factor * number / 2) + 1 for number in mesh]}
         else:
-            finer = {'grid_level': min(9, self.parameter('grid_level', 3) + 1)}
+            finer = {'grid_level': min(9, self.parameters.grid_level + 1)}
         self.change_parameters(**finer)
         source = self.use_restart_files(node) or 'scratch'
         self.report_action(node, f'restart from {source} with {finer}')
@@ -185,7 +186,7 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
     @process_handler(priority=550, exit_codes=[ExitCode(0)])
     def continue_with_triples(self, node: orm.CalcJobNode) -> ProcessHandlerReport | None:
         """Compute (T) from the amplitudes of a CCSD that was only half of the task."""
-        if not self.inputs.get('separate_triples', False) or self.parameter('method', None) != 'CCSD':
+        if not self.inputs.get('separate_triples', False) or self.parameters.method != 'CCSD':
             return None
         if self.use_restart_files(node):
             self.change_parameters(method='(T)')
@@ -212,7 +213,7 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
         if self.ctx.scf_aids_tried == len(SCF_AIDS):
             return self.abort(node, 'all aids to convergence were tried')
         aid = SCF_AIDS[self.ctx.scf_aids_tried]
-        if aid.get('second_order') and self.parameter('scf', {}).get('smearing'):
+        if aid.get('second_order') and self.parameters.scf.smearing:
             aid = WITHOUT_SECOND_ORDER
         self.ctx.scf_aids_tried += 1
         self.change_parameters('scf', max_cycle=99, **aid)
@@ -227,7 +228,7 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
             return self.abort(node, 'damped updates did not help')
         damping = CC_DAMPING[self.ctx.cc_failures]
         self.ctx.cc_failures += 1
-        max_cycle = 2 * self.parameter('cc', {}).get('max_cycle', 50)
+        max_cycle = 2 * self.parameters.cc.max_cycle
         self.change_parameters('cc', damping=damping, max_cycle=max_cycle)
         source = self.use_restart_files(node) or 'scratch'
         self.report_action(node, f'restart from {source} with updates damped to {damping} and {max_cycle} iterations')
@@ -239,14 +240,14 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
     def handle_out_of_memory(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """Stop keeping orbitals in memory, then ask for twice the memory, twice."""
         source = self.use_restart_files(node) or 'scratch'
-        if self.parameter('cache_orbitals', True) and self.parameter('fidelity', '') != 'CCSD(T)':
+        if self.parameters.cache_orbitals and not self.parameters.is_coupled_cluster:
             self.change_parameters(cache_orbitals=False)
             self.report_action(node, f'restart from {source} without keeping the orbitals on the grid')
             return ProcessHandlerReport(True)
         if self.ctx.memory_doublings == 2:
             return self.abort(node, 'four times the memory was not enough')
         self.ctx.memory_doublings += 1
-        memory = 2 * self.parameter('max_memory_mb', 4000)
+        memory = 2 * self.parameters.max_memory_mb
         self.change_parameters(max_memory_mb=memory)
         options = self.ctx.inputs.metadata.options
         if options.get('max_memory_kb'):

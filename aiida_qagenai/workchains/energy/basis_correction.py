@@ -13,8 +13,10 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.composite import CorrectionPlan, plan_correction
-from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('BasisCorrectionWorkChain',)
 
@@ -32,9 +34,8 @@ class BasisCorrectionWorkChain(ResumableWorkChain):
         spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
         spec.input('structure', valid_type=orm.StructureData, help='The structure of the energy.')
         spec.input('energy', valid_type=EnergyData, help='Energy of CCSD(T) by the EnergyWorkChain.')
-        spec.input('protocol', valid_type=orm.Str, help='Protocol of the energy.')
+        define_protocol(spec)
         spec.input('larger_basis', valid_type=orm.Str, help='Name of the larger basis: ccgto/cc-pvtz.')
-        spec.input('overrides', valid_type=orm.Dict, required=False, help='Nested changes to the protocol.')
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
         spec.inputs.validator = validate_inputs
         spec.output('energy', valid_type=EnergyData, required=False, help='The corrected energy.')
@@ -48,7 +49,7 @@ class BasisCorrectionWorkChain(ResumableWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         energy: EnergyData,
-        protocol: str = 'fast',
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         larger_basis: str = 'ccgto/cc-pvtz',
         overrides: dict[str, t.Any] | None = None,
@@ -61,9 +62,11 @@ class BasisCorrectionWorkChain(ResumableWorkChain):
         """
         builder = cls.get_builder()
         builder.code, builder.structure, builder.energy = code, structure, energy
-        builder.protocol, builder.larger_basis = orm.Str(protocol), orm.Str(larger_basis)
-        if overrides:
-            builder.overrides = orm.Dict(overrides)
+        symbols = {kind.symbol for kind in structure.kinds}
+        complete = EnergyProtocol.resolve(protocol, overrides, symbols)
+        larger = EnergyProtocol.of_settings(complete.settings.with_only_basis(larger_basis), symbols)
+        builder.larger_basis = orm.Str(larger.settings.basis)
+        fill_protocol(builder, EnergyProtocol(complete.settings, {**complete.families, **larger.families}))
         if options:
             builder.options = orm.Dict(options)
         problem = validate_inputs(builder, None)
@@ -117,15 +120,12 @@ def plan_of(inputs: t.Any) -> CorrectionPlan:
 
     :raises InvalidInputError: if a basis is not installed, or the second is not larger.
     """
-    overrides = inputs['overrides'].get_dict() if inputs.get('overrides') else None
-    protocol = inputs['protocol'].value
-    settings = energy_settings(protocol, overrides)
-    return plan_correction(protocol, settings, inputs['structure'], inputs['larger_basis'].value)
+    return plan_correction(given_protocol(inputs), inputs['structure'], inputs['larger_basis'].value)
 
 
 def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     """Refuse an energy of another level or structure, and a basis that is not larger."""
-    if not all(inputs.get(name) for name in ('structure', 'energy', 'protocol', 'larger_basis')):
+    if not all(inputs.get(name) for name in ('structure', 'energy', 'settings', 'larger_basis')):
         return None
     content = inputs['energy'].content
     if content.fidelity is not Fidelity.CCSD_T:

@@ -25,8 +25,10 @@ from aiida_qagenai.workchains.energy.energy import (
     validate_references,
 )
 from aiida_qagenai.workchains.energy.ports import define_energy, fill_references
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, Surroundings, plan_composite
-from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, find_refusal
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('CompositeWorkChain', 'builder_of_level')
 
@@ -77,7 +79,7 @@ class CompositeWorkChain(WindowWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         fidelity: Fidelity | str = Fidelity.CCSD_T,
-        protocol: str = 'fast',
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
         references: dict[str, EnergyData] | None = None,
@@ -97,7 +99,9 @@ class CompositeWorkChain(WindowWorkChain):
             message = f'composite energies are of CCSD(T), not of {level_of_theory}: use the EnergyWorkChain'
             raise InvalidInputError(message)
         around = Surroundings.of(structure, ghosts, crystal)
-        plan, level, bases = plan_composite(protocol, energy_settings(protocol, overrides), structure, around)
+        symbols = {kind.symbol for kind in structure.kinds}
+        complete = EnergyProtocol.resolve(protocol, overrides, symbols | around.symbols)
+        plan, level, bases = plan_composite(complete, structure, around)
         refusal = find_refusal(structure, level_of_theory, level, band_gap)
         if refusal is not None:
             raise InvalidInputError(refusal)
@@ -106,7 +110,6 @@ class CompositeWorkChain(WindowWorkChain):
         builder.fidelity = orm.Str(level_of_theory.value)
         builder.level = orm.Dict(level.model_dump(mode='json'))
         builder.plan = orm.Dict(plan.model_dump(mode='json'))
-        symbols = {kind.symbol for kind in structure.kinds}
         if bases:
             builder.bases = bases
         if ghosts is not None:
@@ -184,14 +187,18 @@ class CompositeWorkChain(WindowWorkChain):
 
 
 def builder_of_level(
-    code: orm.AbstractCode, structure: orm.StructureData, fidelity: Fidelity, protocol: str, **arguments: t.Any
+    code: orm.AbstractCode,
+    structure: orm.StructureData,
+    fidelity: Fidelity,
+    protocol: EnergyProtocol,
+    **arguments: t.Any,
 ) -> ProcessBuilder:
     """Return the builder of what a protocol means by a fidelity: one calculation, or for CCSD(T) the composite.
 
     :param arguments: of the EnergyWorkChain.
     :raises InvalidInputError: as the EnergyWorkChain.
     """
-    if fidelity is Fidelity.CCSD_T and energy_settings(protocol, arguments.get('overrides')).prefer_composite:
+    if fidelity is Fidelity.CCSD_T and protocol.settings.prefer_composite:
         arguments.pop('descriptors', None)
         return CompositeWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)
     return EnergyWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)

@@ -14,8 +14,10 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
-from aiida_qagenai.workchains.energy.ports import validate_fidelity
-from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol, validate_fidelity
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.energy import EnergySettings
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL, merge_overrides
 
 __all__ = ('ConvergenceWorkChain', 'refined_meshes', 'tabulate_convergence')
 
@@ -35,8 +37,13 @@ class ConvergenceWorkChain(ResumableWorkChain):
         spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
         spec.input('structure', valid_type=orm.StructureData, help='The crystal.')
         spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='PBE, SCAN, HSE06 or CCSD(T).')
-        spec.input('protocol', valid_type=orm.Str, help='Protocol of the EnergyWorkChain.')
-        spec.input('steps', valid_type=orm.List, validator=validate_steps, help='Overrides of the protocol, in order.')
+        define_protocol(spec)
+        spec.input(
+            'steps',
+            valid_type=orm.List,
+            validator=validate_steps,
+            help='Changes to the settings of the energies, one mapping for each step, in the order of the steps.',
+        )
         spec.input(
             'threshold',
             valid_type=orm.Float,
@@ -62,7 +69,7 @@ class ConvergenceWorkChain(ResumableWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         fidelity: Fidelity | str,
-        protocol: str = 'fast',
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         quantity: t.Literal['kpoints', 'basis'] = 'kpoints',
         bases: t.Sequence[str] = (),
@@ -79,26 +86,33 @@ class ConvergenceWorkChain(ResumableWorkChain):
         :param threshold: eV/atom.
         :raises InvalidInputError: if the structure is not a crystal, or fewer than two steps are asked for.
         """
-        level, settings = Fidelity.parse(fidelity), energy_settings(protocol, overrides)
+        level, symbols = Fidelity.parse(fidelity), {kind.symbol for kind in structure.kinds}
+        complete = EnergyProtocol.resolve(protocol, overrides, symbols)
         if not all(structure.pbc):
             message = 'convergence is tested on crystals'
             raise InvalidInputError(message)
         if quantity == 'basis':
+            found = [EnergyProtocol.of_settings(complete.settings.with_only_basis(name), symbols) for name in bases]
+            families = {key: nodes for one in found for key, nodes in one.families.items()}
+            complete = EnergyProtocol(complete.settings, {**complete.families, **families})
             steps: list[dict[str, t.Any]] = [
-                {'basis': name, 'coupled_cluster_basis': None, 'fallback': None} for name in bases
+                {'basis': one.settings.basis, 'coupled_cluster_basis': None, 'fallback': None} for one in found
             ]
         else:
             name = 'HF' if level is Fidelity.CCSD_T else level.value
-            rule = settings.meshes[name]  # type: ignore[index]
+            rule = complete.settings.meshes[name]  # type: ignore[index]
             meshes = refined_meshes(structure.cell, rule.mesh(structure.cell), max_steps)
             steps = [{'meshes': {name: {'fixed': mesh, 'spacing': None, 'shift': list(rule.shift)}}} for mesh in meshes]
-        listed = orm.List([_merge(overrides or {}, step) for step in steps])
+        for step in steps:
+            EnergySettings.parse(merge_overrides(complete.settings.dump(), step))
+        listed = orm.List(steps)
         problem = validate_steps(listed, None)
         if problem is not None:
             raise InvalidInputError(problem)
         builder = cls.get_builder()
         builder.code, builder.structure = code, structure
-        builder.fidelity, builder.protocol = orm.Str(level.value), orm.Str(protocol)
+        builder.fidelity = orm.Str(level.value)
+        fill_protocol(builder, complete)
         builder.steps = listed
         builder.threshold = orm.Float(threshold)
         if options:
@@ -121,13 +135,13 @@ class ConvergenceWorkChain(ResumableWorkChain):
 
     def compute(self) -> ToContext:
         """Submit the next step."""
-        index = len(self.ctx.per_atom)
+        index, given = len(self.ctx.per_atom), given_protocol(self.inputs)
+        changed = EnergySettings.parse(merge_overrides(given.settings.dump(), self.inputs.steps[index]))
         builder = EnergyWorkChain.get_builder_from_protocol(
             code=self.inputs.code,
             structure=self.inputs.structure,
             fidelity=self.inputs.fidelity.value,
-            protocol=self.inputs.protocol.value,
-            overrides=self.inputs.steps[index],
+            protocol=EnergyProtocol(changed, given.families),
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
         )
         return ToContext(child=self.submit_once(STEP.format(index), builder))
@@ -191,14 +205,6 @@ def refined_meshes(cell: t.Any, mesh: t.Sequence[int], count: int) -> list[list[
             [max(old, int(np.ceil(length / spacing))) for old, length in zip(meshes[-1], lengths, strict=True)]
         )
     return meshes
-
-
-def _merge(base: dict[str, t.Any], changes: dict[str, t.Any]) -> dict[str, t.Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        nested = key != 'fixed' and isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged
 
 
 def validate_steps(value: orm.List, _: t.Any) -> str | None:

@@ -16,8 +16,17 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.composite import builder_of_level
 from aiida_qagenai.workchains.energy.energy import METALLIC
-from aiida_qagenai.workchains.energy.ports import define_energy, define_spectra, fill_references
-from aiida_qagenai.workchains.protocols.energy import energy_settings, ground_state_spin
+from aiida_qagenai.workchains.energy.ports import (
+    define_energy,
+    define_protocol,
+    define_spectra,
+    fill_protocol,
+    fill_references,
+    given_protocol,
+)
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.energy import ground_state_spin
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('CounterpoiseWorkChain', 'builder_with_atoms')
 
@@ -38,8 +47,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         spec.input('structure', valid_type=orm.StructureData, help='The crystal.')
         define_energy(spec)
         define_spectra(spec)
-        spec.input('protocol', valid_type=orm.Str, help='Protocol of the EnergyWorkChain.')
-        spec.input('overrides', valid_type=orm.Dict, required=False, help='Nested changes to the protocol.')
+        define_protocol(spec)
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
         spec.input('descriptors', valid_type=orm.Bool, required=False, help='Whether to compute descriptors (PBE).')
         spec.output_namespace('atoms', valid_type=EnergyData, dynamic=True, help='Corrected atoms by element symbol.')
@@ -57,7 +65,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         fidelity: Fidelity | str,
-        protocol: str = 'fast',
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
         elements: dict[str, EnergyData] | None = None,
@@ -67,30 +75,31 @@ class CounterpoiseWorkChain(ResumableWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with every input set; arguments as of the EnergyWorkChain.
 
-        :raises InvalidInputError: if the settings have no counterpoise correction, the structure is no crystal, or the
-            level does not admit it or one of its atoms.
+        :raises InvalidInputError: if the settings have no counterpoise correction, the structure is not a crystal, or
+            the level does not admit it or one of its atoms.
         """
         level = Fidelity.parse(fidelity)
-        if energy_settings(protocol, overrides).counterpoise is None:
-            message = f'`counterpoise` is not set in protocol `{protocol}`: use the EnergyWorkChain, or override it'
+        symbols = sorted({kind.symbol for kind in structure.kinds})
+        complete = EnergyProtocol.resolve(protocol, overrides, symbols)
+        if complete.settings.counterpoise is None:
+            name = complete.settings.protocol
+            message = f'`counterpoise` is not set in protocol `{name}`: use the EnergyWorkChain, or override it'
             raise InvalidInputError(message)
         if not all(structure.pbc):
             message = 'the counterpoise correction is for crystals'
             raise InvalidInputError(message)
-        symbols = sorted({kind.symbol for kind in structure.kinds})
         for symbol in symbols:
             atomization_energy(symbol)
             if ground_state_spin([symbol]) is None:
                 message = f'the ground state of the atom {symbol} is not known here'
                 raise InvalidInputError(message)
         # Refused here rather than after the atoms.
-        common = {'overrides': overrides, 'elements': elements, 'options': options, 'band_gap': band_gap}
-        builder_of_level(code, structure, level, protocol, descriptors=descriptors, **common)
+        common = {'elements': elements, 'options': options, 'band_gap': band_gap}
+        builder_of_level(code, structure, level, complete, descriptors=descriptors, **common)
         builder = cls.get_builder()
         builder.code, builder.structure = code, structure
-        builder.fidelity, builder.protocol = orm.Str(level.value), orm.Str(protocol)
-        if overrides:
-            builder.overrides = orm.Dict(overrides)
+        builder.fidelity = orm.Str(level.value)
+        fill_protocol(builder, complete)
         if options:
             builder.options = orm.Dict(options)
         if descriptors:
@@ -104,8 +113,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         return {
             'code': inputs.code,
             'fidelity': Fidelity.parse(inputs.fidelity.value),
-            'protocol': inputs.protocol.value,
-            'overrides': inputs.overrides.get_dict() if 'overrides' in inputs else None,
+            'protocol': given_protocol(inputs),
             'options': inputs.options.get_dict() if 'options' in inputs else None,
         }
 
@@ -120,19 +128,19 @@ class CounterpoiseWorkChain(ResumableWorkChain):
 
     def compute_atoms(self) -> ToContext:
         """Submit one calculation for each different site."""
-        settings = energy_settings(self.inputs.protocol.value, self.arguments()['overrides'])
-        assert settings.counterpoise is not None, 'the builder refuses that'
-        children = {}
+        arguments, children = self.arguments(), {}
+        counterpoise = arguments['protocol'].settings.counterpoise
+        assert counterpoise is not None, 'the builder refuses that'
         for label, (index, _) in self.sites().items():
             parts = self.call_once(
                 f'surround_{label}',
                 surround_atom,
                 structure=self.inputs.structure,
                 index=orm.Int(index),
-                shells=orm.Int(settings.counterpoise.shells),
+                shells=orm.Int(counterpoise.shells),
             )
             builder = builder_of_level(
-                structure=parts['atom'], ghosts=parts['ghosts'], crystal=self.inputs.structure, **self.arguments()
+                structure=parts['atom'], ghosts=parts['ghosts'], crystal=self.inputs.structure, **arguments
             )
             children[label] = self.submit_once(label, builder)
         return ToContext(**children)
@@ -188,8 +196,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
 def builder_with_atoms(
     *,
     structure: orm.StructureData,
-    protocol: str,
-    overrides: dict[str, t.Any] | None = None,
+    protocol: EnergyProtocol,
     references: dict[str, EnergyData] | None = None,
     **arguments: t.Any,
 ) -> ProcessBuilder:
@@ -199,10 +206,6 @@ def builder_with_atoms(
 
     :raises InvalidInputError: as the EnergyWorkChain.
     """
-    if any(structure.pbc) and energy_settings(protocol, overrides).counterpoise is not None:
-        return CounterpoiseWorkChain.get_builder_from_protocol(
-            structure=structure, protocol=protocol, overrides=overrides, **arguments
-        )
-    return builder_of_level(
-        structure=structure, protocol=protocol, overrides=overrides, references=references, **arguments
-    )
+    if any(structure.pbc) and protocol.settings.counterpoise is not None:
+        return CounterpoiseWorkChain.get_builder_from_protocol(structure=structure, protocol=protocol, **arguments)
+    return builder_of_level(structure=structure, protocol=protocol, references=references, **arguments)

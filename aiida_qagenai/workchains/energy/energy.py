@@ -26,8 +26,9 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.energy.ports import define_energy, define_spectra, fill_references
-from aiida_qagenai.workchains.protocols.bases import resolve_basis
-from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, energy_settings, find_refusal
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, find_refusal
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('MINIMUM_GAP', 'EnergyWorkChain', 'estimate_memory')
 
@@ -67,7 +68,7 @@ class EnergyWorkChain(ResumableWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         fidelity: Fidelity | str,
-        protocol: str = 'fast',
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
         references: dict[str, EnergyData] | None = None,
@@ -82,6 +83,7 @@ class EnergyWorkChain(ResumableWorkChain):
 
         :param structure: a crystal, or without periodicity an isolated atom or the molecule of an element (H2, N2, O2,
             F2, Cl2), computed in its ground state.
+        :param protocol: name of a protocol, or one that is resolved already.
         :param overrides: nested changes to the settings of the protocol.
         :param references: isolated atoms at the same level, by element symbol: for the anchored formation energy.
         :param elements: reference states at the same level, by element symbol: for the self-consistent one.
@@ -93,13 +95,13 @@ class EnergyWorkChain(ResumableWorkChain):
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level_of_theory = Fidelity.parse(fidelity)
-        settings, isolated = energy_settings(protocol, overrides), not any(structure.pbc)
+        isolated = not any(structure.pbc)
         symbols = {kind.symbol for node in (structure, ghosts) if node is not None for kind in node.kinds}
         single = isolated and len(structure.sites) == 1
-        resolved = resolve_basis(settings, settings.basis_of(level_of_theory), symbols, isolated=single)
+        complete = EnergyProtocol.resolve(protocol, overrides, symbols)
+        resolved = complete.basis(complete.settings.basis_of(level_of_theory), symbols, isolated=single)
         settings = resolved.settings
         level = EnergyLevel.create(
-            protocol,
             settings,
             level_of_theory,
             isolated=isolated,
@@ -164,8 +166,8 @@ class EnergyWorkChain(ResumableWorkChain):
 
 def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structure: orm.StructureData) -> float:
     """Return the least memory that the correlation energy needs, MB; see :func:`least_memory`."""
-    functions = {symbol: element.functions for symbol, element in level.elements.items()}
-    valence = {symbol: element.valence for symbol, element in level.elements.items()}
+    functions = {symbol: element.functions for symbol, element in level.basis_sizes.items()}
+    valence = {symbol: element.valence for symbol, element in level.basis_sizes.items()}
     composition = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
     return least_memory(parameters, composition, functions, valence)
 

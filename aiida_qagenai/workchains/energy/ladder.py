@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
-from aiida.orm import AbstractCode, Bool, Dict, Int, List, ProcessNode, Str, StructureData, load_node
+from aiida.orm import AbstractCode, Bool, Dict, Int, List, ProcessNode, StructureData, load_node
 
 from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
 from aiida_qagenai.common.errors import InvalidInputError
@@ -15,9 +15,11 @@ from aiida_qagenai.engine.resumable import ending, nested_outputs
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms
+from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
-from aiida_qagenai.workchains.protocols.energy import energy_settings
-from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
+from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings
 from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.relaxation.relax_first import define_relax_inputs, relax_problem
 
@@ -47,8 +49,7 @@ class LadderWorkChain(WindowWorkChain):
         spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
         spec.input_namespace('structures', valid_type=StructureData, dynamic=True, help='Structures by label.')
         spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
-        spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
-        spec.input('overrides', valid_type=Dict, required=False, help='Nested changes to the protocol.')
+        define_protocol(spec)
         spec.input_namespace('references', dynamic=True, valid_type=EnergyData, help='Atoms by fidelity and element.')
         spec.input_namespace('elements', dynamic=True, valid_type=EnergyData, help='Reference states, likewise.')
         spec.input('reference_elements', valid_type=List, required=False, help='Compute `references` of these.')
@@ -58,7 +59,11 @@ class LadderWorkChain(WindowWorkChain):
         spec.input('descriptors', valid_type=Bool, default=lambda: Bool(True), help='Compute descriptors at PBE.')
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
         spec.input(
-            'relax', valid_type=Dict, required=False, validator=validate_relax, help='Relax first, see `RelaxFirst`.'
+            'relax',
+            valid_type=Dict,
+            required=False,
+            validator=validate_relax,
+            help='Complete settings of relaxations before the energies, see `RelaxationSettings`; none by default.',
         )
         define_relax_inputs(spec)
         spec.inputs.validator = validate_inputs
@@ -79,7 +84,7 @@ class LadderWorkChain(WindowWorkChain):
         code: AbstractCode,
         structures: t.Mapping[str, StructureData],
         plan: t.Mapping[str, t.Sequence[Fidelity | str]],
-        protocol: str = 'fast',
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
         reference_elements: t.Sequence[str] = (),
@@ -98,15 +103,15 @@ class LadderWorkChain(WindowWorkChain):
         :param options: scheduler options of the calculations.
         :raises InvalidInputError: for an unknown protocol, fidelity or key.
         """
-        energy_settings(protocol, overrides)
+        symbols = {kind.symbol for structure in structures.values() for kind in structure.kinds}
+        complete = EnergyProtocol.resolve(protocol, overrides, symbols | set(reference_elements))
         builder = cls.get_builder()
         builder.code = code
         builder.structures = dict(structures)
         levels = {label: [Fidelity.parse(level).value for level in names] for label, names in plan.items()}
-        builder.plan, builder.protocol = Dict(levels), Str(protocol)
+        builder.plan = Dict(levels)
+        fill_protocol(builder, complete)
         builder.max_concurrent, builder.descriptors = Int(max_concurrent), Bool(descriptors)
-        if overrides:
-            builder.overrides = Dict(overrides)
         if reference_elements:
             builder.reference_elements = List(list(reference_elements))
             builder.isolated_atoms = Bool(isolated_atoms)
@@ -158,13 +163,14 @@ class LadderWorkChain(WindowWorkChain):
 
     def relaxation(self, label: str) -> t.Any:
         """Return the builder of one relaxation."""
-        settings = RelaxFirst.parse(self.inputs.relax.get_dict())
+        settings = RelaxationSettings.parse(self.inputs.relax.get_dict())
+        families, pseudos = self.protocol.families, self.inputs.get('relax_pseudos')
+        given = {'pyscf': {'families': families}, 'espresso': {'pseudos': pseudos}}
         return PbeRelaxWorkChain.get_builder_from_protocol(
             code=self.inputs.get('relax_code', self.inputs.code),
             structure=self.inputs.structures[label],
-            protocol=settings.protocol,
-            engine=settings.engine,
-            overrides=settings.overrides,
+            protocol=settings,
+            **given[settings.engine],
             options=self.inputs.relax_options.get_dict() if 'relax_options' in self.inputs else None,
         )
 
@@ -174,17 +180,16 @@ class LadderWorkChain(WindowWorkChain):
             code=self.inputs.code,
             elements=self.inputs.reference_elements.get_list(),
             fidelities=[level],
-            protocol=self.inputs.protocol.value,
-            overrides=self.overrides,
+            protocol=self.protocol,
             atoms=self.inputs.isolated_atoms.value,
             self_consistent=self.inputs.self_consistent.value,
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
         )
 
     @property
-    def overrides(self) -> dict[str, t.Any] | None:
-        """Return the changes to the protocol."""
-        return self.inputs.overrides.get_dict() if 'overrides' in self.inputs else None
+    def protocol(self) -> EnergyProtocol:
+        """Return the settings of the energies and their bases."""
+        return given_protocol(self.inputs)
 
     def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
         """Return the ``references`` or the ``elements`` of a level by element: computed here, or given."""
@@ -217,8 +222,7 @@ class LadderWorkChain(WindowWorkChain):
             code=self.inputs.code,
             structure=structure,
             fidelity=fidelity,
-            protocol=self.inputs.protocol.value,
-            overrides=self.overrides,
+            protocol=self.protocol,
             references=references or None,
             elements=elements if has_elements else None,
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
@@ -324,7 +328,7 @@ def references_by_element(node: ProcessNode) -> dict[str, dict[str, EnergyData]]
 def validate_relax(value: Dict, _: t.Any) -> str | None:
     """Refuse settings that are unknown or out of range."""
     try:
-        RelaxFirst.parse(value.get_dict())
+        RelaxationSettings.parse(value.get_dict())
     except InvalidInputError as exception:
         return f'`relax`: {exception}'
     return None
@@ -350,4 +354,4 @@ def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
     missing = sorted(set(value['plan'].get_dict()) - set(value['structures']))
     if missing:
         return f'`plan` names structures that are not given: {", ".join(missing[:5])}'
-    return relax_problem(RelaxFirst.parse(value['relax'].get_dict()) if 'relax' in value else None, value)
+    return relax_problem(RelaxationSettings.parse(value['relax'].get_dict()) if 'relax' in value else None, value)

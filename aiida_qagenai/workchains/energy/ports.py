@@ -9,9 +9,21 @@ from aiida.engine import ProcessBuilder, ProcessSpec
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.energy import EnergySettings
 
-__all__ = ('define_energy', 'define_spectra', 'fill_references', 'validate_fidelity')
+__all__ = (
+    'define_energy',
+    'define_protocol',
+    'define_spectra',
+    'fill_protocol',
+    'fill_references',
+    'given_protocol',
+    'protocol_inputs',
+    'validate_fidelity',
+)
 
 
 def define_energy(spec: ProcessSpec) -> None:
@@ -24,6 +36,50 @@ def define_energy(spec: ProcessSpec) -> None:
     spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
     spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')
     spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
+
+
+def define_protocol(spec: ProcessSpec) -> None:
+    """Define the complete settings of the energies, and the bases that they name."""
+    spec.input(
+        'settings',
+        valid_type=orm.Dict,
+        validator=validate_settings,
+        help='Complete settings of the energies, see `EnergySettings`: a protocol with all overrides applied.',
+    )
+    spec.input_namespace(
+        'bases',
+        valid_type=BasisData,
+        dynamic=True,
+        required=False,
+        help='Gaussian bases by family and element, of every family that the settings name.',
+    )
+
+
+def fill_protocol(builder: ProcessBuilder, protocol: EnergyProtocol) -> None:
+    """Set the settings and the bases of a builder."""
+    for name, value in protocol_inputs(protocol).items():
+        setattr(builder, name, value)
+
+
+def protocol_inputs(protocol: EnergyProtocol) -> dict[str, t.Any]:
+    """Return the settings and the bases as inputs."""
+    families = {key: dict(bases) for key, bases in protocol.families.items() if bases}
+    return {'settings': orm.Dict(protocol.settings.dump()), **({'bases': families} if families else {})}
+
+
+def given_protocol(inputs: t.Mapping[str, t.Any]) -> EnergyProtocol:
+    """Return the protocol that the inputs of a process hold."""
+    families = {key: dict(bases) for key, bases in (inputs.get('bases') or {}).items()}
+    return EnergyProtocol(EnergySettings.parse(inputs['settings'].get_dict()), families)
+
+
+def validate_settings(value: orm.Dict, _: t.Any) -> str | None:
+    """Refuse settings that are incomplete or wrong."""
+    try:
+        EnergySettings.parse(value.get_dict())
+    except InvalidInputError as exception:
+        return str(exception)
+    return None
 
 
 def define_spectra(spec: ProcessSpec) -> None:

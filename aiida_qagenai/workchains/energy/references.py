@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
-from aiida.orm import AbstractCode, Dict, List, Str, StructureData
+from aiida.orm import AbstractCode, Dict, List, StructureData
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.functions.energy import check_elements, check_references
@@ -16,8 +16,9 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, atomization_energy
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state
 from aiida_qagenai.workchains.energy.composite import builder_of_level
-from aiida_qagenai.workchains.protocols.bases import cover_elements
-from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('ReferenceWorkChain', 'isolated_atom', 'reference_structure')
 
@@ -45,8 +46,7 @@ class ReferenceWorkChain(ResumableWorkChain):
             'states', valid_type=StructureData, dynamic=True, required=False, help='Reference states by element.'
         )
         spec.input('fidelities', valid_type=List, help='Names of the fidelities.')
-        spec.input('protocol', valid_type=Str, help='Protocol of the EnergyWorkChain.')
-        spec.input('overrides', valid_type=Dict, required=False, help='Nested changes to the protocol.')
+        define_protocol(spec)
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
         for name in ('known', 'known_elements'):
             spec.input_namespace(
@@ -73,7 +73,7 @@ class ReferenceWorkChain(ResumableWorkChain):
         code: AbstractCode,
         elements: t.Sequence[str],
         fidelities: t.Sequence[Fidelity | str],
-        protocol: str = 'fast',
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         overrides: dict[str, t.Any] | None = None,
         options: dict[str, t.Any] | None = None,
         atoms: bool = True,
@@ -92,7 +92,8 @@ class ReferenceWorkChain(ResumableWorkChain):
         :raises InvalidInputError: if the protocol or a fidelity is unknown, or an element has no basis, no experimental
             atomisation energy, or no reference state where one is asked for.
         """
-        cover_elements(energy_settings(protocol, overrides), elements)
+        complete = EnergyProtocol.resolve(protocol, overrides, elements)
+        complete.cover(elements)
         for element in elements:
             atomization_energy(element)
         builder = cls.get_builder()
@@ -102,13 +103,11 @@ class ReferenceWorkChain(ResumableWorkChain):
         if self_consistent:
             builder.states = {element: reference_structure(element) for element in elements}
         builder.fidelities = List([Fidelity.parse(str(fidelity)).value for fidelity in fidelities])
-        builder.protocol = Str(protocol)
+        fill_protocol(builder, complete)
         if known:
             builder.known = {element: dict(levels) for element, levels in known.items()}
         if known_elements:
             builder.known_elements = {element: dict(levels) for element, levels in known_elements.items()}
-        if overrides:
-            builder.overrides = Dict(overrides)
         if options:
             builder.options = Dict(options)
         return builder
@@ -137,14 +136,13 @@ class ReferenceWorkChain(ResumableWorkChain):
 
     def compute(self) -> ToContext | ExitCode:
         """Submit one calculation per structure and level that is not known yet."""
-        children = {}
+        children, protocol = {}, given_protocol(self.inputs)
         for namespace, element, structure, fidelity in self.tasks():
             builder = builder_of_level(
                 code=self.inputs.code,
                 structure=structure,
                 fidelity=fidelity,
-                protocol=self.inputs.protocol.value,
-                overrides=self.inputs.overrides.get_dict() if 'overrides' in self.inputs else None,
+                protocol=protocol,
                 options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
             )
             known = self.known(namespace, element, fidelity)

@@ -9,7 +9,6 @@ import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.data.record import explain
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
     HopSettings,
@@ -19,7 +18,7 @@ from aiida_qagenai.thermodynamics.vibrations.settings import (
     TemperatureSettings,
     VolumeSettings,
 )
-from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
+from aiida_qagenai.workchains.protocols.loader import describe_protocols, merge_overrides, protocol_values
 
 __all__ = (
     'AtomisticSettings',
@@ -28,7 +27,6 @@ __all__ = (
     'atomistic_protocols',
     'atomistic_settings',
     'parse_potential',
-    'read_settings',
 )
 
 PROTOCOLS_FILE = Path(__file__).with_name('atomistic.yaml')
@@ -78,7 +76,7 @@ S = t.TypeVar('S', bound=AtomisticSettings)
 
 def atomistic_protocols() -> dict[str, str]:
     """Return the description of each protocol by its name."""
-    return {name: values['description'] for name, values in read_protocols(PROTOCOLS_FILE).items()}
+    return describe_protocols(PROTOCOLS_FILE)
 
 
 def parse_potential(text: str | dict[str, t.Any]) -> dict[str, t.Any]:
@@ -105,25 +103,11 @@ def atomistic_settings(
 
     :raises InvalidInputError: for an unknown protocol, potential or key, or a value out of range.
     """
-    protocols = read_protocols(PROTOCOLS_FILE)
-    if protocol not in protocols:
-        message = f'unknown protocol `{protocol}`: choose from {", ".join(protocols)}'
-        raise InvalidInputError(message)
+    chosen = protocol_values(PROTOCOLS_FILE, protocol, 'free energies and barriers')
     # One file holds both kinds: the other's parts are left out, but never those that a user names.
-    values = {name: value for name, value in protocols[protocol].items() if name in model.model_fields}
+    values = {name: value for name, value in chosen.items() if name in model.model_fields}
     overrides = dict(overrides or {})
     if 'hops' in values and 'species' not in overrides.get('hops', {}):
         del values['hops']
-    return read_settings(model, merge_overrides({**values, 'potential': parse_potential(potential)}, overrides))
-
-
-def read_settings(model: type[S], values: dict[str, t.Any]) -> S:
-    """Return typed settings.
-
-    :raises InvalidInputError: naming every key that is unknown, missing or out of range.
-    """
-    try:
-        return model.model_validate(values)
-    except pydantic.ValidationError as exception:
-        message = f'invalid settings: {explain(exception)}'
-        raise InvalidInputError(message) from exception
+    merged = merge_overrides({**values, 'potential': parse_potential(potential)}, overrides)
+    return model.parse(merged, 'invalid settings')

@@ -1,16 +1,23 @@
-"""From the basis that a protocol asks for to the nodes of an installed family, or to what stands in for it."""
+"""A protocol of energies as the inputs of a process hold it: complete settings, and the bases themselves."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from aiida_qagenai.calculations.pyscf.bases import tag_of
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.data.basis import BasisData, BasisFamily, find_family
-from aiida_qagenai.workchains.protocols.energy import EnergySettings
+from aiida_qagenai.data.basis import BasisData, find_family
+from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
-__all__ = ('ResolvedBasis', 'cover_elements', 'resolve_basis')
+__all__ = ('EnergyProtocol', 'ResolvedBasis', 'key_of', 'unversioned')
+
+CARDINALS = {'cc-pvdz': 2, 'cc-pvtz': 3, 'cc-pvqz': 4, 'cc-pv5z': 5, 'gth-szv': 1, 'gth-cc-dzvp': 2}
+"""X of the bases of PySCF that protocols use."""
+
+SIZES = {'functions': 'num_functions', 'valence': 'valence'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,86 +36,147 @@ class ResolvedBasis:
     cardinal: int
 
 
-CARDINALS = {'cc-pvdz': 2, 'cc-pvtz': 3, 'cc-pvqz': 4, 'cc-pv5z': 5, 'gth-szv': 1, 'gth-cc-dzvp': 2}
-"""X of the bases of PySCF that protocols use."""
+@dataclasses.dataclass(frozen=True)
+class EnergyProtocol:
+    """Complete settings and the nodes of all bases that they name: nothing is read again when a process runs.
 
-
-def resolve_basis(
-    settings: EnergySettings, name: str, symbols: t.Collection[str], *, isolated: bool = False
-) -> ResolvedBasis:
-    """Return ``settings`` with the basis ``name`` for the elements ``symbols``.
-
-    :param isolated: whether it is for an isolated atom, which needs diffuse functions.
-    :raises InvalidInputError: if the family is not installed and nothing stands in for it, with the command to
-        install it; or if an element is not covered.
+    :param settings: names of families in them are exact, as in `ccgto/1/cc-pvdz`; one without a version was not
+        installed when the protocol was resolved.
+    :param families: nodes by key of the family, see :func:`key_of`, and element.
     """
-    if '/' not in name:
-        return _own_basis(settings, name)
-    family = find_family(name)
-    if family is None:
-        return _fallback(settings, name, symbols, isolated=isolated)
-    return _from_family(settings, family, symbols)
 
+    settings: EnergySettings
+    families: t.Mapping[str, t.Mapping[str, BasisData]]
 
-def _own_basis(settings: EnergySettings, name: str) -> ResolvedBasis:
-    values: dict[str, t.Any] = {'basis': name, 'coupled_cluster_basis': None}
-    return ResolvedBasis(settings.model_copy(update=values), {}, (), CARDINALS.get(name, 0))
+    @classmethod
+    def resolve(
+        cls,
+        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
+        overrides: t.Mapping[str, t.Any] | None = None,
+        symbols: t.Collection[str] = (),
+    ) -> EnergyProtocol:
+        """Return the protocol of a name with ``overrides`` applied; one that is resolved already stays as it is.
 
+        :param symbols: elements whose bases are taken from the families.
+        :raises InvalidInputError: for an unknown protocol or key, a value out of range, or overrides of a protocol that
+            is resolved already.
+        """
+        if isinstance(protocol, EnergyProtocol):
+            if overrides:
+                message = 'this protocol is resolved already: give the overrides when it is resolved'
+                raise InvalidInputError(message)
+            return protocol
+        return cls.of_settings(energy_settings(protocol, overrides), symbols)
 
-def _from_family(settings: EnergySettings, family: BasisFamily, symbols: t.Collection[str]) -> ResolvedBasis:
-    known = family.bases
-    missing = sorted(set(symbols) - set(known))
-    if missing:
-        message = f'family {family.label} has no basis for {", ".join(missing)}; it has {", ".join(known)}'
-        raise InvalidInputError(message)
-    bases = {symbol: known[symbol] for symbol in sorted(set(symbols))}
-    values = {
-        'basis': tag_of(family.label),
-        'coupled_cluster_basis': None,
-        'elements': {
-            symbol: {key: node.base.attributes.get(name) for key, name in SIZES.items()}
+    @classmethod
+    def of_settings(cls, settings: EnergySettings, symbols: t.Collection[str]) -> EnergyProtocol:
+        """Return ``settings`` with the latest installed version of each family that they name, and its bases."""
+        names, families = {}, {}
+        for name in sorted(settings.basis_names):
+            family = find_family(name) if '/' in name else None
+            if family is not None:
+                names[name] = family.label
+                known = family.bases
+                families[key_of(family.label)] = {symbol: known[symbol] for symbol in sorted({*symbols} & known.keys())}
+        fallback = settings.fallback
+        if '/' in settings.basis and settings.basis not in names and fallback is not None:
+            names[settings.basis] = fallback.basis
+            settings = _with_fallback(settings)
+        return cls(settings.with_basis_names(names), families)
+
+    def basis(self, name: str, symbols: t.Collection[str], *, isolated: bool = False) -> ResolvedBasis:
+        """Return the settings with the basis ``name`` for the elements ``symbols``.
+
+        :param isolated: whether it is for an isolated atom, which needs diffuse functions.
+        :raises InvalidInputError: if the family is not installed and nothing stands in for it, with the command to
+            install it; or if an element is not covered.
+        """
+        if '/' in name:
+            return self._from_family(name, symbols)
+        values: dict[str, t.Any] = {'basis': name, 'coupled_cluster_basis': None}
+        settings, fallback = self.settings, self.settings.fallback
+        notes: tuple[str, ...] = ()
+        if fallback is not None and fallback.replaces is not None and name == fallback.basis:
+            notes = _check_fallback(settings, symbols, isolated=isolated)
+        return ResolvedBasis(settings.model_copy(update=values), {}, notes, CARDINALS.get(name, 0))
+
+    def _from_family(self, name: str, symbols: t.Collection[str]) -> ResolvedBasis:
+        """Return the settings with the bases of a family."""
+        known = self.families.get(key_of(name))
+        if known is None:
+            source = name.split('/', maxsplit=1)[0]
+            message = f'the bases {name} are not installed: run `aiida-qagenai basis install {source}`'
+            raise InvalidInputError(message)
+        missing = sorted(set(symbols) - set(known))
+        if missing:
+            message = f'family {name} has no basis for {", ".join(missing)}: see `aiida-qagenai basis show {name}`'
+            raise InvalidInputError(message)
+        bases = {symbol: known[symbol] for symbol in sorted(set(symbols))}
+        sizes = {
+            symbol: {key: node.base.attributes.get(attribute) for key, attribute in SIZES.items()}
             for symbol, node in bases.items()
-        },
-    }
-    update = EnergySettings.model_validate({**settings.model_dump(mode='json'), **values})
-    return ResolvedBasis(update, bases, (), next(iter(bases.values())).base.attributes.get('cardinal'))
+        }
+        values = {'basis': tag_of(name), 'coupled_cluster_basis': None, 'basis_sizes': sizes}
+        settings = EnergySettings.model_validate({**self.settings.dump(), **values})
+        return ResolvedBasis(settings, bases, (), next(iter(bases.values())).base.attributes.get('cardinal'))
+
+    def requested_name(self, name: str) -> str:
+        """Return how the protocol itself calls a basis: without the version, and the family where one stands in."""
+        fallback = self.settings.fallback
+        if fallback is not None and fallback.replaces is not None and name == fallback.basis:
+            return fallback.replaces
+        return unversioned(name)
+
+    def cover(self, symbols: t.Collection[str], *, isolated: bool = True) -> None:
+        """Check that crystals of all elements can be computed.
+
+        :param isolated: whether their isolated atoms have to be computed as well.
+        :raises InvalidInputError: saying what is missing.
+        """
+        settings = self.settings
+        for name in {settings.basis, settings.coupled_cluster_basis or settings.basis}:
+            covered = self.basis(name, symbols, isolated=isolated).settings.basis_sizes
+            missing = [symbol for symbol in symbols if symbol not in covered]
+            if missing:
+                message = f'there is no basis {name} for {", ".join(missing)}: it covers {", ".join(covered)}'
+                raise InvalidInputError(message)
 
 
-SIZES = {'functions': 'num_functions', 'valence': 'valence'}
+def key_of(label: str) -> str:
+    """Return the name of a family, or of its tag, that a link label may have: `ccgto_1_cc_pvdz`."""
+    return re.sub(r'\W', '_', label)
 
 
-def _fallback(settings: EnergySettings, name: str, symbols: t.Collection[str], *, isolated: bool) -> ResolvedBasis:
-    fallback, source = settings.fallback, name.split('/', maxsplit=1)[0]
-    install = f'run `aiida-qagenai basis install {source}`'
-    if fallback is None or name != settings.basis:
-        message = f'the bases {name} are not installed: {install}'
-        raise InvalidInputError(message)
-    missing = sorted(set(symbols) - set(fallback.elements))
+def unversioned(name: str) -> str:
+    """Return the name of a family without its version: `ccgto/cc-pvdz` for `ccgto/1/cc-pvdz`."""
+    parts = name.split('/')
+    return f'{parts[0]}/{parts[-1]}' if len(parts) == 3 else name
+
+
+def _with_fallback(settings: EnergySettings) -> EnergySettings:
+    """Return settings in which the basis that stands in for the family has taken its place."""
+    assert settings.fallback is not None
+    fallback = settings.fallback.model_copy(update={'replaces': settings.basis})
+    return settings.model_copy(update={'fallback': fallback, 'basis_sizes': fallback.basis_sizes})
+
+
+def _check_fallback(settings: EnergySettings, symbols: t.Collection[str], *, isolated: bool) -> tuple[str, ...]:
+    """Return what results in the basis that stands in must say.
+
+    :raises InvalidInputError: if it does not cover an element.
+    """
+    fallback = settings.fallback
+    assert fallback is not None and fallback.replaces is not None
+    install = f'run `aiida-qagenai basis install {fallback.replaces.split("/", maxsplit=1)[0]}`'
+    missing = sorted(set(symbols) - set(fallback.basis_sizes))
     if missing:
         message = (
-            f'without the family {name} there is no basis for {", ".join(missing)}, only for '
-            f'{", ".join(sorted(fallback.elements))}: {install}'
+            f'without the family {fallback.replaces} there is no basis for {", ".join(missing)}, only for '
+            f'{", ".join(sorted(fallback.basis_sizes))}: {install}'
         )
         raise InvalidInputError(message)
     poor = sorted(set(symbols) & set(fallback.not_isolated)) if isolated else []
     if poor:
         message = f'{fallback.basis} of PySCF cannot describe the isolated atom of {", ".join(poor)}: {install}'
         raise InvalidInputError(message)
-    note = f'basis {fallback.basis} of PySCF, because the family {name} is not installed'
-    values = {'basis': fallback.basis, 'coupled_cluster_basis': None, 'elements': fallback.elements}
-    return ResolvedBasis(settings.model_copy(update=values), {}, (note,), CARDINALS.get(fallback.basis, 0))
-
-
-def cover_elements(settings: EnergySettings, symbols: t.Collection[str], *, isolated: bool = True) -> None:
-    """Check that crystals of all elements can be computed.
-
-    :param isolated: whether their isolated atoms have to be computed as well.
-    :raises InvalidInputError: saying what is missing.
-    """
-    for name in {settings.basis, settings.coupled_cluster_basis or settings.basis}:
-        resolved = resolve_basis(settings, name, symbols, isolated=isolated)
-        covered = resolved.settings.elements
-        missing = [symbol for symbol in symbols if symbol not in covered]
-        if missing:
-            message = f'there is no basis {name} for {", ".join(missing)}: it covers {", ".join(covered)}'
-            raise InvalidInputError(message)
+    return (f'basis {fallback.basis} of PySCF, because the family {fallback.replaces} is not installed',)

@@ -8,16 +8,21 @@ from pathlib import Path
 
 import pydantic
 
-from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.data.record import explain
 from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
-from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
-from aiida_qagenai.workchains.protocols.relaxation import RelaxFirst
+from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
+from aiida_qagenai.workchains.protocols.loader import (
+    DEFAULT_PROTOCOL,
+    describe_protocols,
+    merge_overrides,
+    protocol_values,
+    take_protocol,
+)
+from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings, relax_section
 
-__all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merge_settings', 'validate_settings')
+__all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merge_settings', 'parse_settings')
 
 PROTOCOLS_FILE = Path(__file__).with_name('campaign.yaml')
 
@@ -147,11 +152,11 @@ class CampaignSettings(StrictModel):
     """Everything that decides what a campaign does, beside the elements and the codes."""
 
     description: str = ''
-    energy_protocol: str = pydantic.Field(description='Protocol of the EnergyWorkChain')
+    energy: EnergySettings = pydantic.Field(description='Complete settings of the energies')
     self_consistent: bool = pydantic.Field(
         False, description='Compute the elements as well: formation energies against them beside the anchored ones'
     )
-    relax: RelaxFirst | None = pydantic.Field(
+    relax: RelaxationSettings | None = pydantic.Field(
         None, description='Relax candidates at PBE before their energies; by default they stay as generated'
     )
     budget: int = pydantic.Field(ge=1, description='Candidates that may be computed, failed ones included')
@@ -169,38 +174,51 @@ class CampaignSettings(StrictModel):
         return (self.seed * 1_000_003 + cycle * 101 + stage) % 2**31
 
 
-def validate_settings(values: dict[str, t.Any]) -> CampaignSettings:
-    """Return typed settings.
-
-    :raises InvalidInputError: naming every key that is unknown, missing or out of range.
-    """
-    try:
-        return CampaignSettings.model_validate(values)
-    except pydantic.ValidationError as exception:
-        message = f'invalid campaign settings: {explain(exception)}'
-        raise InvalidInputError(message) from exception
-
-
 def available_protocols() -> dict[str, str]:
     """Return the description of each protocol by its name."""
-    return {name: values['description'] for name, values in read_protocols(PROTOCOLS_FILE).items()}
+    return describe_protocols(PROTOCOLS_FILE)
 
 
-def campaign_settings(protocol: str, overrides: dict[str, t.Any] | None = None) -> CampaignSettings:
+def campaign_settings(
+    protocol: str = DEFAULT_PROTOCOL, overrides: t.Mapping[str, t.Any] | None = None
+) -> CampaignSettings:
     """Return the settings of ``protocol`` with nested ``overrides`` applied.
+
+    The section ``energy`` names a protocol of energies as ``protocol`` and changes it by its other keys; so does
+    ``relax`` with the protocols of relaxations.
 
     :raises InvalidInputError: for an unknown protocol, an unknown key or a value out of range.
     """
-    protocols = read_protocols(PROTOCOLS_FILE)
-    if protocol not in protocols:
-        message = f'unknown campaign protocol `{protocol}`: choose from {", ".join(protocols)}'
-        raise InvalidInputError(message)
-    return merge_settings(protocols[protocol], overrides or {})
+    values = merge_overrides(protocol_values(PROTOCOLS_FILE, protocol, 'campaigns'), overrides or {})
+    name, changes = take_protocol(values.pop('energy', {}))
+    relax = relax_section(values.pop('relax', None))
+    resolved = {
+        'energy': energy_settings(name, changes, 'energy').dump(),
+        'relax': None if relax is None else relax.dump(),
+    }
+    return parse_settings({**values, **resolved})
 
 
-def merge_settings(values: dict[str, t.Any], overrides: dict[str, t.Any]) -> CampaignSettings:
-    """Return ``values`` with nested ``overrides`` laid over them, as typed settings.
+def merge_settings(values: t.Mapping[str, t.Any], overrides: t.Mapping[str, t.Any]) -> CampaignSettings:
+    """Return the complete settings of a campaign with nested ``overrides`` laid over them.
+
+    A section ``energy`` or ``relax`` that names a protocol begins anew from that protocol.
 
     :raises InvalidInputError: for an unknown key or a value out of range.
     """
-    return validate_settings(merge_overrides(values, overrides))
+    base, changes = dict(values), dict(overrides)
+    if 'protocol' in (changes.get('energy') or {}):
+        name, others = take_protocol(changes.pop('energy'))
+        base['energy'] = energy_settings(name, others, 'energy').dump()
+    if 'relax' in changes and (not base.get('relax') or {'protocol', 'engine'} & (changes['relax'] or {}).keys()):
+        relax = relax_section(changes.pop('relax'))
+        base['relax'] = None if relax is None else relax.dump()
+    return parse_settings(merge_overrides(base, changes))
+
+
+def parse_settings(values: t.Mapping[str, t.Any]) -> CampaignSettings:
+    """Return typed settings from complete ones.
+
+    :raises InvalidInputError: naming every key that is unknown, missing or out of range.
+    """
+    return CampaignSettings.parse(values, 'invalid campaign settings')

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import re
 import typing as t
 
 import pydantic
@@ -16,8 +15,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.basis import BasisData
-from aiida_qagenai.workchains.protocols.bases import ResolvedBasis, resolve_basis
-from aiida_qagenai.workchains.protocols.energy import EnergyLevel, EnergySettings
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol, ResolvedBasis, key_of
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel
 from aiida_qagenai.workchains.protocols.energy_parts import (
     ComponentSettings,
     CompositeSettings,
@@ -75,24 +74,16 @@ class CompositePlan(StrictModel):
     residual_error: float
     core: tuple[str, str] | None = None
 
-    @classmethod
-    def parse(cls, values: dict[str, t.Any]) -> CompositePlan:
-        """Return a validated plan.
-
-        :raises InvalidInputError: if it is incomplete, or refers to a calculation that is not there.
-        """
-        try:
-            plan = cls.model_validate(values)
-        except pydantic.ValidationError as exception:
-            message = f'not the plan of a composite energy: {exception}'
-            raise InvalidInputError(message) from exception
-        parts = [part for part in (plan.hartree_fock, plan.mp2) if part is not None]
+    @pydantic.model_validator(mode='after')
+    def _complete(self) -> CompositePlan:
+        """Check that every calculation that the plan refers to is part of it."""
+        parts = [part for part in (self.hartree_fock, self.mp2) if part is not None]
         points = [point for part in parts for point in (part.corner, part.mesh, part.basis) if point is not None]
-        named = {point.job for point in points} | {plan.coupled_cluster} | set(plan.core or ())
-        if named - set(plan.jobs):
-            message = f'the plan has no calculation {", ".join(sorted(named - set(plan.jobs)))}'
-            raise InvalidInputError(message)
-        return plan
+        named = {point.job for point in points} | {self.coupled_cluster} | set(self.core or ())
+        if named - set(self.jobs):
+            message = f'the plan has no calculation {", ".join(sorted(named - set(self.jobs)))}'
+            raise ValueError(message)
+        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +107,8 @@ class Surroundings:
 class _Planner:
     """Collects calculations; of two at one basis and mesh the one with the higher method does for both."""
 
-    def __init__(self, settings: EnergySettings, structure: StructureData, around: Surroundings) -> None:
-        self.settings, self.structure, self.around = settings, structure, around
+    def __init__(self, protocol: EnergyProtocol, structure: StructureData, around: Surroundings) -> None:
+        self.protocol, self.structure, self.around = protocol, structure, around
         self.symbols = {kind.symbol for kind in structure.kinds} | around.symbols
         self.is_crystal = any(structure.pbc)
         self.resolved: dict[str, ResolvedBasis] = {}
@@ -127,7 +118,7 @@ class _Planner:
         """Return a basis by the name that the settings give it."""
         if name not in self.resolved:
             isolated = not self.is_crystal and len(self.structure.sites) == 1
-            self.resolved[name] = resolve_basis(self.settings, name, self.symbols, isolated=isolated)
+            self.resolved[name] = self.protocol.basis(name, self.symbols, isolated=isolated)
         return self.resolved[name]
 
     def mesh(self, rule: MeshRule) -> tuple[int, ...]:
@@ -191,23 +182,18 @@ class _Planner:
         return {**settings.parameters(Fidelity.CCSD_T, self.structure), 'method': method}
 
 
-def key_of(tag: str) -> str:
-    """Return a name that a link label may have."""
-    return re.sub(r'\W', '_', tag)
-
-
 def plan_composite(
-    protocol: str, settings: EnergySettings, structure: StructureData, around: Surroundings | None = None
+    protocol: EnergyProtocol, structure: StructureData, around: Surroundings | None = None
 ) -> tuple[CompositePlan, EnergyLevel, dict[str, dict[str, BasisData]]]:
     """Return the plan for a structure, the level that the result is labelled with, and the bases by key and element.
 
     :raises InvalidInputError: if the protocol has no composite, or a basis is not installed.
     """
-    composite = settings.composite
+    settings, composite = protocol.settings, protocol.settings.composite
     if composite is None:
-        message = f'protocol `{protocol}` has no composite energy'
+        message = f'protocol `{settings.protocol}` has no composite energy'
         raise InvalidInputError(message)
-    planner = _Planner(settings, structure, around or Surroundings())
+    planner = _Planner(protocol, structure, around or Surroundings())
     is_local = settings.local is not None and planner.is_crystal
     small = planner.add(
         'LNO-CCSD(T)' if is_local else 'CCSD(T)', composite.coupled_cluster.basis, composite.coupled_cluster.mesh
@@ -227,15 +213,14 @@ def plan_composite(
     nodes = {
         key_of(resolved.settings.basis): resolved.bases for resolved in planner.resolved.values() if resolved.bases
     }
-    return plan, _level(protocol, planner, composite), nodes
+    return plan, _level(planner, composite), nodes
 
 
-def _level(protocol: str, planner: _Planner, composite: CompositeSettings) -> EnergyLevel:
+def _level(planner: _Planner, composite: CompositeSettings) -> EnergyLevel:
     """Return the label: its tag ends in a hash of everything that moves the energy."""
     resolved = planner.basis(composite.coupled_cluster.basis)
     isolated = not planner.is_crystal
     level = EnergyLevel.create(
-        protocol,
         resolved.settings,
         Fidelity.CCSD_T,
         isolated=isolated,
@@ -243,10 +228,11 @@ def _level(protocol: str, planner: _Planner, composite: CompositeSettings) -> En
         notes=resolved.notes,
     )
     parts = level.level_tag.split(':')
-    names = {name: planner.basis(name).settings.basis for name in planner.resolved}
-    content = json.dumps(
-        [composite.model_dump(mode='json', exclude={'residual_error'}), names, parts[4]], sort_keys=True
-    )
+    requested = {name: planner.protocol.requested_name(name) for name in planner.resolved}
+    names = {requested[name]: planner.basis(name).settings.basis for name in planner.resolved}
+    # As the protocol has it: the resolved names stand beside it.
+    values = composite.with_basis_names(requested).model_dump(mode='json', exclude={'residual_error'})
+    content = json.dumps([values, names, parts[4]], sort_keys=True)
     is_limit = composite.mp2 is not None and len(composite.mp2.bases) > 1
     parts[1] = f'composite-{"cbs-" if is_limit else ""}{parts[1]}'
     if not isolated:
@@ -274,14 +260,13 @@ class CorrectionPlan:
     level_tag: str
 
 
-def plan_correction(
-    protocol: str, settings: EnergySettings, structure: StructureData, larger_basis: str
-) -> CorrectionPlan:
+def plan_correction(protocol: EnergyProtocol, structure: StructureData, larger_basis: str) -> CorrectionPlan:
     """Return what the basis-set correction of a CCSD(T) energy of the EnergyWorkChain needs.
 
     :raises InvalidInputError: if a basis is not installed, or ``larger_basis`` is not larger.
     """
-    planner, rule = _Planner(settings, structure, Surroundings()), settings.meshes['CCSD(T)']
+    settings = protocol.settings
+    planner, rule = _Planner(protocol, structure, Surroundings()), settings.meshes['CCSD(T)']
     parts = []
     for name in (settings.basis_of(Fidelity.CCSD_T), larger_basis):
         resolved = planner.basis(name)
@@ -291,5 +276,5 @@ def plan_correction(
         message = f'the basis {larger_basis} is not larger than {settings.basis_of(Fidelity.CCSD_T)}'
         raise InvalidInputError(message)
     resolved = planner.basis(settings.basis_of(Fidelity.CCSD_T))
-    tag = resolved.settings.tag(protocol, Fidelity.CCSD_T, isolated=not planner.is_crystal)
+    tag = resolved.settings.tag(Fidelity.CCSD_T, isolated=not planner.is_crystal)
     return CorrectionPlan(small, large, tag)

@@ -13,25 +13,29 @@ import pydantic
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
-from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters, validation_text
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state
 from aiida_qagenai.thermodynamics.references.spin_polarization import has_spin_error
 from aiida_qagenai.workchains.protocols.energy_parts import (
+    BasisSize,
     CompositeSettings,
     CounterpoiseSettings,
     CoupledClusterSettings,
-    ElementSettings,
     FallbackSettings,
     LocalSettings,
     MeshRule,
     PseudoSettings,
     ScfSettings,
 )
-from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
+from aiida_qagenai.workchains.protocols.loader import (
+    DEFAULT_PROTOCOL,
+    describe_protocols,
+    merge_overrides,
+    protocol_values,
+)
 
 if t.TYPE_CHECKING:
     from aiida.orm import StructureData
@@ -58,6 +62,7 @@ BAND_PATH_SPACING = 0.3
 class EnergySettings(StrictModel):
     """One protocol."""
 
+    protocol: str = pydantic.Field(description='Name of the protocol that the settings come from: part of level tags.')
     description: str
     expected_error: str
     cost: str
@@ -70,8 +75,8 @@ class EnergySettings(StrictModel):
     )
     relativity: t.Literal['sfx2c1e'] | None = None
     pseudo: PseudoSettings
-    elements: dict[str, ElementSettings] = pydantic.Field(
-        {}, description='Of a basis of PySCF; a family knows its own.'
+    basis_sizes: dict[str, BasisSize] = pydantic.Field(
+        {}, description='By element, of a basis of PySCF; a family knows its own.'
     )
     max_atoms: dict[Fidelity, pydantic.PositiveInt]
     meshes: dict[t.Literal['PBE', 'SCAN', 'HSE06', 'HF', 'CCSD(T)'], MeshRule]
@@ -93,6 +98,26 @@ class EnergySettings(StrictModel):
     )
     prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
 
+    @property
+    def basis_names(self) -> set[str]:
+        """Return the names of all bases in the settings: of PySCF, or of families."""
+        names = {self.basis, self.coupled_cluster_basis or self.basis}
+        return names | (self.composite.basis_names if self.composite is not None else set())
+
+    def with_basis_names(self, names: t.Mapping[str, str]) -> EnergySettings:
+        """Return the settings with the bases called as ``names`` says, wherever they are named."""
+        update: dict[str, t.Any] = {'basis': names.get(self.basis, self.basis)}
+        if self.coupled_cluster_basis is not None:
+            update['coupled_cluster_basis'] = names.get(self.coupled_cluster_basis, self.coupled_cluster_basis)
+        if self.composite is not None:
+            update['composite'] = self.composite.with_basis_names(names)
+        return self.model_copy(update=update)
+
+    def with_only_basis(self, name: str) -> EnergySettings:
+        """Return the settings with one basis for all levels, in whose place nothing else stands."""
+        update = {'basis': name, 'coupled_cluster_basis': None, 'fallback': None, 'composite': None}
+        return self.model_copy(update=update)
+
     def basis_of(self, fidelity: Fidelity) -> str:
         """Return the name of the basis, or of its family, for ``fidelity``."""
         return (self.coupled_cluster_basis or self.basis) if fidelity is Fidelity.CCSD_T else self.basis
@@ -112,15 +137,16 @@ class EnergySettings(StrictModel):
             return self.local.max_atoms
         return self.max_atoms[fidelity]
 
-    def tag(self, protocol: str, fidelity: Fidelity, *, isolated: bool = False, surroundings: str = 'isolated') -> str:
+    def tag(self, fidelity: Fidelity, *, isolated: bool = False, surroundings: str = 'isolated') -> str:
         """Return the level tag: energies of different tags never meet in one hull.
 
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
 
         :param surroundings: of an isolated atom, the crystal that lends it basis functions.
         """
-        silent = {'description', 'expected_error', 'cost', 'scientific', 'elements', 'max_atoms', 'max_memory_mb'}
+        silent = {'protocol', 'description', 'expected_error', 'cost', 'scientific', 'max_atoms', 'max_memory_mb'}
         silent |= {
+            'basis_sizes',
             'basis',
             'coupled_cluster_basis',
             'fallback',
@@ -146,7 +172,7 @@ class EnergySettings(StrictModel):
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
         if self.counterpoise is not None:
             basis += f'{COUNTERPOISE}{self.counterpoise.shells}'
-        return ':'.join((protocol, basis, self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
+        return ':'.join((self.protocol, basis, self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
 
     def parameters(
         self, fidelity: Fidelity, structure: StructureData, *, descriptors: bool = False
@@ -206,24 +232,12 @@ class EnergyLevel(StrictModel):
     level_tag: str
     scientific: bool
     max_atoms: pydantic.PositiveInt
-    elements: dict[str, ElementSettings]
+    basis_sizes: dict[str, BasisSize]
     notes: list[str] = pydantic.Field([], description='What the result must say about its level.')
-
-    @classmethod
-    def parse(cls, values: dict[str, t.Any]) -> EnergyLevel:
-        """Return the validated level.
-
-        :raises InvalidInputError: naming every key that is wrong.
-        """
-        try:
-            return cls.model_validate(values)
-        except pydantic.ValidationError as exception:
-            raise InvalidInputError(validation_text(exception)) from exception
 
     @classmethod
     def create(
         cls,
-        protocol: str,
         settings: EnergySettings,
         fidelity: Fidelity,
         *,
@@ -233,34 +247,34 @@ class EnergyLevel(StrictModel):
     ) -> EnergyLevel:
         """Return the level of ``settings`` for one fidelity."""
         return cls(
-            protocol=protocol,
-            level_tag=settings.tag(protocol, fidelity, isolated=isolated, surroundings=surroundings),
+            protocol=settings.protocol,
+            level_tag=settings.tag(fidelity, isolated=isolated, surroundings=surroundings),
             scientific=settings.scientific,
             max_atoms=settings.limit_of(fidelity, isolated=isolated),
-            elements=settings.elements,
+            basis_sizes=settings.basis_sizes,
             notes=list(notes),
         )
 
 
 def available_protocols() -> dict[str, str]:
     """Return the description of each protocol."""
-    return {name: values['description'] for name, values in read_protocols(PROTOCOLS_FILE).items()}
+    return describe_protocols(PROTOCOLS_FILE)
 
 
-def energy_settings(protocol: str, overrides: dict[str, t.Any] | None = None) -> EnergySettings:
+def energy_settings(
+    protocol: str = DEFAULT_PROTOCOL, overrides: t.Mapping[str, t.Any] | None = None, section: str = ''
+) -> EnergySettings:
     """Return the settings of ``protocol`` with nested ``overrides`` applied.
 
+    The names of families of bases are as the protocol has them:
+    :meth:`~aiida_qagenai.workchains.protocols.bases.EnergyProtocol.resolve` finds the installed versions.
+
+    :param section: name of the section that the overrides are, for error texts.
     :raises InvalidInputError: for an unknown protocol, an unknown key or a value out of range.
     """
-    protocols = read_protocols(PROTOCOLS_FILE)
-    if protocol not in protocols:
-        message = f'unknown energy protocol `{protocol}`: choose from {", ".join(protocols)}'
-        raise InvalidInputError(message)
-    try:
-        return EnergySettings.model_validate(merge_overrides(protocols[protocol], overrides or {}))
-    except pydantic.ValidationError as exception:
-        message = f'settings of energy protocol `{protocol}`: {validation_text(exception)}'
-        raise InvalidInputError(message) from exception
+    values = merge_overrides(protocol_values(PROTOCOLS_FILE, protocol, 'energies'), overrides or {})
+    what = f'settings of energy protocol `{protocol}`'
+    return EnergySettings.parse({**values, 'protocol': protocol}, what, section)
 
 
 def find_refusal(
@@ -271,9 +285,9 @@ def find_refusal(
     :param band_gap: known from a lower level, eV.
     """
     counts = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
-    missing = sorted(set(counts) - set(level.elements))
+    missing = sorted(set(counts) - set(level.basis_sizes))
     if missing:
-        known = ', '.join(sorted(level.elements))
+        known = ', '.join(sorted(level.basis_sizes))
         return f'protocol `{level.protocol}` has no basis for {", ".join(missing)}; it has {known}'
     num_atoms = sum(counts.values())
     if num_atoms > level.max_atoms:
@@ -290,7 +304,7 @@ def _refuse_coupled_cluster(
         return f'CCSD(T) is not defined for a metal: the gap is {band_gap:.2f} eV, at least {MINIMUM_GAP} eV are needed'
     if all(Element(symbol).is_metal for symbol in counts):
         return f'CCSD(T) is not defined for a metal: {structure.get_formula()} consists of metals only'
-    num_electrons = sum(count * level.elements[symbol].valence for symbol, count in counts.items())
+    num_electrons = sum(count * level.basis_sizes[symbol].valence for symbol, count in counts.items())
     if num_electrons % 2:
         return f'CCSD(T) needs an even number of electrons per cell, {structure.get_formula()} has {num_electrons}'
     return None

@@ -11,12 +11,12 @@ from aiida_qagenai.calculations.pyscf.parameters import LocalOptions
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
+    'BasisSize',
     'ComponentSettings',
     'CompositeSettings',
     'CorrelationSettings',
     'CounterpoiseSettings',
     'CoupledClusterSettings',
-    'ElementSettings',
     'FallbackSettings',
     'LocalSettings',
     'MeshRule',
@@ -28,8 +28,8 @@ __all__ = (
 PositiveMesh = tuple[pydantic.PositiveInt, pydantic.PositiveInt, pydantic.PositiveInt]
 
 
-class ElementSettings(StrictModel):
-    """What one atom brings along."""
+class BasisSize(StrictModel):
+    """Basis functions and valence electrons of one atom."""
 
     functions: pydantic.PositiveInt
     valence: pydantic.PositiveInt
@@ -95,7 +95,10 @@ class FallbackSettings(StrictModel):
     """The basis of PySCF that stands in for a family that is not installed."""
 
     basis: str
-    elements: dict[str, ElementSettings]
+    basis_sizes: dict[str, BasisSize]
+    replaces: str | None = pydantic.Field(
+        None, description='The family that it stands in for, set when the protocol is resolved without that family.'
+    )
     not_isolated: list[str] = pydantic.Field([], description='Elements whose isolated atom it cannot describe.')
 
 
@@ -128,6 +131,27 @@ class CompositeSettings(StrictModel):
     residual_error: pydantic.NonNegativeFloat = pydantic.Field(
         description='Standard error of what is not extrapolated, eV/atom: basis, mesh and fitting of the small part.'
     )
+
+    @property
+    def basis_names(self) -> set[str]:
+        """Return the names of all bases but that of the core, which is always one of PySCF."""
+        names = {*self.hartree_fock.bases, self.coupled_cluster.basis}
+        return names | set(self.mp2.bases if self.mp2 is not None else ())
+
+    def with_basis_names(self, names: t.Mapping[str, str]) -> CompositeSettings:
+        """Return the settings with the bases called as ``names`` says."""
+
+        def rename(part: ComponentSettings) -> ComponentSettings:
+            return part.model_copy(update={'bases': [names.get(name, name) for name in part.bases]})
+
+        small = self.coupled_cluster
+        return self.model_copy(
+            update={
+                'hartree_fock': rename(self.hartree_fock),
+                'mp2': rename(self.mp2) if self.mp2 is not None else None,
+                'coupled_cluster': small.model_copy(update={'basis': names.get(small.basis, small.basis)}),
+            }
+        )
 
 
 class CounterpoiseSettings(StrictModel):

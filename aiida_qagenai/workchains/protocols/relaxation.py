@@ -10,10 +10,23 @@ import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.data.record import explain
-from aiida_qagenai.workchains.protocols.overrides import merge_overrides, read_protocols
+from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
+from aiida_qagenai.workchains.protocols.loader import (
+    DEFAULT_PROTOCOL,
+    describe_protocols,
+    merge_overrides,
+    protocol_values,
+    take_protocol,
+)
 
-__all__ = ('MAX_FORCE', 'Engine', 'RelaxFirst', 'RelaxationSettings', 'available_protocols', 'relaxation_settings')
+__all__ = (
+    'MAX_FORCE',
+    'Engine',
+    'RelaxationSettings',
+    'available_protocols',
+    'relax_section',
+    'relaxation_settings',
+)
 
 PROTOCOLS_FILE = Path(__file__).with_name('relaxation.yaml')
 
@@ -31,10 +44,9 @@ class GammaPhononSettings(StrictModel):
 
 
 class PyscfRelaxSettings(StrictModel):
-    """Numerics of PySCF: those that a protocol of energies has for PBE."""
+    """Numerics of PySCF: those that energies at PBE have."""
 
-    energy_protocol: str = pydantic.Field(description='Protocol of the EnergyWorkChain')
-    overrides: dict[str, t.Any] = pydantic.Field({}, description='Changes to it')
+    energy: EnergySettings = pydantic.Field(description='Complete settings of the energies')
 
 
 class EspressoRelaxSettings(StrictModel):
@@ -72,8 +84,15 @@ class RelaxationSettings(StrictModel):
     max_volume_change: float = pydantic.Field(gt=0, description='Relative; a larger one is a warning')
     check_phonons: bool = pydantic.Field(False, description='Also compute the phonons at Γ')
     phonons: GammaPhononSettings
-    pyscf: PyscfRelaxSettings
-    espresso: EspressoRelaxSettings
+    pyscf: PyscfRelaxSettings | None = pydantic.Field(None, description='Numerics of the engine pyscf')
+    espresso: EspressoRelaxSettings | None = pydantic.Field(None, description='Numerics of the engine espresso')
+
+    @pydantic.model_validator(mode='after')
+    def _has_numerics(self) -> RelaxationSettings:
+        if getattr(self, self.engine) is None:
+            message = f'the engine {self.engine} needs its section `{self.engine}`'
+            raise ValueError(message)
+        return self
 
     @property
     def moves_cell(self) -> bool:
@@ -86,60 +105,48 @@ class RelaxationSettings(StrictModel):
             return '`check_phonons` needs phonopy: install the extra: pip install "aiida-qagenai[phonons]"'
         return None
 
-    @classmethod
-    def parse(cls, values: t.Mapping[str, t.Any]) -> RelaxationSettings:
-        """Return validated settings.
-
-        :raises InvalidInputError: naming every key that is unknown, missing or out of range.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except pydantic.ValidationError as exception:
-            message = f'invalid settings of the relaxation: {explain(exception)}'
-            raise InvalidInputError(message) from exception
-
-
-class RelaxFirst(StrictModel):
-    """How structures are relaxed before their energies are computed."""
-
-    engine: Engine
-    protocol: str = 'fast'
-    overrides: dict[str, t.Any] = pydantic.Field({}, description='Nested changes to the settings of the protocol')
-
-    @pydantic.model_validator(mode='after')
-    def _valid(self) -> RelaxFirst:
-        """Check the settings of the protocol now, not when the first structure is to be relaxed."""
-        self.settings()
-        return self
-
-    def settings(self) -> RelaxationSettings:
-        """Return all settings of the relaxation."""
-        return relaxation_settings(self.protocol, self.engine, self.overrides)
-
-    @classmethod
-    def parse(cls, values: t.Mapping[str, t.Any]) -> RelaxFirst:
-        """Return validated settings, those of the protocol included.
-
-        :raises InvalidInputError: naming every key that is unknown, missing or out of range.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except pydantic.ValidationError as exception:
-            raise InvalidInputError(explain(exception)) from exception
-
 
 def available_protocols() -> dict[str, str]:
     """Return the description of each protocol by its name."""
-    return {name: values['description'] for name, values in read_protocols(PROTOCOLS_FILE).items()}
+    return describe_protocols(PROTOCOLS_FILE)
 
 
-def relaxation_settings(protocol: str, engine: Engine, overrides: dict[str, t.Any] | None = None) -> RelaxationSettings:
+def relaxation_settings(
+    protocol: str = DEFAULT_PROTOCOL,
+    engine: Engine = 'pyscf',
+    overrides: t.Mapping[str, t.Any] | None = None,
+    section: str = '',
+) -> RelaxationSettings:
     """Return the settings of ``protocol`` for one engine with nested ``overrides`` applied.
 
+    The numerics of PySCF are those of the energy protocol that ``pyscf.energy.protocol`` names, with the other keys of
+    ``pyscf.energy`` as changes to it.
+
+    :param section: name of the section that the overrides are, for error texts.
     :raises InvalidInputError: for an unknown protocol, engine or key, or a value out of range.
     """
-    protocols = read_protocols(PROTOCOLS_FILE)
-    if protocol not in protocols:
-        message = f'unknown protocol of relaxations `{protocol}`: choose from {", ".join(protocols)}'
+    base = {**protocol_values(PROTOCOLS_FILE, protocol, 'relaxations'), 'engine': engine}
+    values = merge_overrides(base, overrides or {})
+    if isinstance(values['pyscf'], dict) and isinstance(values['pyscf'].get('energy', {}), dict):
+        name, changes = take_protocol(values['pyscf'].get('energy', {}))
+        path = f'{section}.pyscf.energy' if section else 'pyscf.energy'
+        values['pyscf'] = {**values['pyscf'], 'energy': energy_settings(name, changes, path).dump()}
+    settings = RelaxationSettings.parse(values, 'invalid settings of the relaxation', section)
+    # What the other engine would do decides nothing.
+    other = {'pyscf': 'espresso', 'espresso': 'pyscf'}[settings.engine]
+    return settings.model_copy(update={other: None})
+
+
+def relax_section(section: t.Mapping[str, t.Any] | None) -> RelaxationSettings | None:
+    """Return the settings that a section of other settings stands for: ``engine``, ``protocol`` and changes to it.
+
+    :raises InvalidInputError: as :func:`relaxation_settings`, or if no engine is named.
+    """
+    if section is None:
+        return None
+    name, changes = take_protocol(section)
+    engine = changes.pop('engine', None)
+    if engine is None:
+        message = '`relax.engine` is missing: expected one of pyscf, espresso'
         raise InvalidInputError(message)
-    return RelaxationSettings.parse(merge_overrides({**protocols[protocol], 'engine': engine}, overrides or {}))
+    return relaxation_settings(name, engine, changes, 'relax')

@@ -20,10 +20,11 @@ from aiida_qagenai.calculations.pyscf.bases import bases_problem
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
-from aiida_qagenai.workchains.protocols.bases import cover_elements, resolve_basis
-from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings, find_refusal
-from aiida_qagenai.workchains.protocols.relaxation import EspressoRelaxSettings, RelaxationSettings
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, find_refusal
+from aiida_qagenai.workchains.protocols.relaxation import EspressoRelaxSettings, PyscfRelaxSettings, RelaxationSettings
 
 __all__ = ('ENGINES', 'EspressoEngine', 'PyscfEngine', 'find_code_problem')
 
@@ -55,25 +56,53 @@ class PyscfEngine:
         return None
 
     @staticmethod
-    def cover(settings: RelaxationSettings, symbols: t.Collection[str]) -> None:
+    def protocol(settings: RelaxationSettings, symbols: t.Collection[str]) -> EnergyProtocol:
+        """Return the energies at PBE that are relaxed on, with the installed bases."""
+        assert settings.pyscf is not None
+        return EnergyProtocol.of_settings(settings.pyscf.energy, symbols)
+
+    @classmethod
+    def complete(
+        cls, settings: RelaxationSettings, symbols: t.Collection[str]
+    ) -> tuple[RelaxationSettings, dict[str, t.Any]]:
+        """Return settings that name installed bases, and the inputs ``families`` that hold these.
+
+        :raises InvalidInputError: saying what is missing.
+        """
+        cls.cover(settings, symbols)
+        protocol = cls.protocol(settings, symbols)
+        numerics = PyscfRelaxSettings(energy=protocol.settings)
+        return settings.model_copy(update={'pyscf': numerics}), {'families': protocol.families}
+
+    @classmethod
+    def cover(cls, settings: RelaxationSettings, symbols: t.Collection[str]) -> None:
         """Check that crystals of all elements can be relaxed.
 
         :raises InvalidInputError: saying what is missing.
         """
-        energy = energy_settings(settings.pyscf.energy_protocol, settings.pyscf.overrides)
         # PBE alone: what CCSD(T) and isolated atoms need does not matter here.
-        cover_elements(energy.model_copy(update={'coupled_cluster_basis': None}), symbols, isolated=False)
+        protocol = cls.protocol(settings, symbols)
+        settings_of_pbe = protocol.settings.model_copy(update={'coupled_cluster_basis': None})
+        EnergyProtocol(settings_of_pbe, protocol.families).cover(symbols, isolated=False)
 
-    @staticmethod
-    def prepare(settings: RelaxationSettings, structure: orm.StructureData) -> dict[str, t.Any]:
+    @classmethod
+    def prepare(
+        cls,
+        settings: RelaxationSettings,
+        structure: orm.StructureData,
+        families: t.Mapping[str, t.Mapping[str, BasisData]] | None = None,
+    ) -> dict[str, t.Any]:
         """Return the inputs ``numerics`` and, from a family, ``bases``.
 
+        :param families: bases by family and element that complete settings name; the installed ones by default.
         :raises InvalidInputError: for a structure or an element that the protocol of energies does not admit.
         """
-        protocol = settings.pyscf.energy_protocol
-        energy = energy_settings(protocol, settings.pyscf.overrides)
-        resolved = resolve_basis(energy, energy.basis, {kind.symbol for kind in structure.kinds})
-        refusal = find_refusal(structure, Fidelity.PBE, EnergyLevel.create(protocol, resolved.settings, Fidelity.PBE))
+        assert settings.pyscf is not None
+        symbols = {kind.symbol for kind in structure.kinds}
+        given = None if families is None else EnergyProtocol(settings.pyscf.energy, families)
+        protocol = given or cls.protocol(settings, symbols)
+        resolved = protocol.basis(protocol.settings.basis, symbols)
+        refusal = find_refusal(structure, Fidelity.PBE, EnergyLevel.create(resolved.settings, Fidelity.PBE))
         if refusal is not None:
             raise InvalidInputError(refusal)
         values = {**resolved.settings.parameters(Fidelity.PBE, structure), 'forces': True}
@@ -138,7 +167,7 @@ class EspressoEngine:
 
         :raises InvalidInputError: saying what is missing.
         """
-        cls.find_pseudos(settings.espresso, symbols)
+        cls.complete(settings, symbols)
 
     @classmethod
     def find_pseudos(
@@ -165,17 +194,40 @@ class EspressoEngine:
         return pseudos, find_cutoffs(family, options.ecutwfc, options.ecutrho, elements)
 
     @classmethod
-    def prepare(cls, settings: RelaxationSettings, structure: orm.StructureData) -> dict[str, t.Any]:
-        """Return the inputs ``numerics`` and ``pseudos``.
+    def complete(
+        cls, settings: RelaxationSettings, symbols: t.Collection[str]
+    ) -> tuple[RelaxationSettings, dict[str, t.Any]]:
+        """Return settings with the cutoffs for all of ``symbols``, and the input ``pseudos`` by element.
 
         :raises InvalidInputError: see :meth:`find_pseudos`.
         """
+        assert settings.espresso is not None
+        pseudos, (ecutwfc, ecutrho) = cls.find_pseudos(settings.espresso, symbols)
+        numerics = settings.espresso.model_copy(update={'ecutwfc': ecutwfc, 'ecutrho': ecutrho})
+        return settings.model_copy(update={'espresso': numerics}), {'pseudos': pseudos}
+
+    @classmethod
+    def prepare(
+        cls,
+        settings: RelaxationSettings,
+        structure: orm.StructureData,
+        pseudos: t.Mapping[str, UpfData] | None = None,
+    ) -> dict[str, t.Any]:
+        """Return the inputs ``numerics`` and ``pseudos``.
+
+        :param pseudos: by element, with the cutoffs in the settings; by default those of the installed family.
+        :raises InvalidInputError: see :meth:`find_pseudos`.
+        """
+        symbols = {kind.symbol for kind in structure.kinds}
+        if pseudos is None:
+            settings, found = cls.complete(settings, symbols)
+            pseudos = t.cast('dict[str, UpfData]', found['pseudos'])
         options, number = settings.espresso, len(structure.sites)
-        pseudos, (ecutwfc, ecutrho) = cls.find_pseudos(options, {kind.symbol for kind in structure.kinds})
+        assert options is not None
         numerics = {
             'SYSTEM': {
-                'ecutwfc': ecutwfc,
-                'ecutrho': ecutrho,
+                'ecutwfc': options.ecutwfc,
+                'ecutrho': options.ecutrho,
                 'occupations': 'smearing',
                 'smearing': 'cold',
                 'degauss': options.degauss,

@@ -13,6 +13,7 @@ from aiida_qagenai.calculations.functions.relaxation import displace_atoms, gamm
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
+from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 from aiida_qagenai.workchains.protocols.relaxation import (
     MAX_FORCE,
     Engine,
@@ -74,31 +75,36 @@ class PbeRelaxWorkChain(ResumableWorkChain):
         cls,
         code: orm.AbstractCode,
         structure: orm.StructureData,
-        protocol: str = 'fast',
+        protocol: str | RelaxationSettings = DEFAULT_PROTOCOL,
         *,
         engine: Engine = 'pyscf',
         overrides: dict[str, t.Any] | None = None,
         options: dict[str, t.Any] | None = None,
         check_phonons: bool = False,
+        **given: t.Any,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
+        :param protocol: name of a protocol, or complete settings, which say the engine.
         :param engine: ``pyscf``, or ``espresso`` with the extra of that name.
         :param overrides: nested changes to the settings of the protocol.
         :param options: scheduler options of the jobs.
         :param check_phonons: whether to compute the phonons at Γ of the relaxed crystal.
+        :param given: what complete settings name: ``families`` of bases for PySCF, ``pseudos`` by element for pw.x.
         :raises InvalidInputError: for an unknown protocol or key, an engine, basis or family that is not installed, or
             an element without pseudopotential.
         """
         changes = {**(overrides or {}), **({'check_phonons': True} if check_phonons else {})}
-        settings = relaxation_settings(protocol, engine, changes)
+        settings = (
+            protocol if isinstance(protocol, RelaxationSettings) else relaxation_settings(protocol, engine, changes)
+        )
         problem = validate_structure(structure, None)
         if problem is not None:
             raise InvalidInputError(problem)
         builder = cls.get_builder()
         builder.code, builder.structure = code, structure
         builder.settings = orm.Dict(settings.model_dump(mode='json'))
-        for name, value in ENGINES[settings.engine].prepare(settings, structure).items():
+        for name, value in ENGINES[settings.engine].prepare(settings, structure, **given).items():
             setattr(builder, name, value)
         if options:
             builder.options = orm.Dict(options)
