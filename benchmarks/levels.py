@@ -80,7 +80,9 @@ def compute(code: InstalledCode, protocol: str, element: str, atom: EnergyData |
     structure = isolated_atom(element) if atom is None else reference_structure(element)
     references = None if atom is None else {element: atom}
     complete = EnergyProtocol.resolve(protocol, symbols=[kind.symbol for kind in structure.kinds])
-    outputs, node = run_get_node(builder_of_level(code, structure, Fidelity.CCSD_T, complete, references=references))
+    outputs, node = run_get_node(
+        builder_of_level(code, structure, Fidelity.CCSD_T, complete, atomic_references=references)
+    )
     if not node.is_finished_ok:
         message = f'{element} at {protocol}: {node.exit_message}'
         raise SystemExit(message)

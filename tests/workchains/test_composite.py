@@ -203,7 +203,7 @@ def test_molecule_for_real(build, toy_basis):
     assert node.is_finished_ok, node.exit_message
     atom = outputs['energy']
     assert atom.content.components['mp2_correlation'] == 0
-    molecule = build(reference_structure('H'), overrides=TWO_BASES, references={'H': atom})
+    molecule = build(reference_structure('H'), overrides=TWO_BASES, atomic_references={'H': atom})
     outputs, node = run_get_node(molecule)
     assert node.is_finished_ok, node.exit_message
     energy = outputs['energy'].content

@@ -62,10 +62,10 @@ def test_corrected_and_uncorrected_never_meet(pyscf_code, lithium_hydride):
     other.set_cell([[2.0 * x for x in vector] for vector in lithium_hydride.cell])
     for around, text in ((None, 'an atom `isolated`'), (other, surroundings_of(other))):
         atoms = {element: _energy_of_atom(element, around, common) for element in ('Li', 'H')}
-        crystal.references = atoms
+        crystal.atomic_references = atoms
         with pytest.raises(ValueError, match=f'{text}.*belongs to one crystal'):
             instantiate_process(get_manager().get_runner(), EnergyWorkChain, **crystal)
-    plain.references = atoms
+    plain.atomic_references = atoms
     with pytest.raises(ValueError, match='belongs to one crystal'):
         instantiate_process(get_manager().get_runner(), EnergyWorkChain, **plain)
 

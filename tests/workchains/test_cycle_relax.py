@@ -64,7 +64,7 @@ def state(aiida_profile_clean, ml_code, toy_labels):
         'dataset': dataset,
         'ledger': open_ledger(orm.Dict({'core_hours': {}})),
         'checkpoints': {role: train(role) for role in ROLES},
-        'references': {'pbe': {'H': atom('H', -13.0), 'Li': atom('Li', -200.0)}},
+        'atomic_references': {'pbe': {'H': atom('H', -13.0), 'Li': atom('Li', -200.0)}},
     }
 
 

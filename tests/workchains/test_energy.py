@@ -130,8 +130,8 @@ def test_ports_refuse_what_a_builder_would(build, make_structure, lithium_hydrid
         (change(coupled, band_gap=orm.Float(0.1)), 'not defined for a metal'),
         (change(coupled, level=orm.Dict({'protocol': 'pipeline'})), 'level_tag'),
         (change(coupled, pyscf={**pyscf, 'parameters': orm.Dict(large)}), r'CCSD\(T\) would need at least 0.1 MB'),
-        (change(coupled, references={'H': atom_energy('H')}), 'is of PBE'),
-        (change(coupled, references={'H': atom_energy('H', 'CCSD(T)')}), 'no reference for Li'),
+        (change(coupled, atomic_references={'H': atom_energy('H')}), 'is of PBE'),
+        (change(coupled, atomic_references={'H': atom_energy('H', 'CCSD(T)')}), 'no reference for Li'),
     ]
     for inputs, text in cases:
         with pytest.raises((ValueError, InvalidInputError), match=text):
@@ -149,7 +149,7 @@ def test_ports_refuse_what_a_builder_would(build, make_structure, lithium_hydrid
 def test_references_of_another_level_are_refused(build, lithium_hydride, atom_energy, changes, text):
     """A formation energy never mixes levels."""
     references = {'H': atom_energy('H', **changes), 'Li': atom_energy('Li')}
-    inputs = change(build(lithium_hydride), references=references)
+    inputs = change(build(lithium_hydride), atomic_references=references)
     with pytest.raises(ValueError, match=text):
         instantiate_process(get_manager().get_runner(), EnergyWorkChain, **inputs)
 
@@ -160,7 +160,7 @@ def test_energy_for_real(build, lithium_hydride, atom_energy):
     builder = build(lithium_hydride, overrides=CHEAP)
     tag = builder.level['level_tag']
     same = tag.rsplit(':', 2)[0] + ':isolated:' + tag.rsplit(':', 1)[1]
-    builder.references = {symbol: atom_energy(symbol, level_tag=same) for symbol in references}
+    builder.atomic_references = {symbol: atom_energy(symbol, level_tag=same) for symbol in references}
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
     energy = outputs['energy'].content
@@ -247,11 +247,11 @@ def test_known_references_are_passed_on(pyscf_code, atom_energy):
     """Nothing is computed, and what is of another level is refused."""
     levels = {'fidelities': ['PBE'], 'protocol': 'pipeline', 'code': pyscf_code, 'elements': ['H']}
     known = {'H': {'pbe': atom_energy('H')}}
-    outputs, node = run_get_node(ReferenceWorkChain.get_builder_from_protocol(**levels, known=known))
+    outputs, node = run_get_node(ReferenceWorkChain.get_builder_from_protocol(**levels, known_atomic_references=known))
     assert node.is_finished_ok and not node.called
-    assert outputs['energies']['H']['pbe'].uuid == known['H']['pbe'].uuid
+    assert outputs['atomic_references']['H']['pbe'].uuid == known['H']['pbe'].uuid
     known = {'H': {'pbe': atom_energy('H', level_tag='pipeline:other:gth-pbe:isolated:0')}}
-    node = run_get_node(ReferenceWorkChain.get_builder_from_protocol(**levels, known=known))[1]
+    node = run_get_node(ReferenceWorkChain.get_builder_from_protocol(**levels, known_atomic_references=known))[1]
     assert node.exit_status == 211 and 'has the level tag' in node.exit_message
 
 
@@ -268,10 +268,10 @@ def test_references_without_atoms(pyscf_code):
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
-    assert len(node.called) == 1 and 'energies' not in outputs
+    assert len(node.called) == 1 and 'atomic_references' not in outputs
     (parameters,) = (child.inputs.pyscf.parameters for child in node.called)
     assert parameters['precision'] == 1e-7
-    assert outputs['elements']['H']['pbe'].content.formula == 'H2'
+    assert outputs['elemental_references']['H']['pbe'].content.formula == 'H2'
 
 
 @pytest.mark.slow
@@ -282,9 +282,9 @@ def test_self_consistent_formation_energy_for_real(build, pyscf_code):
     )
     outputs, node = run_get_node(references)
     assert node.is_finished_ok, node.exit_message
-    atom, molecule = outputs['energies']['H']['pbe'], outputs['elements']['H']['pbe']
+    atom, molecule = outputs['atomic_references']['H']['pbe'], outputs['elemental_references']['H']['pbe']
     assert molecule.content.formula == 'H2' and molecule.content.num_atoms == 2
-    builder = build(reference_structure('H'), references={'H': atom}, elements={'H': molecule})
+    builder = build(reference_structure('H'), atomic_references={'H': atom}, elemental_references={'H': molecule})
     energy = run_get_node(builder)[0]['energy'].content
     assert energy.self_consistent == pytest.approx(0, abs=1e-8)
     binding = energy.total_energy / 2 - atom.total_energy

@@ -24,7 +24,9 @@ def own_bases():
         if settings.basis_sizes:
             yield pytest.param(settings.basis, settings.basis_sizes, pseudos, id=protocol)
         if settings.fallback is not None:
-            yield pytest.param(settings.fallback.basis, settings.fallback.basis_sizes, pseudos, id=f'{protocol}-fallback')
+            yield pytest.param(
+                settings.fallback.basis, settings.fallback.basis_sizes, pseudos, id=f'{protocol}-fallback'
+            )
 
 
 @pytest.mark.parametrize(('basis', 'elements', 'pseudos'), own_bases())

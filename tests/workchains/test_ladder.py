@@ -91,10 +91,10 @@ def test_references_are_computed_first(pyscf_code, structures):
     references = {'reference_elements': orm.List(['Li']), 'self_consistent': orm.Bool(True)}
     outputs, node = run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, {'c00001': ['PBE']}), **references)
     assert node.is_finished_ok, node.exit_message
-    content, element = outputs['energies']['c00001pbe'].content, outputs['elements']['pbe']['Li'].content
+    content, element = outputs['energies']['c00001pbe'].content, outputs['elemental_references']['pbe']['Li'].content
     assert content.self_consistent == pytest.approx(content.total_energy - element.total_energy / element.num_atoms)
     assert content.formation_energy_per_atom is not None
-    assert outputs['references']['pbe']['Li'].content.num_atoms == 1
+    assert outputs['atomic_references']['pbe']['Li'].content.num_atoms == 1
     assert [child.process_label for child in node.called] == ['ReferenceWorkChain', 'EnergyWorkChain']
 
 
@@ -140,7 +140,12 @@ def test_references_that_are_not_known_here_are_said(pyscf_code, structures):
 def test_references_given_and_to_be_computed_are_refused(pyscf_code, structures, lithium):
     common = inputs(pyscf_code, structures, {'c00001': ['PBE']})
     with pytest.raises(ValueError, match='leave out one of them'):
-        run_get_node(LadderWorkChain, **common, elements={'pbe': {'Li': lithium}}, reference_elements=orm.List(['Li']))
+        run_get_node(
+            LadderWorkChain,
+            **common,
+            elemental_references={'pbe': {'Li': lithium}},
+            reference_elements=orm.List(['Li']),
+        )
 
 
 def test_failed_calculations_are_counted(python_code, structures):
@@ -164,7 +169,7 @@ def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean
     outputs, node = run_get_node(
         LadderWorkChain,
         **inputs(pyscf_code, candidates, {label: ['PBE'] for label in candidates}),
-        references={'pbe': {'H': pbe_energy('H', -13.0, 'a' * 32, isolated=True)}},
+        atomic_references={'pbe': {'H': pbe_energy('H', -13.0, 'a' * 32, isolated=True)}},
         relax=orm.Dict(relaxation_settings('pipeline', 'pyscf', {'pyscf': {'energy': mesh}}).dump()),
     )
     assert node.is_finished_ok, node.exit_message

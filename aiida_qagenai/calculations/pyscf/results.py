@@ -7,9 +7,9 @@ import typing as t
 
 import pydantic
 
-from aiida_qagenai.calculations.pyscf.parameters import validation_text
 from aiida_qagenai.common.errors import CorruptFileError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.model import validation_text
 
 if t.TYPE_CHECKING:
     from aiida.orm import ProcessNode

@@ -10,7 +10,8 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.workchains.energy.composite import CompositeWorkChain, builder_of_level
 from aiida_qagenai.workchains.energy.energy import estimate_memory
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
-from aiida_qagenai.workchains.protocols.energy import EnergyLevel, energy_settings
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel
 
 if t.TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -58,13 +59,15 @@ def make_plan(
     :param references: whether formation energies are computed as well.
     :raises InvalidInputError: for unknown settings, if nothing can be computed, or if references cannot be.
     """
-    settings = energy_settings(protocol, overrides)
+    symbols = sorted({kind.symbol for structure in structures.values() for kind in structure.kinds})
+    complete = EnergyProtocol.resolve(protocol, overrides, symbols)
+    settings = complete.settings
     rows: list[dict[str, t.Any]] = []
     for label, structure in structures.items():
         for level in levels:
             row: dict[str, t.Any] = {'structure': label, 'atoms': len(structure.sites), 'level': level.value}
             try:
-                builder = builder_of_level(code, structure, level, protocol, overrides=overrides)
+                builder = builder_of_level(code, structure, level, complete)
                 rows.append({**row, **describe_builder(builder, structure), 'refused': ''})
             except InvalidInputError as exception:
                 rows.append({**row, 'refused': str(exception)})
@@ -87,9 +90,7 @@ def make_plan(
         return plan
     symbols = sorted({kind.symbol for label in wanted for kind in structures[label].kinds})
     try:
-        ReferenceWorkChain.get_builder_from_protocol(
-            code=code, elements=symbols, fidelities=levels, protocol=protocol, overrides=overrides
-        )
+        ReferenceWorkChain.get_builder_from_protocol(code=code, elements=symbols, fidelities=levels, protocol=complete)
     except InvalidInputError as exception:
         message = f'{exception} (--no-references leaves out formation energies)'
         raise InvalidInputError(message) from exception

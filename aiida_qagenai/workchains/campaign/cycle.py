@@ -17,7 +17,12 @@ from aiida_qagenai.chemistry.composition import neutral_compositions
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
 from aiida_qagenai.workchains.campaign.accounting import core_hours
-from aiida_qagenai.workchains.campaign.state import define_state_inputs, define_state_outputs, reference_outputs
+from aiida_qagenai.workchains.campaign.state import (
+    REFERENCES,
+    define_state_inputs,
+    define_state_outputs,
+    reference_outputs,
+)
 from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
@@ -201,8 +206,7 @@ class CycleWorkChain(ResumableWorkChain):
             plan=Dict(dict.fromkeys(labels, levels)),
             settings=Dict(self.settings.energy.dump()),
             bases=self.inputs.get('bases', {}),
-            references=self.inputs.state.get('references', {}),
-            elements=self.inputs.state.get('elements', {}),
+            **{name: self.inputs.state.get(name, {}) for name in REFERENCES},
             max_concurrent=Int(self.settings.run.max_concurrent),
             **relax_inputs(self.settings.relax, self.inputs),
             **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),

@@ -15,8 +15,15 @@ from aiida_qagenai.data.energy import EnergyData
 
 __all__ = ('REFERENCES', 'STATE', 'define_state_inputs', 'define_state_outputs', 'reference_outputs')
 
-REFERENCES = ('references', 'elements')
-"""Parts of the state that hold energies by fidelity and element."""
+REFERENCES = {
+    'atomic_references': (
+        'Energies of the isolated atoms by fidelity and element, which anchored formation energies refer to.'
+    ),
+    'elemental_references': (
+        'Energies of the elements by fidelity and element, which self-consistent formation energies refer to.'
+    ),
+}
+"""Parts of the state that hold energies by fidelity and element → what they are."""
 
 STATE = ('dataset', 'ledger', 'checkpoints', *REFERENCES)
 """Names of the parts of the state."""
@@ -25,8 +32,7 @@ HELP = {
     'dataset': 'All energies so far.',
     'ledger': 'Counts and costs so far, by cycle.',
     'checkpoints': 'The current models.',
-    'references': 'Energies of the isolated atoms by fidelity and element, which anchored formation energies refer to.',
-    'elements': 'Energies of the elements by fidelity and element, which self-consistent formation energies refer to.',
+    **REFERENCES,
 }
 
 

@@ -63,7 +63,11 @@ class CompositeWorkChain(WindowWorkChain):
         )
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
         spec.input_namespace(
-            'references', valid_type=EnergyData, dynamic=True, required=False, help='Isolated atoms by element symbol.'
+            'atomic_references',
+            valid_type=EnergyData,
+            dynamic=True,
+            required=False,
+            help='Isolated atoms by element symbol.',
         )
         spec.inputs.validator = validate_inputs
         spec.output_namespace('components', valid_type=orm.Dict, dynamic=True, help='Results of the calculations.')
@@ -82,8 +86,8 @@ class CompositeWorkChain(WindowWorkChain):
         protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
-        references: dict[str, EnergyData] | None = None,
-        elements: dict[str, EnergyData] | None = None,
+        atomic_references: dict[str, EnergyData] | None = None,
+        elemental_references: dict[str, EnergyData] | None = None,
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
         ghosts: orm.StructureData | None = None,
@@ -116,7 +120,13 @@ class CompositeWorkChain(WindowWorkChain):
             builder.ghosts = ghosts
         if options:
             builder.options = orm.Dict(options)
-        fill_references(builder, symbols, band_gap=band_gap, references=references, elements=elements)
+        fill_references(
+            builder,
+            symbols,
+            band_gap=band_gap,
+            atomic_references=atomic_references,
+            elemental_references=elemental_references,
+        )
         return builder
 
     @property
@@ -179,8 +189,11 @@ class CompositeWorkChain(WindowWorkChain):
             level=self.inputs.level,
             plan=self.inputs.plan,
             **{f'{JOB_PREFIX}{label}': node for label, node in results.items()},
-            **self.inputs.get('references', {}),
-            **{f'{ELEMENT_PREFIX}{symbol}': node for symbol, node in self.inputs.get('elements', {}).items()},
+            **self.inputs.get('atomic_references', {}),
+            **{
+                f'{ELEMENT_PREFIX}{symbol}': node
+                for symbol, node in self.inputs.get('elemental_references', {}).items()
+            },
         )
         self.out('energy', outputs['result'])
         return None

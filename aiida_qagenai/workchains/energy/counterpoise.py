@@ -68,7 +68,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
-        elements: dict[str, EnergyData] | None = None,
+        elemental_references: dict[str, EnergyData] | None = None,
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
         descriptors: bool = False,
@@ -94,7 +94,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
                 message = f'the ground state of the atom {symbol} is not known here'
                 raise InvalidInputError(message)
         # Refused here rather than after the atoms.
-        common = {'elements': elements, 'options': options, 'band_gap': band_gap}
+        common = {'elemental_references': elemental_references, 'options': options, 'band_gap': band_gap}
         builder_of_level(code, structure, level, complete, descriptors=descriptors, **common)
         builder = cls.get_builder()
         builder.code, builder.structure = code, structure
@@ -104,7 +104,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
             builder.options = orm.Dict(options)
         if descriptors:
             builder.descriptors = orm.Bool(True)
-        fill_references(builder, symbols, band_gap=band_gap, elements=elements)
+        fill_references(builder, symbols, band_gap=band_gap, elemental_references=elemental_references)
         return builder
 
     def arguments(self) -> dict[str, t.Any]:
@@ -173,8 +173,8 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         """Submit the crystal."""
         builder = builder_of_level(
             structure=self.inputs.structure,
-            references=dict(self.ctx.atoms),
-            elements=dict(self.inputs.elements) if self.inputs.get('elements') else None,
+            atomic_references=dict(self.ctx.atoms),
+            elemental_references=dict(self.inputs.get('elemental_references', {})) or None,
             band_gap=self.inputs.band_gap.value if 'band_gap' in self.inputs else None,
             descriptors='descriptors' in self.inputs and self.inputs.descriptors.value,
             **self.arguments(),
@@ -197,15 +197,16 @@ def builder_with_atoms(
     *,
     structure: orm.StructureData,
     protocol: EnergyProtocol,
-    references: dict[str, EnergyData] | None = None,
+    atomic_references: dict[str, EnergyData] | None = None,
     **arguments: t.Any,
 ) -> ProcessBuilder:
-    """Return the builder of an energy with its formation energy: against ``references``, or against corrected atoms.
+    """Return the builder of an energy with its formation energy, against ``atomic_references`` or corrected atoms.
 
-    Where the protocol asks for the counterpoise correction the atoms belong to the crystal: ``references`` go unused.
+    Where the protocol asks for the counterpoise correction the atoms belong to the crystal, and the
+    ``atomic_references`` are not used.
 
     :raises InvalidInputError: as the EnergyWorkChain.
     """
     if any(structure.pbc) and protocol.settings.counterpoise is not None:
         return CounterpoiseWorkChain.get_builder_from_protocol(structure=structure, protocol=protocol, **arguments)
-    return builder_of_level(structure=structure, protocol=protocol, references=references, **arguments)
+    return builder_of_level(structure=structure, protocol=protocol, atomic_references=atomic_references, **arguments)

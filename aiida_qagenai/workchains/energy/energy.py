@@ -56,7 +56,11 @@ class EnergyWorkChain(ResumableWorkChain):
             help='Label of the result (protocol, level tag) and what the level admits, see `EnergyLevel`.',
         )
         spec.input_namespace(
-            'references', valid_type=EnergyData, dynamic=True, required=False, help='Isolated atoms by element symbol.'
+            'atomic_references',
+            valid_type=EnergyData,
+            dynamic=True,
+            required=False,
+            help='Isolated atoms by element symbol.',
         )
         spec.expose_inputs(PyscfCellBaseWorkChain, exclude=('pyscf.structure',))
         spec.inputs.validator = validate_inputs
@@ -71,8 +75,8 @@ class EnergyWorkChain(ResumableWorkChain):
         protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
-        references: dict[str, EnergyData] | None = None,
-        elements: dict[str, EnergyData] | None = None,
+        atomic_references: dict[str, EnergyData] | None = None,
+        elemental_references: dict[str, EnergyData] | None = None,
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
         descriptors: bool = False,
@@ -85,8 +89,8 @@ class EnergyWorkChain(ResumableWorkChain):
             F2, Cl2), computed in its ground state.
         :param protocol: name of a protocol, or one that is resolved already.
         :param overrides: nested changes to the settings of the protocol.
-        :param references: isolated atoms at the same level, by element symbol: for the anchored formation energy.
-        :param elements: reference states at the same level, by element symbol: for the self-consistent one.
+        :param atomic_references: isolated atoms at the same level by element symbol, for the anchored formation energy.
+        :param elemental_references: reference states at the same level, likewise, for the self-consistent one.
         :param options: scheduler options of the calculation.
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
         :param descriptors: whether to compute the quantum descriptors as well (PBE only).
@@ -125,7 +129,13 @@ class EnergyWorkChain(ResumableWorkChain):
             builder.pyscf.ghosts = ghosts
         if options:
             builder.pyscf.metadata.options = options
-        fill_references(builder, symbols, band_gap=band_gap, references=references, elements=elements)
+        fill_references(
+            builder,
+            symbols,
+            band_gap=band_gap,
+            atomic_references=atomic_references,
+            elemental_references=elemental_references,
+        )
         return builder
 
     def should_calculate(self) -> bool:
@@ -153,8 +163,11 @@ class EnergyWorkChain(ResumableWorkChain):
             results=child.outputs.results,
             structure=self.inputs.structure,
             level=self.inputs.level,
-            **self.inputs.get('references', {}),
-            **{f'{ELEMENT_PREFIX}{symbol}': node for symbol, node in self.inputs.get('elements', {}).items()},
+            **self.inputs.get('atomic_references', {}),
+            **{
+                f'{ELEMENT_PREFIX}{symbol}': node
+                for symbol, node in self.inputs.get('elemental_references', {}).items()
+            },
         )
         self.out('energy', outputs['result'])
         if 'descriptors' in child.outputs:
@@ -209,13 +222,13 @@ def validate_references(inputs: t.Any, fidelity: Fidelity, level: EnergyLevel) -
     """Refuse references of other elements or levels."""
     symbols = sorted({kind.symbol for kind in inputs['structure'].kinds})
     try:
-        if inputs.get('references'):
+        if inputs.get('atomic_references'):
             for symbol in symbols:
                 atomization_energy(symbol)
             around = surroundings_of(inputs['structure'])
-            check_references(inputs['references'], symbols, fidelity, level.level_tag, surroundings=around)
-        if inputs.get('elements'):
-            check_elements(inputs['elements'], symbols, fidelity, level.level_tag)
+            check_references(inputs['atomic_references'], symbols, fidelity, level.level_tag, surroundings=around)
+        if inputs.get('elemental_references'):
+            check_elements(inputs['elemental_references'], symbols, fidelity, level.level_tag)
     except InvalidInputError as exception:
         return str(exception)
     return None

@@ -50,11 +50,26 @@ class LadderWorkChain(WindowWorkChain):
         spec.input_namespace('structures', valid_type=StructureData, dynamic=True, help='Structures by label.')
         spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
         define_protocol(spec)
-        spec.input_namespace('references', dynamic=True, valid_type=EnergyData, help='Atoms by fidelity and element.')
-        spec.input_namespace('elements', dynamic=True, valid_type=EnergyData, help='Reference states, likewise.')
-        spec.input('reference_elements', valid_type=List, required=False, help='Compute `references` of these.')
-        spec.input('isolated_atoms', valid_type=Bool, default=lambda: Bool(True), help='Of these, the atoms.')
-        spec.input('self_consistent', valid_type=Bool, default=lambda: Bool(False), help='And the reference states.')
+        for name, text in REFERENCES.items():
+            spec.input_namespace(name, dynamic=True, valid_type=EnergyData, help=text)
+        spec.input(
+            'reference_elements',
+            valid_type=List,
+            required=False,
+            help='Elements whose reference energies are computed as well.',
+        )
+        spec.input(
+            'isolated_atoms',
+            valid_type=Bool,
+            default=lambda: Bool(True),
+            help='Whether the isolated atoms of the reference elements are computed.',
+        )
+        spec.input(
+            'self_consistent',
+            valid_type=Bool,
+            default=lambda: Bool(False),
+            help='Whether the reference elements are also computed in their reference states.',
+        )
         spec.input('max_concurrent', valid_type=Int, default=lambda: Int(8), help='Calculations at a time.')
         spec.input('descriptors', valid_type=Bool, default=lambda: Bool(True), help='Compute descriptors at PBE.')
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
@@ -192,7 +207,7 @@ class LadderWorkChain(WindowWorkChain):
         return given_protocol(self.inputs)
 
     def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
-        """Return the ``references`` or the ``elements`` of a level by element: computed here, or given."""
+        """Return the references of a level, of the kind ``name``, by element: computed here, or given."""
         computed: dict[str, EnergyData] | None = self.ctx.references[name].get(fidelity.label)
         return computed or dict(self.inputs.get(name, {}).get(fidelity.label, {}))
 
@@ -215,7 +230,7 @@ class LadderWorkChain(WindowWorkChain):
     def builder(self, fidelity: Fidelity, label: str) -> t.Any:
         """Return the builder of one calculation."""
         structure = self.structure(label)
-        references, elements = (self.known(name, fidelity) for name in REFERENCES)
+        atoms, elements = (self.known(name, fidelity) for name in REFERENCES)
         # CCSD(T) of metals does not exist: a compound of one is anchored only.
         has_elements = elements and set(structure.get_symbols_set()) <= set(elements)
         return builder_with_atoms(
@@ -223,8 +238,8 @@ class LadderWorkChain(WindowWorkChain):
             structure=structure,
             fidelity=fidelity,
             protocol=self.protocol,
-            references=references or None,
-            elements=elements if has_elements else None,
+            atomic_references=atoms or None,
+            elemental_references=elements if has_elements else None,
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
             band_gap=self.ctx.gaps.get(label) if fidelity is Fidelity.CCSD_T else None,
             descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,
@@ -317,11 +332,11 @@ def task_name(step: str, label: str) -> str:
 
 
 def references_by_element(node: ProcessNode) -> dict[str, dict[str, EnergyData]]:
-    """Return the ``references`` and the ``elements`` of a reference work chain of one level by element."""
+    """Return the references that a reference work chain computed at one level, by kind and element."""
     outputs = nested_outputs(node)
     return {
-        name: {element: energy for element, levels in outputs.get(output, {}).items() for energy in levels.values()}
-        for name, output in zip(REFERENCES, ('energies', 'elements'), strict=True)
+        name: {element: energy for element, levels in outputs.get(name, {}).items() for energy in levels.values()}
+        for name in REFERENCES
     }
 
 
@@ -350,7 +365,7 @@ def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
     if 'plan' not in value or 'structures' not in value:
         return None
     if 'reference_elements' in value and any(value.get(name) for name in REFERENCES):
-        return '`reference_elements` are to be computed, `references` or `elements` are given: leave out one of them'
+        return '`reference_elements` are to be computed, references are given as well: leave out one of them'
     missing = sorted(set(value['plan'].get_dict()) - set(value['structures']))
     if missing:
         return f'`plan` names structures that are not given: {", ".join(missing[:5])}'

@@ -31,7 +31,11 @@ def define_energy(spec: ProcessSpec) -> None:
     spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='PBE, SCAN, HSE06 or CCSD(T).')
     spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
     spec.input_namespace(
-        'elements', valid_type=EnergyData, dynamic=True, required=False, help='Reference states by element symbol.'
+        'elemental_references',
+        valid_type=EnergyData,
+        dynamic=True,
+        required=False,
+        help='Energies of the elements in their reference states, by element symbol.',
     )
     spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
     spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')

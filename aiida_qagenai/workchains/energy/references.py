@@ -29,9 +29,9 @@ BOX = 20.0
 class ReferenceWorkChain(ResumableWorkChain):
     """Elements, fidelities and a protocol → the energies that formation energies refer to.
 
-    ``energies.<Element>.<fidelity>`` are the isolated atoms (for anchored formation energies), and where they are asked
-    for ``elements.<Element>.<fidelity>`` the elements in their reference states (for self-consistent ones). What is
-    given as ``known`` is checked and passed on; what was computed before comes from the cache, where caching is on.
+    ``atomic_references.<Element>.<fidelity>`` are the isolated atoms, for anchored formation energies. On request,
+    ``elemental_references.<Element>.<fidelity>`` are the elements in their reference states, for self-consistent ones.
+    Known energies are checked and passed on; what was computed before comes from the cache, where caching is on.
     """
 
     @classmethod
@@ -48,7 +48,7 @@ class ReferenceWorkChain(ResumableWorkChain):
         spec.input('fidelities', valid_type=List, help='Names of the fidelities.')
         define_protocol(spec)
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
-        for name in ('known', 'known_elements'):
+        for name in ('known_atomic_references', 'known_elemental_references'):
             spec.input_namespace(
                 name,
                 valid_type=EnergyData,
@@ -57,10 +57,18 @@ class ReferenceWorkChain(ResumableWorkChain):
                 help='Computed before, by element and fidelity.',
             )
         spec.output_namespace(
-            'energies', valid_type=EnergyData, dynamic=True, required=False, help='Atoms by element and fidelity.'
+            'atomic_references',
+            valid_type=EnergyData,
+            dynamic=True,
+            required=False,
+            help='Atoms by element and fidelity.',
         )
         spec.output_namespace(
-            'elements', valid_type=EnergyData, dynamic=True, required=False, help='Elements by element and fidelity.'
+            'elemental_references',
+            valid_type=EnergyData,
+            dynamic=True,
+            required=False,
+            help='Elements by element and fidelity.',
         )
         spec.outline(while_(cls.should_compute)(cls.compute), cls.inspect)
         spec.exit_code(410, 'ERROR_ATOM', message='{label} failed: {reason}')
@@ -78,8 +86,8 @@ class ReferenceWorkChain(ResumableWorkChain):
         options: dict[str, t.Any] | None = None,
         atoms: bool = True,
         self_consistent: bool = False,
-        known: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
-        known_elements: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
+        known_atomic_references: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
+        known_elemental_references: t.Mapping[str, t.Mapping[str, EnergyData]] | None = None,
     ) -> ProcessBuilder:
         """Return a builder filled from a protocol.
 
@@ -87,8 +95,8 @@ class ReferenceWorkChain(ResumableWorkChain):
         :param atoms: whether to compute the isolated atoms; needless where each crystal has corrected ones of its own.
         :param self_consistent: whether to compute the elements in their reference states as well. CCSD(T) of metals is
             left out: it is anchored only.
-        :param known: isolated atoms computed before, by element and fidelity label (``pbe``, ``ccsdt``).
-        :param known_elements: reference states computed before, likewise.
+        :param known_atomic_references: isolated atoms computed before, by element and label of the fidelity (``pbe``).
+        :param known_elemental_references: reference states computed before, likewise.
         :raises InvalidInputError: if the protocol or a fidelity is unknown, or an element has no basis, no experimental
             atomisation energy, or no reference state where one is asked for.
         """
@@ -104,10 +112,14 @@ class ReferenceWorkChain(ResumableWorkChain):
             builder.states = {element: reference_structure(element) for element in elements}
         builder.fidelities = List([Fidelity.parse(str(fidelity)).value for fidelity in fidelities])
         fill_protocol(builder, complete)
-        if known:
-            builder.known = {element: dict(levels) for element, levels in known.items()}
-        if known_elements:
-            builder.known_elements = {element: dict(levels) for element, levels in known_elements.items()}
+        if known_atomic_references:
+            builder.known_atomic_references = {
+                element: dict(levels) for element, levels in known_atomic_references.items()
+            }
+        if known_elemental_references:
+            builder.known_elemental_references = {
+                element: dict(levels) for element, levels in known_elemental_references.items()
+            }
         if options:
             builder.options = Dict(options)
         return builder
@@ -117,16 +129,18 @@ class ReferenceWorkChain(ResumableWorkChain):
         fidelities = [Fidelity.parse(name) for name in self.inputs.fidelities.get_list()]
         for element, atom in self.inputs.get('atoms', {}).items():
             for fidelity in fidelities:
-                yield 'energies', element, atom, fidelity
+                yield 'atomic_references', element, atom, fidelity
         for element, state in self.inputs.get('states', {}).items():
             for fidelity in fidelities:
                 # CCSD(T) of a metal does not exist.
                 if fidelity is not Fidelity.CCSD_T or not (any(state.pbc) and Element(element).is_metal):
-                    yield 'elements', element, state, fidelity
+                    yield 'elemental_references', element, state, fidelity
 
     def known(self, namespace: str, element: str, fidelity: Fidelity) -> EnergyData | None:
         """Return the energy that was given, if it was."""
-        name = {'energies': 'known', 'elements': 'known_elements'}[namespace]
+        name = {'atomic_references': 'known_atomic_references', 'elemental_references': 'known_elemental_references'}[
+            namespace
+        ]
         energy: EnergyData | None = self.inputs.get(name, {}).get(element, {}).get(fidelity.label)
         return energy
 
@@ -148,7 +162,7 @@ class ReferenceWorkChain(ResumableWorkChain):
             known = self.known(namespace, element, fidelity)
             if known is not None:
                 try:
-                    check = check_references if namespace == 'energies' else check_elements
+                    check = check_references if namespace == 'atomic_references' else check_elements
                     check({element: known}, [element], fidelity, builder.level['level_tag'])
                 except InvalidInputError as exception:
                     return self.exit_codes.ERROR_OTHER_LEVEL.format(reason=exception)
@@ -174,7 +188,7 @@ class ReferenceWorkChain(ResumableWorkChain):
 
 def child_label(namespace: str, element: str, fidelity: Fidelity) -> str:
     """Return the label of the call link of one calculation."""
-    return f'{element}{fidelity.label}' if namespace == 'energies' else f'{element}element{fidelity.label}'
+    return f'{element}{fidelity.label}' if namespace == 'atomic_references' else f'{element}element{fidelity.label}'
 
 
 def reference_structure(element: str) -> StructureData:
