@@ -78,7 +78,7 @@ def test_self_consistent_where_all_elements_are_known(pyscf_code, structures, li
     """Li is placed against the element; LiH, whose other element was not computed, is not refused for it."""
     plan = {'c00000': ['PBE'], 'c00001': ['PBE']}
     elements = {'pbe': {'Li': lithium}}
-    outputs, node = run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, plan), elements=elements)
+    outputs, node = run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, plan), elemental_references=elements)
     assert node.is_finished_ok, node.exit_message
     metal, hydride = (outputs['energies'][f'{label}pbe'].content for label in ('c00001', 'c00000'))
     assert metal.self_consistent == pytest.approx(metal.total_energy + 200.0)
