@@ -13,7 +13,7 @@ from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 
-__all__ = ('REFERENCES', 'STATE', 'define_state_inputs', 'define_state_outputs', 'reference_outputs')
+__all__ = ('REFERENCES', 'define_state_inputs', 'define_state_outputs', 'reference_outputs')
 
 REFERENCES = {
     'atomic_references': (
@@ -24,9 +24,6 @@ REFERENCES = {
     ),
 }
 """Parts of the state that hold energies by fidelity and element → what they are."""
-
-STATE = ('dataset', 'ledger', 'checkpoints', *REFERENCES)
-"""Names of the parts of the state."""
 
 HELP = {
     'dataset': 'All energies so far.',
