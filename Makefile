@@ -88,4 +88,4 @@ benchmark: install lno
 
 clean:
 	-test ! -x $(BIN)/verdi || verdi daemon stop
-	rm -rf $(VENV) $(LNO_VENV) .aiida_home campaign_results docs/_build
+	rm -rf $(VENV) $(LNO_VENV) .aiida_home campaign_results docs/_build docs/reference/api docs/reference/processes
