@@ -58,6 +58,7 @@ def by_hand(node, folder: Path) -> dict:
     return json.loads((folder / 'results.json').read_text(encoding='utf-8'))
 
 
+@pytest.mark.slow
 def test_lithium_hydride(compute, make_structure):
     """PBE of LiH in gth-cc-dzvp on the Γ-centred 2×2×2 mesh reproduces the reference value, Ha."""
     half = 4.0834 / 2
@@ -276,6 +277,7 @@ def test_gap_between_the_points_of_the_mesh(compute, make_structure, pyscf_param
     assert results['band_gap'] == 0.0
 
 
+@pytest.mark.slow
 def test_metal_is_refused(compute, make_structure, pyscf_parameters):
     """CCSD(T) of bcc lithium is refused after Hartree-Fock, before the expensive step."""
     edge = 3.45
