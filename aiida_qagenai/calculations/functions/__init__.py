@@ -1,1 +1,1 @@
-"""Calcfunctions: thin shells around the plain modules."""
+"""Calcfunctions: thin shells around plain functions."""

@@ -1,4 +1,4 @@
-"""Screen, place on the hull, score and choose: the verdict on every candidate of a cycle."""
+"""Screen the candidates of a cycle, place them on the hull, score them and choose among them."""
 
 from __future__ import annotations
 

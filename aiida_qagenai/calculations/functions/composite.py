@@ -1,4 +1,4 @@
-"""From the calculations of a composite CCSD(T) energy to the energy, and a basis-set correction for others."""
+"""Make a composite CCSD(T) energy from its calculations, and correct the basis set of other energies."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import typing as t
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
-from pymatgen.core import Composition
 
-from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
-from aiida_qagenai.calculations.functions.energy import cost_fields, count_atoms, formation_fields
+from aiida_qagenai.calculations.functions.energy import make_energy
 from aiida_qagenai.calculations.pyscf.results import EnergyResults
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
@@ -27,7 +25,7 @@ from aiida_qagenai.thermodynamics.references.extrapolation import (
 __all__ = ('JOB_PREFIX', 'apply_basis_correction', 'assemble_composite', 'evaluate_composite')
 
 JOB_PREFIX = 'job'
-"""Before the label of a calculation in the name of an input."""
+"""Prefix of the label of a calculation in the name of an input."""
 
 
 @calcfunction
@@ -48,40 +46,19 @@ def assemble_composite(structure: StructureData, level: Dict, plan: Dict, **inpu
     }
     references = {name: node for name, node in inputs.items() if not name.startswith(JOB_PREFIX)}
     parts = evaluate_composite(content, results)
-    composition, num_atoms = count_atoms(structure), len(structure.sites)
-    total = sum(part.value for part in parts.values())
-    extrapolated = combine_errors(*(part.error for part in parts.values()))
     small = results[content['coupled_cluster']]
-    warnings = sorted({text for values in results.values() for text in values.warnings} | set(label['notes']))
-    codes = {code for values in results.values() for code in values.warning_codes}
-    if not label['scientific']:
-        warnings.append('not scientific')
-        codes.add(700)
-    return EnergyData(
+    extrapolated = combine_errors(*(part.error for part in parts.values()))
+    return make_energy(
+        structure,
+        label,
+        list(results.values()),
+        references,
         fidelity=Fidelity.CCSD_T,
-        total_energy=total,
-        num_atoms=num_atoms,
-        formula=Composition(composition).reduced_formula if any(structure.pbc) else structure.get_formula(),
-        chemical_system='-'.join(sorted(composition)),
-        converged=all(one.converged for one in results.values()),
-        protocol=label['protocol'],
-        level_tag=label['level_tag'],
-        scientific=label['scientific'],
-        structure_uuid=structure.uuid,
-        uncertainty=combine_errors(extrapolated, content['residual_error'] * num_atoms),
-        **formation_fields(
-            total,
-            composition,
-            Fidelity.CCSD_T,
-            label['level_tag'],
-            references,
-            surroundings=surroundings_of(structure),
-        ),
+        total_energy=sum(part.value for part in parts.values()),
+        warnings=sorted({text for values in results.values() for text in values.warnings} | set(label['notes'])),
+        uncertainty=combine_errors(extrapolated, content['residual_error'] * len(structure.sites)),
         band_gap=small.band_gap,
         t1_diagnostic=small.t1_diagnostic,
-        **cost_fields(list(results.values())),
-        warnings=warnings,
-        warning_codes=sorted(codes),
         components={
             **{name: part.value for name, part in parts.items()},
             **{f'{name}_error': part.error for name, part in parts.items()},
@@ -149,7 +126,7 @@ def apply_basis_correction(energy: EnergyData, mp2_small: Dict, mp2_large: Dict,
     small, large = (EnergyResults.parse(node.get_dict()) for node in (mp2_small, mp2_large))
     content = energy.base.attributes.all
     if content['fidelity'] != Fidelity.CCSD_T.value:
-        message = f'the correction is one of correlation energies, the energy is of {content["fidelity"]}'
+        message = f'the basis-set correction is for CCSD(T) energies, this energy is of {content["fidelity"]}'
         raise InvalidInputError(message)
     for name in ('num_electrons', 'cc_kmesh', 'cc_kmesh_shift', 'num_frozen_core', 'pseudo'):
         first, second = getattr(small, name), getattr(large, name)

@@ -1,4 +1,4 @@
-"""Isolated atoms with the basis functions of their neighbours in a crystal: the counterpoise correction."""
+"""Isolated atoms with the basis functions of their neighbours in a crystal, for the counterpoise correction."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from aiida_qagenai.data.energy import EnergyData
 __all__ = ('SITE_PREFIX', 'average_atoms', 'surround_atom', 'surroundings_of')
 
 SITE_PREFIX = 'site'
-"""Before the index of a site in the name of an input."""
+"""Prefix of the index of a site in the name of an input."""
 
 BOX = 20.0
 """Edge of the box that a StructureData needs, Å; the atom is computed without it."""
 
 
 def surroundings_of(structure: StructureData) -> str:
-    """Return what stands for the surroundings of an atom in its level tag: `in-` and a hash of the crystal.
+    """Return the part of an atom's level tag that names its surroundings: `in-` and a hash of the crystal.
 
-    Of a molecule `isolated`: its atoms have no such correction.
+    For a molecule it is `isolated`: its atoms have no such correction.
     """
     if not any(structure.pbc):
         return 'isolated'
@@ -42,7 +42,7 @@ def _rounded(vector: t.Sequence[float]) -> list[float]:
 def surround_atom(structure: StructureData, index: Int, shells: Int) -> dict[str, StructureData]:
     """Return the ``atom`` at a site of a crystal, moved to the origin, and its neighbours as ``ghosts``.
 
-    :param shells: of neighbours, see :func:`~aiida_qagenai.chemistry.neighbourhood.surrounding_sites`.
+    :param shells: number of shells of neighbours, see :func:`~aiida_qagenai.chemistry.neighbourhood.surrounding_sites`.
     """
     sites = [(structure.get_kind(site.kind_name).symbol, site.position) for site in structure.sites]
     atom, ghosts = (StructureData(cell=[[BOX, 0, 0], [0, BOX, 0], [0, 0, BOX]], pbc=[False] * 3) for _ in range(2))

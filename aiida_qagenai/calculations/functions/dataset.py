@@ -1,4 +1,4 @@
-"""Build a training set from computed energies: the link from the graph to the models."""
+"""Build a training set for the models from computed energies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the results of a calculation to the energy that the rest of the package works with."""
+"""Make the record of an energy from the results of its calculation, with formation energies."""
 
 from __future__ import annotations
 
@@ -19,61 +19,85 @@ from aiida_qagenai.thermodynamics.references.atomization import anchored_formati
 from aiida_qagenai.thermodynamics.references.reference_states import self_consistent_formation_energy
 from aiida_qagenai.thermodynamics.references.spin_polarization import corrected_atoms
 
-__all__ = ('ELEMENT_PREFIX', 'assemble_energy', 'check_elements', 'check_references', 'formation_fields')
+__all__ = ('ELEMENT_PREFIX', 'assemble_energy', 'check_elements', 'check_references', 'make_energy')
 
 ELEMENT_PREFIX = 'element'
-"""Before the symbol in the name of an input: the element in its reference state, not the isolated atom."""
+"""Prefix of the symbol in the name of an input: the element in its reference state, not the isolated atom."""
 
 
 @calcfunction
 def assemble_energy(results: Dict, structure: StructureData, level: Dict, **references: EnergyData) -> EnergyData:
-    """Return the energy of ``structure``; with ``references`` also its formation energies.
+    """Return the energy of ``structure``, and its formation energies where references are given.
 
-    :param results: of a :class:`~aiida_qagenai.calculations.pyscf.cell.PyscfCellCalculation`.
+    :param results: results of a :class:`~aiida_qagenai.calculations.pyscf.cell.PyscfCellCalculation`.
     :param level: protocol, level tag and whether the level is scientific.
     :param references: isolated atoms at the same level by element symbol (``Li``), and reference states of the elements
         at the same level (``elementLi``).
     :raises InvalidInputError: if a reference is of another level or element.
     """
     values, label = EnergyResults.parse(results.get_dict()), level.get_dict()
-    composition = count_atoms(structure)
-    formation = formation_fields(
-        values.total_energy,
-        composition,
-        values.fidelity,
-        label['level_tag'],
+    return make_energy(
+        structure,
+        label,
+        [values],
         references,
-        surroundings=surroundings_of(structure),
-    )
-    warnings, codes = [*values.warnings, *label.get('notes', [])], list(values.warning_codes)
-    if not label['scientific']:
-        warnings.append('not scientific')
-        codes.append(700)
-    return EnergyData(
         fidelity=values.fidelity,
         total_energy=values.total_energy,
-        num_atoms=len(structure.sites),
-        # Reduced to the molecule for elements that are diatomic gases, which an isolated atom is not.
-        formula=Composition(composition).reduced_formula if any(structure.pbc) else structure.get_formula(),
-        chemical_system='-'.join(sorted(composition)),
-        converged=values.converged,
-        protocol=label['protocol'],
-        level_tag=label['level_tag'],
-        scientific=label['scientific'],
-        structure_uuid=structure.uuid,
-        **formation,
+        warnings=[*values.warnings, *label.get('notes', [])],
         band_gap=values.band_gap,
         t1_diagnostic=values.t1_diagnostic,
         d1_diagnostic=values.d1_diagnostic,
-        **cost_fields([values]),
-        warnings=warnings,
-        warning_codes=sorted(set(codes)),
         components=values.components,
     )
 
 
 # A clone would name the structure of another run, see ``EnergyData.structure_uuid``.
 assemble_energy.is_valid_cache = lambda node: False
+
+
+def make_energy(
+    structure: StructureData,
+    level: t.Mapping[str, t.Any],
+    results: t.Sequence[EnergyResults],
+    references: t.Mapping[str, EnergyData],
+    *,
+    fidelity: Fidelity,
+    total_energy: float,
+    warnings: t.Sequence[str],
+    **fields: t.Any,
+) -> EnergyData:
+    """Return the record of an energy, with the formation energies, convergence and cost that follow from its inputs.
+
+    :param level: protocol, level tag and whether the level is scientific.
+    :param results: of all calculations that the energy was made from.
+    :param total_energy: eV per cell or molecule.
+    :param fields: of :class:`~aiida_qagenai.data.energy.EnergyData`.
+    :raises InvalidInputError: if a reference is of another level or element.
+    """
+    composition, tag = count_atoms(structure), level['level_tag']
+    codes = {code for one in results for code in one.warning_codes}
+    if not level['scientific']:
+        warnings = [*warnings, 'not scientific']
+        codes.add(700)
+    surroundings = surroundings_of(structure)
+    return EnergyData(
+        fidelity=fidelity,
+        total_energy=total_energy,
+        num_atoms=len(structure.sites),
+        # Reduced to the molecule for elements that are diatomic gases, which an isolated atom is not.
+        formula=Composition(composition).reduced_formula if any(structure.pbc) else structure.get_formula(),
+        chemical_system='-'.join(sorted(composition)),
+        converged=all(one.converged for one in results),
+        protocol=level['protocol'],
+        level_tag=tag,
+        scientific=level['scientific'],
+        structure_uuid=structure.uuid,
+        **formation_fields(total_energy, composition, fidelity, tag, references, surroundings=surroundings),
+        **cost_fields(results),
+        warnings=list(warnings),
+        warning_codes=sorted(codes),
+        **fields,
+    )
 
 
 def cost_fields(results: t.Sequence[PyscfResults]) -> dict[str, t.Any]:

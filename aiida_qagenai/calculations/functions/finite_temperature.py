@@ -1,4 +1,4 @@
-"""Hulls of Gibbs energies, and the hops of a crystal."""
+"""Place phases on hulls of Gibbs energies, and find the hops of a crystal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger of a campaign: what every cycle did and cost."""
+"""Keep the ledger of a campaign: what every cycle did and cost."""
 
 from __future__ import annotations
 

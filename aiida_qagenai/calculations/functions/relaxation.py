@@ -1,4 +1,4 @@
-"""From what an engine left to the outcome of a relaxation, in the same words for every engine; phonons at Γ."""
+"""Summarise a relaxation in the same terms for every engine, and compute phonons at Γ from forces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiida_qagenai.thermodynamics.vibrations.phonons import gamma_displacements,
 __all__ = ('DISPLACED', 'displace_atoms', 'gamma_phonons', 'summarize_relaxation')
 
 DISPLACED = 'displaced'
-"""Before the number, in the names of displaced structures and of their forces."""
+"""Prefix of the number in the names of displaced structures and of their forces."""
 
 
 @calcfunction
@@ -64,7 +64,7 @@ summarize_relaxation.is_valid_cache = lambda node: False
 
 
 def _read_pyscf(values: dict[str, t.Any], _: None) -> tuple[dict[str, t.Any], t.Any, t.Any]:
-    """Return what PySCF found: figures, forces (eV/Å) and, where there is one, the stress (1/V) dE/dε (eV/Å3)."""
+    """Return the figures, the forces (eV/Å) and, where PySCF has it, the stress (1/V) dE/dε (eV/Å3)."""
     results = ForceResults.parse(values)
     outcome = {
         'total_energy': results.total_energy,
@@ -77,7 +77,7 @@ def _read_pyscf(values: dict[str, t.Any], _: None) -> tuple[dict[str, t.Any], t.
 
 
 def _read_espresso(values: dict[str, t.Any], trajectory: TrajectoryData) -> tuple[dict[str, t.Any], t.Any, t.Any]:
-    """Return the same of pw.x, whose stress is in GPa and of the opposite sign."""
+    """Return the same for pw.x, whose stress is in GPa and has the opposite sign."""
     outcome = {
         'total_energy': values['energy'],
         'ionic_steps': len(trajectory.get_array('forces')),
