@@ -26,6 +26,7 @@ def test_entry_point_loads(point):
     ('module', 'forbidden'),
     [
         ('aiida_qagenai', ('aiida', 'torch', 'pymatgen', 'numpy')),
+        ('aiida_qagenai.common.plotting', ('aiida', 'matplotlib', 'numpy')),
         ('aiida_qagenai.ml.cli', ('aiida', 'torch')),
         ('aiida_qagenai.workchains.campaign.campaign', ('torch', 'e3nn', 'pyscf')),
         ('aiida_qagenai.cli', ('aiida', 'torch', 'pymatgen')),

@@ -127,7 +127,11 @@ def _state(node: orm.ProcessNode) -> tuple[str, str, str]:
     report = f'`verdi process report {pk}` says why.'
     state = '' if node.process_state is None else str(node.process_state.value)
     if node.is_finished_ok or (node.is_finished and node.exit_status is not None and node.exit_status >= 700):
-        return 'finished', node.exit_message or '', f'`aiida-qagenai candidates --campaign {pk}` lists what it found.'
+        return (
+            'finished',
+            node.exit_message or '',
+            f'`aiida-qagenai candidate list --campaign {pk}` lists what it found.',
+        )
     if node.is_finished:
         return 'failed', node.exit_message or f'exit status {node.exit_status}', f'{report} {carry_on}'
     if state in {'excepted', 'killed'}:

@@ -71,8 +71,8 @@ def print_next(node: ProcessNode, console: Console) -> None:
     console.print('next:')
     for command in (
         f'aiida-qagenai campaign show {node.pk}',
-        'aiida-qagenai candidates --min-divergence 0.05 --max-e-above-hull 0.1',
-        f'aiida-qagenai export {node.pk} {node.label or "campaign"}.aiida',
+        'aiida-qagenai candidate list --min-divergence 0.05 --max-e-above-hull 0.1',
+        f'aiida-qagenai archive export {node.pk} {node.label or "campaign"}.aiida',
         f'verdi process status {node.pk}',
     ):
         console.print(f'  {command}', soft_wrap=True)
