@@ -169,12 +169,12 @@ class LadderWorkChain(WindowWorkChain):
         makers = {RELAX: self.relaxation, REFER: self.reference_builder}
         try:
             builder = makers[step](label) if step in makers else self.builder(Fidelity(step), label)
-        except InvalidInputError as exception:
+            self.submit_child(name, task, builder)
+        except ValueError as exception:
+            # InvalidInputError of the builder, or what the ports of the child refuse, such as too little memory.
             self.report(f'{name} was refused: {exception}')
             self.ctx.refused.append(name)
             self.give_up(step, label, str(exception))
-            return
-        self.submit_child(name, task, builder)
 
     def relaxation(self, label: str) -> t.Any:
         """Return the builder of one relaxation."""

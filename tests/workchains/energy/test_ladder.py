@@ -117,6 +117,16 @@ def test_overrides_reach_every_energy(pyscf_code, structures):
 
 
 @pytest.mark.slow
+def test_an_energy_that_needs_too_much_memory_is_refused(pyscf_code, structures):
+    """The ports of the energy refuse it when it is submitted; the others go on."""
+    builder = LadderWorkChain.get_builder_from_protocol(
+        pyscf_code, structures, {'c00000': ['CCSD(T)'], 'c00001': ['PBE']}, 'pipeline', overrides={'max_memory_mb': 0.1}
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert list(outputs['energies']) == ['c00001pbe']
+
+
 def test_without_references_nothing_is_computed(python_code, structures):
     """There would be no formation energy, so that no time is spent on the others."""
     broken = python_code('broken', 'qagenai.pyscf_cell', prepend_text='export PYTHONPATH=/nowhere PYTHONHOME=/nowhere')
