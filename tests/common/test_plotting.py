@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.plotting import picture_path, new_figure, save_figure
+from aiida_qagenai.common.plotting import new_figure, picture_path, save_figure
 
 
 def test_an_unknown_ending_and_nothing_to_draw_are_refused(tmp_path):

@@ -59,14 +59,12 @@ def make_plan(
     :param references: whether formation energies are computed as well.
     :raises InvalidInputError: for unknown settings, if nothing can be computed, or if references cannot be.
     """
-    symbols = sorted({kind.symbol for structure in structures.values() for kind in structure.kinds})
-    complete = EnergyProtocol.resolve(protocol, overrides, symbols)
-    settings = complete.settings
     rows: list[dict[str, t.Any]] = []
     for label, structure in structures.items():
         for level in levels:
             row: dict[str, t.Any] = {'structure': label, 'atoms': len(structure.sites), 'level': level.value}
             try:
+                complete = EnergyProtocol.resolve(protocol, overrides, elements_of(structure))
                 builder = builder_of_level(code, structure, level, complete)
                 rows.append({**row, **describe_builder(builder, structure), 'refused': ''})
             except InvalidInputError as exception:
@@ -75,26 +73,27 @@ def make_plan(
     if not computed:
         reasons = list(dict.fromkeys(row['refused'] for row in rows))
         raise InvalidInputError('; '.join(reasons))
-    corrected = settings.counterpoise is not None
     wanted: dict[str, list[Fidelity]] = {}
     for row in computed:
         wanted.setdefault(row['structure'], []).append(Fidelity(row['level']))
-    plan = EnergyPlan(
-        settings=settings,
-        levels=wanted,
-        elements=[],
-        corrected_atoms=corrected,
-        rows=rows,
-    )
-    if not references:
-        return plan
-    symbols = sorted({kind.symbol for label in wanted for kind in structures[label].kinds})
-    try:
-        ReferenceWorkChain.get_builder_from_protocol(code=code, elements=symbols, fidelities=levels, protocol=complete)
-    except InvalidInputError as exception:
-        message = f'{exception} (--no-references leaves out formation energies)'
-        raise InvalidInputError(message) from exception
-    return dataclasses.replace(plan, elements=[] if corrected else symbols)
+    symbols = elements_of(*(structures[label] for label in wanted))
+    complete = EnergyProtocol.resolve(protocol, overrides, symbols)
+    if references:
+        try:
+            ReferenceWorkChain.get_builder_from_protocol(
+                code=code, elements=symbols, fidelities=levels, protocol=complete
+            )
+        except InvalidInputError as exception:
+            message = f'{exception} (--no-references leaves out formation energies)'
+            raise InvalidInputError(message) from exception
+    corrected = complete.settings.counterpoise is not None
+    shared = symbols if references and not corrected else []
+    return EnergyPlan(complete.settings, wanted, shared, corrected, rows)
+
+
+def elements_of(*structures: StructureData) -> list[str]:
+    """Return the elements of structures."""
+    return sorted({kind.symbol for structure in structures for kind in structure.kinds})
 
 
 def describe_builder(builder: ProcessBuilder, structure: StructureData) -> dict[str, t.Any]:

@@ -92,7 +92,7 @@ def test_a_dry_run_shows_what_would_be_computed(run, pyscf_code, rock_salt):
         ([], 'choose the level of theory'),
         (['--level', 'B3LYP'], 'unknown fidelity `B3LYP`'),
         (['--level', 'CCSD(T)', '--as-given'], '8 atoms, protocol `pipeline` allows 4 at CCSD(T)'),
-        (['--level', 'PBE', '--protocol', 'fats'], 'unknown energy protocol `fats`'),
+        (['--level', 'PBE', '--protocol', 'fats'], 'unknown protocol `fats` of energies'),
         (['--level', 'PBE', '--protocol', 'fast'], '(--no-references leaves out formation energies)'),
         (['--level', 'CCSD(T)', '--protocol', 'moderate'], 'run `aiida-qagenai basis install ccgto`'),
         (['--level', 'PBE', '--set', 'scf.max_cycles=3'], 'max_cycles'),
@@ -122,13 +122,14 @@ def test_what_cannot_be_computed_is_one_line(run, pyscf_code, rock_salt, tmp_pat
 
 
 def test_what_can_be_computed_is_left(run, pyscf_code, rock_salt, tmp_path):
-    """A metal among the structures keeps its PBE energy; its CCSD(T) is listed with the reason."""
-    metal = tmp_path / 'li.cif'
+    """A metal keeps its PBE energy, an element without a basis has none; both are listed with the reason."""
+    metal, uranium = tmp_path / 'li.cif', tmp_path / 'u.cif'
     bulk('Li').write(metal)
+    bulk('U', 'fcc', a=4.0).write(uranium)
     arguments = ('--level', 'PBE', '--level', 'CCSD(T)', '--protocol', 'pipeline', '--dry-run', '--format', 'json')
-    rows = json.loads(run('energy', 'run', rock_salt, metal, *arguments).output)
+    rows = json.loads(run('energy', 'run', rock_salt, metal, uranium, *arguments).output)
     refused = [(row['structure'], row['level']) for row in rows if row['refused']]
-    assert refused == [('s001Li', 'CCSD(T)')]
+    assert refused == [('s001Li', 'CCSD(T)'), ('s002U', 'PBE'), ('s002U', 'CCSD(T)')]
 
 
 def test_show_of_what_has_no_energies(run, pyscf_code):
