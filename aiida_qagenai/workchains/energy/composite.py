@@ -220,7 +220,7 @@ def builder_of_level(
 def validate_plan(value: orm.Dict, _: t.Any) -> str | None:
     """Refuse a plan that does not hold together."""
     try:
-        plan = CompositePlan.parse(value.get_dict())
+        plan = CompositePlan.parse(value.get_dict(), 'not the plan of a composite energy')
         for job in plan.jobs.values():
             PyscfCellParameters.parse(job.parameters)
     except InvalidInputError as exception:

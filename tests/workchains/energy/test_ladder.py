@@ -205,7 +205,7 @@ def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean
 
 def test_bad_settings_of_the_relaxation_are_refused(pyscf_code, structures):
     """A misspelt key never starts."""
-    relax = orm.Dict({'engine': 'pyscf', 'overrides': {'max_farce': 0.1}})
+    relax = orm.Dict({**relaxation_settings('fast').dump(), 'max_farce': 0.1})
     with pytest.raises(ValueError, match='max_farce'):
         run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, {'c00000': ['PBE']}), relax=relax)
 
@@ -213,7 +213,7 @@ def test_bad_settings_of_the_relaxation_are_refused(pyscf_code, structures):
 def test_a_code_that_cannot_relax_is_refused(pyscf_code, python_code, structures):
     """pw.x needs a code of its own, one of its plugin, and a code alone relaxes nothing."""
     common = inputs(pyscf_code, structures, {'c00000': ['PBE']})
-    espresso = orm.Dict({'engine': 'espresso'})
+    espresso = orm.Dict(relaxation_settings('fast', 'espresso').dump())
     with pytest.raises(ValueError, match=r'needs `relax_code`, a code of quantumespresso\.pw'):
         run_get_node(LadderWorkChain, **common, relax=espresso)
     with pytest.raises(ValueError, match=r'needs a code of quantumespresso\.pw, pyscf is of qagenai\.pyscf_cell'):

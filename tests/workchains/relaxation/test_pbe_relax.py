@@ -160,9 +160,9 @@ def test_without_the_extra_the_error_says_what_to_install(pyscf_code, silicon, m
 
 
 def test_a_code_of_the_other_engine_is_refused(pyscf_code, silicon):
-    """The Python of PySCF is no pw.x."""
+    """The Python of PySCF is not pw.x."""
     builder = PbeRelaxWorkChain.get_builder_from_protocol(pyscf_code, silicon, 'pipeline')
-    builder.settings = orm.Dict({**builder.settings.get_dict(), 'engine': 'espresso'})
+    builder.settings = orm.Dict(relaxation_settings('pipeline', 'espresso').dump())
     with pytest.raises(ValueError, match=r'needs a code of quantumespresso\.pw, pyscf is of qagenai\.pyscf_cell'):
         run_get_node(builder)
 
@@ -179,7 +179,7 @@ GAMMA = {'meshes': {'PBE': {'fixed': [1, 1, 1], 'shift': [0, 0, 0]}}, 'grid_spac
 def test_hydrogen_by_pyscf_relaxes_its_bond(pyscf_code, hydrogen):
     """The atoms move, the cell stays; the structure that was given is untouched."""
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
-        pyscf_code, hydrogen, 'pipeline', overrides={'pyscf': {'overrides': GAMMA}}
+        pyscf_code, hydrogen, 'pipeline', overrides={'pyscf': {'energy': GAMMA}}
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
