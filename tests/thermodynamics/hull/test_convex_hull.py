@@ -63,10 +63,8 @@ def systems(draw):
     return phases, candidate
 
 
-@settings(max_examples=2000, deadline=None)
-@given(drawn=systems())
-def test_equals_pymatgen_on_random_systems(drawn):
-    phases, candidate = drawn
+def compare_with_pymatgen(phases, candidate):
+    """Compare distance and decomposition of a candidate with those of pymatgen."""
     result = distances_to_hull([candidate], phases)[0]
     reference = candidate.energy_per_atom - pymatgen_energy(phases, candidate)
     assert result.decomposition_energy == pytest.approx(reference, abs=1e-8)
@@ -86,6 +84,18 @@ def test_equals_pymatgen_on_random_systems(drawn):
     assert mixture == pytest.approx({e: n / total for e, n in candidate.amounts.items()}, abs=1e-8)
     assert candidate.energy_per_atom - energy == pytest.approx(reference, abs=1e-8)
     assert all(fraction > 0 for fraction in result.decomposition.values())
+
+
+@given(drawn=systems())
+def test_equals_pymatgen_on_random_systems(drawn):
+    compare_with_pymatgen(*drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(drawn=systems())
+def test_equals_pymatgen_on_many_random_systems(drawn):
+    compare_with_pymatgen(*drawn)
 
 
 def test_a_stable_candidate_is_in_the_hull():
