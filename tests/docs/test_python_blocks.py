@@ -6,6 +6,7 @@ import ast
 import csv
 import gzip
 import shutil
+import sys
 from pathlib import Path
 
 import documentation
@@ -163,12 +164,14 @@ def test_relaxation(blocks, localhost, tmp_path):
         default_calc_job_plugin='quantumespresso.pw',
         prepend_text='export OMP_NUM_THREADS=1',
     ).store()
-    page = blocks('docs/howto/relax.md', inputs={})
+    orm.InstalledCode(label='pyscf', computer=localhost, filepath_executable=sys.executable).store()
+    page = blocks('docs/howto/relax.md')
     names = next(page)
     assert names['node'].is_finished_ok, names['node'].exit_message
     assert (4 * names['outputs']['relaxed'].get_cell_volume()) ** (1 / 3) == pytest.approx(5.47, rel=0.01)
-    inputs = next(page)['inputs']
-    assert inputs['relax']['engine'] == 'espresso' and inputs['relax_code'].label == 'pw'
+    builder = next(page)['builder']
+    assert builder.relax['engine'] == 'espresso' and builder.relax_code.label == 'pw'
+    assert set(builder.relax_pseudos) == {'Si'}
     assert next(page, None) is None
 
 

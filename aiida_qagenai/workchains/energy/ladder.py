@@ -19,9 +19,14 @@ from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
-from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings
+from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings, relax_section
 from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
-from aiida_qagenai.workchains.relaxation.relax_first import define_relax_inputs, relax_problem
+from aiida_qagenai.workchains.relaxation.relax_first import (
+    complete_relaxation,
+    define_relax_inputs,
+    relax_inputs,
+    relax_problem,
+)
 
 __all__ = ('LadderWorkChain', 'ready')
 
@@ -107,6 +112,9 @@ class LadderWorkChain(WindowWorkChain):
         options: dict[str, t.Any] | None = None,
         max_concurrent: int = 8,
         descriptors: bool = False,
+        relax: t.Mapping[str, t.Any] | None = None,
+        relax_code: AbstractCode | None = None,
+        relax_options: dict[str, t.Any] | None = None,
     ) -> ProcessBuilder:
         """Return a builder filled from a protocol.
 
@@ -116,13 +124,21 @@ class LadderWorkChain(WindowWorkChain):
         :param reference_elements: elements whose reference energies are computed as well.
         :param isolated_atoms: whether these are the isolated atoms; the protocol may correct atoms in each crystal.
         :param options: scheduler options of the calculations.
+        :param relax: relax each structure first: ``engine``, ``protocol`` and changes to the settings of that protocol.
+        :param relax_code: code that relaxes, with ``relax_options``; pw.x needs it, PySCF is ``code`` by default.
         :raises InvalidInputError: for an unknown protocol, fidelity or key.
         """
         symbols = {kind.symbol for structure in structures.values() for kind in structure.kinds}
         complete = EnergyProtocol.resolve(protocol, overrides, symbols | set(reference_elements))
+        relaxation, nodes = complete_relaxation(relax_section(relax), symbols)
+        complete = EnergyProtocol(complete.settings, {**complete.families, **nodes.pop('bases', {})})
+        places = {'relax_code': relax_code, 'relax_options': Dict(relax_options) if relax_options else None, **nodes}
         builder = cls.get_builder()
         builder.code = code
         builder.structures = dict(structures)
+        for name, value in {**relax_inputs(relaxation, {}), **places}.items():
+            if value is not None:
+                setattr(builder, name, value)
         levels = {label: [Fidelity.parse(level).value for level in names] for label, names in plan.items()}
         builder.plan = Dict(levels)
         fill_protocol(builder, complete)

@@ -252,3 +252,13 @@ def test_what_a_task_waits_for(waiting, running, limit, expected):
     """Energies for the relaxed structure, CCSD(T) for the gap; everything else goes on meanwhile."""
     pairs = [[task.split() for task in tasks] for tasks in (waiting, running)]
     assert ready(*pairs, limit) == [task.split() for task in expected]
+
+
+def test_a_builder_that_relaxes_first(pyscf_code, lithium_hydride):
+    """Engine, protocol and changes make complete settings; an engine has to be named."""
+    arguments = (pyscf_code, {'a': lithium_hydride}, {'a': ['PBE']}, 'pipeline')
+    relax = {'engine': 'pyscf', 'protocol': 'pipeline', 'max_steps': 7}
+    builder = LadderWorkChain.get_builder_from_protocol(*arguments, relax=relax)
+    assert builder.relax['max_steps'] == 7 and builder.relax['pyscf']['energy']['protocol'] == 'pipeline'
+    with pytest.raises(InvalidInputError, match=r'`relax\.engine` is missing'):
+        LadderWorkChain.get_builder_from_protocol(*arguments, relax={'protocol': 'pipeline'})
