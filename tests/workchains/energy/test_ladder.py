@@ -9,6 +9,7 @@ from aiida.engine import run_get_node
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.calculations.functions.dataset import build_dataset
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
