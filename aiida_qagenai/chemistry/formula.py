@@ -40,9 +40,14 @@ def _parsed(formula: str) -> tuple[tuple[str, float], ...]:
     if position != len(formula):
         amounts = _Reading(formula).amounts()
     if not amounts or not all(math.isfinite(amount) and amount > 0 for amount in amounts.values()):
-        message = f'`{formula}` is not a chemical formula: write it like `Li2O`, with positive amounts'
+        message = f'`{_shown(formula)}` is not a chemical formula: write it like `Li2O`, with positive amounts'
         raise InvalidInputError(message)
     return tuple(sorted(amounts.items(), key=lambda item: ATOMIC_NUMBERS[item[0]]))
+
+
+def _shown(formula: str) -> str:
+    """Return a formula for a message: on one line, and cut where it is long."""
+    return ' '.join(formula.split())[:60]
 
 
 class _Reading:
@@ -131,7 +136,7 @@ class _Reading:
         return float(numerator) / float(denominator or 1)
 
     def _refusal(self, reason: str) -> InvalidInputError:
-        return InvalidInputError(f'`{self.formula:.60}` is not the formula of a phase: {reason}')
+        return InvalidInputError(f'`{_shown(self.formula)}` is not the formula of a phase: {reason}')
 
 
 def _total(parts: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]:

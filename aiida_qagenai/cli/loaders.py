@@ -6,6 +6,8 @@ import re
 import typing as t
 from pathlib import Path
 
+import click
+
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -14,6 +16,7 @@ if t.TYPE_CHECKING:
     from aiida.orm import AbstractCode, Node, ProcessNode, StructureData, WorkChainNode
 
     from aiida_qagenai.data.checkpoint import CheckpointData
+    from aiida_qagenai.exchange.structure_files import NamedStructure
 
 __all__ = (
     'formula_of',
@@ -25,7 +28,11 @@ __all__ = (
     'load_structure',
     'load_structures',
     'read_structure_nodes',
+    'read_with_warnings',
 )
+
+MAX_WARNINGS = 20
+"""Warnings printed of one file."""
 
 UUID = r'[0-9a-f-]{4,36}'
 """What is taken for a uuid or the beginning of one."""
@@ -189,6 +196,22 @@ def formula_of(node: StructureData) -> str:
     return str(Composition(node.get_formula()).reduced_formula)
 
 
+def read_with_warnings(file: Path) -> list[NamedStructure]:
+    """Return the structures of a file, after printing what was assumed or left out as they were read.
+
+    :raises InvalidInputError: naming the file and the place of what cannot be read or contradicts itself.
+    """
+    from aiida_qagenai.exchange.structure_files import read_named_structures
+
+    found = read_named_structures(file)
+    lines = list(dict.fromkeys(f'{file}, {item.name}: {text}' for item in found for text in item.warnings))
+    for line in lines[:MAX_WARNINGS]:
+        click.echo(f'Warning: {line}', err=True)
+    if len(lines) > MAX_WARNINGS:
+        click.echo(f'Warning: {file}: {len(lines) - MAX_WARNINGS} more warnings', err=True)
+    return found
+
+
 def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[StructureData]:
     """Return the structures of a file as nodes, which are labelled by the file and their name in it.
 
@@ -199,18 +222,19 @@ def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[Structu
     from aiida.orm import QueryBuilder, StructureData
 
     from aiida_qagenai.chemistry.symmetry import primitive_cell
-    from aiida_qagenai.exchange.structure_files import read_structures
 
     nodes = []
-    for name, structure in read_structures(file):
-        if not structure.is_ordered:
-            message = f'`{file}`, {name}: partial occupancies, order the structure first'
+    for item in read_with_warnings(file):
+        if not item.structure.is_ordered:
+            message = f'`{file}`, {item.name}: partial occupancies, order the structure first'
             raise InvalidInputError(message)
-        label = file.stem if name == file.stem else f'{file.name}: {name}'
-        cell = primitive_cell(structure) if primitive else structure
-        if len(cell) < len(structure):
+        label = file.stem if item.name == file.stem else f'{file.name}: {item.name}'
+        cell = primitive_cell(item.structure) if primitive else item.structure
+        if len(cell) < len(item.structure):
             label += ' (primitive cell)'
         node = StructureData(pymatgen=cell, label=label)
+        if item.warnings:
+            node.base.extras.set('warnings', list(item.warnings))
         known = QueryBuilder().append(StructureData, filters={'label': label}, subclassing=False).all(flat=True)
         nodes.append(next((each for each in known if each.get_pymatgen() == node.get_pymatgen()), node))
     return nodes

@@ -45,6 +45,9 @@ class EntryData(StructureData):
         properties: dict[str, t.Any] = OrmMetadataField(
             default_factory=dict, description='Other columns of the record, unchanged'
         )
+        warnings: list[str] = OrmMetadataField(
+            default_factory=list, description='What was assumed, left out, or warned of as the record was read'
+        )
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class EntryData(StructureData):
         space_group_number: int = 0,
         experimental: bool | None = None,
         properties: Mapping[str, t.Any] | None = None,
+        warnings: Sequence[str] = (),
         **kwargs: t.Any,
     ) -> None:
         """Construct the node from arrays: thousands of sites are set at once, not one by one.
@@ -69,6 +73,7 @@ class EntryData(StructureData):
         :param symbols: elements, length n.
         :param positions: Cartesian, Å, shape (n, 3).
         :param properties: plain JSON values.
+        :param warnings: what was assumed or left out as the record was read.
         :raises InvalidInputError: for unknown elements, shapes that do not match, or numbers that are not finite.
         """
         if not symbols:
@@ -100,6 +105,7 @@ class EntryData(StructureData):
                 'experimental': experimental,
                 'sha256': sha256,
                 'properties': dict(properties or {}),
+                'warnings': list(warnings),
                 'source': {'db_name': database, 'id': identifier, 'version': version, 'license': license, 'uri': url},
             }
         )

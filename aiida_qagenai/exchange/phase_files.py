@@ -1,28 +1,33 @@
 """Phases in plain files.
 
-CSV with a header, or JSON with a list of objects. Columns: ``formula``; ``formation_energy_per_atom`` or
-``energy_per_atom`` in eV/atom; and optionally ``identifier``, ``level`` (of theory) and ``sigma`` (eV/atom). Others are
-ignored.
+CSV with a header; JSON with a list of objects of the same names; or JSON of pymatgen entries. Columns: ``formula``;
+``formation_energy_per_atom`` or ``energy_per_atom`` in eV/atom; and optionally ``identifier``, ``level`` (of
+theory) and ``sigma`` (eV/atom). Others are ignored.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import typing as t
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.json_records import entry_fields
+from aiida_qagenai.exchange.json_stream import read_items
+from aiida_qagenai.exchange.tables import IDENTIFIERS, csv_reader, csv_rows, parse_number
+from aiida_qagenai.exchange.text import DAMAGED, open_text
 from aiida_qagenai.thermodynamics.hull.phases import Phase
 
-__all__ = ('LARGEST_FORMATION_ENERGY', 'PhaseTable', 'read_phases')
+__all__ = ('FORMATION', 'LARGEST_FORMATION_ENERGY', 'TOTAL', 'PhaseTable', 'read_phases', 'read_tables')
 
 FORMATION = 'formation_energy_per_atom'
 TOTAL = 'energy_per_atom'
 
 LARGEST_FORMATION_ENERGY = 20.0
 """Larger magnitudes are taken for another unit, eV/atom: the most stable compounds reach −4.5."""
+
+_Rows = list[tuple[str, dict[str, t.Any]]]
 
 
 class PhaseTable(t.NamedTuple):
@@ -42,60 +47,92 @@ def read_phases(path: str | os.PathLike[str]) -> PhaseTable:
     :raises InvalidInputError: naming the file and the line or index of what is wrong.
     :raises FileNotFoundError: if there is no such file.
     """
-    path = Path(path)
-    text = path.read_text(encoding='utf-8-sig')
-    if not text.strip():
-        message = f'`{path}` is empty'
+    return read_tables(path)[0]
+
+
+def read_tables(*paths: str | os.PathLike[str]) -> list[PhaseTable]:
+    """Return the phases in files, with the kind of energy that all of them have.
+
+    :raises InvalidInputError: naming the file and the line or index of what is wrong.
+    """
+    tables = [(Path(path), _rows(Path(path))) for path in paths]
+    columns = [_energy_columns(path, rows[0][1]) for path, rows in tables]
+    common = [name for name in columns[0] if all(name in found for found in columns)]
+    if not common:
+        names = ' and '.join(f'`{path}`' for path, _ in tables)
+        message = f'{names} must both have formation energies or both total energies'
         raise InvalidInputError(message)
-    rows = _json_rows(path, text) if path.suffix.lower() == '.json' else _csv_rows(path, text)
-    if not rows:
-        message = f'`{path}` has no phases'
-        raise InvalidInputError(message)
-    column = _energy_column(path, rows[0][1])
+    return [_table(path, rows, common[0]) for path, rows in tables]
+
+
+def _table(path: Path, rows: _Rows, column: str) -> PhaseTable:
     phases = []
     for place, row in rows:
         try:
             phases.append(_phase(row, column))
         except InvalidInputError as exception:
-            message = f'`{path}`, {place}: {exception}'
+            message = f'`{path}`, {place}: {" ".join(str(exception).split())}'
             raise InvalidInputError(message) from exception
     return PhaseTable(phases, column == FORMATION)
 
 
-def _csv_rows(path: Path, text: str) -> list[tuple[str, dict[str, t.Any]]]:
-    reader = csv.DictReader(text.splitlines())
-    rows = []
-    for row in reader:
-        place = f'line {reader.line_num}'
-        if None in row or None in row.values():
-            message = f'`{path}`, {place}: expected {len(reader.fieldnames or ())} columns as in the header'
-            raise InvalidInputError(message)
-        rows.append((place, {key.strip(): value for key, value in row.items()}))
+def _rows(path: Path) -> _Rows:
+    """Return place and values of each row.
+
+    :raises InvalidInputError: if the file is empty, damaged or not a table.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    try:
+        with path.open('rb') as handle:
+            rows = _json_rows(path, handle) if '.json' in suffixes else _csv_rows(path, handle)
+    except FileNotFoundError:
+        raise
+    except (*DAMAGED, csv.Error) as exception:
+        message = f'`{path}` cannot be read: {exception}'
+        raise InvalidInputError(message) from exception
+    if not rows:
+        message = f'`{path}` is empty' if path.stat().st_size == 0 else f'`{path}` has no phases'
+        raise InvalidInputError(message)
     return rows
 
 
-def _json_rows(path: Path, text: str) -> list[tuple[str, dict[str, t.Any]]]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as exception:
-        message = f'`{path}` is not JSON: {exception}'
-        raise InvalidInputError(message) from exception
-    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        message = f'`{path}` must hold a list of objects with `formula` and `{FORMATION}`'
-        raise InvalidInputError(message)
-    return [(f'index {index}', row) for index, row in enumerate(content)]
+def _csv_rows(path: Path, handle: t.IO[bytes]) -> _Rows:
+    rows = []
+    for row in csv_rows(csv_reader(open_text(handle))):
+        if row.problem:
+            message = f'`{path}`, {row.place}: {row.problem}'
+            raise InvalidInputError(message)
+        rows.append((row.place, row.values))
+    return rows
 
 
-def _energy_column(path: Path, row: t.Mapping[str, t.Any]) -> str:
+def _json_rows(path: Path, handle: t.IO[bytes]) -> _Rows:
+    rows = []
+    for item in read_items(open_text(handle)):
+        problem = item.problem
+        if not problem and (item.alone or not isinstance(item.content, dict)):
+            problem = f'it must hold a list of objects with `formula` and `{FORMATION}`, or of pymatgen entries'
+        if problem:
+            message = f'`{path}`, {item.place}: {problem}'
+            raise InvalidInputError(message)
+        rows.append((item.place, entry_fields(item.content)))
+    return rows
+
+
+def _energy_columns(path: Path, row: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the columns of energies in a row.
+
+    :raises InvalidInputError: if there is none, or no formula.
+    """
     if 'formula' not in row:
         message = f'`{path}` has no column `formula`, only {", ".join(map(repr, row))}'
         raise InvalidInputError(message)
-    for name in (FORMATION, TOTAL):
-        if name in row:
-            return name
+    found = [name for name in (FORMATION, TOTAL) if name in row]
+    if found:
+        return found
     similar = [name for name in row if 'energy' in name.lower() or 'enthalpy' in name.lower()]
-    found = f'; {", ".join(map(repr, similar))} is not one of them' if similar else ''
-    message = f'`{path}` needs a column `{FORMATION}` or `{TOTAL}`, both in eV/atom{found}'
+    other = f'; {", ".join(map(repr, similar))} is not one of them' if similar else ''
+    message = f'`{path}` needs a column `{FORMATION}` or `{TOTAL}`, both in eV/atom{other}'
     raise InvalidInputError(message)
 
 
@@ -108,19 +145,23 @@ def _phase(row: t.Mapping[str, t.Any], column: str) -> Phase:
     if not isinstance(formula, str) or not formula.strip():
         message = f'`formula` is {formula!r}'
         raise InvalidInputError(message)
+    identifier = next((row[name] for name in IDENTIFIERS if row.get(name) not in (None, '')), None)
     return Phase(
         formula.strip(),
         energy,
-        identifier=str(row['identifier']) if row.get('identifier') not in (None, '') else None,
+        identifier=None if identifier is None else str(identifier),
         level=str(row['level']) if row.get('level') not in (None, '') else None,
         sigma=_number(row, 'sigma') if row.get('sigma') not in (None, '') else 0.0,
     )
 
 
 def _number(row: t.Mapping[str, t.Any], column: str) -> float:
-    value = row.get(column)
-    try:
-        return float(t.cast(t.Any, value))
-    except (TypeError, ValueError) as exception:
-        message = f'`{column}` is {value!r}, not a number'
-        raise InvalidInputError(message) from exception
+    """Return a number of a row.
+
+    :raises InvalidInputError: if it is missing or something else.
+    """
+    number = parse_number(column, row.get(column))
+    if number is None:
+        message = f'`{column}` is {row.get(column)!r}, not a number: it must be finite'
+        raise InvalidInputError(message)
+    return number

@@ -2,59 +2,85 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
-import json
 import os
-import re
 import typing as t
-import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.exchange.formats import FORMATS, format_of, is_archive
+from aiida_qagenai.exchange.raw_records import read_raw_records
+from aiida_qagenai.exchange.structure_records import structures_of
+from aiida_qagenai.exchange.tables import parse_number
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('FORMATS', 'read_structures')
+__all__ = ('NamedStructure', 'read_named_structures', 'read_structures')
 
-FORMATS = '.cif, .vasp (or POSCAR), .xyz and .extxyz, .json (pymatgen), .csv (column cif), .npz (packed)'
-"""What can be read, for messages."""
+ENERGIES = ('formation_energy_per_atom', 'energy_per_atom', 'total_energy', 'energy')
+"""Columns of energies: eV/atom, eV/atom, and eV per cell."""
+
+
+class NamedStructure(t.NamedTuple):
+    """One structure of a file.
+
+    :param fields: columns of its row, or what its entry holds beside it.
+    :param warnings: what was assumed or left out as it was read.
+    """
+
+    name: str
+    structure: Structure
+    fields: Mapping[str, t.Any]
+    warnings: tuple[str, ...]
+
+    @property
+    def energies(self) -> dict[str, float]:
+        """Return the energies that came with the structure, by the names of their columns."""
+        found = {}
+        for name in ENERGIES:
+            try:
+                number = parse_number(name, self.fields.get(name))
+            except InvalidInputError:
+                continue
+            if number is not None:
+                found[name] = number
+        return found
 
 
 def read_structures(path: str | os.PathLike[str]) -> list[tuple[str, Structure]]:
-    """Return (name, structure) for all structures in a file, by its ending; see ``FORMATS``.
+    """Return (name, structure) for all structures in a file; see :func:`read_named_structures`."""
+    return [(item.name, item.structure) for item in read_named_structures(path)]
 
-    Disordered and otherwise odd structures are returned as they are: screening says what is wrong with them.
 
-    :raises InvalidInputError: naming the file and the index of what cannot be read.
+def read_named_structures(path: str | os.PathLike[str]) -> list[NamedStructure]:
+    """Return all structures in a file, by its ending; see :data:`~aiida_qagenai.exchange.formats.FORMATS`.
+
+    Disordered and otherwise odd structures are returned as they are: screening says what is wrong with them. What a
+    file says of a structure (formula, Z, density, symmetry) has to agree with its atoms.
+
+    :raises InvalidInputError: naming the file and the place of what cannot be read or contradicts itself.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
+    format_ = None if is_archive(path.name) else format_of(path.name)
+    if not path.is_file():
+        message = f'`{path}` is not a file'
+        raise InvalidInputError(message)
     if path.stat().st_size == 0:
         message = f'`{path}` is empty'
         raise InvalidInputError(message)
-    readers = {
-        '.cif': _cif,
-        '.vasp': _poscar,
-        '.poscar': _poscar,
-        '.xyz': _extxyz,
-        '.extxyz': _extxyz,
-        '.json': _json,
-        '.csv': _csv,
-        '.npz': _packed,
-    }
-    reader = readers.get(suffix) or (_poscar if path.name.upper().startswith(('POSCAR', 'CONTCAR')) else None)
-    if reader is None:
+    if format_ is None:
         message = f'cannot tell the format of `{path}`: known are {FORMATS}'
         raise InvalidInputError(message)
     try:
-        found = list(reader(path))
-    except (InvalidInputError, CorruptFileError):
+        found = list(_structures(path, format_))
+    except CorruptFileError:
         raise
-    except Exception as exception:  # parsers raise whatever they meet
-        message = f'`{path}` cannot be read as {suffix or path.name}: {exception}'
+    except InvalidInputError as exception:
+        message = str(exception) if str(exception).startswith(f'`{path}`') else f'`{path}`: {exception}'
+        raise InvalidInputError(message) from exception
+    except OSError as exception:
+        message = f'`{path}` cannot be read: {exception.strerror}'
         raise InvalidInputError(message) from exception
     if not found:
         message = f'`{path}` has no structures'
@@ -62,111 +88,13 @@ def read_structures(path: str | os.PathLike[str]) -> list[tuple[str, Structure]]
     return found
 
 
-_Named = t.Iterator[tuple[str, 'Structure']]
-
-
-def _cif(path: Path) -> _Named:
-    try:
-        structures = _parse_cif(path.read_text(encoding='utf8', errors='replace'))
-    except InvalidInputError as exception:
-        message = f'`{path}` cannot be read as CIF: {exception}'
-        raise InvalidInputError(message) from exception
-    for index, structure in enumerate(structures):
-        yield (path.stem if len(structures) == 1 else f'{path.stem}#{index}'), structure
-
-
-_FAILED_SECTION = re.compile(r'No structure parsed for section (\d+) in CIF\.\s*(.*)')
-
-
-def _parse_cif(text: str) -> list[Structure]:
-    """Return the structures in a CIF.
-
-    :raises InvalidInputError: if a section holds none: pymatgen only warns of that and goes on with the others.
-    """
-    from pymatgen.io.cif import CifParser
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        try:
-            structures: list[Structure] = CifParser.from_str(text).parse_structures(primitive=False)
-            problem = None
-        except Exception as exception:  # pymatgen raises whatever it meets
-            structures, problem = [], str(exception)
-    for warning in caught:
-        if found := _FAILED_SECTION.search(str(warning.message)):
-            problem = f'section {found[1]}: {_in_words(found[2])}'
-            break
-    if problem is not None:
-        raise InvalidInputError(problem)
-    return structures
-
-
-def _in_words(reason: str) -> str:
-    """Return what the message of a parser means for a crystal."""
-    if 'nan' in reason.lower():
-        return f'a number is NaN ({reason})'
-    if 'ingular matrix' in reason:
-        return 'the cell has zero volume'
-    return reason
-
-
-def _poscar(path: Path) -> _Named:
-    from pymatgen.io.vasp import Poscar
-
-    yield path.name, Poscar.from_file(path, check_for_potcar=False).structure
-
-
-def _extxyz(path: Path) -> _Named:
-    from ase.io import iread
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    frames = iread(path, index=':', format='extxyz')
-    for index in itertools.count():
-        try:
-            atoms = next(frames)
-            periodic = bool(atoms.pbc.all())
-            structure = AseAtomsAdaptor.get_structure(atoms) if periodic else None
-        except StopIteration:
-            return
-        except Exception as exception:  # as above
-            reason = f'unknown element {exception}' if isinstance(exception, KeyError) else _in_words(str(exception))
-            message = f'`{path}`, index {index}: {reason}'
-            raise InvalidInputError(message) from exception
-        if structure is None:
-            message = f'`{path}`, index {index}: not periodic in three directions (no Lattice in the comment line?)'
-            raise InvalidInputError(message)
-        yield f'{path.stem}#{index}', structure
-
-
-def _json(path: Path) -> _Named:
-    from pymatgen.core import Structure
-
-    content = json.loads(path.read_text(encoding='utf8'))
-    rows = content if isinstance(content, list) else [content]
-    for index, row in enumerate(rows):
-        try:
-            yield f'{path.stem}#{index}', Structure.from_dict(row)
-        except Exception as exception:  # pymatgen raises whatever the dictionary lacks
-            message = f'`{path}`, index {index}: not a structure as pymatgen writes it ({exception!r})'
-            raise InvalidInputError(message) from exception
-
-
-def _csv(path: Path) -> _Named:
-    with path.open(encoding='utf-8-sig', newline='') as handle:
-        reader = csv.DictReader(handle)
-        if 'cif' not in (reader.fieldnames or ()):
-            message = f'`{path}` has no column `cif`'
-            raise InvalidInputError(message)
-        for index, row in enumerate(reader):
-            name = row.get('identifier') or row.get('material_id') or f'{path.stem}#{index}'
-            try:
-                yield name, _parse_cif(row['cif'])[0]
-            except InvalidInputError as exception:
-                message = f'`{path}`, line {reader.line_num}: the CIF cannot be read: {exception}'
-                raise InvalidInputError(message) from exception
-
-
-def _packed(path: Path) -> _Named:
-    batch = StructureBatch.load(path)
-    for index, structure in enumerate(batch.structures()):
-        yield str(batch.identifiers[index]), structure
+def _structures(path: Path, format_: str) -> Iterator[NamedStructure]:
+    with path.open('rb') as handle:
+        for record in read_raw_records(handle, format_, path.name):
+            for item in structures_of(record):
+                if item.structure is None:
+                    place = f'`{path}`, {record.place}' if record.place else f'`{path}`'
+                    message = f'{place}: {item.problem}'
+                    raise InvalidInputError(message)
+                fields = {**item.fields, **(record.rows[0] if record.rows else {})}
+                yield NamedStructure(item.name, item.structure, fields, item.warnings)

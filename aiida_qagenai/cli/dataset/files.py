@@ -77,12 +77,14 @@ def import_(
 ) -> None:
     """Import structures and energies from files.
 
-    They become one version of a database. PATH is a CSV file with a column `cif`, a folder (or .zip, .tar.gz) of CIF
-    files with a `metadata.csv`, extended XYZ, or JSON of pymatgen entries. A malformed record is reported with its
-    place and left out. Run the same command again after an interruption; importing twice adds nothing.
+    They become one version of a database. PATH is a CSV file with a column `cif`, a CIF, POSCAR or extended XYZ file,
+    JSON of entries (pymatgen, ASE, OPTIMADE), or a folder (or .zip, .tar.gz) of such files, with or without a
+    `metadata.csv`. A record that is malformed, or whose formula, Z, density or symmetry contradicts its atoms, is
+    reported with its place and left out. Run the same command again after an interruption; importing twice adds
+    nothing.
     """
     from aiida_qagenai.databases.sources.importer import import_files
-    from aiida_qagenai.databases.sources.readers import detect_format
+    from aiida_qagenai.exchange.formats import detect_format
 
     settings = [settings_of(origin, format=detect_format(path), identifier=identifier) for path in paths]
     processes = min(4, os.cpu_count() or 1) if workers is None else workers
@@ -150,11 +152,15 @@ def _print_report(report: ImportReport, max_problems: int) -> None:
         f'{report.file}: {report.records} records, {report.imported} imported with {energies} energies, '
         f'{report.known} known already, {report.malformed} left out (process {report.pk})'
     )
-    for problem in report.problems[:max_problems]:
-        name = f' ({problem.identifier})' if problem.identifier else ''
-        click.echo(f'  {problem.place}{name}: {problem.message}')
-    if report.malformed > max_problems:
-        click.echo(f'  … and {report.malformed - max_problems} more: `verdi node show {report.pk}`, output `report`')
+    for kind, items, total in (
+        ('', report.problems, report.malformed),
+        ('warning: ', report.warnings, len(report.warnings)),
+    ):
+        for item in items[:max_problems]:
+            name = f' ({item.identifier})' if item.identifier else ''
+            click.echo(f'  {kind}{item.place or report.file}{name}: {item.message}')
+        if total > max_problems:
+            click.echo(f'  … and {total - max_problems} more: `verdi node show {report.pk}`, output `report`')
 
 
 @click.command('list')

@@ -53,7 +53,9 @@ def hull(
 
     Both files have the columns `formula` and `formation_energy_per_atom` (eV/atom; pure elements are then implied at 0)
     or `energy_per_atom` (eV/atom; then the phases must include the elements), and optionally `identifier`, `level` of
-    theory and `sigma`.
+    theory and `sigma`; JSON may also hold entries of pymatgen, as Alexandria and the Materials Project publish them. A
+    candidate that is among the known phases (same identifier and composition; the same energy too where the identifier
+    is a number or a formula) does not compete with itself.
 
     The JSON list holds for each candidate, in input order: `formula`, `identifier`, `e_above_hull` and
     `decomposition_energy` (eV/atom, against all other phases; null where these cannot express the composition),
@@ -106,12 +108,9 @@ def _add_probabilities(
 
 def _read(phases: Path, candidates: Path) -> tuple[list[Phase], list[Phase], bool]:
     from aiida_qagenai.common.errors import InvalidInputError
-    from aiida_qagenai.exchange.phase_files import read_phases
+    from aiida_qagenai.exchange.phase_files import read_tables
 
-    known, wanted = read_phases(phases), read_phases(candidates)
-    if known.formation != wanted.formation:
-        message = f'`{phases}` and `{candidates}` must both have formation energies or both total energies'
-        raise InvalidInputError(message)
+    known, wanted = read_tables(phases, candidates)
     if not known.formation:
         have = {phase.elements[0] for phase in known.phases if len(phase.elements) == 1}
         missing = sorted({element for phase in wanted.phases for element in phase.elements} - have)

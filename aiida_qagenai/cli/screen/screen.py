@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.output import print_frame
 from aiida_qagenai.cli.params import FILE, FORMAT, PICTURE
 
@@ -76,23 +77,24 @@ def screen(
 ) -> None:
     """Apply the physical constraints to structures.
 
-    Prints which structures pass, and which constraint the others fail and why. Reads CIF, POSCAR, extxyz, JSON of
-    pymatgen, CSV with a column `cif`, and packed NPZ files. Those with partial occupancies, NaN coordinates or a flat
-    cell are reported as not well formed; a file that cannot be read at all ends the command with the line or index.
+    Prints which structures pass, and which constraint the others fail and why. Reads CIF, POSCAR, extxyz, JSON
+    (pymatgen, ASE, OPTIMADE), CSV with a column `cif` or `structure`, and packed NPZ
+    files, each also compressed (.gz, .bz2, .xz). Structures with partial occupancies, NaN coordinates or a flat cell
+    are reported as not well formed. A file that cannot be read, or whose formula, Z, density or symmetry contradicts
+    its atoms, ends the command with the reason and the line or index. What was assumed is printed as a warning.
     """
     import pandas as pd
 
     from aiida_qagenai.chemistry.constraints import Stage
     from aiida_qagenai.chemistry.constraints import screen as apply_constraints
-    from aiida_qagenai.exchange.structure_files import read_structures
 
-    read = [(file, index, *item) for file in files for index, item in enumerate(read_structures(file))]
-    structures = [structure for _, _, _, structure in read]
+    read = [(file, index, item) for file in files for index, item in enumerate(read_with_warnings(file))]
+    structures = [item.structure for _, _, item in read]
     constraints = _constraints(**options)
     screenings = [apply_constraints(structure, constraints, t.cast(Stage, stage)) for structure in structures]
     records = [
-        {'file': str(file), 'index': index, 'name': name, **_record(structure, screening)}
-        for (file, index, name, structure), screening in zip(read, screenings, strict=True)
+        {'file': str(file), 'index': index, 'name': item.name, **item.energies, **_record(item.structure, screening)}
+        for (file, index, item), screening in zip(read, screenings, strict=True)
     ]
     counts = _funnel(screenings)
     if unique:
@@ -170,13 +172,12 @@ def _mark_duplicates(records: list[dict[str, t.Any]], structures: list[Structure
 def _mark_known(records: list[dict[str, t.Any]], structures: list[Structure], files: Sequence[Path]) -> None:
     """Add to each record the name of the known structure that it equals."""
     from aiida_qagenai.chemistry.duplicates import KnownStructures
-    from aiida_qagenai.exchange.structure_files import read_structures
 
-    named = [item for file in files for item in read_structures(file)]
-    index = KnownStructures([structure for _, structure in named])
+    named = [item for file in files for item in read_with_warnings(file)]
+    index = KnownStructures([item.structure for item in named])
     for record, structure in zip(records, structures, strict=True):
         found = index.find(structure)
-        record['known_as'] = None if found is None else named[found][0]
+        record['known_as'] = None if found is None else named[found].name
 
 
 def _funnel(screenings: Sequence[Screening]) -> dict[str, int]:

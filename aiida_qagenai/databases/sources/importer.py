@@ -21,11 +21,11 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.databases.groups import DatabaseGroup, find_database, known_entries, open_database
 from aiida_qagenai.databases.sources.interruptions import WHERE, close_interrupted, this_process
-from aiida_qagenai.databases.sources.readers import pack_folder, read_records
-from aiida_qagenai.databases.sources.records import RECORDS_PER_TASK, Entry, Problem, parse_file
+from aiida_qagenai.databases.sources.records import RECORDS_PER_TASK, Entry, Problem, parse_file, read_records
 from aiida_qagenai.databases.sources.settings import ImportSettings
 from aiida_qagenai.engine.bulk import insert_outputs
 from aiida_qagenai.engine.rows import CHUNK_SIZE, fill_group
+from aiida_qagenai.exchange.archives import pack_folder
 
 __all__ = ('ImportReport', 'Progress', 'import_entries', 'import_file', 'import_files')
 
@@ -59,6 +59,7 @@ class ImportReport:
     :param malformed: records left out.
     :param problems: place, identifier and message of each (the first 10,000).
     :param energies: number of new energies by fidelity.
+    :param warnings: what was assumed or left out as new entries were read (the first 10,000).
     :param pk: the process, and ``repeated``: whether it is one that had run before.
     """
 
@@ -71,6 +72,7 @@ class ImportReport:
     malformed: int
     problems: list[Problem]
     energies: dict[str, int]
+    warnings: list[Problem] = dataclasses.field(default_factory=list)
 
 
 @calcfunction
@@ -91,6 +93,7 @@ def import_entries(file: orm.SinglefileData, settings: orm.Dict) -> dict[str, or
     meaning = ImportSettings(**settings.get_dict())
     counts: Counter[str] = Counter()
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     pending: dict[str, orm.Data] = {}
     seen: set[str] = set()
 
@@ -100,7 +103,7 @@ def import_entries(file: orm.SinglefileData, settings: orm.Dict) -> dict[str, or
             pending.clear()
 
     with file.open(mode='rb') as handle:
-        for parsed in parse_file(t.cast(t.IO[bytes], handle), meaning, session.workers):
+        for parsed in parse_file(t.cast(t.IO[bytes], handle), meaning, file.filename, session.workers):
             counts['records'] += 1
             problem = parsed if isinstance(parsed, Problem) else _refusal(parsed, seen, session.known, meaning)
             if problem is not None:
@@ -116,13 +119,14 @@ def import_entries(file: orm.SinglefileData, settings: orm.Dict) -> dict[str, or
                         flush()
                     pending.update(nodes)
                     counts['imported'] += 1
+                    warnings.extend(Problem(parsed.place, parsed.identifier, text) for text in parsed.warnings)
                     counts.update(f'energies_{energy.fidelity.value}' for energy in parsed.energies)
             if counts['records'] % RECORDS_PER_TASK == 0:
                 _stop_if_killed(process)
                 session.progress(counts['records'], counts['malformed'])
         flush()
     session.progress(counts['records'], counts['malformed'])
-    return {'report': orm.Dict(_report(counts, problems))}
+    return {'report': orm.Dict(_report(counts, problems, warnings))}
 
 
 # The outputs are stored one by one in the version of a database, so that nothing may be taken from another import.
@@ -218,6 +222,7 @@ def _nodes(entry: Entry, settings: ImportSettings, index: int) -> dict[str, orm.
         space_group_number=entry.space_group_number,
         experimental=entry.experimental,
         properties=entry.properties,
+        warnings=entry.warnings,
     )
     label = f'e{index:07d}'
     nodes: dict[str, orm.Data] = {f'entries__{label}': structure}
@@ -265,18 +270,18 @@ def _stop_if_killed(process: t.Any) -> None:
         raise KeyboardInterrupt
 
 
-def _report(counts: Counter[str], problems: list[Problem]) -> dict[str, t.Any]:
+def _report(counts: Counter[str], problems: list[Problem], warnings: list[Problem]) -> dict[str, t.Any]:
     """Return the content of the report."""
     prefix = 'energies_'
     energies = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
     names = ('records', 'imported', 'known', 'malformed')
-    kept = [problem._asdict() for problem in problems[:MAX_PROBLEMS]]
-    return {**{name: counts[name] for name in names}, 'energies': energies, 'problems': kept}
+    kept, noted = ([item._asdict() for item in items[:MAX_PROBLEMS]] for items in (problems, warnings))
+    return {**{name: counts[name] for name in names}, 'energies': energies, 'problems': kept, 'warnings': noted}
 
 
 def _make_report(name: str, process: orm.ProcessNode, content: dict[str, t.Any], *, repeated: bool) -> ImportReport:
-    problems = [Problem(**problem) for problem in content['problems']]
-    return ImportReport(name, int(process.pk or 0), repeated, **{**content, 'problems': problems})
+    lists = {key: [Problem(**item) for item in content.get(key, ())] for key in ('problems', 'warnings')}
+    return ImportReport(name, int(process.pk or 0), repeated, **{**content, **lists})
 
 
 def _repeat(name: str, process: orm.ProcessNode, settings: ImportSettings) -> ImportReport:
@@ -336,7 +341,7 @@ def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) 
     :raises InvalidInputError: if it has none, or none of its format.
     """
     try:
-        first = next(read_records(handle, settings), None)
+        first = next(read_records(handle, settings, path.name), None)
     except InvalidInputError as exception:
         message = f'`{path}`: {exception}'
         raise InvalidInputError(message) from exception

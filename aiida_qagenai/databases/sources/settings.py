@@ -20,7 +20,7 @@ _ENERGY_NAME = re.compile(r'^(formation_energy_per_atom|energy_per_atom|total_en
 
 _PROVIDER_PREFIX = re.compile(r'^_[a-z]+_')
 
-FORMATS = ('csv', 'cif', 'extxyz', 'json', 'optimade')
+FORMATS = ('csv', 'cif', 'extxyz', 'json', 'optimade', 'poscar', 'npz')
 
 
 class EnergyColumn(t.NamedTuple):

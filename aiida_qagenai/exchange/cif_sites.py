@@ -1,0 +1,201 @@
+"""Sites of a CIF block: their elements, and all the positions to which symmetry brings them."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.cif_blocks import parse_value
+
+if t.TYPE_CHECKING:
+    from aiida_qagenai.exchange.cif_blocks import Block
+    from aiida_qagenai.exchange.cif_symmetry import Operations
+
+__all__ = ('Site', 'expand', 'read_sites')
+
+SMALLEST_TOLERANCE = 0.02
+LARGEST_TOLERANCE = 0.3
+"""Distances within which images of one site are one atom on a special position, by the digits of its coordinates, Å."""
+
+CLOSEST = 0.45
+"""Smallest distance of two fully occupied sites, Å; the bond of H2 is 0.74 Å long."""
+
+_GROUPS = re.compile(
+    r'(?:O-?H|OW|WAT|AQ|H2O|HOH|NH[234]|AM|CH[23])(?![a-z])|(?:O[hw]|Wat|W(?=\d*$)|Am|Hyd)(?![a-gi-z])'
+)
+"""Labels of groups with hydrogen, as mineral databases have them."""
+
+_HYDROGEN = {'D': 'H', 'T': 'H'}
+
+
+class Site(t.NamedTuple):
+    """One site of the asymmetric unit.
+
+    :param position: fractional, shape (3,).
+    :param uncertainty: largest error of a coordinate by its digits.
+    """
+
+    label: str
+    element: str
+    position: NDArray[np.float64]
+    occupancy: float
+    uncertainty: float
+    charge: float | None
+
+
+def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list[str]]:
+    """Return the sites of a block, and warnings.
+
+    :param elements: those of its formula, if it has one.
+    :raises InvalidInputError: if an element or a number is not one, or a group stands for hydrogen that is not located.
+    """
+    columns = [block.values[f'_atom_site_fract_{axis}'] for axis in 'xyz' if f'_atom_site_fract_{axis}' in block.values]
+    count = len(columns[0])
+    types = block.values.get('_atom_site_type_symbol') or [''] * count
+    labels = block.values.get('_atom_site_label') or types
+    occupancies = block.values.get('_atom_site_occupancy') or [''] * count
+    flags = block.values.get('_atom_site_calc_flag') or [''] * count
+    if len(columns) != 3 or any(len(column) != count for column in (*columns, types, labels, occupancies)):
+        message = 'its atoms do not have three coordinates each'
+        raise InvalidInputError(message)
+    sites, warnings, groups = [], [], []
+    for index in range(count):
+        label, type_ = labels[index] or types[index], types[index]
+        texts = [column[index] for column in columns]
+        if flags[index].lower() == 'dum':
+            warnings.append(f'the dummy atom `{label}` is left out')
+            continue
+        if not all(texts):
+            message = f'the atom `{label}` has no coordinates: the structure is incomplete'
+            raise InvalidInputError(message)
+        occupancy = parse_value('_atom_site_occupancy', occupancies[index]) if occupancies[index] else 1.0
+        if not 0 <= occupancy <= 1.001:
+            message = f'the occupancy of `{label}` is {occupancy:g}: expected 0 to 1'
+            raise InvalidInputError(message)
+        if occupancy == 0:
+            warnings.append(f'the atom `{label}` has the occupancy 0 and is left out')
+            continue
+        element = element_of(type_, label, elements)
+        if element in _HYDROGEN:
+            warnings.append(f'`{label}` is read as H')
+        if not type_ and _is_group(label, elements):
+            groups.append(label)
+        position, uncertainty = _position(texts)
+        charge = _charge(type_)
+        sites.append(Site(label, _HYDROGEN.get(element, element), position, occupancy, uncertainty, charge))
+    if groups and not elements and not any(site.element == 'H' for site in sites):
+        message = f'the label `{groups[0]}` stands for a group with hydrogen, but no H atom is located'
+        raise InvalidInputError(message)
+    return sites, warnings
+
+
+def element_of(type_: str, label: str, elements: frozenset[str]) -> str:
+    """Return the element of a site by its type symbol (``Ca2+``), or by its label (``Ca1A``, ``OW1``).
+
+    :param elements: those of the formula; they decide where letters may be one element or two.
+    :raises InvalidInputError: if it is not an element, or may be two.
+    """
+    text = (type_ or label).strip()
+    letters = re.match(r'[A-Za-z]+', text)
+    head = '' if letters is None else letters[0]
+    if not type_ and _is_group(text, elements):
+        return 'N' if head[0] in 'NA' and head[:2].upper() != 'AQ' else head[0] if head[0] == 'C' else 'O'
+    one, two = head[:1].upper(), head[:2].capitalize()
+    known = [symbol for symbol in dict.fromkeys((two, one)) if symbol in ATOMIC_NUMBERS or symbol in _HYDROGEN]
+    if not known or (type_ and not _is_symbol(head)):
+        message = f'`{text}` is not an element (`_atom_site_{"type_symbol" if type_ else "label"}`)'
+        raise InvalidInputError(message)
+    listed = [symbol for symbol in known if _HYDROGEN.get(symbol, symbol) in elements]
+    mixed = len(head) > 1 and head[1].islower()
+    if len(known) > 1 and not type_ and not mixed and not elements and len(head) == 2:
+        message = f'the label `{text}` may be {one} or {two}: add `_atom_site_type_symbol`'
+        raise InvalidInputError(message)
+    if len(listed) == 1 and not type_:
+        return listed[0]
+    return known[0] if mixed or (type_ and len(head) == 2) else known[-1]
+
+
+def _is_group(label: str, elements: frozenset[str]) -> bool:
+    """Return whether a label is that of a group with hydrogen; ``W1`` is tungsten where the formula has it."""
+    if _GROUPS.match(label) is None or label.rstrip('0123456789') in elements:
+        return False
+    plain = label.rstrip('0123456789')
+    return plain not in ATOMIC_NUMBERS or (plain == 'W' and bool(elements) and 'O' in elements)
+
+
+def _is_symbol(head: str) -> bool:
+    """Return whether letters are an element's symbol in any case, or one with a mark (``Cval``, ``Siv``)."""
+    plain = re.sub(r'(?<=[A-Za-z])(val|v)$', '', head).capitalize()
+    return plain in ATOMIC_NUMBERS or plain in _HYDROGEN
+
+
+def _charge(type_: str) -> float | None:
+    """Return the charge in a type symbol such as ``Fe3+`` or ``O-2``."""
+    found = re.search(r'(\d*\.?\d*)([+-])(\d*\.?\d*)$', type_)
+    if found is None:
+        return None
+    size = found[1] or found[3] or '1'
+    return float(f'{found[2]}{size}') if size != '.' else None
+
+
+def _position(texts: list[str]) -> tuple[NDArray[np.float64], float]:
+    """Return the coordinates and the largest error that their digits leave."""
+    values, error = [], 0.0
+    for text in texts:
+        value = parse_value('_atom_site_fract_x', text)
+        digits = len(re.split(r'[(eE]', text)[0].partition('.')[2])
+        exact = '/' in text or abs(value * 24 - round(value * 24)) < 1e-9
+        third = Fraction(value).limit_denominator(3)
+        if digits >= 4 and third.denominator == 3 and abs(value - float(third)) <= 0.51 * 10.0**-digits:
+            value = float(third)
+        elif not exact:
+            error = max(error, 0.5 * 10.0 ** -max(digits, 2))
+        values.append(value)
+    return np.array(values), error
+
+
+def expand(site: Site, operations: Operations, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the fractional positions of all atoms of a site, shape (multiplicity, 3).
+
+    A position close to a special one is moved onto it: to the mean of its images that coincide within the digits given.
+
+    :raises InvalidInputError: if atoms of the site are too close to each other.
+    """
+    if len(operations.rotations) == 1:
+        return site.position[None] % 1.0
+    lengths = np.linalg.norm(matrix, axis=1)
+    tolerance = float(np.clip(6 * site.uncertainty * lengths.max(), SMALLEST_TOLERANCE, LARGEST_TOLERANCE))
+    position = site.position
+    for _ in range(6):
+        shifts = _images(position, operations) - position
+        shifts -= np.rint(shifts)
+        near = np.linalg.norm(shifts @ matrix, axis=1) < tolerance
+        step = shifts[near].mean(axis=0)
+        position = position + step
+        if np.abs(step).max() < 1e-9:
+            break
+    images = _images(position, operations) % 1.0
+    kept: list[NDArray[np.float64]] = []
+    for image in images:
+        if kept:
+            shifts = np.array(kept) - image
+            distance = np.linalg.norm((shifts - np.rint(shifts)) @ matrix, axis=1).min()
+            if distance < 0.5 * SMALLEST_TOLERANCE:
+                continue
+            if distance < CLOSEST and site.occupancy > 0.999:
+                message = (
+                    f'`{site.label}` is {distance:.2g} Å from its own image: its coordinates or the symmetry are wrong'
+                )
+                raise InvalidInputError(message)
+        kept.append(image)
+    return np.array(kept)
+
+
+def _images(position: NDArray[np.float64], operations: Operations) -> NDArray[np.float64]:
+    return operations.rotations @ position + operations.translations

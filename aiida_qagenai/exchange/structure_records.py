@@ -1,0 +1,227 @@
+"""From raw records to structures that agree with what the record says of them; nothing here loads AiiDA."""
+
+from __future__ import annotations
+
+import io
+import json
+import typing as t
+import warnings
+from collections.abc import Iterator, Mapping
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.cif import read_cif
+from aiida_qagenai.exchange.claims import claims_of_fields
+from aiida_qagenai.exchange.formats import RawRecord
+from aiida_qagenai.exchange.poscar import read_poscar
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = ('ReadStructure', 'structures_of')
+
+
+class ReadStructure(t.NamedTuple):
+    """One structure of a record.
+
+    :param name: of the structure; its identifier, where it has one.
+    :param structure: ``None`` where it cannot be read.
+    :param fields: what came with the structure beside the columns of its record.
+    :param warnings: what was assumed, left out, or warned of by a library.
+    :param problem: why it cannot be read.
+    """
+
+    name: str
+    structure: Structure | None
+    fields: Mapping[str, t.Any]
+    warnings: tuple[str, ...] = ()
+    problem: str = ''
+
+
+def structures_of(record: RawRecord) -> list[ReadStructure]:
+    """Return the structures of a record, of which only a CIF may have several. Problems are items of their own."""
+    if record.problem:
+        return [ReadStructure(record.name, None, {}, problem=record.problem)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        try:
+            found = list(_read(record))
+        except InvalidInputError as exception:
+            found = [ReadStructure(record.name, None, {}, problem=_one_line(exception))]
+        except Exception as exception:  # parsers raise whatever they meet
+            found = [ReadStructure(record.name, None, {}, problem=_in_words(exception))]
+    texts = tuple(dict.fromkeys(_one_line(item.message) for item in caught if not _is_ours(item)))
+    return [_checked(item._replace(warnings=(*item.warnings, *texts)), record) for item in found]
+
+
+def _read(record: RawRecord) -> Iterator[ReadStructure]:
+    """Yield the structures of a record.
+
+    :raises InvalidInputError: if it is not a crystal.
+    """
+    if record.kind == 'cif':
+        try:
+            items = read_cif(record.structure)
+        except InvalidInputError as exception:
+            message = f'it cannot be read as CIF: {exception}'
+            raise InvalidInputError(message) from exception
+        for index, item in enumerate(items):
+            several = len(items) > 1
+            unique = item.name if [other.name for other in items].count(item.name) == 1 else str(index)
+            name = f'{record.name}#{unique}' if several else record.name
+            yield ReadStructure(name, item.structure, {}, item.warnings, item.problem)
+        return
+    if record.kind == 'packed':
+        yield ReadStructure(record.name, record.structure, {})
+        return
+    if record.kind == 'extxyz':
+        structure, fields = _from_extxyz(record.structure)
+        yield ReadStructure(record.name, structure, fields)
+        return
+    if record.kind == 'poscar':
+        yield ReadStructure(record.name, read_poscar(record.structure), {})
+        return
+    content = json.loads(record.structure)
+    yield ReadStructure(record.name, _FROM_JSON[record.kind](content), {})
+
+
+def _checked(item: ReadStructure, record: RawRecord) -> ReadStructure:
+    """Return an item without oxidation states, or with the reason why it contradicts its record."""
+    structure = item.structure
+    if structure is None:
+        return item
+    if any(not hasattr(species, 'symbol') or hasattr(species, 'oxi_state') for species in structure.composition):
+        structure = structure.copy()
+        structure.remove_oxidation_states()
+    found = []
+    if structure.is_ordered:
+        for row in record.rows[:1]:
+            found = claims_of_fields({**item.fields, **row}).contradictions(structure)
+    if found:
+        return item._replace(structure=None, problem='; '.join(found))
+    return item._replace(structure=structure)
+
+
+def _from_pymatgen(content: t.Any) -> Structure:
+    from pymatgen.core import Structure
+
+    try:
+        return Structure.from_dict(content)
+    except Exception as exception:  # pymatgen raises whatever the dictionary lacks
+        message = f'not a structure as pymatgen writes it ({exception!r:.100})'
+        raise InvalidInputError(message) from exception
+
+
+def _from_ase(content: dict[str, t.Any]) -> Structure:
+    """Return the structure of atoms as ASE writes them."""
+    from ase import Atoms
+    from ase.io.jsonio import decode
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    values = decode(json.dumps(content))
+    periodic = values.get('pbc')
+    return t.cast(
+        'Structure',
+        AseAtomsAdaptor.get_structure(
+            _periodic(
+                Atoms(
+                    numbers=values['numbers'],
+                    positions=values['positions'],
+                    cell=values['cell'],
+                    pbc=True if periodic is None else periodic,
+                )
+            )
+        ),
+    )
+
+
+def _periodic(atoms: t.Any) -> t.Any:
+    """Return atoms that are a crystal.
+
+    :raises InvalidInputError: if they are not periodic.
+    """
+    if not atoms.pbc.all():
+        message = 'not periodic in three directions (no Lattice in the comment line?)'
+        raise InvalidInputError(message)
+    return atoms
+
+
+def _from_jarvis(content: dict[str, t.Any]) -> Structure:
+    """Return the structure of atoms as JARVIS writes them."""
+    from pymatgen.core import Structure
+
+    cartesian = bool(content.get('cartesian'))
+    elements = [str(name).strip() for name in content['elements']]
+    return Structure(content['lattice_mat'], elements, content['coords'], coords_are_cartesian=cartesian)
+
+
+def _from_extxyz(text: str) -> tuple[Structure, dict[str, t.Any]]:
+    """Return the structure and the values of the comment line of one frame."""
+    from ase.io import read
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    try:
+        atoms = _periodic(t.cast(t.Any, read(io.StringIO(text), format='extxyz')))
+    except KeyError as exception:
+        message = f'unknown element {exception}'
+        raise InvalidInputError(message) from exception
+    fields = {name: value.tolist() if hasattr(value, 'tolist') else value for name, value in atoms.info.items()}
+    if atoms.calc is not None and 'energy' in atoms.calc.results:
+        fields.setdefault('energy', float(atoms.calc.results['energy']))
+    atoms.calc = None
+    return AseAtomsAdaptor.get_structure(atoms), fields
+
+
+def _from_optimade(content: dict[str, t.Any]) -> Structure:
+    """Return the structure of the fields of OPTIMADE.
+
+    :raises InvalidInputError: if it is not periodic, a field is missing, or a site is not one element.
+    """
+    from pymatgen.core import Lattice, Structure
+
+    needed = ('lattice_vectors', 'cartesian_site_positions', 'species_at_sites')
+    missing = [name for name in needed if not content[name]]
+    if missing:
+        message = f'the structure has no {", ".join(missing)}'
+        raise InvalidInputError(message)
+    if content.get('dimension_types') not in (None, [1, 1, 1]):
+        message = f'the structure is not periodic in three directions: {content["dimension_types"]}'
+        raise InvalidInputError(message)
+    elements = {}
+    for species in content.get('species') or ():
+        symbols, shares = species['chemical_symbols'], species['concentration']
+        if len(symbols) != 1 or symbols[0] in {'X', 'vacancy'} or abs(shares[0] - 1) > 1e-6:
+            message = f'the site `{species["name"]}` is not one element: {symbols}'
+            raise InvalidInputError(message)
+        elements[species['name']] = symbols[0]
+    symbols = [elements.get(name, name) for name in content['species_at_sites']]
+    return Structure(
+        Lattice(content['lattice_vectors']), symbols, content['cartesian_site_positions'], coords_are_cartesian=True
+    )
+
+
+_FROM_JSON: dict[str, t.Callable[[t.Any], Structure]] = {
+    'pymatgen': _from_pymatgen,
+    'ase': _from_ase,
+    'jarvis': _from_jarvis,
+    'optimade': _from_optimade,
+}
+
+
+def _is_ours(item: warnings.WarningMessage) -> bool:
+    """Return whether a warning is for developers, not for those who read files."""
+    return issubclass(item.category, DeprecationWarning | PendingDeprecationWarning | FutureWarning)
+
+
+def _one_line(text: object) -> str:
+    """Return a text on one line, cut where it is long."""
+    return ' '.join(str(text).split())[:400]
+
+
+def _in_words(exception: Exception) -> str:
+    """Return what the message of a parser means for a crystal."""
+    text = _one_line(exception)
+    if 'ingular matrix' in text:
+        return 'the cell has zero volume'
+    if 'nan' in text.lower():
+        return f'a number is NaN ({text})'
+    return f'the structure cannot be read: {text[:200] or type(exception).__name__}'

@@ -1,0 +1,145 @@
+"""Rows of CSV tables: every cell is text until a column is known to hold numbers."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import typing as t
+from collections.abc import Collection, Iterator
+
+from aiida_qagenai.common.errors import InvalidInputError
+
+__all__ = (
+    'IDENTIFIERS',
+    'Row',
+    'column_kinds',
+    'csv_reader',
+    'csv_rows',
+    'identifier_column',
+    'parse_number',
+    'plain_value',
+)
+
+IDENTIFIERS = ('identifier', 'material_id', 'mat_id', 'entry_id', 'id', 'immutable_id', 'jid', 'name')
+"""Columns that may identify a record, the first of which that is there counts."""
+
+MAX_FIELD = 64_000_000
+"""Characters in one field."""
+
+_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', re.ASCII)
+_INTEGER = re.compile(r'-?(0|[1-9]\d{0,14})', re.ASCII)
+_DECIMAL = re.compile(r'-?(0|[1-9]\d*)(\.\d*)?([eE][+-]\d+)?|-?(0|[1-9]\d*)?\.\d+([eE][+-]?\d+)?', re.ASCII)
+_NAMING = re.compile(r'(^|_)(id|ids|code|name|formula|label|identifier|symbol|doi)$', re.IGNORECASE)
+_MISSING = frozenset({'', 'nan', 'none', 'null', 'n/a'})
+
+
+class Row(t.NamedTuple):
+    """One row of a table.
+
+    :param place: the line in which the row begins.
+    :param values: column → text.
+    :param problem: why it is malformed; then the values are not those of their columns.
+    """
+
+    place: str
+    values: dict[str, t.Any]
+    problem: str = ''
+
+
+def csv_reader(text: t.TextIO) -> csv.DictReader[str]:
+    """Return a reader of a CSV file, with the header stripped of spaces.
+
+    :raises InvalidInputError: if two columns have one name.
+    """
+    csv.field_size_limit(MAX_FIELD)
+    reader = csv.DictReader(text)
+    header = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = header
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        message = f'the table has two columns {", ".join(map(repr, twice))}'
+        raise InvalidInputError(message)
+    return reader
+
+
+def csv_rows(reader: csv.DictReader[str]) -> Iterator[Row]:
+    """Yield the rows of a table."""
+    start = reader.line_num + 1
+    width = len(reader.fieldnames or ())
+    while True:
+        try:
+            row: dict[t.Any, t.Any] = next(reader)
+        except StopIteration:
+            return
+        place = f'line {start}'
+        start = reader.line_num + 1
+        wrong = None in row or None in row.values()
+        problem = f'expected {width} columns as in the header' if wrong else ''
+        yield Row(place, {name: value for name, value in row.items() if name}, problem)
+
+
+def identifier_column(header: t.Collection[str], asked: str | None) -> str | None:
+    """Return the column of identifiers: the one asked for, or the first known one."""
+    if asked is not None:
+        return asked if asked in header else None
+    return next((name for name in IDENTIFIERS if name in header), None)
+
+
+def column_kinds(reader: csv.DictReader[str], skipped: Collection[str] = ()) -> dict[str, str]:
+    """Return the columns that hold only numbers (``number``) or only truth values (``truth``), reading to the end.
+
+    A column with one other text is text throughout: ``NaN`` beside ``LiH`` is sodium nitride, ``012345`` and ``12e5``
+    are names.
+    """
+    kinds: dict[str, set[str]] = {name: set() for name in reader.fieldnames or () if name and name not in skipped}
+    for row in csv_rows(reader):
+        if not row.problem:
+            for name in list(kinds):
+                kinds[name].add(_kind(name, row.values[name]))
+                if 'text' in kinds[name]:
+                    del kinds[name]
+    found = {name: seen - {'missing'} for name, seen in kinds.items()}
+    return {name: next(iter(seen)) for name, seen in found.items() if len(seen) == 1}
+
+
+def _kind(name: str, text: str) -> str:
+    """Return what one cell may be."""
+    text = text.strip()
+    if text in {'True', 'False'}:
+        return 'truth'
+    if text.lower() in _MISSING:
+        return 'missing'
+    pattern = _INTEGER if _NAMING.search(name) else _DECIMAL
+    return 'number' if pattern.fullmatch(text) and math.isfinite(float(text)) else 'text'
+
+
+def plain_value(text: str, kind: str | None) -> t.Any:
+    """Return the value of a cell in a column of that kind, ``None`` where it is missing."""
+    text = text.strip()
+    if kind is None:
+        return text or None
+    if text.lower() in _MISSING:
+        return None
+    if kind == 'truth':
+        return text == 'True'
+    return int(text) if _INTEGER.fullmatch(text) else float(text)
+
+
+def parse_number(name: str, value: t.Any) -> float | None:
+    """Return a number that is finite, or ``None`` where it is missing.
+
+    :raises InvalidInputError: if it is something else.
+    """
+    if value is None or (isinstance(value, str) and value.strip().lower() in _MISSING):
+        return None
+    if isinstance(value, str):
+        number = float(value) if _NUMBER.fullmatch(value.strip()) else math.inf
+    else:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.inf
+    if math.isnan(number):
+        return None
+    if math.isinf(number):
+        message = f'`{name}` is {value!r:.40}, not a number'
+        raise InvalidInputError(message)
+    return number
