@@ -21,6 +21,8 @@ from aiida_qagenai.databases.groups import find_database
 from aiida_qagenai.databases.sources.importer import import_file, import_files
 from aiida_qagenai.databases.sources.interruptions import WHERE, this_process
 from aiida_qagenai.databases.tables import databases
+from tests.databases.conftest import rock_salt
+from tests.fixtures.cif_texts import cif_text
 
 
 @pytest.fixture(autouse=True)
@@ -228,3 +230,50 @@ def test_a_running_import_is_left_alone(write_csv, rows, settings):
     )
     with pytest.raises(InvalidInputError, match='imports into'):
         import_file(write_csv(rows(2), 'second.csv'), settings())
+
+
+def test_a_folder_of_good_and_bad_files_of_every_format(tmp_path, settings):
+    folder = tmp_path / 'mixed'
+    folder.mkdir()
+    salt = 'Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5'
+    entry = {'energy': -6.2, 'data': {'mat_id': 'agm1', 'e_form': -0.4}, 'structure': rock_salt().as_dict()}
+    files = {
+        'good.cif': cif_text(salt, formula='Cl Na', z=1),
+        'journal.cif': 'data_global\n_journal_name_full Acta\n' + cif_text(salt),
+        'hydroxide.cif': cif_text('Mg1 Mg 0 0 0\nO1 O 0.5 0.5 0.5\nO2 O 0.5 0.5 0', formula='H2 Mg O2'),
+        'units.cif': cif_text(salt, formula='Cl Na', z=4),
+        'origin.cif': cif_text('Si1 Si 0 0 0', (5.43, 5.43, 5.43, 90, 90, 90), symbol='F d -3 m'),
+        'old.vasp': 'salt\n1.0\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0\n.5 .5 .5\n',
+        'new.vasp': 'salt\n1.0\n4 0 0\n0 4 0\n0 0 4\nNa_pv Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n',
+        'alexandria.json': json.dumps({'entries': [entry]}),
+        'options.json': '{"protocol": "fast"}',
+        'phases.csv': 'identifier,formula,formation_energy_per_atom\n0,Li2O,-2.0\n',
+        'table.csv': 'id,icsd_code,task,pretty_formula,cif\nc-1,012345,12e5,NaCl,"' + cif_text(salt) + '"\n',
+        'notes.txt': 'not read',
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    [report] = import_files([folder], [settings(format='cif')])
+    reasons = {problem.place.split(',')[0]: problem.message for problem in report.problems}
+    assert report.imported == 5
+    assert {name: bool(reasons.pop(name)) for name in sorted(reasons)} == dict.fromkeys(
+        ['hydroxide.cif', 'old.vasp', 'options.json', 'origin.cif', 'phases.csv', 'units.cif'], True
+    )
+    messages = ' '.join(problem.message for problem in report.problems)
+    for text in (
+        'no H atom is located',
+        'no element symbols',
+        'no `structure`',
+        'its setting',
+        'no column `cif`',
+        'Z = 4',
+    ):
+        assert text in messages
+    entries = {node.name: node for node in orm.QueryBuilder().append(EntryData).all(flat=True)}
+    assert set(entries) == {'good', 'journal', 'new', 'agm1', 'c-1'}
+    kept = entries['c-1'].base.attributes.get('properties')
+    assert kept == {'icsd_code': '012345', 'task': '12e5', 'pretty_formula': 'NaCl'}
+    assert 'names no symmetry' in entries['good'].base.attributes.get('warnings')[0]
+    energies = orm.QueryBuilder().append(EnergyData).all(flat=True)
+    assert {energy.base.attributes.get('total_energy') for energy in energies} == {-6.2}
+    assert energies[0].base.attributes.get('formation_energy_per_atom') == -0.4

@@ -16,9 +16,11 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.databases.sources.readers import _json_list, detect_format, pack_folder, read_records
-from aiida_qagenai.databases.sources.records import Entry, Problem, parse_records
+from aiida_qagenai.databases.sources.records import Entry, Problem, parse_records, read_records
 from aiida_qagenai.databases.sources.settings import energy_column, make_settings
+from aiida_qagenai.exchange.archives import pack_folder
+from aiida_qagenai.exchange.formats import detect_format
+from aiida_qagenai.exchange.json_stream import read_items
 
 
 def rock_salt(a=4.08):
@@ -34,7 +36,7 @@ def read(settings):
     def run(path, **changes):
         changes = {'format': detect_format(path), **changes}
         with path.open('rb') as handle:
-            found = parse_records(list(read_records(handle, settings(**changes))), settings(**changes))
+            found = parse_records(list(read_records(handle, settings(**changes), path.name)), settings(**changes))
         entries = [item for item in found if isinstance(item, Entry)]
         return entries, [item for item in found if isinstance(item, Problem)]
 
@@ -174,9 +176,8 @@ def test_json_lines(read, tmp_path):
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=8), st.integers(1, 40))
 def test_a_streamed_list_is_the_list(content, chunk):
-    text = io.StringIO(json.dumps(content, indent=1)[1:])
-    records = list(_json_list(text, chunk))
-    assert len(records) == len(content)
+    records = list(read_items(io.StringIO(json.dumps(content, indent=1)), chunk))
+    assert [record.content for record in records] == content
 
 
 def test_disordered_and_flat_structures_are_left_out(read, write_csv, rows):
