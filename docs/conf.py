@@ -32,6 +32,8 @@ extensions = [
     'sphinx_click',
 ]
 myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath']
+# Headings can be the target of a link from another page.
+myst_heading_anchors = 3
 exclude_patterns = ['_build']
 html_theme = 'furo'
 html_title = 'aiida-qagenai'
