@@ -19,6 +19,7 @@ from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS, require_el
 from aiida_qagenai.chemistry.geometry import Neighbors, neighbors
 from aiida_qagenai.chemistry.oxidation_states import DEFAULT_SOURCE
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
+from aiida_qagenai.chemistry.species import plain_structure
 from aiida_qagenai.chemistry.symmetry import fingerprint, space_group
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -144,7 +145,7 @@ def _prototypes(max_atoms: int) -> list[tuple[str, Structure]]:
             continue
         primitive = Structure.from_dict(entry['snl']).get_primitive_structure()
         if len(primitive) <= max_atoms:
-            primitive.remove_oxidation_states()
+            primitive = plain_structure(primitive)
             name = tags['mineral'] or tags['strukturbericht']
             label = f'{tags["aflow"]} ({name})' if name and name != 'None' else tags['aflow']
             rows.append((len(primitive), -(space_group(primitive).number or 0), label, primitive))

@@ -64,12 +64,14 @@ class CandidateData(StructureData):
         if structure is None:
             super().__init__(**kwargs)
             return
+        from aiida_qagenai.chemistry.species import plain_structure
         from aiida_qagenai.chemistry.symmetry import fingerprint, space_group
         from aiida_qagenai.exchange.structures import StructureBatch
 
         if cycle < 0 or index < 0:
             message = f'cycle and index start at 0, got {cycle} and {index}'
             raise InvalidInputError(message)
+        structure = plain_structure(structure)
         StructureBatch.from_structures([structure], [candidate_name(cycle, index)])
         attributes: dict[str, t.Any] = {}
         if _is_plain(structure):
@@ -130,7 +132,7 @@ class CandidateData(StructureData):
 
 
 def _is_plain(structure: Structure) -> bool:
-    """Return whether all sites are bare elements; oxidation states, spins and names of kinds are left to AiiDA."""
+    """Return whether all sites are bare elements; the names of kinds are left to AiiDA."""
     from pymatgen.core import Element
 
     return all(type(site.specie) is Element and not site.properties for site in structure)

@@ -8,6 +8,7 @@ import typing as t
 import warnings
 from collections.abc import Iterator, Mapping
 
+from aiida_qagenai.chemistry.species import plain_structure
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.cif import read_cif
 from aiida_qagenai.exchange.claims import claims_of_fields
@@ -85,13 +86,11 @@ def _read(record: RawRecord) -> Iterator[ReadStructure]:
 
 
 def _checked(item: ReadStructure, record: RawRecord) -> ReadStructure:
-    """Return an item without oxidation states, or with the reason why it contradicts its record."""
+    """Return an item of bare elements, or with the reason why it contradicts its record."""
     structure = item.structure
     if structure is None:
         return item
-    if any(not hasattr(species, 'symbol') or hasattr(species, 'oxi_state') for species in structure.composition):
-        structure = structure.copy()
-        structure.remove_oxidation_states()
+    structure = plain_structure(structure)
     found = []
     if structure.is_ordered:
         for row in record.rows[:1]:
