@@ -10,15 +10,20 @@ import typing as t
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.tasks import AtomisticConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.graph import neighbour_list
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.thermodynamics.vibrations.settings import ChgnetPotential
 
-__all__ = ('make_calculator',)
+if t.TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ('make_calculator', 'require_neighbours')
 
 CHGNET_WEIGHTS = {
     '0.3.0': 'pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar',
@@ -30,8 +35,57 @@ CHGNET_WEIGHTS = {
 def make_calculator(config: AtomisticConfig, runtime: Runtime) -> tuple[t.Any, str]:
     """Return the calculator that a configuration asks for, and the tag of its energies.
 
+    It raises an ``InvalidInputError`` for a crystal with an atom that has no neighbour within its cutoff.
+
     :raises InvalidInputError: if the package of the potential is not installed here.
     """
+    calculator, tag = _make_calculator(config, runtime)
+    return _refusing_isolated_atoms(calculator, tag), tag
+
+
+def _refusing_isolated_atoms(calculator: t.Any, tag: str) -> t.Any:
+    """Let a calculator check the surroundings of every atom before it computes anything."""
+    calculate = calculator.calculate
+
+    def checked(atoms: Atoms | None = None, *arguments: t.Any, **options: t.Any) -> None:
+        crystal = calculator.atoms if atoms is None else atoms
+        require_neighbours(crystal, _cutoff(calculator, crystal), tag)
+        calculate(atoms, *arguments, **options)
+
+    calculator.calculate = checked
+    return calculator
+
+
+def require_neighbours(atoms: Atoms, cutoff: float, potential: str) -> None:
+    """Check that every atom has a neighbour, which may be an image of itself, within the cutoff of a potential.
+
+    :param cutoff: Å.
+    :raises InvalidInputError: naming the first atom that has none.
+    """
+    receivers, _, _ = neighbour_list(atoms.cell.array, atoms.positions, cutoff)
+    isolated = np.setdiff1d(np.arange(len(atoms)), receivers)
+    if not len(isolated):
+        return
+    first = int(isolated[0])
+    others = f' ({len(isolated)} atoms of {len(atoms)} have none)' if len(isolated) > 1 else ''
+    message = (
+        f'atom {first} ({atoms.symbols[first]}) of {atoms.get_chemical_formula()} has no neighbour within {cutoff:.3g} '
+        f'Å, the cutoff of the potential {potential}{others}: the potential cannot describe it; use a denser structure'
+    )
+    raise InvalidInputError(message)
+
+
+def _cutoff(calculator: t.Any, atoms: Atoms) -> float:
+    """Return the distance beyond which a potential sees nothing, Å."""
+    if calculator.name == 'emt':
+        calculator.initialize(atoms)
+        return float(calculator.rc_list)
+    if hasattr(calculator, 'ensemble'):
+        return float(calculator.ensemble.cutoff)
+    return float(calculator.model.graph_converter.atom_graph_cutoff)
+
+
+def _make_calculator(config: AtomisticConfig, runtime: Runtime) -> tuple[t.Any, str]:
     potential = config.potential
     if potential.name == 'emt':
         from ase.calculators.emt import EMT

@@ -120,3 +120,73 @@ def test_a_relaxation_on_the_validator_ends_with_results(command, models, tmp_pa
     assert results['error']['kind'] == 'relaxation_not_converged'
     assert 'stress of' in results['error']['message']
     assert len(results['history']['relaxation_stress']) > 1
+
+
+LOOSE = Atoms('Cu2', scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[12, 13, 14], pbc=True)
+
+
+def emt(runtime):
+    return make_calculator(parse('relax', {'potential': {'name': 'emt'}, 'structure': 'x'}), runtime)[0]
+
+
+def test_atoms_without_a_neighbour_within_the_cutoff_are_refused(runtime):
+    atoms = LOOSE.copy()
+    atoms.calc = emt(runtime)
+    with pytest.raises(InvalidInputError, match=r'atom 0 \(Cu\) of Cu2 has no neighbour within 5\.\d+ Å.*2 atoms of 2'):
+        atoms.get_forces()
+
+
+def test_one_isolated_atom_among_others_is_named(runtime):
+    atoms = bulk('Cu', cubic=True) * (1, 1, 5)
+    del atoms[[atom.index for atom in atoms if atom.z > 4]]
+    atoms.append('Al')
+    atoms.positions[-1] = [0, 0, 11]
+    atoms.set_cell([9, 9, 18.5])
+    atoms.calc = emt(runtime)
+    with pytest.raises(InvalidInputError, match=r'\(Al\)'):
+        atoms.get_potential_energy()
+
+
+def test_slabs_and_images_of_an_atom_are_neighbours(runtime):
+    slab = bulk('Cu', cubic=True)
+    slab.center(vacuum=15, axis=2)
+    for atoms in (slab, bulk('Cu')):
+        atoms.calc = emt(runtime)
+        assert np.isfinite(atoms.get_potential_energy())
+
+
+def test_the_validator_and_chgnet_refuse_isolated_atoms(validator, runtime):
+    atoms = Atoms('LiH', scaled_positions=LOOSE.get_scaled_positions(), cell=LOOSE.cell, pbc=True)
+    atoms.calc = validator()[0]
+    with pytest.raises(InvalidInputError, match='no neighbour within'):
+        atoms.get_potential_energy()
+    pytest.importorskip('chgnet')
+    config = parse('relax', {'potential': {'name': 'chgnet'}, 'structure': 'x'})
+    atoms.calc = make_calculator(config, runtime)[0]
+    with pytest.raises(InvalidInputError, match='no neighbour within 6 Å'):
+        atoms.get_stress()
+
+
+def isolated_tasks():
+    final = LOOSE.copy()
+    final.positions[0, 0] += 1
+    return [
+        ('relax', {'structure': 's.npz'}, [LOOSE]),
+        ('free_energy', {'structure': 's.npz'}, [LOOSE]),
+        ('barrier', {'structures': 's.npz'}, [LOOSE, final]),
+    ]
+
+
+@pytest.mark.parametrize(('task', 'extra', 'crystals'), isolated_tasks(), ids=['relax', 'free_energy', 'barrier'])
+def test_tasks_end_with_invalid_input_for_isolated_atoms(command, tmp_path, task, extra, crystals):
+    StructureBatch(
+        np.array([2] * len(crystals)),
+        np.array([crystal.cell.array for crystal in crystals]),
+        np.concatenate([crystal.numbers for crystal in crystals]),
+        np.concatenate([crystal.get_scaled_positions() for crystal in crystals]),
+        np.array([str(i) for i in range(len(crystals))]),
+    ).save(tmp_path / 's.npz')
+    status, results = command(tmp_path, task, {'potential': {'name': 'emt'}, **extra})[:2]
+    assert status == 1
+    assert results['error']['kind'] == 'invalid_input'
+    assert 'no neighbour within' in results['error']['message']
