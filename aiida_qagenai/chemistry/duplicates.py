@@ -1,6 +1,7 @@
 """Duplicates among structures, and novelty against known ones.
 
-Two structures are the same if pymatgen's ``StructureMatcher`` maps one onto the other after volume scaling. It only
+Two structures are the same if pymatgen's ``StructureMatcher`` maps one onto the other after volume scaling and they are
+not distortions of one parent to different symmetries (:mod:`aiida_qagenai.chemistry.polymorphs`). The matcher only
 sees pairs with the same reduced formula, and where a formula has many known structures, as within a campaign, only
 those whose fingerprint vectors, in units of the mean atomic spacing, are close. The space group is no part of the
 prefilter: noise that the matcher tolerates changes it.
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.geometry import structure_problem
+from aiida_qagenai.chemistry.polymorphs import DistortionSymmetry, distortion_symmetry
+from aiida_qagenai.chemistry.species import plain_structure
 from aiida_qagenai.chemistry.symmetry import fingerprint_vector
 
 if t.TYPE_CHECKING:
@@ -29,6 +32,9 @@ of 0.1 Å cause in a table of crystals (figure ``novelty-prefilter-largest-shift
 
 PREFILTER_FROM = 6
 """Number of known structures of a formula from which fingerprints cost less than the comparisons they save."""
+
+SMALLEST_DISPLACEMENT = 0.03
+"""Largest displacement of an atom in a distortion, at least, Å."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +66,7 @@ class KnownStructures:
         self._structures: list[Structure] = []
         self._by_formula: dict[str, list[int]] = {}
         self._vectors: dict[int, NDArray[np.float64]] = {}
+        self._symmetries: dict[int, DistortionSymmetry] = {}
         for structure in structures:
             self.add(structure)
 
@@ -68,23 +75,51 @@ class KnownStructures:
 
     def add(self, structure: Structure) -> int:
         """Add a structure and return its index."""
-        index = len(self._structures)
+        index, structure = len(self._structures), plain_structure(structure)
         self._structures.append(structure)
         if structure_problem(structure) is None:
             self._by_formula.setdefault(structure.composition.reduced_formula, []).append(index)
         return index
 
     def find(self, structure: Structure) -> int | None:
-        """Return the index of a known structure that is the same as ``structure``, or ``None``."""
+        """Return the index of a known structure that is the same as ``structure``, or ``None``.
+
+        One of the same symmetry is preferred to one whose symmetry is hidden by noise.
+        """
+        structure = plain_structure(structure)
         if structure_problem(structure) is not None:
             return None
         members = self._by_formula.get(structure.composition.reduced_formula, [])
-        if not members:
-            return None
+        symmetry: DistortionSymmetry | None = None
+        possible = None
         for index in self._closest(structure, members) if len(members) >= PREFILTER_FROM else members:
-            if self._matcher.fit(structure, self._structures[index]):
+            if not self._matcher.fit(structure, self._structures[index]):
+                continue
+            symmetry = symmetry or distortion_symmetry(structure)
+            other = self._symmetry(index)
+            if symmetry[:2] == other[:2]:
                 return index
-        return None
+            if possible is None and not self._is_distorted(structure, index, symmetry, other):
+                possible = index
+        return possible
+
+    def _is_distorted(
+        self, structure: Structure, index: int, symmetry: DistortionSymmetry, other: DistortionSymmetry
+    ) -> bool:
+        """Return whether a structure that the matcher maps onto a known one is another distortion of its parent."""
+        if not symmetry.differs_from(other):
+            return False
+        if symmetry.num_atoms != other.num_atoms:
+            return True
+        found = self._matcher.get_rms_dist(structure, self._structures[index])
+        spacing = (structure.volume / len(structure)) ** (1 / 3)
+        # where no atom leaves its place there is only a strain, which the matcher accepts
+        return found is None or found[1] * spacing > SMALLEST_DISPLACEMENT
+
+    def _symmetry(self, index: int) -> DistortionSymmetry:
+        if index not in self._symmetries:
+            self._symmetries[index] = distortion_symmetry(self._structures[index])
+        return self._symmetries[index]
 
     def _closest(self, structure: Structure, members: Sequence[int]) -> list[int]:
         """Return those of ``members`` whose fingerprints are close, the closest first."""

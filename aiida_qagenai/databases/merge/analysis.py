@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 
+from aiida_qagenai.chemistry.polymorphs import settled_dataset
 from aiida_qagenai.chemistry.symmetry import symmetry_dataset
 
 __all__ = ('Analysis', 'analyse', 'analyse_many')
@@ -18,7 +19,7 @@ __all__ = ('Analysis', 'analyse', 'analyse_many')
 class Analysis:
     """The symmetry and the lattice of a structure.
 
-    :param number: space group at the tolerance of clusters, 0 where the search failed.
+    :param number: space group at the tolerance of clusters, or that of a distortion too small for it; 0 without any.
     :param orbits: element and number of sites in the primitive cell, of each orbit, sorted: ``H4 Li4``.
     :param operations: number of symmetry operations of the primitive cell at the tight tolerance (48 in rock salt).
     :param lengths: the shortest vectors of the primitive cell and the cube root of its volume, Å.
@@ -44,6 +45,9 @@ def analyse(
     numbers = [kinds.index(symbol) + 1 for symbol in symbols]
     crystal = (matrix, np.linalg.solve(matrix.T, np.array(positions).T).T, numbers)
     loose, fine = (symmetry_dataset(crystal, tolerance) for tolerance in (symprec, tight))
+    settled = settled_dataset(crystal)
+    if loose is not None and settled is not None and settled.number != loose.number:
+        loose = settled  # a distortion of its own, too small for the tolerance of clusters
     if loose is None:
         lattice, orbits, number = matrix, ' '.join(f'{name}{n}' for name, n in sorted(Counter(symbols).items())), 0
     else:
