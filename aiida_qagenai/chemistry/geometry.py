@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 import numpy as np
@@ -12,7 +13,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('Neighbors', 'neighbors', 'structure_problem', 'validate_structure')
+__all__ = ('Fragment', 'Neighbors', 'fragments', 'neighbors', 'structure_problem', 'validate_structure')
 
 MINIMUM_HEIGHT = 0.4
 """Smallest accepted distance between opposite faces of a cell, Å: flatter cells hold more images than memory."""
@@ -31,6 +32,47 @@ class Neighbors(t.NamedTuple):
     second: NDArray[np.int64]
     image: NDArray[np.int64]
     distance: NDArray[np.float64]
+
+
+class Fragment(t.NamedTuple):
+    """Atoms that are connected by bonds.
+
+    :param atoms: their indices.
+    :param dimension: in how many independent directions the fragment repeats, 0 for a molecule.
+    """
+
+    atoms: tuple[int, ...]
+    dimension: int
+
+
+def fragments(atoms: t.Iterable[int], pairs: Neighbors) -> list[Fragment]:
+    """Return the fragments into which ``atoms`` fall if ``pairs`` are the bonds.
+
+    Following bonds from one atom reaches its own images; the rank of their cells is the dimension (P. M. Larsen et al.,
+    Phys. Rev. Mater. 3, 034003, 2019).
+    """
+    links: dict[int, list[tuple[int, NDArray[np.int64]]]] = collections.defaultdict(list)
+    for i, j, cell in zip(pairs.first, pairs.second, pairs.image, strict=True):
+        links[int(i)].append((int(j), cell))
+    seen: set[int] = set()
+    found = []
+    for start in atoms:
+        if start in seen:
+            continue
+        place = {start: np.zeros(3, dtype=np.int64)}
+        queue, loops = [start], [np.zeros(3, dtype=np.int64)]
+        while queue:
+            atom = queue.pop()
+            for other, cell in links[atom]:
+                reached = place[atom] + cell
+                if other not in place:
+                    place[other] = reached
+                    queue.append(other)
+                else:  # a way around the cell
+                    loops.append(reached - place[other])
+        seen.update(place)
+        found.append(Fragment(tuple(place), int(np.linalg.matrix_rank(np.unique(loops, axis=0)))))
+    return found
 
 
 def neighbors(structure: Structure, cutoff: float) -> Neighbors:

@@ -10,12 +10,22 @@ from __future__ import annotations
 import functools
 import json
 import typing as t
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiida_qagenai.chemistry.elements import require_elements
+from aiida_qagenai.chemistry.formula import parse_formula
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('DEFAULT_SOURCE', 'MIXED_VALENCE_ELEMENTS', 'SOURCES', 'electronegativity', 'oxidation_states')
+__all__ = (
+    'DEFAULT_SOURCE',
+    'MIXED_VALENCE_ELEMENTS',
+    'POLYATOMIC_IONS',
+    'SOURCES',
+    'electronegativity',
+    'oxidation_states',
+    'polyatomic_charges',
+)
 
 SOURCES = ('icsd24', 'smact14', 'pymatgen_common', 'pymatgen_icsd')
 """Names of the lists."""
@@ -29,6 +39,23 @@ MIXED_VALENCE_ELEMENTS: frozenset[str] = frozenset({
 })
 # fmt: on
 """Elements whose atoms may differ in oxidation state within one compound, as SMACT 4 lists them."""
+
+# fmt: off
+POLYATOMIC_IONS: dict[str, tuple[int, ...]] = {
+    # multiple bonds: superoxide and peroxide, ozonide, azide, pentazolate, diazenides, cyanide, acetylide, propadienide
+    'O2': (-2, -1), 'O3': (-1,), 'N2': (-4, -2), 'N3': (-1,), 'N5': (-1,), 'CN': (-1,), 'C2': (-2,), 'C3': (-4,),
+    # chains of chalcogens and their rings
+    'S2': (-2,), 'S3': (-2,), 'S4': (-2,), 'S5': (-2,), 'S6': (-2,), 'Se2': (-2,), 'Se3': (-2,), 'Se4': (-2, 2),
+    'Se5': (-2,), 'Te2': (-2,), 'Te3': (-2,), 'Te4': (-2, 2), 'Te5': (-2,), 'S8': (0, 2), 'Se8': (0, 2),
+    # halogens
+    'Br3': (-1,), 'I3': (-1,), 'I5': (-1,), 'I7': (-1,), 'I8': (-2,), 'I4': (-2,), 'ICl2': (-1,), 'IBr2': (-1,),
+    'IBrCl': (-1,), 'I2Br': (-1,), 'I2Cl': (-1,), 'BrCl2': (-1,), 'Br2Cl': (-1,), 'ICl4': (-1,), 'IBr4': (-1,),
+    # closo-boranes
+    'B6H6': (-2,), 'B10H10': (-2,), 'B12H12': (-2,), 'B12Cl12': (-2,), 'B12Br12': (-2,), 'B12I12': (-2,),
+    'B12F12': (-2,), 'B9H9': (-2,), 'B3H8': (-1,), 'CB11H12': (-1,), 'CB9H10': (-1,),
+}
+# fmt: on
+"""Formula of an ion of atoms bonded to each other → the charges that it is known with, e."""
 
 
 @functools.cache
@@ -61,3 +88,16 @@ def electronegativity(element: str) -> float | None:
         require_elements((element,))
         return None
     return float(value)
+
+
+def polyatomic_charges(composition: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the charges of the ion of this composition in ``POLYATOMIC_IONS``; empty if there is none."""
+    return _polyatomic().get(frozenset(composition.items()), ())
+
+
+@functools.cache
+def _polyatomic() -> dict[frozenset[tuple[str, int]], tuple[int, ...]]:
+    return {
+        frozenset((symbol, int(n)) for symbol, n in parse_formula(formula).items()): charges
+        for formula, charges in POLYATOMIC_IONS.items()
+    }

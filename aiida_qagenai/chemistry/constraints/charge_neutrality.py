@@ -8,6 +8,7 @@ from aiida_qagenai.chemistry.composition import is_charge_neutral
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
 from aiida_qagenai.chemistry.crystal import Crystal
 from aiida_qagenai.chemistry.oxidation_states import DEFAULT_SOURCE, oxidation_states
+from aiida_qagenai.chemistry.polyanions import bonded_neutrality
 
 __all__ = ('ChargeNeutrality',)
 
@@ -36,5 +37,8 @@ class ChargeNeutrality:
             return Verdict(self.name, None, 1, 'not_applicable', stage, crystal.not_ionic)
         if is_charge_neutral(crystal.composition, mixed_valence=self.mixed_valence, source=self.source):
             return Verdict(self.name, 1, 1, 'pass', stage)
+        explanation = bonded_neutrality(crystal, mixed_valence=self.mixed_valence, source=self.source)
+        if explanation is not None:
+            return Verdict(self.name, 1, 1, 'pass', stage, explanation)
         reason = f'no {self.source} oxidation states make {crystal.formula} neutral'
         return Verdict(self.name, 0, 1, 'fail', stage, reason)

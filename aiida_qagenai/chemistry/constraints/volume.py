@@ -6,6 +6,7 @@ import numpy as np
 
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
 from aiida_qagenai.chemistry.crystal import Crystal
+from aiida_qagenai.chemistry.radii import SPHERE_RADII
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('VolumePerAtom',)
@@ -14,8 +15,8 @@ __all__ = ('VolumePerAtom',)
 class VolumePerAtom:
     """The volume of the cell in units of the volume of its covalent spheres lies in a window.
 
-    The value is V / Σ (4π/3) r_i³. Close-packed metals have about 1.0–1.4 and most oxides 2–5; hydrides have more, as
-    the radius of hydrogen is that of its molecule.
+    The value is V / Σ (4π/3) r_i³, where hydrogen has the radius of oxygen. Close-packed metals have about 1.0–1.4, most
+    oxides 2–5 and molecular crystals (H2, N2, CH4) 8–18.
 
     :param minimum: smallest accepted ratio.
     :param maximum: largest accepted ratio; three quarters of the way to it is vacuum.
@@ -33,7 +34,8 @@ class VolumePerAtom:
 
     def check(self, crystal: Crystal, stage: Stage) -> Verdict:
         """Return the verdict on the volume."""
-        value = float(crystal.volume / (4 / 3 * np.pi * (crystal.radii**3).sum()))
+        radii = np.array([SPHERE_RADII[int(number)] for number in crystal.numbers])
+        value = float(crystal.volume / (4 / 3 * np.pi * (radii**3).sum()))
         if value < self.minimum:
             return Verdict(self.name, value, self.minimum, 'fail', stage, 'too dense')
         if value > self.maximum:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from aiida_qagenai.chemistry.radii import COVALENT_RADII
+from aiida_qagenai.chemistry.radii import CONTACT_LENGTHS, COVALENT_RADII, SPHERE_RADII
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -83,6 +83,16 @@ class CrystalBatch:
         """Return the covalent radius of each atom, 0 on padding, shape (B, N), Å."""
         return _radius_table().to(self.cells)[self.numbers]
 
+    @property
+    def sphere_volumes(self) -> torch.Tensor:
+        """Return the summed volumes of the spheres that the atoms fill, shape (B,), Å3."""
+        return 4 / 3 * torch.pi * _sphere_table().to(self.cells)[self.numbers].pow(3).sum(1)
+
+    def contact_lengths(self, pairs: Pairs) -> torch.Tensor:
+        """Return the length that the distance of each pair is compared with, shape (E,), Å."""
+        numbers = self.numbers.flatten()
+        return _contact_table().to(self.cells)[numbers[pairs.first], numbers[pairs.second]]
+
     def pairs(self, cutoff: float) -> Pairs:
         """Return all pairs at most ``cutoff`` (Å) apart, images counted by radius and not by a fixed number.
 
@@ -140,3 +150,13 @@ def _images(reach: tuple[int, ...]) -> torch.Tensor:
 @functools.lru_cache(maxsize=1)
 def _radius_table() -> torch.Tensor:
     return torch.tensor([0.0, *COVALENT_RADII.values()], dtype=torch.float64)
+
+
+@functools.lru_cache(maxsize=1)
+def _sphere_table() -> torch.Tensor:
+    return torch.tensor([0.0, *SPHERE_RADII.values()], dtype=torch.float64)
+
+
+@functools.lru_cache(maxsize=1)
+def _contact_table() -> torch.Tensor:
+    return torch.as_tensor(CONTACT_LENGTHS)

@@ -160,7 +160,7 @@ class Penalty(t.Protocol):
 
 
 class MinimumDistancePenalty:
-    """Σ (1 − d / α (r_i + r_j))² over all pairs that are too close, self-images included.
+    """Σ (1 − d / α l_ij)² over all pairs that are too close, self-images included, with the contact lengths l_ij.
 
     :param alpha: the threshold; 0.7 while generating and 0.8 at validation.
     """
@@ -171,8 +171,8 @@ class MinimumDistancePenalty:
         self.alpha = alpha
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        """Return the smallest d / (r_i + r_j) and the penalty."""
-        ratios = crystals.pairs.distance / crystals.radius_sums
+        """Return the smallest d / l_ij and the penalty."""
+        ratios = crystals.pairs.distance / crystals.batch.contact_lengths(crystals.pairs)
         value = ratios.new_full((len(crystals),), SEARCH_RATIO)
         value = value.scatter_reduce(0, crystals.pairs.structure, ratios, 'amin')
         overlaps = (1 - ratios / self.alpha).clamp(min=0).square()
@@ -201,8 +201,7 @@ class VolumePenalty(_Window):
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the ratio of the volumes and the penalty."""
-        spheres = 4 / 3 * torch.pi * crystals.batch.radii.pow(3).sum(1)
-        return self.verdict(crystals.batch.volumes / spheres)
+        return self.verdict(crystals.batch.volumes / crystals.batch.sphere_volumes)
 
 
 class DensityPenalty(_Window):
