@@ -21,6 +21,7 @@ from aiida_qagenai.chemistry.oxidation_states import (
     MIXED_VALENCE_ELEMENTS,
     electronegativity,
     oxidation_states,
+    polyatomic_ions,
 )
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -49,6 +50,7 @@ def neutral_compositions(
     mixed_valence: bool | Collection[str] = False,
     source: str = DEFAULT_SOURCE,
     electronegativity_order: bool = False,
+    polyanions: bool = False,
 ) -> list[dict[str, int]]:
     """Return every neutral composition with ``min_atoms`` to ``max_atoms`` atoms per cell, by enumeration.
 
@@ -60,6 +62,7 @@ def neutral_compositions(
         ``MIXED_VALENCE_ELEMENTS``.
     :param source: the list of oxidation states.
     :param electronegativity_order: whether no cation may be more electronegative than an anion.
+    :param polyanions: whether anions may be bonded to each other, as in KN3 and KO2.
     :return: compositions sorted by number of atoms, then by amounts in the order of ``elements``.
     :raises InvalidInputError: if an element is unknown or the range of atoms is empty.
     """
@@ -76,6 +79,7 @@ def neutral_compositions(
                 mixed_valence=mixed_valence,
                 source=source,
                 electronegativity_order=electronegativity_order,
+                polyanions=polyanions,
             ):
                 found.append(composition)
     return found
@@ -88,6 +92,7 @@ def is_charge_neutral(
     source: str = DEFAULT_SOURCE,
     electronegativity_order: bool = False,
     tolerance: float = MIXED_VALENCE_TOLERANCE,
+    polyanions: bool = False,
 ) -> bool:
     """Return whether listed oxidation states of the elements can add up to zero.
 
@@ -95,6 +100,7 @@ def is_charge_neutral(
 
     :param composition: element → amount; whole numbers unless the element is declared as mixed-valent.
     :param tolerance: net charge accepted where an amount is fractional, e.
+    :param polyanions: whether some of the atoms may be a known ion of atoms bonded to each other, as in KN3 and KO2.
     :raises InvalidInputError: if an amount is not positive and finite, or fractional without mixed valence.
     """
     amounts = _checked(composition)
@@ -104,9 +110,20 @@ def is_charge_neutral(
     if any(amount != int(amount) for amount in amounts.values()):
         return _fractional_neutral(amounts, mixed, source, electronegativity_order, tolerance)
     counts = {symbol: int(amount) for symbol, amount in amounts.items()}
-    return any(
-        _neutral_with(counts, signs, mixed, source) for signs in _sign_patterns(tuple(counts), electronegativity_order)
+    patterns = _sign_patterns(tuple(counts), electronegativity_order)
+    if any(_neutral_with(counts, signs, mixed, source) for signs in patterns):
+        return True
+    return polyanions and any(
+        _neutral_with(rest, dict.fromkeys(rest, 0), mixed, source, charge) for rest, charge in _with_ions(counts)
     )
+
+
+def _with_ions(counts: Mapping[str, int]) -> Iterator[tuple[dict[str, int], int]]:
+    """Yield the atoms that are left, and the charge, if some are ions of one kind of ``POLYATOMIC_IONS``."""
+    for ion, charges in polyatomic_ions():
+        for number in range(1, min(counts.get(symbol, 0) // n for symbol, n in ion.items()) + 1):
+            left = {symbol: n - number * ion.get(symbol, 0) for symbol, n in counts.items()}
+            yield from (({symbol: n for symbol, n in left.items() if n}, number * charge) for charge in charges)
 
 
 def neutral_assignments(
@@ -236,7 +253,10 @@ def reachable_charges(symbol: str, count: int, sign: int, mixed: bool, source: s
     return tuple(place - offset for place in range(bits.bit_length()) if bits >> place & 1)
 
 
-def _neutral_with(counts: Mapping[str, int], signs: Mapping[str, int], mixed: frozenset[str], source: str) -> bool:
+def _neutral_with(
+    counts: Mapping[str, int], signs: Mapping[str, int], mixed: frozenset[str], source: str, charge: int = 0
+) -> bool:
+    """Return whether the elements can balance the ``charge`` of everything else."""
     reachable, zero = 1, 0
     for symbol, count in counts.items():
         bits, offset = _charges(symbol, count, signs[symbol], symbol in mixed, source)
@@ -248,7 +268,7 @@ def _neutral_with(counts: Mapping[str, int], signs: Mapping[str, int], mixed: fr
             bits >>= step + 1
             position += 1
         reachable, zero = shifted, zero + offset
-    return bool(reachable >> zero & 1)
+    return zero >= charge and bool(reachable >> (zero - charge) & 1)
 
 
 def _fractional_neutral(

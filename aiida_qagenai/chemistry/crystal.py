@@ -29,6 +29,9 @@ ANION_CONTACT = 1.2
 ANION_BOND_SCATTER = 0.3
 """Relative uncertainty of the valence of a bond between anions: 0.1 Å."""
 
+TRIPLE_BOND = 1.2
+"""Longest triple bond of carbon and nitrogen, Å: 1.10 in N2, 1.16 in cyanides, 1.19 in acetylides; 1.22 in NCN2−."""
+
 METAL_CONTACT = 1.1
 """Two metals closer than this many sums of their covalent radii are bonded, if one has d electrons to bond with."""
 
@@ -49,6 +52,7 @@ class Bonding:
     :param unit_bond: R0, the length of a bond of unit valence, Å, shape (m,).
     :param uncertainty: half the difference between the published R0, Å, shape (m,).
     :param monatomic: whether all anions are single atoms with filled shells, not bonded to each other.
+    :param paired: whether every anion is bonded to exactly one other, as in pyrite.
     :param anion_bonds: valence of the bonds to other anions that each anion has, shape (n,).
     :param metal_bonded: which cations are bonded to other metals, as in TaNiTe2, shape (n,).
     """
@@ -62,6 +66,7 @@ class Bonding:
     unit_bond: NDArray[np.float64]
     uncertainty: NDArray[np.float64]
     monatomic: bool
+    paired: bool
     anion_bonds: NDArray[np.float64]
     metal_bonded: NDArray[np.bool_]
 
@@ -127,6 +132,8 @@ class Crystal:
     @functools.cached_property
     def bonding(self) -> Bonding | str:
         """Return the cation–anion bonds, or why the compound is not heteropolar."""
+        if self._triple_bonds():
+            return 'triple bonds of carbon and nitrogen, as in cyanides'
         model = ionic_model(self.composition)
         anion_bonds = np.zeros(len(self)) if isinstance(model, str) else self._anion_bonds(model.assignment)
         if not isinstance(model, str) and anion_bonds.any():
@@ -134,6 +141,13 @@ class Crystal:
         if isinstance(model, str):
             return model
         return model.covalent or self._bonds(model, anion_bonds)
+
+    def _triple_bonds(self) -> bool:
+        """Return whether carbon or nitrogen has a triple bond, whose electrons belong to neither of the two atoms."""
+        first, second, _, distance = self.neighbors
+        numbers = self.numbers
+        light = np.isin(numbers[first], (6, 7)) & np.isin(numbers[second], (6, 7))
+        return bool((light & (distance < TRIPLE_BOND)).any())
 
     def _anion_bonds(self, assignment: ChargeAssignment) -> NDArray[np.float64]:
         """Return the valence of the bonds between anions at each atom: 1 for the sulfur of pyrite, shape (n,)."""
@@ -145,6 +159,13 @@ class Crystal:
         sums = np.zeros(len(self))
         np.add.at(sums, first[pairs], valences)
         return sums
+
+    def _paired(self, anions: NDArray[np.bool_]) -> bool:
+        """Return whether every one of the ``anions`` is bonded to exactly one other."""
+        first, second, _, distance = self.neighbors
+        bonded = distance < ANION_CONTACT * (self.radii[first] + self.radii[second])
+        numbers = np.bincount(first[bonded & anions[first] & anions[second]], minlength=len(self))
+        return bool((numbers[anions] == 1).all())
 
     def _bonded_anions(self, usual: ChargeAssignment, anion_bonds: NDArray[np.float64]) -> IonicModel | str:
         """Return the charges where anions are bonded to each other: every bond saves the two of them an electron each.
@@ -199,6 +220,7 @@ class Crystal:
             distance=distance[pairs],
             unit_bond=np.array([unit.length for unit in table]),
             uncertainty=np.array([unit.uncertainty for unit in table]),
+            paired=self._paired(charges < 0),
             monatomic=model.assignment.closed_shell and not anion_bonds.any(),
             anion_bonds=anion_bonds,
             metal_bonded=self._metal_bonded(model),

@@ -21,6 +21,9 @@ MINIMUM_POLARITY = 0.5
 """Smallest difference of mean electronegativity at which bonds have the valences of ions."""
 
 
+_HALOGENS = frozenset({'F', 'Cl', 'Br', 'I'})
+
+
 @dataclasses.dataclass(frozen=True)
 class IonicModel:
     """Charges of a heteropolar composition and the bonds between its cations and anions.
@@ -35,12 +38,41 @@ class IonicModel:
     polarity: float
 
     @property
+    def _anions(self) -> list[str]:
+        return [symbol for symbol, state in self.assignment.states.items() if state < 0]
+
+    @property
     def covalent(self) -> str:
         """Return why the bonds are not those of ions; empty if they are."""
         for symbol, state in self.assignment.states.items():
             if state < 0 and symbol not in SIMPLE_ANIONS:
                 return f'{symbol} as an anion bonds covalently'
+            if symbol in _HALOGENS and state > 0 and _HALOGENS.issuperset(self._anions):
+                return f'{symbol} is a part of a polyhalide ion or molecule'
         return ''
+
+    @functools.cached_property
+    def averaged(self) -> dict[str, tuple[float, float]]:
+        """Return element → how much smaller and larger its real states are, where it has its state only on average.
+
+        No ion has a single s electron: Pb3O4 is Pb2+ and Pb4+, Sb2O4 is Sb3+ and Sb5+, and gallium in GaS has a bond to
+        gallium. Which atom has which state the composition does not tell.
+        """
+        from pymatgen.core import Element
+
+        found = {}
+        for symbol, state in self.assignment.states.items():
+            electrons = Element(symbol).group - 10 - state
+            if Element(symbol).block == 'p' and Element(symbol).row >= 4 and state > 0 and 0 < electrons < 2:
+                found[symbol] = (2 - electrons, electrons)
+        return found
+
+    @property
+    def no_pauling_rules(self) -> str:
+        """Return why Pauling's rules for ionic crystals mean nothing for this composition; empty if they do."""
+        if self.polarity < IONIC_POLARITY:
+            return f'not ionic: polarity {self.polarity:.2f}'
+        return f'{next(iter(self.averaged))} has its state only on average' if self.averaged else ''
 
     @property
     def published(self) -> bool:

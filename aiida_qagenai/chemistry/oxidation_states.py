@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import typing as t
-from collections.abc import Mapping
 from pathlib import Path
 
 from aiida_qagenai.chemistry.elements import require_elements
@@ -24,7 +23,7 @@ __all__ = (
     'SOURCES',
     'electronegativity',
     'oxidation_states',
-    'polyatomic_charges',
+    'polyatomic_ions',
 )
 
 SOURCES = ('icsd24', 'smact14', 'pymatgen_common', 'pymatgen_icsd')
@@ -90,14 +89,10 @@ def electronegativity(element: str) -> float | None:
     return float(value)
 
 
-def polyatomic_charges(composition: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the charges of the ion of this composition in ``POLYATOMIC_IONS``; empty if there is none."""
-    return _polyatomic().get(frozenset(composition.items()), ())
-
-
 @functools.cache
-def _polyatomic() -> dict[frozenset[tuple[str, int]], tuple[int, ...]]:
-    return {
-        frozenset((symbol, int(n)) for symbol, n in parse_formula(formula).items()): charges
+def polyatomic_ions() -> tuple[tuple[dict[str, int], tuple[int, ...]], ...]:
+    """Return the composition and the charges of every ion in ``POLYATOMIC_IONS``."""
+    return tuple(
+        ({symbol: int(n) for symbol, n in parse_formula(formula).items()}, charges)
         for formula, charges in POLYATOMIC_IONS.items()
-    }
+    )

@@ -4,8 +4,8 @@ Lists of oxidation states balance most compounds. What they leave out is chemist
 the distances:
 
 - *Polyanions* (azides, superoxides, polysulfides, polyhalides). Every bond between two anions saves each of them an
-  electron (the octet or 8 − N rule of Zintl and Klemm); ions of oxygen, nitrogen and carbon with multiple bonds have the
-  charges of :data:`~aiida_qagenai.chemistry.oxidation_states.POLYATOMIC_IONS`.
+  electron (the octet or 8 − N rule of Zintl and Klemm); ions of oxygen, nitrogen and carbon with multiple bonds have
+  the charges of :data:`~aiida_qagenai.chemistry.oxidation_states.POLYATOMIC_IONS`.
 - *Mixed valence*: metals that are known in two states may hold both (Pb3O4, GaCl2).
 - *Subvalent metals*: metals bonded to each other keep electrons for these bonds (Gd2Cl3, Ag2F, Ti2O), and so do the
   heavy alkali and alkaline-earth metals in their suboxides and subnitrides (Cs3O, Ca2N).
@@ -32,7 +32,7 @@ from aiida_qagenai.chemistry.oxidation_states import (
     MIXED_VALENCE_ELEMENTS,
     electronegativity,
     oxidation_states,
-    polyatomic_charges,
+    polyatomic_ions,
 )
 
 __all__ = ('bonded_neutrality',)
@@ -49,14 +49,14 @@ SUBVALENT_RATIO = 2.0
 """Atoms of these metals per anion from which they keep electrons: Ca2N has the fewest."""
 
 METAL_BONDS = {'early': 1.1, 'late': 1.2}
-"""Two metals closer than this many sums of their covalent radii are bonded. The ions of groups 3 to 7 and of the f block
-are large, and those of their oxides 1.05 to 1.2 sums apart."""
+"""Two metals closer than this many sums of their covalent radii are bonded. The ions of groups 3 to 7 and of the f
+block are large, and in their oxides 1.05 to 1.2 sums apart."""
 
 CLUSTER_RATIO = 0.5
 """Atoms of metals bonded to each other per anion from which they keep electrons: Zr6CI12 has the fewest."""
 
 POLAR = 0.6
-"""Difference of electronegativity from which a bond is counted with its electrons at the anion: P–S has 0.4, C–N 0.5."""
+"""Difference of electronegativity from which bonds are not counted as bonds between anions: P–S has 0.4, C–N 0.5."""
 
 _MISSING = {'H': 1, 'B': 5}
 _LIGHT = frozenset({'C', 'N', 'O', 'F', 'H'})
@@ -67,8 +67,8 @@ def bonded_neutrality(
 ) -> str | None:
     """Return by which bonds or mixed states the charges of ``crystal`` balance, or ``None`` if they do not.
 
-    The elements are divided in the order of electronegativity into cations with listed states and atoms that have filled
-    shells, alone or together with what they are bonded to.
+    The elements are divided in the order of electronegativity into cations with listed states and atoms that have
+    filled shells, alone or together with what they are bonded to.
     """
     symbols = sorted(crystal.composition, key=lambda symbol: electronegativity(symbol) or 0.0)
     mixed = mixed_elements(mixed_valence)
@@ -100,7 +100,7 @@ class _Unit(t.NamedTuple):
 
 def _units(crystal: Crystal, anions: Collection[str]) -> Iterator[_Unit]:
     """Yield the fragments into which the anions are bonded."""
-    atoms = np.flatnonzero(np.isin(crystal.symbols, anions))
+    atoms = np.flatnonzero(np.isin(crystal.symbols, list(anions)))
     first, second, _, distance = crystal.neighbors
     lengths = crystal.radii[first] + crystal.radii[second]
     bonded = np.isin(first, atoms) & np.isin(second, atoms) & (distance < ANION_CONTACT * lengths)
@@ -111,7 +111,7 @@ def _units(crystal: Crystal, anions: Collection[str]) -> Iterator[_Unit]:
     for fragment in fragments(atoms.tolist(), bonds):
         amounts = collections.Counter(str(crystal.symbols[i]) for i in fragment.atoms)
         formula = ''.join(f'{symbol}{n if n > 1 else ""}' for symbol, n in sorted(amounts.items()))
-        charges = set(polyatomic_charges(amounts)) if fragment.dimension == 0 else set()
+        charges = {q for ion, known in polyatomic_ions() if ion == amounts for q in known if not fragment.dimension}
         inside = np.isin(bonds.first, fragment.atoms)
         if not polar[inside].any() and not (charges and amounts.keys() <= _LIGHT):
             charges |= _octet_charges(fragment, amounts, orders[inside])

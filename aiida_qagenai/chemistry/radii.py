@@ -36,7 +36,7 @@ _TRIPLE_PICOMETRES = {
     94: 116, 95: 116,  # not published: plutonyl and americyl ions are as short as the neptunyl ion
 }
 # fmt: on
-"""Atomic number → triple-bond radius, pm, of carbon, nitrogen, oxygen and the metals that form multiple bonds to them."""
+"""Atomic number → triple-bond radius, pm, of C, N and O and of the metals that form multiple bonds to them."""
 
 _MULTIPLE_BOND_FACTOR = 0.95 / 0.8
 """A triple bond may be shortened by 5 %, where a single bond may be shortened by 20 %, before its atoms overlap."""
@@ -55,8 +55,8 @@ def _contact_lengths() -> NDArray[np.float64]:
 CONTACT_LENGTHS: NDArray[np.float64] = _contact_lengths()
 """Length that the distance of two atoms is compared with, by their atomic numbers, shape (119, 119), Å.
 
-The sum of the single-bond radii, but less for atoms that form multiple bonds with each other: N≡N is 1.10 Å long, C≡C in
-carbides 1.19 Å, and U=O in uranyl ions 1.76 Å, which are 0.77, 0.79 and 0.76 times the sum of the single-bond radii.
+The sum of the single-bond radii, but less for atoms that form multiple bonds with each other: N≡N is 1.10 Å long, C≡C
+in carbides 1.19 Å, and U=O in uranyl ions 1.76 Å, which are 0.77, 0.79 and 0.76 times the sum of the single-bond radii.
 """
 
 SPHERE_RADII: dict[int, float] = {number: max(radius, COVALENT_RADII[8]) for number, radius in COVALENT_RADII.items()}

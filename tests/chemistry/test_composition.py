@@ -108,3 +108,18 @@ def test_mixed_valence_agrees_with_brute_force(composition):
         choices.append({sum(chosen) for chosen in pick})
     expected = any(sum(charges) == 0 for charges in itertools.product(*choices))
     assert is_charge_neutral(composition, source='pymatgen_common', mixed_valence=['Fe', 'Mn']) == expected
+
+
+@pytest.mark.parametrize(
+    'formula', [{'K': 1, 'N': 3}, {'K': 1, 'O': 2}, {'K': 1, 'O': 3}, {'Cs': 1, 'I': 3}, {'Pb': 1, 'N': 6}]
+)
+def test_ions_of_bonded_atoms_count_on_request(formula):
+    assert not is_charge_neutral(formula)
+    assert is_charge_neutral(formula, polyanions=True)
+    assert formula in neutral_compositions(list(formula), max_atoms=7, polyanions=True)
+    assert formula not in neutral_compositions(list(formula), max_atoms=7)
+
+
+@pytest.mark.parametrize('formula', [{'K': 1, 'Cl': 2}, {'Li': 1, 'F': 2}, {'Na': 1, 'O': 5}, {'Cs': 1, 'F': 3}])
+def test_no_ion_balances_these(formula):
+    assert not is_charge_neutral(formula, polyanions=True)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from bonded_crystals import crystals
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -220,3 +221,19 @@ def test_too_many_choices_are_refused():
         neutral_types(np.zeros((20, len(many))), many)
     with pytest.raises(InvalidInputError, match='fewer elements'):
         charge_penalty(torch.ones(1, len(many)), many, mixed_valence=False)
+
+
+@pytest.mark.parametrize(
+    'name', ['N2', 'H2', 'CH4', 'KCN', 'KN3', 'KO2', 'Pb3O4', 'Fe3O4', 'KOH', 'CsICl2', 'Ag2F', 'Cs3O']
+)
+def test_twins_know_multiple_bonds_mixed_valence_and_protons(name):
+    structure = crystals()[name]
+    soft = SoftCrystals(CrystalBatch.from_structures([structure]))
+    for twin, make in PENALTIES.items():
+        expected = CONSTRAINTS[twin].check(Crystal(structure), 'final')
+        value, penalty = (float(x[0]) for x in make()(soft))
+        if expected.verdict == 'not_applicable':
+            assert np.isnan(value), twin
+            assert penalty == 0
+        else:
+            assert value == pytest.approx(expected.value, abs=1e-7), twin

@@ -9,6 +9,7 @@ from aiida_qagenai.chemistry.bond_valence import BOND_SOFTNESS, SCATTER
 from aiida_qagenai.chemistry.charges import CLOSED_SHELL
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
 from aiida_qagenai.chemistry.crystal import Bonding, Crystal
+from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('BondValence', 'global_instability')
@@ -36,9 +37,11 @@ class BondValence:
     are no fault of the structure: 1 % in a PBE lattice constant is 0.2 valence units of a tetravalent ion, published R0
     differ by 0.1 Å and more, and Jahn–Teller and stretched ions deviate alone in crystals that exist.
 
-    Metals that are bonded to each other (TaNi2TeSe) may receive less than their charge from the anions, not more. Does
-    not apply without cations and anions, below a polarity of 0.5 and to hydrides of transition metals, whose bonds are
-    covalent or metallic, or without published parameters.
+    Metals that are bonded to each other (TaNi2TeSe) may receive less than their charge from the anions, not more, and
+    atoms of an element that has its state only on average (Pb3O4) anything between their real states.
+
+    Does not apply without cations and anions, below a polarity of 0.5 (1.0 where all anions are in pairs, as in
+    pyrite) and to hydrides of transition metals, whose bonds are covalent or metallic, or without published parameters.
 
     :param threshold: largest accepted index, valence units.
     """
@@ -55,7 +58,7 @@ class BondValence:
     def check(self, crystal: Crystal, stage: Stage) -> Verdict:
         """Return the verdict on the global instability index."""
         bonding = crystal.bonding
-        reason = bonding if isinstance(bonding, str) else bonding.model.no_bond_valences
+        reason = bonding if isinstance(bonding, str) else _no_bond_valences(bonding)
         if isinstance(bonding, str) or reason:
             return Verdict(self.name, None, self.threshold, 'not_applicable', stage, reason)
         value, scaling = global_instability(bonding, crystal.symbols)
@@ -64,6 +67,13 @@ class BondValence:
             return Verdict(self.name, value, self.threshold, 'pass', stage, reason)
         reason = f'bond-valence sums are off by {value:.2f} on average, with {reason}'
         return Verdict(self.name, value, self.threshold, 'fail', stage, reason)
+
+
+def _no_bond_valences(bonding: Bonding) -> str:
+    """Return why bond-valence sums mean nothing for these bonds; empty if they do."""
+    if bonding.paired and bonding.model.polarity < IONIC_POLARITY:
+        return f'covalent bonds to pairs of anions: polarity {bonding.model.polarity:.2f}'
+    return bonding.model.no_bond_valences
 
 
 def global_instability(
@@ -96,5 +106,8 @@ def _instability(bonding: Bonding, symbols: NDArray[np.str_], scaling: float) ->
     if bonding.anion_bonds.any():
         wanted = BOND_SOFTNESS * np.log(max(-deviations[filled > 0].sum(), 1e-9) / bonding.anion_bonds.sum())
         deviations += bonding.anion_bonds * np.exp(np.clip(wanted, -SCATTER, SCATTER) / BOND_SOFTNESS)
+    for symbol, (fewer, more) in bonding.model.averaged.items():
+        atoms = symbols == symbol
+        deviations[atoms] = (deviations[atoms] - more).clip(min=0) + (deviations[atoms] + fewer).clip(max=0)
     deviations[bonding.metal_bonded] = np.maximum(deviations[bonding.metal_bonded], 0.0)
     return float(np.sqrt((deviations**2).mean()))

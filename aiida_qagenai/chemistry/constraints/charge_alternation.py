@@ -14,7 +14,8 @@ class ChargeAlternation:
     """The nearest neighbour of every ion has the opposite charge; the value is the share of ions that break this.
 
     Where anions are bonded to each other (pyrite, polytellurides) only the cations are asked, and metals that are
-    bonded to each other (TaNiTe2) are not. Does not apply without cations and anions.
+    bonded to each other (TaNiTe2) are not. Protons count as a part of the anion that they are bound to. Does not apply
+    without cations and anions.
     """
 
     name = 'charge_alternation'
@@ -31,7 +32,10 @@ class ChargeAlternation:
         like = np.full(len(crystal), np.inf)
         different = charges[first] * charges[second] < 0
         np.minimum.at(opposite, first[different], distance[different])
-        np.minimum.at(like, first[~different], distance[~different])
+        # the proton of OH−, SH− and NH2− belongs to its anion, however close to another cation
+        protons = (crystal.symbols == 'H') & (charges > 0)
+        same = ~different & ~protons[first] & ~protons[second]
+        np.minimum.at(like, first[same], distance[same])
         asked = ~bonding.metal_bonded & (bonding.monatomic | (charges > 0))
         if not asked.any():
             return Verdict(self.name, None, 0.0, 'not_applicable', stage, 'all ions are bonded to their like')

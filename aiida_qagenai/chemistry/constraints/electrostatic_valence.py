@@ -6,7 +6,6 @@ import numpy as np
 
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
 from aiida_qagenai.chemistry.crystal import Crystal
-from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('ElectrostaticValence',)
@@ -21,7 +20,8 @@ class ElectrostaticValence:
     anions around each cation, which gives Z_i whatever the structure.) The value is the root mean square over the
     anions of the excess, e.
 
-    Does not apply below a polarity of 1.0, nor where anions are bonded to each other.
+    Does not apply below a polarity of 1.0, nor where anions are bonded to each other or an element has its state only
+    on average (Pb3O4).
 
     :param threshold: largest accepted value, e.
     """
@@ -40,8 +40,8 @@ class ElectrostaticValence:
         bonding = crystal.bonding
         if isinstance(bonding, str):
             return Verdict(self.name, None, self.threshold, 'not_applicable', stage, bonding)
-        if bonding.model.polarity < IONIC_POLARITY or not bonding.monatomic:
-            reason = f'not ionic: polarity {bonding.model.polarity:.2f}, monatomic anions: {bonding.monatomic}'
+        reason = bonding.model.no_pauling_rules or ('' if bonding.monatomic else 'anions are bonded to each other')
+        if reason:
             return Verdict(self.name, None, self.threshold, 'not_applicable', stage, reason)
         strengths = bonding.charges[bonding.cation] * bonding.shares
         received = np.bincount(bonding.anion, strengths, len(crystal))

@@ -20,8 +20,8 @@ class MinimumDistance:
     """d_ij ≥ α l_ij for all pairs, self-images included.
 
     The contact length l_ij is r_i + r_j, the sum of the single-bond radii of Pyykkö and Atsumi, and less for pairs that
-    form multiple bonds (N≡N, C≡C, C≡N, U=O; see :data:`~aiida_qagenai.chemistry.radii.CONTACT_LENGTHS`). The value is the
-    smallest d_ij / l_ij, at most ``SEARCH_RATIO``.
+    form multiple bonds (N≡N, C≡C, C≡N, U=O; see :data:`~aiida_qagenai.chemistry.radii.CONTACT_LENGTHS`). The value is
+    the smallest d_ij / l_ij, at most ``SEARCH_RATIO``.
 
     :param alpha: the threshold; by default 0.7 while generating and 0.8 afterwards.
     """

@@ -8,7 +8,6 @@ import numpy as np
 
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
 from aiida_qagenai.chemistry.crystal import Bonding, Crystal
-from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY
 
 __all__ = ('PolyhedronLinking', 'shared_anions')
 
@@ -38,8 +37,8 @@ class PolyhedronLinking:
         bonding = crystal.bonding
         if isinstance(bonding, str):
             return Verdict(self.name, None, 0.0, 'not_applicable', stage, bonding)
-        if bonding.model.polarity < IONIC_POLARITY or not bonding.monatomic:
-            reason = f'not ionic: polarity {bonding.model.polarity:.2f}, monatomic anions: {bonding.monatomic}'
+        reason = bonding.model.no_pauling_rules or ('' if bonding.monatomic else 'anions are bonded to each other')
+        if reason:
             return Verdict(self.name, None, 0.0, 'not_applicable', stage, reason)
         numbers = bonding.coordination()
         forbidden = []

@@ -15,8 +15,8 @@ __all__ = ('VolumePerAtom',)
 class VolumePerAtom:
     """The volume of the cell in units of the volume of its covalent spheres lies in a window.
 
-    The value is V / Σ (4π/3) r_i³, where hydrogen has the radius of oxygen. Close-packed metals have about 1.0–1.4, most
-    oxides 2–5 and molecular crystals (H2, N2, CH4) 8–18.
+    The value is V / Σ (4π/3) r_i³, where hydrogen has the radius of oxygen. Close-packed metals have about 1.0–1.4,
+    most oxides 2–5 and molecular crystals (H2, N2, CH4) 8–18.
 
     :param minimum: smallest accepted ratio.
     :param maximum: largest accepted ratio; three quarters of the way to it is vacuum.

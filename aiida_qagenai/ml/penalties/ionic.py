@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.chemistry.charges import CLOSED_SHELL
 from aiida_qagenai.chemistry.constraints.coordination import expected_coordination
 from aiida_qagenai.chemistry.elements import SYMBOLS
-from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY, IonicModel, ionic_model
+from aiida_qagenai.chemistry.ionic_model import IonicModel, ionic_model
 
 __all__ = ('IonicTable',)
 
@@ -25,6 +25,8 @@ class IonicTable:
 
     :param charges: oxidation state of each atom, e, shape (B, N).
     :param filled: electrons that fill the shell of each atom as an anion, shape (B, N).
+    :param averaged: how much smaller and larger the real states of an atom are, where it has its state only on average,
+        e, shape (B, N, 2).
     :param unit: R0 of a cation (row) and an anion (column), Å, shape (B, N, N).
     :param uncertainty: of R0, Å, shape (B, N, N).
     :param coordination: smallest and largest expected coordination number, shape (B, N, 2).
@@ -37,6 +39,7 @@ class IonicTable:
 
     charges: torch.Tensor
     filled: torch.Tensor
+    averaged: torch.Tensor
     unit: torch.Tensor
     uncertainty: torch.Tensor
     coordination: torch.Tensor
@@ -57,6 +60,7 @@ class IonicTable:
         arrays: dict[str, NDArray[np.float64]] = {
             'charges': np.zeros((count, width)),
             'filled': np.zeros((count, width)),
+            'averaged': np.zeros((count, width, 2)),
             'unit': np.zeros((count, width, width)),
             'uncertainty': np.zeros((count, width, width)),
             'coordination': np.zeros((count, width, 2)),
@@ -73,7 +77,7 @@ class IonicTable:
             if isinstance(model, str) or model.covalent or not model.assignment.closed_shell:
                 continue
             flags['heteropolar'][row] = True
-            flags['pauling'][row] = model.polarity >= IONIC_POLARITY
+            flags['pauling'][row] = not model.no_pauling_rules
             flags['bond_valence'][row] = not model.no_bond_valences
             _fill(arrays, row, symbols, model)
         tensors = {name: torch.as_tensor(array).to(like) for name, array in arrays.items()}
@@ -89,6 +93,7 @@ def _fill(arrays: dict[str, NDArray[np.float64]], row: int, symbols: list[str], 
             continue
         arrays['charges'][row, i] = states[symbol]
         arrays['filled'][row, i] = -CLOSED_SHELL.get(symbol, 0)
+        arrays['averaged'][row, i] = model.averaged.get(symbol, (0.0, 0.0))
         if states[symbol] > 0:
             arrays['coordination'][row, i] = expected_coordination(symbol)
             for j, other in enumerate(symbols):

@@ -1,9 +1,8 @@
 """Differentiable twins of the constraints on structures, as penalties of padded batches.
 
-Each twin has the name and the thresholds of its constraint in :mod:`aiida_qagenai.chemistry.constraints` and returns
-the same value. Its penalty is zero where the constraint is satisfied or does not apply, grows with the violation, and
-has gradients with respect to cells and coordinates. The linking of polyhedra and the space group are whole numbers
-without a gradient and have no twin.
+Each twin has the name and thresholds of its constraint in :mod:`aiida_qagenai.chemistry.constraints` and returns the
+same value. Its penalty is zero where the constraint is satisfied or does not apply, grows with the violation, and has
+gradients by cells and coordinates. The linking of polyhedra and the space group are whole numbers without a twin.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from aiida_qagenai.chemistry.constraints import (
 )
 from aiida_qagenai.chemistry.constraints.bond_valence import LARGEST_SCALING, SCALINGS
 from aiida_qagenai.chemistry.constraints.minimum_distance import SEARCH_RATIO, VALIDATION_ALPHA
-from aiida_qagenai.chemistry.crystal import ANION_CONTACT, COORDINATION_SHARE, CUTOFF
+from aiida_qagenai.chemistry.crystal import ANION_CONTACT, COORDINATION_SHARE, CUTOFF, TRIPLE_BOND
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.ml.penalties.cells import CrystalBatch, Pairs
 from aiida_qagenai.ml.penalties.ionic import IonicTable
@@ -100,16 +99,27 @@ class SoftCrystals:
     @functools.cached_property
     def anion_contacts(self) -> torch.Tensor:
         """Return which pairs are bonds between anions, shape (E,)."""
-        charges = self.table.charges.flatten()
-        anions = (charges[self.pairs.first] < 0) & (charges[self.pairs.second] < 0)
-        return anions & (self.pairs.distance < ANION_CONTACT * self.radius_sums)
+        negative = self.table.charges.flatten() < 0
+        return (
+            negative[self.pairs.first]
+            & negative[self.pairs.second]
+            & (self.pairs.distance < ANION_CONTACT * self.radius_sums)
+        )
 
     @functools.cached_property
     def monatomic(self) -> torch.Tensor:
         """Return which structures have anions that are not bonded to each other, shape (B,)."""
-        touched = torch.zeros(len(self), dtype=torch.bool, device=self.batch.cells.device)
-        touched[self.pairs.structure[self.anion_contacts]] = True
-        return ~touched
+        return ~self._any(self.anion_contacts)
+
+    def _any(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Return which structures have any of the ``chosen`` pairs, shape (B,)."""
+        return torch.bincount(self.pairs.structure[chosen], minlength=len(self)) > 0
+
+    def applies(self, rule: torch.Tensor) -> torch.Tensor:
+        """Return where a rule on ions applies: not where carbon or nitrogen has a triple bond, shape (B,)."""
+        light = torch.isin(self.batch.numbers.flatten(), torch.tensor([6, 7], device=rule.device))
+        triple = light[self.pairs.first] & light[self.pairs.second] & (self.pairs.distance < TRIPLE_BOND)
+        return rule & ~self._any(triple)
 
     def per_structure(self, values: torch.Tensor, structure: torch.Tensor) -> torch.Tensor:
         """Return the sums of ``values`` over the structures, shape (B,)."""
@@ -134,8 +144,8 @@ class Bonds:
         self.structure = pairs.structure[chosen]
         self.cation, self.anion = pairs.first[chosen], pairs.second[chosen]
         self.distance = pairs.distance[chosen]
-        i, j = self.cation % width, self.anion % width
-        self.unit, self.uncertainty = table.unit[self.structure, i, j], table.uncertainty[self.structure, i, j]
+        place = (self.structure, self.cation % width, self.anion % width)
+        self.unit, self.uncertainty = table.unit[place], table.uncertainty[place]
         self._places = charges.numel()
 
     @functools.cached_property
@@ -236,16 +246,17 @@ class ChargeAlternationPenalty:
             far = pairs.distance.new_full((charges.numel(),), torch.inf)
             return far.scatter_reduce(0, pairs.first[chosen], pairs.distance[chosen], 'amin')
 
-        like, opposite = nearest(product > 0), nearest(product < 0)
+        protons = (charges > 0) & (crystals.batch.numbers.flatten() == 1)
+        same = (product > 0) & ~protons[pairs.first] & ~protons[pairs.second]
+        like, opposite = nearest(same), nearest(product < 0)
         broken = like < opposite
         ratio = torch.where(broken, like, torch.ones_like(like)) / torch.where(
             broken & opposite.isfinite(), opposite, torch.ones_like(opposite) * CUTOFF
         )
         excess = torch.where(broken, (1 - ratio).square(), torch.zeros_like(ratio))
         rows = charges.shape[0] // len(crystals)
-        asked = (charges != 0).view(-1, rows).sum(1)
-        value = broken.view(-1, rows).sum(1) / asked
-        return _where(crystals.table.heteropolar, value.to(excess), excess.view(-1, rows).sum(1))
+        value = broken.view(-1, rows).sum(1) / (charges != 0).view(-1, rows).sum(1)
+        return _where(crystals.applies(crystals.table.heteropolar), value.to(excess), excess.view(-1, rows).sum(1))
 
 
 class AnionSaturationPenalty:
@@ -264,9 +275,9 @@ class AnionSaturationPenalty:
         received = crystals.per_atom(valences, pairs.first[contacts])
         missing = torch.where(table.charges < 0, table.filled, torch.ones_like(table.filled)).flatten()
         ratios = (received / missing).view(len(crystals), -1)
-        # the logarithm, because valences grow without bound as atoms meet
+        # valences grow without bound as atoms meet
         excess = (ratios - self.threshold).clamp(min=0).log1p().square().sum(1)
-        return _where(table.heteropolar, ratios.amax(1), excess)
+        return _where(crystals.applies(table.heteropolar), ratios.amax(1), excess)
 
 
 class CoordinationPenalty:
@@ -286,7 +297,7 @@ class CoordinationPenalty:
         """Return the largest distance of a coordination number from its range and the penalty."""
         bonds, table = crystals.bonds, crystals.table
         cations = (table.charges > 0).flatten()
-        low, high = table.coordination[..., 0].flatten(), table.coordination[..., 1].flatten()
+        low, high = table.coordination.flatten(0, 1).unbind(1)
 
         def misses(counts: torch.Tensor, tolerance: int) -> torch.Tensor:
             outside = torch.maximum(low - tolerance - counts, counts - high - tolerance).clamp(min=0)
@@ -294,9 +305,8 @@ class CoordinationPenalty:
 
         hard = crystals.per_atom((bonds.shares >= COORDINATION_SHARE).to(bonds.shares), bonds.cation)
         soft = crystals.per_atom(((bonds.shares - COORDINATION_SHARE) / self.width).sigmoid(), bonds.cation)
-        value = misses(hard, 0).amax(1)
         penalty = misses(soft, self.tolerance).square().sum(1)
-        return _where(table.heteropolar, value, penalty)
+        return _where(crystals.applies(table.heteropolar), misses(hard, 0).amax(1), penalty)
 
 
 class ElectrostaticValencePenalty:
@@ -316,8 +326,7 @@ class ElectrostaticValencePenalty:
         squares = (received + charges).square().view(len(crystals), -1)
         mean = (squares * anions).sum(1) / anions.sum(1).clamp(min=1)
         excess = (mean - self.threshold**2).clamp(min=0)
-        value = mean.clamp(min=1e-24).sqrt()
-        verdict = _where(table.pauling, value, excess)
+        verdict = _where(crystals.applies(table.pauling), mean.clamp(min=1e-24).sqrt(), excess)
         return SoftVerdict(verdict.value.masked_fill(~crystals.monatomic, torch.nan), verdict.penalty)
 
 
@@ -334,7 +343,7 @@ class BondValencePenalty:
         scalings = np.linspace(1 - LARGEST_SCALING, 1 + LARGEST_SCALING, SCALINGS).tolist()
         squares = torch.stack([self._index(crystals, scaling) for scaling in scalings]).amin(0)
         excess = (squares - self.threshold**2).clamp(min=0).log1p()
-        verdict = _where(crystals.table.bond_valence, squares.clamp(min=1e-24).sqrt(), excess)
+        verdict = _where(crystals.applies(crystals.table.bond_valence), squares.clamp(min=1e-24).sqrt(), excess)
         return SoftVerdict(verdict.value.masked_fill(~crystals.monatomic, torch.nan), verdict.penalty)
 
     @staticmethod
@@ -342,8 +351,7 @@ class BondValencePenalty:
         """Return the mean square deviation of the sums for bond lengths times ``scaling``, shape (B,)."""
         bonds, table = crystals.bonds, crystals.table
         charges, kinds = table.charges.flatten(), table.kinds.flatten()
-        cations = charges > 0
-        # far too short bonds must not overflow; they fail by any measure
+        cations = charges > 0  # far too short bonds must not overflow; they fail by any measure
         valences = ((bonds.unit - scaling * bonds.distance) / BOND_SOFTNESS).clamp(max=8.0).exp()
         sums = crystals.per_atom(valences, bonds.cation)
         limits = torch.zeros_like(sums).scatter_reduce(0, bonds.cation, bonds.uncertainty, 'amax')
@@ -355,9 +363,10 @@ class BondValencePenalty:
         corrected = valences * factors[bonds.cation]
         deviations = torch.where(cations, -charges, -table.filled.flatten())
         deviations = deviations.index_add(0, bonds.cation, corrected).index_add(0, bonds.anion, corrected)
+        fewer, more = table.averaged.flatten(0, 1).unbind(1)
+        deviations = (deviations - more).clamp(min=0) + (deviations + fewer).clamp(max=0)
         present = crystals.batch.mask
-        squares = (deviations.square() * present.flatten()).view(len(crystals), -1)
-        return squares.sum(1) / present.sum(1)
+        return (deviations.square() * present.flatten()).view(len(crystals), -1).sum(1) / present.sum(1)
 
 
 def _where(applies: torch.Tensor, value: torch.Tensor, penalty: torch.Tensor) -> SoftVerdict:
