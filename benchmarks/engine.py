@@ -41,7 +41,7 @@ def prepare(folder: str) -> None:
     from aiida.manage.configuration import get_config, reset_config
     from aiida.manage.configuration.settings import AiiDAConfigDir
 
-    from aiida_qagenai.cli.setup.setup import setup
+    from aiida_qagenai.cli.setup import setup
     from aiida_qagenai.engine.daemon import ensure_daemon
 
     # What was imported before may have looked for the folder already: the user's own is not touched.
@@ -92,7 +92,7 @@ def energy_of_hydrogen() -> t.Any:
     """Return the builder of the energy of a hydrogen atom."""
     from aiida.orm import StructureData, load_code
 
-    from aiida_qagenai.cli.setup.setup import PYSCF_CODE
+    from aiida_qagenai.cli.setup import PYSCF_CODE
     from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 
     atom = StructureData(pbc=(False, False, False))

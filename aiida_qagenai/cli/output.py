@@ -10,24 +10,30 @@ import click
 if t.TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ('print_frame', 'print_table')
+__all__ = ('columns', 'print_frame', 'print_table')
 
 WIDTH_OF_FILES = 240
 """Characters per line where the output is no terminal, so that no column is cut."""
 
 
-def print_frame(frame: pd.DataFrame, fmt: str, columns: dict[str, str], title: str = '', footer: str = '') -> None:
+def columns(text: str) -> dict[str, str]:
+    """Return column → heading from a text such as ``formula, band_gap: gap eV, pk``; some are called as the column."""
+    pairs = (column.partition(':') for column in text.split(','))
+    return {name.strip(): (heading or name).strip() for name, _, heading in pairs}
+
+
+def print_frame(frame: pd.DataFrame, fmt: str, shown: dict[str, str], title: str = '', footer: str = '') -> None:
     """Print a table of pandas.
 
-    :param columns: columns shown in the format ``table`` → their headings; the other formats hold all columns.
+    :param shown: columns shown in the format ``table`` → their headings; the other formats hold all columns.
     """
     if fmt == 'csv':
         click.echo(frame.to_csv(index=False), nl=False)
     elif fmt == 'json':
         click.echo(frame.to_json(orient='records', date_format='iso', indent=2))
     else:
-        rows = frame[list(columns)].itertuples(index=False, name=None)
-        print_table(list(columns.values()), rows, title=title)
+        rows = frame[list(shown)].itertuples(index=False, name=None)
+        print_table(list(shown.values()), rows, title=title)
         if footer:
             click.echo(footer)
 

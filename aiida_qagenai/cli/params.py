@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from pathlib import Path
 
@@ -30,10 +31,12 @@ __all__ = (
     'PYSCF_CODE',
     'SET',
     'STRUCTURE',
+    'option',
     'parse_settings',
     'potential_options',
     'protocol_option',
     'read_options',
+    'several',
 )
 
 
@@ -67,30 +70,33 @@ PICTURE = click.Path(dir_okay=False, path_type=Path)
 NODE = 'LABEL|PK|UUID'
 STRUCTURE = f'FILE|{NODE}'
 
-FORMAT = click.option(
+
+def option(*names: str, **attributes: t.Any) -> t.Callable[[t.Any], t.Any]:
+    """Return an option that shows its default, unless that is an empty text."""
+    return click.option(*names, show_default=attributes.get('default') != '', **attributes)
+
+
+FORMAT = option(
     '--format',
     'fmt',
     type=click.Choice(['table', 'csv', 'json']),
     default='table',
-    show_default=True,
     help='Table for people; CSV or JSON with every column for programs.',
 )
-CAMPAIGN = click.option('--campaign', metavar=NODE, help='Only what belongs to this campaign.')
-CHEMICAL_SYSTEM = click.option('--chemical-system', metavar='A-B', help='Only this chemical system, such as Li-H.')
-FORMULA = click.option('--formula', help='Only this formula, such as LiH; multiples are the same formula.')
+CAMPAIGN = option('--campaign', metavar=NODE, help='Only what belongs to this campaign.')
+CHEMICAL_SYSTEM = option('--chemical-system', metavar='A-B', help='Only this chemical system, such as Li-H.')
+FORMULA = option('--formula', help='Only this formula, such as LiH; multiples are the same formula.')
 PROCESS = click.argument('process', metavar=NODE)
-LABEL = click.option('--label', default='', help='Label of the process, by which other commands find it.')
-FOLLOW = click.option(
-    '--follow/--no-follow', 'watch', default=True, show_default=True, help='Show the progress until the end.'
-)
-SET = click.option(
+LABEL = option('--label', default='', help='Label of the process, by which other commands find it.')
+FOLLOW = option('--follow/--no-follow', 'watch', default=True, help='Show the progress until the end.')
+SET = option(
     '--set',
     'settings',
     multiple=True,
     metavar='KEY=VALUE',
     help='Change a setting of the protocol; dots lead to nested settings. Repeatable.',
 )
-OPTIONS = click.option(
+OPTIONS = option(
     '--options',
     type=OUTPUT,
     help='YAML file with scheduler options, in the sections `pyscf`, `models` and `relax`.',
@@ -102,38 +108,30 @@ SECTIONS = {'pyscf': 'pyscf_options', 'models': 'ml_options', 'relax': 'relax_op
 """Sections of a file of scheduler options → the inputs that they become."""
 
 
+def several(*options: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
+    """Return one decorator for several options, the first one first in the help."""
+    return lambda command: functools.reduce(lambda result, add: add(result), reversed(options), command)
+
+
 def protocol_option(family: str, default: str = 'fast') -> t.Callable[[t.Any], t.Any]:
     """Return the option `--protocol` of a family of commands, whose protocols ``<family> protocols`` lists."""
     text = f'Protocol; `aiida-qagenai {family} protocols` lists them.'
-    return click.option('--protocol', default=default, show_default=True, help=text)
+    return option('--protocol', default=default, help=text)
 
 
 def potential_options(family: str) -> t.Callable[[t.Any], t.Any]:
     """Return the options that all commands on an interatomic potential have."""
-    options = (
-        click.option(
+    return several(
+        option(
             '--potential', required=True, help='Potential: emt, chgnet, chgnet:r2scan, validator or validator:SCAN.'
         ),
-        click.option('--checkpoint', metavar=NODE, help='The validator, if that is the potential.'),
+        option('--checkpoint', metavar=NODE, help='The validator, if that is the potential.'),
         protocol_option(family, 'moderate'),
-        click.option(
-            '--code',
-            metavar=NODE,
-            default=ML_CODE,
-            show_default=True,
-            help='Python with ase and phonopy.',
-        ),
+        option('--code', metavar=NODE, default=ML_CODE, help='Python with ase and phonopy.'),
         SET,
         LABEL,
         FOLLOW,
     )
-
-    def decorate(command: t.Any) -> t.Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 def parse_settings(values: t.Sequence[str]) -> dict[str, t.Any]:

@@ -1,4 +1,4 @@
-"""The one loop that follows a process until it ends, and what jobs are doing in the meantime."""
+"""The one loop that follows a process until it ends, and what jobs, energies and campaigns do in the meantime."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ if t.TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
     from rich.console import Console
 
-__all__ = ('called', 'count_jobs', 'count_ladder', 'follow', 'num_tasks')
+__all__ = ('called', 'count_jobs', 'count_ladder', 'describe_campaign', 'follow')
 
 SHOWN = 3
 """Jobs whose last line is shown."""
 
 QUIET = 30.0
 """Seconds between two lines that differ only in what the jobs are doing."""
+
+STAGES = {
+    'prototypes': 'building the initial structures',
+    'energies': 'computing energies',
+    'dataset': 'building the training set',
+    'generate': 'generating candidates',
+    'predict': 'predicting all levels',
+    'assess': 'screening and selecting',
+    'ledger': 'writing the ledger',
+}
+"""Call link label of a step of a campaign → what a reader would call it."""
 
 Describe = t.Callable[['ProcessNode', float], str]
 """What a process is doing, from its node and the seconds since it is followed."""
@@ -75,10 +86,7 @@ def count_jobs(node: ProcessNode, elapsed: float) -> str:
     jobs = [child for child in node.called_descendants if isinstance(child, CalcJobNode)]
     done = [job for job in jobs if job.is_terminated]
     total = max(wanted, len(jobs))
-    failed = sum(not job.is_finished_ok for job in done)
-    text = f'{len(done)} of {total} jobs done'
-    if failed:
-        text += f' ({failed} failed)'
+    text = f'{len(done)} of {total} jobs done{failures(done)}'
     if done and total > len(done):
         text += f', about {elapsed / len(done) * (total - len(done)) / 60:.0f} min left'
     return '; '.join([text, *running_jobs(jobs)])
@@ -88,10 +96,37 @@ def count_ladder(node: ProcessNode, _: float) -> str:
     """Return how many energies of a LadderWorkChain are done, and what those that run are doing."""
     children = called(node)
     done = [child for _, child in children if child.is_terminated]
-    failed = sum(not child.is_finished_ok for child in done)
-    text = f'{len(done)} of {num_tasks(node)} done' + (f' ({failed} failed)' if failed else '')
+    text = f'{len(done)} of {num_tasks(node)} done{failures(done)}'
     running = [f'{task_in_words(link)}: {activity(child)}' for link, child in children if not child.is_terminated]
     return '; '.join([text, *running[:SHOWN]])
+
+
+def failures(done: t.Iterable[ProcessNode]) -> str:
+    """Return how many of the processes that have ended failed, in brackets; empty if none did."""
+    failed = sum(not process.is_finished_ok for process in done)
+    return f' ({failed} failed)' if failed else ''
+
+
+def describe_campaign(node: ProcessNode, _: float) -> str:
+    """Return where the campaign of ``node`` stands now: the stage, what runs, and how much of that is done."""
+    stages = called(node)
+    if not stages:
+        return 'campaign: waiting for the daemon'
+    label, stage = stages[-1]
+    name = 'initial set' if label == 'seed' else f'cycle {int(label.removeprefix("cycle"))}'
+    children = called(stage)
+    link, child = next(((link, child) for link, child in children if not child.is_terminated), ('', None))
+    if child is None:
+        return f'{name}: {"finished" if stage.is_terminated else "between two steps"}'
+    if link == 'energies':
+        done = [each for _, each in called(child) if each.is_terminated]
+        total = num_tasks(child)
+        return f'{name}: {STAGES[link]}' + (f' {len(done)}/{total}' if total else '') + failures(done)
+    if link.startswith('train'):
+        models = {each.removeprefix('train'): model for each, model in children if each.startswith('train')}
+        training = [each for each, model in models.items() if not model.is_terminated]
+        return f'{name}: training the models ({", ".join(training)}) {len(models) - len(training)}/{len(models)}'
+    return f'{name}: {STAGES.get(link, link)}'
 
 
 def task_in_words(link: str) -> str:

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import typing as t
 
 import click
 
 from aiida_qagenai import __version__
-from aiida_qagenai.cli.lazy import LazyGroup
 from aiida_qagenai.common.errors import QagenaiError
 
 __all__ = ('main',)
 
-COMMANDS = {
-    'hull': 'aiida_qagenai.cli.hull.hull:hull',
-    'integrity': 'aiida_qagenai.cli.integrity.integrity:integrity',
-    'screen': 'aiida_qagenai.cli.screen.screen:screen',
-    'serve': 'aiida_qagenai.cli.serve.serve:serve',
-    'setup': 'aiida_qagenai.cli.setup.setup:setup',
-    **{
-        noun: f'aiida_qagenai.cli.{noun.replace("-", "_")}:GROUP'
-        for noun in (
-            'archive',
-            'barrier',
-            'basis',
-            'campaign',
-            'candidate',
-            'dataset',
-            'energy',
-            'free-energy',
-            'model',
-            'process',
-            'relax',
-        )
-    },
-}
-"""Nouns and the commands that stand alone."""
+COMPUTING = ('barrier', 'campaign', 'energy', 'free-energy', 'relax')
+HOLDING = ('archive', 'basis', 'candidate', 'dataset', 'model', 'process')
+ALONE = ('hull', 'integrity', 'screen', 'serve', 'setup')
+NOUNS = sorted(COMPUTING + HOLDING + ALONE)
+"""Modules of the command line, each with a group of commands or a command of the same name."""
 
 ALIASES = {
     'candidates': 'candidate list',
@@ -49,8 +30,8 @@ ALIASES = {
 """Earlier names that still work → names in the documentation."""
 
 
-class Main(LazyGroup):
-    """The root group: an error that tells a user what to do is printed as one line."""
+class Main(click.Group):
+    """The root group: it imports a noun when it is asked for, and prints an error for users as one line."""
 
     def invoke(self, ctx: click.Context) -> t.Any:
         """Run the command.
@@ -62,24 +43,25 @@ class Main(LazyGroup):
         except QagenaiError as exception:
             raise click.ClickException(str(exception)) from exception
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the alphabet."""
+        return NOUNS
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name or by an earlier name of it, which the help does not list."""
-        if cmd_name not in ALIASES:
-            return super().get_command(ctx, cmd_name)
-        noun, name = ALIASES[cmd_name].split()
-        group = super().get_command(ctx, noun)
-        assert isinstance(group, click.Group)
-        return group.get_command(ctx, name)
+        noun, *names = ALIASES.get(cmd_name, cmd_name).split()
+        if noun not in NOUNS:
+            return None
+        name = noun.replace('-', '_')
+        command: t.Any = getattr(importlib.import_module(f'aiida_qagenai.cli.{name}'), name)
+        found: click.Command = command.get_command(ctx, *names) if names else command
+        return found
 
 
 main = Main(
     'aiida-qagenai',
     help='Closed-loop, quantum-aware materials discovery with full provenance.',
-    commands_at=COMMANDS,
-    without_profile=frozenset({'hull', 'screen', 'setup'}),
-    params=[
-        click.Option(['-p', '--profile'], help='AiiDA profile; the default profile otherwise.'),
-    ],
+    params=[click.Option(['-p', '--profile'], help='AiiDA profile; the default profile otherwise.')],
     epilog='Earlier names still work: '
     + ', '.join(f'`{alias}` is `{command}`' for alias, command in ALIASES.items())
     + '.',

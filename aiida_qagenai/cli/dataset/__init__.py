@@ -1,21 +1,17 @@
-"""`aiida-qagenai dataset`: one file per group of commands."""
+"""`aiida-qagenai dataset`: data from elsewhere, merged, and built into training sets."""
 
 from __future__ import annotations
 
-from aiida_qagenai.cli.lazy import LazyGroup
+from aiida_qagenai.cli.dataset import sets, sources
+from aiida_qagenai.cli.groups import Noun
 
-GROUP = LazyGroup(
+__all__ = ('dataset',)
+
+dataset = Noun(
     'dataset',
     help='Import and merge data, build training sets.',
-    commands_at={
-        'build': 'aiida_qagenai.cli.dataset.view:build',
-        'export': 'aiida_qagenai.cli.dataset.merge:export',
-        'import': 'aiida_qagenai.cli.dataset.files:import_',
-        'list': 'aiida_qagenai.cli.dataset.files:list_',
-        'materials-project': 'aiida_qagenai.cli.dataset.download:materials_project',
-        'merge': 'aiida_qagenai.cli.dataset.merge:merge',
-        'optimade': 'aiida_qagenai.cli.dataset.download:optimade',
-        'table': 'aiida_qagenai.cli.dataset.view:table',
-        'why': 'aiida_qagenai.cli.dataset.merge:why',
-    },
+    commands=[
+        *(sources.import_, sources.list_, sources.materials_project, sources.optimade),
+        *(sets.build, sets.export, sets.merge, sets.table, sets.why),
+    ],
 )

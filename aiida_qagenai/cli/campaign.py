@@ -1,0 +1,183 @@
+"""`aiida-qagenai campaign`: campaigns started, continued, followed and shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from pathlib import Path
+
+import click
+
+from aiida_qagenai.cli.groups import Noun, add_protocols
+from aiida_qagenai.cli.loaders import load_campaign, load_code
+from aiida_qagenai.cli.output import columns, print_frame
+from aiida_qagenai.cli.params import (
+    FOLLOW,
+    FORMAT,
+    ML_CODE,
+    NODE,
+    OPTIONS,
+    PYSCF_CODE,
+    SET,
+    option,
+    parse_settings,
+    protocol_option,
+    read_options,
+)
+from aiida_qagenai.cli.progress import describe_campaign
+from aiida_qagenai.cli.progress import follow as follow_process
+
+__all__ = ('campaign',)
+
+campaign = Noun('campaign', help='Run, continue and inspect campaigns.')
+add_protocols(campaign, 'aiida_qagenai.workchains.protocols.campaign:available_protocols', 'campaigns')
+
+CAMPAIGN = click.argument('campaign', metavar=NODE)
+CAMPAIGNS = columns(
+    'label, pk, elements: system, protocol: energies, state, cycles, spent, budget, candidates, started'
+)
+STAGES = columns(
+    'stage, pk, state, exit_status: exit, eligible, selected: chosen, failed, PBE, SCAN, HSE06, CCSD(T), '
+    'core_hours: core h'
+)
+
+
+@campaign.command('run')
+@click.argument('elements', nargs=-1, required=True)
+@protocol_option('campaign')
+@option('--label', help='Label of the campaign; by default the chemical system and the protocol.')
+@option('--pyscf-code', metavar=NODE, default=PYSCF_CODE, help='Code that runs PySCF.')
+@option('--ml-code', metavar=NODE, default=ML_CODE, help='Python with torch.')
+@option('--relax-code', metavar=NODE, help='Code that relaxes candidates: pw.x for `relax.engine=espresso`.')
+@OPTIONS
+@SET
+@FOLLOW
+def run(
+    elements: tuple[str, ...],
+    *,
+    protocol: str,
+    label: str | None,
+    pyscf_code: str,
+    ml_code: str,
+    relax_code: str | None,
+    options: Path | None,
+    watch: bool,
+    settings: tuple[str, ...],
+) -> None:
+    """Start a campaign in a chemical system.
+
+    For example in Li–H: `aiida-qagenai campaign run Li H --set budget=20`.
+    """
+    from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
+    from aiida_qagenai.workchains.campaign.launch import launch
+
+    builder = CampaignWorkChain.get_builder_from_protocol(
+        pyscf_code=load_code(pyscf_code),
+        ml_code=load_code(ml_code),
+        relax_code=load_code(relax_code) if relax_code else None,
+        elements=elements,
+        protocol=protocol,
+        overrides=parse_settings(settings),
+        **read_options(options),
+    )
+    node = launch(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
+    click.echo(f'campaign {node.pk} started')
+    if watch:
+        watch_campaign(node)
+
+
+@campaign.command('continue')
+@CAMPAIGN
+@option('--relax-code', metavar=NODE, help='Code that relaxes candidates from now on.')
+@SET
+@FOLLOW
+def continue_(campaign: str, *, watch: bool, relax_code: str | None, settings: tuple[str, ...]) -> None:
+    """Continue a campaign after an interruption or its end.
+
+    A campaign that has ended continues from its last stored state. `--set` and `--relax-code` change a campaign that
+    has ended, for example `--set budget=200`.
+    """
+    from aiida_qagenai.workchains.campaign.launch import continue_campaign
+
+    code = load_code(relax_code) if relax_code else None
+    node, new = continue_campaign(load_campaign(campaign), parse_settings(settings), relax_code=code)
+    click.echo(f'campaign {node.pk} goes on' + (' from the last stored state' if new else ''))
+    if watch:
+        watch_campaign(node)
+
+
+@campaign.command('follow')
+@CAMPAIGN
+def follow(campaign: str) -> None:
+    """Show the progress of a campaign until it ends.
+
+    Ctrl-C ends the watching, never the campaign.
+    """
+    watch_campaign(load_campaign(campaign))
+
+
+def watch_campaign(node: t.Any) -> None:
+    """Follow a campaign, and say how it ended and what to do next."""
+    follow_process(node, describe_campaign, f'aiida-qagenai campaign continue {node.pk}')
+    if node.is_terminated:
+        click.echo(f'next: aiida-qagenai campaign show {node.pk}')
+
+
+@campaign.command('list')
+@FORMAT
+def list_(fmt: str) -> None:
+    """List all campaigns of the profile."""
+    from aiida_qagenai.queries import searches
+
+    frame = searches.campaigns()
+    footer = '' if len(frame) else 'No campaign yet: `aiida-qagenai campaign run Li H` starts one.'
+    print_frame(frame, fmt, CAMPAIGNS, footer=footer)
+
+
+@campaign.command()
+@CAMPAIGN
+@FORMAT
+def show(campaign: str, fmt: str) -> None:
+    """Show the state of a campaign and what to do next.
+
+    The CSV format holds the cost ledger.
+    """
+    from aiida_qagenai.queries import searches
+
+    summary = searches.campaign_summary(campaign)
+    if fmt == 'csv':
+        click.echo(searches.cost_ledger(campaign).to_csv(index=False), nl=False)
+        return
+    if fmt == 'json':
+        content = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
+        content['stages'] = json.loads(summary.stages.to_json(orient='records'))
+        click.echo(json.dumps(content, indent=2, default=str))
+        return
+    note = f' ({summary.note})' if summary.note else ''
+    click.echo(f'{summary.label} (pk {summary.processes[-1]}), {"-".join(summary.elements)}: {summary.state}')
+    click.echo(f'energies: {summary.protocol}{note}')
+    click.echo(f'budget: {summary.spent} of {summary.budget} spent, {summary.core_hours:.2f} core hours')
+    click.echo('counts: ' + ', '.join(f'{count} {name}' for name, count in summary.counts.items()))
+    click.echo(f'started {summary.started:%Y-%m-%d %H:%M}, last change {summary.last_change:%Y-%m-%d %H:%M} UTC')
+    print_frame(summary.stages, fmt, STAGES)
+    if summary.message:
+        click.echo(summary.message)
+    click.echo(summary.advice)
+
+
+@campaign.command()
+@CAMPAIGN
+@FORMAT
+def ledger(campaign: str, fmt: str) -> None:
+    """Show what each cycle did and cost.
+
+    Cycle 0 is the initial set.
+    """
+    from aiida_qagenai.queries import searches
+
+    frame = searches.cost_ledger(campaign)
+    hours = [name for name in frame.columns if name.startswith('core_hours')]
+    total = frame[hours].sum().sum() if hours else 0.0
+    footer = f'{len(frame)} rows, {total:.2f} core hours'
+    print_frame(frame, fmt, {name: name.replace('_', ' ') for name in frame.columns}, footer=footer)

@@ -1,1 +1,0 @@
-"""Physical constraints on structures in files."""

@@ -1,1 +1,0 @@
-"""The graph behind the OPTIMADE interface."""

@@ -1,1 +1,0 @@
-"""A profile, this computer and its codes."""

@@ -1,0 +1,91 @@
+"""Settings on the command line, and bad input before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from aiida_qagenai.cli.params import parse_settings, read_options
+from aiida_qagenai.cli.root import main
+from aiida_qagenai.common.errors import InvalidInputError
+
+QUICK = ['Li', 'H', '--protocol', 'quickstart']
+
+
+def test_settings_are_nested_and_typed():
+    """Dots nest, values are read as YAML."""
+    settings = parse_settings(('budget=80', 'generate.steps=20', 'seed_set.labels={SCAN: 3}'))
+    assert settings == {'budget': 80, 'generate': {'steps': 20}, 'seed_set': {'labels': {'SCAN': 3}}}
+
+
+@pytest.mark.parametrize('text', ['budget', '=3', 'budget=[1'])
+def test_what_is_no_setting_is_refused(text):
+    """The message shows how to write one."""
+    with pytest.raises(InvalidInputError):
+        parse_settings((text,))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['Xx', 'H'], 'unknown element'),
+        (['Li', 'H', '--set', 'budget=-1'], 'budget'),
+        (['Li', 'H', '--set', 'bugdet=1'], 'bugdet'),
+        (['Li', 'H', '--protocol', 'fats'], 'unknown protocol `fats` of campaigns'),
+        (['U', 'H'], 'no basis'),
+        (
+            [*QUICK, '--set', 'relax.engine=espresso', '--relax-code', 'ml@localhost'],
+            'needs a code of quantumespresso.pw',
+        ),
+        ([*QUICK, '--set', 'relax.engine=pyscf', '--relax-code', 'ml@localhost'], 'ml is of qagenai.train'),
+        ([*QUICK, '--relax-code', 'pyscf@localhost'], '`relax_code` is given, but `relax` is not'),
+        ([*QUICK, '--relax-code', 'pw@localhost'], 'no code `pw@localhost`'),
+    ],
+)
+def test_bad_campaigns_are_refused_before_anything_is_computed(pyscf_code, ml_code, arguments, message):
+    """One line that says what is wrong, exit status 1, and no process in the profile."""
+    from aiida.orm import ProcessNode, QueryBuilder
+
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost']
+    result = CliRunner().invoke(main, ['campaign', 'run', *arguments, *codes])
+    assert result.exit_code == 1, result.output
+    assert message in result.output
+    assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+def test_unknown_campaign_is_one_line(aiida_profile_clean):
+    """Continuing what does not exist names the command that lists what does."""
+    result = CliRunner().invoke(main, ['campaign', 'continue', '123456'])
+    assert result.exit_code == 1
+    assert 'aiida-qagenai campaign list' in result.output
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('pyscf: {queue: cpu}', 'unknown scheduler options in section `pyscf`'),
+        ('gpu: {}', 'any of pyscf, models, relax'),
+        ('relax: {queue: cpu}', 'unknown scheduler options in section `relax`'),
+        ('relax: {queue_name: cpu}', '`relax_options` is given, but `relax` is not'),
+        ('pyscf: [', 'cannot be read'),
+        (None, 'cannot be read'),
+    ],
+)
+def test_bad_options_of_the_scheduler_are_refused(pyscf_code, ml_code, tmp_path, content, message):
+    """A misspelt option is found now, not when the first job is submitted."""
+    path = tmp_path / 'options.yaml'
+    if content:
+        path.write_text(content)
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost', '--options', str(path)]
+    result = CliRunner().invoke(main, ['campaign', 'run', *QUICK, *codes])
+    assert result.exit_code == 1, result.output
+    assert message in ' '.join(result.output.split())
+
+
+def test_the_example_of_scheduler_options_is_read():
+    """The template of the how-to holds what AiiDA knows."""
+    options = read_options(Path(__file__).parents[2] / 'examples' / 'cluster' / 'options.yaml')
+    assert options['ml_options']['custom_scheduler_commands'] == '#SBATCH --gpus=1'
+    assert options['pyscf_options']['queue_name'] == 'cpu'
