@@ -3,8 +3,8 @@
     python benchmarks/finite_temperature.py [--quick]
 
 Cu on ASE's effective-medium theory and, with the extra ``chgnet``, MgO and Si on CHGNet 0.3.0, by the calls that the
-jobs make. What a potential gets wrong is no error of the method: universal potentials trained on relaxations are known
-to be soft (Deng et al., npj Comput. Mater. 11, 9 (2025)). The figures ``…-cost`` are CPU seconds.
+jobs make. What a potential gets wrong is not an error of the method: universal potentials trained on relaxations are
+known to be soft (Deng et al., npj Comput. Mater. 11, 9 (2025)). The figures ``…-cost`` are CPU seconds.
 
 Published: entropies from CODATA (Cox, Wagman & Medvedev, 1989); heat capacities from NIST-JANAF; expansion of MgO and
 Cu from Touloukian (1977, 1975) and of Si from Okada & Tokumaru, J. Appl. Phys. 56, 314 (1984); bulk moduli from

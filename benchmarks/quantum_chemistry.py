@@ -267,8 +267,8 @@ def polymorphs(run: Runner, folder: Path, *, quick: bool) -> None:
     :param quick: leave out Hartree-Fock on 4×4×4, half of it, and with it the limit.
 
     The same parts as those of the CompositeWorkChain: Hartree-Fock on 3×3×3 and 4×4×4 with 1/N_k, correlation on 2×2×2,
-    all in cc-pVDZ. Hartree-Fock on 2×2×2 is no point of that law: for rock salt it is 9 mHa above 3×3×3, which is 5 mHa
-    below 4×4×4; taken for one it gives +0.26 eV.
+    all in cc-pVDZ. Hartree-Fock on 2×2×2 is not a point of that law: for rock salt it is 9 mHa above 3×3×3, which is
+    5 mHa below 4×4×4; taken for one it gives +0.26 eV.
     """
     numbers, basis = (2, 3) if quick else (2, 3, 4), basis_texts(folder, 'cc-pvdz', LIH)
     totals = []

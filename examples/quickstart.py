@@ -20,7 +20,7 @@ from aiida_qagenai.cli.progress import describe_campaign, follow
 from aiida_qagenai.cli.setup import ML_CODE, PYSCF_CODE
 from aiida_qagenai.engine.daemon import stop_daemon
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
-from aiida_qagenai.workchains.campaign.launch import continue_campaign, find_campaigns, launch
+from aiida_qagenai.workchains.campaign.launch import continue_campaign, find_campaigns, launch_campaign
 
 LABEL = 'quickstart'
 RESULTS = Path('campaign_results')
@@ -60,7 +60,7 @@ def obtain(again: bool, console: Console):
         elements=['Li', 'H'],
         protocol='quickstart',
     )
-    node = launch(builder, LABEL)
+    node = launch_campaign(builder, LABEL)
     console.print(f'campaign {node.pk} started (2 cycles in Li–H; the energies are not scientific)')
     return node
 

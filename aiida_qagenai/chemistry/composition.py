@@ -58,7 +58,7 @@ def neutral_compositions(
 
     :param elements: the chemical system.
     :param require_all: whether every element must occur; otherwise subsystems are included.
-    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the usual ones of the list
+    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the default elements of the list
         ``MIXED_VALENCE_ELEMENTS``.
     :param source: the list of oxidation states.
     :param electronegativity_order: whether no cation may be more electronegative than an anion.

@@ -67,7 +67,7 @@ class CompositionSpace:
     :param max_atoms: largest number of atoms per cell.
     :param min_elements: smallest number of different elements, at least 2.
     :param max_elements: largest number of different elements.
-    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the usual ones. A species composition
+    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the default ones. A species composition
         then says their total charge, in however many ways the atoms share it.
     :param source: the list of oxidation states.
     :param electronegativity_order: whether no cation may be more electronegative than an anion.

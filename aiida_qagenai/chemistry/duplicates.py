@@ -3,7 +3,7 @@
 Two structures are the same if pymatgen's ``StructureMatcher`` maps one onto the other after volume scaling and they are
 not distortions of one parent to different symmetries (:mod:`aiida_qagenai.chemistry.polymorphs`). The matcher only
 sees pairs with the same reduced formula, and where a formula has many known structures, as within a campaign, only
-those whose fingerprint vectors, in units of the mean atomic spacing, are close. The space group is no part of the
+those whose fingerprint vectors, in units of the mean atomic spacing, are close. The space group is not part of the
 prefilter: noise that the matcher tolerates changes it.
 """
 

@@ -70,7 +70,7 @@ def run(
     For example in Li–H: `aiida-qagenai campaign run Li H --set budget=20`.
     """
     from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
-    from aiida_qagenai.workchains.campaign.launch import launch
+    from aiida_qagenai.workchains.campaign.launch import launch_campaign
 
     builder = CampaignWorkChain.get_builder_from_protocol(
         pyscf_code=load_code(pyscf_code),
@@ -81,7 +81,7 @@ def run(
         overrides=parse_settings(settings),
         **read_options(options),
     )
-    node = launch(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
+    node = launch_campaign(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
     click.echo(f'campaign {node.pk} started')
     if watch:
         watch_campaign(node)

@@ -13,7 +13,7 @@ if t.TYPE_CHECKING:
 __all__ = ('columns', 'print_frame', 'print_table')
 
 WIDTH_OF_FILES = 240
-"""Characters per line where the output is no terminal, so that no column is cut."""
+"""Characters per line where the output is not a terminal, so that no column is cut."""
 
 
 def columns(text: str) -> dict[str, str]:

@@ -51,7 +51,7 @@ def store_outputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Dat
     :raises aiida.common.exceptions.ModificationNotAllowed: if the process is sealed.
     :raises aiida.common.exceptions.ValidationError: if a node is invalid, naming its label.
     :raises ValueError: if a label is invalid or ambiguous, or a node is stored, linked already, or given twice.
-    :raises TypeError: if the process is no calculation or a value no data node.
+    :raises TypeError: if the process is not a calculation, or a value is not a data node.
     """
     return _load(process_node.backend, insert_outputs(process_node, nodes))
 
@@ -80,7 +80,7 @@ def link_inputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data 
     :raises aiida.common.exceptions.ModificationNotAllowed: if the process is sealed.
     :raises ValueError: if a label is invalid, ambiguous or taken by another node, or a node is not stored, unknown, or
         a descendant of the process.
-    :raises TypeError: if the process is no calculation or a value no data node.
+    :raises TypeError: if the process is not a calculation, or a value is not a data node.
     """
     _check_process(process_node)
     pks = {label: _pk(label, node) for label, node in nodes.items()}

@@ -106,7 +106,7 @@ def _candidates() -> tuple[int, list[tuple[int, str]]]:
             builder.append(orm.Data, with_outgoing='process', edge_filters=edge, project='uuid')
             inputs = {uuid for (uuid,) in rows_of(builder)}
             faults += [
-                (pk, f'candidate {uuid} is no input of its process') for pk, uuid in members if uuid not in inputs
+                (pk, f'candidate {uuid} is not an input of its process') for pk, uuid in members if uuid not in inputs
             ]
             count += len(members)
     return count, faults

@@ -88,7 +88,7 @@ def parse_system(text: str | None) -> str | None:
     symbols = [symbol.strip() for symbol in text.split('-')]
     unknown = [symbol for symbol in symbols if not Element.is_valid_symbol(symbol)]
     if unknown:
-        message = f'`{text}` is no chemical system: unknown element {", ".join(unknown)}; write it like Li-H'
+        message = f'`{text}` is not a chemical system: unknown element {", ".join(unknown)}; write it like Li-H'
         raise InvalidInputError(message)
     return '-'.join(sorted(set(symbols)))
 
@@ -108,6 +108,6 @@ def parse_formula(text: str | None) -> str | None:
     except (ValueError, KeyError):
         valid = False
     if not valid:
-        message = f'`{text}` is no chemical formula: write it like Li2O'
+        message = f'`{text}` is not a chemical formula: write it like Li2O'
         raise InvalidInputError(message)
     return str(composition.reduced_formula)

@@ -56,7 +56,7 @@ def parse(group: click.Command, arguments: list[str]) -> list[str]:
 
 
 def check_value(parameter: click.Parameter, value: object, context: click.Context) -> None:
-    """Convert a value that is no placeholder and no file, as the command would."""
+    """Convert a value that is neither a placeholder nor a file, as the command would."""
     values = value if isinstance(value, (list, tuple)) else [value]
     if parameter.nargs == 1 and not isinstance(parameter.type, click.Path):
         for item in values:

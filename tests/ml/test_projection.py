@@ -60,7 +60,7 @@ def test_a_too_short_translation_stretches_only_its_own_direction():
 
 
 def test_the_ratio_counts_images_of_the_atom_itself_in_skewed_cells():
-    # The shortest translation, 21b − 4a, is no neighbour of the origin among the first 27 images.
+    # The shortest translation, 21b − 4a, is not a neighbour of the origin among the first 27 images.
     cell = np.array([[10.0, 2.0, 0.0], [1.9, 0.4, 0.0], [0.0, 0.0, 8.0]])
     assert closest_ratio(cell, np.array([1]), np.zeros((1, 3))) == pytest.approx(np.hypot(0.1, 0.4) / 0.64)
 

@@ -133,7 +133,9 @@ class PyscfCellParameters(StrictModel):
     auxiliary_beta: float = pydantic.Field(2.0, gt=1, description='Ratio of the even-tempered auxiliary basis.')
     scf: ScfOptions = ScfOptions()
     cc: CoupledClusterOptions = CoupledClusterOptions()
-    local: LocalOptions | None = pydantic.Field(None, description='Of the `method` LNO-CCSD(T); usual ones by default.')
+    local: LocalOptions | None = pydantic.Field(
+        None, description='Of the `method` LNO-CCSD(T); the defaults of pyscf-forge if missing.'
+    )
     descriptors: bool = pydantic.Field(False, description='Also compute the quantum descriptors (PBE of a crystal).')
     band_path_spacing: float | None = pydantic.Field(
         None, gt=0, description='Also compute the bands along the path of seekpath with this spacing, 1/Å (PBE).'

@@ -69,7 +69,7 @@ def script_variables(
     :param sites: symbol and Cartesian position (Å) of each atom.
     :param ghosts: likewise, of basis functions without a nucleus; of a molecule only.
     :param walltime_seconds: after which the script stops by itself, leaving something to continue from.
-    :param files: names of files other than the usual ones.
+    :param files: names of files other than the default ones.
     """
     values = parameters.dump()
     if parameters.cc.kmesh is None:

@@ -89,7 +89,7 @@ class Screening:
 def apply(structure: Structure, constraints: Sequence[Constraint], stage: Stage = 'validation') -> Screening:
     """Return the verdicts of those ``constraints`` that act at ``stage``.
 
-    A structure that is no proper crystal (disordered, flat, not finite) fails ``well_formed`` and is not examined
+    A structure that is not a proper crystal (disordered, flat, not finite) fails ``well_formed`` and is not examined
     further, so that a batch survives its worst structure.
 
     :raises InvalidInputError: on an unknown stage.

@@ -19,7 +19,7 @@ class ChargeNeutrality:
     Does not apply without an element that forms simple anions: elements, alloys, intermetallics, carbides, silicides
     and pnictides exchange no whole charges.
 
-    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the usual ones.
+    :param mixed_valence: elements whose atoms may differ in state; ``True`` for the default elements.
     :param source: the list of oxidation states.
     """
 

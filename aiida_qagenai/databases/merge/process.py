@@ -201,7 +201,7 @@ def load_merge(process: orm.ProcessNode) -> tuple[list[Material], dict[str, t.An
     )
     outputs = {label: node for node, label in builder.all()}
     if not {'materials', 'report'} <= outputs.keys():
-        message = f'process {process.pk} is no finished merge'
+        message = f'process {process.pk} is not a finished merge'
         raise InvalidInputError(message)
     content = json.loads(outputs['materials'].get_content())
     return [Material(**item) for item in content], outputs['report'].get_dict()

@@ -167,7 +167,7 @@ def import_file(
     Importing it again adds nothing; after an interruption it goes on with the records that are missing.
 
     :raises InvalidInputError: if the version is closed and does not hold this file, another process imports the same
-        file now, or the file is no table of its format.
+        file now, or the file is not a table of its format.
     """
     with _as_file(path) as source:
         digest = _digest(source)

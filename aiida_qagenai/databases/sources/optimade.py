@@ -118,10 +118,10 @@ def download(
 def _base_url(url: str) -> str:
     """Return the address of a provider without the version, which the client adds.
 
-    :raises InvalidInputError: if it is no address.
+    :raises InvalidInputError: if it is not an address.
     """
     if not url.startswith(('http://', 'https://')):
-        message = f'`{url}` is no address of a provider: write it with https://'
+        message = f'`{url}` is not an address of a provider: write it with https://'
         raise InvalidInputError(message)
     return re.sub(r'(/v\d+(\.\d+)*)?/*$', '', url.rstrip('/'))
 

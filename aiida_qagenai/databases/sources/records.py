@@ -166,7 +166,7 @@ def _identifier(record: RawRecord, row: dict[str, t.Any], settings: ImportSettin
 def _energies(rows: list[dict[str, t.Any]], settings: ImportSettings, num_atoms: int) -> tuple[EntryEnergy, ...]:
     """Return the energies in the rows of one structure, lowest fidelity first.
 
-    :raises InvalidInputError: if one is no number, given twice, or of another unit.
+    :raises InvalidInputError: if one is not a number, given twice, or of another unit.
     """
     found: dict[Fidelity, dict[str, float]] = {}
     for row in rows:

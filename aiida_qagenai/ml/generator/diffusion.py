@@ -23,8 +23,8 @@ __all__ = (
 
 SIGMA_MIN = 0.02
 SIGMA_MAX = 0.5
-"""Widths in fractions of a lattice vector. The last step goes to the mean, so that the smallest width is no error of
-the samples; making it smaller than the spread of the data (some 0.05 Å) spends the network on noise."""
+"""Widths in fractions of a lattice vector. The last step goes to the mean, so that the smallest width is not an error
+of the samples; making it smaller than the spread of the data (some 0.05 Å) spends the network on noise."""
 COSINE_OFFSET = 0.008
 NUM_IMAGES = 4
 

@@ -14,7 +14,7 @@ from aiida_qagenai.workchains.campaign.validation import COMMON, complete_settin
 from aiida_qagenai.workchains.protocols.campaign import merge_settings
 from aiida_qagenai.workchains.relaxation.relax_first import RELAX_PORTS
 
-__all__ = ('GROUP_PREFIX', 'campaign_group', 'continue_campaign', 'find_campaigns', 'launch')
+__all__ = ('GROUP_PREFIX', 'campaign_group', 'continue_campaign', 'find_campaigns', 'launch_campaign')
 
 GROUP_PREFIX = 'qagenai/campaign/'
 
@@ -34,7 +34,7 @@ def find_campaigns(label: str) -> list[orm.WorkChainNode]:
     return [node for (node,) in builder.all()]
 
 
-def launch(builder: t.Any, label: str) -> orm.WorkChainNode:
+def launch_campaign(builder: t.Any, label: str) -> orm.WorkChainNode:
     """Submit a campaign to the daemon, which is started if need be, and put it into its group.
 
     :raises InvalidInputError: if inputs are invalid, before anything is computed.
@@ -82,7 +82,8 @@ def continue_campaign(
             f'campaign {node.pk} has no finished stage to continue from: start it again, the cache keeps its results'
         )
         raise InvalidInputError(message)
-    return launch(continuation(node, state, overrides or {}, relax_code), node.label or f'campaign-{node.pk}'), True
+    builder = continuation(node, state, overrides or {}, relax_code)
+    return launch_campaign(builder, node.label or f'campaign-{node.pk}'), True
 
 
 def continuation(

@@ -73,7 +73,7 @@ def test_grid_is_uniform_after_density_fitting(load_script, lithium_hydride, pys
 
 @pytest.mark.parametrize('fidelity', ['PBE', 'SCAN'])
 def test_gamma_alone(load_script, lithium_hydride, pyscf_parameters, fidelity):
-    """The mesh of large cells, where PySCF takes the orbitals to be real, is no special case."""
+    """The mesh of large cells, where PySCF takes the orbitals to be real, is not a special case."""
     script = load_script(lithium_hydride, pyscf_parameters(fidelity))
     cell = script.build_cell()
     energies = [

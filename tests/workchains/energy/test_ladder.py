@@ -66,7 +66,7 @@ def inputs(code, structures, plan):
 
 @pytest.mark.slow
 def test_a_metal_is_refused_and_the_others_go_on(pyscf_code, structures):
-    """Both are computed at PBE; the metal gets no CCSD(T), which is no failure."""
+    """Both are computed at PBE; the metal gets no CCSD(T), which is not a failure."""
     plan = {'c00000': ['PBE'], 'c00001': ['PBE', 'CCSD(T)']}
     outputs, node = run_get_node(LadderWorkChain, **inputs(pyscf_code, structures, plan))
     assert node.is_finished_ok, node.exit_message
