@@ -142,6 +142,9 @@ def fingerprint(structure: Structure) -> str:
 
     An odd cell gets ``invalid-`` and a hash of its raw arrays, so that two failures never count as duplicates.
     """
+    from aiida_qagenai.chemistry.species import plain_structure
+
+    structure = plain_structure(structure)
     try:
         vector = fingerprint_vector(structure)
     except InvalidInputError:

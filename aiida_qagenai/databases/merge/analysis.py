@@ -46,7 +46,7 @@ def analyse(
     crystal = (matrix, np.linalg.solve(matrix.T, np.array(positions).T).T, numbers)
     loose, fine = (symmetry_dataset(crystal, tolerance) for tolerance in (symprec, tight))
     settled = settled_dataset(crystal)
-    if loose is not None and settled is not None and settled.number != loose.number:
+    if loose is not None and settled is not None and _operations(settled, loose) < _operations(loose, loose):
         loose = settled  # a distortion of its own, too small for the tolerance of clusters
     if loose is None:
         lattice, orbits, number = matrix, ' '.join(f'{name}{n}' for name, n in sorted(Counter(symbols).items())), 0

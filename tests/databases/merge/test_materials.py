@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polymorphs import FAMILIES, disguised
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
@@ -204,3 +205,22 @@ def _rotation():
 
     axis = np.array([1.0, 2.0, 3.0])
     return SymmOp.from_axis_angle_and_translation(axis, 37)
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_a_merge_keeps_the_phases_of_a_family_apart_and_joins_their_copies(name):
+    entries = []
+    for index, phase in enumerate(FAMILIES[name]):
+        copies = {'icsd': phase, 'mp': disguised(phase, 4 * index, 0.005, 1.01)}
+        for database, copy in copies.items():
+            analysis = analyse(
+                copy.lattice.matrix.tolist(),
+                [site.specie.symbol for site in copy],
+                copy.cart_coords.tolist(),
+                RULES.symprec,
+                RULES.symprec_tight,
+            )
+            entries.append(MergeEntry(database, '1', str(index), f'{database}-{index}', name, analysis))
+    materials = merge(entries, RULES)
+    found = sorted(sorted(member.uuid for member in material.members) for material in materials)
+    assert found == [[f'icsd-{index}', f'mp-{index}'] for index in range(len(FAMILIES[name]))]
