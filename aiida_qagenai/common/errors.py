@@ -1,6 +1,6 @@
 """Errors that tell a user what to do."""
 
-__all__ = ('CorruptFileError', 'InvalidInputError', 'NotConvergedError', 'QagenaiError')
+__all__ = ('CorruptFileError', 'InvalidInputError', 'NonFiniteError', 'NotConvergedError', 'QagenaiError')
 
 
 class QagenaiError(Exception):
@@ -13,6 +13,10 @@ class InvalidInputError(QagenaiError, ValueError):
 
 class CorruptFileError(QagenaiError, ValueError):
     """A file is damaged, truncated, or does not match its recorded checksum."""
+
+
+class NonFiniteError(QagenaiError, ArithmeticError):
+    """A loss, weight or prediction became NaN or infinite."""
 
 
 class NotConvergedError(QagenaiError, RuntimeError):

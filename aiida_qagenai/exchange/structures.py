@@ -109,6 +109,16 @@ class StructureBatch:
         """Return the start of each structure in the flat arrays and the total, shape (n + 1,)."""
         return np.concatenate([[0], np.cumsum(self.num_atoms)]).astype(np.int64)
 
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """Return the structure of each atom, shape (sum of num_atoms,)."""
+        return np.repeat(np.arange(len(self)), self.num_atoms)
+
+    def __iter__(self) -> t.Iterator[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]]:
+        """Yield the cell, the atomic numbers and the fractional coordinates of each structure."""
+        starts = self.offsets[1:-1]
+        return zip(self.cells, np.split(self.species, starts), np.split(self.fractional, starts), strict=True)
+
     def validate(self) -> None:
         """Check shapes and values.
 
@@ -125,7 +135,7 @@ class StructureBatch:
         check_shapes(self, expected)
         if n == 0:
             return
-        owner = np.repeat(np.arange(n), self.num_atoms)
+        owner = self.owner
         volumes = np.abs(np.linalg.det(self.cells))
         finite = np.asarray(np.isfinite(self.fractional).all(axis=1))
         problems: list[tuple[str, t.Any]] = [

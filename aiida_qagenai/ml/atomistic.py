@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import typing as t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +14,11 @@ from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, sa
 from aiida_qagenai.exchange.tasks import BarrierConfig, FreeEnergyConfig, RelaxConfig
 from aiida_qagenai.ml.potentials import make_calculator
 from aiida_qagenai.ml.progress import Progress, Record
-from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.thermodynamics.vibrations.barriers import MinimumEnergyPath, find_barrier
+from aiida_qagenai.ml.runtime import Runtime, installed_versions
+from aiida_qagenai.thermodynamics.vibrations.barriers import find_barrier
 from aiida_qagenai.thermodynamics.vibrations.quasi_harmonic import FreeEnergy
 from aiida_qagenai.thermodynamics.vibrations.quasi_harmonic import free_energy as find_free_energy
+from aiida_qagenai.thermodynamics.vibrations.relaxation import Relaxed
 from aiida_qagenai.thermodynamics.vibrations.relaxation import relax as relax_crystal
 
 if t.TYPE_CHECKING:
@@ -43,13 +43,7 @@ def relax(config: RelaxConfig, runtime: Runtime, record: Record) -> None:
 
     with record.stage('relaxation'):
         found = relax_crystal(atoms, calculator, config.relaxation, report=report)
-    save_arrays(config.output, {'format_version': np.array(FORMAT_VERSION), **pack_atoms([found.atoms])})
-    record.counts.update(
-        potential=tag,
-        relaxation={'force': found.max_force, 'stress': found.max_stress, 'steps': found.steps},
-        static_energy_per_atom=found.energy / len(atoms),
-        library_versions=library_versions(config.potential.name),
-    )
+    _finish(config, record, pack_atoms([found.atoms]), potential=tag, **_end(found))
 
 
 def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> None:
@@ -80,12 +74,13 @@ def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> N
         )
     for remark in found.remarks:
         record.warn(remark)
-    save_arrays(config.output, pack_free_energy(found))
     harmonic = found.harmonic
-    record.counts.update(
+    _finish(
+        config,
+        record,
+        pack_free_energy(found),
         potential=tag,
-        relaxation={'force': found.relaxed.max_force, 'stress': found.relaxed.max_stress, 'steps': found.relaxed.steps},
-        static_energy_per_atom=found.relaxed.energy / len(atoms),
+        **_end(found.relaxed),
         lowest_frequency=harmonic.lowest,
         imaginary_fraction=harmonic.imaginary_fraction,
         left_out_fraction=harmonic.left_out_fraction,
@@ -93,12 +88,11 @@ def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> N
         num_displacements=harmonic.num_displacements,
         supercell_atoms=harmonic.supercell_atoms,
         num_volumes=len(found.points),
-        library_versions=library_versions(config.potential.name),
     )
 
 
 def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
-    """Compute the minimum-energy path and write it packed: see ``pack_path``.
+    """Compute the minimum-energy path and write it packed: its images, ``energies`` (n,), eV, ``distances`` (n,), Å.
 
     :raises NotConvergedError: with the numbers reached.
     """
@@ -118,8 +112,10 @@ def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
         path = find_barrier(initial, final, calculator, config.band, report=report)
     if path.intermediate_minima:
         record.warn(f'images {list(path.intermediate_minima)} are minima between the ends: compute each step by itself')
-    save_arrays(config.output, pack_path(path))
-    record.counts.update(
+    _finish(
+        config,
+        record,
+        {**pack_atoms(path.images), 'energies': path.energies, 'distances': path.distances},
         potential=tag,
         barrier_forward=path.forward,
         barrier_reverse=path.reverse,
@@ -127,8 +123,24 @@ def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
         steps=path.steps,
         saddle=path.saddle,
         intermediate_minima=list(path.intermediate_minima),
-        library_versions=library_versions(config.potential.name),
     )
+
+
+def _end(found: Relaxed) -> dict[str, t.Any]:
+    """Return the figures of a relaxation."""
+    return {
+        'relaxation': {'force': found.max_force, 'stress': found.max_stress, 'steps': found.steps},
+        'static_energy_per_atom': found.energy / len(found.atoms),
+    }
+
+
+def _finish(
+    config: RelaxConfig | FreeEnergyConfig | BarrierConfig, record: Record, arrays: dict[str, t.Any], **counts: t.Any
+) -> None:
+    """Write the arrays, and put the figures and what the physics comes from into the record."""
+    save_arrays(config.output, {'format_version': np.array(FORMAT_VERSION), **arrays})
+    libraries = ('ase', 'phonopy', 'spglib', *(['chgnet'] if config.potential.name == 'chgnet' else []))
+    record.counts.update(counts, library_versions=installed_versions(*libraries))
 
 
 def read_atoms(path: Path, *, count: int) -> list[Atoms]:
@@ -140,17 +152,10 @@ def read_atoms(path: Path, *, count: int) -> list[Atoms]:
 
     batch = StructureBatch.load(path)
     if len(batch) != count:
-        message = f'`{path}` holds {len(batch)} structures, needed are {count}'
+        message = f'`{path}` holds {len(batch)} structures, expected {count}'
         raise InvalidInputError(message)
-    offsets = batch.offsets
     return [
-        Atoms(
-            numbers=batch.species[offsets[i] : offsets[i + 1]],
-            scaled_positions=batch.fractional[offsets[i] : offsets[i + 1]],
-            cell=batch.cells[i],
-            pbc=True,
-        )
-        for i in range(count)
+        Atoms(numbers=species, scaled_positions=fractional, cell=cell, pbc=True) for cell, species, fractional in batch
     ]
 
 
@@ -172,7 +177,6 @@ def pack_free_energy(found: FreeEnergy) -> dict[str, NDArray[t.Any]]:
     bands = found.harmonic.bands
     assert bands is not None
     arrays: dict[str, t.Any] = {
-        'format_version': np.array(FORMAT_VERSION),
         **pack_atoms([found.relaxed.atoms]),
         'temperatures': found.temperatures,
         'harmonic_free_energy': found.harmonic.free_energy,
@@ -193,25 +197,3 @@ def pack_free_energy(found: FreeEnergy) -> dict[str, NDArray[t.Any]]:
     if found.quasi_harmonic is not None:
         arrays.update({f'qha_{name}': value for name, value in vars(found.quasi_harmonic).items()})
     return arrays
-
-
-def pack_path(path: MinimumEnergyPath) -> dict[str, NDArray[t.Any]]:
-    """Return the path as named arrays: the images, ``energies`` (n,), eV, and ``distances`` (n,), Å."""
-    return {
-        'format_version': np.array(FORMAT_VERSION),
-        **pack_atoms(path.images),
-        'energies': path.energies,
-        'distances': path.distances,
-    }
-
-
-def library_versions(potential: str) -> dict[str, str]:
-    """Return the versions of what the physics comes from."""
-    names = ['ase', 'phonopy', 'spglib', *(['chgnet'] if potential == 'chgnet' else [])]
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = 'not installed'
-    return versions

@@ -11,29 +11,26 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, NonFiniteError
 from aiida_qagenai.exchange.checkpoint import WEIGHTS_NAME, CheckpointInfo, read_checkpoint, write_info
-from aiida_qagenai.ml.runtime import NonFiniteError, package_versions
+from aiida_qagenai.ml.runtime import package_versions
 
-__all__ = ('Tensors', 'load_checkpoint', 'load_parent', 'load_weights', 'save_checkpoint')
+__all__ = ('Parent', 'Tensors', 'load_checkpoint', 'load_parent', 'load_weights', 'rebuild', 'save_checkpoint')
 
 Tensors = dict[str, torch.Tensor]
+Parent = tuple[Tensors, CheckpointInfo]
+"""The checkpoint that a training continues from."""
+
+M = t.TypeVar('M', bound=nn.Module)
 
 
 def save_checkpoint(
-    folder: Path,
-    tensors: Tensors,
-    *,
-    role: str,
-    architecture: str,
-    configuration: dict[str, t.Any],
-    num_parameters: int,
-    metrics: dict[str, float],
-    **fields: t.Any,
+    folder: Path, tensors: Tensors, *, role: str, metrics: dict[str, float], **fields: t.Any
 ) -> CheckpointInfo:
     """Write a checkpoint to ``folder``; it appears complete or not at all.
 
-    :param configuration: JSON-like values that rebuild the network.
+    :param metrics: only the finite ones are kept.
+    :param fields: further fields of :class:`~aiida_qagenai.exchange.checkpoint.CheckpointInfo`.
     :raises NonFiniteError: if a weight is not finite: such a model is never written.
     """
     for name, tensor in tensors.items():
@@ -48,9 +45,6 @@ def save_checkpoint(
     info = write_info(
         partial,
         role=role,
-        architecture=architecture,
-        configuration=configuration,
-        num_parameters=num_parameters,
         metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
         versions=package_versions(),
         **fields,
@@ -85,7 +79,16 @@ def load_weights(module: nn.Module, tensors: Tensors, architecture: str) -> None
         raise CorruptFileError(message) from exception
 
 
-def load_parent(folder: Path | None, role: str, architecture: str) -> tuple[Tensors, CheckpointInfo] | None:
+def rebuild(
+    kind: type[M], sizes: dict[str, dict[str, t.Any]], tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype
+) -> M:
+    """Return the network of a checkpoint: ``kind(number of elements, **sizes[size])`` with its weights."""
+    network = kind(len(info.elements), **sizes[info.configuration['size']])
+    load_weights(network, tensors, info.architecture)
+    return network.to(dtype)
+
+
+def load_parent(folder: Path | None, role: str, architecture: str) -> Parent | None:
     """Return the checkpoint to continue from, if one is given.
 
     :raises InvalidInputError: if its role or architecture differs from the model to train.

@@ -18,12 +18,12 @@ import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, NotConvergedError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, NonFiniteError, NotConvergedError
 from aiida_qagenai.exchange.tasks import TASKS, parse
+from aiida_qagenai.ml.progress import Record
 
 if t.TYPE_CHECKING:
-    from aiida_qagenai.ml.progress import Record
-    from aiida_qagenai.ml.runtime import Runtime
+    import torch
 
 __all__ = ('RESULTS_NAME', 'main')
 
@@ -43,47 +43,39 @@ THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+    """Run one command, write ``results.json`` and return the exit status."""
     parser = argparse.ArgumentParser(prog='python -m aiida_qagenai.ml', description=__doc__)
     parser.add_argument('task', choices=TASKS)
     parser.add_argument(
         '--config', type=Path, required=True, help='JSON configuration; paths in it are relative to here'
     )
     namespace = parser.parse_args(arguments)
-    return _run(namespace.task, namespace.config)
-
-
-def _run(task: str, config_path: Path) -> int:
-    """Run ``task``, write ``results.json`` and return the exit status."""
+    task = namespace.task
     wall, cpu = time.perf_counter(), time.process_time()
+    record = Record()
     error: dict[str, str] | None = None
-    record: Record | None = None
-    runtime: Runtime | None = None
+    device: torch.device | None = None
     try:
-        config = parse(task, _read(config_path))
+        config = parse(task, _read(namespace.config))
         # Before the first import of numpy and torch, whose libraries read these once.
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(config.num_threads)))
-        from aiida_qagenai.ml.progress import Record
         from aiida_qagenai.ml.runtime import setup
 
-        record = Record()
         record.timings['import_seconds'] = time.perf_counter() - wall
         runtime = setup(config)
-        _dispatch(task, config, runtime, record)
+        device = runtime.device
+        # Only the validator loads e3nn.
+        name = f'train_{config.role}' if task == 'train' else task
+        module = importlib.import_module(f'aiida_qagenai.ml.{MODULES[name]}')
+        getattr(module, name)(config, runtime, record)
     except Exception as exception:
         error = {'kind': _kind(exception), 'message': str(exception) or type(exception).__name__}
         if error['kind'] == 'internal':
             traceback.print_exc()
         print(f'error ({error["kind"]}): {error["message"]}', file=sys.stderr, flush=True)
-    _write_results(task, error, record, runtime, wall_seconds=time.perf_counter() - wall, cpu_start=cpu)
+    record.timings.update(wall_seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
+    _write_results(task, error, record, device)
     return 0 if error is None else 1
-
-
-def _dispatch(task: str, config: t.Any, runtime: Runtime, record: Record) -> None:
-    """Import and call the function behind a command; only the validator loads e3nn."""
-    name = f'train_{config.role}' if task == 'train' else task
-    module = importlib.import_module(f'aiida_qagenai.ml.{MODULES[name]}')
-    getattr(module, name)(config, runtime, record)
 
 
 def _read(path: Path) -> bytes:
@@ -98,41 +90,24 @@ def _kind(exception: Exception) -> str:
     """Return the kind of failure that an exception stands for."""
     import torch
 
-    from aiida_qagenai.ml.runtime import NonFiniteError
-
-    if isinstance(exception, CorruptFileError):
-        return 'corrupt_file'
-    if isinstance(exception, InvalidInputError | FileNotFoundError):
-        return 'invalid_input'
-    if isinstance(exception, NonFiniteError | FloatingPointError):
-        return 'non_finite'
     if isinstance(exception, NotConvergedError):
         return f'{exception.what}_not_converged'
-    out_of_memory = isinstance(exception, MemoryError | torch.OutOfMemoryError)
+    kinds = {
+        'corrupt_file': CorruptFileError,
+        'invalid_input': InvalidInputError | FileNotFoundError,
+        'non_finite': NonFiniteError | FloatingPointError,
+        'out_of_memory': MemoryError | torch.OutOfMemoryError,
+    }
     # The CPU allocator of torch raises a plain RuntimeError.
-    if out_of_memory or (isinstance(exception, RuntimeError) and "can't allocate memory" in str(exception)):
-        return 'out_of_memory'
-    return 'internal'
+    plain = isinstance(exception, RuntimeError) and "can't allocate memory" in str(exception)
+    default = 'out_of_memory' if plain else 'internal'
+    return next((kind for kind, classes in kinds.items() if isinstance(exception, classes)), default)
 
 
-def _write_results(
-    task: str,
-    error: dict[str, str] | None,
-    record: Record | None,
-    runtime: Runtime | None,
-    *,
-    wall_seconds: float,
-    cpu_start: float,
-) -> None:
+def _write_results(task: str, error: dict[str, str] | None, record: Record, device: torch.device | None) -> None:
     """Write ``results.json`` atomically, as strict JSON."""
-    from aiida_qagenai.ml import runtime as environment
-    from aiida_qagenai.ml.progress import Record
+    from aiida_qagenai.ml.runtime import package_versions, peak_memory_mb
 
-    record = record or Record()
-    device = runtime.device if runtime is not None else None
-    versions = environment.package_versions()
-    if device is not None:
-        versions['device'] = environment.device_name(device)
     results = {
         'format_version': FORMAT_VERSION,
         'task': task,
@@ -140,13 +115,9 @@ def _write_results(
         'error': error,
         'metrics': {name: value for name, value in record.metrics.items() if math.isfinite(value)},
         'history': record.history,
-        'versions': versions,
-        'timings': {
-            'wall_seconds': wall_seconds,
-            'cpu_seconds': time.process_time() - cpu_start,
-            **record.timings,
-        },
-        'peak_memory_mb': environment.peak_memory_mb(device),
+        'versions': package_versions(device),
+        'timings': record.timings,
+        'peak_memory_mb': peak_memory_mb(device),
         'warnings': record.warnings,
         **record.counts,
     }

@@ -77,8 +77,7 @@ def require_known(structures: StructureBatch, elements: Sequence[int], role: str
 
 def composition_fractions(structures: StructureBatch, elements: Sequence[int]) -> NDArray[np.float64]:
     """Return the atomic fractions of each structure, shape (n, len(elements)); unseen elements count for none."""
-    owner = np.repeat(np.arange(len(structures)), structures.num_atoms)
     indices = species_indices(structures.species, elements)
     fractions = np.zeros((len(structures), len(elements)))
-    np.add.at(fractions, (owner[indices >= 0], indices[indices >= 0]), 1.0)
+    np.add.at(fractions, (structures.owner[indices >= 0], indices[indices >= 0]), 1.0)
     return fractions / structures.num_atoms[:, None]

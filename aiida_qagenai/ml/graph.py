@@ -96,14 +96,12 @@ def build_graphs(
     :param species: element positions for all atoms of ``structures``, shape (N,).
     """
     graphs = []
-    offsets = structures.offsets
-    for index, cell in enumerate(structures.cells):
-        atoms = slice(offsets[index], offsets[index + 1])
-        positions = structures.fractional[atoms] @ cell
+    for (cell, _, fractional), indices in zip(structures, np.split(species, structures.offsets[1:-1]), strict=True):
+        positions = fractional @ cell
         receivers, senders, shifts = neighbour_list(cell, positions, cutoff)
         graphs.append(
             CrystalGraph(
-                species=torch.from_numpy(np.ascontiguousarray(species[atoms])),
+                species=torch.from_numpy(np.ascontiguousarray(indices)),
                 positions=torch.as_tensor(positions, dtype=dtype),
                 cells=torch.as_tensor(cell, dtype=dtype).unsqueeze(0),
                 owner=torch.zeros(len(positions), dtype=torch.int64),
@@ -122,12 +120,12 @@ def collate(graphs: Sequence[CrystalGraph]) -> CrystalGraph:
     sizes = torch.tensor([len(graph.species) for graph in graphs])
     starts = (torch.cumsum(sizes, 0) - sizes).tolist()
     return CrystalGraph(
-        species=torch.cat([graph.species for graph in graphs]),
-        positions=torch.cat([graph.positions for graph in graphs]),
-        cells=torch.cat([graph.cells for graph in graphs]),
         owner=torch.repeat_interleave(torch.arange(len(num_atoms), device=num_atoms.device), num_atoms),
         senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
         receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
-        shifts=torch.cat([graph.shifts for graph in graphs]),
         num_atoms=num_atoms,
+        **{
+            name: torch.cat([getattr(graph, name) for graph in graphs])
+            for name in ('species', 'positions', 'cells', 'shifts')
+        },
     )

@@ -9,7 +9,7 @@ import time
 import typing as t
 from collections.abc import Iterator, Mapping
 
-from aiida_qagenai.ml.runtime import NonFiniteError
+from aiida_qagenai.common.errors import NonFiniteError
 
 __all__ = ('Progress', 'Record')
 

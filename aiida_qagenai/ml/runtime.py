@@ -10,22 +10,20 @@ import os
 import platform
 import resource
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import aiida_qagenai
-from aiida_qagenai.common.errors import InvalidInputError, QagenaiError
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 
-__all__ = ('NonFiniteError', 'Runtime', 'package_versions', 'peak_memory_mb', 'setup')
+__all__ = ('Runtime', 'installed_versions', 'package_versions', 'peak_memory_mb', 'setup')
 
 # malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _DTYPES = {'float32': torch.float32, 'float64': torch.float64}
-
-
-class NonFiniteError(QagenaiError, ArithmeticError):
-    """A loss, weight or prediction became NaN or infinite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +33,10 @@ class Runtime:
     device: torch.device
     dtype: torch.dtype
     seed: int
+
+    def tensor(self, values: NDArray[np.float64]) -> torch.Tensor:
+        """Return ``values`` on the device and in the precision of the run."""
+        return torch.as_tensor(values, dtype=self.dtype, device=self.device)
 
     def generator(self, stream: int) -> torch.Generator:
         """Return a seeded CPU generator; every ``stream`` is independent.
@@ -70,26 +72,27 @@ def _keep_freed_memory() -> None:
             libc.mallopt(parameter, 2**30)
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions that decide the numbers, without importing anything more."""
+def package_versions(device: torch.device | None = None) -> dict[str, str]:
+    """Return the versions that decide the numbers, without importing anything more, and the hardware of ``device``."""
     versions = {'python': platform.python_version(), 'aiida_qagenai': aiida_qagenai.__version__}
-    for name in ('torch', 'e3nn', 'numpy'):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = 'not installed'
+    versions |= installed_versions('torch', 'e3nn', 'numpy')
+    if device is not None:
+        cuda = device.type == 'cuda'
+        versions['device'] = torch.cuda.get_device_name(device) if cuda else f'cpu ({platform.machine()})'
     return versions
 
 
-def device_name(device: torch.device) -> str:
-    """Return the name of the hardware behind ``device``."""
-    if device.type == 'cuda':
-        return str(torch.cuda.get_device_name(device))
-    return f'cpu ({platform.machine()})'
+def installed_versions(*names: str) -> dict[str, str]:
+    """Return the version of each named package, or that it is not installed."""
+    versions = dict.fromkeys(names, 'not installed')
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def peak_memory_mb(device: torch.device | None = None) -> float:
     """Return the largest resident memory so far (on a GPU, of its allocator), MB."""
     if device is not None and device.type == 'cuda':
-        return float(torch.cuda.max_memory_allocated(device)) / 1e6
+        return torch.cuda.max_memory_allocated(device) / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

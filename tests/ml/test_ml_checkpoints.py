@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, NonFiniteError
 from aiida_qagenai.ml.checkpoints import load_checkpoint, load_parent, load_weights, save_checkpoint
 from aiida_qagenai.ml.progress import Progress, Record
-from aiida_qagenai.ml.runtime import NonFiniteError
 
 FIELDS = {
     'role': 'generator',
