@@ -12,9 +12,7 @@ from toy_crystals import toy_structures
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS, block_slices
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import DescriptorOptions
-from aiida_qagenai.ml.descriptors.losses import loss_terms, weighted
-from aiida_qagenai.ml.descriptors.model import load_descriptor_model
-from aiida_qagenai.ml.descriptors.network import SIZES, DescriptorModel
+from aiida_qagenai.ml.descriptors import SIZES, DescriptorModel, load_descriptor_model, loss_terms, weighted
 from aiida_qagenai.ml.elements import composition_fractions, species_indices
 from aiida_qagenai.ml.graph import build_graphs, collate
 

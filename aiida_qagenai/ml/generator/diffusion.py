@@ -12,14 +12,7 @@ import math
 
 import torch
 
-__all__ = (
-    'coordinate_width',
-    'lattice_signal',
-    'remove_mean',
-    'score_scale',
-    'wrap',
-    'wrapped_score',
-)
+__all__ = ('coordinate_width', 'lattice_signal', 'remove_mean', 'score_scale', 'wrap', 'wrapped_score')
 
 SIGMA_MIN = 0.02
 SIGMA_MAX = 0.5
@@ -27,6 +20,8 @@ SIGMA_MAX = 0.5
 of the samples; making it smaller than the spread of the data (some 0.05 Å) spends the network on noise."""
 COSINE_OFFSET = 0.008
 NUM_IMAGES = 4
+MAX_LATTICE_COORDINATE = 3.5
+"""The predicted clean lattice stays within this many standard deviations of the training set."""
 
 
 def lattice_signal(time: torch.Tensor) -> torch.Tensor:

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
-from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
+from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, pack
 from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import CompositionRequest, FreeRequest, GenerateConfig, Request
-from aiida_qagenai.ml.elements import known_indices
-from aiida_qagenai.ml.generator.conditioning import conditioning
+from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
+from aiida_qagenai.ml.descriptors import load_descriptor_model
+from aiida_qagenai.ml.elements import element_numbers, element_symbols, known_indices
 from aiida_qagenai.ml.generator.guidance import Guide
-from aiida_qagenai.ml.generator.model import TrainedGenerator, load_generator
+from aiida_qagenai.ml.generator.network import SIZES, Denoiser
 from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio, project, wrap_into_cell
 from aiida_qagenai.ml.generator.reduction import reduce_cell
-from aiida_qagenai.ml.generator.sampler import Samples, Task, sample
+from aiida_qagenai.ml.generator.sampler import Conditioning, Samples, Task, sample
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 
 __all__ = ('generate',)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trained:
+    """A generator ready to sample.
+
+    :param elements: atomic numbers it was trained on, ascending.
+    :param num_atoms_counts: atoms per cell → how many training structures had them.
+    """
+
+    model: Denoiser
+    elements: tuple[int, ...]
+    num_atoms_counts: dict[int, int]
+    sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +72,9 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     :raises InvalidInputError: if an element was not in the training set.
     """
     with record.stage('load'):
-        trained = load_generator(config.generator, runtime)
+        trained = _load_generator(config.generator, runtime)
         wanted = _expand(config.requests, trained, runtime, record)
-        q_source = conditioning(config, trained.elements, runtime)
+        q_source = _conditioning(config, trained.elements, runtime)
     radii = torch.tensor([COVALENT_RADII[number] for number in trained.elements], dtype=runtime.dtype)
     # Cells of one size together: padding costs time.
     order = sorted(range(len(wanted)), key=lambda index: wanted[index].num_atoms)
@@ -98,9 +114,41 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     record.counts['generator_sha256'] = trained.sha256
 
 
-def _expand(
-    requests: tuple[Request, ...], trained: TrainedGenerator, runtime: Runtime, record: Record
-) -> list[_Wanted]:
+def _load_generator(folder: Path, runtime: Runtime) -> _Trained:
+    """Return the generator in ``folder``.
+
+    :raises CorruptFileError: if the checkpoint is damaged.
+    :raises InvalidInputError: if it has another role.
+    """
+    tensors, info = load_checkpoint(folder, 'generator')
+    model = rebuild(Denoiser, SIZES, tensors, info, runtime.dtype).to(runtime.device).eval()
+    counts = {int(size): int(count) for size, count in info.configuration['num_atoms_counts'].items()}
+    return _Trained(model, element_numbers(info.elements), counts, info.sha256)
+
+
+def _conditioning(config: GenerateConfig, elements: tuple[int, ...], runtime: Runtime) -> Conditioning | None:
+    """Return the conditioning that ``config`` asks for; None if the samples are unconditional.
+
+    :param elements: atomic numbers of the generator.
+    :raises InvalidInputError: if the descriptor model does not know an element of the generator.
+    """
+    if config.target is not None:
+        wanted = torch.tensor(pack(config.target), dtype=runtime.dtype, device=runtime.device)
+        return lambda fractions: wanted.expand(len(fractions), NUM_DESCRIPTORS)
+    if config.descriptor is None:
+        return None
+    model, known = load_descriptor_model(config.descriptor, runtime)
+    columns = known_indices(element_symbols(elements), known, 'descriptor model')
+
+    def from_composition(fractions: torch.Tensor) -> torch.Tensor:
+        translated = fractions.new_zeros(len(fractions), len(known))
+        translated[:, columns] = fractions
+        return model.predict_composition(translated)
+
+    return from_composition
+
+
+def _expand(requests: tuple[Request, ...], trained: _Trained, runtime: Runtime, record: Record) -> list[_Wanted]:
     """Return every sample that the requests ask for, with its number of atoms drawn."""
     generator = runtime.generator(0)
     wanted = []

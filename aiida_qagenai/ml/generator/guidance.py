@@ -13,7 +13,7 @@ import torch
 
 from aiida_qagenai.exchange.tasks import ConstraintOptions
 from aiida_qagenai.ml.elements import element_symbols
-from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_signal, score_scale
+from aiida_qagenai.ml.generator.diffusion import MAX_LATTICE_COORDINATE, coordinate_width, lattice_signal, score_scale
 from aiida_qagenai.ml.generator.lattice import cell_from_metric, log_coordinates
 from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
 from aiida_qagenai.ml.penalties import PENALTIES, CrystalBatch, IonicTable, descend, neutral_types
@@ -33,8 +33,6 @@ SMALLEST = 1e-12
 
 MOST_ELEMENTS = 4
 """Elements among which neutral compositions are looked for: the likeliest."""
-
-MAX_LATTICE_COORDINATE = 3.5
 
 
 class Guide:

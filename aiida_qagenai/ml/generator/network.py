@@ -19,7 +19,7 @@ from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
 from aiida_qagenai.ml.generator.diffusion import remove_mean, wrap
 from aiida_qagenai.ml.generator.lattice import LatticeCode
 
-__all__ = ('SIZES', 'Denoiser', 'Noisy', 'Prediction', 'architecture')
+__all__ = ('SIZES', 'Denoiser', 'Noisy', 'Prediction')
 
 SIZES: dict[str, dict[str, t.Any]] = {
     'tiny': {'width': 64, 'num_heads': 4, 'num_layers': 3, 'pair_width': 32},
@@ -28,11 +28,6 @@ SIZES: dict[str, dict[str, t.Any]] = {
 NUM_FREQUENCIES = 4
 NUM_RADIAL = 10
 RADIAL_CUTOFF = 5.0
-
-
-def architecture(size: str) -> str:
-    """Return the name of the architecture of ``size``."""
-    return f'crystal-diffusion-{size}'
 
 
 class Noisy(t.NamedTuple):

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-from aiida_qagenai.ml.generator.conditioning import Conditioning
 from aiida_qagenai.ml.generator.diffusion import (
+    MAX_LATTICE_COORDINATE,
     coordinate_width,
     lattice_signal,
     remove_mean,
@@ -22,10 +22,10 @@ from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
 from aiida_qagenai.ml.generator.projection import keep_apart
 from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('Samples', 'Task', 'sample')
+__all__ = ('Conditioning', 'Samples', 'Task', 'sample')
 
-MAX_LATTICE_COORDINATE = 3.5
-"""The predicted clean lattice stays within this many standard deviations of the training set."""
+Conditioning = Callable[[torch.Tensor], torch.Tensor]
+"""Expected atomic fractions (B, K) → q in physical units (B, Q), NaN for what is not conditioned on."""
 
 PUSH_BELOW = 0.5
 """Time below which overlapping atoms are pushed apart: before, the noise is wider than the overlaps."""

@@ -9,29 +9,12 @@ from numpy.typing import NDArray
 from aiida_qagenai.common.descriptors import FIELDS, block_slices
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import DescriptorTraining
-from aiida_qagenai.ml.checkpoints import load_parent
-from aiida_qagenai.ml.descriptors.losses import loss_terms, weighted
-from aiida_qagenai.ml.descriptors.model import from_checkpoint
-from aiida_qagenai.ml.descriptors.network import ELF, SIZES, DescriptorModel, architecture
-from aiida_qagenai.ml.elements import (
-    composition_fractions,
-    element_numbers,
-    element_symbols,
-    require_known,
-    species_indices,
-)
+from aiida_qagenai.ml.descriptors import ELF, SIZES, DescriptorModel, loss_terms, weighted
+from aiida_qagenai.ml.elements import composition_fractions, species_indices
 from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.ml.training.optimisation import (
-    Descent,
-    batches,
-    known_only,
-    load_dataset,
-    rows_of,
-    save_trained,
-    training_labels,
-)
+from aiida_qagenai.ml.training.optimisation import Descent, Start, batches, known_only
 
 __all__ = ('train_descriptor',)
 
@@ -41,40 +24,24 @@ def train_descriptor(config: DescriptorTraining, runtime: Runtime, record: Recor
 
     :raises InvalidInputError: if no structure of the training split has descriptors.
     """
-    dataset = load_dataset(config)
-    parent = load_parent(config.initial_checkpoint, 'descriptor', architecture(config.size))
-    labels = training_labels(config, dataset, dataset.descriptors, 'descriptors')
-    if parent is None:
-        elements = tuple(int(number) for number in np.unique(labels.structures.species))
-        model = DescriptorModel(len(elements), **SIZES[config.size]).to(runtime.dtype)
+    start = Start.read(config, 'descriptors')
+    labels, elements = start.labels, start.elements
+    model = start.network(DescriptorModel, SIZES, runtime.dtype)
+    if start.parent is None:
         normalise(model, labels)
-    else:
-        elements = element_numbers(parent[1].elements)
-        require_known(labels.structures, elements, 'initial checkpoint')
-        model = from_checkpoint(*parent, runtime.dtype)
     model.to(runtime.device)
     data = _Data(labels, elements, model.cutoff, runtime)
     with record.stage('training'):
         _optimise(model, data, config, runtime, record)
     with record.stage('evaluation'), torch.no_grad():
         _record_errors(model, data, labels, 'train', record)
-        held_out = known_only(dataset.select(rows_of(dataset, 'validation')), elements)
+        held_out = known_only(start.split('validation'), elements)
         if len(held_out):
             _record_errors(model, _Data(held_out, elements, model.cutoff, runtime), held_out, 'validation', record)
     untrained = [name for name, flag in zip(FIELDS, model.trained.tolist(), strict=True) if not flag]
     if untrained:
         record.warn(f'descriptor fields without labels are not predicted: {", ".join(untrained)}')
-    save_trained(
-        config,
-        model.state_dict(),
-        record,
-        parent=parent,
-        architecture=architecture(config.size),
-        configuration={'size': config.size, 'network': SIZES[config.size]},
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        elements=element_symbols(elements),
-        num_train=len(labels),
-    )
+    start.save(record, model.state_dict(), [model], {'network': SIZES[config.size]})
 
 
 class _Data:
@@ -85,13 +52,9 @@ class _Data:
         species = species_indices(structures.species, elements)
         self.device = runtime.device
         self.graphs: list[CrystalGraph] = build_graphs(structures, species, cutoff, runtime.dtype)
-        self.targets = self._tensor(labels.descriptors, runtime)
-        self.fractions = self._tensor(composition_fractions(structures, elements), runtime)
-        self.log_volumes = self._tensor(log_volumes(labels), runtime)
-
-    @staticmethod
-    def _tensor(values: NDArray[np.float64], runtime: Runtime) -> torch.Tensor:
-        return torch.as_tensor(values, dtype=runtime.dtype, device=runtime.device)
+        self.targets = runtime.tensor(labels.descriptors)
+        self.fractions = runtime.tensor(composition_fractions(structures, elements))
+        self.log_volumes = runtime.tensor(log_volumes(labels))
 
     def graph(self, rows: NDArray[np.int64] | range) -> CrystalGraph:
         """Return the graph of some rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,10 +12,9 @@ from torch import nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
 from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.exchange.tasks import GeneratorOptions, GeneratorTraining
-from aiida_qagenai.ml.checkpoints import load_parent
-from aiida_qagenai.ml.elements import element_numbers, element_symbols, require_known
-from aiida_qagenai.ml.generator.data import CrystalTable
+from aiida_qagenai.ml.elements import species_indices
 from aiida_qagenai.ml.generator.diffusion import (
     coordinate_width,
     lattice_signal,
@@ -22,19 +22,12 @@ from aiida_qagenai.ml.generator.diffusion import (
     score_scale,
     wrapped_score,
 )
-from aiida_qagenai.ml.generator.lattice import size_free
-from aiida_qagenai.ml.generator.model import denoiser_from_checkpoint
-from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy, architecture
+from aiida_qagenai.ml.generator.lattice import log_coordinates, size_free
+from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy
+from aiida_qagenai.ml.generator.reduction import equivalent_settings
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.ml.training.optimisation import (
-    Descent,
-    batches,
-    known_only,
-    load_dataset,
-    rows_of,
-    save_trained,
-)
+from aiida_qagenai.ml.training.optimisation import Descent, Start, batches, known_only
 
 __all__ = ('diffusion_losses', 'train_generator')
 
@@ -45,48 +38,82 @@ HELD_OUT_DRAWS = 16
 WEIGHTS = {'lattice': 1.0, 'coordinates': 1.0, 'types': 0.3}
 
 
+@dataclasses.dataclass(frozen=True)
+class CrystalTable:
+    """R settings of n structures, padded to N atoms.
+
+    :param coordinates: of ½ log G, shape (R, 6).
+    :param fractional: shape (R, N, 3), zero on padding.
+    :param types: element positions per structure, shape (n, N).
+    :param mask: shape (n, N).
+    :param structure: structure of each setting, shape (R,).
+    :param first: first setting of each structure, shape (n,).
+    :param number: settings of each structure, shape (n,).
+    """
+
+    coordinates: torch.Tensor
+    fractional: torch.Tensor
+    types: torch.Tensor
+    mask: torch.Tensor
+    structure: torch.Tensor
+    first: torch.Tensor
+    number: torch.Tensor
+
+    @classmethod
+    def build(cls, structures: StructureBatch, elements: tuple[int, ...], runtime: Runtime) -> CrystalTable:
+        """Return the table of ``structures``, all of whose elements must be in ``elements``."""
+        width = int(structures.num_atoms.max())
+        mask = np.arange(width) < structures.num_atoms[:, None]
+        types = np.zeros(mask.shape, dtype=np.int64)
+        types[mask] = species_indices(structures.species, elements)
+        metrics, fractional, owner = [], [], []
+        for index, (cell, species, positions) in enumerate(structures):
+            for matrix in equivalent_settings(cell):
+                vectors = matrix @ cell
+                moved = np.zeros((width, 3))
+                moved[: len(species)] = positions @ np.linalg.inv(matrix)
+                metrics.append(vectors @ vectors.T)
+                fractional.append(moved)
+                owner.append(index)
+        number = torch.bincount(torch.tensor(owner), minlength=len(structures))
+        return cls(
+            coordinates=log_coordinates(torch.as_tensor(np.array(metrics))).to(runtime.dtype),
+            fractional=torch.as_tensor(np.array(fractional), dtype=runtime.dtype),
+            types=torch.from_numpy(types),
+            mask=torch.from_numpy(mask),
+            structure=torch.tensor(owner),
+            first=torch.cumsum(number, 0) - number,
+            number=number,
+        )
+
+    @property
+    def num_atoms(self) -> torch.Tensor:
+        """Return the atoms per structure, shape (n,)."""
+        return self.mask.sum(dim=1)
+
+
 def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record) -> None:
     """Train the generator on the structures of ``config.dataset`` and write its checkpoint."""
-    dataset = load_dataset(config)
-    parent = load_parent(config.initial_checkpoint, 'generator', architecture(config.size))
-    labels = dataset.select(rows_of(dataset, 'train'))
-    if parent is None:
-        elements = tuple(int(number) for number in np.unique(labels.structures.species))
-    else:
-        elements = element_numbers(parent[1].elements)
-        require_known(labels.structures, elements, 'initial checkpoint')
+    start = Start.read(config)
+    labels, elements = start.labels, start.elements
     with record.stage('reduction'):
         table = CrystalTable.build(labels.structures, elements, runtime)
-    if parent is None:
-        model = Denoiser(len(elements), **SIZES[config.size]).to(runtime.dtype)
+    model = start.network(Denoiser, SIZES, runtime.dtype)
+    if start.parent is None:
         _normalise(model, table, labels)
-    else:
-        model = denoiser_from_checkpoint(*parent, runtime.dtype)
     if not np.isfinite(labels.descriptors).any():
         record.warn('the training set has no descriptors: the generator learns no conditioning')
     model.to(runtime.device)
     with record.stage('training'):
         _optimise(model, table, labels, config, runtime=runtime, record=record)
     with record.stage('evaluation'):
-        held_out = known_only(dataset.select(rows_of(dataset, 'validation')), elements)
+        held_out = known_only(start.split('validation'), elements)
         if len(held_out):
             _record_held_out(model, held_out, elements, runtime, record)
     sizes, counts = np.unique(labels.structures.num_atoms, return_counts=True)
-    save_trained(
-        config,
-        model.state_dict(),
-        record,
-        parent=parent,
-        architecture=architecture(config.size),
-        configuration={
-            'size': config.size,
-            'network': SIZES[config.size],
-            'num_atoms_counts': {str(size): int(count) for size, count in zip(sizes, counts, strict=True)},
-        },
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        elements=element_symbols(elements),
-        num_train=len(labels),
-    )
+    num_atoms_counts = {str(size): int(count) for size, count in zip(sizes, counts, strict=True)}
+    configuration = {'network': SIZES[config.size], 'num_atoms_counts': num_atoms_counts}
+    start.save(record, model.state_dict(), [model], configuration)
 
 
 def diffusion_losses(
@@ -180,8 +207,7 @@ def _optimise(
     record: Record,
 ) -> None:
     """Train in place."""
-    descriptors = torch.as_tensor(labels.descriptors, dtype=runtime.dtype, device=runtime.device)
-    q, labelled = model.normalise_q(descriptors)
+    q, labelled = model.normalise_q(runtime.tensor(labels.descriptors))
     generator = runtime.generator(0)
     descent = Descent(model, config, decay=0.995, fused=True)
     stream = batches(np.arange(len(labels)), config.batch_size, generator)
@@ -207,7 +233,7 @@ def _record_held_out(
 ) -> None:
     """Add the mean losses of held-out structures, each at ``HELD_OUT_DRAWS`` times, to the metrics."""
     table = CrystalTable.build(labels.structures, elements, runtime)
-    q, known = model.normalise_q(torch.as_tensor(labels.descriptors, dtype=runtime.dtype, device=runtime.device))
+    q, known = model.normalise_q(runtime.tensor(labels.descriptors))
     generator = runtime.generator(1)
     rows = torch.arange(len(labels))
     with torch.no_grad():

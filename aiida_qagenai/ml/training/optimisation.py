@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+import typing as t
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,102 +14,111 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.checkpoint import CheckpointInfo, sha256
+from aiida_qagenai.exchange.checkpoint import sha256
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.tasks import TrainConfig
-from aiida_qagenai.ml.checkpoints import Tensors, save_checkpoint
-from aiida_qagenai.ml.elements import species_indices
+from aiida_qagenai.ml.checkpoints import M, Parent, Tensors, load_parent, rebuild, save_checkpoint
+from aiida_qagenai.ml.elements import element_numbers, element_symbols, require_known, species_indices
 from aiida_qagenai.ml.progress import Record
 
-__all__ = (
-    'CLIP',
-    'Averaged',
-    'Descent',
-    'batches',
-    'known_only',
-    'load_dataset',
-    'rows_of',
-    'save_trained',
-    'schedule',
-    'training_labels',
-)
+__all__ = ('CLIP', 'Averaged', 'Descent', 'Start', 'batches', 'known_only', 'schedule')
 
 CLIP = 1.0
 FINAL_FRACTION = 0.01
 MAX_WARM_UP = 1000
+ARCHITECTURES = {'descriptor': 'phi-q', 'generator': 'crystal-diffusion', 'validator': 'mf-ennp'}
+"""Role of a model → the name of its architecture, which a size completes."""
 
 
-def load_dataset(config: TrainConfig) -> LabelledBatch:
-    """Return the training set of ``config``.
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a training starts from.
 
-    :raises InvalidInputError: if it holds nothing to train on.
+    :param dataset: the whole training set.
+    :param labels: its training split, without the structures that lack the labels needed.
+    :param parent: the checkpoint to continue from, if one is given.
+    :param elements: atomic numbers of the model, in ascending order.
     """
-    dataset = LabelledBatch.load(config.dataset)
-    if not (dataset.split == SPLITS.index('train')).any():
-        message = f'`{config.dataset}` has no structure in the split `train`'
-        raise InvalidInputError(message)
-    return dataset
 
+    config: TrainConfig
+    dataset: LabelledBatch
+    labels: LabelledBatch
+    parent: Parent | None
+    elements: tuple[int, ...]
 
-def rows_of(dataset: LabelledBatch, split: str) -> NDArray[np.int64]:
-    """Return the rows of a named split."""
-    return np.flatnonzero(dataset.split == SPLITS.index(split))
+    @classmethod
+    def read(cls, config: TrainConfig, needed: t.Literal['energies', 'descriptors'] | None = None) -> Start:
+        """Return the training set and the initial checkpoint of ``config``.
 
+        :param needed: labels of which every structure of the training split that is kept has some.
+        :raises InvalidInputError: if there is nothing to train on, or it holds elements that the checkpoint lacks.
+        """
+        dataset = LabelledBatch.load(config.dataset)
+        rows = np.flatnonzero(dataset.split == SPLITS.index('train'))
+        if not len(rows):
+            message = f'`{config.dataset}` has no structure in the split `train`'
+            raise InvalidInputError(message)
+        parent = load_parent(config.initial_checkpoint, config.role, f'{ARCHITECTURES[config.role]}-{config.size}')
+        if needed:
+            rows = rows[np.isfinite(getattr(dataset, needed)[rows]).any(axis=1)]
+        if not len(rows):
+            message = f'`{config.dataset}` has no {needed} in the split `train`'
+            raise InvalidInputError(message)
+        labels = dataset.select(rows)
+        if parent is None:
+            elements = tuple(int(number) for number in np.unique(labels.structures.species))
+        else:
+            elements = element_numbers(parent[1].elements)
+            require_known(labels.structures, elements, 'initial checkpoint')
+        return cls(config, dataset, labels, parent, elements)
 
-def training_labels(
-    config: TrainConfig, dataset: LabelledBatch, values: NDArray[np.float64], name: str
-) -> LabelledBatch:
-    """Return the structures of the training split that have any of ``values``, shape (n, m).
+    def network(self, kind: type[M], sizes: dict[str, dict[str, t.Any]], dtype: torch.dtype) -> M:
+        """Return the network of the initial checkpoint, or a new one with random weights."""
+        if self.parent is not None:
+            return rebuild(kind, sizes, *self.parent, dtype)
+        return kind(len(self.elements), **sizes[self.config.size]).to(dtype)
 
-    :param name: of the values, for the error.
-    :raises InvalidInputError: if there are none.
-    """
-    rows = rows_of(dataset, 'train')
-    rows = rows[np.isfinite(values[rows]).any(axis=1)]
-    if not len(rows):
-        message = f'`{config.dataset}` has no {name} in the split `train`'
-        raise InvalidInputError(message)
-    return dataset.select(rows)
+    def split(self, name: str) -> LabelledBatch:
+        """Return the structures of a named split."""
+        return self.dataset.select(np.flatnonzero(self.dataset.split == SPLITS.index(name)))
+
+    def save(
+        self,
+        record: Record,
+        tensors: Tensors,
+        networks: Sequence[nn.Module],
+        configuration: dict[str, t.Any],
+        **fields: t.Any,
+    ) -> None:
+        """Write the checkpoint of the finished training, and put its figures into the record.
+
+        :param configuration: what rebuilds the networks besides the size; the settings of the training are added.
+        :param fields: further fields of :class:`~aiida_qagenai.exchange.checkpoint.CheckpointInfo`.
+        """
+        config = self.config
+        training = config.model_dump(mode='json', exclude={'dataset', 'initial_checkpoint', 'output'})
+        info = save_checkpoint(
+            config.output,
+            tensors,
+            role=config.role,
+            architecture=f'{ARCHITECTURES[config.role]}-{config.size}',
+            configuration={'size': config.size, **configuration, 'training': training},
+            num_parameters=sum(parameter.numel() for network in networks for parameter in network.parameters()),
+            elements=element_symbols(self.elements),
+            metrics=record.metrics,
+            dataset_sha256=sha256(config.dataset.read_bytes()),
+            parent_sha256=self.parent[1].sha256 if self.parent else None,
+            seed=config.seed,
+            **fields,
+        )
+        counts = {'num_parameters': info.num_parameters, 'num_train': len(self.labels)}
+        record.counts.update(checkpoint_sha256=info.sha256, **counts)
 
 
 def known_only(labels: LabelledBatch, elements: tuple[int, ...]) -> LabelledBatch:
     """Return the rows whose elements are all known."""
-    structures = labels.structures
-    owner = np.repeat(np.arange(len(structures)), structures.num_atoms)
-    unseen = owner[species_indices(structures.species, elements) < 0]
+    unseen = labels.structures.owner[species_indices(labels.structures.species, elements) < 0]
     return labels.select(np.setdiff1d(np.arange(len(labels)), unseen))
-
-
-def save_trained(
-    config: TrainConfig,
-    tensors: Tensors,
-    record: Record,
-    *,
-    parent: tuple[Tensors, CheckpointInfo] | None,
-    configuration: dict[str, Any],
-    num_train: int,
-    **fields: Any,
-) -> None:
-    """Write the checkpoint of a finished training, and put its figures into the record.
-
-    :param parent: the checkpoint that the training started from.
-    :param configuration: what rebuilds the network; the settings of the training are added.
-    :param num_train: number of labelled structures.
-    :param fields: further fields of :class:`~aiida_qagenai.exchange.checkpoint.CheckpointInfo`.
-    """
-    training = config.model_dump(mode='json', exclude={'dataset', 'initial_checkpoint', 'output'})
-    info = save_checkpoint(
-        config.output,
-        tensors,
-        role=config.role,
-        configuration={**configuration, 'training': training},
-        metrics=record.metrics,
-        dataset_sha256=sha256(config.dataset.read_bytes()),
-        parent_sha256=parent[1].sha256 if parent else None,
-        seed=config.seed,
-        **fields,
-    )
-    record.counts.update(checkpoint_sha256=info.sha256, num_parameters=info.num_parameters, num_train=num_train)
 
 
 def schedule(step: int, total: int) -> float:
@@ -156,12 +166,13 @@ class Averaged:
 class Descent:
     """AdamW with the schedule of the learning rate, clipped gradients and averaged parameters."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig, *, decay: float = 0.99, **options: Any) -> None:
+    def __init__(self, model: nn.Module, config: TrainConfig, *, decay: float = 0.99, **options: t.Any) -> None:
         self._parameters = list(model.parameters())
         self._optimiser = torch.optim.AdamW(self._parameters, lr=config.learning_rate, weight_decay=1e-4, **options)
         steps = functools.partial(schedule, total=config.steps)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimiser, steps)
         self._averaged = Averaged(self._parameters, decay)
+        self.finish = self._averaged.apply
 
     def step(self, loss: torch.Tensor) -> None:
         """Move the parameters down the gradient of ``loss``."""
@@ -171,7 +182,3 @@ class Descent:
         self._optimiser.step()
         self._scheduler.step()
         self._averaged.update()
-
-    def finish(self) -> None:
-        """Give the parameters their averaged values."""
-        self._averaged.apply()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import typing as t
 
 import numpy as np
 import torch
@@ -10,20 +10,17 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.exchange.checkpoint import CheckpointInfo
-from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import ValidatorTraining
-from aiida_qagenai.ml.checkpoints import Tensors, load_parent
-from aiida_qagenai.ml.elements import composition_fractions, element_symbols, require_known
+from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.ml.training.optimisation import load_dataset, rows_of, save_trained, training_labels
+from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.stages import MemberData, train_member
 from aiida_qagenai.ml.validator.bootstrap import MIN_GROUPS, bootstrap_keys, enough_groups, multiplicities
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
-from aiida_qagenai.ml.validator.network import MultiFidelityPotential, architecture
+from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
 from aiida_qagenai.ml.validator.references import fit_references
 
 __all__ = ('train_validator',)
@@ -36,10 +33,9 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
 
     :raises InvalidInputError: if there are no labels, or the dataset holds elements that the initial checkpoint lacks.
     """
-    dataset = load_dataset(config)
-    parent = load_parent(config.initial_checkpoint, 'validator', architecture(config.size))
-    labels = training_labels(config, dataset, dataset.energies, 'energies')
-    ensemble, bootstrap = _start(config, parent, labels, runtime.dtype)
+    start = Start.read(config, 'energies')
+    labels, parent = start.labels, start.parent
+    ensemble, bootstrap = _ensemble(start, config.options.num_members, runtime.dtype)
     by_group = bootstrap['bootstrap_by'] == 'group'
     if not by_group:
         record.warn(f'fewer than {MIN_GROUPS} formula groups at first: the members are bootstrapped by structure')
@@ -66,44 +62,26 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
                 label=f'member {index + 1}',
             )
     with record.stage('calibration'):
-        calibrate(ensemble, dataset, labels, graphs, counts=counts, config=config, runtime=runtime, record=record)
-
+        calibrate(ensemble, start, graphs, counts=counts, runtime=runtime, record=record)
     known = parent[1].fidelities if parent else ()
     labelled = np.isfinite(labels.energies)
     fidelities = tuple(level.value for level in LADDER if labelled[:, level.rank].any() or level.value in known)
-    save_trained(
-        config,
-        ensemble.to_tensors(),
-        record,
-        parent=parent,
-        architecture=architecture(config.size),
-        configuration={**ensemble.configuration, **bootstrap},
-        num_parameters=ensemble.num_parameters,
-        elements=element_symbols(ensemble.elements),
-        fidelities=fidelities,
-        num_train=len(labels),
-    )
+    configuration = {'num_members': len(ensemble.members), 'network': SIZES[config.size], **bootstrap}
+    start.save(record, ensemble.to_tensors(), ensemble.members, configuration, fidelities=fidelities)
     record.counts['num_labels'] = labels.counts
 
 
-def _start(
-    config: ValidatorTraining, parent: tuple[Tensors, CheckpointInfo] | None, labels: LabelledBatch, dtype: torch.dtype
-) -> tuple[Ensemble, dict[str, Any]]:
+def _ensemble(start: Start, num_members: int, dtype: torch.dtype) -> tuple[Ensemble, dict[str, t.Any]]:
     """Return a new ensemble or the one in the initial checkpoint, and how its members are bootstrapped."""
-    if parent is None:
-        present = tuple(int(number) for number in np.unique(labels.structures.species))
-        ensemble = Ensemble.create(config.size, present, config.options.num_members, dtype)
-        unit = 'group' if enough_groups(labels) else 'structure'
-        return ensemble, {'bootstrap_seed': config.seed, 'bootstrap_by': unit}
-    ensemble = Ensemble.from_checkpoint(*parent, dtype)
-    require_known(labels.structures, ensemble.elements, 'initial checkpoint')
-    if config.options.num_members != len(ensemble.members):
-        message = (
-            f'the initial checkpoint has {len(ensemble.members)} members, the options ask for '
-            f'{config.options.num_members}'
-        )
+    if start.parent is None:
+        ensemble = Ensemble.create(start.config.size, start.elements, num_members, dtype)
+        unit = 'group' if enough_groups(start.labels) else 'structure'
+        return ensemble, {'bootstrap_seed': start.config.seed, 'bootstrap_by': unit}
+    ensemble = Ensemble.from_checkpoint(*start.parent, dtype)
+    if num_members != len(ensemble.members):
+        message = f'the initial checkpoint has {len(ensemble.members)} members, the options ask for {num_members}'
         raise InvalidInputError(message)
-    return ensemble, {name: parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
+    return ensemble, {name: start.parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
 
 
 def initialise(
@@ -127,12 +105,10 @@ def initialise(
 
 def calibrate(
     ensemble: Ensemble,
-    dataset: LabelledBatch,
-    labels: LabelledBatch,
+    start: Start,
     graphs: list[CrystalGraph],
     *,
     counts: NDArray[np.int64],
-    config: ValidatorTraining,
     runtime: Runtime,
     record: Record,
 ) -> None:
@@ -141,18 +117,16 @@ def calibrate(
     The scale comes from the split ``calibration`` if that has enough labels, else from the out-of-bag predictions:
     the predictions for each training structure by the members that never saw it.
     """
-    energies, features = ensemble.evaluate(graphs, runtime.device, config.batch_size)
-    ensemble.latent = LatentReference.fit(features, config.seed)
-    record_errors(record, 'train', energies.mean(axis=0) - labels.energies)
-    unseen = (counts == 0)[:, :, None]
-    residuals, variances, number = _out_of_bag(energies, labels.energies, unseen)
+    labels, batch_size = start.labels.energies, start.config.batch_size
+    energies, features = ensemble.evaluate(graphs, runtime.device, batch_size)
+    ensemble.latent = LatentReference.fit(features, runtime.seed)
+    record_errors(record, 'train', energies.mean(axis=0) - labels)
+    residuals, variances, number = _out_of_bag(energies, labels, (counts == 0)[:, :, None])
     record_errors(record, 'out_of_bag', residuals)
     for split in ('validation', 'calibration'):
-        held_out = dataset.select(rows_of(dataset, split))
+        held_out = start.split(split)
         held_graphs, strange = model_graphs(held_out.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
-        if not held_graphs:
-            continue
-        predicted, _ = ensemble.evaluate(held_graphs, runtime.device, config.batch_size)
+        predicted, _ = ensemble.evaluate(held_graphs, runtime.device, batch_size)
         errors = np.where(strange[:, None], np.nan, predicted.mean(axis=0) - held_out.energies)
         record_errors(record, split, errors)
         if split == 'calibration' and np.isfinite(errors).sum() >= MIN_CALIBRATION_LABELS:

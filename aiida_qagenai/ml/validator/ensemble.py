@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
+from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.exchange.checkpoint import CheckpointInfo
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import Tensors, load_weights
 from aiida_qagenai.ml.elements import element_numbers, species_indices
 from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate
+from aiida_qagenai.ml.progress import Progress
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
 from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
 
@@ -23,14 +24,13 @@ __all__ = ('Ensemble', 'model_graphs')
 
 @dataclasses.dataclass
 class Ensemble:
-    """Members that share elements and size.
+    """Members of one size that share their elements.
 
     :param elements: atomic numbers in ascending order.
     :param sigma_model: turns the spread of the members into σ; None until trained.
     :param latent: positions of the training structures; None until trained.
     """
 
-    size: str
     elements: tuple[int, ...]
     members: list[MultiFidelityPotential]
     sigma_model: SigmaModel | None = None
@@ -40,7 +40,7 @@ class Ensemble:
     def create(cls, size: str, elements: tuple[int, ...], num_members: int, dtype: torch.dtype) -> Ensemble:
         """Return members with random weights, drawn from torch's global generator."""
         members = [MultiFidelityPotential(len(elements), **SIZES[size]).to(dtype) for _ in range(num_members)]
-        return cls(size, elements, members)
+        return cls(elements, members)
 
     @classmethod
     def from_checkpoint(cls, tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype) -> Ensemble:
@@ -72,31 +72,25 @@ class Ensemble:
         return tensors
 
     @property
-    def configuration(self) -> dict[str, t.Any]:
-        """Return what rebuilds the networks."""
-        return {'size': self.size, 'num_members': len(self.members), 'network': SIZES[self.size]}
-
-    @property
     def cutoff(self) -> float:
         """Return the cutoff of the graphs, Å."""
         return self.members[0].cutoff
 
-    @property
-    def num_parameters(self) -> int:
-        """Return the number of trained parameters of all members."""
-        return sum(parameter.numel() for member in self.members for parameter in member.parameters())
-
     def evaluate(
-        self, graphs: list[CrystalGraph], device: torch.device, batch_size: int
+        self, graphs: list[CrystalGraph], device: torch.device, batch_size: int, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return energies per atom, shape (members, n, 4), eV, and pooled features, shape (n, members · channels)."""
-        energies, features = [], []
+        energies = [np.zeros((len(self.members), 0, len(LADDER)))]
+        features = [np.zeros((0, sum(member.channels for member in self.members)))]
         with torch.no_grad():
             for start in range(0, len(graphs), batch_size):
-                batch = collate(graphs[start : start + batch_size]).to(device)
+                chunk = graphs[start : start + batch_size]
+                batch = collate(chunk).to(device)
                 outputs = [member.all_levels(batch) for member in self.members]
                 energies.append(torch.stack([levels for levels, _ in outputs]).double().cpu().numpy())
                 features.append(torch.cat([pooled for _, pooled in outputs], dim=-1).double().cpu().numpy())
+                if progress is not None:
+                    progress.advance('predict', count=len(chunk))
         return np.concatenate(energies, axis=1), np.concatenate(features)
 
 
@@ -109,8 +103,7 @@ def model_graphs(
     not to be trusted, which the flag says.
     """
     indices = species_indices(structures.species, elements)
-    owner = np.repeat(np.arange(len(structures)), structures.num_atoms)
-    unseen = np.bincount(owner[indices < 0], minlength=len(structures)) > 0
+    unseen = np.bincount(structures.owner[indices < 0], minlength=len(structures)) > 0
     for atom in np.flatnonzero(indices < 0):
         radius = COVALENT_RADII[int(structures.species[atom])]
         indices[atom] = int(np.argmin([abs(COVALENT_RADII[number] - radius) for number in elements]))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import typing as t
-from collections.abc import Mapping
 
 import torch
 from e3nn import o3
@@ -22,7 +21,7 @@ from torch import nn
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.ml.graph import CrystalGraph
 
-__all__ = ('SIZES', 'MultiFidelityPotential', 'architecture', 'forward_protected', 'protected_names')
+__all__ = ('SIZES', 'MultiFidelityPotential', 'forward_protected')
 
 NUM_LEVELS = len(LADDER)
 
@@ -47,11 +46,6 @@ SIZES: dict[str, dict[str, t.Any]] = {
     },
 }
 """Hyperparameters by size: what ``MultiFidelityPotential`` takes besides the elements."""
-
-
-def architecture(size: str) -> str:
-    """Return the name of the architecture of ``size``."""
-    return f'mf-ennp-{size}'
 
 
 def polynomial_cutoff(distances: torch.Tensor, cutoff: float) -> torch.Tensor:
@@ -239,21 +233,14 @@ class MultiFidelityPotential(nn.Module):
         return torch.stack(energies, dim=-1), pooled
 
 
-def protected_names(model: MultiFidelityPotential, level: int) -> set[str]:
-    """Return the names of the parameters that a higher level shares with ``level``: all but its references."""
-    return {name for name, _ in model.named_parameters() if name != f'references.{level}'}
-
-
 def forward_protected(model: MultiFidelityPotential, graph: CrystalGraph, level: int) -> torch.Tensor:
-    """Return ``model(graph, level)`` with the parameters that higher levels need detached (gradient stop).
+    """Return ``model(graph, level)`` with all parameters but the references of ``level`` detached (gradient stop).
 
     Parameters are stopped, not features: the gradient with respect to the positions (the forces) is complete.
     """
-    protected = protected_names(model, level)
-    parameters: Mapping[str, torch.Tensor] = {
-        name: parameter.detach() if name in protected else parameter for name, parameter in model.named_parameters()
-    }
-    return torch.func.functional_call(model, dict(parameters), (graph, level))
+    parameters: dict[str, torch.Tensor] = {name: value.detach() for name, value in model.named_parameters()}
+    parameters[f'references.{level}'] = model.references[level]
+    return torch.func.functional_call(model, parameters, (graph, level))
 
 
 def _readout(channels: int, width: int, *, zero: bool) -> nn.Sequential:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
-from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
@@ -43,9 +40,9 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         graphs, unseen = model_graphs(structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
 
     with record.stage('evaluation'):
-        energies, latent = _evaluate(ensemble, graphs, runtime.device, config.batch_size)
-    count = len(graphs)
-    distances = ensemble.latent.distances(latent) if count else np.zeros(0)
+        progress = Progress(len(graphs))
+        energies, latent = ensemble.evaluate(graphs, runtime.device, config.batch_size, progress)
+    distances = ensemble.latent.distances(latent) if graphs else np.zeros(0)
     divergences = energies[:, :, Fidelity.PBE.rank] - energies[:, :, Fidelity.CCSD_T.rank]
     finite = np.isfinite(energies).all(axis=(0, 2)) & np.isfinite(distances)
     outside = unseen | (distances > ensemble.latent.threshold) | ~finite
@@ -67,26 +64,9 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         },
     )
     record.counts.update(
-        num_structures=count,
+        num_structures=len(graphs),
         num_out_of_distribution=int(outside.sum()),
         num_not_finite=int((~finite).sum()),
         validator_sha256=info.sha256,
         fidelities=list(info.fidelities),
     )
-
-
-def _evaluate(
-    ensemble: Ensemble, graphs: list[CrystalGraph], device: torch.device, batch_size: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the energies of all members, shape (members, n, 4), and the features, shape (n, d), with progress."""
-    assert ensemble.latent is not None
-    progress = Progress(len(graphs))
-    members = [np.zeros((len(ensemble.members), 0, len(LADDER)))]
-    features = [np.zeros((0, len(ensemble.latent.mean)))]
-    for start in range(0, len(graphs), batch_size):
-        chunk = graphs[start : start + batch_size]
-        energies, latent = ensemble.evaluate(chunk, device, batch_size)
-        members.append(energies)
-        features.append(latent)
-        progress.advance('predict', count=len(chunk))
-    return np.concatenate(members, axis=1), np.concatenate(features)

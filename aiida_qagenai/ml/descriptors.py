@@ -1,4 +1,6 @@
-"""Φ_Q with two encoders into one latent space: a graph isomorphism network for structures, a set network for formulas.
+"""The descriptor model Φ_Q: quantum descriptors q from a structure, or from a composition alone.
+
+Φ_Q has two encoders into one latent space: a graph isomorphism network for structures, a set network for formulas.
 
 Only distances enter, so that q does not depend on the orientation, the origin, the order of the atoms or the choice of
 the cell. The ELF histogram is a softmax and sums to 1.
@@ -7,26 +9,29 @@ the cell. The ELF histogram is a softmax and sums to 1.
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
+from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS, block_slices
+from aiida_qagenai.exchange.tasks import DescriptorOptions
+from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
+from aiida_qagenai.ml.elements import element_numbers
 from aiida_qagenai.ml.graph import CrystalGraph
+from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('ELF', 'SIZES', 'DescriptorModel', 'architecture')
+__all__ = ('ELF', 'SIZES', 'DescriptorModel', 'load_descriptor_model', 'loss_terms', 'weighted')
 
 SIZES: dict[str, dict[str, t.Any]] = {
     'tiny': {'channels': 32, 'num_layers': 2, 'cutoff': 4.0, 'num_radial': 16},
     'base': {'channels': 128, 'num_layers': 4, 'cutoff': 6.0, 'num_radial': 48},
 }
-ELF = block_slices()['elf']
+SLICES = block_slices()
+ELF = SLICES['elf']
 """The ELF histogram in the packed vector."""
 
-
-def architecture(size: str) -> str:
-    """Return the name of the architecture of ``size``."""
-    return f'phi-q-{size}'
+GAP = FIELDS.index('band_gap')
 
 
 class _Convolution(nn.Module):
@@ -113,3 +118,60 @@ class DescriptorModel(nn.Module):
     def predict_composition(self, fractions: torch.Tensor) -> torch.Tensor:
         """Return Φ_Q(composition), shape (B, NUM_DESCRIPTORS), from atomic fractions (B, elements)."""
         return self.physical(self.raw(self.encode_composition(fractions)))
+
+
+def load_descriptor_model(folder: Path, runtime: Runtime) -> tuple[DescriptorModel, tuple[int, ...]]:
+    """Return the model in ``folder``, ready to predict, and the atomic numbers of its elements."""
+    tensors, info = load_checkpoint(folder, 'descriptor')
+    model = rebuild(DescriptorModel, SIZES, tensors, info, runtime.dtype).to(runtime.device)
+    return model.eval(), element_numbers(info.elements)
+
+
+def loss_terms(
+    model: DescriptorModel,
+    latent: torch.Tensor,
+    targets: torch.Tensor,
+    fractions: torch.Tensor,
+    log_volumes: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """Return the terms by name; one without any label is 0.
+
+    The moments of the density of states are compared after normalisation (they may be negative, so that the logarithm
+    of the paper does not apply), the gap by Huber, the ELF histogram by KL divergence.
+
+    :param latent: from either encoder, shape (B, channels).
+    :param targets: q in physical units, shape (B, NUM_DESCRIPTORS), NaN where missing.
+    :param fractions: atomic fractions, shape (B, elements).
+    :param log_volumes: log of the volume per atom, shape (B,).
+    """
+    raw = model.raw(latent)
+    normalised = (targets - model.mean) / model.deviation
+    dos = [index for index in range(SLICES['dos'].start, SLICES['dos'].stop) if index != GAP]
+    complete = torch.isfinite(targets[:, ELF]).all(dim=1)
+    logits, histogram = raw[complete][:, ELF], targets[complete][:, ELF]
+    decoded = model.decoder(latent)
+    volume = (log_volumes - model.volume[0]) / model.volume[1]
+    # The entropy of the fractions is the least that their cross entropy can be.
+    entropy = -torch.xlogy(fractions, fractions).sum(dim=-1).mean()
+    reconstruction = nn.functional.cross_entropy(decoded[:, :-1], fractions) - entropy
+
+    def masked(loss: t.Callable[..., torch.Tensor], columns: slice | list[int]) -> torch.Tensor:
+        """Return ``loss`` over the finite labels of some columns."""
+        finite = torch.isfinite(normalised[:, columns])
+        return loss(raw[:, columns][finite], normalised[:, columns][finite]) if finite.any() else raw.sum() * 0
+
+    return {
+        'dos': masked(nn.functional.mse_loss, dos),
+        'band_gap': masked(nn.functional.huber_loss, [GAP]),
+        'elf': nn.functional.kl_div(logits.log_softmax(-1), histogram, reduction='batchmean')
+        if complete.any()
+        else raw.sum() * 0,
+        'laplacian': masked(nn.functional.mse_loss, SLICES['laplacian']),
+        'response': masked(nn.functional.mse_loss, SLICES['response']),
+        'reconstruction': reconstruction + nn.functional.mse_loss(decoded[:, -1], volume),
+    }
+
+
+def weighted(terms: dict[str, torch.Tensor], options: DescriptorOptions) -> torch.Tensor:
+    """Return Σ λ L over the terms."""
+    return torch.stack([getattr(options, f'weight_{name}') * term for name, term in terms.items()]).sum()
