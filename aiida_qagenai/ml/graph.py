@@ -96,7 +96,7 @@ def build_graphs(
     :param species: element positions for all atoms of ``structures``, shape (N,).
     """
     graphs = []
-    for (cell, _, fractional), indices in zip(structures, np.split(species, structures.offsets[1:-1]), strict=True):
+    for (cell, _, fractional), indices in zip(structures, np.split(species, structures.offsets[1:])[:-1], strict=True):
         positions = fractional @ cell
         receivers, senders, shifts = neighbour_list(cell, positions, cutoff)
         graphs.append(
