@@ -116,8 +116,8 @@ class StructureBatch:
 
     def __iter__(self) -> t.Iterator[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]]:
         """Yield the cell, the atomic numbers and the fractional coordinates of each structure."""
-        species, fractional = (np.split(each, self.offsets[1:])[:-1] for each in (self.species, self.fractional))
-        return zip(self.cells, species, fractional, strict=True)
+        ends = self.offsets[1:]
+        return zip(self.cells, np.split(self.species, ends)[:-1], np.split(self.fractional, ends)[:-1], strict=True)
 
     def validate(self) -> None:
         """Check shapes and values.
