@@ -45,7 +45,6 @@ def import_(file: Path) -> None:
 
 
 def _counts(info: ArchiveInfo) -> str:
-    """Return how many nodes an archive holds."""
     names = {'CandidateData': 'candidates', 'EnergyData': 'energies', 'CheckpointData': 'checkpoints'}
     counts = ', '.join(f'{info.nodes.get(name, 0)} {text}' for name, text in names.items())
     return f'{sum(info.nodes.values())} nodes ({counts})'

@@ -131,5 +131,4 @@ def plot_divergence(table: pd.DataFrame, path: Path) -> None:
 
 
 def _number(value: t.Any) -> str:
-    """Return ``value`` with three decimals, or a dash."""
     return '–' if value is None or math.isnan(value) else f'{value:.3f}'

@@ -151,8 +151,7 @@ def _summary(outputs: dict[str, dict[str, t.Any]]) -> pd.DataFrame:
         for name in ('e_above_hull_0k', 'e_above_hull_300k', 'complete', 'missing'):
             row[name] = None if hull is None else hull.base.attributes.get(name)
         rows.append({**row, 'pk': node.pk})
-    columns = None if rows else [*COLUMNS, 'pk']
-    return pd.DataFrame(rows, columns=columns).drop(columns=['source'], errors='ignore')
+    return pd.DataFrame(rows, columns=None if rows else [*COLUMNS, 'pk']).drop(columns=['source'], errors='ignore')
 
 
 def _draw(outputs: dict[str, dict[str, t.Any]], gibbs: Path | None, hull: Path | None, phonons: Path | None) -> None:

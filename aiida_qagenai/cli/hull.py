@@ -85,19 +85,13 @@ def hull(
 
 
 def _add_probabilities(
-    records: list[dict[str, t.Any]],
-    candidates: list[Phase],
-    competing: CompetingPhases,
-    *,
-    tolerance: float,
-    num_samples: int,
-    seed: int,
+    records: list[dict[str, t.Any]], candidates: list[Phase], competing: CompetingPhases, **draws: t.Any
 ) -> None:
     """Add the probability of being stable and the interval of the distance to the records."""
     from aiida_qagenai.thermodynamics.hull.uncertainty import stability_probability
 
     for record, candidate in zip(records, candidates, strict=True):
-        estimate = stability_probability(candidate, competing, tolerance=tolerance, num_samples=num_samples, seed=seed)
+        estimate = stability_probability(candidate, competing, **draws)
         record['probability_stable'] = estimate.probability
         record['e_above_hull_interval'] = None if estimate.interval is None else list(estimate.interval)
 

@@ -38,15 +38,18 @@ UUID = r'[0-9a-f-]{4,36}'
 """What is taken for a uuid or the beginning of one."""
 
 
+N = t.TypeVar('N', bound='Node')
+
+
 def load_node(
     identifier: str,
-    kind: type[Node] | None = None,
+    kind: type[N] | None = None,
     name: str = 'node',
     *,
     named: Sequence[tuple[type[Node], dict[str, t.Any]]] = (),
     process_label: str | None = None,
     advice: str = '',
-) -> t.Any:
+) -> N:
     """Return the only node with that label, pk or uuid (or the beginning of a uuid).
 
     :param kind: class of the node, every class by default.
@@ -65,7 +68,7 @@ def load_node(
             and process_label in (None, getattr(node, 'process_label', None))
         ]
         if len(found) == 1:
-            return found[0]
+            return t.cast('N', found[0])
         if found:
             pks = ', '.join(str(node.pk) for node in found[:5]) + (', …' if len(found) > 5 else '')
             message = f'`{identifier}` names {len(found)} {name}s (pk {pks}), expected exactly one: give its pk or uuid'
@@ -105,8 +108,7 @@ def load_process(identifier: str, label: str | None = None, advice: str = '') ->
     """
     from aiida.orm import ProcessNode
 
-    node: ProcessNode = load_node(identifier, ProcessNode, label or 'process', process_label=label, advice=advice)
-    return node
+    return load_node(identifier, ProcessNode, label or 'process', process_label=label, advice=advice)
 
 
 def load_campaign(identifier: str) -> WorkChainNode:
@@ -121,11 +123,9 @@ def load_campaign(identifier: str) -> WorkChainNode:
 
     for campaign in reversed(all_campaigns()):
         if campaign.group is not None and campaign.label == identifier:
-            node: WorkChainNode = load(campaign.processes[-1])
-            return node
+            return t.cast('WorkChainNode', load(campaign.processes[-1]))
     advice = 'see `aiida-qagenai campaign list`'
-    node = load_node(identifier, WorkChainNode, 'campaign', process_label='CampaignWorkChain', advice=advice)
-    return node
+    return load_node(identifier, WorkChainNode, 'campaign', process_label='CampaignWorkChain', advice=advice)
 
 
 def load_checkpoint(identifier: str | None) -> CheckpointData | None:
@@ -137,8 +137,7 @@ def load_checkpoint(identifier: str | None) -> CheckpointData | None:
         return None
     from aiida_qagenai.data.checkpoint import CheckpointData
 
-    node: CheckpointData = load_node(identifier, CheckpointData, 'checkpoint')
-    return node
+    return load_node(identifier, CheckpointData, 'checkpoint')
 
 
 def load_code(identifier: str) -> AbstractCode:
@@ -149,14 +148,13 @@ def load_code(identifier: str) -> AbstractCode:
     from aiida.common.exceptions import MultipleObjectsError, NotExistent
     from aiida.orm import load_code as load
 
-    advice = 'run `aiida-qagenai setup` for codes on this machine, or `verdi code create`'
     try:
         return load(identifier)
     except MultipleObjectsError as exception:
         message = f'`{identifier}` names several codes, expected exactly one: give LABEL@COMPUTER, the pk or the uuid'
         raise InvalidInputError(message) from exception
     except (NotExistent, ValueError) as exception:
-        message = f'no code `{identifier}`: {advice}'
+        message = f'no code `{identifier}`: run `aiida-qagenai setup` for codes on this machine, or `verdi code create`'
         raise InvalidInputError(message) from exception
 
 
@@ -251,5 +249,4 @@ def _stored_structure(identifier: str) -> StructureData:
     if found := re.fullmatch(r'(\d{3})-(\d{5})', identifier):
         named.append((CandidateData, {'attributes.cycle': int(found[1]), 'attributes.index': int(found[2])}))
     advice = 'give a file, or see `aiida-qagenai candidate list`'
-    node: StructureData = load_node(identifier, StructureData, 'structure', named=named, advice=advice)
-    return node
+    return load_node(identifier, StructureData, 'structure', named=named, advice=advice)

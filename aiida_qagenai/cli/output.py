@@ -71,5 +71,4 @@ def _text(value: t.Any) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Return whether a text is a number or empty."""
     return not text or text.lstrip('-').replace('.', '', 1).isdigit()

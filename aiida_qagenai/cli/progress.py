@@ -198,24 +198,12 @@ def _in_words(line: str) -> str:
 
 def called(node: ProcessNode) -> list[tuple[str, ProcessNode]]:
     """Return the children of ``node`` with their call link labels, oldest first, read afresh from the database."""
-    from aiida import orm
     from aiida.common.links import LinkType
 
-    builder = orm.QueryBuilder()
-    builder.append(orm.ProcessNode, filters={'id': node.pk}, tag='parent')
-    builder.append(
-        orm.ProcessNode,
-        with_incoming='parent',
-        edge_filters={'type': {'in': [LinkType.CALL_WORK.value, LinkType.CALL_CALC.value]}},
-        edge_project='label',
-        project='*',
-        tag='child',
-    )
-    builder.order_by({'child': 'ctime'})
-    return [(label, child) for child, label in builder.all()]
+    links = node.base.links.get_outgoing(link_type=(LinkType.CALL_WORK, LinkType.CALL_CALC)).all()
+    return [(link.link_label, link.node) for link in sorted(links, key=lambda link: link.node.ctime)]
 
 
 def _clock(start: float) -> str:
-    """Return the minutes and seconds since ``start``."""
     seconds = int(time.monotonic() - start)
     return f'{seconds // 60:3d}:{seconds % 60:02d}'

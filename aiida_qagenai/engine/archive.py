@@ -54,16 +54,10 @@ def read_archive(path: Path) -> None:
     :raises InvalidInputError: if the archive has the format of another version of AiiDA.
     :raises CorruptFileError: if it cannot be imported.
     """
-    try:
+    with _explained(path, 'imported'):
         private = _private_extras(path)
         with _without_reports(), table_names_kept(), plain_inserts(profile_storage(), private):
             import_aiida_archive(path, create_group=False)
-    except IncompatibleStorageSchema as exception:
-        message = str(exception)
-        raise InvalidInputError(message) from exception
-    except (ExportImportException, CorruptStorage) as exception:
-        message = f'`{path}` cannot be imported: {exception}'
-        raise CorruptFileError(message) from exception
     _restore_private_extras(private)
 
 
@@ -73,16 +67,9 @@ def count_nodes(path: Path) -> dict[str, int]:
     :raises InvalidInputError: if the archive has the format of another version of AiiDA.
     :raises CorruptFileError: if it cannot be read.
     """
-    try:
-        with ArchiveFormatSqlZip().open(path, mode='r') as reader:
-            builder = reader.querybuilder().append(orm.Node, project='node_type')
-            counts = collections.Counter(node_type.split('.')[-2] for (node_type,) in rows_of(builder))
-    except IncompatibleStorageSchema as exception:
-        message = str(exception)
-        raise InvalidInputError(message) from exception
-    except CorruptStorage as exception:
-        message = f'`{path}` cannot be read: {exception}'
-        raise CorruptFileError(message) from exception
+    with _explained(path, 'read'), ArchiveFormatSqlZip().open(path, mode='r') as reader:
+        builder = reader.querybuilder().append(orm.Node, project='node_type')
+        counts = collections.Counter(node_type.split('.')[-2] for (node_type,) in rows_of(builder))
     return dict(sorted(counts.items()))
 
 
@@ -101,6 +88,19 @@ def _restore_private_extras(private: dict[str, dict[str, t.Any]]) -> None:
         orm.Node, filters={'extras': {'!has_key': HASH_KEY}}, project=['uuid', 'id', 'extras']
     )
     update_extras({pk: {**extras, **private[uuid]} for uuid, pk, extras in rows_of(builder) if private.get(uuid)})
+
+
+@contextlib.contextmanager
+def _explained(path: Path, done: str) -> t.Iterator[None]:
+    """Raise what AiiDA says of an archive that cannot be ``done`` as an error of this package."""
+    try:
+        yield
+    except IncompatibleStorageSchema as exception:
+        message = str(exception)
+        raise InvalidInputError(message) from exception
+    except (ExportImportException, CorruptStorage) as exception:
+        message = f'`{path}` cannot be {done}: {exception}'
+        raise CorruptFileError(message) from exception
 
 
 @contextlib.contextmanager

@@ -127,7 +127,6 @@ class BatchMixin:
         _prepare(self.node, self._members)
 
     def _create_and_setup_db_record(self) -> t.Any:
-        """Create the record and link the members to it."""
         pk = super()._create_and_setup_db_record()  # type: ignore[misc]
         if self.node.is_stored and self._members:
             link_inputs(self.node, _pks(self._members))
@@ -147,19 +146,16 @@ def bulk_inputs(*namespaces: str) -> t.Callable[[t.Any], t.Any]:
         process_class = function.process_class
 
         def flat_inputs(self: t.Any) -> dict[str, t.Any]:
-            """Return the inputs that are linked one by one."""
             inputs: dict[str, t.Any] = super(process_class, self)._flat_inputs()
             self._members = {label: node for label, node in inputs.items() if _namespace(label) in namespaces}
             return {label: node for label, node in inputs.items() if label not in self._members}
 
         def setup_db_record(self: t.Any) -> None:
-            """Make the record aware of the others."""
             super(process_class, self)._setup_db_record()
             self._members = _stored_members(self._members)
             _prepare(self.node, self._members)
 
         def create_and_setup_db_record(self: t.Any) -> t.Any:
-            """Create the record and link the others to it."""
             pk = super(process_class, self)._create_and_setup_db_record()
             if self.node.is_stored:
                 link_inputs(self.node, _pks(self._members))
@@ -228,5 +224,4 @@ def _prepare(node: orm.CalculationNode, members: Mapping[str, Member]) -> None:
 
 
 def _pks(members: Mapping[str, Member]) -> dict[str, int]:
-    """Return label → pk."""
     return {label: member.pk for label, member in members.items()}

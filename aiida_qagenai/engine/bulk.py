@@ -19,7 +19,7 @@ from aiida.common.links import LinkType, validate_link_label
 from aiida.orm.entities import EntityTypes
 
 from aiida_qagenai.engine import canonical
-from aiida_qagenai.engine.rows import HASH_KEY, Row, chunks, insert_rows, rows_of, transaction
+from aiida_qagenai.engine.rows import HASH_KEY, Row, chunks, insert_nodes, insert_rows, rows_of, transaction
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -143,7 +143,6 @@ def linked_uuids(
 
 
 def _check_process(process_node: orm.CalculationNode) -> None:
-    """Check that links may be added to the process."""
     if not isinstance(process_node, orm.CalculationNode):
         message = f'only calculations have such links, got {process_node!r}'
         raise TypeError(message)
@@ -238,7 +237,6 @@ def _check_sources(process_node: orm.CalculationNode, pks: set[int]) -> None:
 
 
 def _pk(label: str, node: orm.Data | int) -> int:
-    """Return the pk of a stored node."""
     if isinstance(node, int):
         return node
     if not isinstance(node, orm.Data):
@@ -309,7 +307,6 @@ def _clone_row(node: orm.Data, columns: Sequence[t.Any], renamed: Mapping[str, s
 
 
 def _link(source: int | None, target: int | None, link_type: LinkType, label: str) -> Row:
-    """Return the database row of a link."""
     return {'input_id': source, 'output_id': target, 'type': link_type.value, 'label': label}
 
 
@@ -319,11 +316,7 @@ def _insert_outputs(process_node: orm.CalculationNode, rows: Mapping[str, Row]) 
     created: dict[str, int] = {}
     for chunk in chunks(list(rows.items())):
         with transaction(backend):
-            insert_rows(backend, EntityTypes.NODE, [row for _, row in chunk])
-            builder = orm.QueryBuilder(backend=backend)
-            uuids = [row['uuid'] for _, row in chunk]
-            builder.append(orm.Data, filters={'uuid': {'in': uuids}}, project=['uuid', 'id'])
-            pks = dict(rows_of(builder))
+            pks = insert_nodes(backend, [row for _, row in chunk])
             labelled = {label: pks[row['uuid']] for label, row in chunk}
             links = [_link(process_node.pk, pk, LinkType.CREATE, label) for label, pk in labelled.items()]
             insert_rows(backend, EntityTypes.LINK, links)

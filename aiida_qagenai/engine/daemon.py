@@ -81,7 +81,8 @@ def restart_processes(node: orm.ProcessNode) -> bool:
     started = False
     processes = [process for process in running_processes() if root(process).pk == node.pk]
     if not daemon_runs() or unattended(processes):
-        stop_workers()
+        if daemon_runs():
+            get_daemon_client().stop_daemon(wait=True, timeout=TIMEOUT)
         tasks = broker_tasks()
         started = ensure_daemon()
         send([process for process in processes if process.pk not in tasks])
@@ -168,12 +169,6 @@ def play(processes: list[orm.ProcessNode]) -> None:
         time.sleep(0.5 if processes else 0.0)
 
 
-def stop_workers() -> None:
-    """Stop the daemon if it runs."""
-    if daemon_runs():
-        get_daemon_client().stop_daemon(wait=True, timeout=TIMEOUT)
-
-
 def root(process: orm.ProcessNode) -> orm.ProcessNode:
     """Return the process that was launched by a person and, through others, called ``process``."""
     while process.caller is not None:
@@ -217,8 +212,9 @@ def clear_remains() -> None:
     Path(get_daemon_client().circus_pid_file).unlink(missing_ok=True)
     files = broker_files()
     if files.pid_file.exists() and not runs(int(files.pid_file.read_text().split()[-1]), 'broker'):
-        remove_socket(files.sockets_file)
-        for path in (files.pid_file, files.status_file):
+        if files.sockets_file.exists():  # it names the temporary folder with the socket of the broker
+            shutil.rmtree(files.sockets_file.read_text().strip(), ignore_errors=True)
+        for path in (files.sockets_file, files.pid_file, files.status_file):
             path.unlink(missing_ok=True)
 
 
@@ -226,13 +222,6 @@ def broker_files() -> ZeromqBrokerService.FilepathLayout:
     """Return where the ZeroMQ broker of the profile keeps its files."""
     files = get_config().filepaths(get_daemon_client().profile)['broker_service']
     return ZeromqBrokerService.FilepathLayout(files['dir'], files['log'])
-
-
-def remove_socket(sockets_file: Path) -> None:
-    """Remove the temporary folder with the broker's socket, and the file that names it."""
-    if sockets_file.exists():
-        shutil.rmtree(sockets_file.read_text().strip(), ignore_errors=True)
-        sockets_file.unlink()
 
 
 def runs(pid: int | None, word: str) -> bool:

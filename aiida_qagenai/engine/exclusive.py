@@ -4,7 +4,14 @@ RabbitMQ hands a task out again when it has lost the connection of the worker th
 runs the process. AiiDA would then run it twice, side by side. Here the second worker waits, with the task in its hands:
 it takes the process over from its last checkpoint should the first one die, and is done when the process is.
 
+A worker that has lost its database ends, so that the daemon starts another one. AiiDA's workers survive a restart of
+PostgreSQL, but what they hold does not: their nodes belong to a session that is gone, a process fails to save its
+state, and a callback that failed is never called again, so that a parent waits for ever. A worker that ends before it
+acknowledges a task or marks a process as failed leaves both to its successor, which continues from the last saved
+states.
+
 Upstream: AiiDA 2.9 trusts the broker to hand out each task once. The lock belongs into ``ProcessLauncher._continue``.
+The daemon worker should end when its storage is disconnected.
 """
 
 from __future__ import annotations
@@ -15,6 +22,7 @@ import fcntl
 import functools
 import logging
 import os
+import signal
 import typing as t
 from pathlib import Path
 
@@ -24,10 +32,10 @@ from aiida.engine.persistence import AiiDAPersister
 from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_profile
 from aiida.orm import load_node
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
-from aiida_qagenai.engine.worker import exit_on_disconnect
-
-__all__ = ('DeferredProcess', 'ExclusiveMixin', 'ProcessLocks', 'process_locks')
+__all__ = ('DeferredProcess', 'ExclusiveMixin', 'ProcessLocks', 'exit_on_disconnect', 'process_locks')
 
 LOGGER = logging.getLogger(__name__)
 
@@ -85,10 +93,7 @@ def _locks_on(path: Path, _pid: int) -> ProcessLocks:
 
 
 class ExclusiveMixin:
-    """Mixin, before a process class: it is run by one worker at a time, and other workers wait.
-
-    A worker that loses its database ends; see :mod:`aiida_qagenai.engine.worker`.
-    """
+    """Mixin, before a process class: it is run by one worker at a time, and other workers wait."""
 
     pid: t.Any
     runner: t.Any
@@ -172,3 +177,22 @@ class DeferredProcess:
         future = asyncio.get_running_loop().create_future()
         future.set_result(None)
         return future
+
+
+@functools.cache
+def exit_on_disconnect() -> None:
+    """Let this interpreter end, as by a kill, as soon as a statement finds its connection to PostgreSQL closed.
+
+    It is the engine that is asked, below everything that may catch the exception or be called by nobody.
+    """
+    event.listen(Engine, 'handle_error', exit_if_disconnected)
+
+
+def exit_if_disconnected(context: t.Any) -> None:
+    """End this interpreter if an error means that the connection is gone; a busy SQLite works again a little later.
+
+    :param context: SQLAlchemy's ``ExceptionContext``.
+    """
+    if context.is_disconnect and context.dialect.name == 'postgresql':
+        LOGGER.critical('worker %d has lost its database and ends: %s', os.getpid(), context.original_exception)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -29,6 +29,7 @@ __all__ = (
     'chunks',
     'columns_of_nodes',
     'fill_group',
+    'insert_nodes',
     'insert_rows',
     'plain_inserts',
     'rows_of',
@@ -69,6 +70,14 @@ def insert_rows(backend: StorageBackend, entity: EntityTypes, rows: Sequence[Row
     """
     if rows:
         backend.get_session().execute(sqlalchemy.insert(_table(backend, entity)), rows)
+
+
+def insert_nodes(backend: StorageBackend, rows: Sequence[Row]) -> dict[str, int]:
+    """Insert rows of nodes within a transaction and return uuid → pk."""
+    insert_rows(backend, EntityTypes.NODE, rows)
+    builder = orm.QueryBuilder(backend=backend)
+    uuids = [row['uuid'] for row in rows]
+    return dict(rows_of(builder.append(orm.Node, filters={'uuid': {'in': uuids}}, project=['uuid', 'id'])))
 
 
 def fill_group(group: orm.Group, pks: Iterable[int]) -> None:
@@ -115,13 +124,9 @@ def plain_inserts(backend: StorageBackend, extras: Mapping[str, Row]) -> Iterato
         if entity is not EntityTypes.NODE:
             pks: list[int] = original(entity, rows, allow_defaults)
             return pks
-        insert_rows(
-            backend, entity, [{**row, 'extras': {**row['extras'], **extras.get(row['uuid'], {})}} for row in rows]
-        )
-        uuids = [row['uuid'] for row in rows]
-        builder = orm.QueryBuilder(backend=backend)
-        found = dict(rows_of(builder.append(orm.Node, filters={'uuid': {'in': uuids}}, project=['uuid', 'id'])))
-        return [found[uuid] for uuid in uuids]
+        complete = [{**row, 'extras': {**row['extras'], **extras.get(row['uuid'], {})}} for row in rows]
+        found = insert_nodes(backend, complete)
+        return [found[row['uuid']] for row in rows]
 
     backend.bulk_insert = insert  # type: ignore[method-assign]
     try:
@@ -157,7 +162,6 @@ def chunks(items: list[t.Any]) -> Iterator[list[t.Any]]:
 
 
 def _table(backend: StorageBackend, entity: EntityTypes) -> sqlalchemy.Table:
-    """Return the table of nodes or links."""
     node = backend.nodes.ENTITY_CLASS
     model = {EntityTypes.NODE: 'MODEL_CLASS', EntityTypes.LINK: 'LINK_CLASS'}[entity]
     return t.cast('sqlalchemy.Table', getattr(node, model).__table__)

@@ -1,9 +1,10 @@
-"""Two workers and one process: another interpreter stands for the other worker."""
+"""Two workers and one process: another interpreter stands for the other worker; and workers without a database."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import signal
 import subprocess
 import sys
 
@@ -14,9 +15,17 @@ from aiida.engine.runners import Runner
 from aiida.manage import get_manager
 from aiida.orm import Int
 from plumpy.persistence import LoadSaveContext
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from aiida_qagenai.engine import exclusive
-from aiida_qagenai.engine.exclusive import DeferredProcess, ExclusiveMixin, ProcessLocks, process_locks
+from aiida_qagenai.engine.exclusive import (
+    DeferredProcess,
+    ExclusiveMixin,
+    ProcessLocks,
+    exit_on_disconnect,
+    process_locks,
+)
 
 OTHER = """
 import sys
@@ -185,3 +194,29 @@ def test_a_failure_to_load_gives_the_claim_back(saved, monkeypatch):
         load()
     assert process_locks().acquire(node.pk)
     process_locks().release(node.pk)
+
+
+ENDING = """
+import types
+from aiida_qagenai.engine.exclusive import exit_if_disconnected
+for dialect, is_disconnect in (('postgresql', False), ('sqlite', True), ('postgresql', True)):
+    kind = types.SimpleNamespace(name=dialect)
+    exit_if_disconnected(types.SimpleNamespace(dialect=kind, is_disconnect=is_disconnect, original_exception=None))
+    print(dialect, is_disconnect, flush=True)
+"""
+
+
+def test_only_a_lost_postgresql_ends_the_interpreter():
+    """Nothing after it runs, as after a kill."""
+    result = subprocess.run([sys.executable, '-c', ENDING], capture_output=True, text=True, check=False, timeout=120)
+    assert result.stdout == 'postgresql False\nsqlite True\n'
+    assert result.returncode == -signal.SIGKILL
+
+
+def test_an_error_of_a_statement_is_raised_as_ever():
+    """The engines of this interpreter are watched from now on, and work."""
+    exit_on_disconnect()
+    with create_engine('sqlite://').connect() as connection:
+        with pytest.raises(OperationalError, match='no such table: unknown'):
+            connection.execute(text('SELECT * FROM unknown'))
+        assert connection.execute(text('SELECT 1')).scalar() == 1

@@ -15,7 +15,7 @@ from aiida.orm import Dict
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.engine.recovery import RecoveryMixin
+from aiida_qagenai.engine.jobs import RecoveryMixin
 from aiida_qagenai.exchange.tasks import parse
 
 __all__ = ('MlCalculation',)

@@ -16,7 +16,7 @@ from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf.script import MAIN_TEMPLATE, script_environment, script_variables
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
-from aiida_qagenai.engine.recovery import RecoveryMixin
+from aiida_qagenai.engine.jobs import RecoveryMixin
 
 __all__ = ('PyscfCellCalculation',)
 

@@ -148,7 +148,6 @@ def list_(fmt: str) -> None:
 
 
 def _size(path: Path) -> int:
-    """Return the size of a file or folder, bytes."""
     return sum(file.stat().st_size for file in path.rglob('*')) if path.is_dir() else path.stat().st_size
 
 

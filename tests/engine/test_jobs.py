@@ -1,4 +1,4 @@
-"""What is written while a job runs."""
+"""What is written while a job runs, and jobs whose worker was killed between upload and saving."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import contextlib
 
 import pytest
 from aiida import orm
+from aiida.calculations.arithmetic.add import ArithmeticAddCalculation
 from aiida.common.datastructures import CalcJobState
+from aiida.engine import run_get_node
+from aiida.engine.daemon import execmanager
 from aiida.engine.utils import InterruptableFuture
 from aiida.manage import get_manager
+from aiida.orm import InstalledCode, Int, RemoteData
 from aiida.schedulers import JobInfo, JobState
 from sqlalchemy import event
 
-from aiida_qagenai.engine.polling import wait_for_change
+from aiida_qagenai.engine.jobs import RecoveryMixin, wait_for_change
 
 
 class Scheduler:
@@ -78,3 +82,24 @@ def test_a_new_state_is_written_and_said(job):
     done, left, _ = ask(job, JobState.RUNNING, JobState.SUSPENDED, JobState.RUNNING, None)
     assert not done and left == [JobState.RUNNING, None]
     assert job.get_scheduler_state() is JobState.SUSPENDED
+
+
+class Add(RecoveryMixin, ArithmeticAddCalculation):
+    """The sum of two numbers by bash."""
+
+
+@pytest.mark.parametrize('handed_over', ['nothing', 'calc_info'])
+def test_folder_of_an_earlier_upload_is_an_output(localhost, monkeypatch, handed_over):
+    """The process ends well, with the folder, whatever AiiDA says of an upload that it skips."""
+    upload = execmanager.upload_calculation
+
+    async def uploaded_before(node, transport, calc_info, *args, **kwargs):
+        await upload(node, transport, calc_info, *args, **kwargs)
+        return calc_info if handed_over == 'calc_info' else None
+
+    monkeypatch.setattr(execmanager, 'upload_calculation', uploaded_before)
+    code = InstalledCode(label='add', computer=localhost, filepath_executable='/bin/bash').store()
+    outputs, node = run_get_node(Add, code=code, x=Int(1), y=Int(2))
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['sum'].value == 3
+    assert isinstance(outputs['remote_folder'], RemoteData)
