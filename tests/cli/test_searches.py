@@ -69,7 +69,7 @@ def test_lineage(toy, run):
     ('arguments', 'status', 'text'),
     [
         (['candidates', '--campaign', 'nothing'], 1, 'known are: toy'),
-        (['candidates', '--formula', 'Xx'], 1, 'no chemical formula'),
+        (['candidates', '--formula', 'Xx'], 1, 'not a chemical formula'),
         (['candidates', '--min-divergence', 'much'], 2, 'not a valid float'),
         (['candidates', '--sort', 'colour'], 2, 'colour'),
         (['energies', '--fidelity', 'B3LYP'], 1, 'unknown fidelity'),

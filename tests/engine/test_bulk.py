@@ -99,13 +99,13 @@ def test_resumes_after_an_interruption(running, candidates, monkeypatch):
     monkeypatch.setattr(rows, 'CHUNK_SIZE', 2)
     insert, calls = bulk.insert_rows, []
 
-    def fail_in_second_chunk(*args):
+    def fail_at_the_links_of_the_second_chunk(*args):
         calls.append(args)
-        if len(calls) == 4:
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return insert(*args)
 
-    monkeypatch.setattr(bulk, 'insert_rows', fail_in_second_chunk)
+    monkeypatch.setattr(bulk, 'insert_rows', fail_at_the_links_of_the_second_chunk)
     with pytest.raises(KeyboardInterrupt):
         store_outputs(process, batch)
     assert count(CandidateData) == 2  # the second transaction stored nodes but no links: rolled back
