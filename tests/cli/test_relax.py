@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import read
 
-GAMMA = 'pyscf.overrides.meshes={PBE: {fixed: [1, 1, 1], shift: [0, 0, 0]}}'
+GAMMA = 'pyscf.energy.meshes={PBE: {fixed: [1, 1, 1], shift: [0, 0, 0]}}'
 
 
 @pytest.fixture
