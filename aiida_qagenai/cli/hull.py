@@ -98,7 +98,7 @@ def _add_probabilities(
 
 def _read(phases: Path, candidates: Path) -> tuple[list[Phase], list[Phase], bool]:
     from aiida_qagenai.common.errors import InvalidInputError
-    from aiida_qagenai.exchange.phase_files import read_tables
+    from aiida_qagenai.exchange.readers.phase_files import read_tables
 
     known, wanted = read_tables(phases, candidates)
     if not known.formation:

@@ -16,7 +16,7 @@ if t.TYPE_CHECKING:
     from aiida.orm import AbstractCode, Node, ProcessNode, StructureData, WorkChainNode
 
     from aiida_qagenai.data.checkpoint import CheckpointData
-    from aiida_qagenai.exchange.structure_files import NamedStructure
+    from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
 __all__ = (
     'formula_of',
@@ -199,7 +199,7 @@ def read_with_warnings(file: Path) -> list[NamedStructure]:
 
     :raises InvalidInputError: naming the file and the place of what cannot be read or contradicts itself.
     """
-    from aiida_qagenai.exchange.structure_files import read_named_structures
+    from aiida_qagenai.exchange.readers.structure_files import read_named_structures
 
     found = read_named_structures(file)
     lines = list(dict.fromkeys(f'{file}, {item.name}: {text}' for item in found for text in item.warnings))

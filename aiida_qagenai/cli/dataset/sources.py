@@ -67,7 +67,7 @@ def import_(
     nothing.
     """
     from aiida_qagenai.databases.sources.importer import import_files
-    from aiida_qagenai.exchange.formats import detect_format
+    from aiida_qagenai.exchange.readers.formats import detect_format
 
     settings = [settings_of(origin, format=detect_format(path), identifier=identifier) for path in paths]
     processes = min(4, os.cpu_count() or 1) if workers is None else workers

@@ -25,7 +25,7 @@ from aiida_qagenai.databases.sources.records import RECORDS_PER_TASK, Entry, Pro
 from aiida_qagenai.databases.sources.settings import ImportSettings
 from aiida_qagenai.engine.bulk import insert_outputs
 from aiida_qagenai.engine.rows import CHUNK_SIZE, fill_group
-from aiida_qagenai.exchange.archives import pack_folder
+from aiida_qagenai.exchange.readers.formats import pack_folder
 
 __all__ = ('ImportReport', 'Progress', 'import_entries', 'import_file', 'import_files')
 

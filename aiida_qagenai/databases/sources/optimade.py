@@ -18,7 +18,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.databases.sources.retries import retry_requests
 from aiida_qagenai.databases.sources.settings import ImportSettings, energy_column
 from aiida_qagenai.databases.sources.staging import Staging
-from aiida_qagenai.exchange.json_records import OPTIMADE_FIELDS
+from aiida_qagenai.exchange.readers.json_files import OPTIMADE_FIELDS
 
 __all__ = ('PROVIDER_PREFIX', 'download')
 

@@ -17,11 +17,11 @@ from aiida_qagenai.chemistry.symmetry import space_group
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.databases.sources.settings import EnergyColumn, ImportSettings, energy_column
-from aiida_qagenai.exchange.formats import RawRecord
-from aiida_qagenai.exchange.phase_files import LARGEST_FORMATION_ENERGY
-from aiida_qagenai.exchange.raw_records import FIDELITY, read_raw_records
-from aiida_qagenai.exchange.structure_records import ReadStructure, structures_of
-from aiida_qagenai.exchange.tables import IDENTIFIERS, parse_number, plain_value
+from aiida_qagenai.exchange.readers.formats import RawRecord
+from aiida_qagenai.exchange.readers.phase_files import LARGEST_FORMATION_ENERGY
+from aiida_qagenai.exchange.readers.raw_records import FIDELITY, read_raw_records
+from aiida_qagenai.exchange.readers.structure_files import ReadStructure, structures_of
+from aiida_qagenai.exchange.readers.text import IDENTIFIERS, parse_number, plain_value
 
 __all__ = ('RECORDS_PER_TASK', 'Entry', 'EntryEnergy', 'Problem', 'parse_file', 'parse_records', 'read_records')
 

@@ -18,9 +18,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.databases.sources.records import Entry, Problem, parse_records, read_records
 from aiida_qagenai.databases.sources.settings import energy_column, make_settings
-from aiida_qagenai.exchange.archives import pack_folder
-from aiida_qagenai.exchange.formats import detect_format
-from aiida_qagenai.exchange.json_stream import read_items
+from aiida_qagenai.exchange.readers.formats import detect_format, pack_folder
+from aiida_qagenai.exchange.readers.json_files import read_items
 
 
 def rock_salt(a=4.08):

@@ -13,10 +13,8 @@ import typing as t
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.json_records import entry_fields
-from aiida_qagenai.exchange.json_stream import read_items
-from aiida_qagenai.exchange.tables import IDENTIFIERS, csv_reader, csv_rows, parse_number
-from aiida_qagenai.exchange.text import DAMAGED, open_text
+from aiida_qagenai.exchange.readers.json_files import entry_fields, read_items
+from aiida_qagenai.exchange.readers.text import DAMAGED, IDENTIFIERS, csv_reader, csv_rows, open_text, parse_number
 from aiida_qagenai.thermodynamics.hull.phases import Phase
 
 __all__ = ('FORMATION', 'LARGEST_FORMATION_ENERGY', 'TOTAL', 'PhaseTable', 'read_phases', 'read_tables')

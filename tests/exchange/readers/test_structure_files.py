@@ -1,4 +1,4 @@
-"""Tests for :mod:`aiida_qagenai.exchange.structure_files`."""
+"""Tests for :mod:`aiida_qagenai.exchange.readers.structure_files`."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.exchange.structure_files import read_structures
+from aiida_qagenai.exchange.readers.structure_files import read_structures
 from aiida_qagenai.exchange.structures import StructureBatch
 
 ROCK_SALT = Structure.from_spacegroup('Fm-3m', Lattice.cubic(4.08), ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]])

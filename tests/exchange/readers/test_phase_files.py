@@ -1,11 +1,11 @@
-"""Tests for :mod:`aiida_qagenai.exchange.phase_files` and :mod:`aiida_qagenai.thermodynamics.hull.plots`."""
+"""Tests for :mod:`aiida_qagenai.exchange.readers.phase_files` and :mod:`aiida_qagenai.thermodynamics.hull.plots`."""
 
 import json
 
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.phase_files import read_phases
+from aiida_qagenai.exchange.readers.phase_files import read_phases
 from aiida_qagenai.thermodynamics.hull.convex_hull import Phase
 from aiida_qagenai.thermodynamics.hull.plots import plot_distances, plot_funnel, plot_hull
 

@@ -13,7 +13,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from aiida_qagenai.exchange.cif_blocks import Block
+    from aiida_qagenai.exchange.readers.cif_blocks import Block
 
 __all__ = ('Claims', 'claims_of_block', 'claims_of_fields')
 

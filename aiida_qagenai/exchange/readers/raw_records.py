@@ -1,7 +1,7 @@
 """Streams of raw records from files: what the file holds, its place, and what is malformed.
 
 A reader holds one record at a time (an archive also its metadata table) and never stops at a bad record: it yields it
-with the problem. Structures are parsed by :mod:`aiida_qagenai.exchange.structure_records`.
+with the problem. Structures are parsed by :mod:`aiida_qagenai.exchange.readers.structure_files`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ import zipfile
 from collections.abc import Iterator
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.archives import read_archive
-from aiida_qagenai.exchange.formats import RawRecord, stem_of
-from aiida_qagenai.exchange.json_records import json_record, optimade_record
-from aiida_qagenai.exchange.json_stream import read_items
+from aiida_qagenai.exchange.readers.formats import RawRecord, read_archive, stem_of
+from aiida_qagenai.exchange.readers.json_files import json_record, optimade_record, read_items
+from aiida_qagenai.exchange.readers.text import (
+    DAMAGED,
+    IDENTIFIERS,
+    Row,
+    column_kinds,
+    csv_reader,
+    csv_rows,
+    decode,
+    decompressed,
+    identifier_column,
+    open_text,
+)
 from aiida_qagenai.exchange.structures import StructureBatch
-from aiida_qagenai.exchange.tables import IDENTIFIERS, Row, column_kinds, csv_reader, csv_rows, identifier_column
-from aiida_qagenai.exchange.text import DAMAGED, decode, decompressed, open_text
 
 __all__ = ('FIDELITY', 'read_raw_records')
 

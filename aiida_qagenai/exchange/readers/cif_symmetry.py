@@ -14,7 +14,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     import gemmi
 
-    from aiida_qagenai.exchange.cif_blocks import Block
+    from aiida_qagenai.exchange.readers.cif_blocks import Block
 
 __all__ = ('Operations', 'Symmetry', 'symmetry_of_block')
 

@@ -1,4 +1,4 @@
-"""Tests for :mod:`aiida_qagenai.exchange.cif`: what is read, and what is refused instead of being read wrong."""
+"""Tests for :mod:`aiida_qagenai.exchange.readers.cif`: what is read, and what is refused rather than read wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.cif import read_cif
+from aiida_qagenai.exchange.readers.cif import read_cif
 from tests.fixtures.cif_texts import cif_text
 
 CUBIC = (5.43, 5.43, 5.43, 90.0, 90.0, 90.0)

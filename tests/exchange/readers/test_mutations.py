@@ -22,9 +22,9 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from aiida_qagenai.common.errors import QagenaiError
 from aiida_qagenai.databases.sources.records import Entry, Problem, parse_records, read_records
 from aiida_qagenai.databases.sources.settings import make_settings
-from aiida_qagenai.exchange.formats import format_of
-from aiida_qagenai.exchange.phase_files import read_phases
-from aiida_qagenai.exchange.structure_files import read_named_structures
+from aiida_qagenai.exchange.readers.formats import format_of
+from aiida_qagenai.exchange.readers.phase_files import read_phases
+from aiida_qagenai.exchange.readers.structure_files import read_named_structures
 from aiida_qagenai.exchange.structures import StructureBatch
 from tests.fixtures.cif_texts import cif_text
 

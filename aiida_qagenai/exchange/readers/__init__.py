@@ -1,0 +1,1 @@
+"""The reader of structure files and tables."""
