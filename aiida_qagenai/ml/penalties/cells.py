@@ -25,6 +25,11 @@ MAX_IMAGES = 12
 """Translations searched on each side of a lattice vector: enough for 6 Å in a cell that is 0.5 Å thick."""
 
 
+RADII = torch.tensor([0.0, *COVALENT_RADII.values()], dtype=torch.float64)
+SPHERES = torch.tensor([0.0, *SPHERE_RADII.values()], dtype=torch.float64)
+CONTACTS = torch.as_tensor(CONTACT_LENGTHS)
+
+
 class Pairs(t.NamedTuple):
     """All ordered pairs (i, j) within a radius, self-images included.
 
@@ -81,17 +86,17 @@ class CrystalBatch:
     @property
     def radii(self) -> torch.Tensor:
         """Return the covalent radius of each atom, 0 on padding, shape (B, N), Å."""
-        return _radius_table().to(self.cells)[self.numbers]
+        return RADII.to(self.cells)[self.numbers]
 
     @property
     def sphere_volumes(self) -> torch.Tensor:
         """Return the summed volumes of the spheres that the atoms fill, shape (B,), Å3."""
-        return 4 / 3 * torch.pi * _sphere_table().to(self.cells)[self.numbers].pow(3).sum(1)
+        return 4 / 3 * torch.pi * SPHERES.to(self.cells)[self.numbers].pow(3).sum(1)
 
     def contact_lengths(self, pairs: Pairs) -> torch.Tensor:
         """Return the length that the distance of each pair is compared with, shape (E,), Å."""
         numbers = self.numbers.flatten()
-        return _contact_table().to(self.cells)[numbers[pairs.first], numbers[pairs.second]]
+        return CONTACTS.to(self.cells)[numbers[pairs.first], numbers[pairs.second]]
 
     def pairs(self, cutoff: float) -> Pairs:
         """Return all pairs at most ``cutoff`` (Å) apart, images counted by radius and not by a fixed number.
@@ -124,9 +129,9 @@ class CrystalBatch:
             for start in range(0, len(rows), size):
                 chosen = torch.tensor(rows[start : start + size], device=self.cells.device)
                 found.append(self._within(chosen, (raw + base)[chosen], base[chosen], images, cutoff))
-        parts = [torch.cat([part[index] for part in found]) for index in range(4)]
-        order = torch.argsort(parts[0], stable=True)
-        return parts[0][order], parts[1][order], parts[2][order], parts[3][order]
+        structure, i, j, shift = (torch.cat(part) for part in zip(*found, strict=True))
+        order = torch.argsort(structure, stable=True)
+        return structure[order], i[order], j[order], shift[order]
 
     def _within(
         self, rows: torch.Tensor, nearest: torch.Tensor, base: torch.Tensor, images: torch.Tensor, cutoff: float
@@ -145,18 +150,3 @@ class CrystalBatch:
 def _images(reach: tuple[int, ...]) -> torch.Tensor:
     ranges = [range(-n, n + 1) for n in reach]
     return torch.tensor(list(itertools.product(*ranges)), dtype=torch.float64)
-
-
-@functools.lru_cache(maxsize=1)
-def _radius_table() -> torch.Tensor:
-    return torch.tensor([0.0, *COVALENT_RADII.values()], dtype=torch.float64)
-
-
-@functools.lru_cache(maxsize=1)
-def _sphere_table() -> torch.Tensor:
-    return torch.tensor([0.0, *SPHERE_RADII.values()], dtype=torch.float64)
-
-
-@functools.lru_cache(maxsize=1)
-def _contact_table() -> torch.Tensor:
-    return torch.as_tensor(CONTACT_LENGTHS)

@@ -7,6 +7,7 @@ gradients by cells and coordinates. The linking of polyhedra and the space group
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing as t
 
@@ -115,11 +116,12 @@ class SoftCrystals:
         """Return which structures have any of the ``chosen`` pairs, shape (B,)."""
         return torch.bincount(self.pairs.structure[chosen], minlength=len(self)) > 0
 
-    def applies(self, rule: torch.Tensor) -> torch.Tensor:
-        """Return where a rule on ions applies: not where carbon or nitrogen has a triple bond, shape (B,)."""
+    def verdict(self, rule: torch.Tensor, value: torch.Tensor, penalty: torch.Tensor) -> SoftVerdict:
+        """Return the verdict of a rule on ions where it applies: not where carbon or nitrogen has a triple bond."""
         light = torch.isin(self.batch.numbers.flatten(), torch.tensor([6, 7], device=rule.device))
         triple = light[self.pairs.first] & light[self.pairs.second] & (self.pairs.distance < TRIPLE_BOND)
-        return rule & ~self._any(triple)
+        outside = ~rule | self._any(triple)
+        return SoftVerdict(value.masked_fill(outside, torch.nan), penalty.masked_fill(outside, 0.0))
 
     def per_structure(self, values: torch.Tensor, structure: torch.Tensor) -> torch.Tensor:
         """Return the sums of ``values`` over the structures, shape (B,)."""
@@ -169,6 +171,7 @@ class Penalty(t.Protocol):
         """Return values and penalties of a batch."""
 
 
+@dataclasses.dataclass
 class MinimumDistancePenalty:
     """Σ (1 − d / α l_ij)² over all pairs that are too close, self-images included, with the contact lengths l_ij.
 
@@ -176,9 +179,7 @@ class MinimumDistancePenalty:
     """
 
     name = MinimumDistance.name
-
-    def __init__(self, alpha: float = VALIDATION_ALPHA) -> None:
-        self.alpha = alpha
+    alpha: float = VALIDATION_ALPHA
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the smallest d / l_ij and the penalty."""
@@ -189,39 +190,38 @@ class MinimumDistancePenalty:
         return SoftVerdict(value, crystals.per_structure(overlaps, crystals.pairs.structure))
 
 
+@dataclasses.dataclass
 class _Window:
     """Squares of the logarithm of how far a value lies outside its window."""
 
-    def __init__(self, minimum: float, maximum: float) -> None:
-        self.minimum, self.maximum = minimum, maximum
+    minimum: float
+    maximum: float
 
     def verdict(self, value: torch.Tensor) -> SoftVerdict:
         below = (self.minimum / value).clamp(min=1).log().square() if self.minimum > 0 else torch.zeros_like(value)
         return SoftVerdict(value, below + (value / self.maximum).clamp(min=1).log().square())
 
 
+@dataclasses.dataclass
 class VolumePenalty(_Window):
     """The volume of the cell over that of its covalent spheres."""
 
     name = VolumePerAtom.name
-
-    def __init__(self, minimum: float | None = None, maximum: float | None = None) -> None:
-        usual = VolumePerAtom()
-        super().__init__(minimum or usual.minimum, maximum or usual.maximum)
+    minimum: float = VolumePerAtom().minimum
+    maximum: float = VolumePerAtom().maximum
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the ratio of the volumes and the penalty."""
         return self.verdict(crystals.batch.volumes / crystals.batch.sphere_volumes)
 
 
+@dataclasses.dataclass
 class DensityPenalty(_Window):
     """The mass density, g/cm³."""
 
     name = Density.name
-
-    def __init__(self, minimum: float | None = None, maximum: float | None = None) -> None:
-        usual = Density()
-        super().__init__(usual.minimum if minimum is None else minimum, maximum or usual.maximum)
+    minimum: float = Density().minimum
+    maximum: float = Density().maximum
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the density and the penalty."""
@@ -256,16 +256,15 @@ class ChargeAlternationPenalty:
         excess = torch.where(broken, (1 - ratio).square(), torch.zeros_like(ratio))
         rows = charges.shape[0] // len(crystals)
         value = broken.view(-1, rows).sum(1) / (charges != 0).view(-1, rows).sum(1)
-        return _where(crystals.applies(crystals.table.heteropolar), value.to(excess), excess.view(-1, rows).sum(1))
+        return crystals.verdict(crystals.table.heteropolar, value.to(excess), excess.view(-1, rows).sum(1))
 
 
+@dataclasses.dataclass
 class AnionSaturationPenalty:
     """Σ ln²(1 + excess) over the anions with more valence from other anions than their shell lacks."""
 
     name = AnionSaturation.name
-
-    def __init__(self, threshold: float | None = None) -> None:
-        self.threshold = AnionSaturation().threshold if threshold is None else threshold
+    threshold: float = AnionSaturation().threshold
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the largest ratio and the penalty."""
@@ -277,9 +276,10 @@ class AnionSaturationPenalty:
         ratios = (received / missing).view(len(crystals), -1)
         # valences grow without bound as atoms meet
         excess = (ratios - self.threshold).clamp(min=0).log1p().square().sum(1)
-        return _where(crystals.applies(table.heteropolar), ratios.amax(1), excess)
+        return crystals.verdict(table.heteropolar, ratios.amax(1), excess)
 
 
+@dataclasses.dataclass
 class CoordinationPenalty:
     """Squared distances of the cations' soft coordination numbers from the range that is accepted.
 
@@ -288,10 +288,8 @@ class CoordinationPenalty:
     """
 
     name = Coordination.name
-
-    def __init__(self, tolerance: int | None = None, width: float = SOFT_SHARE) -> None:
-        self.tolerance = Coordination().tolerance if tolerance is None else tolerance
-        self.width = width
+    tolerance: int = Coordination().tolerance
+    width: float = SOFT_SHARE
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the largest distance of a coordination number from its range and the penalty."""
@@ -306,16 +304,15 @@ class CoordinationPenalty:
         hard = crystals.per_atom((bonds.shares >= COORDINATION_SHARE).to(bonds.shares), bonds.cation)
         soft = crystals.per_atom(((bonds.shares - COORDINATION_SHARE) / self.width).sigmoid(), bonds.cation)
         penalty = misses(soft, self.tolerance).square().sum(1)
-        return _where(crystals.applies(table.heteropolar), misses(hard, 0).amax(1), penalty)
+        return crystals.verdict(table.heteropolar, misses(hard, 0).amax(1), penalty)
 
 
+@dataclasses.dataclass
 class ElectrostaticValencePenalty:
     """How far the mean square of the anions' excess charge is above the square of the threshold, e²."""
 
     name = ElectrostaticValence.name
-
-    def __init__(self, threshold: float | None = None) -> None:
-        self.threshold = ElectrostaticValence().threshold if threshold is None else threshold
+    threshold: float = ElectrostaticValence().threshold
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the root mean square excess around the anions, e, and the penalty."""
@@ -326,25 +323,24 @@ class ElectrostaticValencePenalty:
         squares = (received + charges).square().view(len(crystals), -1)
         mean = (squares * anions).sum(1) / anions.sum(1).clamp(min=1)
         excess = (mean - self.threshold**2).clamp(min=0)
-        verdict = _where(crystals.applies(table.pauling), mean.clamp(min=1e-24).sqrt(), excess)
-        return SoftVerdict(verdict.value.masked_fill(~crystals.monatomic, torch.nan), verdict.penalty)
+        value = mean.clamp(min=1e-24).sqrt().masked_fill(~crystals.monatomic, torch.nan)
+        return crystals.verdict(table.pauling, value, excess)
 
 
+@dataclasses.dataclass
 class BondValencePenalty:
     """ln(1 + how far the square of the global instability index is above that of the threshold)."""
 
     name = BondValence.name
-
-    def __init__(self, threshold: float | None = None) -> None:
-        self.threshold = BondValence().threshold if threshold is None else threshold
+    threshold: float = BondValence().threshold
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
         """Return the global instability index, valence units, and the penalty."""
         scalings = np.linspace(1 - LARGEST_SCALING, 1 + LARGEST_SCALING, SCALINGS).tolist()
         squares = torch.stack([self._index(crystals, scaling) for scaling in scalings]).amin(0)
         excess = (squares - self.threshold**2).clamp(min=0).log1p()
-        verdict = _where(crystals.applies(crystals.table.bond_valence), squares.clamp(min=1e-24).sqrt(), excess)
-        return SoftVerdict(verdict.value.masked_fill(~crystals.monatomic, torch.nan), verdict.penalty)
+        value = squares.clamp(min=1e-24).sqrt().masked_fill(~crystals.monatomic, torch.nan)
+        return crystals.verdict(crystals.table.bond_valence, value, excess)
 
     @staticmethod
     def _index(crystals: SoftCrystals, scaling: float) -> torch.Tensor:
@@ -369,10 +365,6 @@ class BondValencePenalty:
         return (deviations.square() * present.flatten()).view(len(crystals), -1).sum(1) / present.sum(1)
 
 
-def _where(applies: torch.Tensor, value: torch.Tensor, penalty: torch.Tensor) -> SoftVerdict:
-    return SoftVerdict(value.masked_fill(~applies, torch.nan), penalty.masked_fill(~applies, 0.0))
-
-
 GRAMS_PER_CUBIC_CENTIMETRE = 1.66053906660
 """One dalton per cubic ångström."""
 
@@ -384,17 +376,18 @@ def _masses() -> torch.Tensor:
     return torch.tensor([0.0, *(float(Element(symbol).atomic_mass) for symbol in SYMBOLS)], dtype=torch.float64)
 
 
-PENALTIES: dict[str, t.Callable[[], Penalty]] = {
-    MinimumDistancePenalty.name: MinimumDistancePenalty,
-    VolumePenalty.name: VolumePenalty,
-    DensityPenalty.name: DensityPenalty,
-    ChargeAlternationPenalty.name: ChargeAlternationPenalty,
-    AnionSaturationPenalty.name: AnionSaturationPenalty,
-    CoordinationPenalty.name: CoordinationPenalty,
-    ElectrostaticValencePenalty.name: ElectrostaticValencePenalty,
-    BondValencePenalty.name: BondValencePenalty,
-}
-"""Name of the constraint → its twin with the usual thresholds."""
+_TWINS: tuple[type[Penalty], ...] = (
+    MinimumDistancePenalty,
+    VolumePenalty,
+    DensityPenalty,
+    ChargeAlternationPenalty,
+    AnionSaturationPenalty,
+    CoordinationPenalty,
+    ElectrostaticValencePenalty,
+    BondValencePenalty,
+)
+PENALTIES: dict[str, t.Callable[[], Penalty]] = {twin.name: twin for twin in _TWINS}
+"""Name of the constraint → its twin with the default thresholds."""
 
 
 def total_penalty(crystals: SoftCrystals, penalties: t.Iterable[Penalty]) -> torch.Tensor:
