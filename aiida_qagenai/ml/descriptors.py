@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS, block_slices
 from aiida_qagenai.exchange.tasks import DescriptorOptions
@@ -43,9 +43,7 @@ class _Convolution(nn.Module):
         self.epsilon = nn.Parameter(torch.zeros(()))
         self.update = nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels))
 
-    def forward(
-        self, h: torch.Tensor, graph: CrystalGraph, radial: torch.Tensor, envelope: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, h: Tensor, graph: CrystalGraph, radial: Tensor, envelope: Tensor) -> Tensor:
         messages = h[graph.senders] * self.filter(radial) * envelope
         summed = torch.zeros_like(h).index_add(0, graph.receivers, messages)
         return h + self.update((1 + self.epsilon) * h + 0.1 * summed)
@@ -58,11 +56,11 @@ class DescriptorModel(nn.Module):
     had labels; ``volume`` holds mean and deviation of the log volume per atom.
     """
 
-    centres: torch.Tensor
-    mean: torch.Tensor
-    deviation: torch.Tensor
-    trained: torch.Tensor
-    volume: torch.Tensor
+    centres: Tensor
+    mean: Tensor
+    deviation: Tensor
+    trained: Tensor
+    volume: Tensor
 
     def __init__(self, num_elements: int, *, channels: int, num_layers: int, cutoff: float, num_radial: int) -> None:
         super().__init__()
@@ -86,7 +84,7 @@ class DescriptorModel(nn.Module):
         self.register_buffer('trained', torch.ones(NUM_DESCRIPTORS))
         self.register_buffer('volume', torch.tensor([0.0, 1.0]))
 
-    def encode_structure(self, graph: CrystalGraph) -> torch.Tensor:
+    def encode_structure(self, graph: CrystalGraph) -> Tensor:
         """Return the latent vector of each structure, shape (B, channels)."""
         distances = graph.edge_vectors().norm(dim=-1, keepdim=True)
         width = self.cutoff / len(self.centres)
@@ -97,25 +95,25 @@ class DescriptorModel(nn.Module):
             h = convolution(h, graph, radial, envelope)
         return self.from_structure(graph.pool_mean(h))
 
-    def encode_composition(self, fractions: torch.Tensor) -> torch.Tensor:
+    def encode_composition(self, fractions: Tensor) -> Tensor:
         """Return the latent vector of each composition, shape (B, channels), from atomic fractions (B, elements)."""
         return self.from_composition(fractions @ self.embedding.weight)
 
-    def raw(self, latent: torch.Tensor) -> torch.Tensor:
+    def raw(self, latent: Tensor) -> Tensor:
         """Return normalised fields, and logits in the place of the ELF histogram, shape (B, NUM_DESCRIPTORS)."""
         return self.head_output(self.head(latent))
 
-    def physical(self, raw: torch.Tensor) -> torch.Tensor:
+    def physical(self, raw: Tensor) -> Tensor:
         """Return q in its units, shape (B, NUM_DESCRIPTORS); fields that never had labels are NaN."""
         q = raw * self.deviation + self.mean
         q = torch.cat([q[:, : ELF.start], raw[:, ELF].softmax(dim=-1), q[:, ELF.stop :]], dim=1)
         return torch.where(self.trained > 0, q, torch.full_like(q, float('nan')))
 
-    def predict_structure(self, graph: CrystalGraph) -> torch.Tensor:
+    def predict_structure(self, graph: CrystalGraph) -> Tensor:
         """Return Φ_Q(structure), shape (B, NUM_DESCRIPTORS)."""
         return self.physical(self.raw(self.encode_structure(graph)))
 
-    def predict_composition(self, fractions: torch.Tensor) -> torch.Tensor:
+    def predict_composition(self, fractions: Tensor) -> Tensor:
         """Return Φ_Q(composition), shape (B, NUM_DESCRIPTORS), from atomic fractions (B, elements)."""
         return self.physical(self.raw(self.encode_composition(fractions)))
 
@@ -128,12 +126,8 @@ def load_descriptor_model(folder: Path, runtime: Runtime) -> tuple[DescriptorMod
 
 
 def loss_terms(
-    model: DescriptorModel,
-    latent: torch.Tensor,
-    targets: torch.Tensor,
-    fractions: torch.Tensor,
-    log_volumes: torch.Tensor,
-) -> dict[str, torch.Tensor]:
+    model: DescriptorModel, latent: Tensor, targets: Tensor, fractions: Tensor, log_volumes: Tensor
+) -> dict[str, Tensor]:
     """Return the terms by name; one without any label is 0.
 
     The moments of the density of states are compared after normalisation (they may be negative, so that the logarithm
@@ -155,7 +149,7 @@ def loss_terms(
     entropy = -torch.xlogy(fractions, fractions).sum(dim=-1).mean()
     reconstruction = nn.functional.cross_entropy(decoded[:, :-1], fractions) - entropy
 
-    def masked(loss: t.Callable[..., torch.Tensor], columns: slice | list[int]) -> torch.Tensor:
+    def masked(loss: t.Callable[..., Tensor], columns: slice | list[int]) -> Tensor:
         """Return ``loss`` over the finite labels of some columns."""
         finite = torch.isfinite(normalised[:, columns])
         return loss(raw[:, columns][finite], normalised[:, columns][finite]) if finite.any() else raw.sum() * 0
@@ -172,6 +166,6 @@ def loss_terms(
     }
 
 
-def weighted(terms: dict[str, torch.Tensor], options: DescriptorOptions) -> torch.Tensor:
+def weighted(terms: dict[str, Tensor], options: DescriptorOptions) -> Tensor:
     """Return Σ λ L over the terms."""
     return torch.stack([getattr(options, f'weight_{name}') * term for name, term in terms.items()]).sum()

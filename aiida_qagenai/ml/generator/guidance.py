@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 import torch
+from torch import Tensor
 
 from aiida_qagenai.exchange.tasks import ConstraintOptions
 from aiida_qagenai.ml.elements import element_symbols
@@ -47,11 +48,9 @@ class Guide:
         self.penalties = [PENALTIES[name]() for name in options.names if name != NEUTRALITY]
         # position K is an atom whose element is still open
         self.numbers = torch.tensor([*elements, 0])
-        self._known: tuple[torch.Tensor, IonicTable] | None = None
+        self._known: tuple[Tensor, IonicTable] | None = None
 
-    def settle(
-        self, types: torch.Tensor, probabilities: torch.Tensor, task: Task, now: torch.Tensor, then: torch.Tensor
-    ) -> torch.Tensor:
+    def settle(self, types: Tensor, probabilities: Tensor, task: Task, now: Tensor, then: Tensor) -> Tensor:
         """Return the types, all decided and neutral where the guidance begins and neutrality is asked for.
 
         :param types: element positions, K where open, shape (B, N).
@@ -83,10 +82,10 @@ class Guide:
         noisy: Noisy,
         predicted: Prediction,
         *,
-        moving: tuple[torch.Tensor, torch.Tensor],
-        types: torch.Tensor,
-        then: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        moving: tuple[Tensor, Tensor],
+        types: Tensor,
+        then: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Return z and x after the move of the predicted clean structure down its penalties was added to them.
 
         :param noisy: what the network saw.
@@ -117,9 +116,7 @@ class Guide:
         shift = torch.where(still, torch.zeros_like(clean), strained - clean).nan_to_num(0.0)
         return z + weight * lattice_signal(then).to(z) * shift, x + weight * (moved.fractional - positions)
 
-    def finish(
-        self, cells: torch.Tensor, fractional: torch.Tensor, types: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def finish(self, cells: Tensor, fractional: Tensor, types: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the finished structures after the longer descent; structures that are not finite are not changed."""
         if not self.penalties or not self.options.final_steps:
             return cells, fractional
@@ -130,10 +127,10 @@ class Guide:
         moved = descend(batch, self.penalties, steps=self.options.final_steps).batch
         return torch.where(finite[:, None, None], moved.cells, cells), moved.fractional
 
-    def _numbers(self, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _numbers(self, types: Tensor, mask: Tensor) -> Tensor:
         return self.numbers.to(types.device)[types] * mask
 
-    def _table(self, numbers: torch.Tensor, like: torch.Tensor) -> IonicTable:
+    def _table(self, numbers: Tensor, like: Tensor) -> IonicTable:
         """Return the charges of the compositions that are decided, computed again where types changed."""
         if self._known is None or not torch.equal(self._known[0], numbers):
             self._known = (numbers, IonicTable.build(numbers, like))

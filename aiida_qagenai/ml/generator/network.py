@@ -13,7 +13,7 @@ import typing as t
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
 from aiida_qagenai.ml.generator.diffusion import remove_mean, wrap
@@ -40,11 +40,11 @@ class Noisy(t.NamedTuple):
     :param time: shape (B,).
     """
 
-    z: torch.Tensor
-    x: torch.Tensor
-    types: torch.Tensor
-    mask: torch.Tensor
-    time: torch.Tensor
+    z: Tensor
+    x: Tensor
+    types: Tensor
+    mask: Tensor
+    time: Tensor
 
 
 class Prediction(t.NamedTuple):
@@ -55,9 +55,9 @@ class Prediction(t.NamedTuple):
     :param logits: of the elements, shape (B, N, K).
     """
 
-    v: torch.Tensor
-    score: torch.Tensor
-    logits: torch.Tensor
+    v: Tensor
+    score: Tensor
+    logits: Tensor
 
 
 class _Layer(nn.Module):
@@ -79,16 +79,14 @@ class _Layer(nn.Module):
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
-    def forward(
-        self, h: torch.Tensor, *, pairs: torch.Tensor, attend: torch.Tensor, q_tokens: torch.Tensor, time: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, h: Tensor, *, pairs: Tensor, attend: Tensor, q_tokens: Tensor, time: Tensor) -> Tensor:
         """Return the new tokens, shape (B, T, width).
 
         :param pairs: geometry, shape (B, T, T, pair_width).
         :param attend: 0 where a token may look and −∞ where not, shape (B, 1, 1, T).
         """
         modulation = self.modulation(time).unsqueeze(1).chunk(9, dim=-1)
-        residuals: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+        residuals: tuple[Callable[[Tensor], Tensor], ...] = (
             lambda y: self._self_attention(y, pairs, attend),
             lambda y: self._cross_attention(y, q_tokens),
             self.mlp,
@@ -98,11 +96,11 @@ class _Layer(nn.Module):
             h = h + (1 + gate) * residual(self.norms[index](h) * (1 + scale) + shift)
         return h
 
-    def _heads(self, y: torch.Tensor) -> torch.Tensor:
-        heads: torch.Tensor = y.unflatten(-1, (self.num_heads, -1))  # type: ignore[no-untyped-call]
+    def _heads(self, y: Tensor) -> Tensor:
+        heads: Tensor = y.unflatten(-1, (self.num_heads, -1))  # type: ignore[no-untyped-call]
         return heads.transpose(1, 2)
 
-    def _self_attention(self, y: torch.Tensor, pairs: torch.Tensor, attend: torch.Tensor) -> torch.Tensor:
+    def _self_attention(self, y: Tensor, pairs: Tensor, attend: Tensor) -> Tensor:
         query, key, value = (self._heads(part) for part in self.qkv(y).chunk(3, dim=-1))
         logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         weights = (logits + self.pair_bias(pairs).permute(0, 3, 1, 2) + attend).softmax(dim=-1)
@@ -110,7 +108,7 @@ class _Layer(nn.Module):
         geometric = weights.transpose(1, 2) @ pairs
         return self.out((weights @ value).transpose(1, 2).flatten(2)) + self.pair_value(geometric.flatten(2))
 
-    def _cross_attention(self, y: torch.Tensor, q_tokens: torch.Tensor) -> torch.Tensor:
+    def _cross_attention(self, y: Tensor, q_tokens: Tensor) -> Tensor:
         query = self._heads(self.cross_query(y))
         key, value = (self._heads(part) for part in self.cross_key_value(q_tokens).chunk(2, dim=-1))
         weights = (query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])).softmax(dim=-1)
@@ -120,10 +118,10 @@ class _Layer(nn.Module):
 class Denoiser(nn.Module):
     """The denoiser, with the code of the lattice and the normalisation of q (``q_mean``, ``q_deviation``: (Q,))."""
 
-    q_mean: torch.Tensor
-    q_deviation: torch.Tensor
-    images: torch.Tensor
-    centres: torch.Tensor
+    q_mean: Tensor
+    q_deviation: Tensor
+    images: Tensor
+    centres: Tensor
 
     def __init__(self, num_elements: int, *, width: int, num_heads: int, num_layers: int, pair_width: int) -> None:
         super().__init__()
@@ -155,12 +153,12 @@ class Denoiser(nn.Module):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def normalise_q(self, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def normalise_q(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised q with zeros for NaN, and which fields are known, shape (B, Q) each."""
         known = torch.isfinite(q)
         return torch.where(known, (q - self.q_mean) / self.q_deviation, torch.zeros_like(q)), known
 
-    def forward(self, noisy: Noisy, q: torch.Tensor, known: torch.Tensor) -> Prediction:
+    def forward(self, noisy: Noisy, q: Tensor, known: Tensor) -> Prediction:
         """Return the prediction for a noisy batch.
 
         :param q: normalised descriptors, shape (B, Q).
@@ -183,7 +181,7 @@ class Denoiser(nn.Module):
             self.to_v(h[:, -1]), self._score(atoms, pairs[:, :-1, :-1], noisy.mask), self.to_logits(atoms)
         )
 
-    def _pairs(self, noisy: Noisy, num_atoms: torch.Tensor) -> torch.Tensor:
+    def _pairs(self, noisy: Noisy, num_atoms: Tensor) -> Tensor:
         """Return the embedded geometry of all pairs of tokens, shape (B, N + 1, N + 1, pair_width)."""
         with torch.no_grad():
             metric = self.lattice.decode(noisy.z, num_atoms)
@@ -196,7 +194,7 @@ class Denoiser(nn.Module):
             features = nn.functional.pad(torch.cat([geometry, is_atom], dim=-1), (0, 0, 0, 1, 0, 1))
         return self.pair_embedding(features)
 
-    def _radial(self, differences: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
+    def _radial(self, differences: Tensor, metric: Tensor) -> Tensor:
         """Return Gaussians of the distances, summed over 27 images, shape (B, N, N, radial).
 
         In place where possible: in training this array is the largest by far.
@@ -209,7 +207,7 @@ class Denoiser(nn.Module):
         gaussians.mul_(NUM_RADIAL / RADIAL_CUTOFF).square_().neg_().exp_()
         return torch.einsum('bijmr,bijm->bijr', gaussians, envelope)
 
-    def _q_tokens(self, q: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def _q_tokens(self, q: Tensor, known: Tensor) -> Tensor:
         """Return one token per block of descriptors, shape (B, blocks, width)."""
         flags = known.to(q)
         tokens = [
@@ -218,14 +216,14 @@ class Denoiser(nn.Module):
         ]
         return torch.stack(tokens, dim=1)
 
-    def _score(self, atoms: torch.Tensor, pairs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _score(self, atoms: Tensor, pairs: Tensor, mask: Tensor) -> Tensor:
         """Return the scaled score as a sum over pairs, without its mean, shape (B, N, 3)."""
         edges = self.score_sender(atoms).unsqueeze(1) + self.score_receiver(atoms).unsqueeze(2) + self.score_pair(pairs)
         contributions = self.pair_score(edges) * mask[:, None, :, None]
         return remove_mean(contributions.sum(dim=2), mask)
 
 
-def _time_features(time: torch.Tensor) -> torch.Tensor:
+def _time_features(time: Tensor) -> Tensor:
     """Return sines and cosines of the time, shape (B, 32)."""
     frequencies = torch.exp(torch.linspace(0, math.log(100.0), 16, dtype=time.dtype, device=time.device))
     angles = time.unsqueeze(-1) * frequencies * math.pi

@@ -12,6 +12,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.ml.generator.diffusion import wrap
@@ -86,9 +87,7 @@ def project(
     return None
 
 
-def keep_apart(
-    x: torch.Tensor, metric: torch.Tensor, radii: torch.Tensor, images: torch.Tensor, scale: float
-) -> torch.Tensor:
+def keep_apart(x: Tensor, metric: Tensor, radii: Tensor, images: Tensor, scale: float) -> Tensor:
     """Return coordinates after one push apart of all pairs closer than ``scale`` · (r_i + r_j), for a padded batch.
 
     This is the step that acts during the trajectory, where the denoiser repairs what the push distorts; it looks at

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.ml.generator.diffusion import (
@@ -24,7 +25,7 @@ from aiida_qagenai.ml.runtime import Runtime
 
 __all__ = ('Conditioning', 'Samples', 'Task', 'sample')
 
-Conditioning = Callable[[torch.Tensor], torch.Tensor]
+Conditioning = Callable[[Tensor], Tensor]
 """Expected atomic fractions (B, K) → q in physical units (B, Q), NaN for what is not conditioned on."""
 
 PUSH_BELOW = 0.5
@@ -40,9 +41,9 @@ class Task:
     :param allowed: elements that each structure may use, shape (B, K).
     """
 
-    types: torch.Tensor
-    mask: torch.Tensor
-    allowed: torch.Tensor
+    types: Tensor
+    mask: Tensor
+    allowed: Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +56,17 @@ class Samples:
     :param q: the descriptors that the samples were conditioned on at the end, shape (B, Q), NaN where none.
     """
 
-    cells: torch.Tensor
-    fractional: torch.Tensor
-    types: torch.Tensor
-    q: torch.Tensor
+    cells: Tensor
+    fractional: Tensor
+    types: Tensor
+    q: Tensor
 
 
 def sample(
     model: Denoiser,
     task: Task,
     *,
-    radii: torch.Tensor,
+    radii: Tensor,
     distance_scale: float,
     steps: int,
     guidance: float,
@@ -89,10 +90,10 @@ def sample(
     mask, allowed = task.mask.to(device), task.allowed.to(device)
     num_atoms = mask.sum(1)
 
-    def normal(*shape: int) -> torch.Tensor:
+    def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=runtime.dtype).to(device)
 
-    def uniform(*shape: int) -> torch.Tensor:
+    def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, dtype=runtime.dtype).to(device)
 
     z, x, types = normal(count, 6), uniform(count, width, 3), task.types.to(device)
@@ -138,7 +139,7 @@ def sample(
     return Samples(cells.cpu(), x.cpu(), types.cpu(), q.double().cpu())
 
 
-def _fractions(model: Denoiser, types: torch.Tensor, probabilities: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _fractions(model: Denoiser, types: Tensor, probabilities: Tensor, mask: Tensor) -> Tensor:
     """Return the composition that each trajectory is heading to, shape (B, K)."""
     one_hot = torch.nn.functional.one_hot(types, model.num_elements + 1)[..., :-1].to(probabilities)
     expected = torch.where((types == model.num_elements).unsqueeze(-1), probabilities, one_hot)
@@ -146,7 +147,7 @@ def _fractions(model: Denoiser, types: torch.Tensor, probabilities: torch.Tensor
     return (expected * present).sum(1) / present.sum(1)
 
 
-def _guided(model: Denoiser, noisy: Noisy, q: torch.Tensor, guidance: float) -> Prediction:
+def _guided(model: Denoiser, noisy: Noisy, q: Tensor, guidance: float) -> Prediction:
     """Return ε_u + λ (ε_c − ε_u), with one evaluation where one suffices."""
     normalised, known = model.normalise_q(q)
     nothing = torch.zeros_like(known)
@@ -159,9 +160,7 @@ def _guided(model: Denoiser, noisy: Noisy, q: torch.Tensor, guidance: float) -> 
     return Prediction(*(u + guidance * (c - u) for c, u in zip(conditional, unconditional, strict=True)))
 
 
-def _lattice_step(
-    z: torch.Tensor, v: torch.Tensor, now: torch.Tensor, then: torch.Tensor, noise: torch.Tensor
-) -> torch.Tensor:
+def _lattice_step(z: Tensor, v: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
     """Return z after one ancestral step of the variance-preserving process."""
     alpha, sigma = lattice_signal(now), (1 - lattice_signal(now) ** 2).sqrt()
     clean = (alpha * z - sigma * v).clamp(-MAX_LATTICE_COORDINATE, MAX_LATTICE_COORDINATE)
@@ -174,9 +173,7 @@ def _lattice_step(
     return mean + spread.clamp(min=0).sqrt() * sigma_next / sigma * noise
 
 
-def _coordinate_step(
-    x: torch.Tensor, score: torch.Tensor, now: torch.Tensor, then: torch.Tensor, noise: torch.Tensor
-) -> torch.Tensor:
+def _coordinate_step(x: Tensor, score: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
     """Return x after one ancestral step of the variance-exploding process; the last step goes to the mean."""
     variance, next_variance = coordinate_width(now) ** 2, coordinate_width(then) ** 2
     gradient = score * score_scale(now)
@@ -187,14 +184,8 @@ def _coordinate_step(
 
 
 def _type_step(
-    types: torch.Tensor,
-    probabilities: torch.Tensor,
-    now: torch.Tensor,
-    then: torch.Tensor,
-    *,
-    absorbed: int,
-    draws: torch.Tensor,
-) -> torch.Tensor:
+    types: Tensor, probabilities: Tensor, now: Tensor, then: Tensor, *, absorbed: int, draws: Tensor
+) -> Tensor:
     """Return the types after absorbed atoms were released, each with the probability of this step.
 
     :param draws: uniform numbers, shape (2, B, N).

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from aiida_qagenai.ml.penalties.cells import CrystalBatch
 from aiida_qagenai.ml.penalties.ionic import IonicTable
@@ -38,8 +39,8 @@ class Descent:
     """
 
     batch: CrystalBatch
-    before: torch.Tensor
-    after: torch.Tensor
+    before: Tensor
+    after: Tensor
 
 
 def descend(
@@ -72,9 +73,7 @@ def descend(
     return Descent(best, before, lowest)
 
 
-def _gradients(
-    batch: CrystalBatch, penalties: Sequence[Penalty], table: IonicTable
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _gradients(batch: CrystalBatch, penalties: Sequence[Penalty], table: IonicTable) -> tuple[Tensor, Tensor, Tensor]:
     """Return the penalties, shape (B,), and minus their gradients: by the positions, Å⁻¹, and by the strain, Å⁻¹."""
     with torch.enable_grad():
         moves = torch.zeros_like(batch.fractional, requires_grad=True)
@@ -91,7 +90,7 @@ def _gradients(
     return penalty.detach().nan_to_num(torch.inf), forces * batch.mask.unsqueeze(-1), stress
 
 
-def _moved(batch: CrystalBatch, penalty: torch.Tensor, forces: torch.Tensor, stress: torch.Tensor) -> CrystalBatch:
+def _moved(batch: CrystalBatch, penalty: Tensor, forces: Tensor, stress: Tensor) -> CrystalBatch:
     """Return the crystals after one step."""
     squares = forces.square().sum((1, 2)) + stress.square().sum((1, 2))
     length = torch.where(squares > 0, OVERSHOOT * penalty / squares.clamp(min=1e-30), torch.zeros_like(penalty))

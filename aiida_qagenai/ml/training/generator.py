@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
 from aiida_qagenai.exchange.dataset import LabelledBatch
@@ -51,13 +51,13 @@ class CrystalTable:
     :param number: settings of each structure, shape (n,).
     """
 
-    coordinates: torch.Tensor
-    fractional: torch.Tensor
-    types: torch.Tensor
-    mask: torch.Tensor
-    structure: torch.Tensor
-    first: torch.Tensor
-    number: torch.Tensor
+    coordinates: Tensor
+    fractional: Tensor
+    types: Tensor
+    mask: Tensor
+    structure: Tensor
+    first: Tensor
+    number: Tensor
 
     @classmethod
     def build(cls, structures: StructureBatch, elements: tuple[int, ...], runtime: Runtime) -> CrystalTable:
@@ -87,7 +87,7 @@ class CrystalTable:
         )
 
     @property
-    def num_atoms(self) -> torch.Tensor:
+    def num_atoms(self) -> Tensor:
         """Return the atoms per structure, shape (n,)."""
         return self.mask.sum(dim=1)
 
@@ -117,14 +117,8 @@ def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record)
 
 
 def diffusion_losses(
-    model: Denoiser,
-    table: CrystalTable,
-    rows: torch.Tensor,
-    q: torch.Tensor,
-    known: torch.Tensor,
-    *,
-    generator: torch.Generator,
-) -> dict[str, torch.Tensor]:
+    model: Denoiser, table: CrystalTable, rows: Tensor, q: Tensor, known: Tensor, *, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Return the losses of the three processes for structures ``rows`` (B,) of ``table`` at random times.
 
     :param q: normalised descriptors of these structures, shape (B, Q).
@@ -133,10 +127,10 @@ def diffusion_losses(
     device, dtype = q.device, q.dtype
     count = len(rows)
 
-    def uniform(*shape: int) -> torch.Tensor:
+    def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, dtype=dtype)
 
-    def normal(*shape: int) -> torch.Tensor:
+    def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=dtype).to(device)
 
     setting = table.first[rows] + (uniform(count) * table.number[rows]).long().clamp(max=table.number[rows] - 1)
@@ -169,7 +163,7 @@ def diffusion_losses(
     return losses
 
 
-def drop_conditioning(known: torch.Tensor, options: GeneratorOptions, generator: torch.Generator) -> torch.Tensor:
+def drop_conditioning(known: Tensor, options: GeneratorOptions, generator: torch.Generator) -> Tensor:
     """Return which fields, shape (B, Q), stay known.
 
     All fields of a structure fall away together (what guidance needs), each block and each single field on its own.

@@ -16,7 +16,7 @@ import typing as t
 import torch
 from e3nn import o3
 from e3nn.nn import Gate
-from torch import nn
+from torch import Tensor, nn
 
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.ml.graph import CrystalGraph
@@ -48,7 +48,7 @@ SIZES: dict[str, dict[str, t.Any]] = {
 """Hyperparameters by size: what ``MultiFidelityPotential`` takes besides the elements."""
 
 
-def polynomial_cutoff(distances: torch.Tensor, cutoff: float) -> torch.Tensor:
+def polynomial_cutoff(distances: Tensor, cutoff: float) -> Tensor:
     """Return an envelope that is 1 at zero and falls to 0 at ``cutoff`` with two continuous derivatives.
 
     J. Gasteiger et al., "Directional message passing", ICLR 2020, Eq 8 with p = 6.
@@ -57,7 +57,7 @@ def polynomial_cutoff(distances: torch.Tensor, cutoff: float) -> torch.Tensor:
     return 1 - 28 * x**6 + 48 * x**7 - 21 * x**8
 
 
-def bessel_basis(distances: torch.Tensor, cutoff: float, count: int) -> torch.Tensor:
+def bessel_basis(distances: Tensor, cutoff: float, count: int) -> Tensor:
     """Return √(2/c) sin(nπr/c)/r for n = 1 … ``count``, shape (E, count)."""
     orders = torch.arange(1, count + 1, dtype=distances.dtype, device=distances.device)
     r = distances.unsqueeze(-1)
@@ -67,9 +67,9 @@ def bessel_basis(distances: torch.Tensor, cutoff: float, count: int) -> torch.Te
 class _Edges(t.NamedTuple):
     """What all interactions share: harmonics (E, (l_max + 1)²), radial basis (E, n) and envelope (E,) of the pairs."""
 
-    harmonics: torch.Tensor
-    radial: torch.Tensor
-    envelope: torch.Tensor
+    harmonics: Tensor
+    radial: Tensor
+    envelope: Tensor
 
 
 class Interaction(nn.Module):
@@ -108,15 +108,8 @@ class Interaction(nn.Module):
         return self.gate.irreps_out
 
     def forward(
-        self,
-        x: torch.Tensor,
-        *,
-        one_hot: torch.Tensor,
-        graph: CrystalGraph,
-        edges: _Edges,
-        level: int,
-        normalisation: torch.Tensor,
-    ) -> torch.Tensor:
+        self, x: Tensor, *, one_hot: Tensor, graph: CrystalGraph, edges: _Edges, level: int, normalisation: Tensor
+    ) -> Tensor:
         """Return the new features, shape (N, irreps_out.dim)."""
         weights = self.radial(edges.radial)
         if level:
@@ -135,8 +128,8 @@ class MultiFidelityPotential(nn.Module):
     :param num_elements: number of elements in the model's element list.
     """
 
-    scale: torch.Tensor
-    mean_neighbours: torch.Tensor
+    scale: Tensor
+    mean_neighbours: Tensor
 
     def __init__(
         self,
@@ -184,7 +177,7 @@ class MultiFidelityPotential(nn.Module):
         self.register_buffer('scale', torch.tensor(1.0))
         self.register_buffer('mean_neighbours', torch.tensor(1.0))
 
-    def node_features(self, graph: CrystalGraph, level: int = 0) -> torch.Tensor:
+    def node_features(self, graph: CrystalGraph, level: int = 0) -> Tensor:
         """Return the scalar features of each atom before the bias of the level, shape (N, channels)."""
         vectors = graph.edge_vectors()
         distances = vectors.norm(dim=-1)
@@ -195,12 +188,12 @@ class MultiFidelityPotential(nn.Module):
         )
         one_hot = nn.functional.one_hot(graph.species, self.num_elements).to(vectors.dtype)
         normalisation = self.mean_neighbours.rsqrt()
-        x: torch.Tensor = self.embedding(graph.species)
+        x: Tensor = self.embedding(graph.species)
         for layer in self.layers:
             x = layer(x, one_hot=one_hot, graph=graph, edges=edges, level=level, normalisation=normalisation)
         return x
 
-    def atomic_energies(self, features: torch.Tensor, species: torch.Tensor, level: int) -> torch.Tensor:
+    def atomic_energies(self, features: Tensor, species: Tensor, level: int) -> Tensor:
         """Return the energy of each atom on ``level``, shape (N,), eV.
 
         :param features: as returned by ``node_features`` for the same level, shape (N, channels).
@@ -208,16 +201,16 @@ class MultiFidelityPotential(nn.Module):
         h = features
         for k in range(level):
             h = h + self.bias[k]
-        energy: torch.Tensor = self.base(h)
+        energy: Tensor = self.base(h)
         for k in range(level):
             energy = energy + self.delta[k](h)
         return energy.squeeze(-1) * self.scale + self.references[level][species]
 
-    def forward(self, graph: CrystalGraph, level: int) -> torch.Tensor:
+    def forward(self, graph: CrystalGraph, level: int) -> Tensor:
         """Return the formation energy of each structure on ``level`` of the ladder, shape (B,), eV (not per atom)."""
         return graph.pool_sum(self.atomic_energies(self.node_features(graph, level), graph.species, level))
 
-    def all_levels(self, graph: CrystalGraph) -> tuple[torch.Tensor, torch.Tensor]:
+    def all_levels(self, graph: CrystalGraph) -> tuple[Tensor, Tensor]:
         """Return energies per atom on every level, shape (B, 4), and the pooled features, shape (B, channels).
 
         The trunk runs once for all levels whose radial weights are the same.
@@ -233,12 +226,12 @@ class MultiFidelityPotential(nn.Module):
         return torch.stack(energies, dim=-1), pooled
 
 
-def forward_protected(model: MultiFidelityPotential, graph: CrystalGraph, level: int) -> torch.Tensor:
+def forward_protected(model: MultiFidelityPotential, graph: CrystalGraph, level: int) -> Tensor:
     """Return ``model(graph, level)`` with all parameters but the references of ``level`` detached (gradient stop).
 
     Parameters are stopped, not features: the gradient with respect to the positions (the forces) is complete.
     """
-    parameters: dict[str, torch.Tensor] = {name: value.detach() for name, value in model.named_parameters()}
+    parameters: dict[str, Tensor] = {name: value.detach() for name, value in model.named_parameters()}
     parameters[f'references.{level}'] = model.references[level]
     return torch.func.functional_call(model, parameters, (graph, level))
 
