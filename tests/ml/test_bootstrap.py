@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from aiida_qagenai.ml.validator.bootstrap import bootstrap_keys, enough_groups, multiplicities
+from aiida_qagenai.ml.training.members import bootstrap_keys, enough_groups, multiplicities
 
 KEYS = [f'structure-{index}' for index in range(400)]
 ENERGIES = np.zeros((400, 1))

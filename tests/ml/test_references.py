@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aiida_qagenai.ml.validator.references import fit_references
+from aiida_qagenai.ml.training.members import fit_references
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import typing as t
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from aiida_qagenai.ml.descriptors import load_descriptor_model
 from aiida_qagenai.ml.elements import element_numbers, element_symbols, known_indices
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.network import SIZES, Denoiser
-from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio, project, wrap_into_cell
+from aiida_qagenai.ml.generator.projection import VALID_SCALE, Projection, closest_ratio, project, wrap_into_cell
 from aiida_qagenai.ml.generator.reduction import reduce_cell
 from aiida_qagenai.ml.generator.sampler import Conditioning, Samples, Task, sample
 from aiida_qagenai.ml.progress import Progress, Record
@@ -27,8 +27,7 @@ from aiida_qagenai.ml.runtime import Runtime
 __all__ = ('generate',)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Trained:
+class _Trained(t.NamedTuple):
     """A generator ready to sample.
 
     :param elements: atomic numbers it was trained on, ascending.
@@ -41,8 +40,7 @@ class _Trained:
     sha256: str
 
 
-@dataclasses.dataclass(frozen=True)
-class _Wanted:
+class _Wanted(t.NamedTuple):
     """One sample to draw: its request, number of atoms, given types (or none) and allowed elements."""
 
     request: int
@@ -51,15 +49,12 @@ class _Wanted:
     allowed: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Made:
+class _Made(t.NamedTuple):
     """One sample that was drawn, ready to be packed."""
 
     request: int
-    cell: NDArray[np.float64]
     species: NDArray[np.int64]
-    fractional: NDArray[np.float64]
-    projected: bool
+    structure: Projection
     q: NDArray[np.float64]
 
 
@@ -110,8 +105,8 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 else:
                     made[index] = outcome
     _write(config, [made[index] for index in sorted(made)], record)
-    record.counts.update(num_requested=len(wanted), num_generated=len(made), failed=failed)
-    record.counts['generator_sha256'] = trained.sha256
+    counts = {'num_requested': len(wanted), 'num_generated': len(made), 'failed': failed}
+    record.counts.update(counts, generator_sha256=trained.sha256)
 
 
 def _load_generator(folder: Path, runtime: Runtime) -> _Trained:
@@ -201,13 +196,11 @@ def _finish(
     if not (np.isfinite(cell).all() and np.isfinite(fractional).all() and abs(np.linalg.det(cell)) > 1e-3):
         return 'not_finite'
     cell, fractional = reduce_cell(cell, fractional)
-    q = samples.q[row].numpy()
-    if scale == 0:
-        return _Made(wanted.request, cell, species, wrap_into_cell(fractional), False, q)
-    projection = project(cell, species, fractional, scale, rng)
+    unchanged = Projection(cell, wrap_into_cell(fractional), moved=False)
+    projection = project(cell, species, fractional, scale, rng) if scale else unchanged
     if projection is None:
         return 'projection'
-    return _Made(wanted.request, projection.cell, species, projection.fractional, projection.moved, q)
+    return _Made(wanted.request, species, projection, samples.q[row].numpy())
 
 
 def _write(config: GenerateConfig, made: list[_Made], record: Record) -> None:
@@ -216,14 +209,14 @@ def _write(config: GenerateConfig, made: list[_Made], record: Record) -> None:
     if made:
         batch = StructureBatch(
             num_atoms=np.array([len(each.species) for each in made], dtype=np.int64),
-            cells=np.array([each.cell for each in made]),
+            cells=np.array([each.structure.cell for each in made]),
             species=np.concatenate([each.species for each in made]),
-            fractional=np.concatenate([each.fractional for each in made]),
+            fractional=np.concatenate([each.structure.fractional for each in made]),
             identifiers=np.array([f'sample-{index:06d}' for index in range(len(made))]),
         )
-        ratios = np.array([closest_ratio(each.cell, each.species, each.fractional) for each in made])
+        ratios = np.array([closest_ratio(*crystal) for crystal in batch])
         record.metrics['valid_fraction'] = float((ratios >= VALID_SCALE).mean())
-        record.metrics['projected_fraction'] = float(np.mean([each.projected for each in made]))
+        record.metrics['projected_fraction'] = float(np.mean([each.structure.moved for each in made]))
         volumes = np.abs(np.linalg.det(batch.cells)) / batch.num_atoms
         record.metrics['mean_volume_per_atom'] = float(volumes.mean())
     save_arrays(
@@ -231,7 +224,7 @@ def _write(config: GenerateConfig, made: list[_Made], record: Record) -> None:
         {
             **batch.to_arrays(),
             'request': np.array([each.request for each in made], dtype=np.int64),
-            'projected': np.array([each.projected for each in made], dtype=bool),
+            'projected': np.array([each.structure.moved for each in made], dtype=bool),
             'target_descriptors': np.array([each.q for each in made]).reshape(-1, NUM_DESCRIPTORS),
         },
     )

@@ -6,8 +6,8 @@ lattice translation stretches the cell along itself, and a cell in which pushing
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import typing as t
 
 import numpy as np
 import torch
@@ -30,8 +30,7 @@ MARGIN = 1e-6
 DENSEST_PACKING = 0.74
 
 
-@dataclasses.dataclass(frozen=True)
-class Projection:
+class Projection(t.NamedTuple):
     """A structure that keeps the distances.
 
     :param cell: shape (3, 3), Å.
@@ -111,12 +110,10 @@ def keep_apart(x: Tensor, metric: Tensor, radii: Tensor, images: Tensor, scale: 
 def wrap_into_cell(fractional: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return fractional coordinates in [0, 1)."""
     wrapped = fractional - np.floor(fractional)
-    inside: NDArray[np.float64] = np.where(wrapped >= 1.0, 0.0, wrapped)
-    return inside
+    return np.where(wrapped >= 1.0, 0.0, wrapped)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pairs:
+class _Pairs(t.NamedTuple):
     i: NDArray[np.int64]
     j: NDArray[np.int64]
     vectors: NDArray[np.float64]
@@ -144,8 +141,7 @@ def _stretch(cell: NDArray[np.float64], pairs: _Pairs, overlaps: NDArray[np.floa
     worst = int(np.argmax(overlaps))
     direction = pairs.vectors[worst] / pairs.distances[worst]
     factor = (pairs.distances[worst] + overlaps[worst]) / pairs.distances[worst]
-    stretched: NDArray[np.float64] = cell @ (np.eye(3) + (factor - 1) * np.outer(direction, direction))
-    return stretched
+    return cell @ (np.eye(3) + (factor - 1) * np.outer(direction, direction))
 
 
 def _push(

@@ -100,8 +100,7 @@ def equivalent_settings(cell: NDArray[np.float64], tolerance: float = TOLERANCE)
         return start[None]
     sums = np.where(accepted, xi + eta + zeta, -np.inf)
     kept = matrices[accepted & (sums >= sums.max() - tolerance * (a + b + c))]
-    settings: NDArray[np.int64] = (kept @ start)[:MAX_SETTINGS]
-    return settings
+    return (kept @ start)[:MAX_SETTINGS]
 
 
 @functools.lru_cache(maxsize=1)
@@ -109,5 +108,4 @@ def _unimodular() -> NDArray[np.int64]:
     """Return all integer matrices with entries −1, 0, 1 and determinant 1, shape (3480, 3, 3)."""
     entries = np.array(list(itertools.product((-1, 0, 1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
     determinants = np.einsum('mi,mi->m', entries[:, 0], np.cross(entries[:, 1], entries[:, 2]))
-    chosen: NDArray[np.int64] = entries[determinants == 1]
-    return chosen
+    return entries[determinants == 1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
+import typing as t
 from collections.abc import Callable
 
 import torch
@@ -32,8 +32,7 @@ PUSH_BELOW = 0.5
 """Time below which overlapping atoms are pushed apart: before, the noise is wider than the overlaps."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
+class Task(t.NamedTuple):
     """What to sample, padded.
 
     :param types: element positions where given, K (absorbed) where to be found, shape (B, N).
@@ -46,8 +45,7 @@ class Task:
     allowed: Tensor
 
 
-@dataclasses.dataclass(frozen=True)
-class Samples:
+class Samples(t.NamedTuple):
     """Sampled structures.
 
     :param cells: lattice vectors as rows, shape (B, 3, 3), Å; NaN where the trajectory left the finite numbers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import typing as t
 from collections.abc import Sequence
 
 import torch
@@ -29,8 +29,7 @@ OVERSHOOT = 2.2
 which two such steps are right, and a little more ends beyond the threshold instead of ever closer to it."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Descent:
+class Descent(t.NamedTuple):
     """The end of a descent.
 
     :param batch: where the crystals ended: of all places visited, the one with the smallest penalty.

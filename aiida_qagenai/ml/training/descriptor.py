@@ -64,8 +64,7 @@ class _Data:
 def log_volumes(labels: LabelledBatch) -> NDArray[np.float64]:
     """Return the log of the volume per atom, shape (n,), Å3."""
     structures = labels.structures
-    logarithms: NDArray[np.float64] = np.log(np.abs(np.linalg.det(structures.cells)) / structures.num_atoms)
-    return logarithms
+    return np.log(np.abs(np.linalg.det(structures.cells)) / structures.num_atoms)
 
 
 def normalise(model: DescriptorModel, labels: LabelledBatch) -> None:

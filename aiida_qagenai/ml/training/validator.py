@@ -15,13 +15,18 @@ from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.training.members import (
+    MIN_GROUPS,
+    bootstrap_keys,
+    enough_groups,
+    fit_references,
+    multiplicities,
+)
 from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.stages import MemberData, train_member
-from aiida_qagenai.ml.validator.bootstrap import MIN_GROUPS, bootstrap_keys, enough_groups, multiplicities
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
-from aiida_qagenai.ml.validator.references import fit_references
 
 __all__ = ('train_validator',)
 

@@ -68,8 +68,7 @@ def _moderate(
     variances: NDArray[np.float64], pooled: NDArray[np.float64], number: NDArray[t.Any]
 ) -> NDArray[np.float64]:
     degrees = number - 1
-    moderated: NDArray[np.float64] = (degrees * variances + PRIOR_DEGREES * pooled) / (degrees + PRIOR_DEGREES)
-    return moderated
+    return (degrees * variances + PRIOR_DEGREES * pooled) / (degrees + PRIOR_DEGREES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,5 +121,4 @@ class LatentReference:
 def _distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the root mean square difference of all pairs of rows, shape (len(a), len(b))."""
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
-    distances: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0.0) / max(a.shape[1], 1))
-    return distances
+    return np.sqrt(np.maximum(squares, 0.0) / max(a.shape[1], 1))

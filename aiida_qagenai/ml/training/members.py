@@ -1,8 +1,12 @@
-"""Bootstrap samples that stay the same when an ensemble is trained further.
+"""What a member of the ensemble starts from: its bootstrap sample, and the element references of that sample.
 
 Every key (a formula group, or a structure) gets for each member a multiplicity drawn from a Poisson distribution of
 mean 1, by a hash of the key: a Poisson bootstrap. A structure that a member did not see in its first training is not
 seen by it in any later one either, so that its error there remains an honest held-out error.
+
+The references on every level come from hierarchical ridge regression. The labels are formation energies, so that they
+only take up what is left of the systematic difference between levels. Where a structure carries labels on two levels,
+their difference is fitted: a high level computed only for low-energy structures must not shift its references.
 """
 
 from __future__ import annotations
@@ -15,13 +19,16 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.exchange.dataset import LabelledBatch
 
-__all__ = ('MIN_GROUPS', 'bootstrap_keys', 'enough_groups', 'multiplicities')
+__all__ = ('MIN_GROUPS', 'bootstrap_keys', 'enough_groups', 'fit_references', 'multiplicities')
 
 MIN_GROUPS = 10
 """With fewer formula groups than this, structures are resampled instead."""
 
 MIN_LABELS = 2
 """A member that would see fewer labels of a level than this sees all of them."""
+
+RIDGE = 0.1
+"""Strength of the shrinkage: the weight of this many labels of a pure element."""
 
 # P(X ≤ k) for a Poisson variable of mean 1, k = 0 … 5; what lies above counts as 6.
 _POISSON = np.cumsum([np.exp(-1.0) / float(factorial) for factorial in (1, 1, 2, 6, 24, 120)])
@@ -56,3 +63,35 @@ def multiplicities(
             if (counts[member, labelled] > 0).sum() < MIN_LABELS:
                 counts[member, labelled] = np.maximum(counts[member, labelled], 1)
     return counts
+
+
+def fit_references(
+    fractions: NDArray[np.float64], energies: NDArray[np.float64], ridge: float = RIDGE
+) -> NDArray[np.float64]:
+    """Return the references E0, shape (levels, elements), eV.
+
+    The lowest level minimises Σ (e − x·E0)² + ridge ‖E0‖². Level l minimises Σ (e' − x·E0_l)² + ridge ‖E0_l − E0_k‖²
+    where k is the level below and e' is the label e_l itself or, if the structure has a label on a lower level m,
+    (e_l − e_m) + x·E0_m. A level without labels gets the references of the level below.
+
+    :param fractions: atomic fractions x, shape (n, elements).
+    :param energies: labels, shape (n, levels), eV/atom, NaN where missing.
+    """
+    num_levels, num_elements = energies.shape[1], fractions.shape[1]
+    references = np.zeros((num_levels, num_elements))
+    for level in range(num_levels):
+        below = references[level - 1] if level else np.zeros(num_elements)
+        rows = np.flatnonzero(np.isfinite(energies[:, level]))
+        x = fractions[rows]
+        targets = np.array([_target(fractions[row], energies[row], references, level) for row in rows])
+        matrix = x.T @ x + ridge * np.eye(num_elements)
+        references[level] = below + np.linalg.solve(matrix, x.T @ (targets - x @ below))
+    return references
+
+
+def _target(x: NDArray[np.float64], labels: NDArray[np.float64], references: NDArray[np.float64], level: int) -> float:
+    """Return what x·E0 of ``level`` should be for one structure."""
+    for lower in reversed(range(level)):
+        if np.isfinite(labels[lower]):
+            return float(labels[level] - labels[lower] + x @ references[lower])
+    return float(labels[level])
