@@ -127,7 +127,6 @@ def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
 
 
 def _end(found: Relaxed) -> dict[str, t.Any]:
-    """Return the figures of a relaxation."""
     return {
         'relaxation': {'force': found.max_force, 'stress': found.max_stress, 'steps': found.steps},
         'static_energy_per_atom': found.energy / len(found.atoms),

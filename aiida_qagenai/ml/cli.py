@@ -87,7 +87,6 @@ def _read(path: Path) -> bytes:
 
 
 def _kind(exception: Exception) -> str:
-    """Return the kind of failure that an exception stands for."""
     import torch
 
     if isinstance(exception, NotConvergedError):

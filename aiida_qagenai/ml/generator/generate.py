@@ -110,11 +110,6 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
 
 
 def _load_generator(folder: Path, runtime: Runtime) -> _Trained:
-    """Return the generator in ``folder``.
-
-    :raises CorruptFileError: if the checkpoint is damaged.
-    :raises InvalidInputError: if it has another role.
-    """
     tensors, info = load_checkpoint(folder, 'generator')
     model = rebuild(Denoiser, SIZES, tensors, info, runtime.dtype).to(runtime.device).eval()
     counts = {int(size): int(count) for size, count in info.configuration['num_atoms_counts'].items()}
@@ -173,7 +168,6 @@ def _expand(requests: tuple[Request, ...], trained: _Trained, runtime: Runtime, 
 
 
 def _task(wanted: list[_Wanted], num_elements: int) -> Task:
-    """Return the padded batch of some samples."""
     width = max(each.num_atoms for each in wanted)
     types = torch.full((len(wanted), width), num_elements)
     mask = torch.zeros(len(wanted), width, dtype=torch.bool)

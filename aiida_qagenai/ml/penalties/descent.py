@@ -90,7 +90,6 @@ def _gradients(batch: CrystalBatch, penalties: Sequence[Penalty], table: IonicTa
 
 
 def _moved(batch: CrystalBatch, penalty: Tensor, forces: Tensor, stress: Tensor) -> CrystalBatch:
-    """Return the crystals after one step."""
     squares = forces.square().sum((1, 2)) + stress.square().sum((1, 2))
     length = torch.where(squares > 0, OVERSHOOT * penalty / squares.clamp(min=1e-30), torch.zeros_like(penalty))
     farthest = forces.norm(dim=2).amax(1).clamp(min=1e-30)

@@ -58,12 +58,9 @@ class IonicTable:
         z = numbers.cpu().numpy()
         count, width = z.shape
         arrays: dict[str, NDArray[np.float64]] = {
-            'charges': np.zeros((count, width)),
-            'filled': np.zeros((count, width)),
-            'averaged': np.zeros((count, width, 2)),
-            'unit': np.zeros((count, width, width)),
-            'uncertainty': np.zeros((count, width, width)),
-            'coordination': np.zeros((count, width, 2)),
+            **{name: np.zeros((count, width)) for name in ('charges', 'filled')},
+            **{name: np.zeros((count, width, 2)) for name in ('averaged', 'coordination')},
+            **{name: np.zeros((count, width, width)) for name in ('unit', 'uncertainty')},
         }
         flags = {name: np.zeros(count, dtype=bool) for name in ('heteropolar', 'pauling', 'bond_valence')}
         kinds = np.zeros((count, width), dtype=np.int64)
@@ -86,7 +83,6 @@ class IonicTable:
 
 
 def _fill(arrays: dict[str, NDArray[np.float64]], row: int, symbols: list[str], model: IonicModel) -> None:
-    """Write the numbers of one heteropolar structure into the arrays."""
     states = model.assignment.states
     for i, symbol in enumerate(symbols):
         if not symbol:

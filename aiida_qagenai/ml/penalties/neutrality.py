@@ -42,14 +42,10 @@ def charge_penalty(
     low, high = _charge_ranges(symbols, mixed_valence, source)
     least, most = (amounts @ torch.as_tensor(bound.T).to(amounts) for bound in (low, high))
     excess = least.clamp(min=0) + (-most).clamp(min=0)
-    alone = ((amounts > 0).sum(1) <= 1) | ~_ionic(amounts, symbols)
+    anions = torch.tensor([not not_ionic((symbol, '')) for symbol in symbols], device=amounts.device)
+    present = amounts > 0
+    alone = (present.sum(1) <= 1) | ~(present & anions).any(1)
     return excess.square().amin(1).masked_fill(alone, 0.0)
-
-
-def _ionic(amounts: torch.Tensor, symbols: tuple[str, ...]) -> torch.Tensor:
-    """Return where an element that forms simple anions takes part, shape (B,)."""
-    forms = torch.tensor([not not_ionic((symbol, '')) for symbol in symbols], device=amounts.device)
-    return ((amounts > 0) & forms).any(1)
 
 
 @functools.lru_cache(maxsize=64)

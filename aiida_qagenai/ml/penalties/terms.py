@@ -182,7 +182,6 @@ class MinimumDistancePenalty:
     alpha: float = VALIDATION_ALPHA
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        """Return the smallest d / l_ij and the penalty."""
         ratios = crystals.pairs.distance / crystals.batch.contact_lengths(crystals.pairs)
         value = ratios.new_full((len(crystals),), SEARCH_RATIO)
         value = value.scatter_reduce(0, crystals.pairs.structure, ratios, 'amin')
@@ -211,7 +210,6 @@ class VolumePenalty(_Window):
     maximum: float = VolumePerAtom().maximum
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        """Return the ratio of the volumes and the penalty."""
         return self.verdict(crystals.batch.volumes / crystals.batch.sphere_volumes)
 
 
@@ -224,7 +222,6 @@ class DensityPenalty(_Window):
     maximum: float = Density().maximum
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        """Return the density and the penalty."""
         masses = _masses().to(crystals.batch.cells)[crystals.batch.numbers].sum(1)
         return self.verdict(masses / crystals.batch.volumes * GRAMS_PER_CUBIC_CENTIMETRE)
 
@@ -238,7 +235,6 @@ class ChargeAlternationPenalty:
     name = ChargeAlternation.name
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        """Return the share of ions with the wrong nearest neighbour and the penalty."""
         pairs, charges = crystals.pairs, crystals.table.charges.flatten()
         product = charges[pairs.first] * charges[pairs.second]
 
@@ -267,7 +263,6 @@ class AnionSaturationPenalty:
     threshold: float = AnionSaturation().threshold
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        """Return the largest ratio and the penalty."""
         pairs, table, contacts = crystals.pairs, crystals.table, crystals.anion_contacts
         lengths = crystals.radius_sums[contacts]
         valences = ((lengths - pairs.distance[contacts]) / BOND_SOFTNESS).exp()
@@ -292,7 +287,6 @@ class CoordinationPenalty:
     width: float = SOFT_SHARE
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        """Return the largest distance of a coordination number from its range and the penalty."""
         bonds, table = crystals.bonds, crystals.table
         cations = (table.charges > 0).flatten()
         low, high = table.coordination.flatten(0, 1).unbind(1)

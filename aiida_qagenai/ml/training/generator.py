@@ -200,7 +200,6 @@ def _optimise(
     runtime: Runtime,
     record: Record,
 ) -> None:
-    """Train in place."""
     q, labelled = model.normalise_q(runtime.tensor(labels.descriptors))
     generator = runtime.generator(0)
     descent = Descent(model, config, decay=0.995, fused=True)
