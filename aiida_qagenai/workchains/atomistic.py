@@ -9,14 +9,14 @@ from aiida.engine import ProcessSpec
 from aiida.orm import AbstractCode, Dict, ProcessNode
 
 from aiida_qagenai.calculations.models.generate import checkpoint_validator
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.engine.resumable import ending
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.atomistic import AtomisticSettings
 
-__all__ = ('AtomisticWorkChain', 'parameters_validator')
+__all__ = ('AtomisticWorkChain',)
 
 
 class AtomisticWorkChain(WindowWorkChain):
@@ -30,7 +30,7 @@ class AtomisticWorkChain(WindowWorkChain):
         super().define(spec)
         spec.input('code', valid_type=AbstractCode, help='Python with torch, ase and phonopy, and this package.')
         spec.input(
-            'parameters', valid_type=Dict, validator=parameters_validator(cls.SETTINGS), help='Settings of a protocol.'
+            'parameters', valid_type=Dict, validator=validator(cls.SETTINGS.parse), help='Settings of a protocol.'
         )
         spec.input(
             'checkpoint',
@@ -96,16 +96,3 @@ class AtomisticWorkChain(WindowWorkChain):
     def succeeded(self) -> dict[str, t.Any]:
         """Return the jobs that succeeded by the label of their task, in the order of the tasks."""
         return {label: self.latest_attempt(label)[0] for label in self.ctx.tasks if label in self.ctx.succeeded}
-
-
-def parameters_validator(model: type[AtomisticSettings]) -> t.Callable[[Dict, t.Any], str | None]:
-    """Return a port validator that refuses settings that are unknown, missing or out of range."""
-
-    def validate(value: Dict, _: t.Any) -> str | None:
-        try:
-            model.parse(value.get_dict())
-        except InvalidInputError as exception:
-            return str(exception)
-        return None
-
-    return validate

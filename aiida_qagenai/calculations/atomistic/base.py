@@ -6,11 +6,10 @@ import typing as t
 
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
-from aiida.orm import Dict, StructureData
+from aiida.orm import StructureData
 
 from aiida_qagenai.calculations.models.base import MlCalculation
 from aiida_qagenai.calculations.models.generate import checkpoint_validator
-from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.exchange.tasks import parse
@@ -49,13 +48,9 @@ class AtomisticCalculation(MlCalculation):
         spec.input(name, valid_type=StructureData, validator=validate_structure, help=text)
 
     @classmethod
-    def validate_parameters(cls, value: Dict, _: t.Any) -> str | None:
-        """Refuse a configuration that the task would refuse."""
-        try:
-            parse(cls.TASK, cls.complete(value.get_dict()))
-        except InvalidInputError as exception:
-            return str(exception)
-        return None
+    def check_parameters(cls, values: dict[str, t.Any]) -> None:
+        """Check a configuration as the task would."""
+        parse(cls.TASK, cls.complete(values))
 
     @classmethod
     def complete(cls, parameters: dict[str, t.Any]) -> dict[str, t.Any]:

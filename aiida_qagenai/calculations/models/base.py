@@ -12,7 +12,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from aiida.orm import Dict
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.jobs import RecoveryMixin
@@ -47,7 +47,7 @@ class MlCalculation(RecoveryMixin, CalcJob):
         spec.input(
             'parameters',
             valid_type=Dict,
-            validator=cls.validate_parameters,
+            validator=validator(cls.check_parameters),
             help='Configuration of the task without the names of its files, see `aiida_qagenai.exchange.tasks`.',
         )
         options = spec.inputs['metadata']['options']
@@ -76,13 +76,12 @@ class MlCalculation(RecoveryMixin, CalcJob):
         spec.exit_code(520, 'ERROR_NON_FINITE', message='The numbers of the model are not finite: {message}')
 
     @classmethod
-    def validate_parameters(cls, value: Dict, _: t.Any) -> str | None:
-        """Refuse a configuration that the task would refuse."""
-        try:
-            parse(cls.TASK, {**value.get_dict(), **cls.FILES})
-        except InvalidInputError as exception:
-            return str(exception)
-        return None
+    def check_parameters(cls, values: dict[str, t.Any]) -> None:
+        """Check a configuration as the task would.
+
+        :raises InvalidInputError: listing every problem.
+        """
+        parse(cls.TASK, {**values, **cls.FILES})
 
     def configuration(self) -> dict[str, t.Any]:
         """Return the configuration: the parameters and the names of the files written beside it."""

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from aiida_qagenai.calculations.pyscf.bases import bases_problem, insert_bases
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf.script import MAIN_TEMPLATE, script_environment, script_variables
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.engine.jobs import RecoveryMixin
 
@@ -44,7 +44,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         spec.input(
             'parameters',
             valid_type=orm.Dict,
-            validator=cls.validate_parameters,
+            validator=validator(PyscfCellParameters.parse),
             help='Level of theory and numerics, see `PyscfCellParameters`.',
         )
         spec.input_namespace(
@@ -131,17 +131,6 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             (523, 'ERROR_OPEN_SHELL', 'There is no periodic CCSD(T) of open shells: {message}'),
         ):
             spec.exit_code(status, label, message=message)
-
-    @classmethod
-    def validate_parameters(cls, value: orm.Dict | None, _: t.Any) -> str | None:
-        """Return what is wrong with the parameters."""
-        if value is None:
-            return None
-        try:
-            PyscfCellParameters.parse(value.get_dict())
-        except InvalidInputError as exception:
-            return str(exception)
-        return None
 
     @classmethod
     def validate_inputs(cls, inputs: t.Any, _: t.Any) -> str | None:

@@ -8,6 +8,7 @@ from aiida.engine import ProcessSpec
 from aiida.orm import AbstractCode, Dict, List
 from pymatgen.core import Element
 
+from aiida_qagenai.calculations.validators import problem_of, validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
@@ -36,7 +37,7 @@ def define_common_inputs(spec: ProcessSpec) -> None:
     spec.input(
         'parameters',
         valid_type=Dict,
-        validator=validate_parameters,
+        validator=validator(parse_settings),
         help='Complete settings of the campaign, see `CampaignSettings`.',
     )
     spec.input_namespace(
@@ -80,9 +81,7 @@ def fill_builder(
     if problem:
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)
-    problem = system_problem(symbols, settings, nodes.get('bases', {}))
-    if problem:
-        raise InvalidInputError(problem)
+    check_system(symbols, settings, nodes.get('bases', {}))
     builder.pyscf_code = pyscf_code
     builder.ml_code = ml_code
     builder.elements = List(symbols)
@@ -125,17 +124,16 @@ def complete_settings(
     return settings, {**nodes, **({'bases': bases} if bases else {})}
 
 
-def system_problem(symbols: list[str], settings: CampaignSettings, bases: t.Mapping[str, t.Any]) -> str | None:
-    """Return which elements the levels of theory of a campaign do not cover, or the experimental references lack."""
-    try:
-        EnergyProtocol(settings.energy, bases).cover(symbols)
-        for symbol in symbols:
-            atomization_energy(symbol)
-            if settings.self_consistent:
-                reference_structure(symbol)
-    except InvalidInputError as exception:
-        return str(exception)
-    return None
+def check_system(symbols: list[str], settings: CampaignSettings, bases: t.Mapping[str, t.Any]) -> None:
+    """Check that the levels of theory of a campaign, and the experimental references, cover all elements.
+
+    :raises InvalidInputError: naming what is missing.
+    """
+    EnergyProtocol(settings.energy, bases).cover(symbols)
+    for symbol in symbols:
+        atomization_energy(symbol)
+        if settings.self_consistent:
+            reference_structure(symbol)
 
 
 def validate_elements(value: List, _: t.Any) -> str | None:
@@ -148,14 +146,5 @@ def validate_system(value: dict[str, t.Any], _: t.Any) -> str | None:
     if 'elements' not in value or 'parameters' not in value:
         return None
     settings = parse_settings(value['parameters'].get_dict())
-    problem = system_problem(value['elements'].get_list(), settings, value.get('bases') or {})
+    problem = problem_of(check_system, value['elements'].get_list(), settings, value.get('bases') or {})
     return problem or relax_problem(settings.relax, value)
-
-
-def validate_parameters(value: Dict, _: t.Any) -> str | None:
-    """Refuse settings that are unknown, missing or out of range."""
-    try:
-        parse_settings(value.get_dict())
-    except InvalidInputError as exception:
-        return str(exception)
-    return None

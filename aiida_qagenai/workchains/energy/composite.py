@@ -10,6 +10,7 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida_qagenai.calculations.functions.composite import JOB_PREFIX, assemble_composite
 from aiida_qagenai.calculations.functions.energy import ELEMENT_PREFIX
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
@@ -21,7 +22,6 @@ from aiida_qagenai.workchains.energy.energy import (
     METALLIC,
     EnergyWorkChain,
     estimate_memory,
-    validate_level,
     validate_references,
 )
 from aiida_qagenai.workchains.energy.ports import define_energy, fill_references
@@ -49,7 +49,10 @@ class CompositeWorkChain(WindowWorkChain):
         define_energy(spec)
         spec.inputs['fidelity'].help = 'CCSD(T).'
         spec.input(
-            'level', valid_type=orm.Dict, validator=validate_level, help='Label of the result, see `EnergyLevel`.'
+            'level',
+            valid_type=orm.Dict,
+            validator=validator(EnergyLevel.parse),
+            help='Label of the result, see `EnergyLevel`.',
         )
         spec.input('plan', valid_type=orm.Dict, validator=validate_plan, help='Calculations, see `CompositePlan`.')
         spec.input_namespace(

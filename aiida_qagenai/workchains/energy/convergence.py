@@ -9,12 +9,13 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, calcfunction, while_
 
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
-from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol, validate_fidelity
+from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import EnergySettings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL, merge_overrides
@@ -36,7 +37,9 @@ class ConvergenceWorkChain(ResumableWorkChain):
         super().define(spec)
         spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
         spec.input('structure', valid_type=orm.StructureData, help='The crystal.')
-        spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='PBE, SCAN, HSE06 or CCSD(T).')
+        spec.input(
+            'fidelity', valid_type=orm.Str, validator=validator(Fidelity.parse), help='PBE, SCAN, HSE06 or CCSD(T).'
+        )
         define_protocol(spec)
         spec.input(
             'steps',

@@ -19,6 +19,7 @@ from aiida_qagenai.calculations.pyscf.bases import bases_problem
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf.memory import least_memory
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -52,7 +53,7 @@ class EnergyWorkChain(ResumableWorkChain):
         spec.input(
             'level',
             valid_type=orm.Dict,
-            validator=validate_level,
+            validator=validator(EnergyLevel.parse),
             help='Label of the result (protocol, level tag) and what the level admits, see `EnergyLevel`.',
         )
         spec.input_namespace(
@@ -183,15 +184,6 @@ def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structu
     valence = {symbol: element.valence for symbol, element in level.basis_sizes.items()}
     composition = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
     return least_memory(parameters, composition, functions, valence)
-
-
-def validate_level(value: orm.Dict, _: t.Any) -> str | None:
-    """Refuse an incomplete level."""
-    try:
-        EnergyLevel.parse(value.get_dict())
-    except InvalidInputError as exception:
-        return str(exception)
-    return None
 
 
 def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:

@@ -8,6 +8,7 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida.orm import AbstractCode, Bool, Dict, Int, List, ProcessNode, StructureData, load_node
 
 from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -82,7 +83,7 @@ class LadderWorkChain(WindowWorkChain):
             'relax',
             valid_type=Dict,
             required=False,
-            validator=validate_relax,
+            validator=validator(RelaxationSettings.parse),
             help='Complete settings of relaxations before the energies, see `RelaxationSettings`; none by default.',
         )
         define_relax_inputs(spec)
@@ -354,15 +355,6 @@ def references_by_element(node: ProcessNode) -> dict[str, dict[str, EnergyData]]
         name: {element: energy for element, levels in outputs.get(name, {}).items() for energy in levels.values()}
         for name in REFERENCES
     }
-
-
-def validate_relax(value: Dict, _: t.Any) -> str | None:
-    """Refuse settings that are unknown or out of range."""
-    try:
-        RelaxationSettings.parse(value.get_dict())
-    except InvalidInputError as exception:
-        return f'`relax`: {exception}'
-    return None
 
 
 def validate_plan(value: Dict, _: t.Any) -> str | None:

@@ -7,7 +7,7 @@ import typing as t
 from aiida import orm
 from aiida.engine import ProcessBuilder, ProcessSpec
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.energy import EnergyData
@@ -22,13 +22,12 @@ __all__ = (
     'fill_references',
     'given_protocol',
     'protocol_inputs',
-    'validate_fidelity',
 )
 
 
 def define_energy(spec: ProcessSpec) -> None:
     """Define fidelity, gap, elements, the energy, and what says that there is none."""
-    spec.input('fidelity', valid_type=orm.Str, validator=validate_fidelity, help='PBE, SCAN, HSE06 or CCSD(T).')
+    spec.input('fidelity', valid_type=orm.Str, validator=validator(Fidelity.parse), help='PBE, SCAN, HSE06 or CCSD(T).')
     spec.input('band_gap', valid_type=orm.Float, required=False, help='Gap known from a lower level, eV.')
     spec.input_namespace(
         'elemental_references',
@@ -47,7 +46,7 @@ def define_protocol(spec: ProcessSpec) -> None:
     spec.input(
         'settings',
         valid_type=orm.Dict,
-        validator=validate_settings,
+        validator=validator(EnergySettings.parse),
         help='Complete settings of the energies, see `EnergySettings`: a protocol with all overrides applied.',
     )
     spec.input_namespace(
@@ -77,15 +76,6 @@ def given_protocol(inputs: t.Mapping[str, t.Any]) -> EnergyProtocol:
     return EnergyProtocol(EnergySettings.parse(inputs['settings'].get_dict()), families)
 
 
-def validate_settings(value: orm.Dict, _: t.Any) -> str | None:
-    """Refuse settings that are incomplete or wrong."""
-    try:
-        EnergySettings.parse(value.get_dict())
-    except InvalidInputError as exception:
-        return str(exception)
-    return None
-
-
 def define_spectra(spec: ProcessSpec) -> None:
     """Define what is computed at PBE beside the energy, where asked for."""
     spec.output('descriptors', valid_type=orm.Dict, required=False, help='Quantum descriptors, where asked for.')
@@ -105,12 +95,3 @@ def fill_references(
     for name, energies in references.items():
         if energies:
             setattr(builder, name, {symbol: node for symbol, node in energies.items() if symbol in symbols})
-
-
-def validate_fidelity(value: orm.Str, _: t.Any) -> str | None:
-    """Refuse unknown fidelities."""
-    try:
-        Fidelity.parse(value.value)
-    except InvalidInputError as exception:
-        return str(exception)
-    return None

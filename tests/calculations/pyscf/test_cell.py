@@ -17,6 +17,8 @@ from aiida import orm
 from aiida.engine import run_get_node
 
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.calculations.validators import problem_of
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.units import HARTREE_TO_EV
 
@@ -316,7 +318,7 @@ def test_metal_is_refused(compute, make_structure, pyscf_parameters):
 )
 def test_wrong_parameters_are_named(pyscf_parameters, aiida_profile, changes, text):
     """Every wrong key or value is refused by name, before anything is computed."""
-    problem = PyscfCellCalculation.validate_parameters(orm.Dict(pyscf_parameters(**changes)), None)
+    problem = problem_of(PyscfCellParameters.parse, pyscf_parameters(**changes))
     assert problem is not None and text in problem
 
 
