@@ -293,7 +293,7 @@ def test_metal_is_refused(compute, make_structure, pyscf_parameters):
 @pytest.mark.parametrize(
     ('changes', 'text'),
     [
-        ({'kmesh_': [1, 1, 1]}, 'Extra inputs'),
+        ({'kmesh_': [1, 1, 1]}, 'did you mean `kmesh`'),
         ({'scf': {'tolerance': 1e-9}}, 'scf.tolerance'),
         ({'fidelity': 'MP2'}, 'fidelity'),
         ({'kmesh': None}, '`kmesh` is needed'),
