@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aiida_qagenai.cli.campaign_report import report
+from aiida_qagenai.cli.campaign.report import report
 from aiida_qagenai.cli.progress import describe_campaign, follow
 from aiida_qagenai.cli.setup import ML_CODE, PYSCF_CODE
 from aiida_qagenai.engine.daemon import stop_daemon

@@ -16,7 +16,7 @@ COMPUTING = ('barrier', 'campaign', 'energy', 'free-energy', 'relax')
 HOLDING = ('archive', 'basis', 'candidate', 'dataset', 'model', 'process')
 ALONE = ('hull', 'integrity', 'screen', 'serve', 'setup')
 NOUNS = sorted(COMPUTING + HOLDING + ALONE)
-"""Modules of the command line, each with a group of commands or a command of the same name."""
+"""Modules or folders of the command line, each with a group of commands or a command of the same name."""
 
 ALIASES = {
     'candidates': 'candidate list',

@@ -36,7 +36,7 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 if t.TYPE_CHECKING:
     from aiida.orm import Node, ProcessNode
 
-    from aiida_qagenai.cli.energy_plan import EnergyPlan
+    from aiida_qagenai.cli.energy.plan import EnergyPlan
     from aiida_qagenai.data.energy import EnergyData
 
 __all__ = ('energy',)
@@ -109,7 +109,7 @@ def run(
     that matters. Formation energies are in eV/atom and refer to isolated atoms at the same level, anchored by
     experimental atomisation energies. What was computed before comes from the cache.
     """
-    from aiida_qagenai.cli.energy_plan import make_plan
+    from aiida_qagenai.cli.energy.plan import make_plan
     from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 
     levels = list(LADDER) if all_levels else sorted({Fidelity(name) for name in names}, key=lambda each: each.rank)
