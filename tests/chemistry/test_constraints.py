@@ -25,7 +25,7 @@ from aiida_qagenai.chemistry.constraints import (
     default_constraints,
     screen,
 )
-from aiida_qagenai.chemistry.constraints.minimum_distance import SEARCH_RATIO
+from aiida_qagenai.chemistry.constraints.geometry import SEARCH_RATIO
 from aiida_qagenai.chemistry.crystal import Crystal
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.common.errors import InvalidInputError

@@ -5,19 +5,17 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Sequence
 
-from aiida_qagenai.chemistry.constraints.anion_saturation import AnionSaturation
 from aiida_qagenai.chemistry.constraints.base import STAGES, Constraint, Screening, Stage, Verdict, apply
 from aiida_qagenai.chemistry.constraints.bond_valence import BondValence
-from aiida_qagenai.chemistry.constraints.charge_alternation import ChargeAlternation
-from aiida_qagenai.chemistry.constraints.charge_neutrality import ChargeNeutrality
-from aiida_qagenai.chemistry.constraints.coordination import Coordination
-from aiida_qagenai.chemistry.constraints.density import Density
-from aiida_qagenai.chemistry.constraints.dimensionality import Dimensionality
-from aiida_qagenai.chemistry.constraints.electrostatic_valence import ElectrostaticValence
-from aiida_qagenai.chemistry.constraints.minimum_distance import MinimumDistance
-from aiida_qagenai.chemistry.constraints.polyhedron_linking import PolyhedronLinking
-from aiida_qagenai.chemistry.constraints.symmetry import Symmetry
-from aiida_qagenai.chemistry.constraints.volume import VolumePerAtom
+from aiida_qagenai.chemistry.constraints.charges import AnionSaturation, ChargeAlternation, ChargeNeutrality
+from aiida_qagenai.chemistry.constraints.geometry import (
+    Density,
+    Dimensionality,
+    MinimumDistance,
+    Symmetry,
+    VolumePerAtom,
+)
+from aiida_qagenai.chemistry.constraints.pauling import Coordination, ElectrostaticValence, PolyhedronLinking
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure

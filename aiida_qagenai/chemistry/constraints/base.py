@@ -6,14 +6,14 @@ import dataclasses
 import typing as t
 from collections.abc import Sequence
 
-from aiida_qagenai.chemistry.crystal import Crystal
+from aiida_qagenai.chemistry.crystal import Bonding, Crystal
 from aiida_qagenai.chemistry.geometry import structure_problem
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('STAGES', 'Constraint', 'Screening', 'Stage', 'Verdict', 'VerdictName', 'apply')
+__all__ = ('STAGES', 'BondingConstraint', 'Constraint', 'Screening', 'Stage', 'Verdict', 'VerdictName', 'apply')
 
 Stage = t.Literal['sampling', 'generation', 'validation', 'final']
 VerdictName = t.Literal['pass', 'fail', 'not_applicable']
@@ -54,6 +54,39 @@ class Constraint(t.Protocol):
 
     def check(self, crystal: Crystal, stage: Stage) -> Verdict:
         """Return the verdict on a crystal."""
+
+
+class BondingConstraint:
+    """A constraint on the bonds between ions; it does not apply where the compound is not heteropolar.
+
+    :param threshold: largest accepted value.
+    """
+
+    name: str
+    stages: tuple[Stage, ...] = ('validation', 'final')
+
+    def __init__(self, threshold: float) -> None:
+        if not threshold > 0:
+            message = f'the threshold of the {self.name.replace("_", " ")} must be positive, not {threshold}'
+            raise InvalidInputError(message)
+        self.threshold = threshold
+
+    def check(self, crystal: Crystal, stage: Stage) -> Verdict:
+        """Return the verdict on a crystal."""
+        bonding = crystal.bonding
+        reason = bonding if isinstance(bonding, str) else self.not_applicable(bonding)
+        if isinstance(bonding, str) or reason:
+            return Verdict(self.name, None, self.threshold, 'not_applicable', stage, reason)
+        value, passed, reason = self.measure(crystal, bonding)
+        return Verdict(self.name, value, self.threshold, 'pass' if passed else 'fail', stage, reason)
+
+    def not_applicable(self, bonding: Bonding) -> str:
+        """Return why the constraint means nothing for these bonds; empty if it does."""
+        return ''
+
+    def measure(self, crystal: Crystal, bonding: Bonding) -> tuple[float | int, bool, str]:
+        """Return the value, whether it is accepted, and a remark."""
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)

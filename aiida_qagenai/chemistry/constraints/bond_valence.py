@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.bond_valence import BOND_SOFTNESS, SCATTER
 from aiida_qagenai.chemistry.charges import CLOSED_SHELL
-from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
+from aiida_qagenai.chemistry.constraints.base import BondingConstraint, Stage
 from aiida_qagenai.chemistry.crystal import Bonding, Crystal
 from aiida_qagenai.chemistry.ionic_model import IONIC_POLARITY
-from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('BondValence', 'global_instability')
 
@@ -25,7 +24,7 @@ SCALINGS = 25
 """How many changes are tried."""
 
 
-class BondValence:
+class BondValence(BondingConstraint):
     """The root mean square of (bond-valence sum − valence) over the ions is below 0.3 valence units.
 
     The valence of a cation is its oxidation state, and that of an anion the number of electrons that fill its shell,
@@ -50,30 +49,19 @@ class BondValence:
     stages: tuple[Stage, ...] = ('final',)
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
-        if not threshold > 0:
-            message = f'the threshold of the bond valence must be positive, not {threshold}'
-            raise InvalidInputError(message)
-        self.threshold = threshold
+        super().__init__(threshold)
 
-    def check(self, crystal: Crystal, stage: Stage) -> Verdict:
-        """Return the verdict on the global instability index."""
-        bonding = crystal.bonding
-        reason = bonding if isinstance(bonding, str) else _no_bond_valences(bonding)
-        if isinstance(bonding, str) or reason:
-            return Verdict(self.name, None, self.threshold, 'not_applicable', stage, reason)
+    def not_applicable(self, bonding: Bonding) -> str:
+        if bonding.paired and bonding.model.polarity < IONIC_POLARITY:
+            return f'covalent bonds to pairs of anions: polarity {bonding.model.polarity:.2f}'
+        return bonding.model.no_bond_valences
+
+    def measure(self, crystal: Crystal, bonding: Bonding) -> tuple[float, bool, str]:
         value, scaling = global_instability(bonding, crystal.symbols)
         reason = f'bond lengths scaled by {scaling:.3f}'
         if value < self.threshold:
-            return Verdict(self.name, value, self.threshold, 'pass', stage, reason)
-        reason = f'bond-valence sums are off by {value:.2f} on average, with {reason}'
-        return Verdict(self.name, value, self.threshold, 'fail', stage, reason)
-
-
-def _no_bond_valences(bonding: Bonding) -> str:
-    """Return why bond-valence sums mean nothing for these bonds; empty if they do."""
-    if bonding.paired and bonding.model.polarity < IONIC_POLARITY:
-        return f'covalent bonds to pairs of anions: polarity {bonding.model.polarity:.2f}'
-    return bonding.model.no_bond_valences
+            return value, True, reason
+        return value, False, f'bond-valence sums are off by {value:.2f} on average, with {reason}'
 
 
 def global_instability(

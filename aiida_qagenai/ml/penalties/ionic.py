@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.charges import CLOSED_SHELL
-from aiida_qagenai.chemistry.constraints.coordination import expected_coordination
+from aiida_qagenai.chemistry.constraints.pauling import expected_coordination
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.chemistry.ionic_model import IonicModel, ionic_model
 

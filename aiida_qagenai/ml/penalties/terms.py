@@ -26,7 +26,7 @@ from aiida_qagenai.chemistry.constraints import (
     VolumePerAtom,
 )
 from aiida_qagenai.chemistry.constraints.bond_valence import LARGEST_SCALING, SCALINGS
-from aiida_qagenai.chemistry.constraints.minimum_distance import SEARCH_RATIO, VALIDATION_ALPHA
+from aiida_qagenai.chemistry.constraints.geometry import SEARCH_RATIO, VALIDATION_ALPHA
 from aiida_qagenai.chemistry.crystal import ANION_CONTACT, COORDINATION_SHARE, CUTOFF, TRIPLE_BOND
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.ml.penalties.cells import CrystalBatch, Pairs
