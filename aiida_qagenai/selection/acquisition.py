@@ -1,4 +1,4 @@
-"""Acquisition arms: what to compute next (paper section 2.4).
+"""Candidates of a cycle and acquisition arms: what to compute next (paper section 2.4).
 
 Every arm scores the eligible candidates of a pool, the highest first. Terms of unlike units are scaled to [0, 1] over
 the eligible pool before they are added, and the scaling is part of the answer.
@@ -6,6 +6,7 @@ the eligible pool before they are added, and the scaling is part of the answer.
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 from collections.abc import Callable
 
@@ -13,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.diversity import diversity_scores
-from aiida_qagenai.selection.pool import CandidatePool
 
-__all__ = ('ARMS', 'DIVERGENCES', 'Scores', 'score')
+__all__ = ('ARMS', 'DIVERGENCES', 'CandidatePool', 'Scores', 'diversity_scores', 'score')
 
 DIVERGENCE_WEIGHT = 0.7
 DIVERSITY_WEIGHT = 0.3
@@ -27,7 +26,70 @@ DIVERGENCES = ('absolute', 'relative', 'signed')
 SIGMA_FLOOR = 1e-3
 """Smallest σ that the relative divergence divides by, eV/atom, so that a collapsed ensemble does not rank first."""
 
+NUM_CLUSTERS = 50
+"""k of the paper; with fewer candidates, as many clusters as there are distinct ones."""
+
 Scaling = dict[str, dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidatePool:
+    """What is known about n candidates before any of them is computed.
+
+    Arrays that an arm does not use may be left out.
+
+    :param fingerprints: one per candidate; equal ones are duplicates and are chosen once.
+    :param eligible: whether the candidate passed the constraints and the stability filter, shape (n,).
+    :param divergence: D = abs(E_PBE − E_MF) on formation energies, eV/atom, shape (n,) (paper Eq 3).
+    :param divergence_signed: E_PBE − E_MF, eV/atom, shape (n,) (Eq 5).
+    :param divergence_sigma: standard deviation of the difference E_PBE − E_MF over the ensemble, eV/atom, shape (n,).
+    :param sigma: predictive uncertainty of E_MF, eV/atom, shape (n,).
+    :param low_fidelity_energy: E_PBE or its distance to the hull, eV/atom, shape (n,); lower ranks first.
+    :param features: descriptor or latent vectors, shape (n, d).
+    :param true_divergence: D by computation, for the oracle arm of benchmarks only, eV/atom, shape (n,).
+    """
+
+    fingerprints: tuple[str, ...]
+    eligible: NDArray[np.bool_]
+    divergence: NDArray[np.float64] | None = None
+    divergence_signed: NDArray[np.float64] | None = None
+    divergence_sigma: NDArray[np.float64] | None = None
+    sigma: NDArray[np.float64] | None = None
+    low_fidelity_energy: NDArray[np.float64] | None = None
+    features: NDArray[np.float64] | None = None
+    true_divergence: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'fingerprints', tuple(self.fingerprints))
+        for field in dataclasses.fields(self):
+            if field.name == 'fingerprints' or getattr(self, field.name) is None:
+                continue
+            dtype = np.bool_ if field.name == 'eligible' else np.float64
+            array: NDArray[np.generic] = np.asarray(getattr(self, field.name), dtype=dtype)
+            object.__setattr__(self, field.name, array)
+            dimensions = 2 if field.name == 'features' else 1
+            if array.ndim != dimensions or len(array) != len(self.fingerprints):
+                message = f'`{field.name}` has shape {array.shape} for {len(self.fingerprints)} candidates'
+                raise InvalidInputError(message)
+
+    def __len__(self) -> int:
+        return len(self.fingerprints)
+
+    def require(self, name: str) -> NDArray[np.float64]:
+        """Return the array called ``name``, finite for every eligible candidate.
+
+        :raises InvalidInputError: if it was left out or an eligible candidate lacks a value.
+        """
+        array: NDArray[np.float64] | None = getattr(self, name)
+        if array is None:
+            message = f'this acquisition needs `{name}` of every candidate'
+            raise InvalidInputError(message)
+        finite = np.isfinite(array).reshape(len(self), -1).all(axis=1)
+        bad = np.flatnonzero(self.eligible & ~finite)
+        if len(bad):
+            message = f'`{name}` of the eligible candidate {bad[0]} is not finite: make it ineligible or predict it'
+            raise InvalidInputError(message)
+        return array
 
 
 class Scores(t.NamedTuple):
@@ -44,7 +106,12 @@ class Scores(t.NamedTuple):
 
 
 def score(
-    pool: CandidatePool, arm: str = 'hybrid', *, divergence: str = 'absolute', num_clusters: int = 50, seed: int = 0
+    pool: CandidatePool,
+    arm: str = 'hybrid',
+    *,
+    divergence: str = 'absolute',
+    num_clusters: int = NUM_CLUSTERS,
+    seed: int = 0,
 ) -> Scores:
     """Return the scores of ``pool`` by the acquisition ``arm``.
 
@@ -72,6 +139,51 @@ def score(
     return Scores(total, terms, scaling)
 
 
+def diversity_scores(
+    features: NDArray[np.float64], *, num_clusters: int = NUM_CLUSTERS, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return U in (0, 1] and the cluster of every candidate.
+
+    The paper names k-means and not the score. Here U(x) = 1 − r / m, where m is the size of the cluster of x and r the
+    number of its members closer to its centre: the representative of every cluster, however small, has U = 1, and the
+    more of its kind are more typical than x, the less x adds to them. Features are standardised first; constant ones
+    drop out.
+
+    :param features: descriptor or latent vectors, shape (n, d), finite.
+    :param num_clusters: k; reduced to the number of distinct vectors.
+    :param seed: of the k-means initialisation.
+    :return: U, shape (n,), and labels, shape (n,).
+    :raises InvalidInputError: if a feature is not finite or k is not positive.
+    """
+    features = np.asarray(features, dtype=np.float64)
+    if features.ndim != 2 or not np.isfinite(features).all():
+        message = f'features must be a finite array of shape (n, d), not of shape {features.shape}'
+        raise InvalidInputError(message)
+    if num_clusters < 1:
+        message = f'num_clusters must be at least 1, not {num_clusters}'
+        raise InvalidInputError(message)
+    if len(features) == 0:
+        return np.zeros(0), np.zeros(0, dtype=np.int64)
+    from sklearn.cluster import KMeans
+
+    spread = features.std(axis=0)
+    varying = spread > 1e-12
+    scaled = (features[:, varying] - features[:, varying].mean(axis=0)) / spread[varying]
+    if not varying.any():
+        scaled = np.zeros((len(features), 1))
+    distinct = len(np.unique(scaled.round(9), axis=0))
+    model = KMeans(n_clusters=min(num_clusters, distinct), n_init=4, random_state=seed).fit(scaled)
+    labels = model.labels_.astype(np.int64)
+    distance = np.linalg.norm(scaled - model.cluster_centers_[labels], axis=1)
+    scores = np.ones(len(features))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        # equal distances share a rank, so that duplicates get the same score
+        closer = (distance[members][None, :] < distance[members][:, None] - 1e-9).sum(axis=1)
+        scores[members] = 1.0 - closer / len(members)
+    return scores, labels
+
+
 def _divergence(pool: CandidatePool, kind: str) -> NDArray[np.float64]:
     if kind == 'absolute':
         return pool.require('divergence')
@@ -88,10 +200,6 @@ def _diversity(pool: CandidatePool, num_clusters: int, seed: int) -> NDArray[np.
     return scores
 
 
-def _random(pool: CandidatePool, seed: int) -> NDArray[np.float64]:
-    return np.random.default_rng(seed).random(len(pool))
-
-
 Arm = Callable[[CandidatePool, str, int, int], dict[str, tuple[float, NDArray[np.float64]]]]
 """From a pool, the kind of divergence, k and a seed to the weight and the values of each term."""
 
@@ -101,7 +209,7 @@ ARMS: dict[str, Arm] = {
         'divergence': (DIVERGENCE_WEIGHT, _divergence(pool, kind)),
         'diversity': (DIVERSITY_WEIGHT, _diversity(pool, k, seed)),
     },
-    'random': lambda pool, kind, k, seed: {'random': (1.0, _random(pool, seed))},
+    'random': lambda pool, kind, k, seed: {'random': (1.0, np.random.default_rng(seed).random(len(pool)))},
     'divergence': lambda pool, kind, k, seed: {'divergence': (1.0, _divergence(pool, kind))},
     'diversity': lambda pool, kind, k, seed: {'diversity': (1.0, _diversity(pool, k, seed))},
     'uncertainty': lambda pool, kind, k, seed: {'sigma': (1.0, pool.require('sigma'))},

@@ -1,18 +1,18 @@
-"""The choice of a cycle: the best candidates by score, and a random audit slice."""
+"""The choice of a cycle: its share of the budget, the best candidates by score, and a random audit slice."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.acquisition import Scaling, score
-from aiida_qagenai.selection.pool import CandidatePool
+from aiida_qagenai.selection.acquisition import CandidatePool, Scaling, score
 
-__all__ = ('Choice', 'choose')
+__all__ = ('Choice', 'allocation', 'choose')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,22 @@ class Choice:
         """Return the indices to compute: the selected ones by rank, then the audit slice."""
         first = [int(i) for i in self.order if self.selected[i]]
         return np.array(first + [int(i) for i in self.order if self.audit[i]], dtype=np.int64)
+
+
+def allocation(remaining: int, *, fraction: float = 0.1, cap: int = 20) -> int:
+    """Return the calls to spend in one cycle: min(cap, ⌊fraction · remaining⌋), at least 1 if any is left.
+
+    Paper Algorithm 1, line 6.
+
+    :param remaining: calls left.
+    :raises InvalidInputError: if a number is out of range.
+    """
+    if remaining < 0 or not 0 < fraction <= 1 or cap < 1:
+        message = f'need remaining >= 0, 0 < fraction <= 1 and cap >= 1, not {remaining}, {fraction} and {cap}'
+        raise InvalidInputError(message)
+    # the decimal fraction 0.1 is a little more than a tenth in binary and other fractions a little less
+    share = math.floor(fraction * remaining + 1e-9)
+    return min(remaining, max(1, min(cap, share)))
 
 
 def choose(

@@ -49,40 +49,33 @@ class StoppingRule(t.Protocol):
         """Return why to stop after the last cycle of ``history``, or ``None``."""
 
 
-def _require_positive(**numbers: float) -> None:
-    for name, value in numbers.items():
-        if not value > 0:
-            message = f'`{name}` of a stopping rule must be positive, not {value}'
-            raise InvalidInputError(message)
+class _PositiveNumbers:
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != 'name' and not value > 0:
+                message = f'`{name}` of a stopping rule must be positive, not {value}'
+                raise InvalidInputError(message)
 
 
 @dataclasses.dataclass(frozen=True)
-class FixedCycles:
+class FixedCycles(_PositiveNumbers):
     """Stop after ``cycles`` cycles."""
 
     cycles: int
     name: str = 'fixed_cycles'
 
-    def __post_init__(self) -> None:
-        _require_positive(cycles=self.cycles)
-
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
-        """Return why to stop, or ``None``."""
         return f'{len(history)} cycles done' if len(history) >= self.cycles else None
 
 
 @dataclasses.dataclass(frozen=True)
-class EmptyCycles:
+class EmptyCycles(_PositiveNumbers):
     """Stop after ``cycles`` consecutive cycles without a stable candidate."""
 
     cycles: int = 3
     name: str = 'empty_cycles'
 
-    def __post_init__(self) -> None:
-        _require_positive(cycles=self.cycles)
-
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
-        """Return why to stop, or ``None``."""
         last = history[-self.cycles :]
         if len(last) == self.cycles and all(record.num_stable == 0 for record in last):
             return f'no stable candidate in {self.cycles} cycles'
@@ -96,23 +89,18 @@ class BudgetSpent:
     name: str = 'budget_spent'
 
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
-        """Return why to stop, or ``None``."""
         return 'the budget is spent' if history and history[-1].remaining <= 0 else None
 
 
 @dataclasses.dataclass(frozen=True)
-class DiminishingReturns:
+class DiminishingReturns(_PositiveNumbers):
     """Stop when the last ``cycles`` found less than ``fraction`` of the mean number per call found until then."""
 
     fraction: float = 0.1
     cycles: int = 3
     name: str = 'diminishing_returns'
 
-    def __post_init__(self) -> None:
-        _require_positive(fraction=self.fraction, cycles=self.cycles)
-
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
-        """Return why to stop, or ``None``."""
         recent, before = history[-self.cycles :], history[: -self.cycles]
         calls_before = sum(record.num_computed for record in before)
         calls_recent = sum(record.num_computed for record in recent)
@@ -126,17 +114,13 @@ class DiminishingReturns:
 
 
 @dataclasses.dataclass(frozen=True)
-class SigmaThreshold:
+class SigmaThreshold(_PositiveNumbers):
     """Stop when the mean uncertainty of the pool falls below ``sigma`` (eV/atom)."""
 
     sigma: float = 0.010
     name: str = 'sigma_threshold'
 
-    def __post_init__(self) -> None:
-        _require_positive(sigma=self.sigma)
-
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
-        """Return why to stop, or ``None``."""
         value = history[-1].mean_sigma if history else None
         return f'mean sigma {value:.4f} eV/atom' if value is not None and value < self.sigma else None
 
@@ -157,7 +141,5 @@ def reason_to_stop(rules: Sequence[StoppingRule], history: Sequence[CycleRecord]
 
 def replay(rule: StoppingRule, history: Sequence[CycleRecord]) -> int:
     """Return after how many cycles ``rule`` would have stopped a recorded campaign (its length if it never did)."""
-    for cycles in range(1, len(history) + 1):
-        if rule.reason(history[:cycles]) is not None:
-            return cycles
-    return len(history)
+    ends = range(1, len(history) + 1)
+    return next((cycles for cycles in ends if rule.reason(history[:cycles]) is not None), len(history))

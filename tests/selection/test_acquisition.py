@@ -1,12 +1,10 @@
-"""Tests for :mod:`aiida_qagenai.selection.acquisition` and :mod:`aiida_qagenai.selection.diversity`."""
+"""Tests for :mod:`aiida_qagenai.selection.acquisition` and :mod:`aiida_qagenai.selection.acquisition`."""
 
 import numpy as np
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.acquisition import ARMS, score
-from aiida_qagenai.selection.diversity import diversity_scores
-from aiida_qagenai.selection.pool import CandidatePool
+from aiida_qagenai.selection.acquisition import ARMS, CandidatePool, diversity_scores, score
 
 
 def make_pool(number=40, seed=0, **changes):

@@ -16,9 +16,8 @@ from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.batch import bulk_inputs
 from aiida_qagenai.engine.bulk import store_outputs
-from aiida_qagenai.selection.budget import allocation
-from aiida_qagenai.selection.choose import Choice, choose
-from aiida_qagenai.selection.pool import CandidatePool
+from aiida_qagenai.selection.acquisition import CandidatePool
+from aiida_qagenai.selection.choose import Choice, allocation, choose
 from aiida_qagenai.thermodynamics.hull.convex_hull import HullResult, Phase, distances_to_hull
 
 __all__ = ('assess_candidates',)

@@ -15,9 +15,12 @@ from aiida_qagenai.calculations.pyscf.results import EnergyResults, PyscfResults
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.thermodynamics.references.atomization import anchored_formation_energy, anchored_uncertainty
+from aiida_qagenai.thermodynamics.references.atomization import (
+    anchored_formation_energy,
+    anchored_uncertainty,
+    corrected_atoms,
+)
 from aiida_qagenai.thermodynamics.references.reference_states import self_consistent_formation_energy
-from aiida_qagenai.thermodynamics.references.spin_polarization import corrected_atoms
 
 __all__ = ('ELEMENT_PREFIX', 'assemble_energy', 'check_elements', 'check_references', 'make_energy')
 

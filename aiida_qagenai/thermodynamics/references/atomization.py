@@ -1,8 +1,7 @@
-"""Experimental atomisation energies of the elements: the anchor of formation energies that no method computes alike."""
+"""Free atoms: their experimental energies, the anchor of formation energies, and errors of pseudopotentials in them."""
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import typing as t
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.units import KJ_PER_MOL_TO_EV
 
 __all__ = (
@@ -18,7 +18,15 @@ __all__ = (
     'anchored_uncertainty',
     'atomization_energy',
     'atomization_uncertainty',
+    'corrected_atoms',
+    'has_spin_error',
+    'spin_polarization_error',
 )
+
+
+def _table(name: str, section: str) -> t.Any:
+    return json.loads(Path(__file__).with_name(f'{name}.json').read_text(encoding='utf8'))[section]
+
 
 GROUND_STATE_SPIN: dict[str, int] = {
     **{'H': 1, 'He': 0, 'Li': 1, 'Be': 0, 'B': 1, 'C': 2, 'N': 3, 'O': 2, 'F': 1, 'Ne': 0},
@@ -26,12 +34,8 @@ GROUND_STATE_SPIN: dict[str, int] = {
 }
 """Unpaired electrons of the free atom in its ground state (NIST Atomic Spectra Database)."""
 
-
-@functools.lru_cache(maxsize=1)
-def _table() -> dict[str, t.Any]:
-    path = Path(__file__).with_name('atomization.json')
-    table: dict[str, t.Any] = json.loads(path.read_text(encoding='utf8'))['elements']
-    return table
+_ELEMENTS: dict[str, dict[str, float]] = _table('atomization', 'elements')
+_SPIN_ERRORS: dict[str, dict[str, dict[str, float]]] = _table('spin_polarization', 'pseudopotentials')
 
 
 def atomization_energy(element: str) -> float:
@@ -53,13 +57,11 @@ def atomization_uncertainty(element: str) -> float:
     return math.hypot(enthalpy, entry['zero_point_uncertainty_ev'])
 
 
-def _entry(element: str) -> dict[str, t.Any]:
-    table = _table()
-    if element not in table:
-        message = f'no experimental atomisation energy of {element}: known are {", ".join(table)}'
+def _entry(element: str) -> dict[str, float]:
+    if element not in _ELEMENTS:
+        message = f'no experimental atomisation energy of {element}: known are {", ".join(_ELEMENTS)}'
         raise InvalidInputError(message)
-    entry: dict[str, t.Any] = table[element]
-    return entry
+    return _ELEMENTS[element]
 
 
 def anchored_uncertainty(composition: Mapping[str, int]) -> float:
@@ -93,3 +95,40 @@ def anchored_formation_energy(
         count * (atom_energies[element] - atomization_energy(element)) for element, count in composition.items()
     )
     return (total_energy - separated) / num_atoms
+
+
+def has_spin_error(pseudo: str | None, fidelity: Fidelity) -> bool:
+    """Return whether a level binds free atoms too strongly: a functional with a pseudopotential of the table."""
+    return fidelity is not Fidelity.CCSD_T and pseudo in _SPIN_ERRORS
+
+
+def spin_polarization_error(pseudo: str | None, fidelity: Fidelity, element: str) -> float:
+    """Return by how much a level of theory binds the free atom of an element too strongly, eV.
+
+    A functional of the density takes what it gains by spin polarisation from valence and core together; without the
+    density of the core, which is not polarised, it gains too much (Louie, Froyen, Cohen, Phys. Rev. B 26, 1738 (1982);
+    Willand et al., J. Chem. Phys. 138, 104109 (2013)). The value is E(spherical, not polarised) − E(ground state) by
+    the pseudopotential minus that of all electrons. It is zero for atoms without unpaired electrons.
+
+    :param pseudo: name of the pseudopotential, None for all electrons.
+    :return: 0 for all electrons, for CCSD(T), and for pseudopotentials that are not in the table.
+    :raises InvalidInputError: if the pseudopotential is in the table but not the element.
+    """
+    if not has_spin_error(pseudo, fidelity):
+        return 0.0
+    elements = _SPIN_ERRORS[str(pseudo)]
+    if element not in elements:
+        message = f'how {pseudo} errs in the spin polarisation of {element} is not known: {", ".join(elements)} are'
+        raise InvalidInputError(message)
+    return elements[element][fidelity.value]
+
+
+def corrected_atoms(energies: Mapping[str, float], pseudo: str | None, fidelity: Fidelity) -> dict[str, float]:
+    """Return the energies of free atoms, eV, without the error of their spin polarisation.
+
+    :param energies: by element, as computed.
+    :raises InvalidInputError: if an element is not in the table of the pseudopotential.
+    """
+    return {
+        element: energy + spin_polarization_error(pseudo, fidelity, element) for element, energy in energies.items()
+    }

@@ -35,20 +35,13 @@ class Limit:
     error: float
 
 
-def _two_points(better: float, value: float) -> Limit:
-    return Limit(value, abs(value - better) / 2)
-
-
 def correlation_limit(energies: t.Sequence[float], cardinals: t.Sequence[int]) -> Limit:
     """Return the basis-set limit of correlation energies, E_X = E + A X⁻³.
 
     :param energies: for one or two cardinal numbers; of one, the value itself is returned without an error.
     :raises InvalidInputError: if the cardinal numbers do not increase.
     """
-    if len(_increasing(energies, cardinals, 'cardinal numbers')) == 1:
-        return Limit(energies[0], 0.0)
-    small, large = (cardinal**3 for cardinal in cardinals)
-    return _two_points(energies[1], (large * energies[1] - small * energies[0]) / (large - small))
+    return _limit(energies, cardinals, 'cardinal numbers', (cardinal**3 for cardinal in cardinals))
 
 
 def hartree_fock_limit(energies: t.Sequence[float], cardinals: t.Sequence[int]) -> Limit:
@@ -56,10 +49,8 @@ def hartree_fock_limit(energies: t.Sequence[float], cardinals: t.Sequence[int]) 
 
     :raises InvalidInputError: if the cardinal numbers do not increase.
     """
-    if len(_increasing(energies, cardinals, 'cardinal numbers')) == 1:
-        return Limit(energies[0], 0.0)
-    small, large = ((x + 1) * math.exp(-HARTREE_FOCK_DECAY * math.sqrt(x)) for x in cardinals)
-    return _two_points(energies[1], (small * energies[1] - large * energies[0]) / (small - large))
+    decays = ((x + 1) * math.exp(-HARTREE_FOCK_DECAY * math.sqrt(x)) for x in reversed(cardinals))
+    return _limit(energies, cardinals, 'cardinal numbers', decays)
 
 
 def mesh_limit(energies: t.Sequence[float], num_kpoints: t.Sequence[int]) -> Limit:
@@ -70,10 +61,7 @@ def mesh_limit(energies: t.Sequence[float], num_kpoints: t.Sequence[int]) -> Lim
 
     :raises InvalidInputError: if the numbers of k-points do not increase.
     """
-    if len(_increasing(energies, num_kpoints, 'numbers of k-points')) == 1:
-        return Limit(energies[0], 0.0)
-    small, large = num_kpoints
-    return _two_points(energies[1], (large * energies[1] - small * energies[0]) / (large - small))
+    return _limit(energies, num_kpoints, 'numbers of k-points', num_kpoints)
 
 
 def separable_limit(mesh: Limit, basis: Limit, common: float) -> Limit:
@@ -98,11 +86,15 @@ def combine_errors(*errors: float) -> float:
     return math.hypot(*errors)
 
 
-def _increasing(energies: t.Sequence[float], numbers: t.Sequence[int], what: str) -> t.Sequence[float]:
+def _limit(energies: t.Sequence[float], numbers: t.Sequence[int], what: str, weights: t.Iterable[float]) -> Limit:
     if len(energies) != len(numbers) or not 1 <= len(numbers) <= 2:
         message = f'a limit needs one or two energies and as many {what}, got {len(energies)} and {len(numbers)}'
         raise InvalidInputError(message)
     if any(number < 1 for number in numbers) or sorted(set(numbers)) != list(numbers):
         message = f'the {what} must increase, got {list(numbers)}'
         raise InvalidInputError(message)
-    return energies
+    if len(energies) == 1:
+        return Limit(energies[0], 0.0)
+    small, large = weights
+    value = (large * energies[1] - small * energies[0]) / (large - small)
+    return Limit(value, abs(value - energies[1]) / 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import typing as t
 from pathlib import Path
@@ -15,6 +14,10 @@ __all__ = ('ReferenceState', 'reference_state', 'self_consistent_formation_energ
 
 BOX = 20.0
 """Edge of the box of a molecule, Å, which is computed without it."""
+
+_TABLE: dict[str, t.Any] = json.loads(Path(__file__).with_name('reference_states.json').read_text(encoding='utf8'))[
+    'elements'
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +47,9 @@ class ReferenceState:
         return len(self.positions)
 
 
-@functools.cache
-def _table() -> dict[str, t.Any]:
-    path = Path(__file__).with_name('reference_states.json')
-    table: dict[str, t.Any] = json.loads(path.read_text(encoding='utf8'))['elements']
-    return table
-
-
 def reference_state(element: str) -> ReferenceState | None:
     """Return the reference state, or None for elements whose structure is too large or not known here (B, P, S)."""
-    entry = _table().get(element)
+    entry = _TABLE.get(element)
     if entry is None:
         return None
     cell, fractions = _geometry(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import typing as t
 
@@ -57,14 +58,17 @@ def find_hops(crystal: Atoms, settings: HopSettings) -> list[Hop]:
     if not pairs:
         message = f'no two {settings.species} atoms are within max_length {settings.max_length:g} Å of each other'
         raise InvalidInputError(message)
-    symmetry = _Symmetry.of(primitive, settings.symmetry_precision)
+    operations = _operations(primitive, settings.symmetry_precision)
     left = list(pairs)
     hops: list[Hop] = []
     while left and len(hops) < settings.max_hops:
         start, vector, length = left[0]
-        images = symmetry.images(start, vector)
-        same = [pair for pair in left if _among(pair, images, length)]
-        left = [pair for pair in left if not any(pair is other for other in same)]
+        ends, vectors = _images(primitive, operations, start, vector)
+        equal = [
+            bool(((ends == site) & (np.linalg.norm(vectors - other, axis=1) < 0.1)).any()) for site, other, _ in left
+        ]
+        same = list(itertools.compress(left, equal))
+        left = [pair for pair, found in zip(left, equal, strict=True) if not found]
         multiplicity = sum(pair[0] == start for pair in same)
         hops.append(Hop(length, multiplicity, *_ends(crystal, divisions, int(sites[start]), vector)))
     return hops
@@ -104,55 +108,31 @@ def _pairs(crystal: Atoms, sites: NDArray[np.int64], max_length: float) -> list[
     return sorted(pairs, key=lambda pair: (round(pair[2] / SAME_LENGTH), pair[0], *np.round(pair[1], 3)))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Symmetry:
-    """The space group of a crystal.
+def _operations(crystal: Atoms, precision: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return rotations (m, 3, 3) and translations (m, 3) of fractional coordinates, or the identity."""
+    import spglib
 
-    :param scaled: fractional coordinates of the sites, shape (n, 3).
-    :param cell: lattice vectors as rows, shape (3, 3), Å.
-    :param rotations: of fractional coordinates, shape (m, 3, 3).
-    :param translations: shape (m, 3).
-    """
-
-    scaled: NDArray[np.float64]
-    cell: NDArray[np.float64]
-    rotations: NDArray[np.float64]
-    translations: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, crystal: Atoms, precision: float) -> _Symmetry:
-        """Return the space group of ``crystal``, the identity alone where spglib finds none."""
-        import spglib
-
-        scaled, cell = crystal.get_scaled_positions(), crystal.cell.array
-        found = spglib.get_symmetry((cell, scaled, crystal.numbers), symprec=precision)
-        if found is None:
-            return cls(scaled, cell, np.eye(3)[None], np.zeros((1, 3)))
-        return cls(scaled, cell, np.asarray(found['rotations'], dtype=np.float64), np.asarray(found['translations']))
-
-    def images(self, start: int, vector: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
-        """Return the hop from ``start`` along ``vector`` (Å) and its reverse under every operation."""
-        step = vector @ np.linalg.inv(self.cell)
-        images = []
-        for rotation, translation in zip(self.rotations, self.translations, strict=True):
-            begin, turned = rotation @ self.scaled[start] + translation, rotation @ step
-            images.append((self.site(begin), turned @ self.cell))
-            images.append((self.site(begin + turned), -turned @ self.cell))
-        return images
-
-    def site(self, point: NDArray[np.float64]) -> int:
-        """Return the site that is at the fractional ``point`` modulo lattice vectors."""
-        difference = self.scaled - point
-        difference -= np.round(difference)
-        return int(np.argmin(np.linalg.norm(difference @ self.cell, axis=1)))
+    cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
+    found = spglib.get_symmetry(cell, symprec=precision)
+    if found is None:
+        return np.eye(3)[None], np.zeros((1, 3))
+    return np.asarray(found['rotations'], dtype=np.float64), np.asarray(found['translations'])
 
 
-def _among(pair: _Pair, images: list[tuple[int, NDArray[np.float64]]], length: float) -> bool:
-    """Return whether a hop is one of ``images``."""
-    start, vector, own = pair
-    if abs(own - length) > 0.1:
-        return False
-    return any(start == site and np.linalg.norm(vector - other) < 0.1 for site, other in images)
+def _images(
+    crystal: Atoms,
+    operations: tuple[NDArray[np.float64], NDArray[np.float64]],
+    start: int,
+    vector: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return sites and vectors (Å) of the hop from ``start`` and of its reverse under every operation."""
+    cell, scaled = crystal.cell.array, crystal.get_scaled_positions()
+    rotations, translations = operations
+    begins, steps = rotations @ scaled[start] + translations, rotations @ (vector @ np.linalg.inv(cell))
+    points, vectors = np.concatenate([begins, begins + steps]), np.concatenate([steps, -steps]) @ cell
+    differences = scaled - points[:, None]
+    differences -= np.round(differences)
+    return np.linalg.norm(differences @ cell, axis=2).argmin(axis=1), vectors
 
 
 def _ends(

@@ -16,9 +16,8 @@ from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, has_spin_error
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state
-from aiida_qagenai.thermodynamics.references.spin_polarization import has_spin_error
 from aiida_qagenai.workchains.protocols.energy_parts import (
     BasisSize,
     CompositeSettings,

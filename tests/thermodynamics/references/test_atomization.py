@@ -7,14 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.units import KJ_PER_MOL_TO_EV
 from aiida_qagenai.thermodynamics.references.atomization import (
+    _ELEMENTS,
     GROUND_STATE_SPIN,
-    _table,
     anchored_formation_energy,
     anchored_uncertainty,
     atomization_energy,
     atomization_uncertainty,
+    corrected_atoms,
+    spin_polarization_error,
 )
 
 
@@ -37,13 +40,13 @@ def test_enthalpies_agree_with_another_compilation():
 
     for element in ('H', 'B', 'C', 'N', 'O', 'F', 'P', 'S'):
         other = 4.184 * data[element]['enthalpy'] - (2.38 if element == 'C' else 0)
-        ours = (atomization_energy(element) - _table()[element]['zero_point_ev']) / KJ_PER_MOL_TO_EV
+        ours = (atomization_energy(element) - _ELEMENTS[element]['zero_point_ev']) / KJ_PER_MOL_TO_EV
         assert ours == pytest.approx(other, abs=5.0 if element == 'B' else 0.3)
 
 
 def test_errors_of_the_experiment():
     """All of H to Ar, errors in quadrature, weighted by composition."""
-    assert list(_table()) == list(GROUND_STATE_SPIN)
+    assert list(_ELEMENTS) == list(GROUND_STATE_SPIN)
     assert atomization_uncertainty('Si') == pytest.approx(0.083, abs=1e-3)
     assert anchored_uncertainty({'Si': 2}) == pytest.approx(atomization_uncertainty('Si'))
     expected = (atomization_uncertainty('Li') ** 2 + atomization_uncertainty('F') ** 2) ** 0.5 / 2
@@ -82,3 +85,43 @@ def test_missing_values_are_named():
         atomization_energy('Fe')
     with pytest.raises(InvalidInputError, match='isolated atom of H'):
         anchored_formation_energy(-1.0, {'Li': 1, 'H': 1}, {'Li': -7.0})
+
+
+FUNCTIONALS = [Fidelity.PBE, Fidelity.SCAN, Fidelity.HSE06]
+
+
+@pytest.mark.parametrize('fidelity', FUNCTIONALS)
+@pytest.mark.parametrize('element', GROUND_STATE_SPIN)
+def test_every_element_of_the_references_is_known(element, fidelity):
+    """Atoms without unpaired electrons have no error, and none is bound too weakly beyond the numerical noise."""
+    error = spin_polarization_error('gth-pbe', fidelity, element)
+    if GROUND_STATE_SPIN[element] == 0:
+        assert error == 0
+    assert -0.02 < error < 0.6
+
+
+def test_the_error_grows_with_the_unpaired_electrons():
+    """As the spin density of the valence that overlaps the core does."""
+    boron, carbon, nitrogen = (spin_polarization_error('gth-pbe', Fidelity.PBE, element) for element in 'BCN')
+    assert 0 < boron < carbon < nitrogen
+
+
+@pytest.mark.parametrize(
+    ('pseudo', 'fidelity'), [(None, Fidelity.PBE), ('gth-hf-rev', Fidelity.CCSD_T), ('gth-pbe', Fidelity.CCSD_T)]
+)
+def test_levels_without_the_error(pseudo, fidelity):
+    """All electrons have their core, and the exchange of Hartree-Fock is linear in it."""
+    assert corrected_atoms({'N': -265.9}, pseudo, fidelity) == {'N': -265.9}
+
+
+def test_atoms_bind_less_when_corrected():
+    corrected = corrected_atoms({'N': -265.9, 'Mg': -10.0}, 'gth-pbe', Fidelity.PBE)
+    assert corrected == {
+        'N': pytest.approx(-265.9 + spin_polarization_error('gth-pbe', Fidelity.PBE, 'N')),
+        'Mg': -10.0,
+    }
+
+
+def test_unknown_elements_are_named():
+    with pytest.raises(InvalidInputError, match='spin polarisation of Fe is not known: H, He'):
+        spin_polarization_error('gth-pbe', Fidelity.PBE, 'Fe')

@@ -16,8 +16,7 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.basis import BasisData, find_bases, install_families
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.queries.energies import energies
-from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
-from aiida_qagenai.thermodynamics.references.spin_polarization import spin_polarization_error
+from aiida_qagenai.thermodynamics.references.atomization import atomization_energy, spin_polarization_error
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain, isolated_atom, reference_structure
 from aiida_qagenai.workchains.protocols import energy as protocol_energy
