@@ -22,8 +22,13 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
-from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase, distance_to_hull, distances_to_hull
-from aiida_qagenai.thermodynamics.hull.uncertainty import stability_probability
+from aiida_qagenai.thermodynamics.hull.convex_hull import (
+    CompetingPhases,
+    Phase,
+    distance_to_hull,
+    distances_to_hull,
+    stability_probability,
+)
 
 PAPER_MILLISECONDS = {2: 12.0, 3: 45.0, 4: 320.0}
 """Average time per system on one core, paper section 10.2."""

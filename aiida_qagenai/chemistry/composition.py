@@ -9,6 +9,7 @@ Sets of reachable charges are held as the bits of one integer, so that each elem
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
 import math
@@ -131,15 +132,14 @@ def neutral_assignments(
 ) -> list[dict[str, int]]:
     """Return every choice of one oxidation state per element that makes ``composition`` neutral."""
     counts = {symbol: int(amount) for symbol, amount in _checked(composition).items()}
-    symbols = tuple(counts)
-    found = []
-    for states in itertools.product(*(oxidation_states(symbol, source) for symbol in symbols)):
-        if sum(counts[symbol] * state for symbol, state in zip(symbols, states, strict=True)) != 0:
-            continue
-        assignment = dict(zip(symbols, states, strict=True))
-        if not electronegativity_order or _in_order(assignment):
-            found.append(assignment)
-    return found
+    choices = itertools.product(*(oxidation_states(symbol, source) for symbol in counts))
+    assignments = (dict(zip(counts, states, strict=True)) for states in choices)
+    return [
+        assignment
+        for assignment in assignments
+        if sum(counts[symbol] * state for symbol, state in assignment.items()) == 0
+        and (not electronegativity_order or _in_order(assignment))
+    ]
 
 
 def count_assignments(
@@ -157,15 +157,14 @@ def count_assignments(
     mixed = mixed_elements(mixed_valence)
     total = 0
     for signs in _sign_patterns(tuple(composition), electronegativity_order):
-        ways = {0: 1}
+        ways = collections.Counter({0: 1})
         for symbol, count in composition.items():
+            grown: collections.Counter[int] = collections.Counter()
             charges = reachable_charges(symbol, count, signs[symbol], symbol in mixed, source)
-            grown: dict[int, int] = {}
-            for charge, number in ways.items():
-                for more in charges:
-                    grown[charge + more] = grown.get(charge + more, 0) + number
+            for (charge, number), more in itertools.product(ways.items(), charges):
+                grown[charge + more] += number
             ways = grown
-        total += ways.get(0, 0)
+        total += ways[0]
     return total
 
 
@@ -217,29 +216,9 @@ def _sign_patterns(symbols: tuple[str, ...], ordered: bool) -> list[dict[str, in
     """Return the allowed signs per element: 0 for either, or +1 / −1 on the two sides of an electronegativity cut."""
     if not ordered:
         return [dict.fromkeys(symbols, 0)]
-    values = {symbol: electronegativity(symbol) for symbol in symbols}
-    if any(value is None for value in values.values()):
-        return []
-    patterns = []
-    for number in range(1, len(symbols)):
-        for cations in itertools.combinations(symbols, number):
-            assignment = {symbol: 1 if symbol in cations else -1 for symbol in symbols}
-            if _in_order(assignment):
-                patterns.append(assignment)
-    return patterns
-
-
-@functools.lru_cache(maxsize=65536)
-def _charges(symbol: str, count: int, sign: int, mixed: bool, source: str) -> tuple[int, int]:
-    """Return the reachable charges of ``count`` atoms as (bits, offset): bit i stands for the charge i − offset."""
-    states = [state for state in oxidation_states(symbol, source) if sign == 0 or (state > 0) == (sign > 0)]
-    offset = _MAX_STATE * count
-    if not mixed:
-        return sum(1 << (state * count + offset) for state in states), offset
-    bits = 1
-    for _ in range(count):
-        bits = functools.reduce(lambda acc, state, bits=bits: acc | bits << (state + _MAX_STATE), states, 0)  # type: ignore[misc]
-    return bits, offset
+    sides = (itertools.combinations(symbols, number) for number in range(1, len(symbols)))
+    patterns = (dict.fromkeys(symbols, -1) | dict.fromkeys(cations, 1) for cations in itertools.chain(*sides))
+    return [pattern for pattern in patterns if _in_order(pattern)]
 
 
 @functools.lru_cache(maxsize=65536)
@@ -249,8 +228,13 @@ def reachable_charges(symbol: str, count: int, sign: int, mixed: bool, source: s
     :param sign: +1 or −1 for states of that sign alone, 0 for both.
     :param mixed: whether the atoms may differ in state.
     """
-    bits, offset = _charges(symbol, count, sign, mixed, source)
-    return tuple(place - offset for place in range(bits.bit_length()) if bits >> place & 1)
+    states = [state for state in oxidation_states(symbol, source) if sign == 0 or (state > 0) == (sign > 0)]
+    if not mixed:
+        return tuple(state * count for state in states)
+    bits = 1
+    for _ in range(count):
+        bits = functools.reduce(lambda acc, state, bits=bits: acc | bits << (state + _MAX_STATE), states, 0)  # type: ignore[misc]
+    return tuple(place - _MAX_STATE * count for place in range(bits.bit_length()) if bits >> place & 1)
 
 
 def _neutral_with(
@@ -259,14 +243,9 @@ def _neutral_with(
     """Return whether the elements can balance the ``charge`` of everything else."""
     reachable, zero = 1, 0
     for symbol, count in counts.items():
-        bits, offset = _charges(symbol, count, signs[symbol], symbol in mixed, source)
-        shifted, position = 0, 0
-        while bits:
-            step = (bits & -bits).bit_length() - 1
-            position += step
-            shifted |= reachable << position
-            bits >>= step + 1
-            position += 1
+        shifted, offset = 0, _MAX_STATE * count
+        for reached in reachable_charges(symbol, count, signs[symbol], symbol in mixed, source):
+            shifted |= reachable << (reached + offset)
         reachable, zero = shifted, zero + offset
     return zero >= charge and bool(reachable >> (zero - charge) & 1)
 

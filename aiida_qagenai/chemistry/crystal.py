@@ -142,6 +142,10 @@ class Crystal:
             return model
         return model.covalent or self._bonds(model, anion_bonds)
 
+    def contacts(self, factor: float | NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which neighbours are closer than ``factor`` times the sum of their covalent radii, shape (m,)."""
+        return self.neighbors.distance < factor * (self.radii[self.neighbors.first] + self.radii[self.neighbors.second])
+
     def _triple_bonds(self) -> bool:
         """Return whether carbon or nitrogen has a triple bond, whose electrons belong to neither of the two atoms."""
         first, second, _, distance = self.neighbors
@@ -154,18 +158,11 @@ class Crystal:
         negative = np.array([assignment.states[symbol] < 0 for symbol in self.symbols])
         first, second, _, distance = self.neighbors
         lengths = self.radii[first] + self.radii[second]
-        pairs = negative[first] & negative[second] & (distance < ANION_CONTACT * lengths)
+        pairs = negative[first] & negative[second] & self.contacts(ANION_CONTACT)
         valences = np.exp((lengths[pairs] - distance[pairs]) / BOND_SOFTNESS)
         sums = np.zeros(len(self))
         np.add.at(sums, first[pairs], valences)
         return sums
-
-    def _paired(self, anions: NDArray[np.bool_]) -> bool:
-        """Return whether every one of the ``anions`` is bonded to exactly one other."""
-        first, second, _, distance = self.neighbors
-        bonded = distance < ANION_CONTACT * (self.radii[first] + self.radii[second])
-        numbers = np.bincount(first[bonded & anions[first] & anions[second]], minlength=len(self))
-        return bool((numbers[anions] == 1).all())
 
     def _bonded_anions(self, usual: ChargeAssignment, anion_bonds: NDArray[np.float64]) -> IonicModel | str:
         """Return the charges where anions are bonded to each other: every bond saves the two of them an electron each.
@@ -196,21 +193,26 @@ class Crystal:
         if model.polarity < IONIC_POLARITY:
             electrons = {symbol: _d_electrons(symbol, state) for symbol, state in model.assignment.states.items()}
             left = np.array([electrons[symbol] for symbol in self.symbols])
-            first, second, _, distance = self.neighbors
-            close = distance < METAL_CONTACT * (self.radii[first] + self.radii[second])
-            pairs = close & (np.minimum(left[first], left[second]) >= 0) & (np.maximum(left[first], left[second]) > 0)
+            first, second, _, _ = self.neighbors
+            pairs = (
+                self.contacts(METAL_CONTACT)
+                & (np.minimum(left[first], left[second]) >= 0)
+                & (np.maximum(left[first], left[second]) > 0)
+            )
             bonded[first[pairs]] = True
         return bonded
 
     def _bonds(self, model: IonicModel, anion_bonds: NDArray[np.float64]) -> Bonding | str:
         charges = np.array([model.assignment.states[symbol] for symbol in self.symbols])
         first, second, image, distance = self.neighbors
-        pairs = (charges[first] > 0) & (charges[second] < 0)
+        anions = charges < 0
+        pairs = (charges[first] > 0) & anions[second]
         if np.bincount(first[pairs], minlength=len(self))[charges > 0].min() == 0:
             return f'a cation has no anion within {CUTOFF} Å'
         table = [
             model.units[a, b] for a, b in zip(self.symbols[first[pairs]], self.symbols[second[pairs]], strict=True)
         ]
+        linked = np.bincount(first[anions[first] & anions[second] & self.contacts(ANION_CONTACT)], minlength=len(self))
         return Bonding(
             model=model,
             charges=charges,
@@ -220,7 +222,7 @@ class Crystal:
             distance=distance[pairs],
             unit_bond=np.array([unit.length for unit in table]),
             uncertainty=np.array([unit.uncertainty for unit in table]),
-            paired=self._paired(charges < 0),
+            paired=bool((linked[anions] == 1).all()),
             monatomic=model.assignment.closed_shell and not anion_bonds.any(),
             anion_bonds=anion_bonds,
             metal_bonded=self._metal_bonded(model),

@@ -33,6 +33,10 @@ class Neighbors(t.NamedTuple):
     image: NDArray[np.int64]
     distance: NDArray[np.float64]
 
+    def where(self, mask: NDArray[np.bool_]) -> Neighbors:
+        """Return the pairs for which ``mask`` (m,) is true."""
+        return Neighbors(self.first[mask], self.second[mask], self.image[mask], self.distance[mask])
+
 
 class Fragment(t.NamedTuple):
     """Atoms that are connected by bonds.

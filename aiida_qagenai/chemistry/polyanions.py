@@ -26,7 +26,7 @@ from aiida_qagenai.chemistry.bond_valence import BOND_SOFTNESS
 from aiida_qagenai.chemistry.charges import CLOSED_SHELL
 from aiida_qagenai.chemistry.composition import mixed_elements, reachable_charges
 from aiida_qagenai.chemistry.crystal import ANION_BOND_SCATTER, ANION_CONTACT, Crystal
-from aiida_qagenai.chemistry.geometry import Fragment, Neighbors, fragments
+from aiida_qagenai.chemistry.geometry import Fragment, fragments
 from aiida_qagenai.chemistry.oxidation_states import (
     DEFAULT_SOURCE,
     MIXED_VALENCE_ELEMENTS,
@@ -101,11 +101,9 @@ class _Unit(t.NamedTuple):
 def _units(crystal: Crystal, anions: Collection[str]) -> Iterator[_Unit]:
     """Yield the fragments into which the anions are bonded."""
     atoms = np.flatnonzero(np.isin(crystal.symbols, list(anions)))
-    first, second, _, distance = crystal.neighbors
-    lengths = crystal.radii[first] + crystal.radii[second]
-    bonded = np.isin(first, atoms) & np.isin(second, atoms) & (distance < ANION_CONTACT * lengths)
-    bonds = Neighbors(*(column[bonded] for column in crystal.neighbors))
-    orders = np.exp((lengths[bonded] - bonds.distance) / BOND_SOFTNESS)
+    first, second, _, _ = crystal.neighbors
+    bonds = crystal.neighbors.where(np.isin(first, atoms) & np.isin(second, atoms) & crystal.contacts(ANION_CONTACT))
+    orders = np.exp((crystal.radii[bonds.first] + crystal.radii[bonds.second] - bonds.distance) / BOND_SOFTNESS)
     negativity = np.array([electronegativity(symbol) or 0.0 for symbol in crystal.symbols])
     polar = np.abs(negativity[bonds.first] - negativity[bonds.second]) > POLAR
     for fragment in fragments(atoms.tolist(), bonds):
@@ -143,9 +141,8 @@ def _subvalent(crystal: Crystal, cations: Collection[str], anions: Collection[st
     if sum(amounts[symbol] for symbol in light) < SUBVALENT_RATIO * number:
         light = frozenset()
     reach = np.array([_metal_reach(str(symbol)) if symbol in cations else 0.0 for symbol in crystal.symbols])
-    first, second, _, distance = crystal.neighbors
-    lengths = crystal.radii[first] + crystal.radii[second]
-    pairs = distance < np.minimum(reach[first], reach[second]) * lengths
+    first, second, _, _ = crystal.neighbors
+    pairs = crystal.contacts(np.minimum(reach[first], reach[second]))
     bonded = frozenset(str(symbol) for symbol in np.unique(crystal.symbols[first[pairs]]))
     if 'F' in anions:  # leaves electrons to silver alone, in Ag2F
         bonded &= {'Ag'}

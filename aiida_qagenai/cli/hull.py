@@ -88,7 +88,7 @@ def _add_probabilities(
     records: list[dict[str, t.Any]], candidates: list[Phase], competing: CompetingPhases, **draws: t.Any
 ) -> None:
     """Add the probability of being stable and the interval of the distance to the records."""
-    from aiida_qagenai.thermodynamics.hull.uncertainty import stability_probability
+    from aiida_qagenai.thermodynamics.hull.convex_hull import stability_probability
 
     for record, candidate in zip(records, candidates, strict=True):
         estimate = stability_probability(candidate, competing, **draws)

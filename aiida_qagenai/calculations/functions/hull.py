@@ -9,8 +9,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.phases import phases_from_dataset
-from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, distances_to_hull
-from aiida_qagenai.thermodynamics.hull.stability import STABLE_LIMIT
+from aiida_qagenai.thermodynamics.hull.convex_hull import STABLE_LIMIT, CompetingPhases, distances_to_hull
 
 __all__ = ('place_on_hull',)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from aiida_qagenai.chemistry.constraints.base import Stage, Verdict
 from aiida_qagenai.chemistry.crystal import Crystal
-from aiida_qagenai.chemistry.geometry import Neighbors, fragments
+from aiida_qagenai.chemistry.geometry import fragments
 from aiida_qagenai.chemistry.radii import CONTACT_LENGTHS, SPHERE_RADII
 from aiida_qagenai.chemistry.symmetry import TOLERANCES, space_group
 from aiida_qagenai.common.errors import InvalidInputError
@@ -163,9 +163,7 @@ class Dimensionality:
 
 def bonded_dimensionality(crystal: Crystal) -> int:
     """Return in how many independent directions the most extended bonded network repeats."""
-    first, second, _, distance = crystal.neighbors
-    bonded = distance < BOND_RATIO * (crystal.radii[first] + crystal.radii[second])
-    bonds = Neighbors(*(column[bonded] for column in crystal.neighbors))
+    bonds = crystal.neighbors.where(crystal.contacts(BOND_RATIO))
     return max(fragment.dimension for fragment in fragments(range(len(crystal)), bonds))
 
 

@@ -1,9 +1,13 @@
-"""Distance to the convex hull and decomposition (paper Eq 6, Algorithm 2)."""
+"""Distance to the convex hull, decomposition and stability (paper Eq 6, Algorithm 2, Table 2 with exact boundaries).
+
+The hull contains the candidate, so that E_hull ≥ 0 and "stable" means E_hull ≤ ε.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import typing as t
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,11 +15,37 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from aiida_qagenai.chemistry.formula import reduced_formula
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.thermodynamics.hull.phases import CompetingPhases, Phase, System
 from aiida_qagenai.thermodynamics.hull.simplex import Solution, solve
-from aiida_qagenai.thermodynamics.hull.stability import STABLE_LIMIT, Stability, stability_class
 
-__all__ = ('CompetingPhases', 'HullResult', 'Phase', 'distance_to_hull', 'distances_to_hull')
+__all__ = (
+    'MARGINAL_LIMIT',
+    'METASTABLE_LIMIT',
+    'STABLE_LIMIT',
+    'CompetingPhases',
+    'HullResult',
+    'Phase',
+    'Stability',
+    'StabilityEstimate',
+    'distance_to_hull',
+    'distances_to_hull',
+    'stability_class',
+    'stability_probability',
+)
+
+Stability = t.Literal['stable', 'metastable', 'marginally_metastable', 'unstable', 'unknown']
+
+STABLE_LIMIT = 1e-6
+"""ε, the largest E_hull that counts as on the hull, eV/atom."""
+
+METASTABLE_LIMIT = 0.050
+"""Largest E_hull of a metastable phase that is likely to be synthesizable, eV/atom."""
+
+MARGINAL_LIMIT = 0.100
+"""Largest E_hull of a marginally metastable phase, eV/atom."""
+
+_ROUNDING = 1e-12  # so that 0.05 computed as a difference of energies still lies on the boundary
 
 WEIGHT_CUTOFF = 1e-9
 """Smallest fraction reported in a decomposition."""
@@ -48,9 +78,47 @@ class HullResult:
 
     def to_dict(self) -> dict[str, t.Any]:
         """Return a record of plain JSON types."""
-        record = dataclasses.asdict(self)
-        record['missing'] = list(self.missing)
-        return record
+        return {**dataclasses.asdict(self), 'missing': list(self.missing)}
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilityEstimate:
+    """The distribution of a distance to the hull.
+
+    :param probability: P(E_hull ≤ tolerance), ``None`` where the competing phases cannot express the composition.
+    :param standard_error: of the probability, from the number of samples.
+    :param mean: mean of E_hull, eV/atom.
+    :param interval: 5 % and 95 % quantiles of E_hull, eV/atom.
+    :param num_samples: draws.
+    """
+
+    probability: float | None
+    standard_error: float | None
+    mean: float | None
+    interval: tuple[float, float] | None
+    num_samples: int
+
+
+def stability_class(e_above_hull: float | None, *, tolerance: float = STABLE_LIMIT) -> Stability:
+    """Return the class of a phase ``e_above_hull`` (eV/atom) above the hull that contains it; ``None`` is unknown.
+
+    A value on a boundary belongs to the more stable class: 0.050 eV/atom is metastable.
+
+    :param tolerance: ε, eV/atom.
+    :raises InvalidInputError: if the distance is negative or not a number.
+    """
+    if e_above_hull is None:
+        return 'unknown'
+    if not (math.isfinite(e_above_hull) and e_above_hull >= 0):
+        message = f'e_above_hull must be a number >= 0, not {e_above_hull}: the hull contains the candidate'
+        raise InvalidInputError(message)
+    if e_above_hull <= tolerance:
+        return 'stable'
+    if e_above_hull <= METASTABLE_LIMIT + _ROUNDING:
+        return 'metastable'
+    if e_above_hull <= MARGINAL_LIMIT + _ROUNDING:
+        return 'marginally_metastable'
+    return 'unstable'
 
 
 def distances_to_hull(
@@ -163,3 +231,48 @@ def _decomposition(solution: Solution, system: System, competing: CompetingPhase
                 formula = reduced_formula(system.elements[int(system.fractions[:, column].argmax())])
             fractions[formula] = fractions.get(formula, 0.0) + float(weight)
     return dict(sorted(fractions.items(), key=lambda item: -item[1]))
+
+
+def stability_probability(
+    candidate: Phase,
+    competing: CompetingPhases,
+    *,
+    tolerance: float = STABLE_LIMIT,
+    num_samples: int = 1000,
+    seed: int = 0,
+) -> StabilityEstimate:
+    """Return P(E_hull ≤ ``tolerance``) by drawing all energies from independent normal distributions.
+
+    Independence is an assumption: errors that a model shares between similar phases cancel in E_hull, so that the
+    spread given here is an upper bound where errors are positively correlated.
+
+    :param candidate: its ``sigma`` and those of the competing phases are the standard deviations, eV/atom.
+    :param tolerance: ε, eV/atom.
+    :raises InvalidInputError: if ``num_samples`` is not positive, or levels of theory are mixed.
+    """
+    if num_samples < 1:
+        message = f'num_samples must be at least 1, not {num_samples}'
+        raise InvalidInputError(message)
+    system = competing.rivals(candidate)
+    target = system.target(candidate)
+    central = solve(system.fractions, system.energies, target)
+    if central is None:
+        return StabilityEstimate(None, None, None, None, num_samples)
+    rng = np.random.default_rng(seed)
+    own = rng.normal(candidate.energy_per_atom, candidate.sigma, num_samples)
+    if system.sigmas.any():
+        hull = np.empty(num_samples)
+        for sample in range(num_samples):
+            solution = solve(system.fractions, rng.normal(system.energies, system.sigmas), target, central.columns)
+            hull[sample] = np.nan if solution is None else solution.cost
+    else:
+        hull = np.full(num_samples, central.cost)
+    distances = np.maximum(0.0, own - hull)
+    probability = float((distances <= tolerance).mean())
+    return StabilityEstimate(
+        probability=probability,
+        standard_error=float(np.sqrt(probability * (1 - probability) / num_samples)),
+        mean=float(distances.mean()),
+        interval=(float(np.quantile(distances, 0.05)), float(np.quantile(distances, 0.95))),
+        num_samples=num_samples,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -82,9 +83,7 @@ def _common(grids: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     if not grids:
         message = 'a hull needs at least one phase with a Gibbs energy'
         raise InvalidInputError(message)
-    common = np.round(grids[0], 6)
-    for grid in grids[1:]:
-        common = np.intersect1d(common, np.round(grid, 6))
+    common: NDArray[np.float64] = functools.reduce(np.intersect1d, [np.round(grid, 6) for grid in grids])
     if not len(common):
         message = 'the phases have no temperature in common: compute all with the same settings'
         raise InvalidInputError(message)

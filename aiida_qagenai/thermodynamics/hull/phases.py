@@ -82,7 +82,7 @@ class System:
     energies: NDArray[np.float64]
     sigmas: NDArray[np.float64]
     indices: NDArray[np.int64]
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
     def target(self, phase: Phase) -> NDArray[np.float64]:
         """Return the atomic fractions of ``phase`` over ``elements``, shape (k,)."""
@@ -110,14 +110,6 @@ def _is_ambiguous(phase: Phase) -> bool:
     return True
 
 
-class _Group(t.NamedTuple):
-    elements: tuple[str, ...]
-    fractions: NDArray[np.float64]
-    energies: NDArray[np.float64]
-    sigmas: NDArray[np.float64]
-    indices: NDArray[np.int64]
-
-
 class CompetingPhases:
     """Known phases, grouped by their elements, with one cached :class:`System` per chemical system asked for.
 
@@ -131,7 +123,7 @@ class CompetingPhases:
         self.phases: list[Phase] = []
         self._groups: dict[frozenset[str], list[int]] = {}
         self._identifiers: dict[str, list[int]] = {}
-        self._packed: dict[frozenset[str], _Group] = {}
+        self._packed: dict[frozenset[str], System] = {}
         self._systems: dict[frozenset[str], System] = {}
         self._level: str | None = None
         for phase in phases:
@@ -184,14 +176,8 @@ class CompetingPhases:
         implied = self.elements_at_zero and len(system.elements) == 1
         if set(self._groups.get(frozenset(candidate.amounts), own)) <= set(own) and not implied:
             missing = tuple(dict.fromkeys((*missing, '-'.join(sorted(system.elements)))))
-        return System(
-            system.elements,
-            system.fractions[:, keep],
-            system.energies[keep],
-            system.sigmas[keep],
-            system.indices[keep],
-            missing,
-        )
+        columns = {name: getattr(system, name)[..., keep] for name in ('fractions', 'energies', 'sigmas', 'indices')}
+        return dataclasses.replace(system, missing=missing, **columns)
 
     def same_phase(self, candidate: Phase) -> list[int]:
         """Return the indices of the phases with the identifier and composition of the candidate: the candidate itself.
@@ -216,7 +202,7 @@ class CompetingPhases:
         return self._systems[key]
 
     def _build(self, elements: tuple[str, ...]) -> System:
-        parts: list[_Group] = []
+        parts: list[System] = []
         missing: list[str] = []
         for size in range(1, len(elements) + 1):
             for subset in itertools.combinations(elements, size):
@@ -227,7 +213,7 @@ class CompetingPhases:
                     missing.append('-'.join(sorted(subset)))
         if self.elements_at_zero:
             zeros, nowhere = np.zeros(len(elements)), np.full(len(elements), -1, dtype=np.int64)
-            parts.append(_Group(elements, np.eye(len(elements)), zeros, zeros, nowhere))
+            parts.append(System(elements, np.eye(len(elements)), zeros, zeros, nowhere))
         row = {element: i for i, element in enumerate(elements)}
         fractions = np.zeros((len(elements), sum(len(part.energies) for part in parts)))
         start = 0
@@ -235,21 +221,17 @@ class CompetingPhases:
             stop = start + len(part.energies)
             fractions[[row[element] for element in part.elements], start:stop] = part.fractions
             start = stop
-        return System(
-            elements=elements,
-            fractions=fractions,
-            energies=np.concatenate([np.zeros(0), *(part.energies for part in parts)]),
-            sigmas=np.concatenate([np.zeros(0), *(part.sigmas for part in parts)]),
-            indices=np.concatenate([np.zeros(0, dtype=np.int64), *(part.indices for part in parts)]),
-            missing=tuple(missing),
-        )
+        energies = np.concatenate([np.zeros(0), *(part.energies for part in parts)])
+        sigmas = np.concatenate([np.zeros(0), *(part.sigmas for part in parts)])
+        indices = np.concatenate([np.zeros(0, dtype=np.int64), *(part.indices for part in parts)])
+        return System(elements, fractions, energies, sigmas, indices, tuple(missing))
 
-    def _group(self, key: frozenset[str]) -> _Group:
+    def _group(self, key: frozenset[str]) -> System:
         """Return the phases with exactly these elements as arrays, packed once and shared by all systems."""
         if key not in self._packed:
             members = [self.phases[index] for index in self._groups[key]]
             amounts = np.array([list(member.amounts.values()) for member in members]).T
-            self._packed[key] = _Group(
+            self._packed[key] = System(
                 elements=members[0].elements,
                 fractions=amounts / amounts.sum(axis=0),
                 energies=np.array([member.energy_per_atom for member in members]),

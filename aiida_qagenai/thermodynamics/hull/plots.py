@@ -11,8 +11,8 @@ from pathlib import Path
 from aiida_qagenai.chemistry.elements import require_elements
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.plotting import BLUE, new_figure, picture_path, save_figure
+from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, METASTABLE_LIMIT
 from aiida_qagenai.thermodynamics.hull.phases import Phase
-from aiida_qagenai.thermodynamics.hull.stability import MARGINAL_LIMIT, METASTABLE_LIMIT
 
 __all__ = ('plot_distances', 'plot_funnel', 'plot_hull')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import typing as t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aiida_qagenai.common.plotting import BLUE, GREY, RED, new_figure, picture_path, save_figure
-from aiida_qagenai.thermodynamics.hull.stability import MARGINAL_LIMIT, METASTABLE_LIMIT
+from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, METASTABLE_LIMIT
+
+if t.TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ('plot_gibbs_energies', 'plot_gibbs_hull', 'plot_path', 'plot_phonons')
 
@@ -24,14 +28,11 @@ def plot_gibbs_energies(
     :param relative: whether each starts from 0 at its lowest temperature, so that different phases fit one picture.
     :raises InvalidInputError: if there is no curve or the format is unknown.
     """
-    path = picture_path(path, curves)
-    figure, axes = new_figure(5.0, 3.6)
-    for name, (temperatures, gibbs) in curves.items():
-        values = np.asarray(gibbs, dtype=np.float64)
-        axes.plot(temperatures, values - values[0] if relative else values, label=name)
-    axes.set_xlabel('temperature (K)')
-    axes.set_ylabel('G(T) − G(0) (eV/atom)' if relative else 'G (eV/atom)')
-    axes.legend(frameon=False)
+    shown = {
+        name: (x, np.subtract(gibbs, np.ravel(gibbs)[0] if relative else 0.0)) for name, (x, gibbs) in curves.items()
+    }
+    label = 'G(T) − G(0) (eV/atom)' if relative else 'G (eV/atom)'
+    figure, _, path = _lines(shown, path, 'temperature (K)', label)
     return save_figure(figure, path)
 
 
@@ -43,20 +44,14 @@ def plot_gibbs_hull(
     :param curves: name → temperatures (K) and decomposition energies (eV/atom), None where undefined.
     :raises InvalidInputError: if there is no curve or the format is unknown.
     """
-    path = picture_path(path, curves)
-    figure, axes = new_figure(5.0, 3.6)
-    for name, (temperatures, energies) in curves.items():
-        values = np.array([np.nan if value is None else value for value in energies])
-        axes.plot(temperatures, values, label=name)
+    shown = {name: (x, np.array(energies, dtype=np.float64)) for name, (x, energies) in curves.items()}
+    figure, axes, path = _lines(shown, path, 'temperature (K)', 'decomposition energy (eV/atom)')
     axes.axhline(0.0, color=GREY, linewidth=0.8)
     top = axes.get_ylim()[1]
     for limit, name in ((METASTABLE_LIMIT, 'metastable'), (MARGINAL_LIMIT, 'marginal')):
         if limit < top:
             axes.axhline(limit, color=GREY, linewidth=0.8, linestyle='--')
             axes.annotate(name, (0.99, limit), xycoords=('axes fraction', 'data'), ha='right', va='bottom')
-    axes.set_xlabel('temperature (K)')
-    axes.set_ylabel('decomposition energy (eV/atom)')
-    axes.legend(frameon=False)
     return save_figure(figure, path)
 
 
@@ -113,14 +108,21 @@ def plot_path(
     :param paths: name → distances (Å) and energies (eV) of the images.
     :raises InvalidInputError: if there is no path or the format is unknown.
     """
-    path = picture_path(path, paths)
-    figure, axes = new_figure(5.0, 3.6)
-    for name, (distances, energies) in paths.items():
-        values = np.asarray(energies, dtype=np.float64)
-        axes.plot(distances, values, marker='o', label=f'{name}: {values.max() - values[0]:.3f} eV')
-    axes.set_xlabel('distance along the path (Å)')
-    axes.set_ylabel('energy (eV)')
-    axes.legend(frameon=False)
+    shown = {f'{name}: {np.max(y) - np.ravel(y)[0]:.3f} eV': (x, y) for name, (x, y) in paths.items()}
+    figure, axes, path = _lines(shown, path, 'distance along the path (Å)', 'energy (eV)', marker='o')
     if title:
         axes.set_title(title)
     return save_figure(figure, path)
+
+
+def _lines(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], path: str | os.PathLike[str], x: str, y: str, **options: t.Any
+) -> tuple[Figure, t.Any, Path]:
+    """Return a figure of ``curves`` with a legend, its axes, and the path that it may be written to."""
+    path = picture_path(path, curves)
+    figure, axes = new_figure(5.0, 3.6)
+    for name, (values, energies) in curves.items():
+        axes.plot(values, energies, label=name, **options)
+    axes.set(xlabel=x, ylabel=y)
+    axes.legend(frameon=False)
+    return figure, axes, path
