@@ -15,7 +15,6 @@ __all__ = ('BOND_SOFTNESS', 'UnitBond', 'unit_bond')
 BOND_SOFTNESS = 0.37
 """b, Å (I. D. Brown and D. Altermatt, Acta Cryst. B 41, 244, 1985)."""
 
-
 SCATTER = 0.05
 """Smallest uncertainty of a published R0, Å: the two sets differ by 0.10 Å r.m.s. over 1,200 pairs of ions."""
 

@@ -109,15 +109,12 @@ def _assign(key: tuple[tuple[str, int], ...], closed_shell: bool, source: str) -
             (score, ChargeAssignment(states, filled, mixed))
             for score, states, mixed in search(amounts, allowed)
             # open shells are asked for where anions are bonded, though filled ones may be more frequent
-            if not (filled := _filled(states)) or allowed is closed
+            if not (filled := all(q > 0 or q == CLOSED_SHELL.get(symbol) for symbol, q in states.items()))
+            or allowed is closed
         ]
         if found:
             return max(found, key=lambda item: item[0])[1]
     return None
-
-
-def _filled(states: Mapping[str, float]) -> bool:
-    return all(q > 0 or q == CLOSED_SHELL.get(symbol) for symbol, q in states.items())
 
 
 _Found = tuple[float, dict[str, float], str | None]
@@ -153,12 +150,10 @@ def _in_order(states: Mapping[str, float]) -> bool:
 
     A metal counts as less electronegative than any simple anion: Pauling's values for Pb, Pt and Au exceed tellurium's.
     """
-    cations = {symbol: t.cast(float, electronegativity(symbol)) for symbol, q in states.items() if q > 0}
-    anions = {symbol: t.cast(float, electronegativity(symbol)) for symbol, q in states.items() if q < 0}
-    if SIMPLE_ANIONS.issuperset(anions):
-        cations = {symbol: value for symbol, value in cations.items() if symbol in CLOSED_SHELL}
-        return bool(anions) and max(cations.values(), default=0.0) <= min(anions.values())
-    return bool(cations) and bool(anions) and max(cations.values()) <= min(anions.values())
+    anions = {symbol: electronegativity(symbol) or 0.0 for symbol, q in states.items() if q < 0}
+    simple = SIMPLE_ANIONS.issuperset(anions)
+    cations = [electronegativity(s) or 0.0 for s, q in states.items() if q > 0 and (s in CLOSED_SHELL or not simple)]
+    return bool(anions) and (simple or bool(cations)) and max(cations, default=0.0) <= min(anions.values())
 
 
 @functools.cache

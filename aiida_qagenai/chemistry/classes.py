@@ -9,28 +9,20 @@ from aiida_qagenai.chemistry.elements import require_elements
 __all__ = ('CLASSES', 'material_class')
 
 _ANIONS = {
-    'F': 'fluoride',
-    'O': 'oxide',
-    'Cl': 'halide',
-    'Br': 'halide',
-    'I': 'halide',
-    'N': 'nitride',
-    'S': 'chalcogenide',
-    'Se': 'chalcogenide',
-    'Te': 'chalcogenide',
-    'P': 'pnictide',
-    'As': 'pnictide',
-    'Sb': 'pnictide',
-    'Bi': 'pnictide',
-    'C': 'carbide',
-    'H': 'hydride',
-    'B': 'boride',
-    'Si': 'tetrelide',
-    'Ge': 'tetrelide',
+    'fluoride': {'F'},
+    'oxide': {'O'},
+    'halide': {'Cl', 'Br', 'I'},
+    'nitride': {'N'},
+    'chalcogenide': {'S', 'Se', 'Te'},
+    'pnictide': {'P', 'As', 'Sb', 'Bi'},
+    'carbide': {'C'},
+    'hydride': {'H'},
+    'boride': {'B'},
+    'tetrelide': {'Si', 'Ge'},
 }
-"""Element → class, the most electronegative first: an oxyfluoride is a fluoride, a phosphate an oxide."""
+"""Class → elements, the most electronegative first: an oxyfluoride is a fluoride, a phosphate an oxide."""
 
-CLASSES = ('element', *dict.fromkeys(_ANIONS.values()), 'intermetallic')
+CLASSES = ('element', *_ANIONS, 'intermetallic')
 """All classes."""
 
 
@@ -42,4 +34,4 @@ def material_class(elements: Iterable[str]) -> str:
     symbols = set(require_elements(elements))
     if len(symbols) == 1:
         return 'element'
-    return next((name for anion, name in _ANIONS.items() if anion in symbols), 'intermetallic')
+    return next((name for name, anions in _ANIONS.items() if anions & symbols), 'intermetallic')

@@ -186,12 +186,10 @@ class CompositionSpace:
             for charge in reachable_charges(symbol, n, sign, symbol in self.mixed, self.source)
         ]
 
-    def _shape(self) -> tuple[int, int, int, int]:
-        return _PHASES, self.max_elements + 1, self.max_atoms + 1, 2 * self._zero + 1
-
     def _build(self) -> Iterator[NDArray[np.int64]]:
         """Yield the table after each element: ways by phase, number of elements, atoms and charge."""
-        table = np.zeros(self._shape(), dtype=np.int64)
+        shape = (_PHASES, self.max_elements + 1, self.max_atoms + 1, 2 * self._zero + 1)
+        table = np.zeros(shape, dtype=np.int64)
         table[0, 0, 0, self._zero] = 1
         yield table
         for position in range(len(self.elements)):
@@ -282,7 +280,7 @@ class CompositionSpace:
 
     def _require_countable(self) -> None:
         # the largest number of charges of one element is that of the most atoms
-        charges = [sum(o.atoms == self.max_atoms for o in self._options(i)) for i in range(len(self.elements))]
+        charges = (sum(o.atoms == self.max_atoms for o in self._options(i)) for i in range(len(self.elements)))
         largest = max(charges, default=0)
         bound = sum(
             math.comb(len(self.elements), k) * largest**k * math.comb(self.max_atoms, k)

@@ -160,9 +160,7 @@ class Crystal:
         lengths = self.radii[first] + self.radii[second]
         pairs = negative[first] & negative[second] & self.contacts(ANION_CONTACT)
         valences = np.exp((lengths[pairs] - distance[pairs]) / BOND_SOFTNESS)
-        sums = np.zeros(len(self))
-        np.add.at(sums, first[pairs], valences)
-        return sums
+        return t.cast(NDArray[np.float64], np.bincount(first[pairs], valences, len(self)))
 
     def _bonded_anions(self, usual: ChargeAssignment, anion_bonds: NDArray[np.float64]) -> IonicModel | str:
         """Return the charges where anions are bonded to each other: every bond saves the two of them an electron each.

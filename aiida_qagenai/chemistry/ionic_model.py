@@ -20,7 +20,6 @@ IONIC_POLARITY = 1.0
 MINIMUM_POLARITY = 0.5
 """Smallest difference of mean electronegativity at which bonds have the valences of ions."""
 
-
 _HALOGENS = frozenset({'F', 'Cl', 'Br', 'I'})
 
 

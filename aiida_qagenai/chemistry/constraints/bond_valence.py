@@ -19,7 +19,6 @@ LARGEST_SCALING = 0.03
 """Relative change of all bond lengths that the sums are free to take: density functionals misjudge lattice constants by
 1–3 %."""
 
-
 SCALINGS = 25
 """How many changes are tried."""
 

@@ -182,7 +182,6 @@ _prepared: dict[str, t.Any] = {}
 
 
 def _prepare(competing: CompetingPhases, tolerance: float) -> None:
-    """Keep what all questions to this process have in common."""
     _prepared.update(competing=competing, tolerance=tolerance)
 
 

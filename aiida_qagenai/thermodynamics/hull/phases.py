@@ -91,7 +91,6 @@ class System:
 
 
 def _same_composition(first: Phase, second: Phase) -> bool:
-    """Return whether two phases have the same atomic fractions."""
     if first.elements != second.elements:
         return False
     one, other = np.array(list(first.amounts.values())), np.array(list(second.amounts.values()))

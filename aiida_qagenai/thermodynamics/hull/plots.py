@@ -66,8 +66,7 @@ def plot_hull(
     plotter = PDPlotter(PhaseDiagram(entries), show_unstable=show_unstable, backend=backend)
     picture = plotter.get_plot()
     if backend == 'plotly':
-        picture.write_html(str(path), include_plotlyjs=True)
-        return path
+        return _write_page(picture, path)
     return save_figure(picture.figure, path, bbox_inches='tight')
 
 
@@ -86,8 +85,7 @@ def plot_distances(distances: Sequence[float], path: str | os.PathLike[str]) -> 
         for name, limit in limits.items():
             page.add_vline(x=limit, line_dash='dash', annotation_text=name)
         page.update_layout(xaxis_title=DISTANCE_LABEL, yaxis_title='candidates')
-        page.write_html(str(path), include_plotlyjs=True)
-        return path
+        return _write_page(page, path)
     figure, axes = new_figure(5.0, 3.2)
     axes.hist(distances, bins=bins, color=BLUE)
     for name, limit in limits.items():
@@ -114,9 +112,7 @@ def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path
     if path.suffix.lower() == INTERACTIVE:
         import plotly.graph_objects as go
 
-        page = go.Figure(go.Funnel(y=list(counts), x=numbers, textinfo='value', marker_color=BLUE))
-        page.write_html(str(path), include_plotlyjs=True)
-        return path
+        return _write_page(go.Figure(go.Funnel(y=list(counts), x=numbers, textinfo='value', marker_color=BLUE)), path)
     figure, axes = new_figure(5.5, 0.6 + 0.5 * len(numbers))
     positions = list(range(len(numbers)))[::-1]
     largest = max(numbers[0], 1)
@@ -129,3 +125,8 @@ def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path
     for spine in axes.spines.values():
         spine.set_visible(False)
     return save_figure(figure, path, bbox_inches='tight')
+
+
+def _write_page(page: t.Any, path: Path) -> Path:
+    page.write_html(str(path), include_plotlyjs=True)
+    return path

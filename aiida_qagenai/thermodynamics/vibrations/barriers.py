@@ -81,6 +81,7 @@ def find_barrier(
     :raises NotConvergedError: after ``max_steps``, with the force reached.
     :raises FloatingPointError: if the potential gives a number that is not finite.
     """
+    from ase.calculators.singlepoint import SinglePointCalculator
     from ase.mep import NEB
 
     settings = settings or BandSettings()
@@ -91,21 +92,20 @@ def find_barrier(
     images = [ends[0].atoms, *(ends[0].atoms.copy() for _ in range(settings.num_images)), ends[1].atoms]
     band = NEB(images, k=settings.spring_constant, method='improvedtangent', allow_shared_calculator=True)
     band.interpolate(method='idpp', mic=True)
-    _freeze(ends)
+    for end in ends:  # they do not move: the shared calculator would compute their energies at every step
+        end.atoms.calc = SinglePointCalculator(end.atoms, energy=end.energy, forces=np.zeros((len(end.atoms), 3)))
     for image in images[1:-1]:
         image.calc = calculator
     steps, force = _converge(band, settings, report)
     energies = np.array([image.get_potential_energy() for image in images])
     energies -= energies[0]
     clean = tuple(image.copy() for image in images)
-    return MinimumEnergyPath(clean, energies, _lengths(clean), force, steps, _dips(energies))
+    dips = np.flatnonzero(energies[1:-1] < np.minimum(energies[:-2], energies[2:]) - DIP) + 1
+    return MinimumEnergyPath(clean, energies, _lengths(clean), force, steps, tuple(dips.tolist()))
 
 
 def _converge(band: t.Any, settings: BandSettings, report: Report) -> tuple[int, float]:
-    """Optimise the band, let it climb once it is near the path, and return the steps and the force reached.
-
-    :raises NotConvergedError: if the force is above the threshold after all steps.
-    """
+    """Optimise the band, let it climb once it is near the path, and return the steps and the force reached."""
     from ase.optimize import FIRE
 
     steps, force = 0, float('inf')
@@ -138,19 +138,7 @@ def _relax_end(atoms: Atoms, calculator: t.Any, settings: BandSettings, report: 
     return relax(atoms, calculator, relaxation, freedom='atoms', report=report)
 
 
-def _freeze(ends: t.Sequence[Relaxed]) -> None:
-    """Keep the energies of the ends, which do not move: the shared calculator would compute them at every step."""
-    from ase.calculators.singlepoint import SinglePointCalculator
-
-    for end in ends:
-        end.atoms.calc = SinglePointCalculator(end.atoms, energy=end.energy, forces=np.zeros((len(end.atoms), 3)))
-
-
 def _require_same_atoms(initial: Atoms, final: Atoms) -> None:
-    """Check that both ends have the same atoms, order and cell.
-
-    :raises InvalidInputError: if not.
-    """
     if initial.get_chemical_symbols() != final.get_chemical_symbols():
         message = (
             f'the ends of a path need the same atoms in the same order: {initial.get_chemical_formula(mode="reduce")} '
@@ -163,10 +151,6 @@ def _require_same_atoms(initial: Atoms, final: Atoms) -> None:
 
 
 def _require_a_move(initial: Atoms, final: Atoms, fault: str) -> None:
-    """Check that at least one atom moves.
-
-    :raises InvalidInputError: if not.
-    """
     moves = _moves(initial, final)
     if moves.max() < SMALLEST_MOVE:
         message = f'both ends of the path {fault}: no atom moves by more than {moves.max():.3f} Å'
@@ -182,12 +166,5 @@ def _moves(first: Atoms, second: Atoms) -> NDArray[np.float64]:
 
 
 def _lengths(images: t.Sequence[Atoms]) -> NDArray[np.float64]:
-    """Return the length of the path up to each image, Å."""
     parts = [float(np.linalg.norm(_moves(first, second))) for first, second in itertools.pairwise(images)]
     return np.concatenate([[0.0], np.cumsum(parts)])
-
-
-def _dips(energies: NDArray[np.float64]) -> tuple[int, ...]:
-    """Return the images between the ends that lie below both neighbours."""
-    inner = range(1, len(energies) - 1)
-    return tuple(i for i in inner if energies[i] < min(energies[i - 1], energies[i + 1]) - DIP)

@@ -138,7 +138,6 @@ def _images(
 def _ends(
     crystal: Atoms, divisions: tuple[int, int, int], start: int, vector: NDArray[np.float64]
 ) -> tuple[Atoms, Atoms]:
-    """Return the supercell before and after the hop."""
     from ase.geometry import find_mic
 
     supercell = crystal.repeat(divisions)

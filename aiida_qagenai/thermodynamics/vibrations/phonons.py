@@ -117,17 +117,13 @@ def find_phonons(
         raise InvalidInputError(message)
     phonon = _phonopy(atoms, divisions, 'auto', settings.symmetry_precision)
     phonon.generate_displacements(distance=settings.displacement)
-    forces = []
+    forces: list[NDArray[np.float64]] = []
     for supercell in phonon.supercells_with_displacements:
         displaced = AseAtoms(supercell.symbols, cell=supercell.cell, scaled_positions=supercell.scaled_positions)
         displaced.pbc = True
         displaced.calc = calculator
-        found = finite_forces(displaced)
-        # A sum that is not zero is an error of the potential's arithmetic.
-        forces.append(found - found.mean(axis=0))
-    phonon.forces = np.array(forces)
-    phonon.produce_force_constants(show_drift=False)
-    phonon.symmetrize_force_constants()
+        forces.append(finite_forces(displaced))
+    _set_forces(phonon, forces)
     phonon.run_mesh(settings.mesh_length)
     return _collect(phonon, temperatures, settings, num_displacements=len(forces), with_bands=with_bands)
 
@@ -152,16 +148,20 @@ def gamma_frequencies(atoms: Atoms, displacement: float, forces: t.Sequence[NDAr
     """
     phonon = _phonopy(atoms, (1, 1, 1), np.eye(3), SYMMETRY_PRECISION)
     phonon.generate_displacements(distance=displacement)
-    phonon.forces = np.array([found - found.mean(axis=0) for found in forces])
-    phonon.produce_force_constants(show_drift=False)
-    phonon.symmetrize_force_constants()
+    _set_forces(phonon, forces)
     phonon.run_qpoints([[0.0, 0.0, 0.0]])
     frequencies = sorted(np.asarray(phonon.qpoints.frequencies)[0].tolist(), key=abs)
     return sorted(frequencies[3:])
 
 
+def _set_forces(phonon: t.Any, forces: t.Sequence[NDArray[np.float64]]) -> None:
+    # A sum that is not zero is an error of the potential's arithmetic.
+    phonon.forces = np.array([found - found.mean(axis=0) for found in forces])
+    phonon.produce_force_constants(show_drift=False)
+    phonon.symmetrize_force_constants()
+
+
 def _phonopy(atoms: Atoms, divisions: tuple[int, int, int], primitive: t.Any, symmetry_precision: float) -> t.Any:
-    """Return phonopy for a crystal and the supercell of ``divisions``."""
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
 
@@ -184,7 +184,6 @@ def _collect(
     num_displacements: int,
     with_bands: bool,
 ) -> Phonons:
-    """Return what phonopy found, per atom and in our units."""
     frequencies = np.asarray(phonon.mesh.frequencies)
     weights = np.asarray(phonon.mesh.weights, dtype=np.float64)
     weights = weights / weights.sum()
