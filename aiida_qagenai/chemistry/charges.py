@@ -77,13 +77,8 @@ def assign_bonded_charges(
     if any(q >= 0 for q in states.values()) or any(electronegativity(symbol) is None for symbol in composition):
         return None
     cations = {symbol: n for symbol, n in composition.items() if symbol not in anion_bonds}
-    options = {symbol: [q for q in oxidation_states(symbol, source) if q > 0] for symbol in cations}
-    found = []
-    for choice in itertools.product(*options.values()):
-        chosen = dict(zip(cations, map(float, choice), strict=True))
-        if sum(cations[symbol] * q for symbol, q in chosen.items()) == -charge and _in_order({**chosen, **states}):
-            score = sum(n * _log_frequency(symbol, int(chosen[symbol])) for symbol, n in cations.items())
-            found.append((score, {**chosen, **states}))
+    options = {symbol: tuple(q for q in oxidation_states(symbol, source) if q > 0) for symbol in cations}
+    found = list(_whole(cations, options, -charge, states))
     if not found:
         return None
     return ChargeAssignment(max(found, key=lambda item: item[0])[1], closed_shell=False, mixed=None)
@@ -120,11 +115,16 @@ def _assign(key: tuple[tuple[str, int], ...], closed_shell: bool, source: str) -
 _Found = tuple[float, dict[str, float], str | None]
 
 
-def _whole(amounts: Mapping[str, int], allowed: Mapping[str, tuple[int, ...]]) -> t.Iterator[_Found]:
-    """Yield (score, states, None) for every balanced choice of whole states."""
+def _whole(
+    amounts: Mapping[str, int],
+    allowed: Mapping[str, tuple[int, ...]],
+    charge: int = 0,
+    others: Mapping[str, float] | None = None,
+) -> t.Iterator[_Found]:
+    """Yield (score, states, None) for every choice of whole states with a total ``charge``, beside given ``others``."""
     for choice in itertools.product(*(allowed[symbol] for symbol in amounts)):
-        states = dict(zip(amounts, map(float, choice), strict=True))
-        if sum(amounts[symbol] * q for symbol, q in states.items()) == 0 and _in_order(states):
+        states = {**dict(zip(amounts, map(float, choice), strict=True)), **(others or {})}
+        if sum(amounts[symbol] * states[symbol] for symbol in amounts) == charge and _in_order(states):
             yield sum(n * _log_frequency(symbol, int(states[symbol])) for symbol, n in amounts.items()), states, None
 
 

@@ -37,16 +37,14 @@ class IonicModel:
     polarity: float
 
     @property
-    def _anions(self) -> list[str]:
-        return [symbol for symbol, state in self.assignment.states.items() if state < 0]
-
-    @property
     def covalent(self) -> str:
         """Return why the bonds are not those of ions; empty if they are."""
-        for symbol, state in self.assignment.states.items():
+        states = self.assignment.states
+        halides = _HALOGENS.issuperset(symbol for symbol, state in states.items() if state < 0)
+        for symbol, state in states.items():
             if state < 0 and symbol not in SIMPLE_ANIONS:
                 return f'{symbol} as an anion bonds covalently'
-            if symbol in _HALOGENS and state > 0 and _HALOGENS.issuperset(self._anions):
+            if symbol in _HALOGENS and state > 0 and halides:
                 return f'{symbol} is a part of a polyhalide ion or molecule'
         return ''
 

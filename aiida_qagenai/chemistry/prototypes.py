@@ -90,8 +90,17 @@ def seed_structures(
         ``MINIMUM_RATIO`` of the sums of covalent radii, none a duplicate by fingerprint.
     :raises InvalidInputError: on an unknown element or a number out of range.
     """
-    fractions = {'neutral_fraction': neutral_fraction, 'ideal_fraction': ideal_fraction}
-    _check_ranges(max_atoms, num_structures, strain, displacement, fractions)
+    checks = {
+        'max_atoms must be at least 1': max_atoms >= 1,
+        'num_structures must be at least 1': num_structures >= 1,
+        'strain must lie in 0–0.3': 0 <= strain <= 0.3,
+        'displacement must lie in 0–1 Å': 0 <= displacement <= 1,
+        'neutral_fraction must lie in 0–1': 0 <= neutral_fraction <= 1,
+        'ideal_fraction must lie in 0–1': 0 <= ideal_fraction <= 1,
+    }
+    for message, satisfied in checks.items():
+        if not satisfied:
+            raise InvalidInputError(message)
     prototypes = decorated_prototypes(elements, max_atoms=max_atoms, source=source)
     rng = np.random.default_rng(seed)
     fill = functools.partial(_fill, ideal_fraction=ideal_fraction, strain=strain, displacement=displacement, rng=rng)
@@ -228,9 +237,7 @@ def _fill(
             break
         item = ideal[turn % len(ideal)]
         # alternate along the list and again from one pass over the list to the next
-        variant: t.Literal['strained', 'perturbed'] = (
-            'strained' if (turn + turn // len(ideal)) % 2 == 0 else 'perturbed'
-        )
+        variant: t.Literal['strained', 'perturbed'] = 'perturbed' if (turn + turn // len(ideal)) % 2 else 'strained'
         structure = _distort(item.structure, strain, displacement if variant == 'perturbed' else 0.0, rng)
         if structure is None or (key := fingerprint(structure)) in seen:
             continue
@@ -258,18 +265,3 @@ def _keeps_distance(structure: Structure) -> bool:
     radii = np.array([COVALENT_RADII[number] for number in structure.atomic_numbers])
     first, second, _, distance = neighbors(structure, 2 * MINIMUM_RATIO * float(radii.max()))
     return bool((distance >= MINIMUM_RATIO * (radii[first] + radii[second])).all())
-
-
-def _check_ranges(
-    max_atoms: int, num_structures: int, strain: float, displacement: float, fractions: t.Mapping[str, float]
-) -> None:
-    checks = {
-        'max_atoms must be at least 1': max_atoms >= 1,
-        'num_structures must be at least 1': num_structures >= 1,
-        'strain must lie in 0–0.3': 0 <= strain <= 0.3,
-        'displacement must lie in 0–1 Å': 0 <= displacement <= 1,
-        **{f'{name} must lie in 0–1': 0 <= value <= 1 for name, value in fractions.items()},
-    }
-    for message, satisfied in checks.items():
-        if not satisfied:
-            raise InvalidInputError(message)

@@ -185,12 +185,9 @@ def diversity_scores(
 
 
 def _divergence(pool: CandidatePool, kind: str) -> NDArray[np.float64]:
-    if kind == 'absolute':
-        return pool.require('divergence')
-    if kind == 'signed':
-        return pool.require('divergence_signed')
-    floored: NDArray[np.float64] = np.maximum(pool.require('divergence_sigma'), SIGMA_FLOOR)
-    return pool.require('divergence') / floored
+    if kind == 'relative':
+        return pool.require('divergence') / np.maximum(pool.require('divergence_sigma'), SIGMA_FLOOR)
+    return pool.require('divergence_signed' if kind == 'signed' else 'divergence')
 
 
 def _diversity(pool: CandidatePool, num_clusters: int, seed: int) -> NDArray[np.float64]:

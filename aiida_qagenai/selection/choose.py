@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import typing as t
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +45,7 @@ class Choice:
     @property
     def chosen(self) -> NDArray[np.int64]:
         """Return the indices to compute: the selected ones by rank, then the audit slice."""
-        first = [int(i) for i in self.order if self.selected[i]]
-        return np.array(first + [int(i) for i in self.order if self.audit[i]], dtype=np.int64)
+        return np.concatenate([self.order[mask[self.order]] for mask in (self.selected, self.audit)])
 
 
 def allocation(remaining: int, *, fraction: float = 0.1, cap: int = 20) -> int:
@@ -91,11 +89,8 @@ def choose(
     scores = score(pool, arm, divergence=divergence, num_clusters=num_clusters, seed=seed)
     order, ranks = _ranking(pool, scores.total)
     number = min(budget_k, len(order))
-    num_audit = round(audit_fraction * number)
-    if audit_fraction > 0 and number >= 2:
-        num_audit = max(1, num_audit)
-    selected = np.zeros(len(pool), dtype=bool)
-    audit = np.zeros(len(pool), dtype=bool)
+    num_audit = max(round(audit_fraction * number), int(audit_fraction > 0 and number >= 2))
+    selected, audit = np.zeros((2, len(pool)), dtype=bool)
     selected[order[: number - num_audit]] = True
     left = order[number - num_audit :]
     # a stream of its own: the audit must not depend on what the arm drew
@@ -117,15 +112,12 @@ def choose(
 
 def _ranking(pool: CandidatePool, total: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the distinct eligible candidates, best first, and the rank of every candidate."""
-    eligible = [int(i) for i in np.flatnonzero(pool.eligible)]
+    eligible = np.flatnonzero(pool.eligible).tolist()
     eligible.sort(key=lambda i: (-total[i], pool.fingerprints[i], i))
-    rank_of: dict[str, int] = {}
-    order: list[int] = []
-    ranks = np.zeros(len(pool), dtype=np.int64)
+    best: dict[str, int] = {}
     for index in eligible:
-        name = pool.fingerprints[index]
-        if name not in rank_of:
-            order.append(index)
-            rank_of[name] = len(order)
-        ranks[index] = rank_of[name]
-    return np.array(order, dtype=np.int64), t.cast(NDArray[np.int64], ranks)
+        best.setdefault(pool.fingerprints[index], index)
+    rank_of = {name: rank for rank, name in enumerate(best, start=1)}
+    ranks = np.zeros(len(pool), dtype=np.int64)
+    ranks[eligible] = [rank_of[pool.fingerprints[index]] for index in eligible]
+    return np.array(list(best.values()), dtype=np.int64), ranks

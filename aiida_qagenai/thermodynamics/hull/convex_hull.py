@@ -199,19 +199,14 @@ def distance_to_hull(candidate: Phase, competing: CompetingPhases, *, tolerance:
     """
     system = competing.rivals(candidate)
     solution = solve(system.fractions, system.energies, system.target(candidate))
-    if solution is None:
-        energy = e_above_hull = None
-        decomposition: dict[str, float] = {}
-    else:
-        energy = candidate.energy_per_atom - solution.cost
-        e_above_hull = max(0.0, energy)
-        decomposition = _decomposition(solution, system, competing)
+    energy = None if solution is None else candidate.energy_per_atom - solution.cost
+    e_above_hull = None if energy is None else max(0.0, energy)
     return HullResult(
         formula=candidate.formula if isinstance(candidate.formula, str) else candidate.reduced_formula,
         identifier=candidate.identifier,
         e_above_hull=e_above_hull,
         decomposition_energy=energy,
-        decomposition=decomposition,
+        decomposition={} if solution is None else _decomposition(solution, system, competing),
         stability=stability_class(e_above_hull, tolerance=tolerance),
         complete=not system.missing,
         missing=system.missing,

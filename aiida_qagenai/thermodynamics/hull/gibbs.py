@@ -76,10 +76,6 @@ def _phase(curve: GibbsCurve, temperature: float) -> Phase:
 
 
 def _common(grids: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the temperatures in all grids.
-
-    :raises InvalidInputError: if there are none.
-    """
     if not grids:
         message = 'a hull needs at least one phase with a Gibbs energy'
         raise InvalidInputError(message)

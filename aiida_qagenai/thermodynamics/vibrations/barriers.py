@@ -131,7 +131,6 @@ def _converge(band: t.Any, settings: BandSettings, report: Report) -> tuple[int,
 
 
 def _relax_end(atoms: Atoms, calculator: t.Any, settings: BandSettings, report: Report) -> Relaxed:
-    """Return one end relaxed at fixed cell, symmetry broken as it likes."""
     relaxation = RelaxSettings(
         max_force=settings.max_force / 2, max_steps=settings.max_steps, keep_symmetry=False, max_stress=1.0
     )

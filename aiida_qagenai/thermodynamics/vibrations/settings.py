@@ -31,11 +31,8 @@ class EmtPotential(StrictModel):
 
     name: t.Literal['emt']
     ELEMENTS: t.ClassVar[tuple[str, ...]] = ('Al', 'Cu', 'Ag', 'Au', 'Ni', 'Pd', 'Pt')
-
-    @property
-    def tag(self) -> str:
-        """Return what marks energies of this potential: two tags never meet in one hull."""
-        return 'emt'
+    tag: t.ClassVar[str] = 'emt'
+    """What marks energies of this potential: two tags never meet in one hull."""
 
 
 class ValidatorPotential(StrictModel):
