@@ -12,12 +12,15 @@ from aiida.common.links import LinkType
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.queries.campaigns import Called, among, called_by
 
-__all__ = ('costs', 'count_cores', 'sum_costs')
+__all__ = ('core_hours', 'costs', 'count_cores', 'sum_costs')
 
 COLUMNS = ['pk', 'path', 'process', 'what', 'core_hours', 'wall_seconds', 'memory_mb', 'exit_status', 'cached']
 
 RESULTS = ('core_hours', 'wall_seconds', 'memory_mb', 'method', 'fidelity')
 """Of a PySCF job; a job of the models has its `timings` and its peak memory, one of pw.x its wall time."""
+
+PROGRAMS = {'PyscfCellCalculation': 'pyscf', 'PwCalculation': 'espresso'}
+"""Which component of the ledger pays for a process; all others belong to the models."""
 
 
 def costs(process: int | str) -> pd.DataFrame:
@@ -43,6 +46,17 @@ def costs(process: int | str) -> pd.DataFrame:
     table['cached'] = table['cached'].astype(bool)
     table.loc[table['cached'], numbers[:2]] = 0.0
     return table.astype({'exit_status': 'Int64'})
+
+
+def core_hours(process: int | str) -> dict[str, float]:
+    """Return the core hours of all jobs under a process, failed ones included, by component of the ledger.
+
+    :return: ``pyscf`` (energies, and relaxations by PySCF), ``espresso`` (relaxations by pw.x) and ``ml`` (the models).
+    """
+    table = costs(process)
+    components = table['process'].map(PROGRAMS).fillna('ml')
+    hours = table['core_hours'].groupby(components).sum()
+    return {name: float(hours.get(name, 0.0)) for name in (*PROGRAMS.values(), 'ml')}
 
 
 def sum_costs(table: pd.DataFrame, by: t.Sequence[str] = ('process', 'what')) -> pd.DataFrame:

@@ -8,8 +8,7 @@ from aiida.orm import CalcJobNode, Dict, WorkChainNode
 
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.queries.costs import costs, count_cores, sum_costs
-from aiida_qagenai.workchains.campaign.accounting import core_hours
+from aiida_qagenai.queries.costs import core_hours, costs, count_cores, sum_costs
 
 ENERGY = {'core_hours': 0.5, 'wall_seconds': 900.0, 'memory_mb': 2000.0, 'method': 'CCSD', 'fidelity': 'CCSD(T)'}
 TRAINING = {'timings': {'wall_seconds': 60.0, 'cpu_seconds': 72.0}, 'peak_memory_mb': 500.0, 'task': 'train'}
@@ -61,7 +60,7 @@ def test_every_job_is_listed_once(tree):
 
 def test_the_ledger_counts_the_same(tree):
     """By what was run: energies, relaxations by pw.x, of which there are none, and models."""
-    assert core_hours(tree[0]) == {'pyscf': 1.0, 'espresso': 0.0, 'ml': pytest.approx(0.02)}
+    assert core_hours(tree[0].pk) == {'pyscf': 1.0, 'espresso': 0.0, 'ml': pytest.approx(0.02)}
 
 
 def test_sums(tree):

@@ -16,7 +16,7 @@ from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.chemistry.composition import neutral_compositions
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
-from aiida_qagenai.workchains.campaign.accounting import core_hours
+from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.state import (
     REFERENCES,
     define_state_inputs,
@@ -300,7 +300,7 @@ class CycleWorkChain(ResumableWorkChain):
             'energies': counts,
             'relaxed': len(relaxed),
             'failed': attempted - len(succeeded) - len(relaxed),
-            'core_hours': core_hours(self.node),
+            'core_hours': core_hours(self.node.pk),
         }
 
 

@@ -13,7 +13,7 @@ from aiida_qagenai.calculations.functions.seed import build_seed_set
 from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
-from aiida_qagenai.workchains.campaign.accounting import core_hours
+from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
@@ -160,7 +160,7 @@ class SeedWorkChain(ResumableWorkChain):
                 return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))
             self.out(f'state.checkpoints.{role}', child.outputs.checkpoint)
         costs = {
-            'core_hours': core_hours(self.node),
+            'core_hours': core_hours(self.node.pk),
             'energies': self.ctx.dataset.counts,
             'structures': len(self.ctx.dataset),
         }

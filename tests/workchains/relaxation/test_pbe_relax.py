@@ -15,9 +15,8 @@ from click.testing import CliRunner
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.candidate import CandidateData
-from aiida_qagenai.queries.costs import costs
+from aiida_qagenai.queries.costs import core_hours, costs
 from aiida_qagenai.queries.relaxations import relaxed_to
-from aiida_qagenai.workchains.campaign.accounting import core_hours
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.protocols.relaxation import relaxation_settings
@@ -111,7 +110,7 @@ def test_silicon_by_pw_reaches_its_lattice_and_has_no_imaginary_phonon(pw_code, 
     assert set(table['process']) == {'PwCalculation'} and set(table['what']) == {'vc-relax', 'scf'}
     assert (table['wall_seconds'] > 0).all()
     assert table['core_hours'].tolist() == pytest.approx((2 * table['wall_seconds'] / 3600).tolist())
-    assert core_hours(node) == {'pyscf': 0.0, 'espresso': pytest.approx(table['core_hours'].sum()), 'ml': 0.0}
+    assert core_hours(node.pk) == {'pyscf': 0.0, 'espresso': pytest.approx(table['core_hours'].sum()), 'ml': 0.0}
     creator = outputs['relaxed'].creator
     assert creator.inputs.pseudos.Si.filename == 'Si.pbe-rrkj.UPF'
 
@@ -217,5 +216,5 @@ def test_a_candidate_is_relaxed_by_pw_and_computed_by_pyscf(pw_code, pyscf_code,
     assert relaxed.get_pymatgen().get_distance(0, 1) == pytest.approx(0.75, abs=0.03)
     assert outputs['energies']['c00000pbe'].content.structure_uuid == relaxed.uuid
     assert relaxed_to([relaxed.uuid]) == {relaxed.uuid: candidate.uuid}
-    hours = core_hours(node)
+    hours = core_hours(node.pk)
     assert hours['pyscf'] > 0 and hours['espresso'] > 0 and hours['ml'] == 0
