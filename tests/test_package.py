@@ -47,7 +47,6 @@ LONG_FUNCTIONS = {
     'databases/sources/optimade.py:download': 'one session with the client, whose callback needs its state',
     'ml/generator/sampler.py:sample': 'one step of the diffusion, in the order of its equations',
     'queries/candidates.py:candidates': 'one line per filter',
-    'workchains/energy/energy.py:get_builder_from_protocol': 'one line per argument',
 }
 """Longer than MAX_FUNCTION, and why."""
 

@@ -109,8 +109,7 @@ class CompositeWorkChain(WindowWorkChain):
         symbols = {kind.symbol for kind in structure.kinds}
         complete = EnergyProtocol.resolve(protocol, overrides, symbols | around.symbols)
         plan, level, bases = plan_composite(complete, structure, around)
-        refusal = find_refusal(structure, level_of_theory, level, band_gap)
-        if refusal is not None:
+        if (refusal := find_refusal(structure, level_of_theory, level, band_gap)) is not None:
             raise InvalidInputError(refusal)
         builder = cls.get_builder()
         builder.code, builder.structure = code, structure
@@ -239,8 +238,7 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     if fidelity is not Fidelity.CCSD_T:
         return f'composite energies are of CCSD(T), not of {fidelity}'
     gap = inputs['band_gap'].value if 'band_gap' in inputs else None
-    refusal = find_refusal(inputs['structure'], fidelity, level, gap)
-    if refusal is not None:
+    if (refusal := find_refusal(inputs['structure'], fidelity, level, gap)) is not None:
         return refusal
     plan = CompositePlan.parse(inputs['plan'].get_dict())
     missing = sorted({job.basis for job in plan.jobs.values() if job.basis} - set(inputs.get('bases') or {}))

@@ -95,26 +95,21 @@ class EnergyWorkChain(ResumableWorkChain):
         :param options: scheduler options of the calculation.
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
         :param descriptors: whether to compute the quantum descriptors as well (PBE only).
-        :param ghosts: sites around an isolated atom that lend it their basis functions.
-        :param crystal: to which they belong.
+        :param ghosts: sites around an isolated atom, of ``crystal``, that lend it their basis functions.
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level_of_theory = Fidelity.parse(fidelity)
-        isolated = not any(structure.pbc)
         symbols = {kind.symbol for node in (structure, ghosts) if node is not None for kind in node.kinds}
-        single = isolated and len(structure.sites) == 1
         complete = EnergyProtocol.resolve(protocol, overrides, symbols)
-        resolved = complete.basis(complete.settings.basis_of(level_of_theory), symbols, isolated=single)
+        family = complete.settings.basis_of(level_of_theory)
+        isolated = not any(structure.pbc)
+        resolved = complete.basis(family, symbols, isolated=isolated and len(structure.sites) == 1)
         settings = resolved.settings
+        around = surroundings_of(crystal or structure)
         level = EnergyLevel.create(
-            settings,
-            level_of_theory,
-            isolated=isolated,
-            surroundings=surroundings_of(crystal or structure),
-            notes=resolved.notes,
+            settings, level_of_theory, isolated=isolated, surroundings=around, notes=resolved.notes
         )
-        refusal = find_refusal(structure, level_of_theory, level, band_gap)
-        if refusal is not None:
+        if (refusal := find_refusal(structure, level_of_theory, level, band_gap)) is not None:
             raise InvalidInputError(refusal)
         builder = cls.get_builder()
         builder.structure = structure
@@ -130,13 +125,8 @@ class EnergyWorkChain(ResumableWorkChain):
             builder.pyscf.ghosts = ghosts
         if options:
             builder.pyscf.metadata.options = options
-        fill_references(
-            builder,
-            symbols,
-            band_gap=band_gap,
-            atomic_references=atomic_references,
-            elemental_references=elemental_references,
-        )
+        references = {'atomic_references': atomic_references, 'elemental_references': elemental_references}
+        fill_references(builder, symbols, band_gap=band_gap, **references)
         return builder
 
     def should_calculate(self) -> bool:
@@ -171,10 +161,9 @@ class EnergyWorkChain(ResumableWorkChain):
             },
         )
         self.out('energy', outputs['result'])
-        if 'descriptors' in child.outputs:
-            self.out('descriptors', child.outputs.descriptors)
-        if 'bands' in child.outputs:
-            self.out('bands', child.outputs.bands)
+        for name in ('descriptors', 'bands'):
+            if name in child.outputs:
+                self.out(name, child.outputs[name])
         return None
 
 
@@ -196,8 +185,7 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     if parameters.fidelity is not fidelity:
         return f'`fidelity` is {fidelity}, the parameters are for {parameters.fidelity}'
     gap = inputs['band_gap'].value if 'band_gap' in inputs else None
-    refusal = find_refusal(structure, fidelity, level, gap)
-    if refusal is not None:
+    if (refusal := find_refusal(structure, fidelity, level, gap)) is not None:
         return refusal
     if inputs['pyscf'].get('bases'):
         problem = bases_problem(parameters, inputs['pyscf']['bases'], {kind.symbol for kind in structure.kinds})

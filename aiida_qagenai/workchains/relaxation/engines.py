@@ -102,8 +102,9 @@ class PyscfEngine:
         given = None if families is None else EnergyProtocol(settings.pyscf.energy, families)
         protocol = given or cls.protocol(settings, symbols)
         resolved = protocol.basis(protocol.settings.basis, symbols)
-        refusal = find_refusal(structure, Fidelity.PBE, EnergyLevel.create(resolved.settings, Fidelity.PBE))
-        if refusal is not None:
+        if (
+            refusal := find_refusal(structure, Fidelity.PBE, EnergyLevel.create(resolved.settings, Fidelity.PBE))
+        ) is not None:
             raise InvalidInputError(refusal)
         values = {**resolved.settings.parameters(Fidelity.PBE, structure), 'forces': True}
         inputs: dict[str, t.Any] = {'numerics': orm.Dict(PyscfCellParameters.parse(values).dump())}
