@@ -1,6 +1,18 @@
 """Errors that tell a user what to do."""
 
-__all__ = ('CorruptFileError', 'InvalidInputError', 'NonFiniteError', 'NotConvergedError', 'QagenaiError')
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+__all__ = (
+    'CorruptFileError',
+    'InvalidInputError',
+    'NonFiniteError',
+    'NotConvergedError',
+    'QagenaiError',
+    'reported_as',
+)
 
 
 class QagenaiError(Exception):
@@ -28,3 +40,18 @@ class NotConvergedError(QagenaiError, RuntimeError):
     def __init__(self, message: str, *, what: str) -> None:
         super().__init__(message)
         self.what = what
+
+
+@contextlib.contextmanager
+def reported_as(text: str, *errors: type[Exception], error: type[Exception] = InvalidInputError) -> Iterator[None]:
+    """Raise ``error`` in place of ``errors``; those of this package pass, unless they are named.
+
+    :param text: of the error; where it ends with a colon, the text of the original one follows.
+    """
+    ours = any(issubclass(kind, QagenaiError) for kind in errors)
+    try:
+        yield
+    except errors as exception:
+        if isinstance(exception, QagenaiError) and not ours:
+            raise
+        raise error(f'{text} {exception}' if text.endswith(':') else text) from exception

@@ -11,7 +11,7 @@ from aiida.common.exceptions import ModificationNotAllowed, NotExistent, Validat
 from aiida.orm import Data, Group, QueryBuilder
 from aiida.orm.pydantic import OrmMetadataField
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
 from aiida_qagenai.exchange.basis import BasisSource, ElementBasis, count_functions, cut_elements, read_bases, sha256_of
 
 __all__ = ('BasisData', 'BasisFamily', 'find_bases', 'find_family', 'install_families')
@@ -120,7 +120,9 @@ class BasisData(Data):
         :raises aiida.common.exceptions.ValidationError: if a text is not the basis that the attributes describe.
         """
         super()._validate()
-        try:
+        with reported_as(
+            'not a valid basis:', FileNotFoundError, CorruptFileError, AttributeError, error=ValidationError
+        ):
             text, _ = self._texts()
             if list(cut_elements(text)) != [self.element]:
                 message = f'the text is not a basis of {self.element} alone'
@@ -128,9 +130,6 @@ class BasisData(Data):
             if count_functions(text) != self.base.attributes.get('num_functions'):
                 message = f'the text of {self.element} has another number of functions'
                 raise ValidationError(message)
-        except (FileNotFoundError, CorruptFileError, AttributeError) as exception:
-            message = f'not a valid basis: {exception}'
-            raise ValidationError(message) from exception
         return True
 
 

@@ -12,7 +12,7 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm import Data
 from aiida.orm.pydantic import OrmMetadataField
 
-from aiida_qagenai.common.errors import CorruptFileError
+from aiida_qagenai.common.errors import CorruptFileError, reported_as
 from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, WEIGHTS_NAME, CheckpointInfo, read_checkpoint, verify_weights
 
 __all__ = ('CheckpointData',)
@@ -75,11 +75,8 @@ class CheckpointData(Data):
         :raises CorruptFileError: if ``config.json`` is damaged.
         """
         content = self.base.repository.get_object_content(CONFIG_NAME, mode='rb')
-        try:
+        with reported_as(f'{CONFIG_NAME} of {self} is damaged:', pydantic.ValidationError, error=CorruptFileError):
             return CheckpointInfo.model_validate_json(content)
-        except pydantic.ValidationError as exception:
-            message = f'{CONFIG_NAME} of {self} is damaged: {exception}'
-            raise CorruptFileError(message) from exception
 
     @property
     def weights(self) -> bytes:
@@ -104,12 +101,9 @@ class CheckpointData(Data):
         :raises aiida.common.exceptions.ValidationError: if a file is missing or damaged.
         """
         super()._validate()
-        try:
+        with reported_as('not a valid checkpoint:', FileNotFoundError, CorruptFileError, error=ValidationError):
             info = self.info
             verify_weights(self.base.repository.get_object_content(WEIGHTS_NAME, mode='rb'), info)
-        except (FileNotFoundError, CorruptFileError) as exception:
-            message = f'not a valid checkpoint: {exception}'
-            raise ValidationError(message) from exception
         # Storing rounds floats to 15 digits, so that only the identity is compared.
         identity = {name: self.base.attributes.get(name, None) for name in ('role', 'sha256', 'architecture')}
         if identity != info.model_dump(include=set(identity)):

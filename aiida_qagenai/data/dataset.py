@@ -12,7 +12,7 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm import Data
 from aiida.orm.pydantic import OrmMetadataField
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
 from aiida_qagenai.exchange.checkpoint import sha256
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
@@ -139,11 +139,10 @@ class DatasetData(Data):
         :raises aiida.common.exceptions.ValidationError: if it is missing or damaged.
         """
         super()._validate()
-        try:
+        with reported_as(
+            'not a valid dataset:', FileNotFoundError, KeyError, CorruptFileError, AttributeError, error=ValidationError
+        ):
             found = len(self.structures())
-        except (FileNotFoundError, KeyError, CorruptFileError, AttributeError) as exception:
-            message = f'not a valid dataset: {exception}'
-            raise ValidationError(message) from exception
         if found != len(self):
             message = f'the file holds {found} structures, the attributes say {len(self)}'
             raise ValidationError(message)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pydantic
 import yaml
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
@@ -103,11 +103,8 @@ def find_source(name: str) -> BasisSource:
     if not path.is_file():
         message = f'unknown family `{name}`: choose from {", ".join(sources)}, or give a YAML file that describes one'
         raise InvalidInputError(message)
-    try:
+    with reported_as(f'{path} does not describe a family of bases:', pydantic.ValidationError, yaml.YAMLError):
         return BasisSource.model_validate(yaml.safe_load(path.read_text(encoding='utf-8')))
-    except (pydantic.ValidationError, yaml.YAMLError) as exception:
-        message = f'{path} does not describe a family of bases: {exception}'
-        raise InvalidInputError(message) from exception
 
 
 def read_bases(source: BasisSource, folder: Path | None = None) -> dict[str, list[ElementBasis]]:
@@ -166,11 +163,8 @@ def _read(source: BasisSource, file: BasisFile, folder: Path | None) -> str:
 
 
 def _read_local(folder: Path, path: str) -> bytes:
-    try:
+    with reported_as(f'{folder} is not a copy of the repository:', OSError):
         return (folder / path).read_bytes()
-    except OSError as exception:
-        message = f'{folder} is not a copy of the repository: {exception}'
-        raise InvalidInputError(message) from exception
 
 
 def _download(source: BasisSource, path: str) -> bytes:
@@ -224,11 +218,8 @@ def count_functions(text: str) -> int:
                 raise CorruptFileError(message)
             shells.append((ANGULAR_MOMENTA.index(words[1].upper()), []))
             continue
-        try:
+        with reported_as(f'`{line.strip()}` is neither a shell nor numbers', ValueError, error=CorruptFileError):
             numbers = [float(word.replace('D', 'E').replace('d', 'e')) for word in words]
-        except ValueError as exception:
-            message = f'`{line.strip()}` is neither a shell nor numbers'
-            raise CorruptFileError(message) from exception
         if not shells or not all(map(math.isfinite, numbers)) or numbers[0] <= 0 or len(numbers) < 2:
             message = f'`{line.strip()}` is not an exponent with its coefficients'
             raise CorruptFileError(message)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
 
 __all__ = (
     'CONFIG_NAME',
@@ -73,11 +73,10 @@ def verify_weights(weights: bytes, info: CheckpointInfo) -> None:
         raise CorruptFileError(message)
     from safetensors.numpy import load
 
-    try:
+    with reported_as(
+        'the weights are not a readable safetensors file:', Exception, error=CorruptFileError
+    ):  # safetensors raises its own untyped errors
         tensors = load(weights)
-    except Exception as exception:  # safetensors raises its own untyped errors
-        message = f'the weights are not a readable safetensors file: {exception}'
-        raise CorruptFileError(message) from exception
     for name, tensor in tensors.items():
         if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
             message = f'weight `{name}` is not finite'

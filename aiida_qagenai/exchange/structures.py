@@ -25,6 +25,9 @@ __all__ = ('FORMAT_VERSION', 'StructureBatch', 'check_shapes', 'load_arrays', 'p
 FORMAT_VERSION = 1
 MAX_ATOMIC_NUMBER = 118
 
+DAMAGED_ZIP = (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, RuntimeError, zlib.error)
+"""What reading a truncated or damaged ZIP file raises."""
+
 
 def save_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[t.Any]]) -> None:
     """Write named arrays as NPZ, atomically and byte-for-byte reproducibly (fixed time stamps, sorted names)."""
@@ -45,7 +48,7 @@ def load_arrays(source: str | os.PathLike[str] | t.IO[bytes]) -> dict[str, NDArr
     try:
         with np.load(source, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, RuntimeError, zlib.error) as exception:
+    except DAMAGED_ZIP as exception:
         if isinstance(exception, FileNotFoundError):
             raise
         message = f'cannot read packed arrays from `{source}`: {exception}'

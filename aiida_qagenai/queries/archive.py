@@ -8,7 +8,6 @@ import json
 import os
 import typing as t
 import zipfile
-import zlib
 from pathlib import Path
 
 from aiida import __version__ as aiida_version
@@ -16,8 +15,9 @@ from aiida import orm
 from packaging.version import Version
 
 from aiida_qagenai import __version__
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
 from aiida_qagenai.engine.archive import count_nodes, read_archive, write_archive
+from aiida_qagenai.exchange.structures import DAMAGED_ZIP
 from aiida_qagenai.queries.campaigns import GROUP_PREFIX, find_campaign
 
 __all__ = ('MANIFEST', 'ArchiveInfo', 'export_campaign', 'import_archive', 'verify_archive')
@@ -89,15 +89,14 @@ def import_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     info = verify_archive(path)
     _check_version(path, info)
     before = orm.QueryBuilder().append(orm.Node).count()
-    try:
+    with reported_as(
+        f'`{path}` was written by AiiDA {info.versions["aiida-core"]}, this is {aiida_version}:', InvalidInputError
+    ):
         found = count_nodes(path)
         if found != info.nodes:
             message = f'`{path}` was altered: it holds {sum(found.values())} nodes, its manifest {info.new_nodes}'
             raise CorruptFileError(message)
         read_archive(path)
-    except InvalidInputError as exception:
-        message = f'`{path}` was written by AiiDA {info.versions["aiida-core"]}, this is {aiida_version}: {exception}'
-        raise InvalidInputError(message) from exception
     return dataclasses.replace(info, new_nodes=orm.QueryBuilder().append(orm.Node).count() - before)
 
 
@@ -111,18 +110,13 @@ def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     if not path.is_file():
         message = f'there is no file `{path}`'
         raise InvalidInputError(message)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if MANIFEST not in archive.namelist():
-                message = f'`{path}` has no manifest of a campaign: use `verdi archive import` for other archives'
-                raise InvalidInputError(message)
-            manifest = json.loads(archive.read(MANIFEST))
-            found = _digests(archive)
-    except InvalidInputError:
-        raise
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, RuntimeError, zlib.error) as exception:
-        message = f'`{path}` is truncated, damaged, or not an archive: {exception}'
-        raise CorruptFileError(message) from exception
+    damaged = reported_as(f'`{path}` is truncated, damaged, or not an archive:', *DAMAGED_ZIP, error=CorruptFileError)
+    with damaged, zipfile.ZipFile(path) as archive:
+        if MANIFEST not in archive.namelist():
+            message = f'`{path}` has no manifest of a campaign: use `verdi archive import` for other archives'
+            raise InvalidInputError(message)
+        manifest = json.loads(archive.read(MANIFEST))
+        found = _digests(archive)
     wrong = sorted(name for name in found.keys() | manifest['files'] if found.get(name) != manifest['files'].get(name))
     if wrong:
         message = f'`{path}` was altered: {len(wrong)} files differ from its manifest, such as `{wrong[0]}`'

@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.queries.campaigns import Called, among, called_by
 
 __all__ = ('core_hours', 'costs', 'count_cores', 'sum_costs')
@@ -76,11 +76,8 @@ def sum_costs(table: pd.DataFrame, by: t.Sequence[str] = ('process', 'what')) ->
 
 def _load(process: int | str) -> orm.ProcessNode:
     """Return the process node."""
-    try:
+    with reported_as(f'no node `{process}` in this profile', NotExistent, ValueError):
         node = orm.load_node(process)
-    except (NotExistent, ValueError) as exception:
-        message = f'no node `{process}` in this profile'
-        raise InvalidInputError(message) from exception
     if not isinstance(node, orm.ProcessNode):
         message = f'node {process} is a {type(node).__name__}: only processes cost something'
         raise InvalidInputError(message)

@@ -9,7 +9,7 @@ from aiida import orm
 from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
@@ -59,11 +59,8 @@ def lineage(checkpoint: int | str) -> pd.DataFrame:
 
 def _load(identifier: int | str) -> CheckpointData:
     """Return the checkpoint node."""
-    try:
+    with reported_as(f'no node `{identifier}` in this profile', NotExistent, ValueError):
         node = orm.load_node(identifier)
-    except (NotExistent, ValueError) as exception:
-        message = f'no node `{identifier}` in this profile'
-        raise InvalidInputError(message) from exception
     if not isinstance(node, CheckpointData):
         message = f'node {identifier} is a {type(node).__name__}: lineage starts from a checkpoint'
         raise InvalidInputError(message)

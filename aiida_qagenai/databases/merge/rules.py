@@ -8,7 +8,7 @@ from pathlib import Path
 import pydantic
 import yaml
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = ('MergeRules', 'Rule', 'default_rules', 'read_rules')
@@ -47,11 +47,8 @@ def read_rules(path: Path) -> MergeRules:
 
     :raises InvalidInputError: naming each value that is missing, unknown or wrong.
     """
-    try:
+    with reported_as(f'`{path}` holds no rules:', yaml.YAMLError):
         content = yaml.safe_load(path.read_text(encoding='utf8'))
-    except yaml.YAMLError as exception:
-        message = f'`{path}` holds no rules: {exception}'
-        raise InvalidInputError(message) from exception
     if not isinstance(content, dict):
         message = f'`{path}` holds no rules: expected a mapping, got {content!r:.80}'
         raise InvalidInputError(message)

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 
 from aiida_qagenai import __version__
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import reported_as
 from aiida_qagenai.databases.server.resources import FIELDS, GraphResources
 
 if t.TYPE_CHECKING:
@@ -61,14 +61,11 @@ def create_server(base_url: str | None = None, *, page_limit: int = 100) -> Fast
     :raises InvalidInputError: if the server is not installed.
     """
     folder = tempfile.TemporaryDirectory(prefix='qagenai-serve-', ignore_cleanup_errors=True)
-    try:
-        with _quietly(folder.name):
-            from optimade.server.config import ServerConfig, SupportedBackend
-            from optimade.server.create_app import create_app
+    with reported_as(MISSING, ImportError), _quietly(folder.name):
+        from optimade.server.config import ServerConfig, SupportedBackend
+        from optimade.server.create_app import create_app
 
-            from aiida_qagenai.databases.server.paging import PagedCollection
-    except ImportError as exception:
-        raise InvalidInputError(MISSING) from exception
+        from aiida_qagenai.databases.server.paging import PagedCollection
     config = ServerConfig(
         database_backend=SupportedBackend.MONGOMOCK,
         mongo_database=f'qagenai-{uuid.uuid4()}',

@@ -16,7 +16,7 @@ from aiida.common.links import LinkType
 from aiida.engine import Process, calcfunction
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.databases.groups import DatabaseGroup, find_database, known_entries, open_database
@@ -340,11 +340,8 @@ def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) 
 
     :raises InvalidInputError: if it has none, or none of its format.
     """
-    try:
+    with reported_as(f'`{path}`:', InvalidInputError):
         first = next(read_records(handle, settings, path.name), None)
-    except InvalidInputError as exception:
-        message = f'`{path}`: {exception}'
-        raise InvalidInputError(message) from exception
     if first is None:
         message = f'`{path}` has no records'
         raise InvalidInputError(message)

@@ -8,7 +8,7 @@ import re
 import typing as t
 from pathlib import Path
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.databases.sources.retries import retry_requests
 from aiida_qagenai.databases.sources.staging import Staging
 
@@ -55,11 +55,9 @@ def download(
     :param query: arguments of ``MPRester.materials.summary.search``: ``{'chemsys': 'H-Li'}``.
     :raises InvalidInputError: if the client or the key is missing, the service refuses, or nothing matches.
     """
-    try:
+    with reported_as(MISSING, ImportError):
         from mp_api.client import MPRester
         from mp_api.client.core.exceptions import MPRestError
-    except ImportError as exception:
-        raise InvalidInputError(MISSING) from exception
     key = os.environ.get(KEY_VARIABLE)
     if not key:
         raise InvalidInputError(NO_KEY)

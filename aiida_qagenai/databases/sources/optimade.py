@@ -14,7 +14,7 @@ import typing as t
 import urllib.parse
 from pathlib import Path
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.databases.sources.retries import retry_requests
 from aiida_qagenai.databases.sources.settings import ImportSettings, energy_column
 from aiida_qagenai.databases.sources.staging import Staging
@@ -52,10 +52,8 @@ def download(
     :raises InvalidInputError: if the client is not installed, nothing matches, or the provider refuses or does not
         answer; what was downloaded is kept, and a repetition goes on from there.
     """
-    try:
+    with reported_as(MISSING, ImportError):
         from optimade.client import OptimadeClient
-    except ImportError as exception:
-        raise InvalidInputError(MISSING) from exception
     url = _base_url(url)
     asked = {'from': url, 'query': query, 'fields': list(fields), 'limit': limit}
     staging = Staging(folder, {**settings.model_dump(mode='json'), **asked})
@@ -133,14 +131,19 @@ def _energies(url: str, settings: ImportSettings) -> list[str]:
     """
     import requests
 
-    try:
-        with _session()() as session:
-            response = session.get(f'{url}/v1/info/structures', timeout=(10, 60))
-            response.raise_for_status()
-            properties = list(response.json()['data']['properties'])
-    except (requests.RequestException, ValueError, KeyError, TypeError) as exception:
-        message = f'{url} does not answer as an OPTIMADE provider: {exception}'
-        raise InvalidInputError(message) from exception
+    with (
+        reported_as(
+            f'{url} does not answer as an OPTIMADE provider:',
+            requests.RequestException,
+            ValueError,
+            KeyError,
+            TypeError,
+        ),
+        _session()() as session,
+    ):
+        response = session.get(f'{url}/v1/info/structures', timeout=(10, 60))
+        response.raise_for_status()
+        properties = list(response.json()['data']['properties'])
     unknown = sorted(set(settings.energies) - set(properties))
     if unknown:
         message = f'{url} has no field {", ".join(unknown)}; it has {", ".join(sorted(properties))}'

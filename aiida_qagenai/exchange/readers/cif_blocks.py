@@ -7,7 +7,7 @@ import re
 import typing as t
 import warnings
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 
 __all__ = ('Block', 'parse_blocks')
 
@@ -126,13 +126,10 @@ def _parsed_by_pymatgen(text: str, problem: str) -> list[Block]:
     """
     from pymatgen.io.cif import CifFile
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            data = CifFile.from_str(text).data
-    except Exception as exception:  # it raises whatever it meets
-        message = f'it is not a CIF: {problem}'
-        raise InvalidInputError(message) from exception
+    # it raises whatever it meets
+    with reported_as(f'it is not a CIF: {problem}', Exception), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        data = CifFile.from_str(text).data
     blocks = []
     for name, block in data.items():
         values = {

@@ -9,7 +9,7 @@ import typing as t
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 
 if t.TYPE_CHECKING:
     import gemmi
@@ -189,11 +189,8 @@ def _parse_listed(texts: tuple[str, ...]) -> Operations:
         plain = text.strip().strip('\'"').replace(' ', '')
         if not plain:
             continue
-        try:
+        with reported_as(f'the operation {text!r:.40} is not understood', RuntimeError, ValueError):
             operation = gemmi.Op(plain).wrap()
-        except (RuntimeError, ValueError) as exception:
-            message = f'the operation {text!r:.40} is not understood'
-            raise InvalidInputError(message) from exception
         found.setdefault(operation.triplet(), operation)
     if not found:
         return _IDENTITY

@@ -6,7 +6,7 @@ import json
 import typing as t
 from collections.abc import Iterator
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.exchange.readers.text import IDENTIFIERS, parse_number
 
 __all__ = (
@@ -287,11 +287,8 @@ def _entry_fields(content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             fields[meaning] = fields.pop(name)
     if fields.get('energy') is not None:
         # pymatgen keeps corrections apart from the raw energy; the corrected one is what its hulls use
-        try:
+        with reported_as(f'`energy` or `correction` is not a number: {fields["energy"]!r:.40}', TypeError, ValueError):
             fields['energy'] = float(fields['energy']) + float(fields.get('correction') or 0.0)
-        except (TypeError, ValueError) as exception:
-            message = f'`energy` or `correction` is not a number: {fields["energy"]!r:.40}'
-            raise InvalidInputError(message) from exception
     return fields
 
 
@@ -305,11 +302,8 @@ def entry_fields(content: dict[str, t.Any]) -> dict[str, t.Any]:
         return content
     fields = _entry_fields(content)
     amounts = composition if isinstance(composition, dict) else _amounts(content['structure'])
-    try:
+    with reported_as(f'the composition is {amounts!r:.60}', TypeError, ValueError):
         amounts = {str(element): float(amount) for element, amount in amounts.items()}
-    except (TypeError, ValueError) as exception:
-        message = f'the composition is {amounts!r:.60}'
-        raise InvalidInputError(message) from exception
     energy = parse_number('energy', fields.get('energy'))
     total = sum(amounts.values())
     if energy is not None and total > 0:

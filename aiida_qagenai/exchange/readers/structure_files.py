@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aiida_qagenai.chemistry.species import plain_structure
-from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
 from aiida_qagenai.exchange.readers.cif import read_cif
 from aiida_qagenai.exchange.readers.claims import claims_of_fields
 from aiida_qagenai.exchange.readers.formats import FORMATS, RawRecord, format_of, is_archive
@@ -64,11 +64,8 @@ def _read(record: RawRecord) -> Iterator[ReadStructure]:
     :raises InvalidInputError: if it is not a crystal.
     """
     if record.kind == 'cif':
-        try:
+        with reported_as('it cannot be read as CIF:', InvalidInputError):
             items = read_cif(record.structure)
-        except InvalidInputError as exception:
-            message = f'it cannot be read as CIF: {exception}'
-            raise InvalidInputError(message) from exception
         for index, item in enumerate(items):
             several = len(items) > 1
             unique = item.name if [other.name for other in items].count(item.name) == 1 else str(index)
