@@ -35,7 +35,6 @@ class BarrierData(RecordData):
 
         @pydantic.model_validator(mode='after')
         def _same_lengths(self) -> t.Any:
-            """Check that every image has an energy and a place."""
             if len(self.energies) != len(self.distances):
                 message = f'{len(self.energies)} energies for {len(self.distances)} images'
                 raise ValueError(message)

@@ -115,10 +115,6 @@ class BasisData(Data):
         return text, auxiliary
 
     def _validate(self) -> bool:
-        """Check texts and attributes before they are stored.
-
-        :raises aiida.common.exceptions.ValidationError: if a text is not the basis that the attributes describe.
-        """
         super()._validate()
         with reported_as(
             'not a valid basis:', FileNotFoundError, CorruptFileError, AttributeError, error=ValidationError
@@ -207,10 +203,7 @@ def _node(basis: ElementBasis, label: str, source: BasisSource, cardinal: int) -
 
 
 def _compare(family: BasisFamily, elements: list[ElementBasis]) -> None:
-    """Check that an installed family is what would be installed.
-
-    :raises CorruptFileError: naming the elements that differ.
-    """
+    """Check that an installed family is what would be installed."""
     wanted = {basis.element: sha256_of(basis.text + (basis.auxiliary or '')) for basis in elements}
     found = {symbol: sha256_of(node.text + (node.auxiliary or '')) for symbol, node in family.bases.items()}
     different = sorted(symbol for symbol in wanted | found if wanted.get(symbol) != found.get(symbol))

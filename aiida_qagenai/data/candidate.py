@@ -117,10 +117,6 @@ class CandidateData(StructureData):
         return str(self.base.attributes.get('formula'))
 
     def _validate(self) -> bool:
-        """Check before storing that the candidate was made from a structure.
-
-        :raises aiida.common.exceptions.ValidationError: if an attribute is missing.
-        """
         super()._validate()
         names = ('formula', 'chemical_system', 'num_sites', 'space_group_number', 'fingerprint', 'cycle', 'index')
         attributes = self.base.attributes.all

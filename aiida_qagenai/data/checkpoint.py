@@ -59,7 +59,6 @@ class CheckpointData(Data):
 
     @staticmethod
     def _attributes_of(info: CheckpointInfo) -> dict[str, t.Any]:
-        """Return the attributes that describe ``info``."""
         content = info.model_dump(mode='json', exclude={'configuration', 'format_version', 'dataset_sha256'})
         return {**content, 'dataset_hash': info.dataset_sha256}
 
@@ -96,10 +95,6 @@ class CheckpointData(Data):
         (folder / CONFIG_NAME).write_bytes(self.base.repository.get_object_content(CONFIG_NAME, mode='rb'))
 
     def _validate(self) -> bool:
-        """Check files and attributes before they are stored.
-
-        :raises aiida.common.exceptions.ValidationError: if a file is missing or damaged.
-        """
         super()._validate()
         with reported_as('not a valid checkpoint:', FileNotFoundError, CorruptFileError, error=ValidationError):
             info = self.info

@@ -88,7 +88,6 @@ class DatasetData(Data):
 
     @staticmethod
     def _pack(batch: StructureBatch | LabelledBatch) -> bytes:
-        """Return the packed file as bytes."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / 'packed.npz'
             batch.save(path)
@@ -134,10 +133,6 @@ class DatasetData(Data):
         return LabelledBatch.load(io.BytesIO(self.content))
 
     def _validate(self) -> bool:
-        """Check the file before it is stored.
-
-        :raises aiida.common.exceptions.ValidationError: if it is missing or damaged.
-        """
         super()._validate()
         with reported_as(
             'not a valid dataset:', FileNotFoundError, KeyError, CorruptFileError, AttributeError, error=ValidationError

@@ -121,10 +121,6 @@ class EntryData(StructureData):
         return str(self.base.attributes.get('formula'))
 
     def _validate(self) -> bool:
-        """Check before storing that the entry was made from arrays.
-
-        :raises aiida.common.exceptions.ValidationError: if an attribute is missing or empty.
-        """
         super()._validate()
         attributes = self.base.attributes.all
         missing = [name for name in REQUIRED if attributes.get(name) in (None, '')]

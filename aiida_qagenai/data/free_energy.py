@@ -51,7 +51,6 @@ class FreeEnergyData(RecordData):
 
         @pydantic.model_validator(mode='after')
         def _same_lengths(self) -> t.Any:
-            """Check that every curve has a value at each temperature."""
             for name in CURVES:
                 if len(getattr(self, name)) != len(self.temperatures):
                     message = f'{name} has {len(getattr(self, name))} values for {len(self.temperatures)} temperatures'

@@ -36,7 +36,6 @@ class GibbsHullData(RecordData):
 
         @pydantic.model_validator(mode='after')
         def _same_lengths(self) -> t.Any:
-            """Check that there is a value for each temperature."""
             for name in ('e_above_hull', 'decomposition_energy', 'decomposition', 'stability'):
                 if len(getattr(self, name)) != len(self.temperatures):
                     message = f'{name} has {len(getattr(self, name))} values for {len(self.temperatures)} temperatures'

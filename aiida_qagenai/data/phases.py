@@ -84,7 +84,6 @@ def content_name(batch: StructureBatch, row: int) -> str:
 
 
 def _amounts(numbers: NDArray[np.int64]) -> dict[str, float]:
-    """Return element → amount of the atomic numbers of a cell."""
     kinds, counts = np.unique(numbers, return_counts=True)
     return {SYMBOLS[number - 1]: float(count) for number, count in zip(kinds, counts, strict=True)}
 

@@ -40,7 +40,6 @@ class RecordData(Data):
 
     @classmethod
     def _check(cls, values: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Return ``values`` validated, as plain JSON types."""
         try:
             model = cls.AttributesModel(**values)
         except pydantic.ValidationError as exception:
@@ -55,10 +54,6 @@ class RecordData(Data):
         return self.AttributesModel(**self.base.attributes.all)
 
     def _validate(self) -> bool:
-        """Check the attributes once more before they are stored.
-
-        :raises aiida.common.exceptions.ValidationError: if they do not fit the model.
-        """
         super()._validate()
         try:
             self._check(dict(self.base.attributes.all))

@@ -306,7 +306,6 @@ def _find_view(key: str) -> orm.ProcessNode | None:
 
 
 def _load(uuids: list[str]) -> list[t.Any]:
-    """Return nodes in the order of their uuids."""
     nodes: dict[str, t.Any] = {}
     for start in range(0, len(uuids), 5000):
         builder = orm.QueryBuilder().append(

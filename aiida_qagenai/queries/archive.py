@@ -126,7 +126,6 @@ def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
 
 
 def _write_manifest(path: Path, label: str) -> ArchiveInfo:
-    """Add the manifest to an archive."""
     nodes = count_nodes(path)
     versions = {'aiida-core': aiida_version, 'aiida-qagenai': __version__}
     with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
@@ -142,10 +141,7 @@ def _write_manifest(path: Path, label: str) -> ArchiveInfo:
 
 
 def _check_version(path: Path, info: ArchiveInfo) -> None:
-    """Refuse an archive of a later release, whose nodes this one may not understand.
-
-    :raises InvalidInputError: then.
-    """
+    """Refuse an archive of a later release, whose nodes this one may not understand."""
     theirs = info.versions['aiida-qagenai']
     if Version(theirs) > Version(__version__):
         message = f'`{path}` was written by aiida-qagenai {theirs}, this is {__version__}: upgrade to import it'

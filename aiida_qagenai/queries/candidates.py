@@ -177,7 +177,6 @@ def _candidates(filters: dict[str, t.Any], campaign: int | str | None, known: li
 
 
 def _creators(filters: dict[str, t.Any]) -> dict[int, int]:
-    """Return candidate → the process that created it."""
     builder = orm.QueryBuilder().append(CALCULATION, tag='process', project='id')
     edge = {'type': LinkType.CREATE.value}
     builder.append(CandidateData, with_incoming='process', edge_filters=edge, filters=filters, project='id')
@@ -236,7 +235,6 @@ def _predictions(beside: dict[str, t.Any]) -> pd.DataFrame:
 
 
 def _assessments(beside: dict[str, t.Any]) -> pd.DataFrame:
-    """Return the latest assessment of each candidate."""
     builder = orm.QueryBuilder().append(
         AssessmentData,
         filters=beside,

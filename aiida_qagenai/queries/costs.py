@@ -75,7 +75,6 @@ def sum_costs(table: pd.DataFrame, by: t.Sequence[str] = ('process', 'what')) ->
 
 
 def _load(process: int | str) -> orm.ProcessNode:
-    """Return the process node."""
     with reported_as(f'no node `{process}` in this profile', NotExistent, ValueError):
         node = orm.load_node(process)
     if not isinstance(node, orm.ProcessNode):
@@ -94,7 +93,6 @@ def _paths(root: int, called: t.Sequence[Called]) -> dict[int, str]:
 
 
 def _jobs(pks: list[int]) -> dict[int, dict[str, t.Any]]:
-    """Return what each job among the processes reports."""
     builder = orm.QueryBuilder()
     names = ['id', 'attributes.process_label', 'attributes.exit_status', 'extras._aiida_cached_from']
     builder.append(orm.CalcJobNode, filters=among('id', pks), project=[*names, 'attributes.resources'])

@@ -176,7 +176,6 @@ def divergences(
 
 
 def _predicted(uuids: list[str]) -> pd.DataFrame:
-    """Return the latest predicted divergence of structures."""
     fields = ['candidate_uuid', 'divergence_signed', 'divergence_sigma']
     builder = orm.QueryBuilder().append(
         PredictionData,

@@ -91,7 +91,6 @@ def _links(link_type: LinkType) -> tuple[int, list[tuple[int, str]]]:
 
 
 def _candidates() -> tuple[int, list[tuple[int, str]]]:
-    """Check that predictions and assessments name an input of the process that made them."""
     count, faults = 0, []
     for kind in (PredictionData, AssessmentData):
         builder = orm.QueryBuilder().append(orm.CalculationNode, tag='process', project='id')
@@ -113,7 +112,6 @@ def _candidates() -> tuple[int, list[tuple[int, str]]]:
 
 
 def _processes() -> tuple[int, list[tuple[int, str]]]:
-    """Check that processes are sealed exactly when they have ended."""
     columns = ['id', 'attributes.process_state', 'attributes.sealed']
     count, faults = 0, []
     for pk, state, sealed in rows_of(orm.QueryBuilder().append(orm.ProcessNode, project=columns)):
@@ -127,7 +125,6 @@ def _processes() -> tuple[int, list[tuple[int, str]]]:
 
 
 def _files() -> tuple[int, list[tuple[int, str]]]:
-    """Check that the repository has the files of all nodes."""
     owners: dict[str, int] = {}
     for pk, metadata in rows_of(orm.QueryBuilder().append(orm.Node, project=['id', 'repository_metadata'])):
         owners |= dict.fromkeys(_keys(metadata), pk)

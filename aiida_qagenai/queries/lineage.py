@@ -58,7 +58,6 @@ def lineage(checkpoint: int | str) -> pd.DataFrame:
 
 
 def _load(identifier: int | str) -> CheckpointData:
-    """Return the checkpoint node."""
     with reported_as(f'no node `{identifier}` in this profile', NotExistent, ValueError):
         node = orm.load_node(identifier)
     if not isinstance(node, CheckpointData):
@@ -68,7 +67,6 @@ def _load(identifier: int | str) -> CheckpointData:
 
 
 def _creators(products: list[int]) -> dict[int, tuple[int, str]]:
-    """Return product → the process that created it, and its label."""
     builder = orm.QueryBuilder().append(orm.Data, filters=among('id', products), tag='product', project='id')
     builder.append(
         orm.CalculationNode,
@@ -95,7 +93,6 @@ def _sources(processes: list[int]) -> list[tuple[int, int]]:
 
 
 def _describe(pks: list[int]) -> t.Iterator[dict[str, t.Any]]:
-    """Yield pk, kind, description, time and note of nodes."""
     for cls, fields, describe in (
         (CheckpointData, ('role', 'architecture', 'metrics'), _describe_checkpoint),
         (DatasetData, ('counts', 'num_structures', 'scientific'), _describe_dataset),
@@ -116,19 +113,16 @@ def _describe(pks: list[int]) -> t.Iterator[dict[str, t.Any]]:
 
 
 def _describe_checkpoint(content: dict[str, t.Any]) -> str:
-    """Return the role, architecture and errors of a checkpoint."""
     metrics = ', '.join(f'{name} {value:.3g}' for name, value in sorted(content['metrics'].items())[:3])
     return f'{content["role"]} {content["architecture"]}' + (f' ({metrics})' if metrics else '')
 
 
 def _describe_dataset(content: dict[str, t.Any]) -> str:
-    """Return the counts of a dataset."""
     counts = ', '.join(f'{count} {name}' for name, count in content['counts'].items() if count)
     return f'{content["num_structures"]} structures: {counts}'
 
 
 def _describe_energy(content: dict[str, t.Any]) -> str:
-    """Return fidelity, formula, value and protocol of an energy."""
     total, formation = content['total_energy'], content['formation_energy_per_atom']
     value = f'{formation:.6f} eV/atom of formation' if total is None else f'{total:.6f} eV'
     return f'{content["fidelity"]} of {content["formula"]}: {value} ({content["protocol"]})'

@@ -53,14 +53,12 @@ def repeat_noise() -> pd.DataFrame:
 
 
 def _pooled(groups: list[NDArray[np.float64]]) -> float:
-    """Return the root of the pooled variance."""
     freedom = sum(len(values) - 1 for values in groups)
     squares = sum(float(((values - values.mean()) ** 2).sum()) for values in groups)
     return math.sqrt(squares / freedom) if freedom else math.nan
 
 
 def _fingerprints() -> dict[str, str]:
-    """Return uuid → fingerprint of the candidates."""
     query = QueryBuilder().append(CandidateData, project=['uuid', 'attributes.fingerprint'])
     return {uuid: fingerprint for uuid, fingerprint in query.iterall() if fingerprint}
 

@@ -93,7 +93,6 @@ def cost_ledger(campaign: int | str) -> pd.DataFrame:
 
 
 def _summary(campaign: Campaign) -> CampaignSummary:
-    """Return how a campaign stands."""
     last = orm.load_node(campaign.processes[-1])
     called = campaign.called()
     ledger = _ledger(campaign) or {}
@@ -121,7 +120,6 @@ def _summary(campaign: Campaign) -> CampaignSummary:
 
 
 def _state(node: orm.ProcessNode) -> tuple[str, str, str]:
-    """Return the state of a campaign process, its message, and what to do."""
     pk = node.pk
     carry_on = f'`aiida-qagenai campaign continue {pk}` goes on from the last finished cycle.'
     report = f'`verdi process report {pk}` says why.'
@@ -146,7 +144,6 @@ def _state(node: orm.ProcessNode) -> tuple[str, str, str]:
 
 
 def _stages(stages: list[Called], ledger: dict[str, t.Any]) -> pd.DataFrame:
-    """Return one row per child of the campaign, with the counts of its cycle."""
     entries = {f'cycle{entry["cycle"]:03d}': entry for entry in ledger.get('cycles', [])}
     rows = []
     for process in stages:
@@ -168,7 +165,6 @@ def _stages(stages: list[Called], ledger: dict[str, t.Any]) -> pd.DataFrame:
 
 
 def _counts(calculations: list[int]) -> tuple[dict[str, int], bool]:
-    """Return the number of nodes created by ``calculations``, and whether all energies are scientific."""
     counts = {}
     for name, cls in NODES.items():
         counts[name] = _created(cls, calculations).count()
@@ -179,7 +175,6 @@ def _counts(calculations: list[int]) -> tuple[dict[str, int], bool]:
 
 
 def _created(cls: type[orm.Data], calculations: list[int], project: list[str] | None = None) -> orm.QueryBuilder:
-    """Return a query for the nodes of a class that ``calculations`` created."""
     builder = orm.QueryBuilder().append(orm.CalculationNode, filters=among('id', calculations), tag='process')
     return builder.append(
         cls,
@@ -206,7 +201,6 @@ def _ledger(campaign: Campaign) -> dict[str, t.Any] | None:
 
 
 def _last_change(processes: list[int]) -> datetime.datetime:
-    """Return when any of ``processes`` last changed."""
     builder = orm.QueryBuilder().append(orm.ProcessNode, filters=among('id', processes), project='mtime', tag='process')
     builder.order_by({'process': {'mtime': 'desc'}}).limit(1)
     changed: datetime.datetime = builder.first(flat=True)

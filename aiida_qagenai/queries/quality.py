@@ -125,7 +125,6 @@ def _structures() -> set[str]:
 
 
 def _stable_at_pbe() -> dict[str, bool]:
-    """Return entry → whether its database places it on the hull."""
     builder = orm.QueryBuilder().append(
         EntryData,
         project=['uuid', 'attributes.properties.e_above_hull', 'attributes.properties.energy_above_hull'],

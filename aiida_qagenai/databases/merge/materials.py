@@ -231,7 +231,6 @@ def _look_up(properties: t.Mapping[str, t.Any], path: str) -> t.Any:
 
 
 def _deviation(entry: MergeEntry, reference: MergeEntry) -> float:
-    """Return the largest relative difference of two lattices."""
     ours, theirs = np.array(entry.analysis.lengths), np.array(reference.analysis.lengths)
     return float(np.abs(ours / theirs - 1).max())
 
@@ -266,7 +265,6 @@ def _properties(members: list[MergeEntry], rules: MergeRules) -> tuple[dict[str,
 
 
 def _agree(first: t.Any, second: t.Any, tolerance: float) -> bool:
-    """Return whether two values of a property are the same."""
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (first, second))
     if numeric:
         return bool(abs(first - second) <= tolerance * max(abs(first), abs(second)) + 1e-9)

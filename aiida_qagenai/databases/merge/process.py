@@ -141,7 +141,6 @@ def merge_databases(
 
 
 def _given(namespaces: t.Mapping[str, t.Any]) -> list[list[str]]:
-    """Return the uuids of the entries and of the energies among the inputs."""
     return [[node.uuid for node in namespaces.get(name, {}).values()] for name in ('entries', 'energies')]
 
 
@@ -308,7 +307,6 @@ def _members(cls: type[orm.Data], groups: list[int | None], *order: str) -> list
 
 
 def _uuids(cls: type[orm.Data], groups: list[int | None]) -> list[str]:
-    """Return the uuids of the nodes of a class in groups."""
     builder = orm.QueryBuilder().append(DatabaseGroup, filters={'id': {'in': groups}}, tag='group')
     return t.cast(
         'list[str]', builder.append(cls, with_group='group', project='uuid', subclassing=False).all(flat=True)
@@ -316,7 +314,6 @@ def _uuids(cls: type[orm.Data], groups: list[int | None]) -> list[str]:
 
 
 def _find_merge(digest: str) -> orm.ProcessNode | None:
-    """Return the finished merge of the same inputs."""
     builder = orm.QueryBuilder()
     builder.append(orm.Dict, filters={'attributes.inputs_sha256': digest}, tag='report')
     builder.append(
@@ -326,7 +323,6 @@ def _find_merge(digest: str) -> orm.ProcessNode | None:
 
 
 def _arrays(node: EntryData) -> tuple[t.Any, list[str], t.Any]:
-    """Return cell, symbols and positions of an entry."""
     attributes = node.base.attributes.all
     sites = attributes['sites']
     return attributes['cell'], [site['kind_name'] for site in sites], [site['position'] for site in sites]
@@ -346,7 +342,6 @@ def _entry(node: EntryData, analysis: Analysis, energies: dict[str, float]) -> M
 
 
 def _analyse(structures: list[tuple[t.Any, t.Any, t.Any]], rules: MergeRules, workers: int) -> list[Analysis]:
-    """Return the analyses of structures, in order."""
     tolerances = (rules.symprec, rules.symprec_tight)
     if not workers:
         return analyse_many(structures, *tolerances)

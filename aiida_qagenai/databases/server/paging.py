@@ -54,7 +54,6 @@ class PagedCollection(MongoCollection):
                 held.clear()
 
     def _find(self, criteria: t.Mapping[str, t.Any]) -> list[str]:
-        """Return the identifiers of what matches, in order."""
         query, order = criteria.get('filter') or {}, criteria.get('sort') or []
         key = repr((query, order))
         with self._lock:
@@ -69,7 +68,6 @@ class PagedCollection(MongoCollection):
             return self._found[key]
 
     def _candidates(self, query: t.Mapping[str, t.Any]) -> Iterable[str]:
-        """Return the identifiers of the resources that may match, in order."""
         smallest: t.Collection[str] = self._resources
         for field, condition in conditions(query):
             if field == 'id' and '$eq' in condition:

@@ -123,7 +123,6 @@ def _resources(wanted: set[str]) -> list[dict[str, t.Any]]:
 
 
 def _read(cls: type[orm.Data], wanted: set[str], kind: str) -> list[_Structure]:
-    """Return the wanted structures of one class."""
     if not wanted:
         return []
     builder = orm.QueryBuilder().append(

@@ -208,7 +208,6 @@ def import_file(
 
 
 def _nodes(entry: Entry, settings: ImportSettings, index: int) -> dict[str, orm.Data]:
-    """Return the unstored nodes of an entry by link label."""
     structure = EntryData(
         cell=entry.cell,
         symbols=entry.symbols,
@@ -271,7 +270,6 @@ def _stop_if_killed(process: t.Any) -> None:
 
 
 def _report(counts: Counter[str], problems: list[Problem], warnings: list[Problem]) -> dict[str, t.Any]:
-    """Return the content of the report."""
     prefix = 'energies_'
     energies = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
     names = ('records', 'imported', 'known', 'malformed')
@@ -285,10 +283,7 @@ def _make_report(name: str, process: orm.ProcessNode, content: dict[str, t.Any],
 
 
 def _repeat(name: str, process: orm.ProcessNode, settings: ImportSettings) -> ImportReport:
-    """Return the report of an import that ran before: nothing is new.
-
-    :raises InvalidInputError: if it gave the columns another meaning.
-    """
+    """Return the report of an import that ran before: nothing is new."""
     before = process.inputs.settings.get_dict()
     now = settings.model_dump(mode='json')
     other = [key for key in now if now[key] != before.get(key)]
@@ -313,10 +308,6 @@ def report_of(process: orm.ProcessNode) -> dict[str, t.Any]:
 
 @contextlib.contextmanager
 def _as_file(path: Path) -> t.Iterator[Path]:
-    """Yield a file, packing a folder first.
-
-    :raises InvalidInputError: if there is neither.
-    """
     if path.is_dir():
         with tempfile.TemporaryDirectory() as folder:
             packed = Path(folder) / f'{path.resolve().name}.zip'
@@ -330,16 +321,12 @@ def _as_file(path: Path) -> t.Iterator[Path]:
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
     with path.open('rb') as handle:
         return hashlib.file_digest(handle, 'sha256').hexdigest()
 
 
 def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) -> None:
-    """Check that a file has records at all, before anything is stored.
-
-    :raises InvalidInputError: if it has none, or none of its format.
-    """
+    """Check that a file has records at all, before anything is stored."""
     with reported_as(f'`{path}`:', InvalidInputError):
         first = next(read_records(handle, settings, path.name), None)
     if first is None:
@@ -348,6 +335,5 @@ def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) 
 
 
 def _find_file(digest: str) -> orm.SinglefileData | None:
-    """Return the node of a file that an interrupted import stored."""
     builder = orm.QueryBuilder().append(orm.SinglefileData, filters={'extras.sha256': digest}, project='*')
     return t.cast('orm.SinglefileData | None', builder.first(flat=True))

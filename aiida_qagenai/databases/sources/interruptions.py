@@ -60,7 +60,6 @@ def close_interrupted(group: DatabaseGroup) -> None:
 
 
 def _created(node: orm.ProcessNode) -> list[int]:
-    """Return the pks of what a process created."""
     builder = orm.QueryBuilder()
     builder.append(orm.CalcFunctionNode, filters={'id': node.pk}, tag='process')
     builder.append(orm.Data, with_incoming='process', edge_filters={'type': LinkType.CREATE.value}, project='id')

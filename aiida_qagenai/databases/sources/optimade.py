@@ -114,10 +114,6 @@ def download(
 
 
 def _base_url(url: str) -> str:
-    """Return the address of a provider without the version, which the client adds.
-
-    :raises InvalidInputError: if it is not an address.
-    """
     if not url.startswith(('http://', 'https://')):
         message = f'`{url}` is not an address of a provider: write it with https://'
         raise InvalidInputError(message)
@@ -125,10 +121,7 @@ def _base_url(url: str) -> str:
 
 
 def _energies(url: str, settings: ImportSettings) -> list[str]:
-    """Return the fields of a provider that hold energies: those the settings name, and those named as we name them.
-
-    :raises InvalidInputError: if the provider does not answer.
-    """
+    """Return the fields of a provider that hold energies: those the settings name, and those named as we name them."""
     import requests
 
     with (

@@ -100,7 +100,6 @@ def parse_file(handle: t.IO[bytes], settings: ImportSettings, name: str, workers
 
 
 def _batched(items: t.Iterator[t.Any], size: int) -> t.Iterator[list[t.Any]]:
-    """Yield lists of at most ``size`` items."""
     while batch := list(itertools.islice(items, size)):
         yield batch
 
@@ -164,10 +163,7 @@ def _identifier(record: RawRecord, row: dict[str, t.Any], settings: ImportSettin
 
 
 def _energies(rows: list[dict[str, t.Any]], settings: ImportSettings, num_atoms: int) -> tuple[EntryEnergy, ...]:
-    """Return the energies in the rows of one structure, lowest fidelity first.
-
-    :raises InvalidInputError: if one is not a number, given twice, or of another unit.
-    """
+    """Return the energies in the rows of one structure, lowest fidelity first."""
     found: dict[Fidelity, dict[str, float]] = {}
     for row in rows:
         level = str(row[FIDELITY]) if row.get(FIDELITY) not in (None, '') else None
@@ -186,7 +182,6 @@ def _energies(rows: list[dict[str, t.Any]], settings: ImportSettings, num_atoms:
 def _add(
     found: dict[Fidelity, dict[str, float]], column: EnergyColumn, name: str, number: float, num_atoms: int
 ) -> None:
-    """Add one energy to those of its fidelity."""
     if column.kind == 'formation_energy_per_atom' and abs(number) > LARGEST_FORMATION_ENERGY:
         message = f'`{name}` is {number}: too large for eV/atom'
         raise InvalidInputError(message)

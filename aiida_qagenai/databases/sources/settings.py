@@ -95,10 +95,7 @@ def energy_column(name: str, settings: ImportSettings, row_fidelity: str | None 
 
 
 def _parse_meaning(text: str, fidelity: str) -> EnergyColumn:
-    """Return the meaning in ``KIND`` or ``KIND:FIDELITY``.
-
-    :raises InvalidInputError: if it is none.
-    """
+    """Return the meaning in ``KIND`` or ``KIND:FIDELITY``."""
     kind, _, name = text.partition(':')
     if kind not in ENERGY_KINDS:
         message = f'`{text}` is not the meaning of a column: write one of {", ".join(ENERGY_KINDS)}, and :FIDELITY'

@@ -244,10 +244,6 @@ def read_cif(text: str) -> list[CifStructure]:
 
 
 def _structure(block: Block) -> tuple[Structure, tuple[str, ...]]:
-    """Return the structure of a block, and warnings.
-
-    :raises InvalidInputError: if it cannot be read, or what the block says does not agree.
-    """
     lattice = _lattice(block)
     claims = claims_of_block(block)
     sites, warnings = read_sites(block, claims.elements)
@@ -276,10 +272,6 @@ def _structure(block: Block) -> tuple[Structure, tuple[str, ...]]:
 
 
 def _lattice(block: Block) -> Lattice:
-    """Return the cell.
-
-    :raises InvalidInputError: if it is not one.
-    """
     from pymatgen.core import Lattice
 
     names = [
@@ -323,10 +315,6 @@ def _try(
 
 
 def _build(sites: list[Site], operations: Operations, lattice: Lattice) -> Structure:
-    """Return the structure of all atoms.
-
-    :raises InvalidInputError: if atoms are at one place or too close.
-    """
     from pymatgen.core import Structure
 
     images = [expand(site, operations, lattice.matrix) for site in sites]
@@ -368,7 +356,6 @@ def _close_pairs(positions: NDArray[np.float64], matrix: NDArray[np.float64]) ->
 
 
 def _are_same(structures: list[Structure]) -> bool:
-    """Return whether several readings are one crystal."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher = StructureMatcher(primitive_cell=False, attempt_supercell=False, scale=False)

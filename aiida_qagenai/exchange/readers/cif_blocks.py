@@ -120,10 +120,7 @@ def _parsed_by_gemmi(text: str) -> list[Block]:
 
 
 def _parsed_by_pymatgen(text: str, problem: str) -> list[Block]:
-    """Return the blocks of a CIF that a more tolerant parser can read.
-
-    :raises InvalidInputError: if that cannot read it either.
-    """
+    """Return the blocks of a CIF that a more tolerant parser can read."""
     from pymatgen.io.cif import CifFile
 
     # it raises whatever it meets

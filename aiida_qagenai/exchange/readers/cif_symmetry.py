@@ -116,10 +116,6 @@ _IDENTITY = Operations('P 1', np.eye(3)[None], np.zeros((1, 3)))
 
 
 def _number(block: Block) -> int | None:
-    """Return the number of the space group.
-
-    :raises InvalidInputError: if it is not one of 1 to 230.
-    """
     number = block.number(*_NUMBERS)
     if number is None or number == 0:
         return None
@@ -130,10 +126,7 @@ def _number(block: Block) -> int | None:
 
 
 def _require_fit(choices: list[Operations], matrix: NDArray[np.float64]) -> list[Operations]:
-    """Return the settings that suit a cell.
-
-    :raises InvalidInputError: if there is none.
-    """
+    """Return the settings that suit a cell."""
     fitting = [choice for choice in choices if choice.fits(matrix)]
     if not fitting:
         names = ' or '.join(choice.name for choice in choices)
@@ -143,10 +136,7 @@ def _require_fit(choices: list[Operations], matrix: NDArray[np.float64]) -> list
 
 
 def _listed(texts: list[str], symbol: str, number: int | None, matrix: NDArray[np.float64]) -> Symmetry:
-    """Return the operations that are listed, with those of the symbol where the two are of different groups.
-
-    :raises InvalidInputError: if an operation is not one, they are not a group, or do not suit the cell.
-    """
+    """Return the operations that are listed, with those of the symbol where the two are of different groups."""
     operations = _parse_listed(tuple(texts))
     claimed = _groups_of_symbol(symbol, matrix) if symbol else []
     numbers = {group.number for group in claimed} | ({number} if number is not None else set())
@@ -178,10 +168,7 @@ def _listed(texts: list[str], symbol: str, number: int | None, matrix: NDArray[n
 
 @functools.lru_cache(maxsize=512)
 def _parse_listed(texts: tuple[str, ...]) -> Operations:
-    """Return operations written as ``-x, y+1/2, z``.
-
-    :raises InvalidInputError: if one is not understood.
-    """
+    """Return operations written as ``-x, y+1/2, z``."""
     import gemmi
 
     found: dict[str, t.Any] = {}
@@ -210,7 +197,6 @@ def _keys(rotations: NDArray[np.float64], translations: NDArray[np.float64]) -> 
 
 
 def _same(first: Operations, second: Operations) -> bool:
-    """Return whether two sets hold the same operations."""
     one, other = (set(map(tuple, _keys(item.rotations, item.translations))) for item in (first, second))
     return one == other
 
@@ -243,7 +229,6 @@ def _group_number(operations: Operations) -> int | None:
 
 
 def _from_hall(text: str) -> Operations | None:
-    """Return the operations of a Hall symbol, ``None`` if it is not one."""
     import gemmi
 
     try:

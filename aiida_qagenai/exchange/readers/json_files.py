@@ -147,7 +147,6 @@ def read_items(text: t.TextIO, chunk: int = CHUNK) -> Iterator[JsonItem]:
 
 
 def _listed(stream: _Stream) -> Iterator[JsonItem]:
-    """Yield the items of a list."""
     stream.take('[')
     index = 0
     while stream.peek(_SPACE + ',') != ']':
@@ -275,10 +274,7 @@ def _identifier(fields: t.Mapping[str, t.Any]) -> str:
 
 
 def _entry_fields(content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the fields of an entry beside its structure: those of `data` too, and the corrected energy.
-
-    :raises InvalidInputError: if the energy is not a number.
-    """
+    """Return the fields of an entry beside its structure: those of `data` too, and the corrected energy."""
     fields = {key: value for key, value in content.items() if key != 'structure'}
     if isinstance(fields.get('data'), dict):
         fields = {**fields.pop('data'), **{key: value for key, value in fields.items() if value is not None}}
@@ -312,10 +308,6 @@ def entry_fields(content: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _amounts(structure: dict[str, t.Any]) -> dict[str, float]:
-    """Return element → amount in a structure of pymatgen.
-
-    :raises InvalidInputError: if it is not one.
-    """
     amounts: dict[str, float] = {}
     try:
         for site in structure['sites']:

@@ -75,10 +75,6 @@ def _table(path: Path, rows: _Rows, column: str) -> PhaseTable:
 
 
 def _rows(path: Path) -> _Rows:
-    """Return place and values of each row.
-
-    :raises InvalidInputError: if the file is empty, damaged or not a table.
-    """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     try:
         with path.open('rb') as handle:
@@ -118,10 +114,7 @@ def _json_rows(path: Path, handle: t.IO[bytes]) -> _Rows:
 
 
 def _energy_columns(path: Path, row: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the columns of energies in a row.
-
-    :raises InvalidInputError: if there is none, or no formula.
-    """
+    """Return the columns of energies in a row."""
     if 'formula' not in row:
         message = f'`{path}` has no column `formula`, only {", ".join(map(repr, row))}'
         raise InvalidInputError(message)
@@ -154,10 +147,6 @@ def _phase(row: t.Mapping[str, t.Any], column: str) -> Phase:
 
 
 def _number(row: t.Mapping[str, t.Any], column: str) -> float:
-    """Return a number of a row.
-
-    :raises InvalidInputError: if it is missing or something else.
-    """
     number = parse_number(column, row.get(column))
     if number is None:
         message = f'`{column}` is {row.get(column)!r}, not a number: it must be finite'

@@ -62,10 +62,7 @@ def read_poscar(text: str) -> Structure:
 
 
 def _numbers(line: str, number: int, count: int) -> list[float]:
-    """Return the first numbers of a line.
-
-    :raises InvalidInputError: if there are fewer.
-    """
+    """Return the first numbers of a line."""
     try:
         values = [float(text) for text in line.split()[:count]]
     except ValueError:
@@ -77,15 +74,11 @@ def _numbers(line: str, number: int, count: int) -> list[float]:
 
 
 def _cell(lines: list[str]) -> t.Any:
-    """Return the lattice vectors as rows, Å."""
     return np.array([_numbers(lines[index], index + 1, 3) for index in (2, 3, 4)]) * _scale(lines[1], lines[2:5])
 
 
 def _scale(line: str, vectors: list[str]) -> t.Any:
-    """Return the factor, or one per Cartesian axis; a negative one is the volume of the cell.
-
-    :raises InvalidInputError: if it is zero, or the cell has no volume.
-    """
+    """Return the factor, or one per Cartesian axis; a negative one is the volume of the cell."""
     words = line.split()
     count = 3 if len(words) >= 3 and all(re.fullmatch(r'[-+.\deE]+', word) for word in words[:3]) else 1
     factors = np.array(_numbers(line, 2, count))
@@ -106,10 +99,7 @@ def _scale(line: str, vectors: list[str]) -> t.Any:
 
 
 def _symbol(name: str) -> str:
-    """Return the element of a name on the line of symbols: ``Fe``, ``Fe_pv`` or ``O_h/8f7c``.
-
-    :raises InvalidInputError: if it is none.
-    """
+    """Return the element of a name on the line of symbols: ``Fe``, ``Fe_pv`` or ``O_h/8f7c``."""
     symbol = {'D': 'H', 'T': 'H'}.get(plain := re.split(r'[_/.]', name)[0], plain)
     if symbol not in ATOMIC_NUMBERS:
         message = f'line 6 must have element symbols: {name[:20]!r} is not one'

@@ -195,7 +195,6 @@ def _extxyz(handle: t.IO[bytes], source: _Source, identified: bool) -> Iterator[
 
 
 def _json(handle: t.IO[bytes], source: _Source, identified: bool) -> Iterator[RawRecord]:
-    """Yield the entries of a JSON file."""
     for index, item in enumerate(read_items(open_text(handle))):
         if item.problem:
             yield RawRecord(item.place, problem=item.problem)

@@ -59,10 +59,6 @@ def structures_of(record: RawRecord) -> list[ReadStructure]:
 
 
 def _read(record: RawRecord) -> Iterator[ReadStructure]:
-    """Yield the structures of a record.
-
-    :raises InvalidInputError: if it is not a crystal.
-    """
     if record.kind == 'cif':
         with reported_as('it cannot be read as CIF:', InvalidInputError):
             items = read_cif(record.structure)
@@ -112,7 +108,6 @@ def _from_pymatgen(content: t.Any) -> Structure:
 
 
 def _from_ase(content: dict[str, t.Any]) -> Structure:
-    """Return the structure of atoms as ASE writes them."""
     from ase import Atoms
     from ase.io.jsonio import decode
     from pymatgen.io.ase import AseAtomsAdaptor
@@ -135,10 +130,7 @@ def _from_ase(content: dict[str, t.Any]) -> Structure:
 
 
 def _periodic(atoms: t.Any) -> t.Any:
-    """Return atoms that are a crystal.
-
-    :raises InvalidInputError: if they are not periodic.
-    """
+    """Return atoms that are a crystal."""
     if not atoms.pbc.all():
         message = 'not periodic in three directions (no Lattice in the comment line?)'
         raise InvalidInputError(message)
@@ -146,7 +138,6 @@ def _periodic(atoms: t.Any) -> t.Any:
 
 
 def _from_jarvis(content: dict[str, t.Any]) -> Structure:
-    """Return the structure of atoms as JARVIS writes them."""
     from pymatgen.core import Structure
 
     cartesian = bool(content.get('cartesian'))
@@ -172,10 +163,7 @@ def _from_extxyz(text: str) -> tuple[Structure, dict[str, t.Any]]:
 
 
 def _from_optimade(content: dict[str, t.Any]) -> Structure:
-    """Return the structure of the fields of OPTIMADE.
-
-    :raises InvalidInputError: if it is not periodic, a field is missing, or a site is not one element.
-    """
+    """Return the structure of the fields of OPTIMADE."""
     from pymatgen.core import Lattice, Structure
 
     needed = ('lattice_vectors', 'cartesian_site_positions', 'species_at_sites')
@@ -213,7 +201,6 @@ def _is_ours(item: warnings.WarningMessage) -> bool:
 
 
 def _one_line(text: object) -> str:
-    """Return a text on one line, cut where it is long."""
     return ' '.join(str(text).split())[:400]
 
 

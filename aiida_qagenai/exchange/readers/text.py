@@ -73,7 +73,6 @@ def decompressed(handle: t.IO[bytes]) -> t.IO[bytes]:
 
 
 def _encoding(beginning: bytes) -> str:
-    """Return the encoding of a text: by its mark, or UTF-16 where every second byte is zero."""
     for mark, name in _MARKS:
         if beginning.startswith(mark):
             return name
@@ -198,7 +197,6 @@ def column_kinds(reader: csv.DictReader[str], skipped: Collection[str] = ()) -> 
 
 
 def _kind(name: str, text: str) -> str:
-    """Return what one cell may be."""
     text = text.strip()
     if text in {'True', 'False'}:
         return 'truth'
