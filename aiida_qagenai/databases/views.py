@@ -8,7 +8,6 @@ import typing as t
 
 import numpy as np
 from aiida import orm
-from aiida.common.links import LinkType
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.splits import check_fractions, stratified_splits
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.queries.campaigns import among, find_campaign
+from aiida_qagenai.queries.outputs import created_by, find_finished, outputs_of
 from aiida_qagenai.queries.relaxations import relaxed_from, relaxed_to
 
 __all__ = ('FRACTIONS', 'Selection', 'build_view', 'make_view', 'select')
@@ -216,10 +216,7 @@ def select(
         structures += [material.representative.uuid for material in load_merge(merge)[0]]
     if campaign is not None:
         calculations = [process.pk for process in find_campaign(campaign).called() if process.is_calculation]
-        builder = orm.QueryBuilder().append(orm.CalculationNode, filters=among('id', calculations), tag='process')
-        edge = {'type': LinkType.CREATE.value}
-        builder.append(CandidateData, with_incoming='process', edge_filters=edge, project='uuid', subclassing=False)
-        structures += builder.all(flat=True)
+        structures += created_by(calculations, CandidateData, 'uuid').all(flat=True)
     if not structures:
         message = 'no structures: name them with --database, --merge or --campaign'
         raise InvalidInputError(message)
@@ -255,7 +252,7 @@ def make_view(
     licenses = _licenses_before_relaxation(selection.structures)
     if licenses:
         options['licenses'] = licenses
-    done = _find_view(digest(options, selection))
+    done = find_finished('build_view', digest(options, selection))
     if done is not None:
         return done, True
     structures, energies = (_load(uuids) for uuids in selection)
@@ -280,10 +277,7 @@ def _licenses_before_relaxation(structures: list[str]) -> list[str]:
 
 def view_outputs(process: orm.ProcessNode) -> tuple[DatasetData, dict[str, t.Any]]:
     """Return the training set and the report of a process."""
-    builder = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={'id': process.pk}, tag='process')
-    edge = {'type': LinkType.CREATE.value}
-    builder.append(orm.Data, with_incoming='process', edge_filters=edge, edge_project='label', project='*')
-    outputs = {label: node for node, label in builder.all()}
+    outputs = outputs_of(process.pk)
     return outputs['dataset'], outputs['report'].get_dict()
 
 
@@ -296,13 +290,6 @@ def digest(options: dict[str, t.Any], selection: Selection) -> str:
 def class_counts(report: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     """Return one row per class with the number of structures in each split."""
     return [{'class': name, **counts, 'all': sum(counts.values())} for name, counts in report['classes'].items()]
-
-
-def _find_view(key: str) -> orm.ProcessNode | None:
-    builder = orm.QueryBuilder().append(orm.Dict, filters={'attributes.inputs_sha256': key}, tag='report')
-    filters = {'attributes.process_label': 'build_view', 'attributes.exit_status': 0}
-    builder.append(orm.CalcFunctionNode, with_outgoing='report', filters=filters, project='*')
-    return t.cast('orm.ProcessNode | None', builder.first(flat=True))
 
 
 def _load(uuids: list[str]) -> list[t.Any]:

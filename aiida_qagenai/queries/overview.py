@@ -16,6 +16,7 @@ from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, Called, Campaign, all_campaigns, among, find_campaign
+from aiida_qagenai.queries.outputs import created_by
 
 __all__ = ('CampaignSummary', 'campaign_summary', 'campaigns', 'cost_ledger')
 
@@ -165,24 +166,11 @@ def _stages(stages: list[Called], ledger: dict[str, t.Any]) -> pd.DataFrame:
 
 
 def _counts(calculations: list[int]) -> tuple[dict[str, int], bool]:
-    counts = {}
-    for name, cls in NODES.items():
-        counts[name] = _created(cls, calculations).count()
-    fidelities = _created(EnergyData, calculations, ['attributes.fidelity', 'attributes.scientific']).all()
+    counts = {name: created_by(calculations, cls, 'id').count() for name, cls in NODES.items()}
+    fidelities = created_by(calculations, EnergyData, ['attributes.fidelity', 'attributes.scientific']).all()
     for level in LADDER:
         counts[level.value] = sum(fidelity == level.value for fidelity, _ in fidelities)
     return counts, all(scientific for _, scientific in fidelities)
-
-
-def _created(cls: type[orm.Data], calculations: list[int], project: list[str] | None = None) -> orm.QueryBuilder:
-    builder = orm.QueryBuilder().append(orm.CalculationNode, filters=among('id', calculations), tag='process')
-    return builder.append(
-        cls,
-        with_incoming='process',
-        edge_filters={'type': LinkType.CREATE.value},
-        project=project or ['id'],
-        subclassing=False,
-    )
 
 
 def _ledger(campaign: Campaign) -> dict[str, t.Any] | None:

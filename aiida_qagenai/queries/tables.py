@@ -6,10 +6,10 @@ import typing as t
 
 import pandas as pd
 from aiida import orm
-from aiida.common.links import LinkType
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, among
+from aiida_qagenai.queries.outputs import created_by
 
 __all__ = ('attributes', 'created', 'frame', 'note', 'parse_formula', 'parse_system', 'uuid_filter')
 
@@ -44,13 +44,11 @@ def created(
     :param columns: column of the database → its name in the table.
     :param processes: only nodes that one of these created; all by default, those without a creator too.
     """
-    builder = orm.QueryBuilder()
-    relation = {}
-    if processes is not None:
-        builder.append(orm.CalculationNode, filters=among('id', processes), tag='process')
-        relation = {'with_incoming': 'process', 'edge_filters': {'type': LinkType.CREATE.value}}
     project = [*(f'attributes.{field}' for field in fields), *columns]
-    builder.append(cls, filters=filters, project=project, subclassing=False, **relation)
+    if processes is None:
+        builder = orm.QueryBuilder().append(cls, filters=filters, project=project, subclassing=False)
+    else:
+        builder = created_by(processes, cls, project, filters=filters)
     return frame(builder, [*fields, *columns.values()])
 
 

@@ -49,6 +49,11 @@ class MergeEntry:
         """Return what tells entries apart."""
         return (self.database, self.identifier, self.version)
 
+    @property
+    def name(self) -> str:
+        """Return the name in the conflicts of a material."""
+        return f'{self.database}:{self.identifier}'
+
 
 class Member(pydantic.BaseModel):
     """An entry that a material was merged from."""
@@ -151,7 +156,7 @@ def _merge_cluster(cluster: list[MergeEntry], rules: MergeRules, first: bool) ->
         space_group_number=best.analysis.number,
         orbits=best.analysis.orbits,
         representative=_member(best),
-        decided_by=decided_by if len(ranked) > 1 else 'the only entry',
+        decided_by=decided_by,
         members=[_member(entry) for entry in sorted(members, key=lambda entry: entry.key)],
         discarded=[
             Discarded(**_member(entry).model_dump(), deviation=deviations[entry.key])
@@ -172,8 +177,7 @@ def _rank(cluster: list[MergeEntry], rules: MergeRules) -> tuple[list[MergeEntry
     """
     levels = Counter(level for entry in cluster for level in entry.energies)
     level = min(levels, key=lambda name: (-levels[name], _priority(name.split(':')[0], rules), name), default='')
-    names = ['experimental', 'highest symmetry', f'lowest energy at {level}', *(rule.name for rule in rules.rules)]
-    names += ['order of the databases', 'order of the alphabet']
+    names = ['experimental', 'highest symmetry', f'lowest energy at {level}', *_criteria(rules)]
 
     def order(entry: MergeEntry) -> tuple[t.Any, ...]:
         return (
@@ -181,21 +185,29 @@ def _rank(cluster: list[MergeEntry], rules: MergeRules) -> tuple[list[MergeEntry
             -entry.analysis.operations,
             # a difference in the last digits, as storing in another order may cause, is none
             round(entry.energies.get(level, np.inf), 6),
-            *(_rule_order(rule, entry) for rule in rules.rules),
-            _priority(entry.database, rules),
-            entry.key,
+            *_precedence(entry, rules),
         )
 
     ranked = sorted(cluster, key=order)
-    if len(ranked) == 1:
-        return ranked, ''
-    pair = zip(names, order(ranked[0]), order(ranked[1]), strict=True)
-    return ranked, next(name for name, ours, theirs in pair if ours != theirs)
+    return ranked, 'the only entry' if len(ranked) == 1 else _first_difference(names, *map(order, ranked[:2]))
+
+
+def _criteria(rules: MergeRules) -> list[str]:
+    """Return the names of what :func:`_precedence` sorts by."""
+    return [*(rule.name for rule in rules.rules), 'order of the databases', 'order of the alphabet']
+
+
+def _precedence(entry: MergeEntry, rules: MergeRules) -> tuple[t.Any, ...]:
+    return (*(_rule_order(rule, entry) for rule in rules.rules), _priority(entry.database, rules), entry.key)
+
+
+def _first_difference(names: list[str], ours: tuple[t.Any, ...], theirs: tuple[t.Any, ...]) -> str:
+    return next(name for name, one, other in zip(names, ours, theirs, strict=True) if one != other)
 
 
 def _priority(database: str, rules: MergeRules) -> tuple[int, str]:
     """Return the place of a database; version names behind a dash do not matter: ``mp-20`` is ``mp``."""
-    base = database if database in rules.databases else database.partition('-')[0]
+    base = _base(database, rules.databases)
     return (rules.databases.index(base) if base in rules.databases else len(rules.databases), database)
 
 
@@ -237,15 +249,7 @@ def _deviation(entry: MergeEntry, reference: MergeEntry) -> float:
 
 def _properties(members: list[MergeEntry], rules: MergeRules) -> tuple[dict[str, t.Any], list[Conflict]]:
     """Return the merged properties and those on which the members do not agree."""
-    order = sorted(
-        members,
-        key=lambda entry: (
-            *(_rule_order(rule, entry) for rule in rules.rules),
-            _priority(entry.database, rules),
-            entry.key,
-        ),
-    )
-    names = [rule.name for rule in rules.rules] + ['order of the databases', 'order of the alphabet']
+    order = sorted(members, key=lambda entry: _precedence(entry, rules))
     properties, conflicts = {}, []
     for name in sorted({name for entry in members for name in entry.properties}):
         having = [entry for entry in order if name in entry.properties]
@@ -253,20 +257,14 @@ def _properties(members: list[MergeEntry], rules: MergeRules) -> tuple[dict[str,
         value = properties[name] = best.properties[name]
         others = [entry for entry in having if not _agree(entry.properties[name], value, rules.property_tolerance)]
         if others:
-            keys = [
-                (*(_rule_order(rule, entry) for rule in rules.rules), _priority(entry.database, rules), entry.key)
-                for entry in (best, others[0])
-            ]
-            rule = next(text for text, ours, theirs in zip(names, *keys, strict=True) if ours != theirs)
-            values = {f'{entry.database}:{entry.identifier}': entry.properties[name] for entry in having}
-            winner = f'{best.database}:{best.identifier}'
-            conflicts.append(Conflict(property=name, values=values, winner=winner, value=value, rule=rule))
+            rule = _first_difference(_criteria(rules), _precedence(best, rules), _precedence(others[0], rules))
+            values = {entry.name: entry.properties[name] for entry in having}
+            conflicts.append(Conflict(property=name, values=values, winner=best.name, value=value, rule=rule))
     return properties, conflicts
 
 
 def _agree(first: t.Any, second: t.Any, tolerance: float) -> bool:
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (first, second))
-    if numeric:
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (first, second)):
         return bool(abs(first - second) <= tolerance * max(abs(first), abs(second)) + 1e-9)
     return bool(first == second)
 
@@ -311,16 +309,8 @@ def _identifier(members: list[MergeEntry], first: bool) -> str:
 
 
 def _member(entry: MergeEntry) -> Member:
-    return Member(
-        database=entry.database,
-        version=entry.version,
-        identifier=entry.identifier,
-        uuid=entry.uuid,
-        experimental=entry.experimental,
-        operations=entry.analysis.operations,
-        lengths=entry.analysis.lengths,
-        energies=dict(sorted(entry.energies.items())),
-    )
+    content = {**vars(entry), **vars(entry.analysis), 'energies': dict(sorted(entry.energies.items()))}
+    return Member(**{name: content[name] for name in Member.model_fields})
 
 
 def explain_material(material: Material) -> list[str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 import pydantic
 from aiida import orm
-from aiida.common.links import LinkType
 from aiida.engine import calcfunction
 
 from aiida_qagenai.common.errors import InvalidInputError
@@ -25,6 +24,7 @@ from aiida_qagenai.databases.merge.analysis import Analysis, analyse_many
 from aiida_qagenai.databases.merge.materials import Material, MergeEntry, merge
 from aiida_qagenai.databases.merge.rules import MergeRules, default_rules
 from aiida_qagenai.engine.batch import bulk_inputs
+from aiida_qagenai.queries.outputs import find_finished, outputs_of
 
 __all__ = (
     'MERGE_SCHEMA',
@@ -88,10 +88,8 @@ def merge_entries(rules: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
         value = content['formation_energy_per_atom']
         value = content['energy_per_atom'] if value is None else value
         energies.setdefault(content['structure_uuid'], {})[content['level_tag']] = value
-    entries = [
-        _entry(node, analysis, energies.get(node.uuid, {})) for node, analysis in zip(nodes, analyses, strict=True)
-    ]
-    materials = merge(entries, settings)
+    pairs = zip(nodes, analyses, strict=True)
+    materials = merge([_entry(node, analysis, energies.get(node.uuid, {})) for node, analysis in pairs], settings)
     content = json.dumps([material.model_dump(mode='json') for material in materials], indent=0)
     return {
         'materials': orm.SinglefileData(io.BytesIO(content.encode()), filename=FILENAME),
@@ -120,7 +118,7 @@ def merge_databases(
             raise InvalidInputError(message)
     pks = [group.pk for group in databases]
     content = (rules or default_rules()).model_dump(mode='json')
-    done = _find_merge(_digest(content, [_uuids(cls, pks) for cls in (EntryData, EnergyData)]))
+    done = find_finished('merge_entries', _digest(content, [_uuids(cls, pks) for cls in (EntryData, EnergyData)]))
     if done is not None:
         return done, True
     entries = _members(EntryData, pks, 'attributes.database', 'attributes.identifier', 'attributes.version')
@@ -190,15 +188,7 @@ def load_merge(process: orm.ProcessNode) -> tuple[list[Material], dict[str, t.An
 
     :raises InvalidInputError: if the process is none or did not finish.
     """
-    builder = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={'id': process.pk}, tag='process')
-    builder.append(
-        orm.Data,
-        with_incoming='process',
-        edge_filters={'type': LinkType.CREATE.value},
-        edge_project='label',
-        project='*',
-    )
-    outputs = {label: node for node, label in builder.all()}
+    outputs = outputs_of(process.pk)
     if not {'materials', 'report'} <= outputs.keys():
         message = f'process {process.pk} is not a finished merge'
         raise InvalidInputError(message)
@@ -308,18 +298,8 @@ def _members(cls: type[orm.Data], groups: list[int | None], *order: str) -> list
 
 def _uuids(cls: type[orm.Data], groups: list[int | None]) -> list[str]:
     builder = orm.QueryBuilder().append(DatabaseGroup, filters={'id': {'in': groups}}, tag='group')
-    return t.cast(
-        'list[str]', builder.append(cls, with_group='group', project='uuid', subclassing=False).all(flat=True)
-    )
-
-
-def _find_merge(digest: str) -> orm.ProcessNode | None:
-    builder = orm.QueryBuilder()
-    builder.append(orm.Dict, filters={'attributes.inputs_sha256': digest}, tag='report')
-    builder.append(
-        orm.CalcFunctionNode, with_outgoing='report', filters={'attributes.exit_status': 0}, project='*', tag='process'
-    )
-    return t.cast('orm.ProcessNode | None', builder.first(flat=True))
+    builder.append(cls, with_group='group', project='uuid', subclassing=False)
+    return t.cast('list[str]', builder.all(flat=True))
 
 
 def _arrays(node: EntryData) -> tuple[t.Any, list[str], t.Any]:
@@ -329,16 +309,9 @@ def _arrays(node: EntryData) -> tuple[t.Any, list[str], t.Any]:
 
 
 def _entry(node: EntryData, analysis: Analysis, energies: dict[str, float]) -> MergeEntry:
-    attributes = node.base.attributes.all
-    return MergeEntry(
-        uuid=node.uuid,
-        analysis=analysis,
-        energies=energies,
-        **{
-            name: attributes[name]
-            for name in ('database', 'version', 'identifier', 'formula', 'experimental', 'properties')
-        },
-    )
+    names = ('database', 'version', 'identifier', 'formula', 'experimental', 'properties')
+    attributes = dict(zip(names, node.base.attributes.get_many(names), strict=True))
+    return MergeEntry(uuid=node.uuid, analysis=analysis, energies=energies, **attributes)
 
 
 def _analyse(structures: list[tuple[t.Any, t.Any, t.Any]], rules: MergeRules, workers: int) -> list[Analysis]:

@@ -12,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 
 from aiida import orm
-from aiida.common.links import LinkType
 from aiida.engine import Process, calcfunction
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
@@ -26,6 +25,7 @@ from aiida_qagenai.databases.sources.settings import ImportSettings
 from aiida_qagenai.engine.bulk import insert_outputs
 from aiida_qagenai.engine.rows import CHUNK_SIZE, fill_group
 from aiida_qagenai.exchange.readers.formats import pack_folder
+from aiida_qagenai.queries.outputs import created_by
 
 __all__ = ('ImportReport', 'Progress', 'import_entries', 'import_file', 'import_files')
 
@@ -208,21 +208,8 @@ def import_file(
 
 
 def _nodes(entry: Entry, settings: ImportSettings, index: int) -> dict[str, orm.Data]:
-    structure = EntryData(
-        cell=entry.cell,
-        symbols=entry.symbols,
-        positions=entry.positions,
-        database=settings.database,
-        version=settings.version,
-        identifier=entry.identifier,
-        license=settings.license,
-        url=settings.url,
-        sha256=entry.sha256,
-        space_group_number=entry.space_group_number,
-        experimental=entry.experimental,
-        properties=entry.properties,
-        warnings=entry.warnings,
-    )
+    content = {name: value for name, value in vars(entry).items() if name not in {'place', 'energies'}}
+    structure = EntryData(**content, **settings.model_dump(include={'database', 'version', 'license', 'url'}))
     label = f'e{index:07d}'
     nodes: dict[str, orm.Data] = {f'entries__{label}': structure}
     counts = Counter(entry.symbols)
@@ -300,9 +287,7 @@ def _repeat(name: str, process: orm.ProcessNode, settings: ImportSettings) -> Im
 
 def report_of(process: orm.ProcessNode) -> dict[str, t.Any]:
     """Return the report of an import; `process.outputs` would load all it created."""
-    builder = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={'id': process.pk}, tag='process')
-    edge = {'type': LinkType.CREATE.value, 'label': 'report'}
-    builder.append(orm.Dict, with_incoming='process', edge_filters=edge, project='attributes')
+    builder = created_by([process.pk], orm.Dict, 'attributes', label='report')
     return t.cast('dict[str, t.Any]', builder.first(flat=True))
 
 

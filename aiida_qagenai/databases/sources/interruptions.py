@@ -14,6 +14,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.databases.groups import DatabaseGroup
 from aiida_qagenai.engine.resumable import mark_killed
 from aiida_qagenai.engine.rows import fill_group
+from aiida_qagenai.queries.outputs import created_by
 
 __all__ = ('WHERE', 'close_interrupted', 'this_process')
 
@@ -54,16 +55,9 @@ def close_interrupted(group: DatabaseGroup) -> None:
         if _runs(where):
             message = f'process {where["pid"]} on {where["host"]} imports into `{group.label}` now: wait for it'
             raise InvalidInputError(message)
-        stored = _created(node)
+        stored = created_by([node.pk], orm.Data, 'id').all(flat=True)
         fill_group(group, stored)
         mark_killed(node, f'interrupted after {len(stored)} nodes; a later import went on')
-
-
-def _created(node: orm.ProcessNode) -> list[int]:
-    builder = orm.QueryBuilder()
-    builder.append(orm.CalcFunctionNode, filters={'id': node.pk}, tag='process')
-    builder.append(orm.Data, with_incoming='process', edge_filters={'type': LinkType.CREATE.value}, project='id')
-    return t.cast('list[int]', builder.all(flat=True))
 
 
 def _runs(where: dict[str, t.Any]) -> bool:
