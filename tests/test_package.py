@@ -44,9 +44,7 @@ MAX_FILE = 400
 MAX_FUNCTION = 60
 LONG_FUNCTIONS = {
     'calculations/pyscf/cell.py:define': 'one line per port',
-    'databases/sources/optimade.py:download': 'one session with the client, whose callback needs its state',
     'ml/generator/sampler.py:sample': 'one step of the diffusion, in the order of its equations',
-    'queries/candidates.py:candidates': 'one line per filter',
 }
 """Longer than MAX_FUNCTION, and why."""
 

@@ -7,7 +7,7 @@ import typing as t
 import pydantic
 from aiida.orm.pydantic import OrmMetadataField
 
-from aiida_qagenai.data.record import RecordData
+from aiida_qagenai.data.record import RecordData, require_lengths
 
 __all__ = ('FreeEnergyData',)
 
@@ -51,10 +51,7 @@ class FreeEnergyData(RecordData):
 
         @pydantic.model_validator(mode='after')
         def _same_lengths(self) -> t.Any:
-            for name in CURVES:
-                if len(getattr(self, name)) != len(self.temperatures):
-                    message = f'{name} has {len(getattr(self, name))} values for {len(self.temperatures)} temperatures'
-                    raise ValueError(message)
+            require_lengths(self, CURVES, len(self.temperatures))
             return self
 
     @property

@@ -7,7 +7,7 @@ import typing as t
 import pydantic
 from aiida.orm.pydantic import OrmMetadataField
 
-from aiida_qagenai.data.record import RecordData
+from aiida_qagenai.data.record import RecordData, require_lengths
 
 __all__ = ('GibbsHullData',)
 
@@ -36,8 +36,6 @@ class GibbsHullData(RecordData):
 
         @pydantic.model_validator(mode='after')
         def _same_lengths(self) -> t.Any:
-            for name in ('e_above_hull', 'decomposition_energy', 'decomposition', 'stability'):
-                if len(getattr(self, name)) != len(self.temperatures):
-                    message = f'{name} has {len(getattr(self, name))} values for {len(self.temperatures)} temperatures'
-                    raise ValueError(message)
+            names = ('e_above_hull', 'decomposition_energy', 'decomposition', 'stability')
+            require_lengths(self, names, len(self.temperatures))
             return self

@@ -11,9 +11,20 @@ from aiida.orm import Data
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import validation_text
 
-__all__ = ('RecordData',)
+__all__ = ('RecordData', 'require_lengths')
 
 NODE_ARGUMENTS = frozenset({'backend', 'user', 'computer', 'extras', 'label', 'description', 'source'})
+
+
+def require_lengths(model: pydantic.BaseModel, names: t.Iterable[str], expected: int) -> None:
+    """Check that every list has a value for each temperature.
+
+    :raises ValueError: naming the first that differs.
+    """
+    for name in names:
+        if len(getattr(model, name)) != expected:
+            message = f'{name} has {len(getattr(model, name))} values for {expected} temperatures'
+            raise ValueError(message)
 
 
 class RecordData(Data):

@@ -114,14 +114,7 @@ def candidates(
     if max_e_above_hull is not None:
         assessment['attributes.e_above_hull'] = {'<=': max_e_above_hull}
     prediction = {} if min_divergence is None else {'attributes.divergence': {'>=': min_divergence}}
-    pks = _narrow_structures(structure) if structure else {}
-    known = list(pks) if structure else None
-    narrow = known is None or len(known) > MAX_IN_FILTER
-    for cls, filters in ((AssessmentData, assessment), (PredictionData, prediction)):
-        known = _narrow(cls, filters, known) if filters and narrow else known
-    if structure and not narrow:
-        structure = among('id', list(pks.values()))
-    table = _candidates(structure, campaign, known)
+    table = _candidates(*_narrowed(structure, assessment, prediction), campaign)
     known = table['candidate_uuid'].tolist()
     beside = _beside(known, table['pk'].tolist())
     for other in (_predictions(beside), _assessments(beside), formation_energies(known)):
@@ -139,28 +132,37 @@ def candidates(
     if computed is not None:
         keep &= table['protocol'].notna() == computed
     table = table[keep.astype(bool)]
-    return (
-        _finish(table)
-        .sort_values([sort_by, 'name'], ascending=[SORT_ORDERS[sort_by], True])
-        .head(len(table) if limit is None else limit)
-        .reset_index(drop=True)
-    )
+    ordered = _finish(table).sort_values([sort_by, 'name'], ascending=[SORT_ORDERS[sort_by], True])
+    return ordered.head(len(table) if limit is None else limit).reset_index(drop=True)
 
 
-def _narrow_structures(filters: dict[str, t.Any]) -> dict[str, int]:
-    """Return the pks of candidates that pass ``filters`` by their uuids: where they are few, all else is quick."""
-    builder = orm.QueryBuilder().append(CandidateData, filters=filters, project=['uuid', 'id'], subclassing=False)
-    return dict(builder.all())
+_Filters = dict[str, t.Any]
 
 
-def _narrow(cls: type[orm.Data], filters: dict[str, t.Any], known: list[str] | None) -> list[str]:
-    """Return the uuids of candidates for which a node of ``cls`` passes ``filters``."""
-    filters = {**filters, **uuid_filter('attributes.candidate_uuid', known)}
-    builder = orm.QueryBuilder().append(cls, filters=filters, project='attributes.candidate_uuid', subclassing=False)
-    return list(set(builder.all(flat=True)))
+def _narrowed(structure: _Filters, assessment: _Filters, prediction: _Filters) -> tuple[_Filters, list[str] | None]:
+    """Return a filter for candidates and the uuids of those that may pass, where anything is known of them.
+
+    Where those that pass the filter for structures are few, all else is quick; else assessments and predictions that
+    pass theirs narrow the choice.
+    """
+    known = None
+    if structure:
+        builder = orm.QueryBuilder().append(CandidateData, filters=structure, project=['uuid', 'id'], subclassing=False)
+        pks: dict[str, int] = dict(builder.all())
+        known = list(pks)
+        if len(known) <= MAX_IN_FILTER:
+            return among('id', list(pks.values())), known
+    for cls, filters in ((AssessmentData, assessment), (PredictionData, prediction)):
+        if filters:
+            filters = {**filters, **uuid_filter('attributes.candidate_uuid', known)}  # noqa: PLW2901
+            builder = orm.QueryBuilder().append(
+                cls, filters=filters, project='attributes.candidate_uuid', subclassing=False
+            )
+            known = list(set(builder.all(flat=True)))
+    return structure, known
 
 
-def _candidates(filters: dict[str, t.Any], campaign: int | str | None, known: list[str] | None) -> pd.DataFrame:
+def _candidates(filters: _Filters, known: list[str] | None, campaign: int | str | None) -> pd.DataFrame:
     """Return the candidates that match, with their campaign, leaving out those of cycles that were run again."""
     labels, replaced = _calculations(campaign)
     filters = filters if 'id' in filters else {**filters, **uuid_filter('uuid', known)}

@@ -6,11 +6,10 @@ import typing as t
 
 import pandas as pd
 from aiida import orm
-from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
-from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.queries.campaigns import Called, among, called_by
+from aiida_qagenai.queries.tables import load
 
 __all__ = ('core_hours', 'costs', 'count_cores', 'sum_costs')
 
@@ -33,7 +32,7 @@ def costs(process: int | str) -> pd.DataFrame:
         costs nothing. One that left no results has no values.
     :raises InvalidInputError: if there is no such process.
     """
-    root = _load(process)
+    root = load(process, orm.ProcessNode, 'only processes cost something')
     called = called_by([root.pk])
     paths = _paths(root.pk, called)
     if isinstance(root, orm.CalcJobNode):
@@ -72,15 +71,6 @@ def sum_costs(table: pd.DataFrame, by: t.Sequence[str] = ('process', 'what')) ->
         wall_seconds=('wall_seconds', 'sum'),
         memory_mb=('memory_mb', 'max'),
     ).reset_index()
-
-
-def _load(process: int | str) -> orm.ProcessNode:
-    with reported_as(f'no node `{process}` in this profile', NotExistent, ValueError):
-        node = orm.load_node(process)
-    if not isinstance(node, orm.ProcessNode):
-        message = f'node {process} is a {type(node).__name__}: only processes cost something'
-        raise InvalidInputError(message)
-    return node
 
 
 def _paths(root: int, called: t.Sequence[Called]) -> dict[int, str]:

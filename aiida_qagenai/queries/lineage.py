@@ -6,14 +6,13 @@ import typing as t
 
 import pandas as pd
 from aiida import orm
-from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
-from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, among
+from aiida_qagenai.queries.tables import load
 
 __all__ = ('lineage',)
 
@@ -31,7 +30,7 @@ def lineage(checkpoint: int | str) -> pd.DataFrame:
         the node that was made from it), ``created`` and ``note``.
     :raises InvalidInputError: if there is no such checkpoint.
     """
-    start = _load(checkpoint)
+    start = load(checkpoint, CheckpointData, 'lineage starts from a checkpoint')
     used_by: dict[int, int | None] = {start.pk: None}
     creators: dict[int, tuple[int, str]] = {}
     level = [start.pk]
@@ -55,15 +54,6 @@ def lineage(checkpoint: int | str) -> pd.DataFrame:
     tainted = (table['note'] == NOT_SCIENTIFIC).cummax()
     table.loc[tainted & (table['kind'] == 'checkpoint'), 'note'] = NOT_SCIENTIFIC
     return table.astype({'process': 'Int64', 'used_by': 'Int64'})
-
-
-def _load(identifier: int | str) -> CheckpointData:
-    with reported_as(f'no node `{identifier}` in this profile', NotExistent, ValueError):
-        node = orm.load_node(identifier)
-    if not isinstance(node, CheckpointData):
-        message = f'node {identifier} is a {type(node).__name__}: lineage starts from a checkpoint'
-        raise InvalidInputError(message)
-    return node
 
 
 def _creators(products: list[int]) -> dict[int, tuple[int, str]]:

@@ -6,12 +6,13 @@ import typing as t
 
 import pandas as pd
 from aiida import orm
+from aiida.common.exceptions import NotExistent
 
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, among
 from aiida_qagenai.queries.outputs import created_by
 
-__all__ = ('attributes', 'created', 'frame', 'note', 'parse_formula', 'parse_system', 'uuid_filter')
+__all__ = ('attributes', 'created', 'frame', 'load', 'note', 'parse_formula', 'parse_system', 'uuid_filter')
 
 BOOLEAN_FIELDS = frozenset(
     {
@@ -57,6 +58,20 @@ def frame(builder: orm.QueryBuilder, columns: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(builder.all(), columns=columns)
     types = {name: 'boolean' for name in columns if name in BOOLEAN_FIELDS}
     return table.astype({**types, 'rank': 'Int64'} if 'rank' in columns else types)
+
+
+def load(identifier: int | str, cls: type[t.Any], wanted: str) -> t.Any:
+    """Return a node by its pk or uuid.
+
+    :param wanted: why it has to be of this class, for the message.
+    :raises InvalidInputError: if there is no such node, or it is of another class.
+    """
+    with reported_as(f'no node `{identifier}` in this profile', NotExistent, ValueError):
+        node = orm.load_node(identifier)
+    if not isinstance(node, cls):
+        message = f'node {identifier} is a {type(node).__name__}: {wanted}'
+        raise InvalidInputError(message)
+    return node
 
 
 def note(scientific: pd.Series[t.Any]) -> pd.Series[t.Any]:

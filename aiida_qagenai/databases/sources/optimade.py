@@ -52,65 +52,67 @@ def download(
     :raises InvalidInputError: if the client is not installed, nothing matches, or the provider refuses or does not
         answer; what was downloaded is kept, and a repetition goes on from there.
     """
-    with reported_as(MISSING, ImportError):
-        from optimade.client import OptimadeClient
     url = _base_url(url)
+
+    def keep(_: str, results: dict[str, t.Any]) -> None:
+        done = _keep_page(results, staging, limit)
+        if progress is not None:
+            progress(url, staging.records, 0)
+        if not done:
+            time.sleep(max(pause, float(results['meta'].get('request_delay') or 0.0)))
+
+    client = _client(url, keep)
     asked = {'from': url, 'query': query, 'fields': list(fields), 'limit': limit}
     staging = Staging(folder, {**settings.model_dump(mode='json'), **asked})
     if staging.state['complete']:
         return staging
-
-    def keep(_: str, results: dict[str, t.Any]) -> None:
-        """Store one page; called by the client."""
-        data, link = results['data'], results['links'].get('next')
-        following = link['href'] if isinstance(link, dict) else link
-        wanted = data if limit is None else data[: max(0, limit - staging.records)]
-        done = not following or (limit is not None and staging.records + len(wanted) >= limit)
-        staging.append(wanted, next=following, complete=done)
-        if progress is not None:
-            progress(url, staging.records, 0)
-        if done:
-            results['links']['next'] = None
-        # The client keeps all it got; it needs to see one structure per page, or it takes the page for the last.
-        del data[1:]
-        if not done:
-            time.sleep(max(pause, float(results['meta'].get('request_delay') or 0.0)))
-
-    client = OptimadeClient(
-        base_urls=[url],
-        use_async=False,
-        http_client=_session(),
-        silent=True,
-        # not -1, with which it fails where a provider does not say how many structures there are
-        max_results_per_provider=sys.maxsize,
-        callbacks=[keep],
-    )
-    wanted = list(dict.fromkeys([*OPTIMADE_FIELDS, *_energies(url, settings), *fields]))
-    # It prints errors in spite of being silent; they are in its results.
-    client._progress.console.quiet = True
     results = client.get_one(
         'structures',
         # The client puts it into the address as it is, where `+`, `&` and `#` have other meanings.
         urllib.parse.quote(query),
         url,
-        response_fields=wanted,
+        response_fields=list(dict.fromkeys([*OPTIMADE_FIELDS, *_energies(url, settings), *fields])),
         page_limit=page_limit,
         override_url=staging.state['next'],
     )
     errors = [error for result in results.values() for error in result.errors]
+    message = ''
     if errors or not staging.state['complete']:
         reason = '; '.join(str(error).split('\n\n')[0] for error in errors) or 'no further page'
         message = f'{url} stopped after {staging.records} structures: {reason}'
-        if staging.records:
-            message += '. Run the same command again to go on'
-        else:
-            staging.remove()
-        raise InvalidInputError(message)
+        message += '. Run the same command again to go on' if staging.records else ''
+    elif not staging.records:
+        message = f'no structure of {url} matches {query!r}'
     if not staging.records:
         staging.remove()
-        message = f'no structure of {url} matches {query!r}'
+    if message:
         raise InvalidInputError(message)
     return staging
+
+
+def _client(url: str, callback: t.Callable[..., None]) -> t.Any:
+    with reported_as(MISSING, ImportError):
+        from optimade.client import OptimadeClient
+    # not -1 results, with which it fails where a provider does not say how many structures there are
+    settings = {'use_async': False, 'silent': True, 'max_results_per_provider': sys.maxsize}
+    client = OptimadeClient(base_urls=[url], http_client=_session(), callbacks=[callback], **settings)
+    # It prints errors in spite of being silent; they are in its results.
+    client._progress.console.quiet = True
+    return client
+
+
+def _keep_page(results: dict[str, t.Any], staging: Staging, limit: int | None) -> bool:
+    """Store one page as the client got it, and return whether it is the last."""
+    data, link = results['data'], results['links'].get('next')
+    following = link['href'] if isinstance(link, dict) else link
+    wanted = data if limit is None else data[: max(0, limit - staging.records)]
+    done = not following or (limit is not None and staging.records + len(wanted) >= limit)
+    staging.append(wanted, next=following, complete=done)
+    if done:
+        results['links']['next'] = None
+    # The client keeps all it got; it needs to see one structure per page, or it takes the page for the last.
+    del data[1:]
+    return done
 
 
 def _base_url(url: str) -> str:
