@@ -10,6 +10,7 @@ from aiida.common.exceptions import ModificationNotAllowed
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.databases.sources.settings import ImportSettings
+from aiida_qagenai.queries.outputs import nodes_of
 
 __all__ = ('DatabaseGroup', 'find_database', 'known_entries', 'open_database')
 
@@ -29,27 +30,16 @@ class DatabaseGroup(orm.Group):
         return bool(self.base.extras.get('complete', False))
 
     def add_nodes(self, nodes: t.Any) -> None:
-        """Refuse: entries come from an import.
-
-        :raises aiida.common.exceptions.ModificationNotAllowed: always.
-        """
         self._refuse()
 
     def remove_nodes(self, nodes: t.Any) -> None:
-        """Refuse: a version of a database does not change.
-
-        :raises aiida.common.exceptions.ModificationNotAllowed: always.
-        """
         self._refuse()
 
     def clear(self) -> None:
-        """Refuse: a version of a database does not change.
-
-        :raises aiida.common.exceptions.ModificationNotAllowed: always.
-        """
         self._refuse()
 
     def _refuse(self) -> t.NoReturn:
+        """Refuse: entries come from an import, and a version of a database does not change."""
         message = f'`{self.label}` is a version of a database: import another version, or delete the group as a whole'
         raise ModificationNotAllowed(message)
 
@@ -80,10 +70,5 @@ def open_database(settings: ImportSettings) -> DatabaseGroup:
 
 def known_entries(settings: ImportSettings) -> dict[str, str]:
     """Return identifier → SHA-256 of the entries of a version of a database."""
-    builder = orm.QueryBuilder().append(
-        EntryData,
-        filters={'attributes.database': settings.database, 'attributes.version': settings.version},
-        project=['attributes.identifier', 'attributes.sha256'],
-        subclassing=False,
-    )
-    return dict(builder.iterall())
+    filters = {'attributes.database': settings.database, 'attributes.version': settings.version}
+    return dict(nodes_of(EntryData, ['attributes.identifier', 'attributes.sha256'], filters).iterall())

@@ -26,7 +26,7 @@ from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.splits import check_fractions, stratified_splits
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.queries.campaigns import among, find_campaign
-from aiida_qagenai.queries.outputs import created_by, find_finished, outputs_of
+from aiida_qagenai.queries.outputs import created_by, find_finished, nodes_of, outputs_of
 from aiida_qagenai.queries.relaxations import relaxed_from, relaxed_to
 
 __all__ = ('FRACTIONS', 'Selection', 'build_view', 'make_view', 'select')
@@ -227,12 +227,8 @@ def select(
         filters['attributes.level_tag'] = {'in': list(level_tags)}
     if fidelities:
         filters['attributes.fidelity'] = {'in': [level.value for level in fidelities]}
-    builder = orm.QueryBuilder().append(
-        EnergyData,
-        filters=filters,
-        project=['uuid', 'attributes.structure_uuid', 'attributes.formation_energy_per_atom'],
-        subclassing=False,
-    )
+    names = ['uuid', 'attributes.structure_uuid', 'attributes.formation_energy_per_atom']
+    builder = nodes_of(EnergyData, names, filters)
     found = [(uuid, owner) for uuid, owner, energy in builder.iterall() if owner in wanted and energy is not None]
     if not found:
         message = f'none of the {len(wanted)} structures has one of the requested formation energies'
@@ -269,9 +265,7 @@ def _licenses_before_relaxation(structures: list[str]) -> list[str]:
     """Return the licences of the entries that structures were relaxed from; those themselves hold none."""
     wanted = set(structures)
     origins = {initial for relaxed, initial in relaxed_to(structures).items() if relaxed in wanted}
-    builder = orm.QueryBuilder().append(
-        EntryData, filters=among('uuid', sorted(origins)), project='attributes.source.license', subclassing=False
-    )
+    builder = nodes_of(EntryData, 'attributes.source.license', among('uuid', sorted(origins)))
     return sorted(set(builder.all(flat=True)) - {None, ''})
 
 

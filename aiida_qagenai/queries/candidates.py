@@ -17,6 +17,7 @@ from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine.bulk import NAMESPACE_SEPARATOR
 from aiida_qagenai.queries.campaigns import all_campaigns, among, called_under, find_campaign
 from aiida_qagenai.queries.energies import formation_energies
+from aiida_qagenai.queries.outputs import nodes_of
 from aiida_qagenai.queries.tables import (
     MAX_IN_FILTER,
     attributes,
@@ -147,18 +148,14 @@ def _narrowed(structure: _Filters, assessment: _Filters, prediction: _Filters) -
     """
     known = None
     if structure:
-        builder = orm.QueryBuilder().append(CandidateData, filters=structure, project=['uuid', 'id'], subclassing=False)
-        pks: dict[str, int] = dict(builder.all())
+        pks: dict[str, int] = dict(nodes_of(CandidateData, ['uuid', 'id'], structure).all())
         known = list(pks)
         if len(known) <= MAX_IN_FILTER:
             return among('id', list(pks.values())), known
     for cls, filters in ((AssessmentData, assessment), (PredictionData, prediction)):
         if filters:
-            filters = {**filters, **uuid_filter('attributes.candidate_uuid', known)}  # noqa: PLW2901
-            builder = orm.QueryBuilder().append(
-                cls, filters=filters, project='attributes.candidate_uuid', subclassing=False
-            )
-            known = list(set(builder.all(flat=True)))
+            wanted = {**filters, **uuid_filter('attributes.candidate_uuid', known)}
+            known = list(set(nodes_of(cls, 'attributes.candidate_uuid', wanted).all(flat=True)))
     return structure, known
 
 
@@ -237,14 +234,8 @@ def _predictions(beside: dict[str, t.Any]) -> pd.DataFrame:
 
 
 def _assessments(beside: dict[str, t.Any]) -> pd.DataFrame:
-    builder = orm.QueryBuilder().append(
-        AssessmentData,
-        filters=beside,
-        project=['ctime', 'attributes.candidate_uuid', *(f'attributes.{field}' for field in ASSESSMENT_FIELDS)],
-        subclassing=False,
-    )
-    table = frame(builder, ['ctime', 'candidate_uuid', *ASSESSMENT_FIELDS])
-    return _latest(table).drop(columns='ctime')
+    fields = ('candidate_uuid', *ASSESSMENT_FIELDS)
+    return _latest(created(AssessmentData, fields, beside, {'ctime': 'ctime'})).drop(columns='ctime')
 
 
 def _latest(table: pd.DataFrame) -> pd.DataFrame:

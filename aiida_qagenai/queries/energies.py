@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing as t
 
 import pandas as pd
-from aiida import orm
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
@@ -13,6 +12,7 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.queries.campaigns import among, find_campaign
+from aiida_qagenai.queries.outputs import nodes_of
 from aiida_qagenai.queries.relaxations import relaxed_from, relaxed_to
 from aiida_qagenai.queries.tables import (
     MAX_IN_FILTER,
@@ -83,7 +83,8 @@ def energies(
     table = created(EnergyData, ENERGY_FIELDS, filters, {'uuid': 'uuid', 'id': 'pk', 'ctime': 'ctime'}, processes)
     if structure_uuids is not None:
         table = table[table['structure_uuid'].isin(structure_uuids)]
-    owners = _owners(table['structure_uuid'].unique().tolist())
+    found = table['structure_uuid'].unique().tolist()
+    owners = {uuid: uuid for uuid in found} | relaxed_to(found)
     table.insert(1, 'candidate_uuid', table['structure_uuid'].map(owners).astype(object))
     table.insert(0, 'name', table['candidate_uuid'].map(structure_names(list(set(owners.values())))).fillna(''))
     table['note'] = note(table['scientific'])
@@ -124,27 +125,12 @@ def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return wide
 
 
-def _owners(uuids: list[str]) -> dict[str, str]:
-    """Return structure → what it was relaxed from, or the structure itself."""
-    return {uuid: uuid for uuid in uuids} | relaxed_to(uuids)
-
-
 def structure_names(uuids: list[str]) -> dict[str, str]:
     """Return the names of candidates, and the identifiers of entries of databases."""
-    builder = orm.QueryBuilder().append(
-        CandidateData,
-        filters=uuid_filter('uuid', uuids),
-        project=['uuid', 'attributes.cycle', 'attributes.index'],
-        subclassing=False,
-    )
-    names = {uuid: candidate_name(cycle, index) for uuid, cycle, index in builder.all()}
-    builder = orm.QueryBuilder().append(
-        EntryData,
-        filters=uuid_filter('uuid', uuids),
-        project=['uuid', 'attributes.identifier'],
-        subclassing=False,
-    )
-    return {**names, **dict(builder.all())}
+    wanted = uuid_filter('uuid', uuids)
+    proposed = nodes_of(CandidateData, ['uuid', 'attributes.cycle', 'attributes.index'], wanted).all()
+    names = {uuid: candidate_name(cycle, index) for uuid, cycle, index in proposed}
+    return {**names, **dict(nodes_of(EntryData, ['uuid', 'attributes.identifier'], wanted).all())}
 
 
 def divergences(
@@ -176,12 +162,7 @@ def divergences(
 
 
 def _predicted(uuids: list[str]) -> pd.DataFrame:
-    fields = ['candidate_uuid', 'divergence_signed', 'divergence_sigma']
-    builder = orm.QueryBuilder().append(
-        PredictionData,
-        filters=uuid_filter('attributes.candidate_uuid', uuids),
-        project=['ctime', *(f'attributes.{field}' for field in fields)],
-        subclassing=False,
-    )
+    fields = ['ctime', *(f'attributes.{name}' for name in ('candidate_uuid', 'divergence_signed', 'divergence_sigma'))]
+    builder = nodes_of(PredictionData, fields, uuid_filter('attributes.candidate_uuid', uuids))
     table = pd.DataFrame(builder.all(), columns=['ctime', 'candidate_uuid', 'predicted', 'predicted_sigma'])
     return table.sort_values('ctime').drop_duplicates('candidate_uuid', keep='last').drop(columns='ctime')

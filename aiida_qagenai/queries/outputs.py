@@ -1,4 +1,7 @@
-"""What processes created, and which of them ran before: `process.outputs` would load every node one by one."""
+"""Queries for the nodes of a class, for what processes created, and for processes that ran before.
+
+`process.outputs` would load every node, one by one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,14 @@ from aiida.common.links import LinkType
 
 from aiida_qagenai.queries.campaigns import among
 
-__all__ = ('created_by', 'find_finished', 'outputs_of')
+__all__ = ('created_by', 'find_finished', 'nodes_of', 'outputs_of')
+
+
+def nodes_of(
+    cls: type[orm.Data], project: str | list[str], filters: dict[str, t.Any] | None = None
+) -> orm.QueryBuilder:
+    """Return a query for the nodes of exactly one class."""
+    return orm.QueryBuilder().append(cls, filters=filters, project=project, subclassing=False)
 
 
 def created_by(

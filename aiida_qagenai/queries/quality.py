@@ -6,12 +6,12 @@ import typing as t
 from collections import Counter, defaultdict
 
 import pandas as pd
-from aiida import orm
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.queries.outputs import nodes_of
 
 __all__ = ('composition', 'quality_controls')
 
@@ -108,9 +108,7 @@ def quality_controls() -> pd.DataFrame:
 
 def _energies() -> list[dict[str, t.Any]]:
     """Return the energies of crystals; those of isolated atoms, the references, are none of the data."""
-    builder = orm.QueryBuilder().append(
-        EnergyData, project=[f'attributes.{field}' for field in FIELDS], subclassing=False
-    )
+    builder = nodes_of(EnergyData, [f'attributes.{field}' for field in FIELDS])
     rows = [dict(zip(FIELDS, values, strict=True)) for values in builder.iterall()]
     known = _structures()
     return [row for row in rows if row['structure_uuid'] in known or row['num_atoms'] > 1]
@@ -118,18 +116,12 @@ def _energies() -> list[dict[str, t.Any]]:
 
 def _structures() -> set[str]:
     """Return the structures whose coordinates are complete: entries and candidates are checked when they are made."""
-    found: set[str] = set()
-    for cls in (EntryData, CandidateData):
-        found.update(orm.QueryBuilder().append(cls, project='uuid', subclassing=False).all(flat=True))
-    return found
+    return {uuid for cls in (EntryData, CandidateData) for uuid in nodes_of(cls, 'uuid').all(flat=True)}
 
 
 def _stable_at_pbe() -> dict[str, bool]:
-    builder = orm.QueryBuilder().append(
-        EntryData,
-        project=['uuid', 'attributes.properties.e_above_hull', 'attributes.properties.energy_above_hull'],
-        subclassing=False,
-    )
+    names = ['uuid', 'attributes.properties.e_above_hull', 'attributes.properties.energy_above_hull']
+    builder = nodes_of(EntryData, names)
     values = {uuid: first if first is not None else second for uuid, first, second in builder.iterall()}
     return {uuid: float(value) <= 1e-6 for uuid, value in values.items() if value is not None}
 

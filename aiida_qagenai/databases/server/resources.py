@@ -18,6 +18,7 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.engine.profile import read_latest
 from aiida_qagenai.queries.energies import structure_names
+from aiida_qagenai.queries.outputs import nodes_of
 from aiida_qagenai.queries.relaxations import relaxed_to
 from aiida_qagenai.queries.tables import uuid_filter
 
@@ -85,12 +86,9 @@ class GraphResources:
         changed: set[str] = set()
         for cls, owner in ((EntryData, 'uuid'), (CandidateData, 'uuid'), (EnergyData, 'attributes.structure_uuid')):
             last, count = self._seen.get(cls, (0, 0))
-            builder = orm.QueryBuilder().append(
-                cls, filters={'id': {'>': last}}, project=['id', owner], subclassing=False
-            )
-            rows = builder.all()
+            rows = nodes_of(cls, ['id', owner], {'id': {'>': last}}).all()
             # Also where a long transaction ended, whose nodes have smaller pks.
-            if orm.QueryBuilder().append(cls, subclassing=False).count() != count + len(rows):
+            if nodes_of(cls, 'id').count() != count + len(rows):
                 return None
             self._seen[cls] = max([last, *(pk for pk, _ in rows)]), count + len(rows)
             changed.update(name for _, name in rows)
@@ -125,12 +123,7 @@ def _resources(wanted: set[str]) -> list[dict[str, t.Any]]:
 def _read(cls: type[orm.Data], wanted: set[str], kind: str) -> list[_Structure]:
     if not wanted:
         return []
-    builder = orm.QueryBuilder().append(
-        cls,
-        filters=uuid_filter('uuid', list(wanted)),
-        project=['id', 'uuid', 'mtime', 'attributes'],
-        subclassing=False,
-    )
+    builder = nodes_of(cls, ['id', 'uuid', 'mtime', 'attributes'], uuid_filter('uuid', list(wanted)))
     rows = (_Structure(pk, uuid, changed, attributes, kind) for pk, uuid, changed, attributes in builder.iterall())
     return [structure for structure in rows if structure.uuid in wanted]
 

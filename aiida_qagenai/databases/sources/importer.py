@@ -122,7 +122,8 @@ def import_entries(file: orm.SinglefileData, settings: orm.Dict) -> dict[str, or
                     warnings.extend(Problem(parsed.place, parsed.identifier, text) for text in parsed.warnings)
                     counts.update(f'energies_{energy.fidelity.value}' for energy in parsed.energies)
             if counts['records'] % RECORDS_PER_TASK == 0:
-                _stop_if_killed(process)
+                if process.is_killing or process.killed():  # AiiDA notes Ctrl-C, but lets a function run on
+                    raise KeyboardInterrupt
                 session.progress(counts['records'], counts['malformed'])
         flush()
     session.progress(counts['records'], counts['malformed'])
@@ -170,7 +171,8 @@ def import_file(
         file now, or the file is not a table of its format.
     """
     with _as_file(path) as source:
-        digest = _digest(source)
+        with source.open('rb') as handle:
+            digest = hashlib.file_digest(handle, 'sha256').hexdigest()
         group = find_database(settings.database, settings.version)
         known = None if group is None else group.base.extras.get('files').get(digest)
         if known is not None:
@@ -247,15 +249,6 @@ def _refusal(entry: Entry, seen: set[str], known: dict[str, str], settings: Impo
     return None
 
 
-def _stop_if_killed(process: t.Any) -> None:
-    """Stop where the user pressed Ctrl-C: AiiDA notes it, but lets a function run on.
-
-    :raises KeyboardInterrupt: then.
-    """
-    if process.is_killing or process.killed():
-        raise KeyboardInterrupt
-
-
 def _report(counts: Counter[str], problems: list[Problem], warnings: list[Problem]) -> dict[str, t.Any]:
     prefix = 'energies_'
     energies = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
@@ -303,11 +296,6 @@ def _as_file(path: Path) -> t.Iterator[Path]:
     else:
         message = f'there is no file or folder `{path}`'
         raise InvalidInputError(message)
-
-
-def _digest(path: Path) -> str:
-    with path.open('rb') as handle:
-        return hashlib.file_digest(handle, 'sha256').hexdigest()
 
 
 def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) -> None:

@@ -82,7 +82,8 @@ def read_records(handle: t.IO[bytes], settings: ImportSettings, name: str) -> t.
 
 def parse_file(handle: t.IO[bytes], settings: ImportSettings, name: str, workers: int) -> t.Iterator[Entry | Problem]:
     """Yield entries and problems in the order of the file, parsed by ``workers`` ahead of their use."""
-    tasks = _batched(read_records(handle, settings, name), RECORDS_PER_TASK)
+    records = read_records(handle, settings, name)
+    tasks: t.Iterator[list[RawRecord]] = iter(lambda: list(itertools.islice(records, RECORDS_PER_TASK)), [])
     if not workers:
         for task in tasks:
             yield from parse_records(task, settings)
@@ -97,11 +98,6 @@ def parse_file(handle: t.IO[bytes], settings: ImportSettings, name: str, workers
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
-
-
-def _batched(items: t.Iterator[t.Any], size: int) -> t.Iterator[list[t.Any]]:
-    while batch := list(itertools.islice(items, size)):
-        yield batch
 
 
 def parse_records(records: t.Sequence[RawRecord], settings: ImportSettings) -> list[Entry | Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import typing as t
@@ -45,11 +46,13 @@ class Operations(t.NamedTuple):
     :param name: for messages.
     :param rotations: shape (n, 3, 3).
     :param translations: shape (n, 3).
+    :param triplets: the operations as text, the same for those that differ by a lattice vector.
     """
 
     name: str
     rotations: NDArray[np.float64]
     translations: NDArray[np.float64]
+    triplets: frozenset[str]
 
     def fits(self, matrix: NDArray[np.float64]) -> bool:
         """Return whether every operation leaves the lengths and angles of a cell as they are."""
@@ -112,7 +115,7 @@ def symmetry_of_block(block: Block, matrix: NDArray[np.float64]) -> Symmetry:
     return Symmetry([_IDENTITY], warnings=('it names no symmetry: read as P 1, with all atoms listed',))
 
 
-_IDENTITY = Operations('P 1', np.eye(3)[None], np.zeros((1, 3)))
+_IDENTITY = Operations('P 1', np.eye(3)[None], np.zeros((1, 3)), frozenset({'x,y,z'}))
 
 
 def _number(block: Block) -> int | None:
@@ -160,7 +163,12 @@ def _listed(texts: list[str], symbol: str, number: int | None, matrix: NDArray[n
             groups = _groups_of_number(number)[0]
             others = [choice for group in groups if (choice := _operations(group)).fits(matrix)]
         return Symmetry([operations, *others], contradiction=reason)
-    if len(others) == 1 and claimed[0].ext in '12HR' and _EXTENSION.search(symbol) and not _same(operations, others[0]):
+    if (
+        len(others) == 1
+        and claimed[0].ext in '12HR'
+        and _EXTENSION.search(symbol)
+        and operations.triplets != others[0].triplets
+    ):
         reason = f'its operations are not those of `{symbol}`'
         return Symmetry([operations, *others], contradiction=reason)
     return Symmetry([operations])
@@ -187,32 +195,28 @@ def _parse_listed(texts: tuple[str, ...]) -> Operations:
 def _arrays(name: str, operations: list[t.Any]) -> Operations:
     rotations = np.array([operation.rot for operation in operations], dtype=np.float64) / operations[0].DEN
     translations = np.array([operation.tran for operation in operations], dtype=np.float64) / operations[0].DEN
-    return Operations(name, rotations, translations)
+    return Operations(name, rotations, translations, frozenset(_triplets(operations)))
 
 
-def _keys(rotations: NDArray[np.float64], translations: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return one row of integers per operation, the same for those that differ by a lattice vector."""
-    shifts = np.rint(translations * 24).astype(np.int64) % 24
-    return np.concatenate([np.rint(rotations).astype(np.int64).reshape(-1, 9), shifts], axis=1)
-
-
-def _same(first: Operations, second: Operations) -> bool:
-    one, other = (set(map(tuple, _keys(item.rotations, item.translations))) for item in (first, second))
-    return one == other
+def _triplets(operations: t.Iterable[t.Any]) -> t.Iterator[str]:
+    return (operation.wrap().triplet() for operation in operations)
 
 
 def _group_problem(operations: Operations) -> str:
     """Return why operations are not a group, or nothing."""
-    rotations, translations = operations.rotations, operations.translations
-    if np.abs(np.abs(np.linalg.det(rotations)) - 1).max() > 1e-6:
+    import gemmi
+
+    number = len(operations.rotations)
+    if np.abs(np.abs(np.linalg.det(operations.rotations)) - 1).max() > 1e-6:
         return 'one of its operations changes the volume'
-    if len(rotations) > 192:
-        return f'it lists {len(rotations)} operations: no group has more than 192'
-    products = np.einsum('nij,mjk->nmik', rotations, rotations).reshape(-1, 3, 3)
-    shifts = (np.einsum('nij,mj->nmi', rotations, translations) + translations[:, None]).reshape(-1, 3)
-    known = set(map(tuple, _keys(rotations, translations)))
-    closed = set(map(tuple, np.unique(_keys(products, shifts), axis=0))) <= known
-    return '' if closed else f'its {len(rotations)} operations are not a group: one is missing or wrong'
+    if number > 192:
+        return f'it lists {number} operations: no group has more than 192'
+    group = gemmi.GroupOps([gemmi.Op(text) for text in operations.triplets])
+    with contextlib.suppress(RuntimeError):  # of operations that generate endlessly many
+        group.add_missing_elements()
+        if frozenset(_triplets(group)) == operations.triplets:
+            return ''
+    return f'its {number} operations are not a group: one is missing or wrong'
 
 
 def _group_number(operations: Operations) -> int | None:

@@ -29,7 +29,7 @@ def read_poscar(text: str) -> Structure:
     if len(lines) < 8:
         message = f'it ends after {len(lines)} lines: a POSCAR has at least 8'
         raise InvalidInputError(message)
-    matrix = _cell(lines)
+    matrix = np.array([_numbers(lines[index], index + 1, 3) for index in (2, 3, 4)]) * _scale(lines[1], lines[2:5])
     names = lines[5].split()
     if names and all(re.fullmatch(r'[+-]?\d+', name) for name in names):
         message = (
@@ -71,10 +71,6 @@ def _numbers(line: str, number: int, count: int) -> list[float]:
         message = f'line {number} must begin with {count} numbers, not {line.strip()[:40]!r}'
         raise InvalidInputError(message)
     return values
-
-
-def _cell(lines: list[str]) -> t.Any:
-    return np.array([_numbers(lines[index], index + 1, 3) for index in (2, 3, 4)]) * _scale(lines[1], lines[2:5])
 
 
 def _scale(line: str, vectors: list[str]) -> t.Any:
