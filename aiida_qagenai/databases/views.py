@@ -22,8 +22,7 @@ from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.databases.groups import DatabaseGroup
 from aiida_qagenai.databases.merge.process import load_merge
 from aiida_qagenai.engine.batch import bulk_inputs
-from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
-from aiida_qagenai.exchange.splits import check_fractions, stratified_splits
+from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch, check_fractions, stratified_splits
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.queries.campaigns import among, find_campaign
 from aiida_qagenai.queries.outputs import created_by, find_finished, nodes_of, outputs_of

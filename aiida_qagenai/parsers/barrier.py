@@ -8,7 +8,7 @@ from aiida.orm import TrajectoryData
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.formula import chemical_system
-from aiida_qagenai.data.barrier import BarrierData
+from aiida_qagenai.data.finite_temperature import BarrierData
 from aiida_qagenai.parsers.base import AtomisticParser, make_structures
 
 __all__ = ('BarrierParser',)

@@ -16,7 +16,7 @@ from pymatgen.core import Composition
 from aiida_qagenai.calculations.atomistic.free_energy import FreeEnergyCalculation
 from aiida_qagenai.chemistry.formula import chemical_system
 from aiida_qagenai.common.units import BOLTZMANN, EV_PER_A3_TO_GPA
-from aiida_qagenai.data.free_energy import CURVES, FreeEnergyData
+from aiida_qagenai.data.finite_temperature import CURVES, FreeEnergyData
 from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.parsers.base import AtomisticParser, make_structures
 

@@ -8,9 +8,8 @@ import pandas as pd
 from aiida import orm
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.data.barrier import BarrierData
 from aiida_qagenai.data.candidate import CandidateData
-from aiida_qagenai.data.free_energy import FreeEnergyData
+from aiida_qagenai.data.finite_temperature import BarrierData, FreeEnergyData
 from aiida_qagenai.queries.candidates import candidates
 from aiida_qagenai.queries.tables import attributes, created, parse_system
 

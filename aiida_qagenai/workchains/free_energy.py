@@ -13,8 +13,7 @@ from aiida_qagenai.calculations.functions.finite_temperature import CANDIDATE, C
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.data.free_energy import FreeEnergyData
-from aiida_qagenai.data.gibbs_hull import GibbsHullData
+from aiida_qagenai.data.finite_temperature import FreeEnergyData, GibbsHullData
 from aiida_qagenai.workchains.atomistic import AtomisticWorkChain
 from aiida_qagenai.workchains.protocols.atomistic import FreeEnergySettings, atomistic_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL

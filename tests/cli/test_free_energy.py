@@ -14,9 +14,7 @@ from plumpy.process_states import ProcessState
 
 from aiida_qagenai.cli.progress import count_jobs
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.data.barrier import BarrierData
-from aiida_qagenai.data.free_energy import CURVES, FreeEnergyData
-from aiida_qagenai.data.gibbs_hull import GibbsHullData
+from aiida_qagenai.data.finite_temperature import CURVES, BarrierData, FreeEnergyData, GibbsHullData
 
 KELVIN = [0.0, 100.0, 200.0, 300.0]
 

@@ -8,7 +8,7 @@ from aiida.orm.implementation.utils import clean_value
 from aiida.plugins import DataFactory
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.data.free_energy import CURVES
+from aiida_qagenai.data.finite_temperature import CURVES
 
 KELVIN = [0.0, 100.0, 200.0]
 CONTENT = {

@@ -19,8 +19,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.databases.merge.process import select_databases
 from aiida_qagenai.databases.sources.importer import import_files
 from aiida_qagenai.databases.views import make_view, select, view_outputs
-from aiida_qagenai.exchange.dataset import SPLITS
-from aiida_qagenai.exchange.splits import stratified_splits
+from aiida_qagenai.exchange.dataset import SPLITS, stratified_splits
 from aiida_qagenai.queries.quality import composition, quality_controls
 
 CATIONS = ('Li', 'Na', 'K', 'Rb', 'Cs')

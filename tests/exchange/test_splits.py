@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.splits import MIN_GROUPS, hashed_splits
+from aiida_qagenai.exchange.dataset import MIN_GROUPS, hashed_splits
 
 FRACTIONS = (0.8, 0.1, 0.1, 0.0)
 

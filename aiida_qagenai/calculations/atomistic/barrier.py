@@ -8,7 +8,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida.orm import TrajectoryData
 
 from aiida_qagenai.calculations.atomistic.base import AtomisticCalculation
-from aiida_qagenai.data.barrier import BarrierData
+from aiida_qagenai.data.finite_temperature import BarrierData
 
 __all__ = ('BarrierCalculation',)
 

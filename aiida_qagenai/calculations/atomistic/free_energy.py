@@ -8,7 +8,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida.orm import ArrayData, StructureData
 
 from aiida_qagenai.calculations.atomistic.base import AtomisticCalculation
-from aiida_qagenai.data.free_energy import FreeEnergyData
+from aiida_qagenai.data.finite_temperature import FreeEnergyData
 
 __all__ = ('FreeEnergyCalculation',)
 

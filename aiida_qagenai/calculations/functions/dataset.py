@@ -15,8 +15,7 @@ from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.batch import bulk_inputs
-from aiida_qagenai.exchange.dataset import LabelledBatch
-from aiida_qagenai.exchange.splits import hashed_splits
+from aiida_qagenai.exchange.dataset import LabelledBatch, hashed_splits
 from aiida_qagenai.exchange.structures import StructureBatch
 
 __all__ = ('build_dataset', 'energy_label', 'split_energy_label')

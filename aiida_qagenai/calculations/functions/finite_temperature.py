@@ -10,8 +10,7 @@ from aiida.orm import Dict, StructureData
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.data.free_energy import FreeEnergyData
-from aiida_qagenai.data.gibbs_hull import GibbsHullData
+from aiida_qagenai.data.finite_temperature import FreeEnergyData, GibbsHullData
 from aiida_qagenai.thermodynamics.hull.convex_hull import HullResult
 from aiida_qagenai.thermodynamics.hull.gibbs import GibbsCurve, gibbs_hull
 from aiida_qagenai.thermodynamics.vibrations.hops import find_hops

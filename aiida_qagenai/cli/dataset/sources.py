@@ -140,7 +140,7 @@ def _print_report(report: ImportReport, max_problems: int) -> None:
 @FORMAT
 def list_(fmt: str) -> None:
     """List the databases of the profile."""
-    from aiida_qagenai.databases.tables import databases
+    from aiida_qagenai.databases.groups import databases
 
     frame = databases()
     footer = '' if len(frame) else 'No database yet: `aiida-qagenai dataset import` adds one.'

@@ -6,12 +6,16 @@ import contextlib
 import contextvars
 import dataclasses
 import hashlib
+import os
+import socket
 import tempfile
 import typing as t
 from collections import Counter
 from pathlib import Path
 
+import psutil
 from aiida import orm
+from aiida.common.links import LinkType
 from aiida.engine import Process, calcfunction
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
@@ -19,15 +23,24 @@ from aiida_qagenai.common.errors import InvalidInputError, reported_as
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.databases.groups import DatabaseGroup, find_database, known_entries, open_database
-from aiida_qagenai.databases.sources.interruptions import WHERE, close_interrupted, this_process
 from aiida_qagenai.databases.sources.records import RECORDS_PER_TASK, Entry, Problem, parse_file, read_records
 from aiida_qagenai.databases.sources.settings import ImportSettings
 from aiida_qagenai.engine.bulk import insert_outputs
+from aiida_qagenai.engine.resumable import mark_killed
 from aiida_qagenai.engine.rows import CHUNK_SIZE, fill_group
 from aiida_qagenai.exchange.readers.formats import pack_folder
 from aiida_qagenai.queries.outputs import created_by
 
-__all__ = ('ImportReport', 'Progress', 'import_entries', 'import_file', 'import_files')
+__all__ = (
+    'WHERE',
+    'ImportReport',
+    'Progress',
+    'close_interrupted',
+    'import_entries',
+    'import_file',
+    'import_files',
+    'this_process',
+)
 
 MAX_PROBLEMS = 10_000
 """Problems kept in the report; more are only counted."""
@@ -310,3 +323,57 @@ def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) 
 def _find_file(digest: str) -> orm.SinglefileData | None:
     builder = orm.QueryBuilder().append(orm.SinglefileData, filters={'extras.sha256': digest}, project='*')
     return t.cast('orm.SinglefileData | None', builder.first(flat=True))
+
+
+WHERE = 'qagenai_runs'
+"""Extra of an import: the machine and the process that runs it."""
+
+
+def this_process() -> dict[str, t.Any]:
+    """Return what identifies this process on this machine."""
+    return {'host': socket.gethostname(), 'pid': os.getpid(), 'started': psutil.Process().create_time()}
+
+
+def close_interrupted(group: DatabaseGroup) -> None:
+    """Close the imports into a group that were killed, so that their nodes can be exported as any others.
+
+    :raises InvalidInputError: if one still runs.
+    """
+    builder = orm.QueryBuilder()
+    builder.append(
+        orm.CalcFunctionNode,
+        filters={'attributes.process_label': 'import_entries', 'attributes.sealed': {'!has_key': ''}},
+        project='*',
+        tag='process',
+    )
+    builder.append(
+        orm.Dict,
+        with_outgoing='process',
+        edge_filters={'type': LinkType.INPUT_CALC.value},
+        filters={
+            'attributes.database': group.base.extras.get('database'),
+            'attributes.version': group.base.extras.get('version'),
+        },
+    )
+    for (node,) in builder.all():
+        if node.is_sealed:
+            continue
+        where = node.base.extras.get(WHERE, {})
+        if _runs(where):
+            message = f'process {where["pid"]} on {where["host"]} imports into `{group.label}` now: wait for it'
+            raise InvalidInputError(message)
+        stored = created_by([node.pk], orm.Data, 'id').all(flat=True)
+        fill_group(group, stored)
+        mark_killed(node, f'interrupted after {len(stored)} nodes; a later import went on')
+
+
+def _runs(where: dict[str, t.Any]) -> bool:
+    """Return whether the process of an import still lives; one on another machine counts as alive."""
+    if not where or where['pid'] == os.getpid():
+        return False
+    if where['host'] != socket.gethostname():
+        return True
+    try:
+        return bool(abs(psutil.Process(where['pid']).create_time() - where['started']) < 1.0)
+    except psutil.NoSuchProcess:
+        return False

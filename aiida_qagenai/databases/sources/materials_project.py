@@ -9,8 +9,7 @@ import typing as t
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError, reported_as
-from aiida_qagenai.databases.sources.retries import retry_requests
-from aiida_qagenai.databases.sources.staging import Staging
+from aiida_qagenai.databases.sources.staging import Staging, retry_requests
 
 __all__ = ('KEY_VARIABLE', 'LEVEL', 'download')
 

@@ -15,9 +15,8 @@ import urllib.parse
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError, reported_as
-from aiida_qagenai.databases.sources.retries import retry_requests
 from aiida_qagenai.databases.sources.settings import ImportSettings, energy_column
-from aiida_qagenai.databases.sources.staging import Staging
+from aiida_qagenai.databases.sources.staging import Staging, retry_requests
 from aiida_qagenai.exchange.readers.json_files import OPTIMADE_FIELDS
 
 __all__ = ('PROVIDER_PREFIX', 'download')

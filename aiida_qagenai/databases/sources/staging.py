@@ -1,4 +1,4 @@
-"""Downloads kept on disk until they are imported, so that an interrupted one goes on where it was."""
+"""Downloads on disk until they are imported, so that an interrupted one goes on, and the requests that they need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import typing as t
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-__all__ = ('Staging', 'default_folder')
+if t.TYPE_CHECKING:
+    from requests import Session
+
+__all__ = ('Staging', 'default_folder', 'retry_requests')
 
 
 def default_folder() -> Path:
@@ -59,3 +62,24 @@ class Staging:
         """Remove the download: it is imported."""
         self.path.unlink(missing_ok=True)
         self._state_path.unlink(missing_ok=True)
+
+
+RETRIES = 6
+BACKOFF = 1.0
+"""Pauses between attempts grow as 1, 2, 4 … s, unless the server says how long to wait."""
+
+
+def retry_requests(session: Session) -> None:
+    """Let a session repeat what may succeed later: statuses 429, 500, 502, 503 and 504, and lost connections."""
+    from requests.adapters import HTTPAdapter
+    from urllib3.util.retry import Retry
+
+    retry = Retry(
+        total=RETRIES,
+        connect=min(2, RETRIES),
+        backoff_factor=BACKOFF,
+        status_forcelist=(429, 500, 502, 503, 504),
+        respect_retry_after_header=True,
+    )
+    for scheme in ('http://', 'https://'):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))

@@ -10,7 +10,7 @@ from ase.build import bulk
 from aiida_qagenai.calculations.functions.finite_temperature import build_gibbs_hull, make_hops
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.data.free_energy import CURVES, FreeEnergyData
+from aiida_qagenai.data.finite_temperature import CURVES, FreeEnergyData
 
 KELVIN = [0.0, 100.0, 200.0, 300.0]
 

@@ -17,10 +17,8 @@ from aiida.common.links import LinkType
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
-from aiida_qagenai.databases.groups import find_database
-from aiida_qagenai.databases.sources.importer import import_file, import_files
-from aiida_qagenai.databases.sources.interruptions import WHERE, this_process
-from aiida_qagenai.databases.tables import databases
+from aiida_qagenai.databases.groups import databases, find_database
+from aiida_qagenai.databases.sources.importer import WHERE, import_file, import_files, this_process
 from tests.databases.conftest import rock_salt
 from tests.fixtures.cif_texts import cif_text
 

@@ -154,7 +154,7 @@ def new_service(monkeypatch):
     """Return a factory of services; the client is pointed at the last."""
     from mp_api.client.core.settings import MAPI_CLIENT_SETTINGS
 
-    monkeypatch.setattr('aiida_qagenai.databases.sources.retries.BACKOFF', 0.01)
+    monkeypatch.setattr('aiida_qagenai.databases.sources.staging.BACKOFF', 0.01)
     monkeypatch.setenv('MP_API_KEY', KEY)
     services = []
 
@@ -246,7 +246,7 @@ def test_a_busy_service_is_asked_again(new_service, tmp_path, status):
 
 
 def test_an_interrupted_download_goes_on(new_service, tmp_path, monkeypatch):
-    monkeypatch.setattr('aiida_qagenai.databases.sources.retries.RETRIES', 1)
+    monkeypatch.setattr('aiida_qagenai.databases.sources.staging.RETRIES', 1)
     monkeypatch.setattr(materials_project, 'PER_REQUEST', 2)
     service = new_service()
     service.failures[:] = [200] * 3 + [503] * 2
@@ -261,7 +261,7 @@ def test_an_interrupted_download_goes_on(new_service, tmp_path, monkeypatch):
 
 def test_a_material_that_vanished_is_malformed(new_service, tmp_path, settings, aiida_profile_clean, monkeypatch):
     service = new_service()
-    monkeypatch.setattr('aiida_qagenai.databases.sources.retries.RETRIES', 0)
+    monkeypatch.setattr('aiida_qagenai.databases.sources.staging.RETRIES', 0)
     service.failures[:] = [200, 503]
     with pytest.raises(InvalidInputError, match='again to go on'):
         fetch(tmp_path)

@@ -162,7 +162,7 @@ def test_round_trip_through_pages(loopback, origin, tmp_path):
 
 
 def test_a_busy_server_is_asked_again(loopback, origin, tmp_path, monkeypatch):
-    monkeypatch.setattr('aiida_qagenai.databases.sources.retries.BACKOFF', 0.01)
+    monkeypatch.setattr('aiida_qagenai.databases.sources.staging.BACKOFF', 0.01)
     loopback.failures[:] = [429, 200, 503, 502, 200]
     loopback.seen.clear()
     staging = download(loopback.url, origin(), tmp_path, query='_qagenai_database="mp"', page_limit=10)
@@ -171,8 +171,8 @@ def test_a_busy_server_is_asked_again(loopback, origin, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_download_goes_on_with_the_next_page(loopback, origin, tmp_path, monkeypatch):
-    monkeypatch.setattr('aiida_qagenai.databases.sources.retries.BACKOFF', 0.01)
-    monkeypatch.setattr('aiida_qagenai.databases.sources.retries.RETRIES', 1)
+    monkeypatch.setattr('aiida_qagenai.databases.sources.staging.BACKOFF', 0.01)
+    monkeypatch.setattr('aiida_qagenai.databases.sources.staging.RETRIES', 1)
     settings = origin()
     loopback.failures[:] = [200, 503, 503, 503]
     with pytest.raises(InvalidInputError, match='stopped after 10 structures'):
@@ -243,6 +243,6 @@ def test_unknown_field_names_those_there_are(loopback, origin, tmp_path):
 
 
 def test_no_server(origin, tmp_path, monkeypatch):
-    monkeypatch.setattr('aiida_qagenai.databases.sources.retries.BACKOFF', 0.01)
+    monkeypatch.setattr('aiida_qagenai.databases.sources.staging.BACKOFF', 0.01)
     with pytest.raises(InvalidInputError, match='does not answer'):
         download('http://127.0.0.1:9', origin(), tmp_path)

@@ -8,7 +8,7 @@ from aiida.engine import run_get_node
 
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.queries.noise import repeat_noise, unconverged
+from aiida_qagenai.queries.quality import repeat_noise, unconverged
 
 
 def store(fidelity: str, energy: float, structure: str = 'a', tag: str = 'fast:x', **changes) -> None:
