@@ -56,8 +56,10 @@ def follow(
     printed, printed_at = '', start - QUIET
     try:
         with console.status('…') as status:
-            while not node.is_terminated:
-                if not daemon_runs():
+            while True:
+                # Asked first, so that what is printed last is how far the process came.
+                has_ended = node.is_terminated
+                if not has_ended and not daemon_runs():
                     console.print(f'The daemon is not running. To go on: {again}')
                     return
                 text = describe(node, time.monotonic() - start)
@@ -67,6 +69,8 @@ def follow(
                 if is_news and not console.is_terminal:
                     console.print(f'[{_clock(start)}] {text}', markup=False)
                     printed, printed_at = text, time.monotonic()
+                if has_ended:
+                    break
                 time.sleep(interval)
     except KeyboardInterrupt:
         console.print(f'No longer watching; process {node.pk} goes on. To watch it again: {again}')

@@ -152,8 +152,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def new_service(monkeypatch):
     """Return a factory of services; the client is pointed at the last."""
+    from mp_api.client import MPRester
+    from mp_api.client.core.client import BaseRester
     from mp_api.client.core.settings import MAPI_CLIENT_SETTINGS
 
+    # The client remembers the answers of an address, which a later service may get again.
+    for remembered in (BaseRester._get_heartbeat_info, MPRester.get_emmet_version):
+        remembered.cache_clear()
     monkeypatch.setattr('aiida_qagenai.databases.sources.staging.BACKOFF', 0.01)
     monkeypatch.setenv('MP_API_KEY', KEY)
     services = []

@@ -227,7 +227,7 @@ def test_a_grid_that_loses_electrons_is_refined(start, fail):
     meshes = []
     for _ in range(2):
         assert process.handle_coarse_grid(fail(EXIT_CODES.ERROR_INTEGRATION)).exit_code.status == 0
-        meshes.append(process.parameter('grid_mesh', None))
+        meshes.append(list(process.parameters.grid_mesh))
     assert meshes == [[29, 29, 29], [35, 35, 35]]
     report = process.handle_coarse_grid(fail(EXIT_CODES.ERROR_INTEGRATION))
     assert report.exit_code.status == EXIT_CODES.ERROR_INTEGRATION.status
