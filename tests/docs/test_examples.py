@@ -66,7 +66,5 @@ def test_cluster_templates(aiida_profile_clean, monkeypatch):
 def test_every_example_is_used():
     """Each file under `examples/` is named by a test: by this one, or by the tests of `--options`."""
     templates = {f'cluster/{name}.yaml' for name in ('computer', 'connection', 'models', 'options', 'pyscf')}
-    assert {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob('*') if path.is_file()} == {
-        'quickstart.py',
-        *templates,
-    }
+    files = (path for path in EXAMPLES.rglob('*') if path.is_file() and '__pycache__' not in path.parts)
+    assert {str(path.relative_to(EXAMPLES)) for path in files} == {'quickstart.py', *templates}

@@ -91,6 +91,15 @@ def test_termination_leaves_the_cost(compute, lithium_hydride, pyscf_parameters,
     assert results['status'] == 'killed' and results['core_hours'] > 0
 
 
+def test_one_electron_has_descriptors(compute, make_structure, pyscf_parameters):
+    """Half of the lowest band is filled: a metal, whose states are measured from the top of that band."""
+    structure = make_structure(['H'], [(0, 0, 0)], [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]])
+    node = compute(structure, pyscf_parameters('PBE', scf={'smearing': 0.005}, descriptors=True))
+    assert node.is_finished_ok, node.exit_message
+    assert node.outputs.results['band_gap'] == 0 and node.outputs.results['valence_band_maximum'] is not None
+    assert node.outputs.descriptors['dos_mean'] < 0
+
+
 @pytest.mark.slow
 def test_density_functional_and_its_script_by_hand(compute, lithium_hydride, pyscf_parameters, tmp_path):
     """A crystal gives an energy with all that describes it; the stored script gives the same energy by hand."""

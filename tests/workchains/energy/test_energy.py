@@ -231,7 +231,7 @@ def test_references_for_real(pyscf_code):
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
-    energies = {(e, f): value for e, levels in outputs['energies'].items() for f, value in levels.items()}
+    energies = {(e, f): value for e, levels in outputs['atomic_references'].items() for f, value in levels.items()}
     assert set(energies) == {(element, fidelity.label) for element in ('H', 'Li') for fidelity in levels}
     for (element, fidelity), energy in energies.items():
         content = energy.content
