@@ -111,8 +111,7 @@ def finished(builder: t.Any) -> t.Any:
     while not node.is_sealed:
         time.sleep(0.1)
     if not node.is_finished_ok:
-        message = f'{node.process_label} failed: {node.exit_message}'
-        raise SystemExit(message)
+        raise SystemExit(f'{node.process_label} failed: {node.exit_message}')
     return node
 
 

@@ -193,6 +193,5 @@ def run(text: str, files: dict[str, str]) -> dict[str, float]:
         done = subprocess.run(['pw.x'], input=text, cwd=folder, check=False, capture_output=True, text=True)
     found = re.findall(r'^!+ +total energy += +(\S+) Ry', done.stdout, re.MULTILINE)
     if not found:
-        message = f'pw.x failed: {done.stdout[-2000:]}'
-        raise SystemExit(message)
+        raise SystemExit(f'pw.x failed: {done.stdout[-2000:]}')
     return {'total_energy': float(found[-1]) * RYDBERG_TO_EV}

@@ -95,8 +95,7 @@ def mean_fields(
             field = field.newton()
             field.kernel()
         if not field.converged:
-            message = f'{mol.atom} by {functional} does not converge'
-            raise RuntimeError(message)
+            raise RuntimeError(f'{mol.atom} by {functional} does not converge')
         results[functional] = float(field.e_tot) * HARTREE_TO_EV
         density = field.make_rdm1() if density is None else density
     return results

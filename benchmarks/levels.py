@@ -84,6 +84,5 @@ def compute(code: InstalledCode, protocol: str, element: str, atom: EnergyData |
         builder_of_level(code, structure, Fidelity.CCSD_T, complete, atomic_references=references)
     )
     if not node.is_finished_ok:
-        message = f'{element} at {protocol}: {node.exit_message}'
-        raise SystemExit(message)
+        raise SystemExit(f'{element} at {protocol}: {node.exit_message}')
     return outputs['energy']

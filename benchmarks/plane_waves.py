@@ -56,8 +56,7 @@ def plane_waves() -> None:
     :raises SystemExit: if pw.x or its pseudopotentials are not installed.
     """
     if shutil.which('pw.x') is None or not (PSEUDOS / LITHIUM).exists():
-        message = 'plane-waves needs pw.x: apt-get install quantum-espresso quantum-espresso-data'
-        raise SystemExit(message)
+        raise SystemExit('plane-waves needs pw.x: apt-get install quantum-espresso quantum-espresso-data')
     # Every point of an even mesh has its exchange with every other, which x_gamma_extrapolation needs.
     for functional, mesh in (('PBE', 6), ('HF', 2), ('HF', 4)):
         low, high = (total_energy(kind, functional, mesh) for kind in POLYMORPHS)

@@ -27,8 +27,7 @@ def measure(wanted: set[str], n: int, data: Path | None, postgresql: bool) -> It
     for name, figure in (('import-mp', import_tables), ('merge-databases', merge_of_three)):
         if name in wanted:
             if data is None or not data.is_dir():
-                message = f'{name} needs --data FOLDER; `{data}` is none'
-                raise SystemExit(message)
+                raise SystemExit(f'{name} needs --data FOLDER; `{data}` is none')
             with temporary_profile(postgresql):
                 yield from figure(data)
 

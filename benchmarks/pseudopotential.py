@@ -57,8 +57,7 @@ class Atoms:
             with tempfile.TemporaryDirectory() as empty:
                 done = subprocess.run(command, cwd=empty, check=False, capture_output=True, text=True)
             if done.returncode:
-                message = f'{name} {values} failed: {done.stderr}'
-                raise SystemExit(message)
+                raise SystemExit(f'{name} {values} failed: {done.stderr}')
             return t.cast('dict[str, t.Any]', json.loads(done.stdout.splitlines()[-1]))
 
         if self.run.cache is None:
@@ -200,8 +199,7 @@ def pseudopotential(run: Runner, folder: Path, names: t.Sequence[str], *, table:
     :raises SystemExit: if pw.x is not installed.
     """
     if shutil.which('pw.x') is None:
-        message = 'pseudopotential needs pw.x: apt-get install quantum-espresso'
-        raise SystemExit(message)
+        raise SystemExit('pseudopotential needs pw.x: apt-get install quantum-espresso')
     crystals(run, folder, names, table=table)
     every = set(names) == set(CRYSTALS)
     symbols = {symbol for name in names for symbol in CRYSTALS[name].symbols}

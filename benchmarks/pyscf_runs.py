@@ -160,6 +160,5 @@ class Runner:
             results = Path(folder) / 'results.json'
             values = json.loads(results.read_text(encoding='utf-8')) if results.exists() else {'message': done.stderr}
         if done.returncode:
-            message = f'{label or "calculation"} failed: {values["message"]}'
-            raise SystemExit(message)
+            raise SystemExit(f'{label or "calculation"} failed: {values["message"]}')
         return t.cast('dict[str, t.Any]', values)

@@ -178,8 +178,7 @@ def _checked(composition: Mapping[str, float]) -> dict[str, float]:
     require_elements(composition.keys())
     for symbol, amount in composition.items():
         if not (math.isfinite(amount) and amount > 0):
-            message = f'the amount of {symbol} must be positive, not {amount}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the amount of {symbol} must be positive, not {amount}')
     return dict(composition)
 
 
@@ -256,8 +255,7 @@ def _fractional_neutral(
     """Return neutrality for fractional amounts: mixed-valent elements reach every mean state in range."""
     fixed = [symbol for symbol in amounts if symbol not in mixed]
     if len(fixed) == len(amounts):
-        message = f'fractional amounts ({dict(amounts)}) need mixed_valence for at least one element'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'fractional amounts ({dict(amounts)}) need mixed_valence for at least one element')
     for signs in _sign_patterns(tuple(amounts), ordered):
         allowed = {
             symbol: [q for q in oxidation_states(symbol, source) if signs[symbol] == 0 or q * signs[symbol] > 0]

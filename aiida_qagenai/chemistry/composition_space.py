@@ -125,8 +125,7 @@ class CompositionSpace:
         final = self._final(num_atoms)
         total = int(final.sum())
         if total == 0 or number < 0:
-            message = f'cannot draw {number} compositions: there are {total}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'cannot draw {number} compositions: there are {total}')
         flat = np.cumsum(final.ravel())
         chosen = np.searchsorted(flat, rng.integers(0, total, number), side='right')
         where = np.unravel_index(chosen, final.shape)
@@ -231,8 +230,7 @@ class CompositionSpace:
     def _final(self, num_atoms: int | None) -> NDArray[np.int64]:
         """Return the neutral part of the last table, shape (phases, elements + 1, atoms + 1)."""
         if num_atoms is not None and not 2 <= num_atoms <= self.max_atoms:
-            message = f'num_atoms must lie in 2–{self.max_atoms}, not {num_atoms}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'num_atoms must lie in 2–{self.max_atoms}, not {num_atoms}')
         final: NDArray[np.int64] = self._tables[-1][:, :, :, self._zero].copy()
         final[:, : self.min_elements] = 0
         if num_atoms is not None:

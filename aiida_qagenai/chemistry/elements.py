@@ -30,14 +30,11 @@ def require_elements(symbols: object) -> tuple[str, ...]:
     :raises InvalidInputError: if there is none, one is unknown, or a plain string was given.
     """
     if isinstance(symbols, str) or not hasattr(symbols, '__iter__'):
-        message = f'elements must be a list of symbols such as ["Li", "H"], not {symbols!r}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'elements must be a list of symbols such as ["Li", "H"], not {symbols!r}')
     unique = tuple(dict.fromkeys(symbols))
     unknown = [symbol for symbol in unique if symbol not in ATOMIC_NUMBERS]
     if unknown:
-        message = f'unknown element(s) {", ".join(map(repr, unknown))}: use symbols such as "Li", "H"'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'unknown element(s) {", ".join(map(repr, unknown))}: use symbols such as "Li", "H"')
     if not unique:
-        message = 'no elements given'
-        raise InvalidInputError(message)
+        raise InvalidInputError('no elements given')
     return unique

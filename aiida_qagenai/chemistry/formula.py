@@ -159,8 +159,7 @@ def parse_formula(formula: str | Mapping[str, float]) -> dict[str, float]:
         return dict(_parsed(formula.strip()))
     symbols = require_elements(formula.keys())
     if not all(math.isfinite(amount) and amount > 0 for amount in formula.values()):
-        message = f'the amounts of a composition must be positive, not {dict(formula)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the amounts of a composition must be positive, not {dict(formula)}')
     return {symbol: float(formula[symbol]) for symbol in sorted(symbols, key=ATOMIC_NUMBERS.__getitem__)}
 
 

@@ -125,5 +125,4 @@ def validate_structure(structure: Structure, name: str | None = None) -> None:
     """
     problem = structure_problem(structure)
     if problem is not None:
-        message = f'structure `{name or structure.formula or "without a name"}` {problem}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'structure `{name or structure.formula or "without a name"}` {problem}')

@@ -68,8 +68,7 @@ def oxidation_states(element: str, source: str = DEFAULT_SOURCE) -> tuple[int, .
     :raises InvalidInputError: if the element or the source is unknown.
     """
     if source not in SOURCES:
-        message = f'unknown list of oxidation states `{source}`: choose from {", ".join(SOURCES)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'unknown list of oxidation states `{source}`: choose from {", ".join(SOURCES)}')
     states = _table('oxidation_states')[source].get(element)
     if states is None:
         require_elements((element,))

@@ -79,8 +79,7 @@ def run(
     from aiida_qagenai.workchains.protocols.atomistic import FreeEnergySettings, atomistic_settings
 
     if bool(structures) == (campaign is not None):
-        message = 'give either structures or --campaign'
-        raise InvalidInputError(message)
+        raise InvalidInputError('give either structures or --campaign')
     overrides = parse_settings(settings)
     if max_e_above_hull is not None:
         overrides['max_e_above_hull'] = max_e_above_hull

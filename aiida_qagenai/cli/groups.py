@@ -50,8 +50,7 @@ def launch(builder: t.Any, family: str, *, label: str, watch: bool, describe: De
     try:
         node: ProcessNode = submit(builder)
     except ValueError as exception:
-        message = f'the inputs were refused: {exception}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'the inputs were refused: {exception}') from exception
     click.echo(f'{node.process_label} {node.pk} started')
     if watch:
         follow(node, describe, f'aiida-qagenai {family} continue {node.pk}')

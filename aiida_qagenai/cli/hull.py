@@ -70,8 +70,7 @@ def hull(
     records = [result.to_dict() for result in results]
     if samples is not None:
         if candidates_compete:
-            message = '--samples asks for the known phases alone: leave out --candidates-compete'
-            raise click.UsageError(message)
+            raise click.UsageError('--samples asks for the known phases alone: leave out --candidates-compete')
         _add_probabilities(records, wanted, competing, tolerance=tolerance, num_samples=samples, seed=seed)
     if plot is not None:
         elements = system.split('-') if system else None

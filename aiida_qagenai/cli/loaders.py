@@ -77,10 +77,8 @@ def load_node(
     advice = advice and f': {advice}'
     if others:
         what = getattr(others[0], 'process_label', None) or type(others[0]).__name__
-        message = f'`{identifier}` is of type {what} (pk {others[0].pk}), not a {name}{advice}'
-        raise InvalidInputError(message)
-    message = f'no {name} `{identifier}`, expected exactly one node with this label, pk or uuid{advice}'
-    raise InvalidInputError(message)
+        raise InvalidInputError(f'`{identifier}` is of type {what} (pk {others[0].pk}), not a {name}{advice}')
+    raise InvalidInputError(f'no {name} `{identifier}`, expected exactly one node with this label, pk or uuid{advice}')
 
 
 def _candidates(identifier: str, named: Sequence[tuple[type[Node], dict[str, t.Any]]]) -> t.Iterator[list[Node]]:
@@ -165,8 +163,7 @@ def load_structure(identifier: str) -> StructureData:
     """
     nodes = load_structures([identifier])
     if len(nodes) != 1:
-        message = f'`{identifier}` holds {len(nodes)} structures, expected exactly one'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{identifier}` holds {len(nodes)} structures, expected exactly one')
     return next(iter(nodes.values()))
 
 
@@ -224,8 +221,7 @@ def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[Structu
     nodes = []
     for item in read_with_warnings(file):
         if not item.structure.is_ordered:
-            message = f'`{file}`, {item.name}: partial occupancies, order the structure first'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{file}`, {item.name}: partial occupancies, order the structure first')
         label = file.stem if item.name == file.stem else f'{file.name}: {item.name}'
         cell = primitive_cell(item.structure) if primitive else item.structure
         if len(cell) < len(item.structure):

@@ -144,19 +144,16 @@ def parse_settings(values: t.Sequence[str]) -> dict[str, t.Any]:
         path, separator, value = text.partition('=')
         *parents, name = path.split('.')
         if not separator or not all((*parents, name)):
-            message = f'`{text}` is not a setting: write KEY=VALUE, for example scf.max_cycle=100'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{text}` is not a setting: write KEY=VALUE, for example scf.max_cycle=100')
         target = settings
         for parent in parents:
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
-                message = f'`{path}` is a part of `{parent}`, which another --set replaces as a whole'
-                raise InvalidInputError(message)
+                raise InvalidInputError(f'`{path}` is a part of `{parent}`, which another --set replaces as a whole')
         try:
             target[name] = yaml.safe_load(value)
         except yaml.YAMLError as exception:
-            message = f'the value of `{path}` cannot be read: {exception}'
-            raise InvalidInputError(message) from exception
+            raise InvalidInputError(f'the value of `{path}` cannot be read: {exception}') from exception
     return settings
 
 
@@ -171,18 +168,14 @@ def read_options(path: Path | None, section: str | None = None) -> dict[str, dic
     try:
         content = (yaml.safe_load(path.read_text(encoding='utf8')) or {}) if path else {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exception:
-        message = f'the scheduler options in {path} cannot be read: {exception}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'the scheduler options in {path} cannot be read: {exception}') from exception
     if not isinstance(content, dict) or not set(content) <= set(SECTIONS):
-        message = f'{path} must hold scheduler options in sections, any of {", ".join(SECTIONS)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{path} must hold scheduler options in sections, any of {", ".join(SECTIONS)}')
     if path is not None and section is not None and not content.get(section):
-        message = f'{path} has no section `{section}` with scheduler options'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{path} has no section `{section}` with scheduler options')
     known = set(PyscfCellCalculation.spec().inputs['metadata']['options'])
     for part, options in content.items():
         unknown = sorted(set(options) - known) if isinstance(options, dict) else [str(options)]
         if unknown:
-            message = f'unknown scheduler options in section `{part}` of {path}: {", ".join(unknown)}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'unknown scheduler options in section `{part}` of {path}: {", ".join(unknown)}')
     return {port: content.get(part) for part, port in SECTIONS.items()}

@@ -119,13 +119,11 @@ def _write(relaxed: t.Any, path: Path) -> None:
     :raises InvalidInputError: if there is none, or the ending is unknown.
     """
     if relaxed is None:
-        message = 'there is no relaxed crystal to write'
-        raise InvalidInputError(message)
+        raise InvalidInputError('there is no relaxed crystal to write')
     from ase.io.formats import UnknownFileTypeError
 
     try:
         relaxed.get_ase().write(path)
     except (UnknownFileTypeError, OSError) as exception:
-        message = f'`{path}` cannot be written: {exception}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'`{path}` cannot be written: {exception}') from exception
     click.echo(f'wrote {path}')

@@ -37,8 +37,7 @@ class Fidelity(enum.StrEnum):
         for member in cls:
             if member.label == wanted:
                 return member
-        message = f'unknown fidelity `{name}`: choose from {", ".join(member.value for member in cls)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'unknown fidelity `{name}`: choose from {", ".join(member.value for member in cls)}')
 
 
 LADDER: tuple[Fidelity, ...] = tuple(Fidelity)

@@ -24,11 +24,9 @@ def picture_path(path: str | os.PathLike[str], content: t.Sized, formats: tuple[
     """
     path = Path(path)
     if path.suffix.lower() not in formats:
-        message = f'cannot write `{path}`: choose a name that ends in {", ".join(formats)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'cannot write `{path}`: choose a name that ends in {", ".join(formats)}')
     if not len(content):
-        message = f'there is nothing to draw in `{path}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'there is nothing to draw in `{path}`')
     return path
 
 

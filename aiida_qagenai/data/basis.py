@@ -110,8 +110,7 @@ class BasisData(Data):
         text = self.base.repository.get_object_content(BASIS_NAME)
         auxiliary = self.base.repository.get_object_content(AUXILIARY_NAME) if AUXILIARY_NAME in names else None
         if sha256_of(text + (auxiliary or '')) != self.base.attributes.get('sha256'):
-            message = f'the basis of {self.element} in {self} does not match its checksum'
-            raise CorruptFileError(message)
+            raise CorruptFileError(f'the basis of {self.element} in {self} does not match its checksum')
         return text, auxiliary
 
     def _validate(self) -> bool:
@@ -121,11 +120,9 @@ class BasisData(Data):
         ):
             text, _ = self._texts()
             if list(cut_elements(text)) != [self.element]:
-                message = f'the text is not a basis of {self.element} alone'
-                raise ValidationError(message)
+                raise ValidationError(f'the text is not a basis of {self.element} alone')
             if count_functions(text) != self.base.attributes.get('num_functions'):
-                message = f'the text of {self.element} has another number of functions'
-                raise ValidationError(message)
+                raise ValidationError(f'the text of {self.element} has another number of functions')
         return True
 
 
@@ -138,8 +135,7 @@ class BasisFamily(Group):
         :raises aiida.common.exceptions.ModificationNotAllowed: afterwards.
         """
         if not self.label.startswith(INCOMPLETE):
-            message = f'family {self.label} is immutable: install another version'
-            raise ModificationNotAllowed(message)
+            raise ModificationNotAllowed(f'family {self.label} is immutable: install another version')
         super().add_nodes(nodes)
 
     def remove_nodes(self, nodes: t.Any) -> None:
@@ -224,8 +220,7 @@ def find_family(name: str) -> BasisFamily | None:
     elif len(parts) == 2:
         pattern = f'{parts[0]}/%/{parts[1]}'
     else:
-        message = f'`{name}` is not the name of a family: it is like ccgto/cc-pvdz or ccgto/1/cc-pvdz'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{name}` is not the name of a family: it is like ccgto/cc-pvdz or ccgto/1/cc-pvdz')
     try:
         found = BasisFamily.collection.find({'label': {'like': pattern}})
     except NotExistent:
@@ -243,8 +238,7 @@ def find_bases(name: str, symbols: t.Iterable[str]) -> dict[str, BasisData]:
     family = find_family(name)
     if family is None:
         source = name.split('/', maxsplit=1)[0]
-        message = f'the bases {name} are not installed: run `aiida-qagenai basis install {source}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the bases {name} are not installed: run `aiida-qagenai basis install {source}`')
     bases = family.bases
     missing = sorted(set(symbols) - set(bases))
     if missing:

@@ -69,8 +69,7 @@ class CandidateData(StructureData):
         from aiida_qagenai.exchange.structures import StructureBatch
 
         if cycle < 0 or index < 0:
-            message = f'cycle and index start at 0, got {cycle} and {index}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'cycle and index start at 0, got {cycle} and {index}')
         structure = plain_structure(structure)
         StructureBatch.from_structures([structure], [candidate_name(cycle, index)])
         attributes: dict[str, t.Any] = {}

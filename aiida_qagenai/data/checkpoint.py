@@ -102,6 +102,5 @@ class CheckpointData(Data):
         # Storing rounds floats to 15 digits, so that only the identity is compared.
         identity = {name: self.base.attributes.get(name, None) for name in ('role', 'sha256', 'architecture')}
         if identity != info.model_dump(include=set(identity)):
-            message = f'the attributes differ from {CONFIG_NAME}'
-            raise ValidationError(message)
+            raise ValidationError(f'the attributes differ from {CONFIG_NAME}')
         return True

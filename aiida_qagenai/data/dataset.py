@@ -101,8 +101,7 @@ class DatasetData(Data):
         """
         content: bytes = self.base.repository.get_object_content(self.FILENAME, mode='rb')
         if sha256(content) != self.base.attributes.get('content_hash'):
-            message = f'{self.FILENAME} of {self} does not match its checksum'
-            raise CorruptFileError(message)
+            raise CorruptFileError(f'{self.FILENAME} of {self} does not match its checksum')
         return content
 
     @property
@@ -128,8 +127,7 @@ class DatasetData(Data):
         :raises InvalidInputError: if the set holds no energies.
         """
         if not self.labelled:
-            message = f'{self} is a set of candidates without energies'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'{self} is a set of candidates without energies')
         return LabelledBatch.load(io.BytesIO(self.content))
 
     def _validate(self) -> bool:
@@ -139,6 +137,5 @@ class DatasetData(Data):
         ):
             found = len(self.structures())
         if found != len(self):
-            message = f'the file holds {found} structures, the attributes say {len(self)}'
-            raise ValidationError(message)
+            raise ValidationError(f'the file holds {found} structures, the attributes say {len(self)}')
         return True

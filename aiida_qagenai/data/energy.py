@@ -72,20 +72,16 @@ class EnergyData(RecordData):
         def _complete(self) -> t.Any:
             """Fill in ``energy_per_atom`` and check what depends on another field."""
             if self.total_energy is None and self.formation_energy_per_atom is None:
-                message = 'give total_energy, or formation_energy_per_atom where a database has nothing else'
-                raise ValueError(message)
+                raise ValueError('give total_energy, or formation_energy_per_atom where a database has nothing else')
             expected = None if self.total_energy is None else self.total_energy / self.num_atoms
             if self.energy_per_atom is None:
                 object.__setattr__(self, 'energy_per_atom', expected)
             elif expected is None or abs(self.energy_per_atom - expected) > 1e-8:
-                message = f'energy_per_atom {self.energy_per_atom} is not total_energy / num_atoms = {expected}'
-                raise ValueError(message)
+                raise ValueError(f'energy_per_atom {self.energy_per_atom} is not total_energy / num_atoms = {expected}')
             if (self.formation_energy_per_atom is None) != (self.formation_scheme is None):
-                message = 'formation_energy_per_atom and formation_scheme go together'
-                raise ValueError(message)
+                raise ValueError('formation_energy_per_atom and formation_scheme go together')
             if self.level_tag.split(':')[0] != self.protocol:
-                message = f'level_tag `{self.level_tag}` must start with the protocol `{self.protocol}`'
-                raise ValueError(message)
+                raise ValueError(f'level_tag `{self.level_tag}` must start with the protocol `{self.protocol}`')
             return self
 
     @property
@@ -101,8 +97,7 @@ class EnergyData(RecordData):
         """
         value = self.base.attributes.get('total_energy')
         if value is None:
-            message = f'{self} has a formation energy only, no total energy'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'{self} has a formation energy only, no total energy')
         return float(value)
 
     @property

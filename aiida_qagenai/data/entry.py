@@ -89,8 +89,7 @@ class EntryData(StructureData):
             )
             raise InvalidInputError(message)
         if not (np.isfinite(matrix).all() and np.isfinite(coordinates).all()):
-            message = 'the cell or the positions are not finite'
-            raise InvalidInputError(message)
+            raise InvalidInputError('the cell or the positions are not finite')
         counts = Counter(symbols)
         self.base.attributes.set_many(
             {
@@ -125,6 +124,5 @@ class EntryData(StructureData):
         attributes = self.base.attributes.all
         missing = [name for name in REQUIRED if attributes.get(name) in (None, '')]
         if missing:
-            message = f'not a valid entry, missing: {", ".join(missing)}'
-            raise ValidationError(message)
+            raise ValidationError(f'not a valid entry, missing: {", ".join(missing)}')
         return True

@@ -113,6 +113,5 @@ class BarrierData(RecordData):
         @pydantic.model_validator(mode='after')
         def _same_lengths(self) -> t.Any:
             if len(self.energies) != len(self.distances):
-                message = f'{len(self.energies)} energies for {len(self.distances)} images'
-                raise ValueError(message)
+                raise ValueError(f'{len(self.energies)} energies for {len(self.distances)} images')
             return self

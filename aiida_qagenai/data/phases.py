@@ -34,8 +34,7 @@ def phases_from_energies(energies: Iterable[EnergyData], *, fidelity: Fidelity |
         attributes, formed = energy.base.attributes, energy.formation_energy_per_atom
         name = f'{attributes.get("formula")} <{energy.uuid}>'
         if not attributes.get('converged'):
-            message = f'the energy of {name} did not converge: leave it out of the hull'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the energy of {name} did not converge: leave it out of the hull')
         if formation and formed is None:
             message = f'the energy of {name} has no formation energy, unlike others: one hull needs one kind of energy'
             raise InvalidInputError(message)

@@ -23,8 +23,7 @@ def require_lengths(model: pydantic.BaseModel, names: t.Iterable[str], expected:
     """
     for name in names:
         if len(getattr(model, name)) != expected:
-            message = f'{name} has {len(getattr(model, name))} values for {expected} temperatures'
-            raise ValueError(message)
+            raise ValueError(f'{name} has {len(getattr(model, name))} values for {expected} temperatures')
 
 
 class RecordData(Data):
@@ -54,8 +53,7 @@ class RecordData(Data):
         try:
             model = cls.AttributesModel(**values)
         except pydantic.ValidationError as exception:
-            message = f'invalid {cls.__name__}: {validation_text(exception)}'
-            raise InvalidInputError(message) from exception
+            raise InvalidInputError(f'invalid {cls.__name__}: {validation_text(exception)}') from exception
         content: dict[str, t.Any] = model.model_dump(mode='json', exclude={'source'} if model.source is None else None)
         return content
 

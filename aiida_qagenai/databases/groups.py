@@ -65,8 +65,7 @@ def open_database(settings: ImportSettings) -> DatabaseGroup:
         group.base.extras.set_many({**origin, 'files': {}, 'complete': False})
     license_ = group.base.extras.get('license')
     if license_ != settings.license:
-        message = f'version `{settings.version}` of `{settings.database}` has the licence `{license_}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'version `{settings.version}` of `{settings.database}` has the licence `{license_}`')
     return group
 
 

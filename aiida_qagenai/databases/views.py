@@ -102,8 +102,7 @@ def _rows(
     for energy in energies:
         owner = energy['structure_uuid']
         if owner not in nodes:
-            message = f'an energy of {energy["formula"]} belongs to no structure of the set'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'an energy of {energy["formula"]} belongs to no structure of the set')
         composition[owner] = energy['formula'], energy['chemical_system']
         row = matrix.setdefault(owner, [np.nan] * len(LADDER))
         rank = Fidelity(energy['fidelity']).rank
@@ -153,8 +152,7 @@ def check_levels(energies: list[dict[str, t.Any]]) -> tuple[dict[str, str], str 
             raise InvalidInputError(message)
         scheme = energy['formation_scheme']
     if not tags:
-        message = 'none of the structures has an energy'
-        raise InvalidInputError(message)
+        raise InvalidInputError('none of the structures has an energy')
     return tags, scheme
 
 
@@ -217,8 +215,7 @@ def select(
         calculations = [process.pk for process in find_campaign(campaign).called() if process.is_calculation]
         structures += created_by(calculations, CandidateData, 'uuid').all(flat=True)
     if not structures:
-        message = 'no structures: name them with --database, --merge or --campaign'
-        raise InvalidInputError(message)
+        raise InvalidInputError('no structures: name them with --database, --merge or --campaign')
     wanted = set(structures)
     wanted |= {relaxed for relaxed, initial in relaxed_from(structures).items() if initial in wanted}
     filters: dict[str, t.Any] = {'attributes.converged': True}
@@ -230,8 +227,7 @@ def select(
     builder = nodes_of(EnergyData, names, filters)
     found = [(uuid, owner) for uuid, owner, energy in builder.iterall() if owner in wanted and energy is not None]
     if not found:
-        message = f'none of the {len(wanted)} structures has one of the requested formation energies'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'none of the {len(wanted)} structures has one of the requested formation energies')
     return Selection(sorted({owner for _, owner in found}), sorted(uuid for uuid, _ in found))
 
 

@@ -44,8 +44,7 @@ def write_archive(entities: list[t.Any], path: Path) -> None:
         with _without_reports(), table_names_kept():
             create_archive(entities, filename=path, overwrite=True)
     except ExportValidationError as exception:
-        message = str(exception)
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(str(exception)) from exception
 
 
 def read_archive(path: Path) -> None:
@@ -96,11 +95,9 @@ def _explained(path: Path, done: str) -> t.Iterator[None]:
     try:
         yield
     except IncompatibleStorageSchema as exception:
-        message = str(exception)
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(str(exception)) from exception
     except (ExportImportException, CorruptStorage) as exception:
-        message = f'`{path}` cannot be {done}: {exception}'
-        raise CorruptFileError(message) from exception
+        raise CorruptFileError(f'`{path}` cannot be {done}: {exception}') from exception
 
 
 @contextlib.contextmanager

@@ -58,11 +58,9 @@ def members_of(set_node: orm.Data, namespace: str = 'candidates') -> dict[str, M
             if label.startswith(prefix):
                 members[label.removeprefix(prefix)] = Member(pk, uuid, hash_)
     if not members:
-        message = f'{set_node!r} has no members: it must come from a process with outputs `{namespace}`'
-        raise ValueError(message)
+        raise ValueError(f'{set_node!r} has no members: it must come from a process with outputs `{namespace}`')
     if expected is not None and expected != len(members):
-        message = f'{set_node!r} packs {expected} structures, its process created {len(members)} `{namespace}`'
-        raise ValueError(message)
+        raise ValueError(f'{set_node!r} packs {expected} structures, its process created {len(members)} `{namespace}`')
     return dict(sorted(members.items()))
 
 
@@ -120,8 +118,7 @@ class BatchMixin:
             members = members_of(self.inputs[port], siblings)
             given = {label: node.uuid for label, node in self._given[namespace].items()}
             if given and given != {label: member.uuid for label, member in members.items()}:
-                message = f'the nodes given as `{namespace}` are not the members of `{port}`: leave them out'
-                raise ValueError(message)
+                raise ValueError(f'the nodes given as `{namespace}` are not the members of `{port}`: leave them out')
             for label, member in members.items():
                 self._members[namespace + NAMESPACE_SEPARATOR + label] = member
         _prepare(self.node, self._members)
@@ -183,8 +180,7 @@ def _stored_members(nodes: Mapping[str, orm.Data]) -> dict[str, Member]:
     """
     for label, node in nodes.items():
         if not node.is_stored:
-            message = f'input `{label}` has to be stored first'
-            raise ValueError(message)
+            raise ValueError(f'input `{label}` has to be stored first')
     if not nodes:
         return {}
     pks = [node.pk for node in nodes.values()]

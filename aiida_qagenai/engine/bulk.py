@@ -87,8 +87,7 @@ def link_inputs(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data 
     existing = _linked(process_node, LinkType.INPUT_CALC)
     for label, pk in pks.items():
         if existing.get(label, pk) != pk:
-            message = f'{process_node} already has another input `{label}`: node {existing[label]}, not {pk}'
-            raise ValueError(message)
+            raise ValueError(f'{process_node} already has another input `{label}`: node {existing[label]}, not {pk}')
     missing = {label: pk for label, pk in pks.items() if label not in existing}
     if not missing:
         return
@@ -144,14 +143,11 @@ def linked_uuids(
 
 def _check_process(process_node: orm.CalculationNode) -> None:
     if not isinstance(process_node, orm.CalculationNode):
-        message = f'only calculations have such links, got {process_node!r}'
-        raise TypeError(message)
+        raise TypeError(f'only calculations have such links, got {process_node!r}')
     if not process_node.is_stored:
-        message = 'the process has to be stored first'
-        raise ValueError(message)
+        raise ValueError('the process has to be stored first')
     if process_node.is_sealed:
-        message = f'{process_node} is sealed: it has finished, and its links can no longer change'
-        raise ModificationNotAllowed(message)
+        raise ModificationNotAllowed(f'{process_node} is sealed: it has finished, and its links can no longer change')
 
 
 def _forget_unstored(process_node: orm.CalculationNode) -> None:
@@ -171,12 +167,10 @@ def check_labels(labels: Sequence[str]) -> None:
         try:
             validate_link_label(label)
         except (ValueError, TypeError) as exception:
-            message = f'invalid link label `{label}`: {exception}'
-            raise ValueError(message) from exception
+            raise ValueError(f'invalid link label `{label}`: {exception}') from exception
         parts = label.split(NAMESPACE_SEPARATOR)
         if not all(parts):
-            message = f'invalid link label `{label}`: a part between `{NAMESPACE_SEPARATOR}` is empty'
-            raise ValueError(message)
+            raise ValueError(f'invalid link label `{label}`: a part between `{NAMESPACE_SEPARATOR}` is empty')
         for end in range(1, len(parts)):
             parent = NAMESPACE_SEPARATOR.join(parts[:end])
             if parent in taken:
@@ -191,22 +185,17 @@ def _check_nodes(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data
     seen: dict[str, str] = {}
     for label, node in nodes.items():
         if not isinstance(node, orm.Data):
-            message = f'output `{label}` is no data node: {node!r}'
-            raise TypeError(message)
+            raise TypeError(f'output `{label}` is no data node: {node!r}')
         # AiiDA's own attributes of the node would ask the session for each whether the node is stored by now.
         model = node.backend_entity.bare_model
         if model.id is not None:
-            message = f'output `{label}` is already stored ({node}): a calculation creates its outputs'
-            raise ValueError(message)
+            raise ValueError(f'output `{label}` is already stored ({node}): a calculation creates its outputs')
         if model.uuid in seen:
-            message = f'outputs `{seen[model.uuid]}` and `{label}` are the same node'
-            raise ValueError(message)
+            raise ValueError(f'outputs `{seen[model.uuid]}` and `{label}` are the same node')
         if node.base.links.incoming_cache:
-            message = f'output `{label}` already has incoming links'
-            raise ValueError(message)
+            raise ValueError(f'output `{label}` already has incoming links')
         if node.backend is not backend:
-            message = f'output `{label}` belongs to another storage than the process'
-            raise ValueError(message)
+            raise ValueError(f'output `{label}` belongs to another storage than the process')
         seen[model.uuid] = label
         try:
             if type(node) not in storable:
@@ -215,8 +204,7 @@ def _check_nodes(process_node: orm.CalculationNode, nodes: Mapping[str, orm.Data
             node._validate()
             model.attributes, model.extras = canonical.clean(model.attributes), canonical.clean(model.extras)
         except (ValidationError, ValueError) as exception:
-            message = f'output `{label}` is invalid: {exception}'
-            raise ValidationError(message) from exception
+            raise ValidationError(f'output `{label}` is invalid: {exception}') from exception
 
 
 def _check_sources(process_node: orm.CalculationNode, pks: set[int]) -> None:
@@ -225,26 +213,22 @@ def _check_sources(process_node: orm.CalculationNode, pks: set[int]) -> None:
     builder.append(orm.Data, filters={'id': {'in': list(pks)}}, project='id')
     unknown = pks - {pk for (pk,) in rows_of(builder)}
     if unknown:
-        message = f'not stored data nodes: {sorted(unknown)}'
-        raise ValueError(message)
+        raise ValueError(f'not stored data nodes: {sorted(unknown)}')
     builder = orm.QueryBuilder(backend=process_node.backend)
     builder.append(orm.CalculationNode, filters={'id': process_node.pk}, tag='process')
     builder.append(orm.Data, with_ancestors='process', project='id')
     cycle = pks & {pk for (pk,) in rows_of(builder)}
     if cycle:
-        message = f'nodes {sorted(cycle)} descend from {process_node}: linking them would make a cycle'
-        raise ValueError(message)
+        raise ValueError(f'nodes {sorted(cycle)} descend from {process_node}: linking them would make a cycle')
 
 
 def _pk(label: str, node: orm.Data | int) -> int:
     if isinstance(node, int):
         return node
     if not isinstance(node, orm.Data):
-        message = f'input `{label}` is no data node: {node!r}'
-        raise TypeError(message)
+        raise TypeError(f'input `{label}` is no data node: {node!r}')
     if not node.is_stored:
-        message = f'input `{label}` is not stored'
-        raise ValueError(message)
+        raise ValueError(f'input `{label}` is not stored')
     return int(node.pk)
 
 

@@ -32,8 +32,7 @@ def clean(value: t.Any) -> t.Any:
     kind = type(value)
     if kind is float:
         if not math.isfinite(value):
-            message = 'nan and inf/-inf can not be serialized to the database'
-            raise ValidationError(message)
+            raise ValidationError('nan and inf/-inf can not be serialized to the database')
         text = _FORMAT(value)
         number = float(text)
         return int(number) if 'e' in text and number.is_integer() else number

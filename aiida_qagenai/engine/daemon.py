@@ -64,8 +64,7 @@ def wait_for_broker() -> None:
     files, deadline = broker_files(), time.monotonic() + TIMEOUT
     while not files.status_file.exists():
         if time.monotonic() > deadline:
-            message = f'the broker did not start within {TIMEOUT} s: see {files.log_file}'
-            raise DaemonException(message)
+            raise DaemonException(f'the broker did not start within {TIMEOUT} s: see {files.log_file}')
         time.sleep(0.1)
 
 
@@ -122,8 +121,7 @@ def send(processes: list[orm.ProcessNode]) -> None:
     for process in processes:
         confirmation = controller.continue_process(process.pk, nowait=True, no_reply=not confirms)
         if confirms and not answers(confirmation, time.monotonic() + TIMEOUT):
-            message = f'the broker did not say that it took process<{process.pk}>: continue once more'
-            raise DaemonException(message)
+            raise DaemonException(f'the broker did not say that it took process<{process.pk}>: continue once more')
 
 
 def unattended(processes: list[orm.ProcessNode]) -> list[orm.ProcessNode]:

@@ -93,8 +93,7 @@ def create_profile(name: str, postgresql: str | None = None, rabbitmq: str | Non
             else BrokerFactory(EMBEDDED_BROKER).get_default_config(),
         )
     except (AiidaException, SQLAlchemyError) as exception:
-        message = f'the profile could not be created: {exception}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'the profile could not be created: {exception}') from exception
     # A work chain asks for the end of its children every second, not every minute, in case it missed the message.
     config.set_option('runner.poll.interval', 1, scope=name)
     config.set_default_profile(name, overwrite=True)
@@ -170,6 +169,5 @@ def parse_url(url: str, *schemes: str) -> SplitResult:
     except ValueError:
         known = False
     if not known:
-        message = f'not a URL of the kind {schemes[0]}://USER:PASSWORD@HOST:PORT'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'not a URL of the kind {schemes[0]}://USER:PASSWORD@HOST:PORT')
     return parts

@@ -122,8 +122,7 @@ def _read_set(source: BasisSource, basis_set: BasisSet, folder: Path | None) -> 
     bases = []
     for file, symbol, text in _texts(source, basis_set.basis, folder):
         if symbol not in source.valence:
-            message = f'{source.name} gives no number of valence electrons for {symbol}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'{source.name} gives no number of valence electrons for {symbol}')
         bases.append(
             ElementBasis(
                 element=symbol,
@@ -144,8 +143,7 @@ def _texts(
         blocks = cut_elements(_read(source, file, folder))
         missing = [symbol for symbol in file.elements if symbol not in blocks]
         if missing:
-            message = f'{file.path} has no basis for {", ".join(missing)}'
-            raise CorruptFileError(message)
+            raise CorruptFileError(f'{file.path} has no basis for {", ".join(missing)}')
         for symbol in file.elements:
             yield file, symbol, blocks[symbol]
 
@@ -194,12 +192,10 @@ def cut_elements(content: str) -> dict[str, str]:
         if re.fullmatch('[A-Z][a-z]?', words[0]):
             symbol = words[0]
             if symbol != last and symbol in blocks:
-                message = f'line {number}: a second basis of {symbol}'
-                raise CorruptFileError(message)
+                raise CorruptFileError(f'line {number}: a second basis of {symbol}')
             last = symbol
         elif last is None:
-            message = f'line {number}: `{line.strip()}` stands before the first element'
-            raise CorruptFileError(message)
+            raise CorruptFileError(f'line {number}: `{line.strip()}` stands before the first element')
         blocks.setdefault(last, []).append(line.rstrip())
     return {symbol: '\n'.join(lines) + '\n' for symbol, lines in blocks.items()}
 
@@ -214,22 +210,19 @@ def count_functions(text: str) -> int:
         words = line.split()
         if words[0][0].isalpha():
             if len(words) != 2 or words[1].upper() not in set(ANGULAR_MOMENTA):
-                message = f'`{line.strip()}` does not begin a shell of one angular momentum'
-                raise CorruptFileError(message)
+                raise CorruptFileError(f'`{line.strip()}` does not begin a shell of one angular momentum')
             shells.append((ANGULAR_MOMENTA.index(words[1].upper()), []))
             continue
         with reported_as(f'`{line.strip()}` is neither a shell nor numbers', ValueError, error=CorruptFileError):
             numbers = [float(word.replace('D', 'E').replace('d', 'e')) for word in words]
         if not shells or not all(map(math.isfinite, numbers)) or numbers[0] <= 0 or len(numbers) < 2:
-            message = f'`{line.strip()}` is not an exponent with its coefficients'
-            raise CorruptFileError(message)
+            raise CorruptFileError(f'`{line.strip()}` is not an exponent with its coefficients')
         shells[-1][1].append(numbers)
     total = 0
     for momentum, primitives in shells:
         widths = {len(primitive) for primitive in primitives}
         if len(widths) != 1:
-            message = f'a shell of l = {momentum} has no primitives, or rows of different length'
-            raise CorruptFileError(message)
+            raise CorruptFileError(f'a shell of l = {momentum} has no primitives, or rows of different length')
         total += (2 * momentum + 1) * (widths.pop() - 1)
     return total
 

@@ -79,8 +79,7 @@ def verify_weights(weights: bytes, info: CheckpointInfo) -> None:
         tensors = load(weights)
     for name, tensor in tensors.items():
         if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
-            message = f'weight `{name}` is not finite'
-            raise CorruptFileError(message)
+            raise CorruptFileError(f'weight `{name}` is not finite')
 
 
 def write_info(folder: str | os.PathLike[str], **fields: t.Any) -> CheckpointInfo:
@@ -108,13 +107,11 @@ def read_checkpoint(folder: str | os.PathLike[str], role: str | None = None) -> 
         message = f'`{folder}` is not a checkpoint: it needs {WEIGHTS_NAME} and {CONFIG_NAME}'
         raise CorruptFileError(message) from exception
     except pydantic.ValidationError as exception:
-        message = f'`{folder / CONFIG_NAME}` is damaged: {exception}'
-        raise CorruptFileError(message) from exception
+        raise CorruptFileError(f'`{folder / CONFIG_NAME}` is damaged: {exception}') from exception
     if info.format_version != FORMAT_VERSION:
         message = f'`{folder}` has format version {info.format_version}, this release reads {FORMAT_VERSION}'
         raise CorruptFileError(message)
     if role is not None and info.role != role:
-        message = f'checkpoint `{folder}` has the role `{info.role}`, expected `{role}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'checkpoint `{folder}` has the role `{info.role}`, expected `{role}`')
     verify_weights(weights, info)
     return weights, info

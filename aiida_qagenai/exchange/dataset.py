@@ -46,11 +46,9 @@ class LabelledBatch:
         columns = {'energies': (n, len(LADDER)), 'descriptors': (n, NUM_DESCRIPTORS), 'groups': (n,), 'split': (n,)}
         check_shapes(self, columns)
         if np.isinf(self.energies).any():
-            message = 'energies contain infinities: use NaN for energies that were not computed'
-            raise InvalidInputError(message)
+            raise InvalidInputError('energies contain infinities: use NaN for energies that were not computed')
         if n and (self.split.min() < 0 or self.split.max() >= len(SPLITS)):
-            message = f'split indices must lie in 0–{len(SPLITS) - 1}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'split indices must lie in 0–{len(SPLITS) - 1}')
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -138,8 +136,7 @@ def stratified_splits(
     for group, name in zip(groups.tolist(), classes.tolist(), strict=True):
         sizes[group] = sizes.get(group, 0) + 1
         if class_of.setdefault(group, name) != name:
-            message = f'group `{group}` has the classes `{class_of[group]}` and `{name}`'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'group `{group}` has the classes `{class_of[group]}` and `{name}`')
     assigned: dict[str, int] = {}
     for name in sorted(set(class_of.values())):
         filled = np.zeros(len(SPLITS))
@@ -159,8 +156,7 @@ def check_fractions(fractions: tuple[float, ...]) -> None:
     :raises InvalidInputError: if they do not match or do not sum to 1.
     """
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
-        message = f'fractions must be {len(SPLITS)} shares that sum to 1, got {fractions}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'fractions must be {len(SPLITS)} shares that sum to 1, got {fractions}')
 
 
 def _order(group: str, seed: int) -> tuple[float, str]:

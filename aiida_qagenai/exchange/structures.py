@@ -51,12 +51,10 @@ def load_arrays(source: str | os.PathLike[str] | t.IO[bytes]) -> dict[str, NDArr
     except DAMAGED_ZIP as exception:
         if isinstance(exception, FileNotFoundError):
             raise
-        message = f'cannot read packed arrays from `{source}`: {exception}'
-        raise CorruptFileError(message) from exception
+        raise CorruptFileError(f'cannot read packed arrays from `{source}`: {exception}') from exception
     version = int(arrays.get('format_version', np.array(-1)))
     if version != FORMAT_VERSION:
-        message = f'`{source}` has format version {version}, this release reads {FORMAT_VERSION}'
-        raise CorruptFileError(message)
+        raise CorruptFileError(f'`{source}` has format version {version}, this release reads {FORMAT_VERSION}')
     return arrays
 
 
@@ -67,8 +65,7 @@ def pick_arrays(arrays: dict[str, NDArray[t.Any]], names: t.Sequence[str]) -> di
     """
     missing = [name for name in names if name not in arrays]
     if missing:
-        message = f'arrays missing from the packed file: {", ".join(missing)}'
-        raise CorruptFileError(message)
+        raise CorruptFileError(f'arrays missing from the packed file: {", ".join(missing)}')
     return {name: arrays[name] for name in names}
 
 
@@ -80,8 +77,7 @@ def check_shapes(owner: object, expected: dict[str, tuple[int, ...]]) -> None:
     for name, shape in expected.items():
         found = getattr(owner, name).shape
         if found != shape:
-            message = f'array `{name}` has shape {found}, expected {shape}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'array `{name}` has shape {found}, expected {shape}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +147,7 @@ class StructureBatch:
         for text, mask in problems:
             if mask.any():
                 index = int(np.argmax(mask))
-                message = f'structure {index} (`{self.identifiers[index]}`) {text}'
-                raise InvalidInputError(message)
+                raise InvalidInputError(f'structure {index} (`{self.identifiers[index]}`) {text}')
 
     def select(self, indices: NDArray[np.int64] | list[int]) -> StructureBatch:
         """Return the structures at ``indices``, in that order."""
@@ -198,12 +193,10 @@ class StructureBatch:
         """
         names = [str(i) for i in range(len(structures))] if identifiers is None else list(identifiers)
         if len(names) != len(structures):
-            message = f'{len(names)} identifiers for {len(structures)} structures'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'{len(names)} identifiers for {len(structures)} structures')
         for name, structure in zip(names, structures, strict=True):
             if not structure.is_ordered:
-                message = f'structure `{name}` has partial occupancies: order it first'
-                raise InvalidInputError(message)
+                raise InvalidInputError(f'structure `{name}` has partial occupancies: order it first')
         return cls(
             num_atoms=np.array([len(s) for s in structures], dtype=np.int64),
             cells=np.array([s.lattice.matrix for s in structures], dtype=np.float64).reshape(-1, 3, 3),

@@ -166,8 +166,7 @@ class ChemicalSystemRequest(StrictModel):
     def _check(self) -> ChemicalSystemRequest:
         _check_bounds(self.min_atoms, self.max_atoms)
         if len(set(self.elements)) != len(self.elements):
-            message = f'elements {list(self.elements)} contain a duplicate'
-            raise ValueError(message)
+            raise ValueError(f'elements {list(self.elements)} contain a duplicate')
         return self
 
 
@@ -258,8 +257,7 @@ class GenerateConfig(RuntimeConfig):
     def _check_target(cls, target: dict[str, float] | None) -> dict[str, float] | None:
         unknown = sorted(set(target or {}) - set(FIELDS))
         if unknown:
-            message = f'unknown descriptor fields {unknown}: choose from {list(FIELDS)}'
-            raise ValueError(message)
+            raise ValueError(f'unknown descriptor fields {unknown}: choose from {list(FIELDS)}')
         return target
 
 
@@ -350,11 +348,9 @@ def parse(task: str, content: str | bytes | dict[str, t.Any]) -> t.Any:
             return _ADAPTERS[task].validate_python(content)
         return _ADAPTERS[task].validate_json(content)
     except pydantic.ValidationError as exception:
-        message = f'invalid configuration of `{task}`: {validation_text(exception)}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'invalid configuration of `{task}`: {validation_text(exception)}') from exception
 
 
 def _check_bounds(minimum: int, maximum: int) -> None:
     if minimum > maximum:
-        message = f'min_atoms {minimum} exceeds max_atoms {maximum}'
-        raise ValueError(message)
+        raise ValueError(f'min_atoms {minimum} exceeds max_atoms {maximum}')

@@ -151,8 +151,7 @@ def read_atoms(path: Path, *, count: int) -> list[Atoms]:
 
     batch = StructureBatch.load(path)
     if len(batch) != count:
-        message = f'`{path}` holds {len(batch)} structures, expected {count}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` holds {len(batch)} structures, expected {count}')
     return [
         Atoms(numbers=species, scaled_positions=fractional, cell=cell, pbc=True) for cell, species, fractional in batch
     ]

@@ -82,8 +82,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as exception:
-        message = f'cannot read the configuration `{path}`: {exception.strerror}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'cannot read the configuration `{path}`: {exception.strerror}') from exception
 
 
 def _kind(exception: Exception) -> str:

@@ -52,8 +52,7 @@ def setup(config: RuntimeConfig) -> Runtime:
     :raises InvalidInputError: if the requested device does not exist.
     """
     if config.device == 'cuda' and not torch.cuda.is_available():
-        message = 'device `cuda` was requested, but torch finds no CUDA device: use `cpu`'
-        raise InvalidInputError(message)
+        raise InvalidInputError('device `cuda` was requested, but torch finds no CUDA device: use `cpu`')
     _keep_freed_memory()
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     torch.set_num_threads(config.num_threads)

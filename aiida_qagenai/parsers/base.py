@@ -130,8 +130,7 @@ def make_structures(arrays: dict[str, NDArray[t.Any]]) -> list[StructureData]:
     structures = []
     for cell, positions in zip(arrays['cells'], arrays['positions'], strict=True):
         if not (np.isfinite(cell).all() and np.isfinite(positions).all()):
-            message = 'a structure has coordinates that are not finite'
-            raise InvalidInputError(message)
+            raise InvalidInputError('a structure has coordinates that are not finite')
         structure = StructureData(cell=cell.tolist(), pbc=(True, True, True))
         for symbol, position in zip(symbols, positions, strict=True):
             structure.append_atom(symbols=symbol, position=position.tolist())

@@ -152,8 +152,7 @@ def _load_results(content: str) -> tuple[dict[str, t.Any], PyscfResults]:
     """
     values = json.loads(content)
     if not isinstance(values, dict) or values.get('status') not in {FINISHED, *EXIT_LABELS}:
-        message = 'no known `status`'
-        raise ValueError(message)
+        raise ValueError('no known `status`')
     values.setdefault('message', '')
     values.setdefault('stage', 'start')
     if values['status'] == FINISHED and not _is_finite(values.get('total_energy')):

@@ -54,11 +54,9 @@ def export_campaign(campaign: int | str, path: str | os.PathLike[str], *, force:
     """
     path = Path(path)
     if path.exists() and not force:
-        message = f'`{path}` exists: choose another name, or force'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` exists: choose another name, or force')
     if not path.parent.is_dir():
-        message = f'the folder `{path.parent}` does not exist'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the folder `{path.parent}` does not exist')
     found = find_campaign(campaign)
     entities: list[t.Any] = [orm.load_node(pk) for pk in found.processes]
     if found.group is not None:
@@ -108,8 +106,7 @@ def verify_archive(path: str | os.PathLike[str]) -> ArchiveInfo:
     """
     path = Path(path)
     if not path.is_file():
-        message = f'there is no file `{path}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'there is no file `{path}`')
     damaged = reported_as(f'`{path}` is truncated, damaged, or not an archive:', *DAMAGED_ZIP, error=CorruptFileError)
     with damaged, zipfile.ZipFile(path) as archive:
         if MANIFEST not in archive.namelist():

@@ -151,8 +151,7 @@ def find_campaign(identifier: int | str) -> Campaign:
         if pk in campaign.processes or (campaign.group is not None and campaign.label == text):
             return campaign
     known = ', '.join(f'{campaign.label} ({campaign.processes[-1]})' for campaign in campaigns[-10:]) or 'none'
-    message = f'no campaign `{identifier}` in this profile; give a label or a pk, known are: {known}'
-    raise InvalidInputError(message)
+    raise InvalidInputError(f'no campaign `{identifier}` in this profile; give a label or a pk, known are: {known}')
 
 
 def _process_pk(text: str) -> int | None:

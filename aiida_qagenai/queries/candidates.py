@@ -108,8 +108,7 @@ def candidates(
     :raises InvalidInputError: for an unknown campaign, column or formula.
     """
     if sort_by not in SORT_ORDERS:
-        message = f'cannot sort by `{sort_by}`: choose from {", ".join(SORT_ORDERS)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'cannot sort by `{sort_by}`: choose from {", ".join(SORT_ORDERS)}')
     structure = attributes(cycle=cycle, chemical_system=parse_system(chemical_system), formula=parse_formula(formula))
     assessment = attributes(stability=stability, selected=selected)
     if max_e_above_hull is not None:

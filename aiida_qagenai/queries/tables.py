@@ -69,8 +69,7 @@ def load(identifier: int | str, cls: type[t.Any], wanted: str) -> t.Any:
     with reported_as(f'no node `{identifier}` in this profile', NotExistent, ValueError):
         node = orm.load_node(identifier)
     if not isinstance(node, cls):
-        message = f'node {identifier} is a {type(node).__name__}: {wanted}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'node {identifier} is a {type(node).__name__}: {wanted}')
     return node
 
 
@@ -121,6 +120,5 @@ def parse_formula(text: str | None) -> str | None:
     except (ValueError, KeyError):
         valid = False
     if not valid:
-        message = f'`{text}` is not a chemical formula: write it like Li2O'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{text}` is not a chemical formula: write it like Li2O')
     return str(composition.reduced_formula)

@@ -82,8 +82,7 @@ class CandidatePool:
         """
         array: NDArray[np.float64] | None = getattr(self, name)
         if array is None:
-            message = f'this acquisition needs `{name}` of every candidate'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'this acquisition needs `{name}` of every candidate')
         finite = np.isfinite(array).reshape(len(self), -1).all(axis=1)
         bad = np.flatnonzero(self.eligible & ~finite)
         if len(bad):
@@ -123,8 +122,7 @@ def score(
     """
     for name, value, allowed in (('arm', arm, tuple(ARMS)), ('divergence', divergence, DIVERGENCES)):
         if value not in allowed:
-            message = f'unknown {name} `{value}`: choose from {", ".join(allowed)}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'unknown {name} `{value}`: choose from {", ".join(allowed)}')
     total = np.where(pool.eligible, 0.0, -np.inf)
     terms: dict[str, NDArray[np.float64]] = {}
     scaling: Scaling = {}
@@ -157,11 +155,9 @@ def diversity_scores(
     """
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or not np.isfinite(features).all():
-        message = f'features must be a finite array of shape (n, d), not of shape {features.shape}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'features must be a finite array of shape (n, d), not of shape {features.shape}')
     if num_clusters < 1:
-        message = f'num_clusters must be at least 1, not {num_clusters}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'num_clusters must be at least 1, not {num_clusters}')
     if len(features) == 0:
         return np.zeros(0), np.zeros(0, dtype=np.int64)
     from sklearn.cluster import KMeans

@@ -53,8 +53,7 @@ class _PositiveNumbers:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name != 'name' and not value > 0:
-                message = f'`{name}` of a stopping rule must be positive, not {value}'
-                raise InvalidInputError(message)
+                raise InvalidInputError(f'`{name}` of a stopping rule must be positive, not {value}')
 
 
 @dataclasses.dataclass(frozen=True)

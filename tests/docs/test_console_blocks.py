@@ -46,8 +46,7 @@ def parse(group: click.Command, arguments: list[str]) -> list[str]:
                 if parameter.required and values.get(parameter.name) in (None, (), [])
             ]
             if arguments or missing:
-                message = f'{" ".join(names)}: too many {arguments}, missing {missing}'
-                raise click.UsageError(message)
+                raise click.UsageError(f'{" ".join(names)}: too many {arguments}, missing {missing}')
             return names
         name, found, arguments = command.resolve_command(context, arguments)
         assert name is not None and found is not None

@@ -131,8 +131,7 @@ def apply_basis_correction(energy: EnergyData, mp2_small: Dict, mp2_large: Dict,
     for name in ('num_electrons', 'cc_kmesh', 'cc_kmesh_shift', 'num_frozen_core', 'pseudo'):
         first, second = getattr(small, name), getattr(large, name)
         if first != second:
-            message = f'`{name}` of the two MP2 calculations differs: {first} and {second}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{name}` of the two MP2 calculations differs: {first} and {second}')
     numbers = [cardinals['small'], cardinals['large']]
     correction = basis_set_correction([one.components['mp2_correlation'] for one in (small, large)], numbers)
     fields = {name for name in content if name.startswith(('formation', 'anchored', 'self_consistent'))}

@@ -83,8 +83,7 @@ def merge_tags(
     for label, energy in energies.items():
         content = energy.content
         if content.formation_energy_per_atom is None:
-            message = f'energy `{label}` has no formation energy: compute it with references'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'energy `{label}` has no formation energy: compute it with references')
         known = tags.setdefault(content.fidelity.value, content.level_tag)
         if known != content.level_tag:
             message = f'energy `{label}` has the level tag `{content.level_tag}`, the set has `{known}`: never mix them'
@@ -110,8 +109,7 @@ def pack_labels(
     for label, energy in energies.items():
         name, fidelity = split_energy_label(label)
         if fidelity is not energy.fidelity:
-            message = f'energy `{label}` was computed at {energy.fidelity}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'energy `{label}` was computed at {energy.fidelity}')
         matrix[rows[name], fidelity.rank] = energy.formation_energy_per_atom
     vectors = [pack(descriptors[label].get_dict() if label in descriptors else {}) for label in labels]
     nodes = list(structures.values())
@@ -132,8 +130,7 @@ def append(old: LabelledBatch, new: LabelledBatch) -> LabelledBatch:
     """
     common = sorted(set(old.structures.identifiers.tolist()) & set(new.structures.identifiers.tolist()))
     if common:
-        message = f'already in the training set: {", ".join(common[:5])}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'already in the training set: {", ".join(common[:5])}')
     return LabelledBatch(
         structures=StructureBatch.concatenate([old.structures, new.structures]),
         energies=np.concatenate([old.energies, new.energies]),

@@ -172,12 +172,10 @@ def check_elements(
     """
     for symbol in sorted(set(composition)):
         if symbol not in elements:
-            message = f'no reference state for {symbol}: there are {", ".join(sorted(elements))}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'no reference state for {symbol}: there are {", ".join(sorted(elements))}')
         content = elements[symbol].content
         if content.chemical_system != symbol:
-            message = f'reference state `{symbol}` is {content.formula}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'reference state `{symbol}` is {content.formula}')
         _check_level(f'reference state `{symbol}`', content, fidelity, level_tag)
 
 
@@ -196,12 +194,10 @@ def check_references(
     """
     for symbol in sorted(set(composition)):
         if symbol not in references:
-            message = f'no reference for {symbol}: there are {", ".join(sorted(references))}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'no reference for {symbol}: there are {", ".join(sorted(references))}')
         content = references[symbol].content
         if content.num_atoms != 1 or content.chemical_system != symbol:
-            message = f'reference `{symbol}` is {content.formula}, not an isolated {symbol} atom'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'reference `{symbol}` is {content.formula}, not an isolated {symbol} atom')
         own = content.level_tag.split(':')[3:4]
         if own != [surroundings] and (COUNTERPOISE in level_tag or own[:1] != ['isolated']):
             message = (
@@ -214,11 +210,9 @@ def check_references(
 
 def _check_level(name: str, content: t.Any, fidelity: Fidelity, level_tag: str) -> None:
     if content.fidelity is not fidelity:
-        message = f'{name} is of {content.fidelity}, the energy of {fidelity}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{name} is of {content.fidelity}, the energy of {fidelity}')
     if _same_level(content.level_tag) != _same_level(level_tag):
-        message = f'{name} has the level tag `{content.level_tag}`, the energy `{level_tag}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{name} has the level tag `{content.level_tag}`, the energy `{level_tag}`')
 
 
 def pseudo_of(level_tag: str) -> str | None:

@@ -38,8 +38,7 @@ def build_gibbs_hull(**nodes: t.Any) -> dict[str, GibbsHullData]:
     competing = [_curve(label, node, energies) for label, node in _labelled(nodes, COMPETING).items()]
     levels = {node.base.attributes.get('level_tag') for name, node in nodes.items() if not name.startswith(ENERGY)}
     if len(levels) > 1:
-        message = f'free energies of different levels do not make a hull: {", ".join(sorted(levels))}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'free energies of different levels do not make a hull: {", ".join(sorted(levels))}')
     temperatures, results = gibbs_hull(candidates, competing)
     systems = {label: node.content.chemical_system for label, node in _labelled(nodes, CANDIDATE).items()}
     return {
@@ -57,8 +56,7 @@ def _curve(label: str, node: FreeEnergyData, energies: dict[str, EnergyData]) ->
     """Return the curve of one phase."""
     content = node.content
     if not content.temperatures:
-        message = f'`{label}` has no free energy: {"; ".join(content.remarks)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{label}` has no free energy: {"; ".join(content.remarks)}')
     curve = GibbsCurve(
         formula=content.formula,
         identifier=label,
@@ -74,8 +72,7 @@ def _curve(label: str, node: FreeEnergyData, energies: dict[str, EnergyData]) ->
         raise InvalidInputError(message)
     energy = energies[label].content
     if energy.formula != content.formula:
-        message = f'the energy of `{label}` is of {energy.formula}, its free energy of {content.formula}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the energy of `{label}` is of {energy.formula}, its free energy of {content.formula}')
     formation = all(node.formation_energy_per_atom is not None for node in energies.values())
     kind = f'formation energies, {energy.formation_scheme}' if formation else 'total energies'
     value = energy.formation_energy_per_atom if formation else energy.energy_per_atom

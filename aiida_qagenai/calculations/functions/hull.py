@@ -32,8 +32,7 @@ def place_on_hull(candidates: DatasetData, competing: DatasetData, parameters: D
     options = parameters.get_dict()
     unknown = sorted(set(options) - OPTIONS)
     if unknown:
-        message = f'unknown parameters {", ".join(unknown)}: choose from {", ".join(sorted(OPTIONS))}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'unknown parameters {", ".join(unknown)}: choose from {", ".join(sorted(OPTIONS))}')
     level = Fidelity.parse(options.get('fidelity', Fidelity.PBE.value))
     known = CompetingPhases(
         phases_from_dataset(competing, level), elements_at_zero=options.get('elements_at_zero', True)

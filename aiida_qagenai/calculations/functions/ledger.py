@@ -39,12 +39,10 @@ def update_ledger(previous: Dict, entry: Dict) -> Dict:
     """
     ledger, cycle = previous.get_dict(), entry.get_dict()
     if any(known['cycle'] == cycle['cycle'] for known in ledger['cycles']):
-        message = f'cycle {cycle["cycle"]} is already in the ledger: it would be counted twice'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'cycle {cycle["cycle"]} is already in the ledger: it would be counted twice')
     spent = ledger['spent'] + cycle['oracle_calls']
     if spent > cycle['budget']:
-        message = f'{spent} calls exceed the budget of {cycle["budget"]}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{spent} calls exceed the budget of {cycle["budget"]}')
     return Dict(
         {
             **ledger,

@@ -160,8 +160,7 @@ class PyscfResults(Cost):
         try:
             return cls.model_validate_json(json.dumps(dict(values)), strict=True)
         except pydantic.ValidationError as exception:
-            message = f'results of PySCF: {validation_text(exception)}'
-            raise CorruptFileError(message) from exception
+            raise CorruptFileError(f'results of PySCF: {validation_text(exception)}') from exception
 
 
 class EnergyResults(PyscfResults):

@@ -128,8 +128,7 @@ def apply(structure: Structure, constraints: Sequence[Constraint], stage: Stage 
     :raises InvalidInputError: on an unknown stage.
     """
     if stage not in STAGES:
-        message = f'unknown stage `{stage}`: choose from {", ".join(STAGES)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'unknown stage `{stage}`: choose from {", ".join(STAGES)}')
     problem = structure_problem(structure)
     well_formed = Verdict('well_formed', int(problem is None), 1, 'fail' if problem else 'pass', stage, problem or '')
     if problem is not None:

@@ -119,8 +119,7 @@ class MinimumDistance:
 
     def __init__(self, alpha: float | None = None) -> None:
         if alpha is not None and not 0 < alpha <= SEARCH_RATIO:
-            message = f'alpha must lie in (0, {SEARCH_RATIO}], not {alpha}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'alpha must lie in (0, {SEARCH_RATIO}], not {alpha}')
         self.alpha = alpha
 
     def check(self, crystal: Crystal, stage: Stage) -> Verdict:
@@ -150,8 +149,7 @@ class Dimensionality:
 
     def __init__(self, accepted: Collection[int] = (3,)) -> None:
         if not accepted or not set(accepted) <= {0, 1, 2, 3}:
-            message = f'accepted dimensionalities must be among 0, 1, 2 and 3, not {tuple(accepted)}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'accepted dimensionalities must be among 0, 1, 2 and 3, not {tuple(accepted)}')
         self.accepted = frozenset(accepted)
 
     def check(self, crystal: Crystal, stage: Stage) -> Verdict:

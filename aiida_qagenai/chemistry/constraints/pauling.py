@@ -44,8 +44,7 @@ class Coordination(BondingConstraint):
 
     def __init__(self, tolerance: int = 2) -> None:
         if tolerance < 0:
-            message = f'the tolerance of a coordination number must be at least 0, not {tolerance}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the tolerance of a coordination number must be at least 0, not {tolerance}')
         self.threshold = self.tolerance = tolerance
 
     def measure(self, crystal: Crystal, bonding: Bonding) -> tuple[int, bool, str]:

@@ -115,8 +115,7 @@ def print_reports(reports: list[ImportReport], max_problems: int = 20) -> None:
     for report in reports:
         _print_report(report, max_problems)
     if not any(report.imported or report.known for report in reports):
-        message = 'nothing could be imported'
-        raise InvalidInputError(message)
+        raise InvalidInputError('nothing could be imported')
 
 
 def _print_report(report: ImportReport, max_problems: int) -> None:

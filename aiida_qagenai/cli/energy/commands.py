@@ -207,8 +207,7 @@ def print_energies(node: Node, fmt: str) -> None:
     elif 'fidelity' in getattr(node, 'inputs', {}) and 'energy' in getattr(node, 'outputs', {}):
         rows, ending = [energy_row('', node.inputs.structure.label, node.outputs.energy)], ''
     else:
-        message = f'node {node.pk} has no energies: expected an energy, or a process that computes some'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'node {node.pk} has no energies: expected an energy, or a process that computes some')
     table = pd.DataFrame(rows)
     for name in {*COLUMNS, 'uuid'} - set(table.columns):
         table[name] = None

@@ -84,8 +84,7 @@ def make_plan(
                 code=code, elements=symbols, fidelities=levels, protocol=complete
             )
         except InvalidInputError as exception:
-            message = f'{exception} (--no-references leaves out formation energies)'
-            raise InvalidInputError(message) from exception
+            raise InvalidInputError(f'{exception} (--no-references leaves out formation energies)') from exception
     corrected = complete.settings.counterpoise is not None
     shared = symbols if references and not corrected else []
     return EnergyPlan(complete.settings, wanted, shared, corrected, rows)
@@ -106,8 +105,7 @@ def describe_builder(builder: ProcessBuilder, structure: StructureData) -> dict[
     memory = max((estimate_memory(each, level, structure) for each in parameters if each.is_crystal), default=0.0)
     allowed = parameters[0].max_memory_mb
     if memory > allowed:
-        message = f'at least {memory:.0f} MB of memory are needed, `max_memory_mb` is {allowed:.0f}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'at least {memory:.0f} MB of memory are needed, `max_memory_mb` is {allowed:.0f}')
     last = parameters[-1]
     mesh = last.cc.kmesh if last.is_coupled_cluster and last.cc.kmesh else last.kmesh
     return {

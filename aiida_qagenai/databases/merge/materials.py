@@ -121,8 +121,7 @@ def merge(entries: t.Iterable[MergeEntry], rules: MergeRules) -> list[Material]:
     seen: set[tuple[str, str, str]] = set()
     for entry in entries:
         if entry.key in seen:
-            message = f'entry {entry.identifier} of {entry.database} {entry.version} is given twice'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'entry {entry.identifier} of {entry.database} {entry.version} is given twice')
         seen.add(entry.key)
         # without a symmetry nothing can be the same
         alone = '' if entry.analysis.number else '/'.join(entry.key)
@@ -133,8 +132,7 @@ def merge(entries: t.Iterable[MergeEntry], rules: MergeRules) -> list[Material]:
         while remaining:
             material, others = _merge_cluster(remaining, rules, first)
             if material.identifier in materials:
-                message = f'two materials would be called {material.identifier}'
-                raise InvalidInputError(message)
+                raise InvalidInputError(f'two materials would be called {material.identifier}')
             materials[material.identifier] = material
             remaining = others if rules.on_lattice_mismatch == 'separate' else []
             first = False

@@ -114,8 +114,7 @@ def merge_databases(
     global _WORKERS  # noqa: PLW0603
     for group in databases:
         if not group.is_complete:
-            message = f'the import of `{group.label}` has not finished: run it again first'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the import of `{group.label}` has not finished: run it again first')
     pks = [group.pk for group in databases]
     content = (rules or default_rules()).model_dump(mode='json')
     done = find_finished('merge_entries', _digest(content, [_uuids(cls, pks) for cls in (EntryData, EnergyData)]))
@@ -124,8 +123,7 @@ def merge_databases(
     entries = _members(EntryData, pks, 'attributes.database', 'attributes.identifier', 'attributes.version')
     energies = _members(EnergyData, pks, 'attributes.structure_uuid', 'attributes.level_tag')
     if not entries:
-        message = 'the databases hold no entries'
-        raise InvalidInputError(message)
+        raise InvalidInputError('the databases hold no entries')
     inputs = {
         'entries': {f'e{index:07d}': node for index, node in enumerate(entries)},
         'energies': {f'e{index:07d}': node for index, node in enumerate(energies)},
@@ -190,8 +188,7 @@ def load_merge(process: orm.ProcessNode) -> tuple[list[Material], dict[str, t.An
     """
     outputs = outputs_of(process.pk)
     if not {'materials', 'report'} <= outputs.keys():
-        message = f'process {process.pk} is not a finished merge'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'process {process.pk} is not a finished merge')
     content = json.loads(outputs['materials'].get_content())
     return [Material(**item) for item in content], outputs['report'].get_dict()
 
@@ -210,8 +207,7 @@ def find_material(identifier: str, process: orm.ProcessNode | None = None) -> tu
         for item in (*material.members, *material.discarded):
             if identifier in (item.identifier, item.uuid, f'{item.database}:{item.identifier}'):
                 return material, item in material.discarded
-    message = f'no material or entry `{identifier}` in merge {process.pk}'
-    raise InvalidInputError(message)
+    raise InvalidInputError(f'no material or entry `{identifier}` in merge {process.pk}')
 
 
 def latest_merge() -> orm.ProcessNode:
@@ -227,8 +223,7 @@ def latest_merge() -> orm.ProcessNode:
     )
     found = builder.order_by({'process': {'ctime': 'desc'}}).limit(1).first(flat=True)
     if found is None:
-        message = 'nothing is merged yet: `aiida-qagenai dataset merge DATABASE/VERSION …`'
-        raise InvalidInputError(message)
+        raise InvalidInputError('nothing is merged yet: `aiida-qagenai dataset merge DATABASE/VERSION …`')
     return t.cast(orm.ProcessNode, found)
 
 
@@ -282,8 +277,7 @@ def select_databases(names: t.Sequence[str]) -> list[DatabaseGroup]:
         if group is None:
             known = orm.QueryBuilder().append(DatabaseGroup, project='label').all(flat=True)
             labels = ', '.join(sorted(label.split('/', 2)[2] for label in known)) or 'none'
-            message = f'no database `{name}`; there are: {labels}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'no database `{name}`; there are: {labels}')
         groups.append(group)
     return groups
 

@@ -50,6 +50,5 @@ def read_rules(path: Path) -> MergeRules:
     with reported_as(f'`{path}` holds no rules:', yaml.YAMLError):
         content = yaml.safe_load(path.read_text(encoding='utf8'))
     if not isinstance(content, dict):
-        message = f'`{path}` holds no rules: expected a mapping, got {content!r:.80}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` holds no rules: expected a mapping, got {content!r:.80}')
     return MergeRules.parse(content, f'`{path}` holds no valid rules')

@@ -158,8 +158,7 @@ def import_files(
     """
     origins = {(item.database, item.version, item.license, item.url) for item in settings}
     if len(origins) != 1:
-        message = f'one import is of one version of one database, not of {sorted(origins)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'one import is of one version of one database, not of {sorted(origins)}')
     reports = [
         import_file(path, item, workers=workers, progress=progress) for path, item in zip(paths, settings, strict=True)
     ]
@@ -216,8 +215,7 @@ def import_file(
     finally:
         _SESSION.reset(token)
     if 'report' not in outputs:
-        message = f'the import of `{path}` was stopped: import it again to go on'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the import of `{path}` was stopped: import it again to go on')
     group.base.extras.set('files', {**group.base.extras.get('files'), digest: process.uuid})
     return _make_report(path.name, process, outputs['report'].get_dict(), repeated=False)
 
@@ -307,8 +305,7 @@ def _as_file(path: Path) -> t.Iterator[Path]:
     elif path.is_file():
         yield path
     else:
-        message = f'there is no file or folder `{path}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'there is no file or folder `{path}`')
 
 
 def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) -> None:
@@ -316,8 +313,7 @@ def _check_beginning(handle: t.IO[bytes], settings: ImportSettings, path: Path) 
     with reported_as(f'`{path}`:', InvalidInputError):
         first = next(read_records(handle, settings, path.name), None)
     if first is None:
-        message = f'`{path}` has no records'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` has no records')
 
 
 def _find_file(digest: str) -> orm.SinglefileData | None:

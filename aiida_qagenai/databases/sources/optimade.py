@@ -116,8 +116,7 @@ def _keep_page(results: dict[str, t.Any], staging: Staging, limit: int | None) -
 
 def _base_url(url: str) -> str:
     if not url.startswith(('http://', 'https://')):
-        message = f'`{url}` is not an address of a provider: write it with https://'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{url}` is not an address of a provider: write it with https://')
     return re.sub(r'(/v\d+(\.\d+)*)?/*$', '', url.rstrip('/'))
 
 
@@ -140,8 +139,7 @@ def _energies(url: str, settings: ImportSettings) -> list[str]:
         properties = list(response.json()['data']['properties'])
     unknown = sorted(set(settings.energies) - set(properties))
     if unknown:
-        message = f'{url} has no field {", ".join(unknown)}; it has {", ".join(sorted(properties))}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{url} has no field {", ".join(unknown)}; it has {", ".join(sorted(properties))}')
     named = [name for name in properties if PROVIDER_PREFIX.match(name) and energy_column(name, settings) is not None]
     # what an import understands of `aiida-qagenai serve` beside the energies
     ours = [name for name in properties if name == '_qagenai_experimental']

@@ -179,15 +179,13 @@ def _add(
     found: dict[Fidelity, dict[str, float]], column: EnergyColumn, name: str, number: float, num_atoms: int
 ) -> None:
     if column.kind == 'formation_energy_per_atom' and abs(number) > LARGEST_FORMATION_ENERGY:
-        message = f'`{name}` is {number}: too large for eV/atom'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{name}` is {number}: too large for eV/atom')
     kind, energy = column.kind, number
     if kind == 'energy_per_atom':
         kind, energy = 'total_energy', number * num_atoms
     values = found.setdefault(column.fidelity, {})
     if kind in values and abs(values[kind] - energy) > 1e-4 * num_atoms:
-        message = f'two values of {kind} at {column.fidelity}: {values[kind]} and {energy} eV'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'two values of {kind} at {column.fidelity}: {values[kind]} and {energy} eV')
     values.setdefault(kind, energy)
 
 

@@ -63,8 +63,7 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     occupancies = block.values.get('_atom_site_occupancy') or [''] * count
     flags = block.values.get('_atom_site_calc_flag') or [''] * count
     if len(columns) != 3 or any(len(column) != count for column in (*columns, types, labels, occupancies)):
-        message = 'its atoms do not have three coordinates each'
-        raise InvalidInputError(message)
+        raise InvalidInputError('its atoms do not have three coordinates each')
     sites, warnings, groups = [], [], []
     for index in range(count):
         label, type_ = labels[index] or types[index], types[index]
@@ -73,12 +72,10 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
             warnings.append(f'the dummy atom `{label}` is left out')
             continue
         if not all(texts):
-            message = f'the atom `{label}` has no coordinates: the structure is incomplete'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the atom `{label}` has no coordinates: the structure is incomplete')
         occupancy = parse_value('_atom_site_occupancy', occupancies[index]) if occupancies[index] else 1.0
         if not 0 <= occupancy <= 1.001:
-            message = f'the occupancy of `{label}` is {occupancy:g}: expected 0 to 1'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the occupancy of `{label}` is {occupancy:g}: expected 0 to 1')
         if occupancy == 0:
             warnings.append(f'the atom `{label}` has the occupancy 0 and is left out')
             continue
@@ -91,8 +88,7 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         charge = _charge(type_)
         sites.append(Site(label, _HYDROGEN.get(element, element), position, occupancy, uncertainty, charge))
     if groups and not elements and not any(site.element == 'H' for site in sites):
-        message = f'the label `{groups[0]}` stands for a group with hydrogen, but no H atom is located'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the label `{groups[0]}` stands for a group with hydrogen, but no H atom is located')
     return sites, warnings
 
 
@@ -110,13 +106,11 @@ def element_of(type_: str, label: str, elements: frozenset[str]) -> str:
     one, two = head[:1].upper(), head[:2].capitalize()
     known = [symbol for symbol in dict.fromkeys((two, one)) if symbol in ATOMIC_NUMBERS or symbol in _HYDROGEN]
     if not known or (type_ and not _is_symbol(head)):
-        message = f'`{text}` is not an element (`_atom_site_{"type_symbol" if type_ else "label"}`)'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{text}` is not an element (`_atom_site_{"type_symbol" if type_ else "label"}`)')
     listed = [symbol for symbol in known if _HYDROGEN.get(symbol, symbol) in elements]
     mixed = len(head) > 1 and head[1].islower()
     if len(known) > 1 and not type_ and not mixed and not elements and len(head) == 2:
-        message = f'the label `{text}` may be {one} or {two}: add `_atom_site_type_symbol`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the label `{text}` may be {one} or {two}: add `_atom_site_type_symbol`')
     if len(listed) == 1 and not type_:
         return listed[0]
     return known[0] if mixed or (type_ and len(head) == 2) else known[-1]
@@ -230,8 +224,7 @@ def read_cif(text: str) -> list[CifStructure]:
     with_atoms = [(index, block) for index, block in enumerate(blocks, start=1) if block.has_atoms]
     if not with_atoms:
         names = ', '.join(f'`{block.name}`' for block in blocks[:5])
-        message = f'no atoms: none of its blocks ({names}) has `_atom_site_fract_x`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'no atoms: none of its blocks ({names}) has `_atom_site_fract_x`')
     items = []
     for index, block in with_atoms:
         try:
@@ -248,8 +241,7 @@ def _structure(block: Block) -> tuple[Structure, tuple[str, ...]]:
     claims = claims_of_block(block)
     sites, warnings = read_sites(block, claims.elements)
     if not sites:
-        message = 'no atoms: all are left out'
-        raise InvalidInputError(message)
+        raise InvalidInputError('no atoms: all are left out')
     symmetry = symmetry_of_block(block, lattice.matrix)
     good, bad = _try(symmetry.choices, sites, lattice, claims)
     if not good and symmetry.others:
@@ -257,13 +249,11 @@ def _structure(block: Block) -> tuple[Structure, tuple[str, ...]]:
         bad += more
     if not good:
         reasons = '; '.join(bad if len(bad) > 1 else [bad[0].partition(': ')[2]])
-        message = f'{symmetry.contradiction}; {reasons}' if symmetry.contradiction else reasons
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{symmetry.contradiction}; {reasons}' if symmetry.contradiction else reasons)
     if len(good) > 1 and not _are_same([structure for _, structure in good]):
         found = ', '.join(_in_words(operations, structure) for operations, structure in good)
         reason = symmetry.contradiction or '; '.join(symmetry.warnings)
-        message = f'{reason}: it may be {found}; add the operations, Z or the density'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{reason}: it may be {found}; add the operations, Z or the density')
     operations, structure = good[0]
     notes = [*warnings, *symmetry.warnings, *([symmetry.contradiction] if symmetry.contradiction else [])]
     if symmetry.contradiction or len(symmetry.choices) > 1:
@@ -280,18 +270,15 @@ def _lattice(block: Block) -> Lattice:
     values = [block.number(name) for name in names]
     missing = [name for name, value in zip(names, values, strict=True) if value is None]
     if missing:
-        message = f'no {", ".join(missing)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'no {", ".join(missing)}')
     a, b, c, alpha, beta, gamma = t.cast('list[float]', values)
     if min(a, b, c) <= 0:
-        message = 'the cell has zero volume' if min(a, b, c) == 0 else 'a length of the cell is negative'
-        raise InvalidInputError(message)
+        raise InvalidInputError('the cell has zero volume' if min(a, b, c) == 0 else 'a length of the cell is negative')
     cosines = np.cos(np.radians([alpha, beta, gamma]))
     if not all(0 < angle < 180 for angle in (alpha, beta, gamma)) or (
         1 + 2 * cosines.prod() - (cosines**2).sum() < 1e-9
     ):
-        message = f'the cell has zero volume: its angles are {alpha:g}, {beta:g} and {gamma:g}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the cell has zero volume: its angles are {alpha:g}, {beta:g} and {gamma:g}')
     return Lattice.from_parameters(a, b, c, alpha, beta, gamma)
 
 
@@ -330,8 +317,7 @@ def _build(sites: list[Site], operations: Operations, lattice: Lattice) -> Struc
             element = other.element
             species[first] = {**species[first], element: species[first].get(element, 0.0) + other.occupancy}
         elif one.occupancy + other.occupancy > 1.001 and not {first, second} & removed:
-            message = f'`{one.label}` and `{other.label}` are {distance:.2g} Å apart'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{one.label}` and `{other.label}` are {distance:.2g} Å apart')
     kept = [index for index in range(len(positions)) if index not in removed]
     structure = Structure(lattice, [species[index] for index in kept], positions[kept])
     return t.cast('Structure', structure.get_sorted_structure())

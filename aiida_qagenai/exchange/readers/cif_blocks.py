@@ -60,14 +60,11 @@ def parse_value(name: str, text: str) -> float:
     try:
         value = float(numerator) / float(denominator) if denominator else float(plain)
     except (ValueError, ZeroDivisionError) as exception:
-        message = f'`{name}` is {text!r:.40}, not a number'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'`{name}` is {text!r:.40}, not a number') from exception
     if '_' in plain or math.isinf(value):
-        message = f'`{name}` is {text!r:.40}, not a number'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{name}` is {text!r:.40}, not a number')
     if math.isnan(value):
-        message = f'a number is NaN (`{name}`)'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'a number is NaN (`{name}`)')
     return value
 
 
@@ -78,8 +75,7 @@ def parse_blocks(text: str) -> list[Block]:
     """
     start = _HEADER.search(text)
     if start is None:
-        message = 'it has no `data_` block'
-        raise InvalidInputError(message)
+        raise InvalidInputError('it has no `data_` block')
     # a name with spaces, or none at all
     text = _HEADER.sub(
         lambda match: 'data_' + (re.sub(r'\s+', '_', match[1].strip()) or 'unnamed'), text[start.start() :]
@@ -113,8 +109,7 @@ def _parsed_by_gemmi(text: str) -> list[Block]:
                 name = tag.lower().replace('.', '_')
                 read = [cif.as_string(cell).strip() for cell in found]
                 if values.setdefault(name, read) != read:
-                    message = f'`{tag}` comes twice, with different values'
-                    raise InvalidInputError(message)
+                    raise InvalidInputError(f'`{tag}` comes twice, with different values')
         blocks.append(Block(block.name, values))
     return blocks
 

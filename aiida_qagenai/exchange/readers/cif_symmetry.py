@@ -110,8 +110,7 @@ def symmetry_of_block(block: Block, matrix: NDArray[np.float64]) -> Symmetry:
         unknown = f' (`{symbol}` is not known)' if symbol else ''
         return Symmetry(choices, others, warnings=(f'it names space group {number} without a setting{unknown}',))
     if symbol or hall:
-        message = f'its space group `{symbol or hall}` is not known: add the operations'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'its space group `{symbol or hall}` is not known: add the operations')
     return Symmetry([_IDENTITY], warnings=('it names no symmetry: read as P 1, with all atoms listed',))
 
 
@@ -123,8 +122,7 @@ def _number(block: Block) -> int | None:
     if number is None or number == 0:
         return None
     if not (float(number).is_integer() and 1 <= number <= 230):
-        message = f'its space group number {number:g} cannot be read: expected 1 to 230'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'its space group number {number:g} cannot be read: expected 1 to 230')
     return int(number)
 
 
@@ -133,8 +131,7 @@ def _require_fit(choices: list[Operations], matrix: NDArray[np.float64]) -> list
     fitting = [choice for choice in choices if choice.fits(matrix)]
     if not fitting:
         names = ' or '.join(choice.name for choice in choices)
-        message = f'its cell does not have the symmetry of {names}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'its cell does not have the symmetry of {names}')
     return fitting
 
 
@@ -152,8 +149,7 @@ def _listed(texts: list[str], symbol: str, number: int | None, matrix: NDArray[n
         choices = _require_fit([_operations(group) for group in claimed], matrix)
         return Symmetry(choices, warnings=(f'{problem}: read as `{symbol}`',))
     if not operations.fits(matrix):
-        message = f'its cell does not have the symmetry of its {len(operations.rotations)} operations'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'its cell does not have the symmetry of its {len(operations.rotations)} operations')
     actual = _group_number(operations)
     others = [choice for group in claimed if (choice := _operations(group)).fits(matrix)]
     if actual is not None and numbers and numbers != {actual}:

@@ -121,8 +121,7 @@ def pack_folder(folder: Path, path: Path) -> None:
     """
     files = sorted(file for file in folder.rglob('*') if file.is_file() and _is_member(file.name))
     if not any(file.name != METADATA for file in files):
-        message = f'`{folder}` has no CIF files or others with structures: {FORMATS}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{folder}` has no CIF files or others with structures: {FORMATS}')
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             archive.writestr(zipfile.ZipInfo(file.relative_to(folder).as_posix()), file.read_bytes())

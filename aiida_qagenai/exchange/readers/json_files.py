@@ -82,8 +82,7 @@ class _Stream:
         :raises ValueError: if another does.
         """
         if self.peek() != expected:
-            message = f'not JSON from here on, or the file is truncated: expected {expected!r}'
-            raise ValueError(message)
+            raise ValueError(f'not JSON from here on, or the file is truncated: expected {expected!r}')
         self._advance(self._position + 1)
 
     def value(self) -> t.Any:
@@ -97,16 +96,14 @@ class _Stream:
             try:
                 content, end = self._decoder.raw_decode(self._buffer, self._position)
             except RecursionError as exception:
-                message = 'not JSON: its brackets are nested too deeply'
-                raise ValueError(message) from exception
+                raise ValueError('not JSON: its brackets are nested too deeply') from exception
             except ValueError as exception:
                 if self._more(size):
                     size *= 2  # a value of several chunks is decoded anew with each
                     continue
                 reason = exception.msg if isinstance(exception, json.JSONDecodeError) else exception
                 self.line += getattr(exception, 'lineno', 1) - 1
-                message = f'not JSON from here on, or the file is truncated: {reason}'
-                raise ValueError(message) from exception
+                raise ValueError(f'not JSON from here on, or the file is truncated: {reason}') from exception
             # a number at the end of what was read may go on
             if end == len(self._buffer) and self._buffer[end - 1] not in '}]"' and self._more(size):
                 continue
@@ -234,8 +231,7 @@ def json_record(content: t.Any) -> JsonRecord:
     :raises InvalidInputError: if it holds none, or its energy is not a number.
     """
     if not isinstance(content, dict):
-        message = f'expected an object, not {type(content).__name__}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'expected an object, not {type(content).__name__}')
     if isinstance(content.get('attributes'), dict) and 'lattice_vectors' in content['attributes']:
         return optimade_record(content)
     if 'lattice_vectors' in content and 'species_at_sites' in content:
@@ -249,8 +245,7 @@ def json_record(content: t.Any) -> JsonRecord:
         return JsonRecord('jarvis', atoms, fields, _identifier(fields))
     structure = content.get('structure', content if 'lattice' in content else None)
     if not isinstance(structure, dict):
-        message = 'no `structure`: an entry needs one to be imported'
-        raise InvalidInputError(message)
+        raise InvalidInputError('no `structure`: an entry needs one to be imported')
     fields = {} if structure is content else _entry_fields(content)
     return JsonRecord('pymatgen', structure, fields, _identifier(fields))
 
@@ -263,8 +258,7 @@ def optimade_record(resource: t.Any) -> JsonRecord:
     try:
         attributes, name = dict(resource['attributes']), str(resource['id'])
     except (ValueError, KeyError, TypeError) as exception:
-        message = f'not a resource of OPTIMADE: {exception!r}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'not a resource of OPTIMADE: {exception!r}') from exception
     structure = {key: attributes.pop(key, None) for key in OPTIMADE_FIELDS}
     return JsonRecord('optimade', structure, attributes, name)
 
@@ -314,6 +308,5 @@ def _amounts(structure: dict[str, t.Any]) -> dict[str, float]:
             for species in site['species']:
                 amounts[species['element']] = amounts.get(species['element'], 0.0) + float(species['occu'])
     except (KeyError, TypeError, ValueError) as exception:
-        message = f'not a structure as pymatgen writes it ({exception!r})'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'not a structure as pymatgen writes it ({exception!r})') from exception
     return amounts

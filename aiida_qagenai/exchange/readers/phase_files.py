@@ -58,8 +58,7 @@ def read_tables(*paths: str | os.PathLike[str]) -> list[PhaseTable]:
     common = [name for name in columns[0] if all(name in found for found in columns)]
     if not common:
         names = ' and '.join(f'`{path}`' for path, _ in tables)
-        message = f'{names} must both have formation energies or both total energies'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{names} must both have formation energies or both total energies')
     return [_table(path, rows, common[0]) for path, rows in tables]
 
 
@@ -69,8 +68,7 @@ def _table(path: Path, rows: _Rows, column: str) -> PhaseTable:
         try:
             phases.append(_phase(row, column))
         except InvalidInputError as exception:
-            message = f'`{path}`, {place}: {" ".join(str(exception).split())}'
-            raise InvalidInputError(message) from exception
+            raise InvalidInputError(f'`{path}`, {place}: {" ".join(str(exception).split())}') from exception
     return PhaseTable(phases, column == FORMATION)
 
 
@@ -82,11 +80,9 @@ def _rows(path: Path) -> _Rows:
     except FileNotFoundError:
         raise
     except (*DAMAGED, csv.Error) as exception:
-        message = f'`{path}` cannot be read: {exception}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'`{path}` cannot be read: {exception}') from exception
     if not rows:
-        message = f'`{path}` is empty' if path.stat().st_size == 0 else f'`{path}` has no phases'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` is empty' if path.stat().st_size == 0 else f'`{path}` has no phases')
     return rows
 
 
@@ -94,8 +90,7 @@ def _csv_rows(path: Path, handle: t.IO[bytes]) -> _Rows:
     rows = []
     for row in csv_rows(csv_reader(open_text(handle))):
         if row.problem:
-            message = f'`{path}`, {row.place}: {row.problem}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{path}`, {row.place}: {row.problem}')
         rows.append((row.place, row.values))
     return rows
 
@@ -107,8 +102,7 @@ def _json_rows(path: Path, handle: t.IO[bytes]) -> _Rows:
         if not problem and (item.alone or not isinstance(item.content, dict)):
             problem = f'it must hold a list of objects with `formula` and `{FORMATION}`, or of pymatgen entries'
         if problem:
-            message = f'`{path}`, {item.place}: {problem}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{path}`, {item.place}: {problem}')
         rows.append((item.place, entry_fields(item.content)))
     return rows
 
@@ -116,15 +110,13 @@ def _json_rows(path: Path, handle: t.IO[bytes]) -> _Rows:
 def _energy_columns(path: Path, row: t.Mapping[str, t.Any]) -> list[str]:
     """Return the columns of energies in a row."""
     if 'formula' not in row:
-        message = f'`{path}` has no column `formula`, only {", ".join(map(repr, row))}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` has no column `formula`, only {", ".join(map(repr, row))}')
     found = [name for name in (FORMATION, TOTAL) if name in row]
     if found:
         return found
     similar = [name for name in row if 'energy' in name.lower() or 'enthalpy' in name.lower()]
     other = f'; {", ".join(map(repr, similar))} is not one of them' if similar else ''
-    message = f'`{path}` needs a column `{FORMATION}` or `{TOTAL}`, both in eV/atom{other}'
-    raise InvalidInputError(message)
+    raise InvalidInputError(f'`{path}` needs a column `{FORMATION}` or `{TOTAL}`, both in eV/atom{other}')
 
 
 def _phase(row: t.Mapping[str, t.Any], column: str) -> Phase:
@@ -134,8 +126,7 @@ def _phase(row: t.Mapping[str, t.Any], column: str) -> Phase:
         raise InvalidInputError(message)
     formula = row.get('formula')
     if not isinstance(formula, str) or not formula.strip():
-        message = f'`formula` is {formula!r}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`formula` is {formula!r}')
     identifier = next((row[name] for name in IDENTIFIERS if row.get(name) not in (None, '')), None)
     return Phase(
         formula.strip(),
@@ -149,6 +140,5 @@ def _phase(row: t.Mapping[str, t.Any], column: str) -> Phase:
 def _number(row: t.Mapping[str, t.Any], column: str) -> float:
     number = parse_number(column, row.get(column))
     if number is None:
-        message = f'`{column}` is {row.get(column)!r}, not a number: it must be finite'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{column}` is {row.get(column)!r}, not a number: it must be finite')
     return number

@@ -27,8 +27,7 @@ def read_poscar(text: str) -> Structure:
 
     lines = [re.split(r'[!#]', line)[0] if index else line for index, line in enumerate(text.splitlines())]
     if len(lines) < 8:
-        message = f'it ends after {len(lines)} lines: a POSCAR has at least 8'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'it ends after {len(lines)} lines: a POSCAR has at least 8')
     matrix = np.array([_numbers(lines[index], index + 1, 3) for index in (2, 3, 4)]) * _scale(lines[1], lines[2:5])
     names = lines[5].split()
     if names and all(re.fullmatch(r'[+-]?\d+', name) for name in names):
@@ -48,12 +47,10 @@ def read_poscar(text: str) -> Structure:
     start = 8 if lines[7].strip()[:1].upper() == 'S' else 7
     mode = lines[start].strip()[:1].upper() if start < len(lines) else ''
     if mode not in set('CKD'):
-        message = f'line {start + 1} must say Direct or Cartesian, not {mode or "nothing"!r}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'line {start + 1} must say Direct or Cartesian, not {mode or "nothing"!r}')
     rows = lines[start + 1 : start + 1 + len(elements)]
     if not elements or len(rows) < len(elements):
-        message = f'it has {len(rows)} lines of coordinates for {len(elements)} atoms'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'it has {len(rows)} lines of coordinates for {len(elements)} atoms')
     positions = np.array([_numbers(line, start + 2 + index, 3) for index, line in enumerate(rows)])
     cartesian = mode != 'D'
     if cartesian:
@@ -68,8 +65,7 @@ def _numbers(line: str, number: int, count: int) -> list[float]:
     except ValueError:
         values = []
     if len(values) < count or not np.isfinite(values).all():
-        message = f'line {number} must begin with {count} numbers, not {line.strip()[:40]!r}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'line {number} must begin with {count} numbers, not {line.strip()[:40]!r}')
     return values
 
 
@@ -89,8 +85,7 @@ def _scale(line: str, vectors: list[str]) -> t.Any:
         return float(factors[0])
     volume = abs(float(np.linalg.det([_numbers(text, 3 + index, 3) for index, text in enumerate(vectors)])))
     if volume == 0:
-        message = 'the cell has zero volume'
-        raise InvalidInputError(message)
+        raise InvalidInputError('the cell has zero volume')
     return float((-factors[0] / volume) ** (1 / 3))
 
 
@@ -98,6 +93,5 @@ def _symbol(name: str) -> str:
     """Return the element of a name on the line of symbols: ``Fe``, ``Fe_pv`` or ``O_h/8f7c``."""
     symbol = {'D': 'H', 'T': 'H'}.get(plain := re.split(r'[_/.]', name)[0], plain)
     if symbol not in ATOMIC_NUMBERS:
-        message = f'line 6 must have element symbols: {name[:20]!r} is not one'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'line 6 must have element symbols: {name[:20]!r} is not one')
     return symbol

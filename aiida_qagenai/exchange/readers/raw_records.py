@@ -82,8 +82,7 @@ def _csv(handle: t.IO[bytes], source: _Source, identified: bool) -> Iterator[Raw
     identifier = identifier_column(header, source.column)
     if column is None or (identifier is None and identified):
         missing = 'column `cif` or `structure`' if column is None else 'column of identifiers (name it in the settings)'
-        message = f'the table has no {missing}, only {", ".join(map(repr, header)) or "nothing"}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the table has no {missing}, only {", ".join(map(repr, header)) or "nothing"}')
     try:
         kinds = column_kinds(reader, (column, identifier or ''))
     except (*DAMAGED, csv.Error):

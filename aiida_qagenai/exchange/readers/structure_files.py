@@ -103,8 +103,7 @@ def _from_pymatgen(content: t.Any) -> Structure:
     try:
         return Structure.from_dict(content)
     except Exception as exception:  # pymatgen raises whatever the dictionary lacks
-        message = f'not a structure as pymatgen writes it ({exception!r:.100})'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'not a structure as pymatgen writes it ({exception!r:.100})') from exception
 
 
 def _from_ase(content: dict[str, t.Any]) -> Structure:
@@ -132,8 +131,7 @@ def _from_ase(content: dict[str, t.Any]) -> Structure:
 def _periodic(atoms: t.Any) -> t.Any:
     """Return atoms that are a crystal."""
     if not atoms.pbc.all():
-        message = 'not periodic in three directions (no Lattice in the comment line?)'
-        raise InvalidInputError(message)
+        raise InvalidInputError('not periodic in three directions (no Lattice in the comment line?)')
     return atoms
 
 
@@ -153,8 +151,7 @@ def _from_extxyz(text: str) -> tuple[Structure, dict[str, t.Any]]:
     try:
         atoms = _periodic(t.cast(t.Any, read(io.StringIO(text), format='extxyz')))
     except KeyError as exception:
-        message = f'unknown element {exception}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'unknown element {exception}') from exception
     fields = {name: value.tolist() if hasattr(value, 'tolist') else value for name, value in atoms.info.items()}
     if atoms.calc is not None and 'energy' in atoms.calc.results:
         fields.setdefault('energy', float(atoms.calc.results['energy']))
@@ -169,17 +166,14 @@ def _from_optimade(content: dict[str, t.Any]) -> Structure:
     needed = ('lattice_vectors', 'cartesian_site_positions', 'species_at_sites')
     missing = [name for name in needed if not content[name]]
     if missing:
-        message = f'the structure has no {", ".join(missing)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the structure has no {", ".join(missing)}')
     if content.get('dimension_types') not in (None, [1, 1, 1]):
-        message = f'the structure is not periodic in three directions: {content["dimension_types"]}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the structure is not periodic in three directions: {content["dimension_types"]}')
     elements = {}
     for species in content.get('species') or ():
         symbols, shares = species['chemical_symbols'], species['concentration']
         if len(symbols) != 1 or symbols[0] in {'X', 'vacancy'} or abs(shares[0] - 1) > 1e-6:
-            message = f'the site `{species["name"]}` is not one element: {symbols}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the site `{species["name"]}` is not one element: {symbols}')
         elements[species['name']] = symbols[0]
     symbols = [elements.get(name, name) for name in content['species_at_sites']]
     return Structure(
@@ -260,14 +254,11 @@ def read_named_structures(path: str | os.PathLike[str]) -> list[NamedStructure]:
     path = Path(path)
     format_ = None if is_archive(path.name) else format_of(path.name)
     if not path.is_file():
-        message = f'`{path}` is not a file'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` is not a file')
     if path.stat().st_size == 0:
-        message = f'`{path}` is empty'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` is empty')
     if format_ is None:
-        message = f'cannot tell the format of `{path}`: known are {FORMATS}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'cannot tell the format of `{path}`: known are {FORMATS}')
     try:
         found = list(_structures(path, format_))
     except CorruptFileError:
@@ -276,11 +267,9 @@ def read_named_structures(path: str | os.PathLike[str]) -> list[NamedStructure]:
         message = str(exception) if str(exception).startswith(f'`{path}`') else f'`{path}`: {exception}'
         raise InvalidInputError(message) from exception
     except OSError as exception:
-        message = f'`{path}` cannot be read: {exception.strerror}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'`{path}` cannot be read: {exception.strerror}') from exception
     if not found:
-        message = f'`{path}` has no structures'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{path}` has no structures')
     return found
 
 
@@ -290,7 +279,6 @@ def _structures(path: Path, format_: str) -> Iterator[NamedStructure]:
             for item in structures_of(record):
                 if item.structure is None:
                     place = f'`{path}`, {record.place}' if record.place else f'`{path}`'
-                    message = f'{place}: {item.problem}'
-                    raise InvalidInputError(message)
+                    raise InvalidInputError(f'{place}: {item.problem}')
                 fields = {**item.fields, **(record.rows[0] if record.rows else {})}
                 yield NamedStructure(item.name, item.structure, fields, item.warnings)

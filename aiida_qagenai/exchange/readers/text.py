@@ -151,8 +151,7 @@ def csv_reader(text: t.TextIO) -> csv.DictReader[str]:
     reader.fieldnames = header
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
-        message = f'the table has two columns {", ".join(map(repr, twice))}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the table has two columns {", ".join(map(repr, twice))}')
     return reader
 
 
@@ -232,6 +231,5 @@ def parse_number(name: str, value: t.Any) -> float | None:
     if math.isnan(number):
         return None
     if math.isinf(number):
-        message = f'`{name}` is {value!r:.40}, not a number'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'`{name}` is {value!r:.40}, not a number')
     return number

@@ -56,14 +56,12 @@ class Start:
         dataset = LabelledBatch.load(config.dataset)
         rows = np.flatnonzero(dataset.split == SPLITS.index('train'))
         if not len(rows):
-            message = f'`{config.dataset}` has no structure in the split `train`'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{config.dataset}` has no structure in the split `train`')
         parent = load_parent(config.initial_checkpoint, config.role, f'{ARCHITECTURES[config.role]}-{config.size}')
         if needed:
             rows = rows[np.isfinite(getattr(dataset, needed)[rows]).any(axis=1)]
         if not len(rows):
-            message = f'`{config.dataset}` has no {needed} in the split `train`'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'`{config.dataset}` has no {needed} in the split `train`')
         labels = dataset.select(rows)
         if parent is None:
             elements = tuple(int(number) for number in np.unique(labels.structures.species))

@@ -245,8 +245,7 @@ def stability_probability(
     :raises InvalidInputError: if ``num_samples`` is not positive, or levels of theory are mixed.
     """
     if num_samples < 1:
-        message = f'num_samples must be at least 1, not {num_samples}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'num_samples must be at least 1, not {num_samples}')
     system = competing.rivals(candidate)
     target = system.target(candidate)
     central = solve(system.fractions, system.energies, target)

@@ -58,8 +58,7 @@ def gibbs_hull(
     """
     curves = {curve.identifier: curve for curve in (*candidates, *competing)}
     if len(curves) < len(candidates) + len(competing):
-        message = 'every phase of a hull needs an identifier of its own'
-        raise InvalidInputError(message)
+        raise InvalidInputError('every phase of a hull needs an identifier of its own')
     temperatures = _common([curve.temperatures for curve in curves.values()])
     results: dict[str, list[HullResult]] = {curve.identifier: [] for curve in candidates}
     for temperature in temperatures:
@@ -77,10 +76,8 @@ def _phase(curve: GibbsCurve, temperature: float) -> Phase:
 
 def _common(grids: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     if not grids:
-        message = 'a hull needs at least one phase with a Gibbs energy'
-        raise InvalidInputError(message)
+        raise InvalidInputError('a hull needs at least one phase with a Gibbs energy')
     common: NDArray[np.float64] = functools.reduce(np.intersect1d, [np.round(grid, 6) for grid in grids])
     if not len(common):
-        message = 'the phases have no temperature in common: compute all with the same settings'
-        raise InvalidInputError(message)
+        raise InvalidInputError('the phases have no temperature in common: compute all with the same settings')
     return common

@@ -52,8 +52,7 @@ def plot_hull(
     known = [*phases, *(Phase(element, 0.0) for element in elements)] if elements_at_zero else list(phases)
     missing = [element for element in elements if not any(set(phase.amounts) == {element} for phase in known)]
     if missing:
-        message = f'no phase of the element(s) {", ".join(missing)}: the hull has no corner there'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'no phase of the element(s) {", ".join(missing)}: the hull has no corner there')
     from pymatgen.analysis.phase_diagram import PDEntry, PDPlotter, PhaseDiagram
     from pymatgen.core import Composition
 
@@ -107,8 +106,7 @@ def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path
     numbers = list(counts.values())
     rising = any(after > before for before, after in itertools.pairwise(numbers))
     if min(numbers) < 0 or rising:
-        message = f'the counts of a funnel never rise, these do: {dict(counts)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the counts of a funnel never rise, these do: {dict(counts)}')
     if path.suffix.lower() == INTERACTIVE:
         import plotly.graph_objects as go
 

@@ -121,5 +121,4 @@ def _iterate(
         # of equal ratios the largest pivot is the most accurate
         leaving = ties[basis[ties].argmin()] if bland else ties[direction[ties].argmax()]
         basis[leaving] = entering
-    message = f'the simplex method did not converge in {MAX_ITERATIONS} iterations'
-    raise ArithmeticError(message)
+    raise ArithmeticError(f'the simplex method did not converge in {MAX_ITERATIONS} iterations')

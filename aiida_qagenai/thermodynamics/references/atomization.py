@@ -59,8 +59,7 @@ def atomization_uncertainty(element: str) -> float:
 
 def _entry(element: str) -> dict[str, float]:
     if element not in _ELEMENTS:
-        message = f'no experimental atomisation energy of {element}: known are {", ".join(_ELEMENTS)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'no experimental atomisation energy of {element}: known are {", ".join(_ELEMENTS)}')
     return _ELEMENTS[element]
 
 
@@ -88,8 +87,7 @@ def anchored_formation_energy(
     """
     missing = sorted(set(composition) - set(atom_energies))
     if missing:
-        message = f'no energy of the isolated atom of {", ".join(missing)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'no energy of the isolated atom of {", ".join(missing)}')
     num_atoms = sum(composition.values())
     separated = sum(
         count * (atom_energies[element] - atomization_energy(element)) for element, count in composition.items()

@@ -91,8 +91,7 @@ def _limit(energies: t.Sequence[float], numbers: t.Sequence[int], what: str, wei
         message = f'a limit needs one or two energies and as many {what}, got {len(energies)} and {len(numbers)}'
         raise InvalidInputError(message)
     if any(number < 1 for number in numbers) or sorted(set(numbers)) != list(numbers):
-        message = f'the {what} must increase, got {list(numbers)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the {what} must increase, got {list(numbers)}')
     if len(energies) == 1:
         return Limit(energies[0], 0.0)
     small, large = weights

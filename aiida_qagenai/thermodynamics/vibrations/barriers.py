@@ -117,8 +117,7 @@ def _converge(band: t.Any, settings: BandSettings, report: Report) -> tuple[int,
         for _ in optimiser.irun(fmax=wanted, steps=settings.max_steps - steps):
             force = float(np.linalg.norm(band.get_forces(), axis=1).max())
             if not np.isfinite(force):
-                message = 'the potential gives forces along the path that are not finite'
-                raise FloatingPointError(message)
+                raise FloatingPointError('the potential gives forces along the path that are not finite')
             report('climbing band' if climb else 'band', {'force': force, 'barrier': band.emax - band.energies[0]})
         steps += int(optimiser.nsteps)
         if force > wanted:
@@ -145,15 +144,13 @@ def _require_same_atoms(initial: Atoms, final: Atoms) -> None:
         )
         raise InvalidInputError(message)
     if not np.allclose(initial.cell.array, final.cell.array, atol=1e-6):
-        message = 'the ends of a path need the same cell'
-        raise InvalidInputError(message)
+        raise InvalidInputError('the ends of a path need the same cell')
 
 
 def _require_a_move(initial: Atoms, final: Atoms, fault: str) -> None:
     moves = _moves(initial, final)
     if moves.max() < SMALLEST_MOVE:
-        message = f'both ends of the path {fault}: no atom moves by more than {moves.max():.3f} Å'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'both ends of the path {fault}: no atom moves by more than {moves.max():.3f} Å')
 
 
 def _moves(first: Atoms, second: Atoms) -> NDArray[np.float64]:

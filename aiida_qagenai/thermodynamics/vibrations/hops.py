@@ -45,8 +45,7 @@ def find_hops(crystal: Atoms, settings: HopSettings) -> list[Hop]:
     """
     symbols = np.array(crystal.get_chemical_symbols())
     if settings.species not in symbols:
-        message = f'{crystal.get_chemical_formula(mode="metal")} contains no {settings.species}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'{crystal.get_chemical_formula(mode="metal")} contains no {settings.species}')
     divisions = supercell_divisions(crystal.cell.array, settings.min_supercell)
     count = len(crystal) * math.prod(divisions)
     if count > settings.max_atoms:

@@ -101,8 +101,7 @@ def finite_forces(atoms: Atoms) -> NDArray[np.float64]:
     """
     forces: NDArray[np.float64] = np.asarray(atoms.get_forces(), dtype=np.float64)
     if not np.isfinite(forces).all():
-        message = f'the potential gives forces on {atoms.get_chemical_formula()} that are not finite'
-        raise FloatingPointError(message)
+        raise FloatingPointError(f'the potential gives forces on {atoms.get_chemical_formula()} that are not finite')
     return forces
 
 

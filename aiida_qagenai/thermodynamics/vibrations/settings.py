@@ -106,8 +106,7 @@ class TemperatureSettings(StrictModel):
     @pydantic.model_validator(mode='after')
     def _several(self) -> TemperatureSettings:
         if self.maximum < 4 * self.step:
-            message = f'maximum {self.maximum} K and step {self.step} K give fewer than five temperatures'
-            raise ValueError(message)
+            raise ValueError(f'maximum {self.maximum} K and step {self.step} K give fewer than five temperatures')
         return self
 
 

@@ -40,15 +40,13 @@ def launch_campaign(builder: t.Any, label: str) -> orm.WorkChainNode:
     :raises InvalidInputError: if inputs are invalid, before anything is computed.
     """
     if not label or len(label) > 100:
-        message = f'the label of a campaign has 1 to 100 characters, got {label!r}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the label of a campaign has 1 to 100 characters, got {label!r}')
     ensure_daemon()
     builder.metadata.label = label
     try:
         node: orm.WorkChainNode = submit(builder)
     except ValueError as exception:
-        message = f'the campaign was refused: {exception}'
-        raise InvalidInputError(message) from exception
+        raise InvalidInputError(f'the campaign was refused: {exception}') from exception
     campaign_group(label).add_nodes([node])
     return node
 

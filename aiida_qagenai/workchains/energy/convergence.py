@@ -92,8 +92,7 @@ class ConvergenceWorkChain(ResumableWorkChain):
         level, symbols = Fidelity.parse(fidelity), {kind.symbol for kind in structure.kinds}
         complete = EnergyProtocol.resolve(protocol, overrides, symbols)
         if not all(structure.pbc):
-            message = 'convergence is tested on crystals'
-            raise InvalidInputError(message)
+            raise InvalidInputError('convergence is tested on crystals')
         if quantity == 'basis':
             found = [EnergyProtocol.of_settings(complete.settings.with_only_basis(name), symbols) for name in bases]
             families = {key: nodes for one in found for key, nodes in one.families.items()}

@@ -86,13 +86,11 @@ class CounterpoiseWorkChain(ResumableWorkChain):
             message = f'`counterpoise` is not set in protocol `{name}`: use the EnergyWorkChain, or override it'
             raise InvalidInputError(message)
         if not all(structure.pbc):
-            message = 'the counterpoise correction is for crystals'
-            raise InvalidInputError(message)
+            raise InvalidInputError('the counterpoise correction is for crystals')
         for symbol in symbols:
             atomization_energy(symbol)
             if ground_state_spin([symbol]) is None:
-                message = f'the ground state of the atom {symbol} is not known here'
-                raise InvalidInputError(message)
+                raise InvalidInputError(f'the ground state of the atom {symbol} is not known here')
         # Refused here rather than after the atoms.
         common = {'elemental_references': elemental_references, 'options': options, 'band_gap': band_gap}
         builder_of_level(code, structure, level, complete, descriptors=descriptors, **common)

@@ -91,8 +91,7 @@ def parse_potential(text: str | dict[str, t.Any]) -> dict[str, t.Any]:
         return {'name': name}
     keys = {'chgnet': 'model', 'validator': 'fidelity'}
     if name not in keys:
-        message = f'the potential `{name}` takes no option, got `{option}`'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the potential `{name}` takes no option, got `{option}`')
     return {'name': name, keys[name]: option}
 
 

@@ -63,8 +63,7 @@ class EnergyProtocol:
         """
         if isinstance(protocol, EnergyProtocol):
             if overrides:
-                message = 'this protocol is resolved already: give the overrides when it is resolved'
-                raise InvalidInputError(message)
+                raise InvalidInputError('this protocol is resolved already: give the overrides when it is resolved')
             return protocol
         return cls.of_settings(energy_settings(protocol, overrides), symbols)
 
@@ -105,8 +104,7 @@ class EnergyProtocol:
         known = self.families.get(key_of(name))
         if known is None:
             source = name.split('/', maxsplit=1)[0]
-            message = f'the bases {name} are not installed: run `aiida-qagenai basis install {source}`'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the bases {name} are not installed: run `aiida-qagenai basis install {source}`')
         missing = sorted(set(symbols) - set(known))
         if missing:
             message = f'family {name} has no basis for {", ".join(missing)}: see `aiida-qagenai basis show {name}`'

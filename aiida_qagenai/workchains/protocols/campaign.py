@@ -41,12 +41,10 @@ class SeedSettings(StrictModel):
     def _fewer_above(cls, value: dict[Fidelity, int]) -> dict[Fidelity, int]:
         """Check that the ladder gets no wider towards the top and that PBE is left out."""
         if Fidelity.PBE in value:
-            message = 'PBE is computed for every structure (num_structures): leave it out'
-            raise ValueError(message)
+            raise ValueError('PBE is computed for every structure (num_structures): leave it out')
         counts = [value.get(level, 0) for level in LADDER[1:]]
         if any(high > low for low, high in itertools.pairwise(counts)) or min(counts) < 0:
-            message = f'labels must not grow towards the top of the ladder, got {counts}'
-            raise ValueError(message)
+            raise ValueError(f'labels must not grow towards the top of the ladder, got {counts}')
         return value
 
 
@@ -93,8 +91,7 @@ class SelectSettings(StrictModel):
             ('divergence', self.divergence, DIVERGENCES),
         ):
             if value not in known:
-                message = f'unknown {name} `{value}`: choose from {", ".join(known)}'
-                raise ValueError(message)
+                raise ValueError(f'unknown {name} `{value}`: choose from {", ".join(known)}')
         return self
 
 

@@ -81,8 +81,7 @@ class CompositePlan(StrictModel):
         points = [point for part in parts for point in (part.corner, part.mesh, part.basis) if point is not None]
         named = {point.job for point in points} | {self.coupled_cluster} | set(self.core or ())
         if named - set(self.jobs):
-            message = f'the plan has no calculation {", ".join(sorted(named - set(self.jobs)))}'
-            raise ValueError(message)
+            raise ValueError(f'the plan has no calculation {", ".join(sorted(named - set(self.jobs)))}')
         return self
 
 
@@ -191,8 +190,7 @@ def plan_composite(
     """
     settings, composite = protocol.settings, protocol.settings.composite
     if composite is None:
-        message = f'protocol `{settings.protocol}` has no composite energy'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'protocol `{settings.protocol}` has no composite energy')
     planner = _Planner(protocol, structure, around or Surroundings())
     is_local = settings.local is not None and planner.is_crystal
     small = planner.add(
@@ -273,8 +271,7 @@ def plan_correction(protocol: EnergyProtocol, structure: StructureData, larger_b
         parts.append(CorrectionPart(planner.parameters('MP2', name, rule), resolved.bases, resolved.cardinal))
     small, large = parts
     if not small.cardinal < large.cardinal:
-        message = f'the basis {larger_basis} is not larger than {settings.basis_of(Fidelity.CCSD_T)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'the basis {larger_basis} is not larger than {settings.basis_of(Fidelity.CCSD_T)}')
     resolved = planner.basis(settings.basis_of(Fidelity.CCSD_T))
     tag = resolved.settings.tag(Fidelity.CCSD_T, isolated=not planner.is_crystal)
     return CorrectionPlan(small, large, tag)

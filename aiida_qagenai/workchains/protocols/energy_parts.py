@@ -54,8 +54,7 @@ class MeshRule(StrictModel):
     @pydantic.model_validator(mode='after')
     def _one_rule(self) -> MeshRule:
         if (self.fixed is None) == (self.spacing is None):
-            message = 'give either `fixed` or `spacing`'
-            raise ValueError(message)
+            raise ValueError('give either `fixed` or `spacing`')
         return self
 
     def mesh(self, cell: t.Any) -> list[int]:

@@ -39,8 +39,7 @@ def protocol_values(path: Path, protocol: str, what: str) -> dict[str, t.Any]:
     if protocol not in protocols:
         near = difflib.get_close_matches(protocol, protocols, n=1)
         hint = f'did you mean `{near[0]}`? The' if near else 'the'
-        message = f'unknown protocol `{protocol}` of {what}: {hint} protocols are {", ".join(protocols)}'
-        raise InvalidInputError(message)
+        raise InvalidInputError(f'unknown protocol `{protocol}` of {what}: {hint} protocols are {", ".join(protocols)}')
     return dict(protocols[protocol])
 
 

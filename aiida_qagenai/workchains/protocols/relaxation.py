@@ -64,8 +64,7 @@ class EspressoRelaxSettings(StrictModel):
     @pydantic.model_validator(mode='after')
     def _both(self) -> EspressoRelaxSettings:
         if (self.ecutwfc is None) != (self.ecutrho is None):
-            message = '`ecutwfc` and `ecutrho` go together'
-            raise ValueError(message)
+            raise ValueError('`ecutwfc` and `ecutrho` go together')
         return self
 
 
@@ -90,8 +89,7 @@ class RelaxationSettings(StrictModel):
     @pydantic.model_validator(mode='after')
     def _has_numerics(self) -> RelaxationSettings:
         if getattr(self, self.engine) is None:
-            message = f'the engine {self.engine} needs its section `{self.engine}`'
-            raise ValueError(message)
+            raise ValueError(f'the engine {self.engine} needs its section `{self.engine}`')
         return self
 
     @property
@@ -147,6 +145,5 @@ def relax_section(section: t.Mapping[str, t.Any] | None) -> RelaxationSettings |
     name, changes = take_protocol(section)
     engine = changes.pop('engine', None)
     if engine is None:
-        message = '`relax.engine` is missing: expected one of pyscf, espresso'
-        raise InvalidInputError(message)
+        raise InvalidInputError('`relax.engine` is missing: expected one of pyscf, espresso')
     return relaxation_settings(name, engine, changes, 'relax')

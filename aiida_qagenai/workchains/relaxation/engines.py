@@ -180,8 +180,7 @@ class EspressoEngine:
             of another functional, or nothing gives the cutoffs.
         """
         if not cls.is_installed():
-            message = f'the engine espresso needs aiida-quantumespresso: {INSTALL}'
-            raise InvalidInputError(message)
+            raise InvalidInputError(f'the engine espresso needs aiida-quantumespresso: {INSTALL}')
         family, elements = load_family(options.pseudo_family), tuple(sorted(set(symbols)))
         missing = sorted(set(elements) - set(family.elements))
         if missing:
