@@ -15,6 +15,8 @@ from aiida_qagenai.exchange.tasks import DescriptorOptions
 from aiida_qagenai.ml.descriptors import SIZES, DescriptorModel, load_descriptor_model, loss_terms, weighted
 from aiida_qagenai.ml.elements import composition_fractions, species_indices
 from aiida_qagenai.ml.graph import build_graphs, collate
+from aiida_qagenai.ml.progress import Record
+from aiida_qagenai.ml.training import descriptor as training
 
 ELEMENTS = (1, 3)
 
@@ -113,3 +115,20 @@ def test_a_training_set_without_descriptors_is_refused(tmp_path, dataset, comman
     status, results = command(tmp_path, 'train', {'role': 'descriptor', 'dataset': 'dataset.npz'})
     assert status == 1
     assert 'no descriptors' in results['error']['message']
+
+
+def test_errors_are_measured_in_batches(model, dataset, runtime, monkeypatch):
+    """A held-out set of any size fits: no more than ``EVALUATED`` structures are in one graph."""
+    sizes = []
+    predicted = DescriptorModel.predict_structure
+    monkeypatch.setattr(
+        DescriptorModel, 'predict_structure', lambda self, g: sizes.append(len(g.num_atoms)) or predicted(self, g)
+    )
+    data = training._Data(dataset, ELEMENTS, model.cutoff, runtime)
+    whole, parts = Record(), Record()
+    with torch.no_grad():
+        training._record_errors(model, data, dataset, 'validation', whole)
+        monkeypatch.setattr(training, 'EVALUATED', 16)
+        training._record_errors(model, data, dataset, 'validation', parts)
+    assert sizes == [40, 16, 16, 8]
+    assert parts.metrics == pytest.approx(whole.metrics)

@@ -18,6 +18,9 @@ from aiida_qagenai.ml.training.optimisation import Descent, Start, batches, know
 
 __all__ = ('train_descriptor',)
 
+EVALUATED = 64
+"""Structures evaluated at once where errors are measured: memory does not grow with the data set."""
+
 
 def train_descriptor(config: DescriptorTraining, runtime: Runtime, record: Record) -> None:
     """Train Φ_Q on ``config.dataset`` and write its checkpoint.
@@ -109,9 +112,10 @@ def _optimise(
 
 def _record_errors(model: DescriptorModel, data: _Data, labels: LabelledBatch, split: str, record: Record) -> None:
     """Add the mean absolute error of each block, in units of the labels, of both encoders to the metrics."""
+    parts = [range(first, min(first + EVALUATED, len(labels))) for first in range(0, len(labels), EVALUATED)]
     predictions = {
-        'structure': model.predict_structure(data.graph(range(len(labels)))),
-        'composition': model.predict_composition(data.fractions),
+        'structure': torch.cat([model.predict_structure(data.graph(rows)) for rows in parts]),
+        'composition': torch.cat([model.predict_composition(data.fractions[rows]) for rows in parts]),
     }
     for name, predicted in predictions.items():
         errors = np.abs(predicted.double().cpu().numpy() - labels.descriptors)
