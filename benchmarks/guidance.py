@@ -40,10 +40,9 @@ MAX_ATOMS = 12
 
 ARMS: dict[str, dict[str, t.Any] | None] = {
     'unguided': None,
-    'end': {'steps': 0},
     'guided': {},
 }
-"""Constraints nowhere, at the end only, or along the last part of the trajectory and at the end."""
+"""Without and with constraints."""
 
 
 def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:

@@ -201,14 +201,15 @@ ConstraintName = t.Literal[
 
 
 class ConstraintOptions(StrictModel):
-    """Constraints that pull on structures while they are generated, by the names of ``chemistry.constraints``.
+    """Constraints that pull on generated structures, by the names of ``chemistry.constraints``.
 
     Those on ions need pymatgen on the machine that samples.
 
     :param names: which of them; ``charge_neutrality`` decides the elements that a request leaves open.
-    :param begin: time of the reverse process, 1 is noise and 0 the end, below which they act.
-    :param steps: steps down their penalties per denoising step.
-    :param final_steps: most steps at the end.
+    :param thresholds: thresholds that differ from the default ones, by constraint and name of the threshold, such as
+        ``{"minimum_distance": {"alpha": 0.75}}``.
+    :param begin: time of the reverse process, 1 is noise and 0 the end, at which open elements are decided.
+    :param final_steps: most steps down the penalties of the finished structures.
     """
 
     names: tuple[ConstraintName, ...] = pydantic.Field(
@@ -224,8 +225,8 @@ class ConstraintOptions(StrictModel):
         ),
         min_length=1,
     )
+    thresholds: dict[ConstraintName, dict[str, float]] = pydantic.Field(default_factory=dict)
     begin: float = pydantic.Field(0.4, ge=0, le=1)
-    steps: int = pydantic.Field(1, ge=0, le=100)
     final_steps: int = pydantic.Field(60, ge=0, le=1000)
 
 

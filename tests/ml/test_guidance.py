@@ -71,3 +71,21 @@ def test_types_are_settled_once_and_stay_within_what_is_allowed():
 def test_unknown_constraints_are_refused():
     with pytest.raises(InvalidInputError, match='constraints'):
         parse('generate', {'generator': 'g', 'requests': REQUESTS, 'constraints': {'names': ['beauty']}})
+
+
+def test_thresholds_are_settable():
+    options = ConstraintOptions(
+        names=('minimum_distance', 'volume_per_atom'), thresholds={'minimum_distance': {'alpha': 0.75}}
+    )
+    distance, volume = Guide(options, (1, 3)).penalties
+    assert distance.alpha == 0.75
+    assert volume == type(volume)()
+
+
+def test_an_unknown_threshold_is_refused():
+    options = ConstraintOptions(names=('minimum_distance',), thresholds={'minimum_distance': {'beta': 0.75}})
+    with pytest.raises(InvalidInputError, match='`minimum_distance` has no threshold beta: it has alpha'):
+        Guide(options, (1, 3))
+    options = ConstraintOptions(names=('charge_alternation',), thresholds={'charge_alternation': {'alpha': 1.0}})
+    with pytest.raises(InvalidInputError, match='it has none'):
+        Guide(options, (1, 3))

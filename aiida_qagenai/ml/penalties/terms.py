@@ -380,8 +380,8 @@ _TWINS: tuple[type[Penalty], ...] = (
     ElectrostaticValencePenalty,
     BondValencePenalty,
 )
-PENALTIES: dict[str, t.Callable[[], Penalty]] = {twin.name: twin for twin in _TWINS}
-"""Name of the constraint → its twin with the default thresholds."""
+PENALTIES: dict[str, t.Callable[..., Penalty]] = {twin.name: twin for twin in _TWINS}
+"""Name of the constraint → its twin, which takes the thresholds that differ from the default ones."""
 
 
 def total_penalty(crystals: SoftCrystals, penalties: t.Iterable[Penalty]) -> torch.Tensor:
