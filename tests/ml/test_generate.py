@@ -8,6 +8,7 @@ from pymatgen.core import Lattice
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+from aiida_qagenai.ml.generator import sampler
 from aiida_qagenai.ml.generator.projection import closest_ratio
 
 COMPOSITION = {'mode': 'composition', 'composition': {'Li': 2, 'H': 1}, 'count': 6}
@@ -92,6 +93,14 @@ def test_all_samples_keep_the_distances(generate, scale):
         ratio = closest_ratio(structures.cells[index], structures.species[atoms], structures.fractional[atoms])
         assert ratio >= scale
     assert arrays['projected'].dtype == bool
+
+
+def test_atoms_are_pushed_apart_in_the_last_tenth_to_the_scale_that_was_asked_for(generate, monkeypatch):
+    scales = []
+    push = sampler.keep_apart
+    monkeypatch.setattr(sampler, 'keep_apart', lambda *arguments: scales.append(arguments[-1]) or push(*arguments))
+    generate(steps=40, min_distance_scale=0.7)
+    assert scales == [0.7] * 4
 
 
 def test_without_a_target_q_is_that_of_the_composition(generate):

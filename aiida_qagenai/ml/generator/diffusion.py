@@ -20,8 +20,6 @@ SIGMA_MAX = 0.5
 of the samples; making it smaller than the spread of the data (some 0.05 Å) spends the network on noise."""
 COSINE_OFFSET = 0.008
 NUM_IMAGES = 4
-MAX_LATTICE_COORDINATE = 3.5
-"""The predicted clean lattice stays within this many standard deviations of the training set."""
 
 
 def lattice_signal(time: torch.Tensor) -> torch.Tensor:

@@ -86,7 +86,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 trained.model,
                 _task([wanted[index] for index in indices], len(trained.elements)),
                 radii=radii,
-                distance_scale=max(VALID_SCALE, config.min_distance_scale) if config.min_distance_scale else 0.0,
+                distance_scale=config.min_distance_scale,
                 steps=config.steps,
                 guidance=config.guidance_scale,
                 conditioning=q_source,

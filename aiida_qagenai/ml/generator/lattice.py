@@ -78,9 +78,13 @@ class LatticeCode(nn.Module):
         """Return z, shape (B, 6), of the coordinates of ½ log G, shape (B, 6)."""
         return (size_free(coordinates, num_atoms) - self.mean) @ self.whiten
 
+    def coordinates(self, z: torch.Tensor, num_atoms: torch.Tensor) -> torch.Tensor:
+        """Return the coordinates of ½ log G, shape (B, 6), of z, shape (B, 6)."""
+        return size_free(z @ self.colour + self.mean, 1 / num_atoms.to(z))
+
     def decode(self, z: torch.Tensor, num_atoms: torch.Tensor) -> torch.Tensor:
         """Return the metric tensors, shape (B, 3, 3), of z, shape (B, 6)."""
-        return metric_from_coordinates(size_free(z @ self.colour + self.mean, 1 / num_atoms.to(z)))
+        return metric_from_coordinates(self.coordinates(z, num_atoms))
 
 
 def size_free(coordinates: torch.Tensor, num_atoms: torch.Tensor) -> torch.Tensor:

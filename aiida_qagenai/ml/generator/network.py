@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
-from aiida_qagenai.ml.generator.diffusion import remove_mean, wrap
+from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_signal, remove_mean, score_scale, wrap
 from aiida_qagenai.ml.generator.lattice import LatticeCode
 
 __all__ = ('SIZES', 'Denoiser', 'Noisy', 'Prediction')
@@ -28,6 +28,9 @@ SIZES: dict[str, dict[str, t.Any]] = {
 NUM_FREQUENCIES = 4
 NUM_RADIAL = 10
 RADIAL_CUTOFF = 5.0
+MAX_LATTICE = 10.0
+"""Bound of the predicted clean lattice in standard deviations of the training set: only trajectories that diverge reach
+it. The cells of MP-20 reach 6.5."""
 
 
 class Noisy(t.NamedTuple):
@@ -180,6 +183,16 @@ class Denoiser(nn.Module):
         return Prediction(
             self.to_v(h[:, -1]), self._score(atoms, pairs[:, :-1, :-1], noisy.mask), self.to_logits(atoms)
         )
+
+    def clean(self, noisy: Noisy, predicted: Prediction) -> tuple[Tensor, Tensor]:
+        """Return z of the predicted clean lattice, shape (B, 6), and the displacements to the clean coordinates.
+
+        The displacements are fractional, shape (B, N, 3).
+        """
+        alpha = lattice_signal(noisy.time).unsqueeze(-1)
+        z = (alpha * noisy.z - (1 - alpha**2).sqrt() * predicted.v).clamp(-MAX_LATTICE, MAX_LATTICE)
+        scale = coordinate_width(noisy.time) ** 2 * score_scale(noisy.time)
+        return z, scale[:, None, None] * predicted.score
 
     def _pairs(self, noisy: Noisy, num_atoms: Tensor) -> Tensor:
         """Return the embedded geometry of all pairs of tokens, shape (B, N + 1, N + 1, pair_width)."""

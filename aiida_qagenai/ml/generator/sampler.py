@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-from aiida_qagenai.ml.generator.diffusion import (
-    MAX_LATTICE_COORDINATE,
-    coordinate_width,
-    lattice_signal,
-    remove_mean,
-    score_scale,
-)
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_signal, remove_mean
 from aiida_qagenai.ml.generator.guidance import Guide
-from aiida_qagenai.ml.generator.lattice import cell_from_metric
+from aiida_qagenai.ml.generator.lattice import cell_from_metric, log_coordinates, metric_from_coordinates
 from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
 from aiida_qagenai.ml.generator.projection import keep_apart
+from aiida_qagenai.ml.generator.symmetry import Operations, Subspace
 from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('Conditioning', 'Samples', 'Task', 'sample')
+__all__ = ('Conditioning', 'Samples', 'Start', 'Task', 'sample')
 
 Conditioning = Callable[[Tensor], Tensor]
 """Expected atomic fractions (B, K) → q in physical units (B, Q), NaN for what is not conditioned on."""
 
-PUSH_BELOW = 0.5
-"""Time below which overlapping atoms are pushed apart: before, the noise is wider than the overlaps."""
+PUSH_BELOW = 0.1
+"""Time below which overlapping atoms of the predicted clean structure are pushed apart."""
+
+
+class Start(t.NamedTuple):
+    """Structures at which the reverse process starts, in the reduced setting of ``symmetry.reduced_setting``.
+
+    :param cells: lattice vectors as rows, shape (B, 3, 3), Å.
+    :param fractional: shape (B, N, 3), anything on padding.
+    :param time: noise level t0 that is added first, in (0, 1]; 1 leaves nothing of the start.
+    """
+
+    cells: Tensor
+    fractional: Tensor
+    time: float
 
 
 class Task(t.NamedTuple):
@@ -38,11 +48,16 @@ class Task(t.NamedTuple):
     :param types: element positions where given, K (absorbed) where to be found, shape (B, N).
     :param mask: which atoms exist, shape (B, N).
     :param allowed: elements that each structure may use, shape (B, K).
+    :param start: where the reverse process starts; from noise if not given.
+    :param symmetry: for each structure of ``start`` the operations that its samples keep, or ``None``; the start has to
+        have them exactly (``symmetry.symmetrise``).
     """
 
     types: Tensor
     mask: Tensor
     allowed: Tensor
+    start: Start | None = None
+    symmetry: Sequence[Operations | None] | None = None
 
 
 class Samples(t.NamedTuple):
@@ -77,29 +92,26 @@ def sample(
     """Return samples of the reverse process in ``steps`` equal steps from time 1 to 0.
 
     :param radii: covalent radius of each element, shape (K,), Å.
-    :param distance_scale: atoms closer than this times r_i + r_j are pushed apart in the last part of the trajectory.
+    :param distance_scale: atoms of the predicted clean structure closer than this times r_i + r_j are pushed apart in
+        the last part of the trajectory.
     :param guidance: λ in ε = ε_u + λ (ε_c − ε_u). It acts on v, the score and the logits; ε is linear in v at a given
         z_t, so that this is the same as guiding ε.
     :param report: called after each step with the number of structures that advanced.
-    :param guide: constraints that act on the last part of the trajectory and on its end.
+    :param guide: constraints that decide open elements and act on the finished structures.
     """
     count, width = task.mask.shape
     device = runtime.device
     mask, allowed = task.mask.to(device), task.allowed.to(device)
     num_atoms = mask.sum(1)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=runtime.dtype).to(device)
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, dtype=runtime.dtype).to(device)
-
-    z, x, types = normal(count, 6), uniform(count, width, 3), task.types.to(device)
+    draw = _Draws(generator, runtime, mask)
+    keep = _Kept(model, task, num_atoms)
+    # On the CPU, so that comparing times never waits for the device.
+    times = torch.linspace(1.0 if task.start is None else task.start.time, 0, steps + 1, dtype=runtime.dtype)
+    z, x = _begin(model, task, times[0], draw, keep)
+    types = task.types.to(device)
     forbidden = torch.zeros(allowed.shape, dtype=runtime.dtype, device=device).masked_fill(~allowed, -torch.inf)
     probabilities = forbidden.softmax(-1).unsqueeze(1).expand(count, width, -1)
     radius_table = torch.cat([radii, radii.new_zeros(1)]).to(device)
-    # On the CPU, so that comparing times never waits for the device.
-    times = torch.linspace(1, 0, steps + 1, dtype=runtime.dtype)
     broken = torch.zeros(count, dtype=torch.bool, device=device)
     q = torch.full((count, NUM_DESCRIPTORS), torch.nan, dtype=runtime.dtype, device=device)
     with torch.no_grad():
@@ -108,33 +120,92 @@ def sample(
                 q = conditioning(_fractions(model, types, probabilities, mask))
             noisy = Noisy(z, x, types, mask, now.expand(count).to(device))
             predicted = _guided(model, noisy, q, guidance)
-            z = _lattice_step(z, predicted.v, now, then, normal(count, 6))
-            x = _coordinate_step(x, predicted.score, now, then, remove_mean(normal(count, width, 3), mask))
+            clean, shift = model.clean(noisy, predicted)
+            if distance_scale and then < PUSH_BELOW:
+                metric = model.lattice.decode(clean, num_atoms)
+                apart = keep_apart(x + shift, metric, radius_table[types] * mask, model.images, distance_scale)
+                shift = apart - x
+            z = keep.lattice(_lattice_step(z, clean, now, then, draw.normal(count, 6)))
+            x = x + keep.atoms(_coordinate_move(shift, now, then, draw.displacements()))
             probabilities = (predicted.logits + forbidden.unsqueeze(1)).softmax(-1)
             if guide is not None:
                 types = guide.settle(types, probabilities, task, now, then)
             types = _type_step(
-                types, probabilities, now, then, absorbed=model.num_elements, draws=uniform(2, count, width)
+                types, probabilities, now, then, absorbed=model.num_elements, draws=draw.uniform(2, count, width)
             )
-            if distance_scale and then < PUSH_BELOW:
-                metric = model.lattice.decode(z, num_atoms)
-                x = keep_apart(x, metric, radius_table[types] * mask, model.images, distance_scale)
-            if guide is not None:
-                z, x = guide.nudge(model, noisy, predicted, moving=(z, x), types=types, then=then)
             bad = ~(torch.isfinite(z).all(1) & torch.isfinite(x).all((1, 2)))
             broken |= bad
             z, x = z.masked_fill(bad[:, None], 0.0), x.masked_fill(bad[:, None, None], 0.0)
             report(count)
         if conditioning is not None:
             q = conditioning(_fractions(model, types, probabilities, mask))
-    # In double precision the decomposition of strongly skewed metrics stays positive definite.
-    metric = model.lattice.double().decode(z.double(), num_atoms)
-    model.lattice.to(runtime.dtype)
-    cells = cell_from_metric(metric).masked_fill(broken[:, None, None], torch.nan)
+    cells = keep.cells(z).masked_fill(broken[:, None, None], torch.nan)
     x = x.double()
     if guide is not None:
         cells, x = guide.finish(cells, x, types, mask)
     return Samples(cells.cpu(), x.cpu(), types.cpu(), q.double().cpu())
+
+
+class _Draws:
+    """Random numbers of a padded batch, drawn on the CPU and moved to the device."""
+
+    def __init__(self, generator: torch.Generator, runtime: Runtime, mask: Tensor) -> None:
+        self._generator, self._runtime, self._mask = generator, runtime, mask
+
+    def normal(self, *shape: int) -> Tensor:
+        drawn = torch.randn(shape, generator=self._generator, dtype=self._runtime.dtype)
+        return drawn.to(self._runtime.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        drawn = torch.rand(shape, generator=self._generator, dtype=self._runtime.dtype)
+        return drawn.to(self._runtime.device)
+
+    def displacements(self) -> Tensor:
+        """Return normal displacements without their mean, shape (B, N, 3)."""
+        return remove_mean(self.normal(*self._mask.shape, 3), self._mask)
+
+
+class _Kept:
+    """What the symmetry of each structure leaves of displacements and lattices; everything if none is asked for."""
+
+    def __init__(self, model: Denoiser, task: Task, num_atoms: Tensor) -> None:
+        self._model, self._num_atoms, self._subspace = model, num_atoms, None
+        if task.symmetry is not None:
+            if task.start is None:
+                raise InvalidInputError('`symmetry` was given without a `start` that has it')
+            like = model.lattice.mean
+            self._subspace = Subspace(task.start.cells, task.symmetry, task.mask.shape[1], like)
+
+    def atoms(self, displacements: Tensor) -> Tensor:
+        return displacements if self._subspace is None else self._subspace.displace(displacements)
+
+    def lattice(self, z: Tensor) -> Tensor:
+        if self._subspace is None:
+            return z
+        coordinates = self._subspace.coordinates(self._model.lattice.coordinates(z, self._num_atoms))
+        return self._model.lattice.encode(coordinates, self._num_atoms)
+
+    def cells(self, z: Tensor) -> Tensor:
+        """Return the lattice vectors in double precision, in which strongly skewed metrics stay positive definite."""
+        lattice = copy.deepcopy(self._model.lattice).double()
+        coordinates = lattice.coordinates(z.double(), self._num_atoms)
+        if self._subspace is not None:
+            coordinates = self._subspace.coordinates(coordinates)
+        return cell_from_metric(metric_from_coordinates(coordinates))
+
+
+def _begin(model: Denoiser, task: Task, time: Tensor, draw: _Draws, keep: _Kept) -> tuple[Tensor, Tensor]:
+    """Return z and x at the first time: noise, or the start with noise added."""
+    count, width = task.mask.shape
+    z = draw.normal(count, 6)
+    if task.start is None:
+        return z, draw.uniform(count, width, 3)
+    cells = task.start.cells.double()
+    coordinates = log_coordinates(cells @ cells.mT).to(z)
+    clean = model.lattice.encode(coordinates, task.mask.sum(1).to(z.device))
+    alpha = lattice_signal(time).to(z)
+    noise = keep.atoms(coordinate_width(time).to(z) * draw.displacements())
+    return keep.lattice(alpha * clean + (1 - alpha**2).sqrt() * z), task.start.fractional.to(z) + noise
 
 
 def _fractions(model: Denoiser, types: Tensor, probabilities: Tensor, mask: Tensor) -> Tensor:
@@ -158,10 +229,9 @@ def _guided(model: Denoiser, noisy: Noisy, q: Tensor, guidance: float) -> Predic
     return Prediction(*(u + guidance * (c - u) for c, u in zip(conditional, unconditional, strict=True)))
 
 
-def _lattice_step(z: Tensor, v: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
+def _lattice_step(z: Tensor, clean: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
     """Return z after one ancestral step of the variance-preserving process."""
     alpha, sigma = lattice_signal(now), (1 - lattice_signal(now) ** 2).sqrt()
-    clean = (alpha * z - sigma * v).clamp(-MAX_LATTICE_COORDINATE, MAX_LATTICE_COORDINATE)
     if then == 0:
         return clean
     alpha_next, sigma_next = lattice_signal(then), (1 - lattice_signal(then) ** 2).sqrt()
@@ -171,14 +241,15 @@ def _lattice_step(z: Tensor, v: Tensor, now: Tensor, then: Tensor, noise: Tensor
     return mean + spread.clamp(min=0).sqrt() * sigma_next / sigma * noise
 
 
-def _coordinate_step(x: Tensor, score: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
-    """Return x after one ancestral step of the variance-exploding process; the last step goes to the mean."""
-    variance, next_variance = coordinate_width(now) ** 2, coordinate_width(then) ** 2
-    gradient = score * score_scale(now)
+def _coordinate_move(shift: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
+    """Return the displacements of one ancestral step of the variance-exploding process; the last goes to the mean.
+
+    :param shift: from here to the predicted clean structure.
+    """
     if then == 0:
-        return x + variance * gradient
-    drop = variance - next_variance
-    return x + drop * gradient + (next_variance * drop / variance).sqrt() * noise
+        return shift
+    share = 1 - (coordinate_width(then) / coordinate_width(now)) ** 2
+    return share * shift + coordinate_width(then) * share.sqrt() * noise
 
 
 def _type_step(
