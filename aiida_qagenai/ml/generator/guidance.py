@@ -6,7 +6,6 @@ structure descends its penalties as far as it gets. The network is not different
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 import torch
@@ -96,7 +95,7 @@ def _penalty(name: str, thresholds: dict[str, float]) -> Penalty:
     :raises InvalidInputError: if it has no such threshold.
     """
     twin = PENALTIES[name]
-    known = [field.name for field in dataclasses.fields(twin)] if dataclasses.is_dataclass(twin) else []
+    known = list(getattr(twin, '__dataclass_fields__', ()))
     unknown = sorted(set(thresholds) - set(known))
     if unknown:
         choice = f'it has {", ".join(known)}' if known else 'it has none'
