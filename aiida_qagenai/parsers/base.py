@@ -1,4 +1,4 @@
-"""Base classes of the parsers of jobs that run ``python -m aiida_qagenai.ml``."""
+"""Base classes of the parsers of jobs that run ``python -m aiida_qagenai.ml`` or a program of others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aiida_qagenai.calculations.models.base import MlCalculation
 from aiida_qagenai.common.errors import InvalidInputError, QagenaiError
 from aiida_qagenai.exchange.structures import load_arrays
 
-__all__ = ('AtomisticParser', 'MlParser', 'ParsingError', 'make_structures', 'reading_outputs')
+__all__ = ('AtomisticParser', 'JobParser', 'MlParser', 'ParsingError', 'make_structures', 'reading_outputs')
 
 EXIT_CODES = {
     'invalid_input': 'ERROR_INVALID_INPUT',
@@ -53,17 +53,14 @@ def reading_outputs() -> t.Iterator[None]:
         raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', f'{type(exception).__name__} {exception}') from exception
 
 
-class MlParser(Parser):
-    """Read ``results.json``, map a failure to its exit code, and leave the outputs to the subclass."""
+class JobParser(Parser):
+    """Return the exit code of the error that the subclass raises, unless the scheduler has said what went wrong."""
 
     def parse(self, **kwargs: t.Any) -> ExitCode | None:
         """Parse the retrieved files into nodes."""
         scheduler_status = self.node.exit_status
         try:
-            results = self._read_results()
-            self.out('results', Dict(results))
-            self._check_status(results)
-            self.parse_outputs(Path(kwargs['retrieved_temporary_folder']), results)
+            self.parse_files(Path(kwargs.get('retrieved_temporary_folder') or ''))
         except ParsingError as exception:
             # What the scheduler said (out of walltime, node failure) is the cause, a missing file only a symptom.
             if scheduler_status:
@@ -71,6 +68,24 @@ class MlParser(Parser):
             exit_code: ExitCode = getattr(self.exit_codes, exception.code)
             return exit_code.format(message=exception.message) if '{message}' in exit_code.message else exit_code
         return None
+
+    @abstractmethod
+    def parse_files(self, folder: Path) -> None:
+        """Make the outputs from the retrieved files and those that were retrieved for the parser only, in ``folder``.
+
+        :raises ParsingError: if a file is missing or corrupt, or says that the job failed.
+        """
+
+
+class MlParser(JobParser):
+    """Read ``results.json``, map a failure to its exit code, and leave the outputs to the subclass."""
+
+    def parse_files(self, folder: Path) -> None:
+        """Make the outputs of a task that succeeded."""
+        results = self._read_results()
+        self.out('results', Dict(results))
+        self._check_status(results)
+        self.parse_outputs(folder, results)
 
     @abstractmethod
     def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:

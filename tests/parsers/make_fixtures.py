@@ -31,6 +31,7 @@ from aiida_qagenai.calculations.pyscf.script import write_script
 from aiida_qagenai.exchange.structures import StructureBatch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'fixtures'))
+from generators import PYXTAL_SCRIPT, VERSION
 from toy_crystals import toy_dataset
 
 FIXTURES = Path(__file__).parent / 'fixtures'
@@ -104,6 +105,13 @@ ATOMISTIC: dict[str, dict[str, tuple[list[Atoms], dict[str, t.Any]]]] = {
     'barrier': {'vacancy': ([VACANCY, HOPPED], {**EMT, 'band': {'num_images': 1, 'max_force': 0.05}})},
 }
 
+# case → composition, bytes of the output that are kept
+EXTERNAL: dict[str, tuple[dict[str, int], int]] = {
+    'pyxtal': ({'Li': 1, 'H': 1}, 0),
+    'truncated': ({'Li': 1, 'H': 1}, 700),
+    'failed': ({'Xx': 1}, 0),
+}
+
 PW_INPUT = """&CONTROL
   calculation = 'vc-relax', outdir = './out/', prefix = 'aiida', pseudo_dir = '{pseudos}'
   tprnfor = .true., tstress = .true., nstep = 30, forc_conv_thr = 3.0d-3, etot_conv_thr = 2.0d-4
@@ -133,13 +141,19 @@ CELL_PARAMETERS angstrom
 """
 
 
-def write_case(name: str, run: Path, inputs: dict[str, t.Any], temporary: t.Sequence[str] = ()) -> None:
+def write_case(
+    name: str,
+    run: Path,
+    inputs: dict[str, t.Any],
+    temporary: t.Sequence[str] = (),
+    retrieved: t.Sequence[str] = RETRIEVED,
+) -> None:
     """Store the files of one job."""
     folder = FIXTURES / name
     folder.mkdir(parents=True, exist_ok=True)
     for old in [path for path in folder.rglob('*') if path.is_file() and path.name != 'parsed.yml']:
         old.unlink()
-    for file in RETRIEVED:
+    for file in retrieved:
         if (run / file).exists():
             shutil.copy(run / file, folder / file)
     # The parsers ask whether it is there, and people read its end.
@@ -258,6 +272,32 @@ def write_structures(atoms: t.Sequence[Atoms], path: Path) -> None:
     StructureBatch.from_structures(structures, [str(index) for index in range(len(atoms))]).save(path)
 
 
+def run_external(case: str) -> None:
+    """Draw random crystals by PyXtal, and do to the output what the case asks for."""
+    composition, keep_bytes = EXTERNAL[case]
+    options = ['--composition', json.dumps(composition), '--count', '4', '--seed', '5', '--output', 'crystals.extxyz']
+    parameters = {
+        'program': 'PyXtal',
+        'arguments': [PYXTAL_SCRIPT.name, *options],
+        'outputs': ['crystals.extxyz'],
+        'version_arguments': ['-c', VERSION],
+    }
+    with tempfile.TemporaryDirectory() as name:
+        run = Path(name)
+        with (run / 'aiida.version').open('w') as stdout:
+            subprocess.run([sys.executable, '-c', VERSION], cwd=run, stdout=stdout, check=True)
+        with (run / 'aiida.out').open('w') as stdout, (run / 'aiida.err').open('w') as stderr:
+            command = [sys.executable, str(PYXTAL_SCRIPT), *options]
+            subprocess.run(command, cwd=run, stdout=stdout, stderr=stderr, check=False)
+        if keep_bytes:
+            content = (run / 'crystals.extxyz').read_bytes()
+            (run / 'crystals.extxyz').write_bytes(content[:keep_bytes])
+        lines = (run / 'aiida.err').read_text().splitlines(keepends=True)
+        (run / 'aiida.err').write_text(''.join(lines[-1:]))
+        files = ('aiida.out', 'aiida.err', 'aiida.version', 'crystals.extxyz')
+        write_case(f'external_generate/{case}', run, {'parameters': parameters, 'cycle': 2}, retrieved=files)
+
+
 def run_pw(case: str, cycles: int) -> None:
     """Relax silicon by pw.x; with too few cycles the density does not converge."""
     with tempfile.TemporaryDirectory() as name:
@@ -286,6 +326,9 @@ def main(names: t.Sequence[str]) -> None:
         for case in cases:
             if wanted(f'{task}/{case}'):
                 run_atomistic(task, case)
+    for case in EXTERNAL:
+        if wanted(f'external_generate/{case}'):
+            run_external(case)
     for case, cycles in (('silicon', 80), ('not_converged', 2)):
         if wanted(f'pw/{case}'):
             run_pw(case, cycles)

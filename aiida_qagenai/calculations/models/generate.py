@@ -6,13 +6,11 @@ import typing as t
 
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
-from aiida.orm import Int
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.models.base import MlCalculation
-from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.calculations.models.candidates import define_candidates
 from aiida_qagenai.data.checkpoint import CheckpointData
-from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.batch import BatchMixin
 
 __all__ = ('GenerateCalculation', 'checkpoint_validator')
@@ -45,25 +43,8 @@ class GenerateCalculation(BatchMixin, MlCalculation):
             help='Checkpoint of the descriptor model, which predicts the target descriptors of a composition where '
             '`parameters.target` is not given.',
         )
-        spec.input(
-            'cycle',
-            valid_type=Int,
-            validator=validate_cycle,
-            help='Number of the cycle that the candidates belong to, from 1.',
-        )
+        define_candidates(spec)
         spec.inputs.validator = validate_inputs
-        spec.output_namespace(
-            'candidates',
-            valid_type=CandidateData,
-            required=False,
-            help='Generated candidates, labelled `c00000` onwards.',
-        )
-        spec.output(
-            'candidate_set',
-            valid_type=DatasetData,
-            required=False,
-            help='All generated candidates, packed in the order of their labels.',
-        )
         spec.exit_code(
             510, 'ERROR_NO_CANDIDATES', message='Every one of the {message} requested samples failed: train longer.'
         )
@@ -90,11 +71,6 @@ def checkpoint_validator(role: str) -> t.Callable[[CheckpointData, t.Any], str |
         return None
 
     return validate
-
-
-def validate_cycle(value: Int, _: t.Any) -> str | None:
-    """Refuse cycles before the first."""
-    return None if value.value >= 1 else f'cycles of generation start at 1, got {value.value}'
 
 
 def validate_inputs(value: dict[str, t.Any], _: t.Any) -> str | None:
