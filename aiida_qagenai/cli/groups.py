@@ -71,7 +71,7 @@ def resume(identifier: str, family: str, process_label: str, describe: Describe 
     return node
 
 
-def add_continue(group: Noun, process_label: str) -> None:
+def add_continue(group: Noun, process_label: str, describe: Describe = count_jobs) -> None:
     """Add the command ``<family> continue``."""
 
     @group.command('continue')
@@ -81,7 +81,7 @@ def add_continue(group: Noun, process_label: str) -> None:
 
         A run that a crash or a reboot interrupted goes on where it stopped; nothing is computed twice.
         """
-        node = resume(process, str(group.name), process_label)
+        node = resume(process, str(group.name), process_label, describe)
         click.echo(f'next: aiida-qagenai {group.name} show {node.pk}')
 
 

@@ -13,7 +13,7 @@ if t.TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
     from rich.console import Console
 
-__all__ = ('called', 'count_jobs', 'count_ladder', 'describe_campaign', 'follow')
+__all__ = ('called', 'count_jobs', 'count_ladder', 'describe_campaign', 'describe_job', 'follow')
 
 SHOWN = 3
 """Jobs whose last line is shown."""
@@ -94,6 +94,11 @@ def count_jobs(node: ProcessNode, elapsed: float) -> str:
     if done and total > len(done):
         text += f', about {elapsed / len(done) * (total - len(done)) / 60:.0f} min left'
     return '; '.join([text, *running_jobs(jobs)])
+
+
+def describe_job(node: ProcessNode, _: float) -> str:
+    """Return what a single job is doing."""
+    return 'finished' if node.is_terminated else activity(node)
 
 
 def count_ladder(node: ProcessNode, _: float) -> str:

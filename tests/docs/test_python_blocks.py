@@ -182,6 +182,19 @@ def test_screening(blocks):
     assert names['known'].phases
 
 
+@pytest.mark.slow
+def test_external_generator(blocks, python_code, monkeypatch, capsys):
+    """The page on other generators runs PyXtal, and prints the formulas of its candidates."""
+    monkeypatch.chdir(documentation.ROOT)
+    python_code('pyxtal', 'qagenai.external_generate')
+    page = blocks('docs/howto/external_generator.md')
+    assert next(page)['node'].is_finished_ok
+    results, formulas = map(ast.literal_eval, capsys.readouterr().out.splitlines())
+    assert results['num_structures'] == 3 and results['seeded'] is True
+    assert formulas == ['MgO'] * 3
+    assert next(page, None) is None
+
+
 def test_pyscf_reference(blocks, aiida_profile_clean):
     """The parameters and the query of the page on PySCF are valid."""
     *_, names = blocks('docs/reference/pyscf.md')

@@ -22,7 +22,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.engine.batch import BatchMixin
 from aiida_qagenai.engine.jobs import RecoveryMixin
-from aiida_qagenai.exchange.readers.formats import FORMATS, format_of
+from aiida_qagenai.exchange.readers.formats import FORMATS_AND_ARCHIVES, format_of
 from aiida_qagenai.exchange.readers.proposals import Limits
 
 __all__ = ('ExternalGenerateCalculation', 'ExternalGenerateParameters')
@@ -78,7 +78,8 @@ class ExternalGenerateParameters(StrictModel):
         """Check that the name of every output tells its format, before the program has run for hours."""
         for pattern in value:
             if format_of(check_path(pattern)) is None:
-                raise ValueError(f'the name `{pattern}` does not tell the format of the file: known are {FORMATS}')
+                message = f'the name `{pattern}` does not tell the format of the file: known are {FORMATS_AND_ARCHIVES}'
+                raise ValueError(message)
         return value
 
     @pydantic.field_validator('config')
@@ -162,7 +163,7 @@ class ExternalGenerateCalculation(BatchMixin, RecoveryMixin, CalcJob):
         spec.input(
             'parameters',
             valid_type=Dict,
-            validator=validator(ExternalGenerateParameters.parse),
+            validator=validator(cls.check_parameters),
             help='Arguments, configuration files and outputs of the program, see `ExternalGenerateParameters`.',
         )
         spec.input(
@@ -200,6 +201,14 @@ class ExternalGenerateCalculation(BatchMixin, RecoveryMixin, CalcJob):
             spec.exit_code(status, label, message=message, invalidates_cache=True)
         spec.exit_code(510, 'ERROR_NO_CANDIDATES', message='No crystal can be used: {message}')
         spec.exit_code(511, 'ERROR_TOO_FEW_CANDIDATES', message='Too few crystals can be used: {message}')
+
+    @classmethod
+    def check_parameters(cls, values: dict[str, t.Any]) -> None:
+        """Check the parameters.
+
+        :raises InvalidInputError: listing every problem.
+        """
+        ExternalGenerateParameters.parse(values)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the configuration, and say what to run and to retrieve."""

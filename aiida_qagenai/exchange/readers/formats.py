@@ -19,13 +19,26 @@ from aiida_qagenai.exchange.readers.text import (
     open_text,
 )
 
-__all__ = ('FORMATS', 'RawRecord', 'detect_format', 'format_of', 'is_archive', 'pack_folder', 'read_archive', 'stem_of')
+__all__ = (
+    'FORMATS',
+    'FORMATS_AND_ARCHIVES',
+    'RawRecord',
+    'detect_format',
+    'format_of',
+    'is_archive',
+    'pack_folder',
+    'read_archive',
+    'stem_of',
+)
 
 FORMATS = (
     '.cif, .vasp (or POSCAR), .xyz and .extxyz, .json and .jsonl (pymatgen, ASE, OPTIMADE), .csv (column cif or '
     'structure), .npz (packed), each also as .gz, .bz2 or .xz'
 )
 """What can be read, for messages."""
+
+FORMATS_AND_ARCHIVES = f'{FORMATS}; and .zip, .tar or .tar.gz of such files'
+"""The same, where archives can be read as well."""
 
 _ENDINGS = {
     'csv': 'csv',

@@ -9,7 +9,7 @@ import typing as t
 from aiida_qagenai.chemistry.geometry import structure_problem
 from aiida_qagenai.chemistry.symmetry import primitive_cell
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.exchange.readers.formats import FORMATS, format_of, is_archive
+from aiida_qagenai.exchange.readers.formats import FORMATS_AND_ARCHIVES, format_of, is_archive
 from aiida_qagenai.exchange.readers.raw_records import read_raw_records
 from aiida_qagenai.exchange.readers.structure_files import ReadStructure, structures_of
 
@@ -78,7 +78,8 @@ def _read_file(proposals: Proposals, file: str, content: bytes, limits: Limits) 
     """Add what one file holds."""
     format_ = format_of(file)
     if format_ is None:
-        proposals.unreadable.append(f'{file}: its name does not tell its format, known are {FORMATS}')
+        reason = f'its name does not tell its format: known are {FORMATS_AND_ARCHIVES}'
+        proposals.unreadable.append(f'{file}: {reason}')
         return
     malformed, is_readable = [], False
     try:
