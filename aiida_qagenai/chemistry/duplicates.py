@@ -56,12 +56,15 @@ class KnownStructures:
     """A set of structures that others are compared with; fingerprints are made when a formula is first asked for.
 
     :param structures: ordered structures; odd ones match nothing.
+    :param distortions: whether distortions of one parent to different symmetries are different structures. Without
+        relaxation, noise beyond some hundredths of an Å is taken for a distortion.
     :param matcher: options of pymatgen's ``StructureMatcher`` (``ltol``, ``stol``, ``angle_tol``, …).
     """
 
-    def __init__(self, structures: Sequence[Structure] = (), **matcher: t.Any) -> None:
+    def __init__(self, structures: Sequence[Structure] = (), *, distortions: bool = True, **matcher: t.Any) -> None:
         from pymatgen.analysis.structure_matcher import StructureMatcher
 
+        self._distortions = distortions
         self._matcher = StructureMatcher(**matcher)
         self._structures: list[Structure] = []
         self._by_formula: dict[str, list[int]] = {}
@@ -95,6 +98,8 @@ class KnownStructures:
         for index in self._closest(structure, members) if len(members) >= PREFILTER_FROM else members:
             if not self._matcher.fit(structure, self._structures[index]):
                 continue
+            if not self._distortions:
+                return index
             symmetry = symmetry or distortion_symmetry(structure)
             other = self._symmetry(index)
             if symmetry[:2] == other[:2]:
@@ -134,14 +139,15 @@ class KnownStructures:
         return self._vectors[index]
 
 
-def find_duplicates(structures: Sequence[Structure], **matcher: t.Any) -> Clusters:
+def find_duplicates(structures: Sequence[Structure], *, distortions: bool = True, **matcher: t.Any) -> Clusters:
     """Return the clusters of equal structures, each represented by its first member.
 
     A structure joins the cluster whose representative it equals; an odd one (flat, disordered) is alone in its cluster.
 
+    :param distortions: as for :class:`KnownStructures`.
     :param matcher: options of pymatgen's ``StructureMatcher``.
     """
-    known = KnownStructures(**matcher)
+    known = KnownStructures(distortions=distortions, **matcher)
     representatives: list[int] = []
     labels = np.empty(len(structures), dtype=np.int64)
     for index, structure in enumerate(structures):

@@ -27,6 +27,7 @@ __all__ = (
     'load_process',
     'load_structure',
     'load_structures',
+    'print_warnings',
     'read_structure_nodes',
     'read_with_warnings',
 )
@@ -199,12 +200,17 @@ def read_with_warnings(file: Path) -> list[NamedStructure]:
     from aiida_qagenai.exchange.readers.structure_files import read_named_structures
 
     found = read_named_structures(file)
-    lines = list(dict.fromkeys(f'{file}, {item.name}: {text}' for item in found for text in item.warnings))
+    print_warnings(file, [f'{item.name}: {text}' for item in found for text in item.warnings])
+    return found
+
+
+def print_warnings(file: Path, texts: Sequence[str]) -> None:
+    """Print warnings about a file, each text once."""
+    lines = [f'{file}, {text}' for text in dict.fromkeys(texts)]
     for line in lines[:MAX_WARNINGS]:
         click.echo(f'Warning: {line}', err=True)
     if len(lines) > MAX_WARNINGS:
         click.echo(f'Warning: {file}: {len(lines) - MAX_WARNINGS} more warnings', err=True)
-    return found
 
 
 def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[StructureData]:

@@ -36,8 +36,14 @@ TOLERANCES: dict[str, float] = {'stol': 0.5, 'angle_tol': 10, 'ltol': 0.3}
 COUNTS = (1, 20)
 """Numbers of samples per reference in published match rates."""
 
-Progress = Callable[[Iterable[t.Any]], Iterable[t.Any]]
+Progress = Callable[[Iterable[t.Any], int], Iterable[t.Any]]
+"""Yields items, of which there is a given number, and may show how many are done."""
 _Job = tuple['Structure', 'list[tuple[Structure, int, bool]]']
+
+
+def quietly(items: Iterable[t.Any], number: int) -> Iterable[t.Any]:
+    """Return the items as they are."""
+    return items
 
 
 class Sample(t.NamedTuple):
@@ -103,18 +109,18 @@ class MatchRate:
 
 
 def match_rates(
-    samples: Mapping[str, Sequence[Structure]],
+    samples: Mapping[str, Sequence[Structure | None]],
     references: Mapping[str, Structure],
     counts: Sequence[int] = COUNTS,
     *,
     check: bool = True,
     workers: int = 1,
-    progress: Progress = iter,
+    progress: Progress = quietly,
     seed: int = 0,
 ) -> list[MatchRate]:
     """Return match rate and RMSE for each number of samples.
 
-    :param samples: name of a reference → its samples, the best guess first; fewer than asked for are used as they are.
+    :param samples: name of a reference → its samples, the best guess first; ``None`` is one that cannot be read.
     :param references: name → structure; those without samples count as not matched.
     :param counts: numbers of samples per reference.
     :param check: whether samples and references must be valid, as in published rates.
@@ -128,12 +134,12 @@ def match_rates(
 
 
 def compare(
-    samples: Mapping[str, Sequence[Structure]],
+    samples: Mapping[str, Sequence[Structure | None]],
     references: Mapping[str, Structure],
     *,
     everyone: bool = False,
     workers: int = 1,
-    progress: Progress = iter,
+    progress: Progress = quietly,
 ) -> dict[str, Comparison]:
     """Return name → comparison of every reference with its samples.
 
@@ -148,24 +154,26 @@ def compare(
     jobs = _jobs_of_all(samples, references) if everyone else _jobs(samples, references)
     if workers > 1:
         with ProcessPoolExecutor(max_workers=workers) as pool:
-            found = list(progress(pool.map(_compare, jobs, chunksize=4)))
+            found = list(progress(pool.map(_compare, jobs, chunksize=4), len(jobs)))
     else:
-        found = [_compare(job) for job in progress(jobs)]
+        found = [_compare(job) for job in progress(jobs, len(jobs))]
     return dict(zip(references, found, strict=True))
 
 
-def _jobs(samples: Mapping[str, Sequence[Structure]], references: Mapping[str, Structure]) -> list[_Job]:
+def _jobs(samples: Mapping[str, Sequence[Structure | None]], references: Mapping[str, Structure]) -> list[_Job]:
     return [
-        (reference, [(sample, rank, True) for rank, sample in enumerate(samples.get(name, ()))])
+        (reference, [(sample, rank, True) for rank, sample in enumerate(samples.get(name, ())) if sample is not None])
         for name, reference in references.items()
     ]
 
 
-def _jobs_of_all(samples: Mapping[str, Sequence[Structure]], references: Mapping[str, Structure]) -> list[_Job]:
+def _jobs_of_all(samples: Mapping[str, Sequence[Structure | None]], references: Mapping[str, Structure]) -> list[_Job]:
     """Return each reference with its own samples, then the others of its formula, each of them once."""
     pools: dict[str, list[tuple[Structure, int]]] = {}
     for drawn in samples.values():
         for rank, sample in enumerate(drawn):
+            if sample is None:
+                continue
             pools.setdefault(sample.composition.reduced_formula, []).append((sample, rank))
     jobs = []
     for reference, own in _jobs(samples, references):
@@ -215,7 +223,7 @@ def match_rate(
     best = [(item.best_of_all if everyone else item.best)(count, check=check) for item in comparisons]
     prefix, corrected = ('metre', 'crmse') if everyone else ('match-rate', 'corrected-rmse')
     what = f'{count} samples' if count > 1 else 'one sample'
-    what = f'best of {what} per reference' + (' and of those of other references of its formula' if everyone else '')
+    what = f'any of its formula, {what} per reference' if everyone else f'best of {what}'
     valid = 'samples and references valid' if everyone or count == 1 else 'samples valid'
     rules = ', '.join(f'{name} {value:g}' for name, value in TOLERANCES.items())
     rules = f'{what}; {rules}; {valid if check else "validity not required"}'

@@ -23,6 +23,7 @@ ROOMS = (
     'chemistry',
     'thermodynamics',
     'selection',
+    'evaluation',
     'exchange',
     'ml',
     'data',

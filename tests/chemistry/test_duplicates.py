@@ -60,3 +60,16 @@ def test_other_formulas_and_odd_structures_match_nothing(polymorphs):
     assert known.find(flat) is None
     assert len(find_duplicates([flat, flat])) == 2
     assert KnownStructures([Structure(Lattice.cubic(4), [{'Li': 0.5}], [[0, 0, 0]])]).find(polymorphs[0]) is None
+
+
+def test_distortions_can_count_as_equal():
+    """The tetragonal phase of a perovskite is the cubic one where distortions do not count."""
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    cubic = Structure(Lattice.cubic(4.0), ['Ba', 'Ti', 'O', 'O', 'O'], sites)
+    tetragonal = Structure(Lattice.tetragonal(3.99, 4.03), ['Ba', 'Ti', 'O', 'O', 'O'], sites)
+    tetragonal.translate_sites([1], [0, 0, 0.02])
+    tetragonal.translate_sites([2, 3, 4], [0, 0, -0.025])
+    assert KnownStructures([cubic]).find(tetragonal) is None
+    assert KnownStructures([cubic], distortions=False).find(tetragonal) == 0
+    assert len(find_duplicates([cubic, tetragonal])) == 2
+    assert len(find_duplicates([cubic, tetragonal], distortions=False)) == 1

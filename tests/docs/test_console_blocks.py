@@ -185,6 +185,30 @@ def test_commands_that_read(aiida_profile, run):
         run(*(known.get(word, word) for word in words(line)[1:]))
 
 
+def test_evaluation_of_the_page(run, tmp_path, monkeypatch):
+    """The commands of the page on evaluation run as printed, and print the figures that its table describes."""
+    from pymatgen.core import Lattice, Structure
+
+    page = ['docs/howto/evaluate.md']
+    crystal = Structure(Lattice.cubic(4.2), ['Mg', 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    monkeypatch.chdir(tmp_path)
+    text = 'material_id,e_above_hull,formation_energy_per_atom,cif\nmp-1,0.02,-2.9,"{}"\n'
+    for name in ('samples.csv', 'test.csv', 'train.csv'):
+        (tmp_path / name).write_text(text.format(crystal.to(fmt='cif')))
+    for name in ('samples.extxyz', 'more.extxyz'):
+        crystal.to_ase_atoms().write(name)
+    (tmp_path / 'phases.csv').write_text('formula,formation_energy_per_atom\nMgO,-3.0\n')
+    for block in blocks('console', pages=page):
+        for line in block.commands():
+            output = run(*words(line)[1:]).stdout
+    printed = {re.sub(r'-\d+$', '-k', figure['name']) for figure in json.loads(output)['figures']}
+    table = (ROOT / page[0]).read_text().partition('## What is computed')[2].partition('\n\n')[2]
+    described = ' '.join(line.split('|')[1] for line in table.splitlines() if line.startswith('| `'))
+    missing = {name for name in printed if f'`{name}`' not in described}
+    assert missing <= {'composition-validity-icsd24', 'shell-coverage-precision', 'corrected-rmse-k', 'metre-rmse-k'}
+    assert 'sun' in printed and 'metre-k' in printed
+
+
 def test_hull_of_the_page(run, tmp_path, monkeypatch):
     """The two tables of the page on screening give the JSON that the page prints."""
     page = ['docs/howto/screen.md']

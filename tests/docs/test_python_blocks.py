@@ -195,6 +195,16 @@ def test_external_generator(blocks, python_code, monkeypatch, capsys):
     assert next(page, None) is None
 
 
+def test_evaluation(blocks, capsys):
+    """The page on evaluation finds its own crystal, knows it, and counts the unreadable one as invalid."""
+    crystal = Structure(Lattice.cubic(4.2), ['Mg', 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    names = next(blocks('docs/howto/evaluate.md', structure=crystal))
+    assert capsys.readouterr().out.splitlines() == ['1 1.0 None 0.0', '2 1.0 None 0.0']
+    assert names['relation'] == 'replay'
+    values = {figure['name']: figure['value'] for figure in names['figures']}
+    assert (values['structure-validity'], values['uniqueness'], values['novelty']) == (0.5, 1.0, 0.0)
+
+
 def test_pyscf_reference(blocks, aiida_profile_clean):
     """The parameters and the query of the page on PySCF are valid."""
     *_, names = blocks('docs/reference/pyscf.md')

@@ -22,7 +22,14 @@ from aiida_qagenai.exchange.readers.text import parse_number
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('NamedStructure', 'ReadStructure', 'read_named_structures', 'read_structures', 'structures_of')
+__all__ = (
+    'NamedStructure',
+    'ReadStructure',
+    'read_attempts',
+    'read_named_structures',
+    'read_structures',
+    'structures_of',
+)
 
 
 class ReadStructure(t.NamedTuple):
@@ -251,7 +258,25 @@ def read_named_structures(path: str | os.PathLike[str]) -> list[NamedStructure]:
 
     :raises InvalidInputError: naming the file and the place of what cannot be read or contradicts itself.
     """
-    path = Path(path)
+    found = _read_file(Path(path), strict=True)
+    return [
+        NamedStructure(item.name, item.structure, item.fields, item.warnings)
+        for item in found
+        if item.structure is not None
+    ]
+
+
+def read_attempts(path: str | os.PathLike[str]) -> list[ReadStructure]:
+    """Return all structures in a file as :func:`read_named_structures`, but those that cannot be read as well.
+
+    Where structures were generated, one that cannot be read is a result: it has the reason in place of a structure.
+
+    :raises InvalidInputError: naming the file, where it has no structures or is damaged.
+    """
+    return _read_file(Path(path), strict=False)
+
+
+def _read_file(path: Path, *, strict: bool) -> list[ReadStructure]:
     format_ = None if is_archive(path.name) else format_of(path.name)
     if not path.is_file():
         raise InvalidInputError(f'`{path}` is not a file')
@@ -260,7 +285,7 @@ def read_named_structures(path: str | os.PathLike[str]) -> list[NamedStructure]:
     if format_ is None:
         raise InvalidInputError(f'cannot tell the format of `{path}`: known are {FORMATS}')
     try:
-        found = list(_structures(path, format_))
+        found = list(_structures(path, format_, strict))
     except CorruptFileError:
         raise
     except InvalidInputError as exception:
@@ -273,12 +298,11 @@ def read_named_structures(path: str | os.PathLike[str]) -> list[NamedStructure]:
     return found
 
 
-def _structures(path: Path, format_: str) -> Iterator[NamedStructure]:
+def _structures(path: Path, format_: str, strict: bool) -> Iterator[ReadStructure]:
     with path.open('rb') as handle:
         for record in read_raw_records(handle, format_, path.name):
             for item in structures_of(record):
-                if item.structure is None:
+                if item.structure is None and strict:
                     place = f'`{path}`, {record.place}' if record.place else f'`{path}`'
                     raise InvalidInputError(f'{place}: {item.problem}')
-                fields = {**item.fields, **(record.rows[0] if record.rows else {})}
-                yield NamedStructure(item.name, item.structure, fields, item.warnings)
+                yield item._replace(fields={**item.fields, **(record.rows[0] if record.rows else {})})

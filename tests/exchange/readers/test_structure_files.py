@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.exchange.readers.structure_files import read_structures
+from aiida_qagenai.exchange.readers.structure_files import read_attempts, read_structures
 from aiida_qagenai.exchange.structures import StructureBatch
 
 ROCK_SALT = Structure.from_spacegroup('Fm-3m', Lattice.cubic(4.08), ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -93,3 +93,17 @@ def test_a_damaged_packed_file_is_refused(tmp_path):
     path.write_bytes(b'PK broken')
     with pytest.raises(CorruptFileError):
         read_structures(path)
+
+
+def test_what_cannot_be_read_can_be_kept(tmp_path):
+    """Two structures around one without volume: refused as a file, kept with the reason as attempts."""
+    path = tmp_path / 'samples.extxyz'
+    good = EXTXYZ.replace('pbc=', 'request=3 pbc=')
+    path.write_text(good + EXTXYZ.replace('4 0 0 0 4 0 0 0 4', '4 0 0 0 4 0 0 0 0') + EXTXYZ)
+    with pytest.raises(InvalidInputError, match='line 5, index 1'):
+        read_structures(path)
+    first, broken, last = read_attempts(path)
+    assert first.structure is not None and last.structure is not None and first.fields['request'] == 3
+    assert (broken.name, broken.structure) == ('samples#1', None) and broken.problem
+    with pytest.raises(InvalidInputError, match='is not a file'):
+        read_attempts(tmp_path / 'nothing.cif')

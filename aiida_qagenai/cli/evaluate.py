@@ -1,0 +1,235 @@
+"""`aiida-qagenai evaluate`: generated crystals in plain files by the definitions of the field."""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing as t
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from aiida_qagenai.cli.loaders import print_warnings, read_with_warnings
+from aiida_qagenai.cli.output import columns, print_frame
+from aiida_qagenai.cli.params import FILE, FORMAT, OUTPUT, option
+from aiida_qagenai.common.errors import InvalidInputError
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from aiida_qagenai.evaluation.report import Evaluation
+    from aiida_qagenai.exchange.readers.structure_files import ReadStructure
+
+__all__ = ('evaluate',)
+
+HULL_COLUMNS = ('e_above_hull', 'energy_above_hull')
+"""Columns with the distance to the hull, eV/atom, the first of which that is there counts."""
+
+
+@click.command()
+@click.argument('files', nargs=-1, required=True, type=FILE)
+@option('--reference', type=FILE, multiple=True, help='Structures to be found, or of the distribution. Repeatable.')
+@option('--known', type=FILE, multiple=True, help='Known structures, against which novelty is judged. Repeatable.')
+@option(
+    '--count',
+    'counts',
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(1, 20),
+    help='Samples per reference in match rates. Repeatable.',
+)
+@option('--metre/--no-metre', default=True, help='Compare references with all samples of their formula as well.')
+@option('--phases', type=FILE, help='Known phases (CSV or JSON) for the distance to the hull of given energies.')
+@option('--hull', 'hull_name', default='', help='Name of the hull of the column `e_above_hull`, printed with S.U.N.')
+@option('--relaxer', default='', help='What relaxed the crystals and gave their energies, printed with S.U.N.')
+@option('--per-structure', type=OUTPUT, help='CSV file for what was found for each crystal.')
+@option('--workers', type=click.IntRange(min=1), default=1, help='Number of processes that compare structures.')
+@option('--seed', default=0, help='Seed of the bootstrap.')
+@option('--json', 'as_json', is_flag=True, help='Print one JSON object with figures, settings and notes.')
+@FORMAT
+def evaluate(
+    *,
+    files: tuple[Path, ...],
+    reference: tuple[Path, ...],
+    known: tuple[Path, ...],
+    counts: tuple[int, ...],
+    metre: bool,
+    phases: Path | None,
+    hull_name: str,
+    relaxer: str,
+    per_structure: Path | None,
+    workers: int,
+    seed: int,
+    as_json: bool,
+    fmt: str,
+) -> None:
+    """Evaluate generated crystals.
+
+    Prints validity and uniqueness; with `--reference` also match rate and RMSE, METRe and cRMSE, coverage, and
+    the Wasserstein distances of density and number of elements; with `--known` novelty by class; and with distances to
+    the hull as well S.U.N. and MSUN. Each figure has its 95 % bootstrap interval, its denominator and its thresholds.
+
+    A sample belongs to the reference that a column names (`reference`, `material_id`, `identifier`), whose index from 0
+    is in the column `request`, or that is called as the sample; where there is none of these, to all references of its
+    formula. Samples count in the order of the files. A sample that cannot be read counts as invalid.
+
+    The distances to the hull are the column `e_above_hull` (eV/atom), or follow from `--phases` and the column
+    `formation_energy_per_atom` or `energy_per_atom`.
+    """
+    from aiida_qagenai.evaluation.report import Evaluation
+
+    samples = [item for file in files for item in _read_samples(file)]
+    references = _read_references(reference)
+    evaluation = Evaluation([item.structure for item in samples], seed=seed)
+    unreadable = sum(item.structure is None for item in samples)
+    notes = [f'{unreadable} of {len(samples)} samples cannot be read and count as invalid.'] if unreadable else []
+    settings: dict[str, t.Any] = {'files': [str(file) for file in files], 'seed': seed}
+    if references:
+        settings['assigned_by'] = _add_matches(evaluation, samples, references, notes, counts, metre, workers)
+        evaluation.add_distributions(list(references.values()))
+    else:
+        notes.append('Match rates, coverage and Wasserstein distances need `--reference`.')
+    if known:
+        structures = [item.structure for file in known for item in read_with_warnings(file)]
+        evaluation.add_novelty(structures, _progress('novelty'))
+        settings['known'] = [str(file) for file in known]
+    else:
+        notes.append('Novelty, S.U.N. and MSUN need `--known`.')
+    distances, hull = _distances(samples, phases, hull_name)
+    if known and any(distance is not None for distance in distances):
+        settings |= {'hull': hull, 'relaxer': relaxer or 'not stated'}
+        evaluation.add_stability(distances, f'hull: {hull}; relaxer: {settings["relaxer"]}')
+    elif known:
+        notes.append('S.U.N. and MSUN need a column `e_above_hull`, or `formation_energy_per_atom` and `--phases`.')
+    if per_structure is not None:
+        _write_records(evaluation, samples, per_structure)
+    _print(evaluation, settings, notes, 'json-object' if as_json else fmt)
+
+
+def _read_samples(file: Path) -> list[ReadStructure]:
+    from aiida_qagenai.exchange.readers.structure_files import read_attempts
+
+    found = read_attempts(file)
+    print_warnings(file, [f'{item.name}: {text}' for item in found for text in (*item.warnings, item.problem) if text])
+    return found
+
+
+def _read_references(files: Sequence[Path]) -> dict[str, Structure]:
+    """Return name → structure.
+
+    :raises InvalidInputError: if two structures have one name.
+    """
+    references: dict[str, Structure] = {}
+    for file in files:
+        for item in read_with_warnings(file):
+            if item.name in references:
+                raise InvalidInputError(f'two references are called `{item.name}` (the second in `{file}`): rename one')
+            references[item.name] = item.structure
+    return references
+
+
+def _add_matches(
+    evaluation: Evaluation,
+    samples: Sequence[ReadStructure],
+    references: Mapping[str, Structure],
+    notes: list[str],
+    *options: t.Any,
+) -> str:
+    """Add match rates, say what is missing, and return how samples were assigned to references."""
+    from aiida_qagenai.evaluation.assignment import assign_samples
+
+    counts, metre, workers = options
+    names, structures, fields = zip(*((item.name, item.structure, item.fields) for item in samples), strict=True)
+    found = assign_samples(names, structures, fields, references)
+    evaluation.add_matches(
+        found.indices, references, counts, everyone=metre, workers=workers, progress=_progress('matches')
+    )
+    notes.append(f'Samples were assigned to references by {found.rule}.')
+    if found.left:
+        notes.append(f'{found.left} of {len(samples)} samples belong to no reference.')
+    empty = sum(not chosen for chosen in found.indices.values())
+    if empty:
+        notes.append(f'{empty} of {len(references)} references have no sample and count as not matched.')
+    few = sum(0 < len(chosen) < max(counts) for chosen in found.indices.values())
+    if few:
+        notes.append(f'{few} of {len(references)} references have fewer than {max(counts)} samples.')
+    return found.rule
+
+
+def _distances(samples: Sequence[ReadStructure], phases: Path | None, hull_name: str) -> tuple[list[float | None], str]:
+    """Return the distance of each sample to the hull, eV/atom, and which hull that is."""
+    from aiida_qagenai.exchange.readers.text import parse_number
+
+    column = next((name for name in HULL_COLUMNS if any(name in item.fields for item in samples)), None)
+    if phases is None:
+        if column is None:
+            return [None] * len(samples), ''
+        values = [parse_number(column, item.fields.get(column)) for item in samples]
+        return values, hull_name or f'that of the column `{column}`, not named'
+    return _distances_to_phases(samples, phases), hull_name or str(phases)
+
+
+def _distances_to_phases(samples: Sequence[ReadStructure], phases: Path) -> list[float | None]:
+    from aiida_qagenai.exchange.readers.phase_files import FORMATION, TOTAL, read_phases
+    from aiida_qagenai.exchange.readers.text import parse_number
+    from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase, distances_to_hull
+
+    table = read_phases(phases)
+    column = FORMATION if table.formation else TOTAL
+    candidates: dict[int, Phase] = {}
+    for index, item in enumerate(samples):
+        energy = parse_number(column, item.fields.get(column))
+        if energy is not None and item.structure is not None:
+            candidates[index] = Phase(item.structure.composition.reduced_formula, energy)
+    if not candidates:
+        raise InvalidInputError(f'`{phases}` has `{column}`, which the samples lack: add it to their files')
+    known = CompetingPhases(table.phases, elements_at_zero=table.formation)
+    found = dict(zip(candidates, distances_to_hull(list(candidates.values()), known), strict=True))
+    return [found[index].e_above_hull if index in found else None for index in range(len(samples))]
+
+
+def _progress(what: str) -> t.Callable[[Iterable[t.Any], int], Iterable[t.Any]]:
+    """Return what shows a bar on a terminal."""
+
+    def show(items: Iterable[t.Any], number: int) -> Iterable[t.Any]:
+        from rich.console import Console
+        from rich.progress import track
+
+        console = Console(stderr=True)
+        return track(items, what, total=number, console=console, disable=not sys.stderr.isatty(), transient=True)
+
+    return show
+
+
+def _write_records(evaluation: Evaluation, samples: Sequence[ReadStructure], path: Path) -> None:
+    import pandas as pd
+
+    rows = []
+    for item, record in zip(samples, evaluation.records, strict=True):
+        formula = '' if item.structure is None else item.structure.composition.reduced_formula
+        rows.append({'name': item.name, 'formula': formula, **record, 'problem': item.problem})
+    try:
+        pd.DataFrame(rows).to_csv(path, index=False)
+    except OSError as exception:
+        raise InvalidInputError(f'`{path}` cannot be written: {exception.strerror}') from exception
+
+
+def _print(evaluation: Evaluation, settings: Mapping[str, t.Any], notes: Sequence[str], fmt: str) -> None:
+    import pandas as pd
+
+    records = [figure.to_dict() for figure in evaluation.figures]
+    if fmt == 'json-object':
+        click.echo(json.dumps({'figures': records, 'settings': dict(settings), 'notes': list(notes)}, indent=2))
+        return
+    frame = pd.DataFrame(records)
+    frame['95 %'] = ['' if pair is None else f'{pair[0]:.3f} – {pair[1]:.3f}' for pair in frame['interval']]
+    frame['of'] = [
+        str(figure.denominator) if figure.numerator is None else f'{figure.numerator} / {figure.denominator}'
+        for figure in evaluation.figures
+    ]
+    frame[['low', 'high']] = [pair or (None, None) for pair in frame['interval']]
+    frame = frame.drop(columns='interval')
+    if fmt != 'table':
+        frame = frame.drop(columns=['95 %', 'of'])
+    print_frame(frame, fmt, columns('name: figure, value, 95 %, of, unit, definition'), footer='\n'.join(notes))
