@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.groups import Noun, add_continue, launch
-from aiida_qagenai.cli.loaders import load_code, load_process
+from aiida_qagenai.cli.loaders import load_code, load_process, make_file_nodes
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import (
     CAMPAIGN,
@@ -22,6 +22,7 @@ from aiida_qagenai.cli.params import (
     OPTIONS,
     OUTPUT,
     PROCESS,
+    file_option,
     option,
     parse_settings,
     read_options,
@@ -80,13 +81,7 @@ def list_(fmt: str, **filters: t.Any) -> None:
 @click.argument('arguments', nargs=-1, type=click.UNPROCESSED)
 @option('--code', metavar=NODE, required=True, help='Code of the program, or of what runs it, such as a Python.')
 @option('--output', 'outputs', multiple=True, required=True, metavar='PATTERN', help='File with crystals. Repeatable.')
-@option(
-    '--file',
-    'files',
-    multiple=True,
-    type=click.Path(exists=True, path_type=Path),
-    help='File or folder that the program reads. Repeatable.',
-)
+@file_option('--file')
 @option('--seed', type=click.IntRange(0, 2**31 - 1), default=0, help='Written in place of {seed}.')
 @option('--cycle', type=click.IntRange(min=1), default=1, help='Number of the cycle in the names of the candidates.')
 @option('--program', help='Name of the program; by default the label of its code.')
@@ -117,7 +112,7 @@ def generate(
     """Let any program that writes crystals propose candidates.
 
     ARGUMENTS, behind a `--`, are those of the program; {seed} in them stands for the seed. PATTERN is a path in the
-    folder of the job such as 'out/*.cif', whose ending tells the format: CIF, POSCAR, extxyz, JSON, CSV, or an archive
+    folder of the job such as `out/*.cif`, whose ending tells the format: CIF, POSCAR, extxyz, JSON, CSV, or an archive
     of such files. The scheduler options are those of the section `models`.
     """
     from aiida.orm import Dict, Int
@@ -132,7 +127,7 @@ def generate(
     ExternalGenerateCalculation.check_parameters(values)
     builder.parameters = Dict(values)
     builder.seed, builder.cycle = Int(seed), Int(cycle)
-    builder.files = _file_nodes(files)
+    builder.files = make_file_nodes(files)
     set_options(builder, read_options(options)['ml_options'])
     node = launch(builder, 'candidate', label=label, watch=watch, describe=describe_job)
     click.echo(f'next: aiida-qagenai candidate show {node.pk}')
@@ -200,22 +195,6 @@ def _parameters(
         except ValueError as exception:
             raise InvalidInputError(f'`--version-arguments {version_arguments}` cannot be read: {exception}') from None
     return {**values, 'outputs': list(values['outputs']), **parse_settings(settings)}
-
-
-def _file_nodes(paths: tuple[Path, ...]) -> dict[str, t.Any]:
-    """Return the input files as nodes by their labels.
-
-    :raises InvalidInputError: if a folder has a name that no label may have.
-    """
-    from aiida.orm import FolderData, SinglefileData
-
-    nodes: dict[str, t.Any] = {}
-    for index, path in enumerate(paths):
-        if path.is_dir() and not path.resolve().name.isidentifier():
-            raise InvalidInputError(f'the name of the folder `{path}` may have letters, digits and underscores only')
-        label = path.resolve().name if path.is_dir() else f'file{index}'
-        nodes[label] = FolderData(tree=str(path.resolve())) if path.is_dir() else SinglefileData(path.resolve())
-    return nodes
 
 
 def _write(crystals: list[t.Any], path: Path) -> None:

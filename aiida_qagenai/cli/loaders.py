@@ -13,7 +13,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiida.orm import AbstractCode, Node, ProcessNode, StructureData, WorkChainNode
+    from aiida.orm import AbstractCode, Data, Node, ProcessNode, StructureData, WorkChainNode
 
     from aiida_qagenai.data.checkpoint import CheckpointData
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
@@ -27,6 +27,7 @@ __all__ = (
     'load_process',
     'load_structure',
     'load_structures',
+    'make_file_nodes',
     'print_warnings',
     'read_structure_nodes',
     'read_with_warnings',
@@ -155,6 +156,22 @@ def load_code(identifier: str) -> AbstractCode:
     except (NotExistent, ValueError) as exception:
         message = f'no code `{identifier}`: run `aiida-qagenai setup` for codes on this machine, or `verdi code create`'
         raise InvalidInputError(message) from exception
+
+
+def make_file_nodes(paths: Sequence[Path]) -> dict[str, Data]:
+    """Return the input files as nodes by their labels.
+
+    :raises InvalidInputError: if a folder has a name that no label may have.
+    """
+    from aiida.orm import FolderData, SinglefileData
+
+    nodes: dict[str, Data] = {}
+    for index, path in enumerate(paths):
+        if path.is_dir() and not path.resolve().name.isidentifier():
+            raise InvalidInputError(f'the name of the folder `{path}` may have letters, digits and underscores only')
+        label = path.resolve().name if path.is_dir() else f'file{index}'
+        nodes[label] = FolderData(tree=str(path.resolve())) if path.is_dir() else SinglefileData(path.resolve())
+    return nodes
 
 
 def load_structure(identifier: str) -> StructureData:

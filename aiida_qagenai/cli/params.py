@@ -31,6 +31,7 @@ __all__ = (
     'PYSCF_CODE',
     'SET',
     'STRUCTURE',
+    'file_option',
     'option',
     'parse_settings',
     'potential_options',
@@ -111,6 +112,12 @@ SECTIONS = {'pyscf': 'pyscf_options', 'models': 'ml_options', 'relax': 'relax_op
 def several(*options: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
     """Return one decorator for several options, the first one first in the help."""
     return lambda command: functools.reduce(lambda result, add: add(result), reversed(options), command)
+
+
+def file_option(name: str) -> t.Callable[[t.Any], t.Any]:
+    """Return the option for files that a program of others reads."""
+    path = click.Path(exists=True, path_type=Path)
+    return option(name, 'files', multiple=True, type=path, help='File or folder that the program reads. Repeatable.')
 
 
 def protocol_option(family: str, default: str = 'fast') -> t.Callable[[t.Any], t.Any]:

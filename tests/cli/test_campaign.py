@@ -42,6 +42,8 @@ def test_what_is_no_setting_is_refused(text):
         ([*QUICK, '--set', 'relax.engine=pyscf', '--relax-code', 'ml@localhost'], 'ml is of qagenai.train'),
         ([*QUICK, '--relax-code', 'pyscf@localhost'], '`relax_code` is given, but `relax` is not'),
         ([*QUICK, '--relax-code', 'pw@localhost'], 'no code `pw@localhost`'),
+        ([*QUICK, '--generator-code', 'ml@localhost'], '`generator_code` is given, but `generate.external` is not'),
+        ([*QUICK, '--generator-file', __file__], '`generator_files` is given, but `generate.external` is not'),
     ],
 )
 def test_bad_campaigns_are_refused_before_anything_is_computed(pyscf_code, ml_code, arguments, message):
@@ -53,6 +55,25 @@ def test_bad_campaigns_are_refused_before_anything_is_computed(pyscf_code, ml_co
     assert result.exit_code == 1, result.output
     assert message in result.output
     assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('program: x\noutputs: [a.cif]', '`generate.external` needs `generator_code`, the code that runs x'),
+        ('program: x\noutput: [a.cif]', 'unknown key `generate.external.output`: did you mean `outputs`?'),
+        ('program: [', 'cannot be read'),
+        ('program', 'must hold the parameters of a program by their names'),
+    ],
+)
+def test_bad_parameters_of_a_program_are_refused(pyscf_code, ml_code, tmp_path, content, message):
+    """The message names the file or the parameter."""
+    file = tmp_path / 'program.yaml'
+    file.write_text(content)
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost']
+    result = CliRunner().invoke(main, ['campaign', 'run', *QUICK, *codes, '--generator-parameters', str(file)])
+    assert result.exit_code == 1, result.output
+    assert message in ' '.join(result.output.split())
 
 
 def test_unknown_campaign_is_one_line(aiida_profile_clean):

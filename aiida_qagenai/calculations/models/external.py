@@ -25,7 +25,7 @@ from aiida_qagenai.engine.jobs import RecoveryMixin
 from aiida_qagenai.exchange.readers.formats import FORMATS_AND_ARCHIVES, format_of
 from aiida_qagenai.exchange.readers.proposals import Limits
 
-__all__ = ('ExternalGenerateCalculation', 'ExternalGenerateParameters')
+__all__ = ('ExternalGenerateCalculation', 'ExternalGenerateParameters', 'files_problem')
 
 SEED = '{seed}'
 """Text in arguments and configuration files in place of which the seed is written."""

@@ -8,11 +8,13 @@ import typing as t
 from pathlib import Path
 
 import click
+import yaml
 
 from aiida_qagenai.cli.groups import Noun, add_protocols
-from aiida_qagenai.cli.loaders import load_campaign, load_code
+from aiida_qagenai.cli.loaders import load_campaign, load_code, make_file_nodes
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import (
+    FILE,
     FOLLOW,
     FORMAT,
     ML_CODE,
@@ -20,6 +22,7 @@ from aiida_qagenai.cli.params import (
     OPTIONS,
     PYSCF_CODE,
     SET,
+    file_option,
     option,
     parse_settings,
     protocol_option,
@@ -27,6 +30,7 @@ from aiida_qagenai.cli.params import (
 )
 from aiida_qagenai.cli.progress import describe_campaign
 from aiida_qagenai.cli.progress import follow as follow_process
+from aiida_qagenai.common.errors import InvalidInputError, reported_as
 
 __all__ = ('campaign',)
 
@@ -50,6 +54,9 @@ STAGES = columns(
 @option('--pyscf-code', metavar=NODE, default=PYSCF_CODE, help='Code that runs PySCF.')
 @option('--ml-code', metavar=NODE, default=ML_CODE, help='Python with torch.')
 @option('--relax-code', metavar=NODE, help='Code that relaxes candidates: pw.x for `relax.engine=espresso`.')
+@option('--generator-code', metavar=NODE, help='Code that proposes candidates in place of the generator.')
+@option('--generator-parameters', type=FILE, help='YAML file with the parameters of that code.')
+@file_option('--generator-file')
 @OPTIONS
 @SET
 @FOLLOW
@@ -61,6 +68,9 @@ def run(
     pyscf_code: str,
     ml_code: str,
     relax_code: str | None,
+    generator_code: str | None,
+    generator_parameters: Path | None,
+    files: tuple[Path, ...],
     options: Path | None,
     watch: bool,
     settings: tuple[str, ...],
@@ -71,20 +81,37 @@ def run(
     """
     from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
     from aiida_qagenai.workchains.campaign.launch import launch_campaign
+    from aiida_qagenai.workchains.protocols.loader import merge_overrides
 
     builder = CampaignWorkChain.get_builder_from_protocol(
         pyscf_code=load_code(pyscf_code),
         ml_code=load_code(ml_code),
         relax_code=load_code(relax_code) if relax_code else None,
+        generator_code=load_code(generator_code) if generator_code else None,
+        generator_files=make_file_nodes(files),
         elements=elements,
         protocol=protocol,
-        overrides=parse_settings(settings),
+        overrides=merge_overrides(read_generator(generator_parameters), parse_settings(settings)),
         **read_options(options),
     )
     node = launch_campaign(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
     click.echo(f'campaign {node.pk} started')
     if watch:
         watch_campaign(node)
+
+
+def read_generator(path: Path | None) -> dict[str, t.Any]:
+    """Return the settings of a campaign whose candidates the program with the parameters in a YAML file proposes.
+
+    :raises InvalidInputError: if the file cannot be read.
+    """
+    if path is None:
+        return {}
+    with reported_as(f'the parameters in {path} cannot be read:', OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = yaml.safe_load(path.read_text(encoding='utf8'))
+    if not isinstance(content, dict):
+        raise InvalidInputError(f'{path} must hold the parameters of a program by their names')
+    return {'generate': {'external': content}}
 
 
 @campaign.command('continue')

@@ -17,6 +17,7 @@ from aiida_qagenai.chemistry.composition import neutral_compositions
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
+from aiida_qagenai.workchains.campaign.generator import external_generation
 from aiida_qagenai.workchains.campaign.state import (
     REFERENCES,
     define_state_inputs,
@@ -110,9 +111,16 @@ class CycleWorkChain(ResumableWorkChain):
         return self.should_submit('generate')
 
     def generate(self) -> ToContext | ExitCode:
-        """Sample candidates."""
+        """Sample candidates, or let a program of others propose them."""
         if self.remaining < 1:
             return self.exit_codes.ERROR_BUDGET_SPENT
+        samples = self.settings.generate.external is None
+        builder = self.sampling() if samples else external_generation(self.inputs, self.settings)
+        set_options(builder, self.options('ml'))
+        return ToContext(generation=self.submit_once('generate', builder))
+
+    def sampling(self) -> t.Any:
+        """Return the builder of the candidates that the generator of the campaign samples."""
         settings = self.settings.generate
         builder = GenerateCalculation.get_builder()
         builder.code = self.inputs.ml_code
@@ -133,8 +141,7 @@ class CycleWorkChain(ResumableWorkChain):
                 **self.runtime(10),
             }
         )
-        set_options(builder, self.options('ml'))
-        return ToContext(generation=self.submit_once('generate', builder))
+        return builder
 
     def should_predict(self) -> bool:
         """Return whether the predictions have to be made, once or again after the job was lost."""
@@ -233,11 +240,12 @@ class CycleWorkChain(ResumableWorkChain):
             )['result']
 
     def plan_learning(self) -> None:
-        """Choose the models to fine-tune: the validator, and every few cycles the other two as well."""
+        """Choose the models to fine-tune: the validator, and every few cycles the two that sample candidates."""
         self.ctx.tuned = []
         if self.ctx.dataset.uuid != self.inputs.state.dataset.uuid:
             self.ctx.tuned = ['validator']
-            if self.number % self.settings.learn.generator_every == 0:
+            samples = self.settings.generate.external is None
+            if samples and self.number % self.settings.learn.generator_every == 0:
                 self.ctx.tuned += ['descriptor', 'generator']
 
     def should_learn(self) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ProcessSpec
-from aiida.orm import AbstractCode, Dict, List
+from aiida.orm import AbstractCode, Data, Dict, List
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.validators import problem_of, validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.workchains.campaign.generator import GENERATOR_PORTS, define_generator_inputs, generator_problem
 from aiida_qagenai.workchains.energy.references import reference_structure
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, parse_settings
@@ -25,7 +26,11 @@ from aiida_qagenai.workchains.relaxation.relax_first import (
 
 __all__ = ('COMMON', 'define_common_inputs', 'fill_builder')
 
-COMMON = ('pyscf_code', 'ml_code', 'elements', 'parameters', 'bases', 'pyscf_options', 'ml_options', *RELAX_PORTS)
+COMMON = (
+    *('pyscf_code', 'ml_code', 'elements', 'parameters', 'bases', 'pyscf_options', 'ml_options'),
+    *RELAX_PORTS,
+    *GENERATOR_PORTS,
+)
 """Names of the inputs that every work chain of a campaign takes."""
 
 
@@ -50,6 +55,7 @@ def define_common_inputs(spec: ProcessSpec) -> None:
     spec.input('pyscf_options', valid_type=Dict, required=False, help='Scheduler options of the PySCF jobs.')
     spec.input('ml_options', valid_type=Dict, required=False, help='Scheduler options of the jobs of the models.')
     define_relax_inputs(spec)
+    define_generator_inputs(spec)
     spec.inputs.validator = validate_system
 
 
@@ -65,6 +71,8 @@ def fill_builder(
     ml_options: dict[str, t.Any] | None = None,
     relax_code: AbstractCode | None = None,
     relax_options: dict[str, t.Any] | None = None,
+    generator_code: AbstractCode | None = None,
+    generator_files: t.Mapping[str, Data] | None = None,
 ) -> t.Any:
     """Return ``builder`` with the common inputs set from a protocol of campaigns.
 
@@ -72,12 +80,19 @@ def fill_builder(
     :param pyscf_options: scheduler options of the PySCF jobs; ``ml_options`` those of the jobs of the models.
     :param relax_code: what relaxes candidates where the settings say so (``relax``), with ``relax_options``; pw.x needs
         it, PySCF is ``pyscf_code`` by default.
+    :param generator_code: program that proposes candidates where the settings say so (``generate.external``), with the
+        ``generator_files`` that it reads.
     :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, an element that the
-        level of theory or the relaxation does not cover, or a code that cannot relax.
+        level of theory or the relaxation does not cover, or a code that cannot relax or is missing.
     """
     settings, symbols = campaign_settings(protocol, overrides), list(elements)
-    places = {'relax_code': relax_code, 'relax_options': relax_options}
-    problem = elements_problem(symbols) or relax_problem(settings.relax, places)
+    places = {
+        'relax_code': relax_code,
+        'relax_options': relax_options,
+        'generator_code': generator_code,
+        'generator_files': generator_files,
+    }
+    problem = elements_problem(symbols) or relax_problem(settings.relax, places) or generator_problem(settings, places)
     if problem:
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)
@@ -88,14 +103,12 @@ def fill_builder(
     builder.parameters = Dict(settings.dump())
     for name, given in nodes.items():
         setattr(builder, name, given)
-    if pyscf_options:
-        builder.pyscf_options = Dict(pyscf_options)
-    if ml_options:
-        builder.ml_options = Dict(ml_options)
-    if relax_code is not None:
-        builder.relax_code = relax_code
-    if relax_options:
-        builder.relax_options = Dict(relax_options)
+    options = {'pyscf_options': pyscf_options, 'ml_options': ml_options, 'relax_options': relax_options}
+    given = {'relax_code': relax_code, 'generator_code': generator_code, 'generator_files': generator_files}
+    given.update({name: Dict(values) for name, values in options.items() if values})
+    for name, value in given.items():
+        if value:
+            setattr(builder, name, value)
     return builder
 
 
@@ -142,9 +155,9 @@ def validate_elements(value: List, _: t.Any) -> str | None:
 
 
 def validate_system(value: dict[str, t.Any], _: t.Any) -> str | None:
-    """Refuse elements that the level of theory does not cover, and a code that cannot relax."""
+    """Refuse elements that the level of theory does not cover, and codes that cannot do what the settings say."""
     if 'elements' not in value or 'parameters' not in value:
         return None
     settings = parse_settings(value['parameters'].get_dict())
     problem = problem_of(check_system, value['elements'].get_list(), settings, value.get('bases') or {})
-    return problem or relax_problem(settings.relax, value)
+    return problem or relax_problem(settings.relax, value) or generator_problem(settings, value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pydantic
 
+from aiida_qagenai.calculations.models.external import ExternalGenerateParameters
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.exchange.tasks import parse
@@ -60,6 +61,11 @@ class GenerateSettings(StrictModel):
     guidance_scale: float = pydantic.Field(ge=0, description='λ: 0 unconditioned, 1 conditioned')
     target: dict[str, float] | None = pydantic.Field(
         None, description='Target quantum descriptors; by default those that the composition model predicts'
+    )
+    external: ExternalGenerateParameters | None = pydantic.Field(
+        None,
+        description='A program of others that proposes candidates in place of the generator, within the elements of '
+        'the campaign and `max_atoms`; its arguments say how many',
     )
 
 
