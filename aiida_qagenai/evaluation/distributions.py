@@ -94,8 +94,6 @@ def wasserstein_distances(
 ) -> list[Figure]:
     """Return the Wasserstein distances of the distributions of density and of the number of elements.
 
-    Drawing with repetition only adds to such a distance: where it is small, the interval lies above the value.
-
     :param samples: the valid ones, as in the scripts of CDVAE.
     """
     from scipy.stats import wasserstein_distance
@@ -107,7 +105,9 @@ def wasserstein_distances(
         value = interval = None
         if len(ours) and len(theirs):
             value = float(wasserstein_distance(ours, theirs))
-            interval = bootstrap_interval(ours, wasserstein_distance, theirs, vectorized=False, seed=seed)
+            interval = bootstrap_interval(
+                ours, wasserstein_distance, theirs, vectorized=False, distance=True, seed=seed
+            )
         figures.append(Figure(name, value, interval, None, len(ours), f'{text}: {what}', unit))
     return figures
 

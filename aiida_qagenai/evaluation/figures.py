@@ -75,6 +75,7 @@ def bootstrap_interval(
     statistic: Callable[..., t.Any] = np.mean,
     *others: NDArray[np.float64],
     vectorized: bool = True,
+    distance: bool = False,
     seed: int = 0,
 ) -> tuple[float, float] | None:
     """Return the percentile interval of a statistic of independent structures, ``None`` where there is none.
@@ -82,6 +83,8 @@ def bootstrap_interval(
     :param values: one per structure; they are drawn with repetition.
     :param statistic: of ``values`` and ``others``; takes ``axis`` where it is ``vectorized``.
     :param others: further samples, each drawn on its own.
+    :param distance: whether the statistic is a distance between samples, which drawing with repetition enlarges: then
+        the interval is moved back by the mean of that, and ends at 0.
     """
     from scipy.stats import bootstrap
 
@@ -105,6 +108,9 @@ def bootstrap_interval(
     if not len(drawn):
         return None
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    if distance:
+        shift = float(statistic(*samples)) - float(drawn.mean())
+        low, high = max(0.0, low + shift), max(0.0, high + shift)
     return float(low), float(high)
 
 

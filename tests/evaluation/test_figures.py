@@ -51,3 +51,16 @@ def test_two_samples_are_drawn_on_their_own():
     low, high = bootstrap_interval(first, difference, second, vectorized=False)
     error = math.sqrt(0.25 / 100 + 0.25 / 100)
     assert (low, high) == pytest.approx((-2 - 1.96 * error, -2 + 1.96 * error), abs=0.03)
+
+
+def test_the_interval_of_a_distance_holds_the_distance():
+    """Equal samples are 0 apart, and resampling can only move them apart."""
+    from scipy.stats import wasserstein_distance
+
+    values = np.random.default_rng(0).normal(size=60)
+    plain = bootstrap_interval(values, wasserstein_distance, values, vectorized=False)
+    moved = bootstrap_interval(values, wasserstein_distance, values, vectorized=False, distance=True)
+    assert plain[0] > 0 and moved[0] == 0
+    assert 0 < moved[1] < plain[1]
+    low, high = bootstrap_interval(values + 0.5, wasserstein_distance, values, vectorized=False, distance=True)
+    assert low < 0.5 < high
