@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from aiida_qagenai.chemistry.prototypes import decorated_prototypes
 from aiida_qagenai.evaluation.novelty import RelationToKnown, anonymous_structures
 
 
@@ -77,3 +78,16 @@ def test_names_follow_the_amounts():
     assert named.composition.as_dict() == {'H': 8, 'Li': 16, 'Be': 32}
     orders = [structure.species[0].symbol for structure in anonymous_structures(rock_salt())]
     assert orders == ['H', 'Li']
+
+
+def test_frameworks_are_those_of_pymatgen():
+    """For twelve prototypes against every third of another chemistry, as the matcher's own anonymous fit finds them."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    known = [seed.structure for seed in decorated_prototypes(['Li', 'H'])][:36:3]
+    matcher = StructureMatcher()
+    relation = RelationToKnown(known)
+    samples = [seed.structure for seed in decorated_prototypes(['Na', 'Cl'])][:12]
+    expected = [any(matcher.fit_anonymous(sample, other) for other in known) for sample in samples]
+    assert 0 < sum(expected) < 12
+    assert [relation.classify(sample) == 'substitution' for sample in samples] == expected
