@@ -72,10 +72,14 @@ class DescriptorOptions(StrictModel):
 
 
 class GeneratorOptions(StrictModel):
-    """How the conditioning is dropped in training (classifier-free guidance)."""
+    """How the conditioning is dropped in training (classifier-free guidance), and how often types are given.
+
+    :param known_types: share of the samples whose types are given, as sampling of a fixed composition needs it.
+    """
 
     block_dropout: float = pydantic.Field(0.2, ge=0, le=1)
     field_dropout: float = pydantic.Field(0.1, ge=0, lt=1)
+    known_types: float = pydantic.Field(0.5, ge=0, le=1)
 
 
 class ValidatorOptions(StrictModel):
@@ -238,6 +242,7 @@ class GenerateConfig(RuntimeConfig):
     :param target: wanted descriptor values by field name; fields left out are not conditioned on.
     :param guidance_scale: λ in ε = ε_u + λ (ε_c − ε_u): 0 ignores q, 1 is plain conditioning.
     :param steps: denoising steps.
+    :param stochasticity: share of fresh noise in each step: 0 follows the flow, 1 takes ancestral steps.
     :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
     :param constraints: others that act while sampling; none if not given.
     """
@@ -248,6 +253,7 @@ class GenerateConfig(RuntimeConfig):
     target: dict[str, float] | None = None
     guidance_scale: float = pydantic.Field(1.0, ge=0, le=20)
     steps: int = pydantic.Field(100, ge=2, le=10_000)
+    stochasticity: float = pydantic.Field(1.0, ge=0, le=1)
     min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
     constraints: ConstraintOptions | None = None
     batch_size: Count = 128

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS, require_elements
+from aiida_qagenai.chemistry.oxidation_states import electronegativity
+from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.structures import StructureBatch
 
 __all__ = (
+    'NUM_FEATURES',
+    'chemical_features',
     'composition_fractions',
     'element_numbers',
     'element_symbols',
@@ -19,6 +23,10 @@ __all__ = (
     'require_known',
     'species_indices',
 )
+
+_NOBLE_GASES = (2, 10, 18, 36, 54, 86, 118)
+NUM_FEATURES = 34
+"""Length of :func:`chemical_features`."""
 
 
 def element_symbols(numbers: Iterable[int]) -> tuple[str, ...]:
@@ -81,3 +89,30 @@ def composition_fractions(structures: StructureBatch, elements: Sequence[int]) -
     fractions = np.zeros((len(structures), len(elements)))
     np.add.at(fractions, (structures.owner[indices >= 0], indices[indices >= 0]), 1.0)
     return fractions / structures.num_atoms[:, None]
+
+
+def chemical_features(elements: Sequence[int]) -> NDArray[np.float64]:
+    """Return what the periodic table says about each element, shape (len(elements), NUM_FEATURES).
+
+    Period, block and group (the f block has none) as one-hot vectors, the filling of the f shell, covalent radius and
+    electronegativity, scaled to the order of one, whether it has the latter, and a one for any element.
+
+    :param elements: atomic numbers.
+    """
+    rows = np.zeros((len(elements), NUM_FEATURES))
+    for row, number in zip(rows, elements, strict=True):
+        period = 1 + sum(number > gas for gas in _NOBLE_GASES)
+        before, last = (0, *_NOBLE_GASES)[period - 1], _NOBLE_GASES[period - 1]
+        position, missing = number - before, last - number
+        block = 's' if position <= 2 and number != 2 else 'p' if missing <= 5 else 'd' if missing <= 15 else 'f'
+        row[period - 1] = 1.0
+        row[7 + 'spdf'.index(block)] = 1.0
+        if block == 'f':
+            row[29] = (position - 2) / 14
+        else:
+            row[10 + (position if block == 's' else 18 - missing)] = 1.0
+        negativity = electronegativity(SYMBOLS[number - 1])
+        row[30] = (COVALENT_RADII[number] - 1.4) / 0.3
+        row[31] = 0.0 if negativity is None else (negativity - 1.8) / 0.6
+        row[32:34] = negativity is not None, 1.0
+    return rows

@@ -7,11 +7,13 @@ import dataclasses
 import math
 import time
 import typing as t
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from aiida_qagenai.common.errors import NonFiniteError
 
 __all__ = ('Progress', 'Record')
+
+Figures = Mapping[str, float] | Callable[[], Mapping[str, float]] | None
 
 
 @dataclasses.dataclass
@@ -60,13 +62,16 @@ class Progress:
         self._every = max(1, total // 25)
         self._start = time.perf_counter()
 
-    def advance(self, label: str, figures: Mapping[str, float] | None = None, *, count: int = 1) -> bool:
+    def advance(self, label: str, figures: Figures = None, *, count: int = 1) -> bool:
         """Note that ``count`` more steps are done; return whether a line was printed.
 
+        :param figures: or a function that returns them, which is called only where a line is printed.
         :raises NonFiniteError: if a figure is not finite.
         """
         due = (self.step + count) // self._every > self.step // self._every or self.step + count >= self.total
         self.step += count
+        if callable(figures):
+            figures = figures() if due else {}
         figures = figures or {}
         for name, value in figures.items():
             if not math.isfinite(value):

@@ -38,12 +38,14 @@ class Runtime:
         """Return ``values`` on the device and in the precision of the run."""
         return torch.as_tensor(values, dtype=self.dtype, device=self.device)
 
-    def generator(self, stream: int) -> torch.Generator:
-        """Return a seeded CPU generator; every ``stream`` is independent.
+    def generator(self, stream: int, *, on_device: bool = False) -> torch.Generator:
+        """Return a seeded generator; every ``stream`` is independent.
 
-        Random numbers are always drawn on the CPU, so that CPU and GPU runs see the same ones.
+        :param on_device: draw on the device, which spares training a transfer; on the CPU otherwise, so that sampling
+            sees the same numbers on any device.
         """
-        return torch.Generator().manual_seed((self.seed * 1_000_003 + stream) % 2**63)
+        device = self.device if on_device else torch.device('cpu')
+        return torch.Generator(device).manual_seed((self.seed * 1_000_003 + stream) % 2**63)
 
 
 def setup(config: RuntimeConfig) -> Runtime:

@@ -1,10 +1,16 @@
 """Symmetries of the denoiser, in double precision."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
-from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy, Prediction
+from aiida_qagenai.ml.elements import chemical_features
+from aiida_qagenai.ml.generator.diffusion import wrap
+from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy, Prediction, nearest_images
+from aiida_qagenai.ml.generator.reduction import shortest_basis
 
 TOLERANCE = {'atol': 1e-10, 'rtol': 0}
 
@@ -54,7 +60,7 @@ def test_a_permutation_permutes_the_output(model, noisy, q):
     permuted = noisy._replace(x=noisy.x[:, order], types=noisy.types[:, order], mask=noisy.mask[:, order])
     before, after = model(noisy, *q), model(permuted, *q)
     torch.testing.assert_close(before.v, after.v, **TOLERANCE)
-    torch.testing.assert_close(before.score[:, order], after.score, **TOLERANCE)
+    torch.testing.assert_close(before.shift[:, order], after.shift, **TOLERANCE)
     torch.testing.assert_close(before.logits[:, order], after.logits, **TOLERANCE)
 
 
@@ -63,13 +69,13 @@ def test_padding_changes_nothing(model, noisy, q):
     alone = Noisy(noisy.z[:1], noisy.x[:1, :3], noisy.types[:1, :3], noisy.mask[:1, :3], noisy.time[:1])
     trimmed = model(alone, q[0][:1], q[1][:1])
     torch.testing.assert_close(whole.v[:1], trimmed.v, **TOLERANCE)
-    torch.testing.assert_close(whole.score[:1, :3], trimmed.score, **TOLERANCE)
+    torch.testing.assert_close(whole.shift[:1, :3], trimmed.shift, **TOLERANCE)
 
 
-def test_the_score_sums_to_zero(model, noisy, q):
-    score = model(noisy, *q).score
-    assert score.abs().max() > 1e-3
-    torch.testing.assert_close(score.sum(1), torch.zeros(2, 3, dtype=torch.float64), **TOLERANCE)
+def test_the_displacements_sum_to_zero(model, noisy, q):
+    shift = model(noisy, *q).shift
+    assert shift.abs().max() > 1e-3
+    torch.testing.assert_close(shift.sum(1), torch.zeros(2, 3, dtype=torch.float64), **TOLERANCE)
 
 
 def test_conditioning_and_time_change_the_output(model, noisy, q):
@@ -79,7 +85,7 @@ def test_conditioning_and_time_change_the_output(model, noisy, q):
         model(noisy, q[0], torch.zeros_like(q[1])),
         model(noisy._replace(time=noisy.time + 0.1), *q),
     ):
-        assert (base.score - other.score).abs().max() > 1e-4
+        assert (base.shift - other.shift).abs().max() > 1e-4
         assert (base.v - other.v).abs().max() > 1e-4
 
 
@@ -99,12 +105,33 @@ def test_missing_descriptors_become_unknown(model):
     assert torch.isfinite(normalised).all()
 
 
-def test_the_base_size_is_about_six_million_parameters_and_runs(noisy, q):
+def test_the_base_size_is_about_two_million_parameters_and_runs(noisy, q):
     model = Denoiser(60, **SIZES['base']).double()
-    assert 5e6 < sum(parameter.numel() for parameter in model.parameters()) < 8e6
+    assert 2e6 < sum(parameter.numel() for parameter in model.parameters()) < 3e6
     predicted = model(noisy, *q)
     assert predicted.logits.shape == (2, 5, 60)
     assert all(torch.isfinite(each).all() for each in predicted)
+
+
+def test_an_element_that_is_like_another_is_treated_like_it(model, noisy, q):
+    """Chemical features let the network carry over what it learned: unseen elements have nothing else."""
+    with torch.no_grad():
+        model.learned.weight.zero_()
+    model.features[:-1] = torch.as_tensor(chemical_features((11, 19, 17)))
+    sodium, potassium, chlorine = (model(noisy._replace(types=torch.full((2, 5), k)), *q).shift for k in range(3))
+    assert (sodium - potassium).norm() < 0.7 * (sodium - chlorine).norm()
+
+
+def test_the_nearest_image_is_the_nearest_of_many():
+    cell = torch.tensor(shortest_basis(np.array([[4.0, 0, 0], [1.7, 3.9, 0], [-1.5, 1.2, 5.0]]))).double()
+    cell = cell @ torch.tensor([[4.0, 0, 0], [1.7, 3.9, 0], [-1.5, 1.2, 5.0]], dtype=torch.float64)
+    x = torch.rand(1, 12, 3, dtype=torch.float64)
+    differences = wrap(x.unsqueeze(1) - x.unsqueeze(2))
+    nearest, distances = nearest_images(differences, (cell @ cell.T).unsqueeze(0))
+    images = torch.tensor(list(itertools.product(range(-3, 4), repeat=3)), dtype=torch.float64)
+    expected = ((differences.unsqueeze(-2) + images) @ cell).norm(dim=-1).amin(-1)
+    torch.testing.assert_close(distances, expected)
+    torch.testing.assert_close((nearest @ cell).norm(dim=-1), expected)
 
 
 def test_a_cell_far_from_the_others_is_reachable(model, noisy):

@@ -88,6 +88,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 radii=radii,
                 distance_scale=config.min_distance_scale,
                 steps=config.steps,
+                stochasticity=config.stochasticity,
                 guidance=config.guidance_scale,
                 conditioning=q_source,
                 generator=generator,

@@ -6,6 +6,7 @@ lattice translation stretches the cell along itself, and a cell in which pushing
 
 from __future__ import annotations
 
+import itertools
 import math
 import typing as t
 
@@ -86,7 +87,7 @@ def project(
     return None
 
 
-def keep_apart(x: Tensor, metric: Tensor, radii: Tensor, images: Tensor, scale: float) -> Tensor:
+def keep_apart(x: Tensor, metric: Tensor, radii: Tensor, scale: float) -> Tensor:
     """Return coordinates after one push apart of all pairs closer than ``scale`` · (r_i + r_j), for a padded batch.
 
     This is the step that acts during the trajectory, where the denoiser repairs what the push distorts; it looks at
@@ -95,8 +96,8 @@ def keep_apart(x: Tensor, metric: Tensor, radii: Tensor, images: Tensor, scale: 
     :param x: fractional coordinates, shape (B, N, 3).
     :param metric: shape (B, 3, 3), Å2.
     :param radii: 0 for an atom that pushes nobody (padding, unknown type), shape (B, N), Å.
-    :param images: lattice translations, shape (M, 3).
     """
+    images = torch.tensor(list(itertools.product((-1.0, 0.0, 1.0), repeat=3))).to(x)
     displaced = wrap(x.unsqueeze(1) - x.unsqueeze(2)).unsqueeze(-2) + images
     squares = ((displaced.flatten(1, 3) @ metric).view_as(displaced) * displaced).sum(-1)
     distances = squares.clamp(min=1e-8).sqrt()

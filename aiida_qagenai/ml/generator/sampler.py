@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_signal, remove_mean
+from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise, lattice_signal, remove_mean
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.lattice import cell_from_metric, log_coordinates, metric_from_coordinates
 from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
@@ -82,6 +82,7 @@ def sample(
     radii: Tensor,
     distance_scale: float,
     steps: int,
+    stochasticity: float,
     guidance: float,
     conditioning: Conditioning | None,
     generator: torch.Generator,
@@ -94,7 +95,8 @@ def sample(
     :param radii: covalent radius of each element, shape (K,), Å.
     :param distance_scale: atoms of the predicted clean structure closer than this times r_i + r_j are pushed apart in
         the last part of the trajectory.
-    :param guidance: λ in ε = ε_u + λ (ε_c − ε_u). It acts on v, the score and the logits; ε is linear in v at a given
+    :param stochasticity: 0 for the flow without noise, 1 for ancestral steps.
+    :param guidance: λ in ε = ε_u + λ (ε_c − ε_u). It acts on v, the shift and the logits; ε is linear in v at a given
         z_t, so that this is the same as guiding ε.
     :param report: called after each step with the number of structures that advanced.
     :param guide: constraints that decide open elements and act on the finished structures.
@@ -123,10 +125,11 @@ def sample(
             clean, shift = model.clean(noisy, predicted)
             if distance_scale and then < PUSH_BELOW:
                 metric = model.lattice.decode(clean, num_atoms)
-                apart = keep_apart(x + shift, metric, radius_table[types] * mask, model.images, distance_scale)
+                apart = keep_apart(x + shift, metric, radius_table[types] * mask, distance_scale)
                 shift = apart - x
-            z = keep.lattice(_lattice_step(z, clean, now, then, draw.normal(count, 6)))
-            x = x + keep.atoms(_coordinate_move(shift, now, then, draw.displacements()))
+            step = {'now': now, 'then': then, 'share': stochasticity}
+            z = keep.lattice(_lattice_step(z, clean, noise=draw.normal(count, 6), **step))
+            x = x + keep.atoms(_coordinate_move(shift, noise=draw.displacements(), **step))
             probabilities = (predicted.logits + forbidden.unsqueeze(1)).softmax(-1)
             if guide is not None:
                 types = guide.settle(types, probabilities, task, now, then)
@@ -205,7 +208,7 @@ def _begin(model: Denoiser, task: Task, time: Tensor, draw: _Draws, keep: _Kept)
     clean = model.lattice.encode(coordinates, task.mask.sum(1).to(z.device))
     alpha = lattice_signal(time).to(z)
     noise = keep.atoms(coordinate_width(time).to(z) * draw.displacements())
-    return keep.lattice(alpha * clean + (1 - alpha**2).sqrt() * z), task.start.fractional.to(z) + noise
+    return keep.lattice(alpha * clean + lattice_noise(time).to(z) * z), task.start.fractional.to(z) + noise
 
 
 def _fractions(model: Denoiser, types: Tensor, probabilities: Tensor, mask: Tensor) -> Tensor:
@@ -229,27 +232,32 @@ def _guided(model: Denoiser, noisy: Noisy, q: Tensor, guidance: float) -> Predic
     return Prediction(*(u + guidance * (c - u) for c, u in zip(conditional, unconditional, strict=True)))
 
 
-def _lattice_step(z: Tensor, clean: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
-    """Return z after one ancestral step of the variance-preserving process."""
-    alpha, sigma = lattice_signal(now), (1 - lattice_signal(now) ** 2).sqrt()
+def _lattice_step(z: Tensor, clean: Tensor, *, now: Tensor, then: Tensor, noise: Tensor, share: float) -> Tensor:
+    """Return z after one step of the variance-preserving process; the last step goes to the clean lattice.
+
+    :param share: 0 for the flow without noise, 1 for ancestral steps.
+    """
     if then == 0:
         return clean
-    alpha_next, sigma_next = lattice_signal(then), (1 - lattice_signal(then) ** 2).sqrt()
-    ratio = alpha / alpha_next
-    spread = sigma**2 - ratio**2 * sigma_next**2
-    mean = (ratio * sigma_next**2 * z + alpha_next * spread * clean) / sigma**2
-    return mean + spread.clamp(min=0).sqrt() * sigma_next / sigma * noise
+    alpha, sigma = lattice_signal(now), lattice_noise(now)
+    alpha_next, sigma_next = lattice_signal(then), lattice_noise(then)
+    fresh = share * sigma_next / sigma * (1 - (alpha / alpha_next) ** 2).clamp(min=0).sqrt()
+    kept = (sigma_next**2 - fresh**2).clamp(min=0).sqrt()
+    return alpha_next * clean + kept * (z - alpha * clean) / sigma + fresh * noise
 
 
-def _coordinate_move(shift: Tensor, now: Tensor, then: Tensor, noise: Tensor) -> Tensor:
-    """Return the displacements of one ancestral step of the variance-exploding process; the last goes to the mean.
+def _coordinate_move(shift: Tensor, *, now: Tensor, then: Tensor, noise: Tensor, share: float) -> Tensor:
+    """Return the displacements of one step of the variance-exploding process; the last goes to the clean structure.
 
     :param shift: from here to the predicted clean structure.
+    :param share: 0 for the flow without noise, 1 for ancestral steps.
     """
     if then == 0:
         return shift
-    share = 1 - (coordinate_width(then) / coordinate_width(now)) ** 2
-    return share * shift + coordinate_width(then) * share.sqrt() * noise
+    width, next_width = coordinate_width(now), coordinate_width(then)
+    fresh = share * next_width * (1 - (next_width / width) ** 2).sqrt()
+    kept = (next_width**2 - fresh**2).clamp(min=0).sqrt()
+    return (1 - kept / width) * shift + fresh * noise
 
 
 def _type_step(

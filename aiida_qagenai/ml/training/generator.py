@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,85 +11,34 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
-from aiida_qagenai.exchange.dataset import LabelledBatch
-from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.exchange.tasks import GeneratorOptions, GeneratorTraining
-from aiida_qagenai.ml.elements import species_indices
-from aiida_qagenai.ml.generator.diffusion import (
-    coordinate_width,
-    lattice_signal,
-    remove_mean,
-    score_scale,
-    wrapped_score,
-)
-from aiida_qagenai.ml.generator.lattice import log_coordinates, size_free
-from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy
-from aiida_qagenai.ml.generator.reduction import equivalent_settings
+from aiida_qagenai.ml.elements import chemical_features
+from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise, lattice_signal, remove_mean, wrap
+from aiida_qagenai.ml.generator.lattice import metric_from_coordinates, size_free
+from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy, shift_scale
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.training.crystals import Bucket, make_buckets
 from aiida_qagenai.ml.training.optimisation import Descent, Start, batches, known_only
 
-__all__ = ('diffusion_losses', 'train_generator')
+__all__ = (
+    'Batches',
+    'diffusion_losses',
+    'held_out_losses',
+    'num_atoms_counts',
+    'prepare',
+    'total_loss',
+    'train_generator',
+)
 
-KNOWN_TYPES_FRACTION = 0.5
-"""Share of the training samples whose types are given: what fixed-composition sampling asks for."""
+WEIGHTS = {'coordinates': 1.0, 'lattice': 0.3, 'types': 0.1}
+
+TIME_SPREAD = 0.3
+"""Standard deviation of the times around ½, that is, of the logarithm of the widths over that of their range."""
 
 HELD_OUT_DRAWS = 16
-WEIGHTS = {'lattice': 1.0, 'coordinates': 1.0, 'types': 0.3}
-
-
-@dataclasses.dataclass(frozen=True)
-class CrystalTable:
-    """R settings of n structures, padded to N atoms.
-
-    :param coordinates: of ½ log G, shape (R, 6).
-    :param fractional: shape (R, N, 3), zero on padding.
-    :param types: element positions per structure, shape (n, N).
-    :param mask: shape (n, N).
-    :param structure: structure of each setting, shape (R,).
-    :param first: first setting of each structure, shape (n,).
-    :param number: settings of each structure, shape (n,).
-    """
-
-    coordinates: Tensor
-    fractional: Tensor
-    types: Tensor
-    mask: Tensor
-    structure: Tensor
-    first: Tensor
-    number: Tensor
-
-    @classmethod
-    def build(cls, structures: StructureBatch, elements: tuple[int, ...], runtime: Runtime) -> CrystalTable:
-        """Return the table of ``structures``, all of whose elements must be in ``elements``."""
-        width = int(structures.num_atoms.max())
-        mask = np.arange(width) < structures.num_atoms[:, None]
-        types = np.zeros(mask.shape, dtype=np.int64)
-        types[mask] = species_indices(structures.species, elements)
-        metrics, fractional, owner = [], [], []
-        for index, (cell, species, positions) in enumerate(structures):
-            for matrix in equivalent_settings(cell):
-                vectors = matrix @ cell
-                moved = np.zeros((width, 3))
-                moved[: len(species)] = positions @ np.linalg.inv(matrix)
-                metrics.append(vectors @ vectors.T)
-                fractional.append(moved)
-                owner.append(index)
-        number = torch.bincount(torch.tensor(owner), minlength=len(structures))
-        return cls(
-            coordinates=log_coordinates(torch.as_tensor(np.array(metrics))).to(runtime.dtype),
-            fractional=torch.as_tensor(np.array(fractional), dtype=runtime.dtype),
-            types=torch.from_numpy(types),
-            mask=torch.from_numpy(mask),
-            structure=torch.tensor(owner),
-            first=torch.cumsum(number, 0) - number,
-            number=number,
-        )
-
-    @property
-    def num_atoms(self) -> Tensor:
-        """Return the atoms per structure, shape (n,)."""
-        return self.mask.sum(dim=1)
+EVALUATED = 256
+"""Held-out structures evaluated at once: memory does not grow with the data set."""
 
 
 def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record) -> None:
@@ -97,70 +46,127 @@ def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record)
     start = Start.read(config)
     labels, elements = start.labels, start.elements
     with record.stage('reduction'):
-        table = CrystalTable.build(labels.structures, elements, runtime)
+        buckets = make_buckets(labels, elements, runtime)
     model = start.network(Denoiser, SIZES, runtime.dtype)
     if start.parent is None:
-        _normalise(model, table, labels)
+        prepare(model, buckets, elements)
     if not np.isfinite(labels.descriptors).any():
         record.warn('the training set has no descriptors: the generator learns no conditioning')
     model.to(runtime.device)
     with record.stage('training'):
-        _optimise(model, table, labels, config, runtime=runtime, record=record)
+        _optimise(model, buckets, config, runtime, record)
     with record.stage('evaluation'):
         held_out = known_only(start.split('validation'), elements)
         if len(held_out):
-            _record_held_out(model, held_out, elements, runtime, record)
-    sizes, counts = np.unique(labels.structures.num_atoms, return_counts=True)
-    num_atoms_counts = {str(size): int(count) for size, count in zip(sizes, counts, strict=True)}
-    configuration = {'network': SIZES[config.size], 'num_atoms_counts': num_atoms_counts}
+            losses = held_out_losses(model, make_buckets(held_out, elements, runtime), runtime)
+            record.metrics.update({f'validation_loss_{name}': value for name, value in losses.items()})
+    configuration = {'network': SIZES[config.size], 'num_atoms_counts': num_atoms_counts(buckets)}
     start.save(record, model.state_dict(), [model], configuration)
 
 
+def prepare(model: Denoiser, buckets: Sequence[Bucket], elements: tuple[int, ...]) -> None:
+    """Give a new model the features of its elements and the statistics of lattices and q of the training set."""
+    model.features[:-1] = torch.as_tensor(chemical_features(elements))
+    coordinates = [size_free(bucket.coordinates, bucket.num_atoms[bucket.structure]) for bucket in buckets]
+    weights = [1 / bucket.number[bucket.structure] for bucket in buckets]
+    model.lattice.fit(torch.cat(coordinates).cpu(), torch.cat(weights).cpu())
+    q = torch.cat([bucket.q for bucket in buckets]).double().cpu().numpy()
+    for index in range(NUM_DESCRIPTORS):
+        finite = q[np.isfinite(q[:, index]), index]
+        if len(finite):
+            model.q_mean[index] = float(finite.mean())
+            model.q_deviation[index] = max(float(finite.std()), 1e-6)
+
+
+def num_atoms_counts(buckets: Sequence[Bucket]) -> dict[str, int]:
+    """Return how many structures have each number of atoms, as the configuration of a checkpoint keeps it."""
+    sizes = torch.cat([bucket.num_atoms for bucket in buckets]).cpu().numpy()
+    return {str(size): int(count) for size, count in zip(*np.unique(sizes, return_counts=True), strict=True)}
+
+
+class Batches:
+    """Endless batches of cells of one bucket at a time, each bucket as often as it has structures."""
+
+    def __init__(self, buckets: Sequence[Bucket], size: int, runtime: Runtime) -> None:
+        self._buckets, self._size, self._device = buckets, size, runtime.device
+        self._generator = runtime.generator(0)
+        self._weights = torch.tensor([float(len(bucket)) for bucket in buckets])
+        self._streams = [batches(np.arange(len(bucket)), size, self._generator) for bucket in buckets]
+
+    def __iter__(self) -> Iterator[tuple[Bucket, Tensor]]:
+        """Yield a bucket and rows of it, shape (size,)."""
+        while True:
+            index = int(torch.multinomial(self._weights, 1, generator=self._generator))
+            rows = torch.from_numpy(_take(self._streams[index], self._size))
+            yield self._buckets[index], rows.to(self._device)
+
+
 def diffusion_losses(
-    model: Denoiser, table: CrystalTable, rows: Tensor, q: Tensor, known: Tensor, *, generator: torch.Generator
+    model: Denoiser,
+    bucket: Bucket,
+    rows: Tensor,
+    q: Tensor,
+    known: Tensor,
+    *,
+    generator: torch.Generator,
+    known_types: float = 0.5,
 ) -> dict[str, Tensor]:
-    """Return the losses of the three processes for structures ``rows`` (B,) of ``table`` at random times.
+    """Return the losses of the three processes for structures ``rows`` (B,) of ``bucket`` at random times.
 
     :param q: normalised descriptors of these structures, shape (B, Q).
     :param known: which of them to condition on, shape (B, Q).
+    :param generator: on the device of the bucket.
+    :param known_types: share of the structures whose types are given.
     """
-    device, dtype = q.device, q.dtype
     count = len(rows)
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, dtype=dtype)
+        return torch.rand(shape, generator=generator, dtype=q.dtype, device=q.device)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=dtype).to(device)
+        return torch.randn(shape, generator=generator, dtype=q.dtype, device=q.device)
 
-    setting = table.first[rows] + (uniform(count) * table.number[rows]).long().clamp(max=table.number[rows] - 1)
-    # A crystal and its inverse are equally good; the times are stratified over the batch.
-    sign = torch.where(uniform(count, 1, 1) < 0.5, -1.0, 1.0).to(dtype)
-    time = ((torch.arange(count) + uniform(count)) / count).to(device)
-    mask, types = table.mask[rows].to(device), table.types[rows].to(device)
-    x0 = (table.fractional[setting] * sign).to(device)
-    z0 = model.lattice.encode(table.coordinates[setting].to(device), mask.sum(1))
+    number = bucket.number[rows]
+    setting = bucket.first[rows] + torch.minimum((uniform(count) * number).long(), number - 1)
+    # A crystal and its inverse are equally good.
+    sign = (uniform(count, 1, 1) < 0.5).to(q.dtype) * 2 - 1
+    time = _times((torch.arange(count, device=q.device) + uniform(count)) / count)
+    mask, types = bucket.mask[rows], bucket.types[rows]
+    x0, coordinates = bucket.fractional[setting] * sign, bucket.coordinates[setting]
+    z0 = model.lattice.encode(coordinates, mask.sum(1))
 
     signal = lattice_signal(time).unsqueeze(-1)
-    noise = (1 - signal**2).sqrt()
+    noise = lattice_noise(time).unsqueeze(-1)
     epsilon = normal(count, 6)
-    z = signal * z0 + noise * epsilon
-    width = coordinate_width(time)[:, None, None].expand_as(x0)
-    displacement = width * normal(*x0.shape)
-    target = remove_mean(wrapped_score(displacement, width) / score_scale(time)[:, None, None], mask)
-    given = (uniform(count, 1) < KNOWN_TYPES_FRACTION).to(device)
-    absorbed = (uniform(*types.shape).to(device) > signal**2) & ~given & mask
-    noisy = Noisy(z, x0 + displacement, torch.where(absorbed, model.num_elements, types), mask, time)
+    displacement = remove_mean(coordinate_width(time)[:, None, None] * normal(*x0.shape), mask)
+    target = remove_mean(-wrap(displacement), mask) / shift_scale(time)[:, None, None]
+    absorbed = (uniform(*types.shape) > signal**2) & (uniform(count, 1) >= known_types) & mask
+    types_seen = torch.where(absorbed, model.num_elements, types)
+    predicted = model(Noisy(signal * z0 + noise * epsilon, x0 + displacement, types_seen, mask, time), q, known)
 
-    predicted = model(noisy, q, known)
-    atoms = mask.sum()
-    losses = {
-        'lattice': nn.functional.mse_loss(predicted.v, signal * epsilon - noise * z0),
-        'coordinates': ((predicted.score - target) ** 2).sum() / (3 * atoms),
-    }
+    metric = metric_from_coordinates(coordinates)
+    error = predicted.shift - target
+    squares = ((error @ metric) * error).sum(-1) / metric.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
     entropies = nn.functional.cross_entropy(predicted.logits.transpose(1, 2), types, reduction='none')
-    losses['types'] = (entropies * absorbed).sum() / absorbed.sum().clamp(min=1)
-    return losses
+    return {
+        # between that of the clean lattice, σ² |Δv|², and that of v, which no network can predict where σ is small
+        'lattice': (noise * (predicted.v - signal * epsilon + noise * z0) ** 2).mean() / noise.mean(),
+        # per direction, in units of the mean length of a lattice vector
+        'coordinates': (squares * mask).sum() / (3 * mask.sum()),
+        'types': (entropies * absorbed).sum() / absorbed.sum().clamp(min=1),
+    }
+
+
+def total_loss(losses: dict[str, Tensor]) -> Tensor:
+    """Return the weighted sum of the losses."""
+    return torch.stack([WEIGHTS[name] * value for name, value in losses.items()]).sum()
+
+
+def _times(quantiles: Tensor) -> Tensor:
+    """Return times around ½: the widths of the noise are log-normal within their range."""
+    scale = TIME_SPREAD * math.sqrt(2)
+    reach = math.erf(0.5 / scale)
+    return 0.5 + scale * torch.erfinv((2 * quantiles - 1) * reach)
 
 
 def drop_conditioning(known: Tensor, options: GeneratorOptions, generator: torch.Generator) -> Tensor:
@@ -170,69 +176,78 @@ def drop_conditioning(known: Tensor, options: GeneratorOptions, generator: torch
 
     :param known: which fields have labels, shape (B, Q).
     """
-    count = len(known)
-    everything = torch.rand(count, 1, generator=generator) < options.block_dropout
-    single = torch.rand(known.shape, generator=generator) < options.field_dropout
+
+    def drop(probability: float, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=known.device) < probability
+
     blocks = torch.zeros_like(known)
     for block in block_slices().values():
-        blocks[:, block] = (torch.rand(count, 1, generator=generator) < options.block_dropout).to(known.device)
-    return known & ~(everything | single).to(known.device) & ~blocks
-
-
-def _normalise(model: Denoiser, table: CrystalTable, labels: LabelledBatch) -> None:
-    """Set the code of the lattice and the normalisation of q from the training set."""
-    coordinates = size_free(table.coordinates, table.num_atoms[table.structure])
-    model.lattice.fit(coordinates, 1 / table.number[table.structure])
-    q = labels.descriptors
-    for index in range(NUM_DESCRIPTORS):
-        finite = q[np.isfinite(q[:, index]), index]
-        if len(finite):
-            model.q_mean[index] = float(finite.mean())
-            model.q_deviation[index] = max(float(finite.std()), 1e-6)
+        blocks[:, block] = drop(options.block_dropout, len(known), 1)
+    return known & ~(drop(options.block_dropout, len(known), 1) | drop(options.field_dropout, *known.shape)) & ~blocks
 
 
 def _optimise(
-    model: Denoiser,
-    table: CrystalTable,
-    labels: LabelledBatch,
-    config: GeneratorTraining,
-    *,
-    runtime: Runtime,
-    record: Record,
+    model: Denoiser, buckets: Sequence[Bucket], config: GeneratorTraining, runtime: Runtime, record: Record
 ) -> None:
-    q, labelled = model.normalise_q(runtime.tensor(labels.descriptors))
-    generator = runtime.generator(0)
+    generator = runtime.generator(3, on_device=True)
     descent = Descent(model, config, decay=0.995, fused=True)
-    stream = batches(np.arange(len(labels)), config.batch_size, generator)
+    stream = iter(Batches(buckets, config.batch_size, runtime))
     progress = Progress(config.steps)
-    recent: list[dict[str, float]] = []
+    means = _Means()
     for _ in range(config.steps):
-        rows = torch.from_numpy(_take(stream, config.batch_size))
-        known = drop_conditioning(labelled[rows], config.options, generator)
-        losses = diffusion_losses(model, table, rows, q[rows], known, generator=generator)
-        loss = torch.stack([WEIGHTS[name] * value for name, value in losses.items()]).sum()
-        descent.step(loss)
-        recent.append({name: value.item() for name, value in losses.items()})
-        figures = {name: float(np.mean([each[name] for each in recent])) for name in losses}
-        if progress.advance('generator', figures):
+        bucket, rows = next(stream)
+        q, labelled = model.normalise_q(bucket.q[rows])
+        known = drop_conditioning(labelled, config.options, generator)
+        share = config.options.known_types
+        losses = diffusion_losses(model, bucket, rows, q, known, generator=generator, known_types=share)
+        descent.step(total_loss(losses))
+        means.add(losses)
+        if progress.advance('generator', means.figures):
+            figures = means.figures()
             record.log(**{f'loss_{name}': value for name, value in figures.items()})
             record.metrics.update({f'train_loss_{name}': value for name, value in figures.items()})
-            recent.clear()
+            means = _Means()
     descent.finish()
 
 
-def _record_held_out(
-    model: Denoiser, labels: LabelledBatch, elements: tuple[int, ...], runtime: Runtime, record: Record
-) -> None:
-    """Add the mean losses of held-out structures, each at ``HELD_OUT_DRAWS`` times, to the metrics."""
-    table = CrystalTable.build(labels.structures, elements, runtime)
-    q, known = model.normalise_q(runtime.tensor(labels.descriptors))
-    generator = runtime.generator(1)
-    rows = torch.arange(len(labels))
+class _Means:
+    """Means of losses since the last line; the device is waited for only where they are read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        self._count += 1
+        for name, value in losses.items():
+            self._sums[name] = self._sums[name] + value.detach() if name in self._sums else value.detach()
+
+    def figures(self) -> dict[str, float]:
+        return {name: value.item() / self._count for name, value in self._sums.items()}
+
+
+def held_out_losses(
+    model: Denoiser,
+    buckets: Sequence[Bucket],
+    runtime: Runtime,
+    *,
+    draws: int = HELD_OUT_DRAWS,
+    known_types: float = 0.5,
+) -> dict[str, float]:
+    """Return the mean losses of held-out structures, each at ``draws`` times."""
+    generator = runtime.generator(1, on_device=True)
+    sums, total = dict.fromkeys(WEIGHTS, 0.0), 0
     with torch.no_grad():
-        draws = [diffusion_losses(model, table, rows, q, known, generator=generator) for _ in range(HELD_OUT_DRAWS)]
-    for name in WEIGHTS:
-        record.metrics[f'validation_loss_{name}'] = float(np.mean([each[name].item() for each in draws]))
+        for bucket in buckets:
+            for rows in torch.arange(len(bucket), device=runtime.device).split(EVALUATED):
+                q, known = model.normalise_q(bucket.q[rows])
+                for _ in range(draws):
+                    losses = diffusion_losses(
+                        model, bucket, rows, q, known, generator=generator, known_types=known_types
+                    )
+                    total += len(rows)
+                    sums = {name: sums[name] + len(rows) * float(value) for name, value in losses.items()}
+    return {name: value / total for name, value in sums.items()}
 
 
 def _take(stream: Iterator[NDArray[np.int64]], size: int) -> NDArray[np.int64]:

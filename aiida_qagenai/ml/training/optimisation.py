@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -159,6 +160,28 @@ class Averaged:
         with torch.no_grad():
             for parameter, average in zip(self._parameters, self._shadow, strict=True):
                 parameter.copy_(average)
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the parameters their averaged values for the block."""
+        values = [parameter.detach().clone() for parameter in self._parameters]
+        self.apply()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(self._parameters, values, strict=True):
+                    parameter.copy_(value)
+
+    def state(self) -> dict[str, t.Any]:
+        """Return the averages and how many steps they cover."""
+        return {'steps': self._steps, 'shadow': self._shadow}
+
+    def restore(self, state: dict[str, t.Any]) -> None:
+        """Take up a stored :meth:`state`."""
+        self._steps = state['steps']
+        for average, stored in zip(self._shadow, state['shadow'], strict=True):
+            average.copy_(stored)
 
 
 class Descent:
