@@ -63,8 +63,29 @@ def test_cluster_templates(aiida_profile_clean, monkeypatch):
     assert orm.load_computer('cluster').transport_type == 'core.ssh_async'
 
 
+def test_random_crystals(tmp_path, monkeypatch):
+    """The script of the page on other generators writes crystals of the composition, the same for the same seed."""
+    from ase.io import read
+
+    specification = importlib.util.spec_from_file_location('random_crystals', EXAMPLES / 'random_crystals.py')
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    texts = []
+    for seed in (1, 1, 2):
+        path = tmp_path / 'crystals.extxyz'
+        options = ['--composition', '{"Ti": 1, "O": 2}', '--count', '2', '--seed', str(seed), '--output', str(path)]
+        monkeypatch.setattr('sys.argv', ['random_crystals.py', *options])
+        module.main()
+        texts.append(path.read_text())
+    assert texts[0] == texts[1] != texts[2]
+    assert [atoms.get_chemical_formula(empirical=True) for atoms in read(path, index=':')] == ['O2Ti'] * 2
+    with pytest.raises(RuntimeError, match='no space group fits'):
+        monkeypatch.setattr(module, 'MAX_ATTEMPTS', 0)
+        module.random_crystals({'Ti': 1}, 1, 1)
+
+
 def test_every_example_is_used():
-    """Each file under `examples/` is named by a test: by this one, or by the tests of `--options`."""
+    """Each file under `examples/` is named by a test: by this module, or by the tests of `--options`."""
     templates = {f'cluster/{name}.yaml' for name in ('computer', 'connection', 'models', 'options', 'pyscf')}
     files = (path for path in EXAMPLES.rglob('*') if path.is_file() and '__pycache__' not in path.parts)
-    assert {str(path.relative_to(EXAMPLES)) for path in files} == {'quickstart.py', *templates}
+    assert {str(path.relative_to(EXAMPLES)) for path in files} == {'quickstart.py', 'random_crystals.py', *templates}

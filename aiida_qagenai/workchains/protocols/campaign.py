@@ -68,6 +68,14 @@ class GenerateSettings(StrictModel):
         'the campaign and `max_atoms`; its arguments say how many',
     )
 
+    @pydantic.field_validator('external')
+    @classmethod
+    def _unlimited(cls, value: ExternalGenerateParameters | None) -> ExternalGenerateParameters | None:
+        """Check that the limits are left to the campaign."""
+        if value is not None and (value.elements, value.max_atoms) != (None, None):
+            raise ValueError('the campaign limits the elements and, by `generate.max_atoms`, the atoms: leave both out')
+        return value
+
 
 class ScreenSettings(StrictModel):
     """The stability filter of Algorithm 1."""

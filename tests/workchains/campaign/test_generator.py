@@ -79,6 +79,8 @@ def test_settings_and_code_belong_together(common, python_code):
     with pytest.raises(InvalidInputError, match=r'the output `crystals\.extxyz` matches the input file'):
         files = {'a': script('', 'crystals.extxyz')}
         build(overrides={'generate': {'external': PYXTAL}}, generator_code=code, generator_files=files)
+    with pytest.raises(InvalidInputError, match='the campaign limits the elements'):
+        build(overrides={'generate': {'external': {**PYXTAL, 'max_atoms': 3}}}, generator_code=code)
     with pytest.raises(InvalidInputError, match='did you mean `arguments`'):
         build(overrides={'generate': {'external': {**PYXTAL, 'argument': []}}}, generator_code=code)
 
