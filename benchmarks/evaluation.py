@@ -97,7 +97,7 @@ def main() -> None:
 
     for source in (LEGACY, CURRENT):
         start = time.process_time()
-        ours = [composition_is_valid(element_counts(structure), source) for structure in references.values()]
+        ours = [composition_is_valid(element_counts(structure) or {}, source) for structure in references.values()]
         seconds = time.process_time() - start
         start = time.process_time()
         theirs = [smact_validity(item.composition, oxidation_states_set=source) for item in references.values()]

@@ -123,7 +123,7 @@ def shell_vector(structure: Structure) -> NDArray[np.float64]:
 
 
 def composition_vector(structure: Structure) -> NDArray[np.float64]:
-    """Return the share of the atoms up to each place of Mendeleev's number, shape (103,).
+    """Return the share of the atoms up to each place of Mendeleev's number, shape (118,).
 
     The sum of the absolute differences of two such vectors is the earth mover's distance of the compositions.
     """
@@ -136,11 +136,11 @@ def composition_vector(structure: Structure) -> NDArray[np.float64]:
 
 @functools.cache
 def _places() -> dict[str, int]:
-    """Return element → place, from 0, for the elements up to lawrencium."""
+    """Return element → place, from 0; the elements after lawrencium, which have no Mendeleev number, are the last."""
     from pymatgen.core import Element
 
-    symbols = sorted(SYMBOLS[:103], key=lambda symbol: Element(symbol).mendeleev_no)
-    return {symbol: place for place, symbol in enumerate(symbols)}
+    numbered = sorted(SYMBOLS[:103], key=lambda symbol: Element(symbol).mendeleev_no)
+    return {symbol: place for place, symbol in enumerate((*numbered, *SYMBOLS[103:]))}
 
 
 def _density(structure: Structure) -> float:

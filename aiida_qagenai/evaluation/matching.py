@@ -6,7 +6,7 @@ A sample matches its reference if pymatgen's ``StructureMatcher`` maps one onto 
 are matched. Every sample must be valid (:mod:`aiida_qagenai.evaluation.validity`, original oxidation states), and with
 one sample the reference as well; all references are in the denominator.
 
-METRe ("match everyone to reference", M. M. Martirossyan et al., arXiv 2509.12178) does justice to polymorphs: a
+METRe ("match everyone to reference", M. M. Martirossyan et al., arXiv 2509.12178) is for several polymorphs: a
 reference is found if any of the samples of its formula matches it, whichever reference they were drawn for. In cRMSE a
 reference that is not found counts with the tolerance ``stol``, so that nothing is gained by matching only easy ones.
 """

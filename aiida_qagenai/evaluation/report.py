@@ -59,7 +59,7 @@ class Evaluation:
 
     def _add_validity(self) -> None:
         for record, sample in zip(self.records, self.samples, strict=True):
-            counts = None if sample is None or not sample.is_ordered else element_counts(sample)
+            counts = None if sample is None else element_counts(sample)
             record['structure_valid'] = sample is not None and structure_is_valid(sample)
             for source in (LEGACY, CURRENT):
                 record[f'composition_valid_{source}'] = counts is not None and composition_is_valid(counts, source)

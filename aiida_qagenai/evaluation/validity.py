@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from aiida_qagenai.chemistry.composition import reduced
-from aiida_qagenai.chemistry.elements import SYMBOLS, require_elements
+from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS, require_elements
 from aiida_qagenai.chemistry.geometry import structure_problem
 from aiida_qagenai.chemistry.oxidation_states import electronegativity, oxidation_states
 from aiida_qagenai.chemistry.species import plain_structure
@@ -102,12 +102,16 @@ def is_valid(structure: Structure, source: str = LEGACY) -> bool:
     """Return whether both the structure and its composition are valid."""
     if not structure_is_valid(structure):
         return False
-    return composition_is_valid(element_counts(structure), source)
+    counts = element_counts(structure)
+    return counts is not None and composition_is_valid(counts, source)
 
 
-def element_counts(structure: Structure) -> dict[str, int]:
-    """Return element → number of atoms of an ordered structure."""
-    return {element.symbol: int(number) for element, number in plain_structure(structure).composition.items()}
+def element_counts(structure: Structure) -> dict[str, int] | None:
+    """Return element → number of atoms; ``None`` for a disordered structure, and for one with dummy species."""
+    if not structure.is_ordered:
+        return None
+    counts = {element.symbol: int(number) for element, number in plain_structure(structure).composition.items()}
+    return counts if set(counts) <= set(ATOMIC_NUMBERS) else None
 
 
 def _electronegativity(symbol: str) -> float:

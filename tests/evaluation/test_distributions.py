@@ -40,6 +40,12 @@ def test_the_distance_of_compositions_is_the_way_of_the_atoms():
     assert np.abs(first - second).sum() == pytest.approx(places / 2)
 
 
+def test_every_element_has_a_place():
+    """Lawrencium is the last actinide of the scale; oganesson has no number of its own and is at the end."""
+    assert composition_vector(cubic('Og')).tolist() == [0.0] * 117 + [1.0]
+    assert composition_vector(cubic('H')).sum() == 118 - Element('H').mendeleev_no + 1
+
+
 def test_coverage_by_hand():
     """Each condition has its own nearest one, as CDVAE counts it; polonium has no composition near.
 

@@ -1,7 +1,7 @@
 """Tests for :mod:`aiida_qagenai.evaluation.report`."""
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import DummySpecies, Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.evaluation.report import Evaluation
@@ -92,3 +92,22 @@ def test_distributions_count_unreadable_samples(evaluation):
 def test_no_samples_are_an_error():
     with pytest.raises(InvalidInputError, match='no generated crystals'):
         Evaluation([])
+
+
+def test_odd_structures_are_results():
+    """Dummy atoms, coordinates that are not finite, and disorder are invalid; the other figures do without them."""
+    odd = [
+        Structure(Lattice.cubic(4.0), [DummySpecies('X'), 'Cl'], [[0, 0, 0], [0.5, 0.5, 0.5]]),
+        pair('Na', 'Cl', shift=float('nan')),
+        Structure(Lattice.cubic(4.0), [{'Na': 0.5, 'K': 0.5}, 'Cl'], [[0, 0, 0], [0.5, 0.5, 0.5]]),
+    ]
+    found = Evaluation([*odd, pair('Na', 'Cl')])
+    references = {'good': pair('Na', 'Cl'), **{str(index): structure for index, structure in enumerate(odd)}}
+    found.add_matches({'good': [0, 1, 2, 3], '0': [0], '1': [1], '2': [2]}, references, (4,))
+    found.add_distributions(list(references.values()))
+    found.add_novelty(list(references.values()))
+    assert value(found, 'validity') == (1, 4)
+    assert value(found, 'composition-validity-smact14') == (2, 4)
+    assert value(found, 'match-rate-4') == (1, 4)
+    assert value(found, 'shell-coverage-precision') == (1, 4)
+    assert value(found, 'replay') == (1, 1)

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Composition, DummySpecies, Lattice, Structure
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.evaluation.validity import CURRENT, LEGACY, composition_is_valid, is_valid, structure_is_valid
@@ -33,6 +33,7 @@ def test_images_of_one_atom_and_the_volume():
     [
         Structure(Lattice.cubic(4.0), ['Na', 'Cl'], [[0, 0, 0], [float('nan'), 0, 0]]),
         Structure(Lattice.cubic(4.0), [{'Na': 0.5, 'K': 0.5}, 'Cl'], [[0, 0, 0], [0.5, 0.5, 0.5]]),
+        Structure(Lattice.cubic(4.0), [DummySpecies('X'), 'Cl'], [[0, 0, 0], [0.5, 0.5, 0.5]]),
     ],
 )
 def test_odd_structures_are_not_valid(broken):
