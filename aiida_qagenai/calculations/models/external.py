@@ -155,6 +155,8 @@ class ExternalGenerateCalculation(BatchMixin, RecoveryMixin, CalcJob):
     FILENAME_STDERR = 'aiida.err'
     FILENAME_VERSION = 'aiida.version'
     CACHE_VERSION = 1
+    MACHINE_FAILURES: t.ClassVar[frozenset[int]] = frozenset({140})
+    """Exit statuses of a job that the machine ended (node failure): a work chain submits it again."""
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:

@@ -19,6 +19,7 @@ from aiida_qagenai.calculations.models.external import ExternalGenerateCalculati
 from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.engine.resumable import was_lost
 
 SALT = Structure.from_spacegroup(225, Lattice.cubic(4.08), ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]])
 MINIMAL = {'program': 'test', 'outputs': ['out/*.cif']}
@@ -197,6 +198,14 @@ def test_files_that_collide(python, files, parameters, message):
     inputs = {'code': python, 'seed': orm.Int(1), 'cycle': orm.Int(1), 'files': nodes}
     with pytest.raises(ValueError, match=message):
         run_get_node(ExternalGenerateCalculation, **inputs, parameters=orm.Dict({**MINIMAL, **parameters}))
+
+
+@pytest.mark.parametrize(('status', 'lost'), [(140, True), (310, False), (510, False)])
+def test_what_a_campaign_runs_again(localhost, status, lost):
+    """A job whose computer broke down is submitted again; a program that fails would only fail again."""
+    node = orm.CalcJobNode(computer=localhost, process_type='aiida.calculations:qagenai.external_generate')
+    node.set_exit_status(status)
+    assert was_lost(node) is lost
 
 
 @pytest.mark.parametrize('seed', [-1, 2**31])
