@@ -18,6 +18,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from aiida_qagenai.evaluation.assignment import Assignment
+    from aiida_qagenai.evaluation.figures import Figure
     from aiida_qagenai.evaluation.report import Evaluation
     from aiida_qagenai.exchange.readers.structure_files import ReadStructure
 
@@ -55,14 +57,12 @@ def evaluate(
     known: tuple[Path, ...],
     counts: tuple[int, ...],
     metre: bool,
-    phases: Path | None,
-    hull_name: str,
-    relaxer: str,
     per_structure: Path | None,
     workers: int,
     seed: int,
     as_json: bool,
     fmt: str,
+    **energies: t.Any,
 ) -> None:
     """Evaluate generated crystals.
 
@@ -86,25 +86,29 @@ def evaluate(
     notes = [f'{unreadable} of {len(samples)} samples cannot be read and count as invalid.'] if unreadable else []
     settings: dict[str, t.Any] = {'files': [str(file) for file in files], 'seed': seed}
     if references:
-        settings['assigned_by'] = _add_matches(evaluation, samples, references, notes, counts, metre, workers)
+        found = _assignment(samples, references)
+        evaluation.add_matches(
+            found.indices, references, counts, everyone=metre, workers=workers, progress=_progress('matches')
+        )
         evaluation.add_distributions(list(references.values()))
+        settings['assigned_by'] = found.rule
+        notes += _notes_on(found, len(samples), max(counts))
     else:
         notes.append('Match rates, coverage and Wasserstein distances need `--reference`.')
     if known:
+        settings['known'] = [str(file) for file in known]
         structures = [item.structure for file in known for item in read_with_warnings(file)]
         evaluation.add_novelty(structures, _progress('novelty'))
-        settings['known'] = [str(file) for file in known]
+        settings |= _add_stability(evaluation, samples, notes, **energies)
     else:
         notes.append('Novelty, S.U.N. and MSUN need `--known`.')
-    distances, hull = _distances(samples, phases, hull_name)
-    if known and any(distance is not None for distance in distances):
-        settings |= {'hull': hull, 'relaxer': relaxer or 'not stated'}
-        evaluation.add_stability(distances, f'hull: {hull}; relaxer: {settings["relaxer"]}')
-    elif known:
-        notes.append('S.U.N. and MSUN need a column `e_above_hull`, or `formation_energy_per_atom` and `--phases`.')
     if per_structure is not None:
         _write_records(evaluation, samples, per_structure)
-    _print(evaluation, settings, notes, 'json-object' if as_json else fmt)
+    if as_json:
+        figures = [figure.to_dict() for figure in evaluation.figures]
+        click.echo(json.dumps({'figures': figures, 'settings': settings, 'notes': notes}, indent=2))
+    else:
+        _print_figures(evaluation.figures, fmt, '\n'.join(notes))
 
 
 def _read_samples(file: Path) -> list[ReadStructure]:
@@ -129,32 +133,44 @@ def _read_references(files: Sequence[Path]) -> dict[str, Structure]:
     return references
 
 
-def _add_matches(
-    evaluation: Evaluation,
-    samples: Sequence[ReadStructure],
-    references: Mapping[str, Structure],
-    notes: list[str],
-    *options: t.Any,
-) -> str:
-    """Add match rates, say what is missing, and return how samples were assigned to references."""
+def _assignment(samples: Sequence[ReadStructure], references: Mapping[str, Structure]) -> Assignment:
     from aiida_qagenai.evaluation.assignment import assign_samples
 
-    counts, metre, workers = options
     names, structures, fields = zip(*((item.name, item.structure, item.fields) for item in samples), strict=True)
-    found = assign_samples(names, structures, fields, references)
-    evaluation.add_matches(
-        found.indices, references, counts, everyone=metre, workers=workers, progress=_progress('matches')
-    )
-    notes.append(f'Samples were assigned to references by {found.rule}.')
-    if found.left:
-        notes.append(f'{found.left} of {len(samples)} samples belong to no reference.')
-    empty = sum(not chosen for chosen in found.indices.values())
-    if empty:
-        notes.append(f'{empty} of {len(references)} references have no sample and count as not matched.')
-    few = sum(0 < len(chosen) < max(counts) for chosen in found.indices.values())
+    return assign_samples(names, structures, fields, references)
+
+
+def _notes_on(assignment: Assignment, num_samples: int, count: int) -> list[str]:
+    """Return how samples were assigned to references, and what is missing."""
+    notes = [f'Samples were assigned to references by {assignment.rule}.']
+    if assignment.left:
+        notes.append(f'{assignment.left} of {num_samples} samples belong to no reference.')
+    numbers = [len(chosen) for chosen in assignment.indices.values()]
+    if 0 in numbers:
+        notes.append(f'{numbers.count(0)} of {len(numbers)} references have no sample and count as not matched.')
+    few = sum(0 < number < count for number in numbers)
     if few:
-        notes.append(f'{few} of {len(references)} references have fewer than {max(counts)} samples.')
-    return found.rule
+        notes.append(f'{few} of {len(numbers)} references have fewer than {count} samples.')
+    return notes
+
+
+def _add_stability(
+    evaluation: Evaluation,
+    samples: Sequence[ReadStructure],
+    notes: list[str],
+    *,
+    phases: Path | None,
+    hull_name: str,
+    relaxer: str,
+) -> dict[str, str]:
+    """Add S.U.N. and MSUN, or the note that they lack energies, and return which energies they are from."""
+    distances, hull = _distances(samples, phases, hull_name)
+    if all(distance is None for distance in distances):
+        notes.append('S.U.N. and MSUN need a column `e_above_hull`, or `formation_energy_per_atom` and `--phases`.')
+        return {}
+    relaxer = relaxer or 'not stated'
+    evaluation.add_stability(distances, f'hull: {hull}; relaxer: {relaxer}')
+    return {'hull': hull, 'relaxer': relaxer}
 
 
 def _distances(samples: Sequence[ReadStructure], phases: Path | None, hull_name: str) -> tuple[list[float | None], str]:
@@ -215,21 +231,17 @@ def _write_records(evaluation: Evaluation, samples: Sequence[ReadStructure], pat
         raise InvalidInputError(f'`{path}` cannot be written: {exception.strerror}') from exception
 
 
-def _print(evaluation: Evaluation, settings: Mapping[str, t.Any], notes: Sequence[str], fmt: str) -> None:
+def _print_figures(figures: Sequence[Figure], fmt: str, footer: str) -> None:
     import pandas as pd
 
-    records = [figure.to_dict() for figure in evaluation.figures]
-    if fmt == 'json-object':
-        click.echo(json.dumps({'figures': records, 'settings': dict(settings), 'notes': list(notes)}, indent=2))
-        return
-    frame = pd.DataFrame(records)
-    frame['95 %'] = ['' if pair is None else f'{pair[0]:.3f} – {pair[1]:.3f}' for pair in frame['interval']]
-    frame['of'] = [
-        str(figure.denominator) if figure.numerator is None else f'{figure.numerator} / {figure.denominator}'
-        for figure in evaluation.figures
-    ]
-    frame[['low', 'high']] = [pair or (None, None) for pair in frame['interval']]
-    frame = frame.drop(columns='interval')
-    if fmt != 'table':
-        frame = frame.drop(columns=['95 %', 'of'])
-    print_frame(frame, fmt, columns('name: figure, value, 95 %, of, unit, definition'), footer='\n'.join(notes))
+    rows = []
+    for figure in figures:
+        low, high = figure.interval or (None, None)
+        row = {**figure.to_dict(), 'low': low, 'high': high}
+        row.pop('interval')
+        if fmt == 'table':
+            row['95 %'] = '' if low is None else f'{low:.3f} – {high:.3f}'
+            row['of'] = '' if figure.numerator is None else f'{figure.numerator} / '
+            row['of'] += str(figure.denominator)
+        rows.append(row)
+    print_frame(pd.DataFrame(rows), fmt, columns('name: figure, value, 95 %, of, unit, definition'), footer=footer)
