@@ -79,10 +79,17 @@ def list_(fmt: str, **filters: t.Any) -> None:
 
 @candidate.command('generate')
 @click.argument('arguments', nargs=-1, type=click.UNPROCESSED)
-@option('--code', metavar=NODE, required=True, help='Code of the program, or of what runs it, such as a Python.')
-@option('--output', 'outputs', multiple=True, required=True, metavar='PATTERN', help='File with crystals. Repeatable.')
+@option('--code', metavar=NODE, required=True, help='Code of the program, or of the interpreter that runs it.')
+@option(
+    '--output',
+    'outputs',
+    multiple=True,
+    required=True,
+    metavar='PATTERN',
+    help='File with crystals that the program writes. Repeatable.',
+)
 @file_option('--file')
-@option('--seed', type=click.IntRange(0, 2**31 - 1), default=0, help='Written in place of {seed}.')
+@option('--seed', type=click.IntRange(0, 2**31 - 1), default=0, help='Seed, written in place of {seed}.')
 @option('--cycle', type=click.IntRange(min=1), default=1, help='Number of the cycle in the names of the candidates.')
 @option('--program', help='Name of the program; by default the label of its code.')
 @option('--program-version', 'version', help='Version of the program.')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from aiida.orm import WorkChainNode
 from click.testing import CliRunner
 
 from aiida_qagenai.cli.params import parse_settings, read_options
@@ -74,6 +75,29 @@ def test_bad_parameters_of_a_program_are_refused(pyscf_code, ml_code, tmp_path, 
     result = CliRunner().invoke(main, ['campaign', 'run', *QUICK, *codes, '--generator-parameters', str(file)])
     assert result.exit_code == 1, result.output
     assert message in ' '.join(result.output.split())
+
+
+def test_parameters_of_a_program(pyscf_code, ml_code, tmp_path, monkeypatch):
+    """The campaign gets the code, the file and the parameters, which `--set` may change."""
+    builders = []
+
+    def launch(builder, label):
+        builders.append(builder)
+        return WorkChainNode()
+
+    monkeypatch.setattr('aiida_qagenai.workchains.campaign.launch.launch_campaign', launch)
+    file = tmp_path / 'program.yaml'
+    file.write_text('program: x\noutputs: [a.cif]\n')
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost', '--generator-code', 'ml@localhost']
+    program = ['--generator-parameters', str(file), '--generator-file', __file__]
+    changes = ['--set', 'generate.external.min_structures=3', '--no-follow']
+    result = CliRunner().invoke(main, ['campaign', 'run', *QUICK, *codes, *program, *changes])
+    assert result.exit_code == 0, result.output
+    (builder,) = builders
+    external = builder.parameters['generate']['external']
+    assert (external['program'], external['outputs'], external['min_structures']) == ('x', ['a.cif'], 3)
+    assert builder.generator_code.label == 'ml'
+    assert [node.filename for node in builder.generator_files.values()] == ['test_campaign.py']
 
 
 def test_unknown_campaign_is_one_line(aiida_profile_clean):
