@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.ml.elements import NUM_FEATURES
 from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise, lattice_signal, remove_mean, wrap
-from aiida_qagenai.ml.generator.lattice import LatticeCode, metric_from_coordinates
+from aiida_qagenai.ml.generator.lattice import LatticeCode, basis, metric_from_coordinates
 
-__all__ = ('SIZES', 'Denoiser', 'Noisy', 'Prediction', 'nearest_images')
+__all__ = ('SIZES', 'Denoiser', 'Noisy', 'Prediction', 'near_images')
 
 SIZES: dict[str, dict[str, t.Any]] = {
     'tiny': {'width': 64, 'num_heads': 4, 'num_layers': 3, 'pair_width': 32},
@@ -40,6 +40,9 @@ TORUS_SPREAD = 0.29
 MAX_LATTICE = 10.0
 """Bound of the predicted clean lattice in standard deviations of the training set: only trajectories that diverge reach
 it. The cells of MP-20 reach 6.5."""
+
+
+_FIRST, _SECOND = [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]
 
 
 class Noisy(t.NamedTuple):
@@ -78,20 +81,31 @@ def shift_scale(time: Tensor) -> Tensor:
     return width * TORUS_SPREAD / (width**2 + TORUS_SPREAD**2).sqrt()
 
 
-def nearest_images(differences: Tensor, metric: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the differences to the nearest images, shape (B, N, N, 3), and their lengths, shape (B, N, N), Å.
+def near_images(differences: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the differences to eight images and their weights, shapes (B, N, N, 8, 3) and (B, N, N, 8).
 
-    In a reduced cell the nearest image of a difference is one of the corners of the cell around it.
+    The images are the corners of the cell around a difference: in a reduced cell, the nearest one and those as near as
+    it are among them. The weights are one up to half of a lattice vector and let an image fade before another one, a
+    lattice vector away, takes its place.
 
     :param differences: in [−½, ½), shape (B, N, N, 3).
-    :param metric: shape (B, 3, 3), Å2.
     """
     corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3))).to(differences)
     images = differences.unsqueeze(-2) - differences.sign().unsqueeze(-2) * corners
-    squares = ((images.flatten(1, 3) @ metric).view_as(images) * images).sum(-1)
-    smallest, chosen = squares.min(-1)
-    nearest = images.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, 3)).squeeze(-2)
-    return nearest, smallest.clamp(min=0).sqrt()
+    far = (images.abs() - 0.5).clamp(min=0)
+    factors = torch.cos(math.pi * far).square()
+    return images, factors.masked_fill((differences == 0).unsqueeze(-2) & (corners > 0), 0.0).prod(-1)
+
+
+class _Directions(t.NamedTuple):
+    """Geometry of all pairs by distance, summed over images.
+
+    :param vectors: fractional, over the width of the torus, shape (B, N, N, radial, 3).
+    :param tensors: products of the components of unit vectors, xx, yy, zz, xy, xz, yz, shape (B, N, N, radial, 6).
+    """
+
+    vectors: Tensor
+    tensors: Tensor
 
 
 class _Layer(nn.Module):
@@ -164,10 +178,10 @@ class Denoiser(nn.Module):
         self.to_v = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6))
         self.edge_ends = nn.Linear(width, 4 * pair_width)
         self.edge_pair = nn.Linear(pair_width, 2 * pair_width)
-        self.to_shift = nn.Linear(2 * pair_width, 4)
+        self.from_edges = nn.Linear(2 * pair_width, 2 * NUM_RADIAL + 3)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        for layer in (self.to_v[2], self.to_shift):
+        for layer in (self.to_v[2], self.from_edges):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
@@ -187,7 +201,7 @@ class Denoiser(nn.Module):
         whole = torch.cat([_time_features(noisy.time), num_atoms.to(noisy.z).log().unsqueeze(-1), noisy.z], dim=-1)
         flags = known.to(q)
         context = nn.functional.silu(self.context(whole) + self.q_embedding(torch.cat([q * flags, flags], dim=-1)))
-        nearest, pairs = self._pairs(noisy, num_atoms, context)
+        pairs, directions = self._pairs(noisy, num_atoms, context)
         attend = torch.zeros_like(present).masked_fill(~noisy.mask.unsqueeze(-1), -torch.inf).transpose(1, 2)[:, None]
         h = self.element_embedding(torch.cat([self.features[noisy.types], self.learned(noisy.types)], dim=-1))
         shared = self.modulation(context).unsqueeze(1)
@@ -195,7 +209,9 @@ class Denoiser(nn.Module):
             h = layer(h, pairs=pairs, attend=attend, shared=shared)
         h = self.norm(h)
         pooled = (h * present).sum(1) / present.sum(1)
-        return Prediction(self.to_v(pooled + context), self._shift(h, pairs, nearest, noisy.mask), self.to_logits(h))
+        edges = self._edges(h, pairs, noisy.mask)
+        v = self.to_v(pooled + context) + self._strain(edges, directions, noisy.mask)
+        return Prediction(v, self._shift(edges, directions, noisy.mask), self.to_logits(h))
 
     def clean(self, noisy: Noisy, predicted: Prediction) -> tuple[Tensor, Tensor]:
         """Return z of the predicted clean lattice, shape (B, 6), and the displacements to the clean coordinates.
@@ -206,33 +222,50 @@ class Denoiser(nn.Module):
         z = (alpha * noisy.z - sigma * predicted.v).clamp(-MAX_LATTICE, MAX_LATTICE)
         return z, shift_scale(noisy.time)[:, None, None] * predicted.shift
 
-    def _pairs(self, noisy: Noisy, num_atoms: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return differences to the nearest images over the width of the torus, and the embedded geometry of all pairs.
-
-        Shapes (B, N, N, 3) and (B, N, N, pair_width).
-        """
+    def _pairs(self, noisy: Noisy, num_atoms: Tensor, context: Tensor) -> tuple[Tensor, _Directions]:
+        """Return the embedded geometry of all pairs, shape (B, N, N, pair_width), and their directions."""
         with torch.no_grad():
             coordinates = self.lattice.coordinates(noisy.z, num_atoms)
-            metric = metric_from_coordinates(coordinates)
-            nearest, distances = nearest_images(wrap(noisy.x.unsqueeze(1) - noisy.x.unsqueeze(2)), metric)
+            # The cell whose vectors are the rows of the symmetric root of the metric: strains add to its logarithm.
+            cells = metric_from_coordinates(0.5 * coordinates)
+            differences = wrap(noisy.x.unsqueeze(1) - noisy.x.unsqueeze(2))
+            images, weights = near_images(differences)
+            vectors = (images.flatten(1, 3) @ cells).view_as(images)
+            distances = vectors.square().sum(-1).sqrt()
             unit = (coordinates[:, 0] * math.sqrt(3) - num_atoms.to(coordinates).log()).div(3).exp()
             centres = torch.linspace(*RADIAL_RANGE, NUM_RADIAL, dtype=distances.dtype, device=distances.device)
-            radial = ((distances / unit[:, None, None]).unsqueeze(-1) - centres) * (1.2 / (centres[1] - centres[0]))
-            frequencies = torch.arange(1, NUM_FREQUENCIES + 1, dtype=nearest.dtype, device=nearest.device)
-            phases = (2 * math.pi * nearest.unsqueeze(-1) * frequencies).flatten(-2)
-            geometry = torch.cat([phases.sin(), phases.cos(), radial.square().neg().exp()], dim=-1)
+            scaled = (distances / unit[:, None, None, None]).unsqueeze(-2)
+            radial = ((scaled - centres.unsqueeze(-1)) / (centres[1] - centres[0])).square().mul(-0.7).exp()
+            radial = radial * weights.unsqueeze(-2)
+            frequencies = torch.arange(1, NUM_FREQUENCIES + 1, dtype=distances.dtype, device=distances.device)
+            phases = (2 * math.pi * differences.unsqueeze(-1) * frequencies).flatten(-2)
+            geometry = torch.cat([phases.sin(), phases.cos(), radial.sum(-1)], dim=-1)
+            units = vectors / distances.clamp(min=1e-6).unsqueeze(-1)
+            tensors = units[..., _FIRST] * units[..., _SECOND]
+            directions = _Directions(radial @ (images / TORUS_SPREAD), radial @ tensors)
         whole = self.pair_context(torch.cat([noisy.z, context], dim=-1))[:, None, None]
-        return nearest / TORUS_SPREAD, self.pair_mix(nn.functional.silu(self.pair_features(geometry) + whole))
+        return self.pair_mix(nn.functional.silu(self.pair_features(geometry) + whole)), directions
 
-    def _shift(self, atoms: Tensor, pairs: Tensor, nearest: Tensor, mask: Tensor) -> Tensor:
-        """Return the scaled displacements as a mean over pairs, along their connections and free, without its mean."""
-        ends = self.edge_ends(atoms)
-        senders, receivers = ends.chunk(2, dim=-1)
+    def _edges(self, atoms: Tensor, pairs: Tensor, mask: Tensor) -> Tensor:
+        """Return what is read out of each pair, zero for padding, shape (B, N, N, 2 · radial + 3)."""
+        senders, receivers = self.edge_ends(atoms).chunk(2, dim=-1)
         edges = nn.functional.silu(senders.unsqueeze(1) + receivers.unsqueeze(2) + self.edge_pair(pairs))
-        output = self.to_shift(edges)
-        contributions = (output[..., :1] * nearest + output[..., 1:]) * mask[:, None, :, None]
-        scale = mask.sum(1).to(atoms).rsqrt()[:, None, None]
-        return remove_mean(contributions.sum(dim=2) * scale, mask)
+        return self.from_edges(edges) * (mask.unsqueeze(1) & mask.unsqueeze(2)).unsqueeze(-1)
+
+    def _shift(self, edges: Tensor, directions: _Directions, mask: Tensor) -> Tensor:
+        """Return the scaled displacements: forces along all connections, and free ones, without their mean."""
+        strengths, free = edges[..., :NUM_RADIAL].flatten(2).unsqueeze(2), edges[..., -3:].sum(2)
+        along = (strengths @ directions.vectors.flatten(2, 3)).squeeze(2)
+        return remove_mean(along + free * mask.sum(1).to(free).rsqrt()[:, None, None], mask)
+
+    def _strain(self, edges: Tensor, directions: _Directions, mask: Tensor) -> Tensor:
+        """Return whitened coordinates of the strain that the connections exert on the lattice, shape (B, 6)."""
+        strengths = edges[..., NUM_RADIAL : 2 * NUM_RADIAL].flatten(1).unsqueeze(1)
+        tensors = (strengths @ directions.tensors.flatten(1, 3)).squeeze(1) / mask.sum(1, keepdim=True)
+        matrices = basis(tensors.dtype).to(tensors.device)[:, _FIRST, _SECOND]
+        scales = torch.tensor([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]).to(tensors)
+        strain = tensors @ (matrices * scales).T @ self.lattice.whiten
+        return strain / self.lattice.whiten.diagonal().mean()
 
 
 def _time_features(time: Tensor) -> Tensor:
