@@ -9,7 +9,8 @@ import torch
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.ml.elements import chemical_features
 from aiida_qagenai.ml.generator.diffusion import wrap
-from aiida_qagenai.ml.generator.network import SIZES, Denoiser, Noisy, Prediction, nearest_images
+from aiida_qagenai.ml.generator.lattice import log_coordinates, metric_from_coordinates
+from aiida_qagenai.ml.generator.network import NUM_RADIAL, SIZES, Denoiser, Noisy, Prediction, near_images
 from aiida_qagenai.ml.generator.reduction import shortest_basis
 
 TOLERANCE = {'atol': 1e-10, 'rtol': 0}
@@ -122,16 +123,43 @@ def test_an_element_that_is_like_another_is_treated_like_it(model, noisy, q):
     assert (sodium - potassium).norm() < 0.7 * (sodium - chlorine).norm()
 
 
-def test_the_nearest_image_is_the_nearest_of_many():
-    cell = torch.tensor(shortest_basis(np.array([[4.0, 0, 0], [1.7, 3.9, 0], [-1.5, 1.2, 5.0]]))).double()
-    cell = cell @ torch.tensor([[4.0, 0, 0], [1.7, 3.9, 0], [-1.5, 1.2, 5.0]], dtype=torch.float64)
+def test_the_nearest_image_is_among_the_near_ones():
+    cell = np.array([[4.0, 0, 0], [1.7, 3.9, 0], [-1.5, 1.2, 5.0]])
+    cell = torch.tensor(shortest_basis(cell) @ cell)
     x = torch.rand(1, 12, 3, dtype=torch.float64)
     differences = wrap(x.unsqueeze(1) - x.unsqueeze(2))
-    nearest, distances = nearest_images(differences, (cell @ cell.T).unsqueeze(0))
-    images = torch.tensor(list(itertools.product(range(-3, 4), repeat=3)), dtype=torch.float64)
-    expected = ((differences.unsqueeze(-2) + images) @ cell).norm(dim=-1).amin(-1)
-    torch.testing.assert_close(distances, expected)
-    torch.testing.assert_close((nearest @ cell).norm(dim=-1), expected)
+    images, _ = near_images(differences)
+    shifts = torch.tensor(list(itertools.product(range(-3, 4), repeat=3)), dtype=torch.float64)
+    expected = ((differences.unsqueeze(-2) + shifts) @ cell).norm(dim=-1).amin(-1)
+    torch.testing.assert_close((images @ cell).norm(dim=-1).amin(-1), expected)
+
+
+@pytest.mark.parametrize('place', [0.0, 0.5])
+def test_the_prediction_is_continuous_where_images_change(model, noisy, q, place):
+    """Atoms of symmetric crystals often share a coordinate, or are half a lattice vector apart."""
+    predicted = []
+    for offset in (-1e-9, 0.0, 1e-9):
+        x = noisy.x.clone()
+        x[:, 1, 2] = x[:, 0, 2] + place + offset
+        predicted.append(model(noisy._replace(x=x), *q))
+    for each in predicted[1:]:
+        torch.testing.assert_close(each.shift, predicted[0].shift, atol=1e-6, rtol=0)
+        torch.testing.assert_close(each.v, predicted[0].v, atol=1e-6, rtol=0)
+
+
+def test_a_turned_cell_turns_the_forces_along_connections(model, noisy, q):
+    """Along connections the network reads forces of distances: axes that change places change its output alike."""
+    order = torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        model.pair_features.weight[:, :-NUM_RADIAL].zero_()  # fractional phases
+        model.from_edges.weight[-3:].zero_()
+        model.from_edges.bias[-3:].zero_()
+        model.context[0].weight[:, -6:].zero_()
+        model.pair_context.weight[:, :6].zero_()
+    cells = metric_from_coordinates(model.lattice.coordinates(noisy.z, noisy.mask.sum(1)))
+    turned = model.lattice.encode(log_coordinates(cells[:, order][:, :, order]), noisy.mask.sum(1))
+    before, after = model(noisy, *q), model(noisy._replace(z=turned, x=noisy.x[:, :, order]), *q)
+    torch.testing.assert_close(before.shift[:, :, order], after.shift, atol=1e-8, rtol=0)
 
 
 def test_a_cell_far_from_the_others_is_reachable(model, noisy):
