@@ -200,9 +200,6 @@ def descend(training: Training, loss: torch.Tensor, progress: float) -> None:
 
 def save(training: Training, splits: dict[str, list[Bucket]], arguments: argparse.Namespace, runtime: Runtime) -> None:
     """Write the state, and a checkpoint of the averaged weights with its losses on held-out formulas."""
-    training_state = arguments.output / 'state.pt'
-    torch.save(training.state(), training_state.with_suffix('.partial'))
-    training_state.with_suffix('.partial').replace(training_state)
     with training.averaged.applied():
         fixed = dataclasses.replace(runtime, seed=arguments.seed)
         losses = held_out_losses(training.model, splits['validation'], fixed, draws=2, known_types=1.0)
@@ -230,6 +227,9 @@ def save(training: Training, splits: dict[str, list[Bucket]], arguments: argpars
         )
     card |= {'checkpoint_sha256': info.sha256, 'versions': package_versions(), 'history': training.history}
     (arguments.output / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
+    partial = arguments.output / 'state.partial'
+    torch.save(training.state(), partial)
+    partial.replace(arguments.output / 'state.pt')
 
 
 def main() -> None:

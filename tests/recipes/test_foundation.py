@@ -1,0 +1,100 @@
+"""The recipe of the shipped generator: splits, an interrupted training that goes on, and its card."""
+
+import gzip
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_crystals import toy_dataset
+
+from aiida_qagenai.exchange.checkpoint import read_checkpoint
+from aiida_qagenai.ml.generator.network import SIZES
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
+
+import foundation
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Return a folder like that of the data, with a few made-up crystals."""
+    crystals = list(toy_dataset().structures.structures())
+    for number, name in enumerate(foundation.FILES):
+        lines = ['material_id,cif']
+        for index, crystal in enumerate(crystals[number::3]):
+            lines.append(f'mp-{number}{index},"{crystal.to(fmt="cif")}"')
+        path = tmp_path / 'data' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress('\n'.join(lines).encode()))
+    return tmp_path / 'data'
+
+
+@pytest.fixture
+def run(data, tmp_path, monkeypatch):
+    """Return a function that runs the recipe for some seconds, at a small size, and returns its folder."""
+    monkeypatch.setattr(foundation, 'SIZE', 'tiny')
+    monkeypatch.setattr(foundation, 'BATCH_SIZE', 8)
+    parts = {'LiH': 'train', 'Li2H': 'train', 'LiH2': 'validation', 'Li': 'test'}
+    monkeypatch.setattr(foundation, 'part_of', parts.__getitem__)
+
+    def call(seconds, *options):
+        arguments = ['--data', str(data), '--output', str(tmp_path / 'run'), '--hours', str(seconds / 3600), *options]
+        monkeypatch.setattr(sys, 'argv', ['foundation.py', *arguments])
+        foundation.main()
+        return tmp_path / 'run'
+
+    return call
+
+
+def test_formulas_are_split_by_their_hash():
+    formulas = [f'A{index}' for index in range(4000)]
+    parts = [foundation.part_of(formula) for formula in formulas]
+    assert parts == [foundation.part_of(formula) for formula in formulas]
+    for part, share in (('train', 0.9), ('validation', 0.05), ('test', 0.05)):
+        assert parts.count(part) / len(parts) == pytest.approx(share, abs=0.015)
+
+
+def test_a_training_goes_on_where_it_was_interrupted(run, data):
+    folder = run(3.0)
+    first = json.loads((folder / 'card.json').read_text())
+    folder = run(6.0, '--resume')
+    second = json.loads((folder / 'card.json').read_text())
+    assert second['step'] > first['step'] > 0
+    assert second['history'][: len(first['history'])] == first['history']
+    _, info = read_checkpoint(folder / 'foundation', 'generator')
+    assert info.sha256 == second['checkpoint_sha256'] != first['checkpoint_sha256']
+    assert info.architecture == 'crystal-diffusion-tiny'
+    assert info.configuration['network'] == SIZES['tiny']
+    name = foundation.FILES[0]
+    assert second['files'][name] == hashlib.sha256((data / name).read_bytes()).hexdigest()
+
+
+def test_test_formulas_and_excluded_ones_are_never_trained_on(run, tmp_path):
+    (tmp_path / 'excluded.txt').write_text('Li2H\n')
+    folder = run(1.0, '--exclude', str(tmp_path / 'excluded.txt'))
+    card = json.loads((folder / 'card.json').read_text())
+    assert card['excluded_formulas'] == ['Li2H']
+    labels = toy_dataset()
+    groups = np.unique(labels.groups, return_counts=True)
+    counts = dict(zip(*groups, strict=True))
+    assert card['num_structures'] == {
+        'excluded': counts['Li2H'],
+        'test': counts['Li'],
+        'train': counts['LiH'],
+        'validation': counts['LiH2'],
+    }
+    _, info = read_checkpoint(folder / 'foundation', 'generator')
+    assert sum(info.configuration['num_atoms_counts'].values()) == counts['LiH']
+
+
+def test_neither_a_missing_nor_an_unwanted_state_passes(run, capsys):
+    with pytest.raises(SystemExit):
+        run(1.0, '--resume')
+    assert 'resume from' in capsys.readouterr().err
+    run(1.0)
+    with pytest.raises(SystemExit):
+        run(1.0)
+    assert 'give --resume' in capsys.readouterr().err
