@@ -7,6 +7,8 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.tasks import ConstraintOptions
+from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.lattice import log_coordinates
 from aiida_qagenai.ml.generator.network import SIZES, Denoiser
 from aiida_qagenai.ml.generator.sampler import Start, Task, sample
@@ -188,3 +190,28 @@ def test_symmetry_needs_a_start(model, runtime, prototype):
             runtime=runtime,
             report=lambda count: None,
         )
+
+
+def test_open_elements_become_neutral_from_any_start(model, runtime, prototype):
+    """A start below the time at which elements are decided must not skip the decision."""
+    _, cell, fractional, species, _ = prototype
+    types = torch.full((1, len(species)), 100)
+    allowed = torch.zeros(1, 100, dtype=torch.bool)
+    allowed[0, [11, 7]] = True  # Mg, O
+    start = Start(torch.tensor(cell)[None], torch.tensor(fractional)[None], 0.2)
+    samples = sample(
+        model.to(runtime.dtype),
+        Task(types, torch.ones_like(types, dtype=torch.bool), allowed, start),
+        radii=torch.full((100,), 0.5, dtype=runtime.dtype),
+        distance_scale=0.0,
+        steps=4,
+        stochasticity=1.0,
+        guidance=1.0,
+        conditioning=None,
+        generator=torch.Generator().manual_seed(0),
+        runtime=runtime,
+        report=lambda count: None,
+        guide=Guide(ConstraintOptions(names=('charge_neutrality',), begin=0.4), tuple(range(1, 101))),
+    )
+    found = (samples.types[0] + 1).tolist()
+    assert found.count(12) == found.count(8) or set(found) == {12}

@@ -132,7 +132,9 @@ def sample(
             x = x + keep.atoms(_coordinate_move(shift, noise=draw.displacements(), **step))
             probabilities = (predicted.logits + forbidden.unsqueeze(1)).softmax(-1)
             if guide is not None:
-                types = guide.settle(types, probabilities, task, now, then)
+                # A start below the time at which open elements are decided decides them at once.
+                before = torch.tensor(torch.inf) if now == times[0] else now
+                types = guide.settle(types, probabilities, task, before, then)
             types = _type_step(
                 types, probabilities, now, then, absorbed=model.num_elements, draws=draw.uniform(2, count, width)
             )
