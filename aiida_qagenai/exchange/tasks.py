@@ -39,6 +39,7 @@ __all__ = (
     'RelaxConfig',
     'Request',
     'RuntimeConfig',
+    'StructuresRequest',
     'TrainConfig',
     'ValidatorOptions',
     'ValidatorTraining',
@@ -188,7 +189,28 @@ class FreeRequest(StrictModel):
         return self
 
 
-Request = t.Annotated[CompositionRequest | ChemicalSystemRequest | FreeRequest, pydantic.Field(discriminator='mode')]
+class StructuresRequest(StrictModel):
+    """Structures that sampling starts from, such as known ones with other elements.
+
+    :param structures: packed structures, in any setting.
+    :param noise: noise level that is added first, from nearly nothing to 1, which leaves only cell content and, if
+        kept, symmetry.
+    :param symmetry: whether the samples keep the space group of their start.
+    :param tolerance: of the search for its operations, Å.
+    :param count: samples of each structure.
+    """
+
+    mode: t.Literal['structures']
+    structures: Path
+    noise: float = pydantic.Field(0.3, gt=0, le=1)
+    symmetry: t.Literal['keep', 'free'] = 'keep'
+    tolerance: float = pydantic.Field(0.01, gt=0, le=1)
+    count: Count = 1
+
+
+Request = t.Annotated[
+    CompositionRequest | ChemicalSystemRequest | FreeRequest | StructuresRequest, pydantic.Field(discriminator='mode')
+]
 
 
 ConstraintName = t.Literal[

@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from pymatgen.core import Lattice
+import spglib
+from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
@@ -137,3 +138,42 @@ def test_without_descriptor_and_target_samples_are_unconditional(generate):
 
 def test_another_seed_gives_other_samples(generate):
     assert np.abs(generate(seed=1)[1]['cells'] - generate(seed=2)[1]['cells']).max() > 1e-3
+
+
+@pytest.fixture
+def rutile(tmp_path):
+    """Write rutile of Li and H, with an atom too close to its images, as ``starts.npz``."""
+    sites = [[0, 0, 0], [0.305, 0.305, 0]]
+    structure = Structure.from_spacegroup('P4_2/mnm', Lattice.tetragonal(4.6, 2.2), ['Li', 'H'], sites)
+    StructureBatch.from_structures([structure], ['rutile']).save(tmp_path / 'starts.npz')
+
+
+@pytest.mark.usefixtures('rutile')
+@pytest.mark.parametrize('noise', [0.05, 0.4, 1.0])
+def test_samples_of_a_structure_keep_its_space_group_and_the_distances(generate, noise):
+    request = {'mode': 'structures', 'structures': 'starts.npz', 'noise': noise, 'count': 5}
+    results, arrays, structures = generate(requests=[COMPOSITION, request], min_distance_scale=0.9)
+    assert results['num_generated'] == 11
+    assert arrays['start'].tolist() == [-1] * 6 + [0] * 5
+    for index in range(6, 11):
+        crystal = structures.select([index])
+        assert sorted(crystal.species) == [1, 1, 1, 1, 3, 3]
+        found = spglib.get_symmetry_dataset((crystal.cells[0], crystal.fractional, crystal.species), symprec=1e-3)
+        assert found.number == 136
+        assert closest_ratio(crystal.cells[0], crystal.species, crystal.fractional) >= 0.9
+
+
+@pytest.mark.usefixtures('rutile')
+def test_free_samples_of_a_structure_lose_its_space_group(generate):
+    request = {'mode': 'structures', 'structures': 'starts.npz', 'symmetry': 'free'}
+    _, _, structures = generate(requests=[request])
+    found = spglib.get_symmetry_dataset((structures.cells[0], structures.fractional, structures.species), symprec=1e-3)
+    assert found.number == 1
+
+
+@pytest.mark.usefixtures('rutile')
+def test_the_same_seed_gives_the_same_bytes(generate):
+    request = {'mode': 'structures', 'structures': 'starts.npz', 'noise': 0.3, 'count': 4}
+    first, again = (generate(requests=[request, FREE], seed=3)[1] for _ in range(2))
+    for name, values in first.items():
+        assert values.tobytes() == again[name].tobytes()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.ml.generator.diffusion import wrap
+from aiida_qagenai.ml.generator.symmetry import Operations, symmetrise
 from aiida_qagenai.ml.graph import neighbour_list
 
 __all__ = ('VALID_SCALE', 'Projection', 'closest_ratio', 'keep_apart', 'project')
@@ -58,11 +59,14 @@ def project(
     fractional: NDArray[np.float64],
     scale: float,
     rng: np.random.Generator,
+    *,
+    operations: Operations | None = None,
 ) -> Projection | None:
     """Return the nearest structure found that keeps d ≥ ``scale`` · (r_i + r_j), or None if none was found.
 
     :param species: atomic numbers, shape (n,).
     :param rng: decides the direction in which coinciding atoms part.
+    :param operations: of a space group that is kept: the cell then grows instead of being stretched.
     """
     radii = _radii(species)
     cell, fractional = cell.copy(), wrap_into_cell(fractional)
@@ -79,9 +83,11 @@ def project(
         moved = True
         own = pairs.i == pairs.j
         if (overlaps[own] > 0).any():
-            cell = _stretch(cell, pairs, np.where(own, overlaps, -np.inf))
+            cell = _stretch(cell, pairs, np.where(own, overlaps, -np.inf), uniform=operations is not None)
             continue
         fractional = _push(cell, fractional, pairs, overlaps, rng)
+        if operations is not None:
+            fractional = wrap_into_cell(symmetrise(cell, fractional, operations)[1])
         if iteration >= PATIENCE:
             cell = cell * GROWTH ** (1 / 3)
     return None
@@ -137,11 +143,15 @@ def _pairs(
     return _Pairs(i, j, vectors, np.linalg.norm(vectors, axis=1), radii[i] + radii[j])
 
 
-def _stretch(cell: NDArray[np.float64], pairs: _Pairs, overlaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cell stretched along its most severely short lattice translation."""
+def _stretch(
+    cell: NDArray[np.float64], pairs: _Pairs, overlaps: NDArray[np.float64], *, uniform: bool
+) -> NDArray[np.float64]:
+    """Return the cell stretched along its most severely short lattice translation, or in all directions alike."""
     worst = int(np.argmax(overlaps))
     direction = pairs.vectors[worst] / pairs.distances[worst]
     factor = (pairs.distances[worst] + overlaps[worst]) / pairs.distances[worst]
+    if uniform:
+        return cell * factor
     return cell @ (np.eye(3) + (factor - 1) * np.outer(direction, direction))
 
 
