@@ -33,7 +33,7 @@ from aiida_qagenai.ml.runtime import Runtime, setup
 from aiida_qagenai.ml.training import generator as training
 
 WIDTHS = (0.05, 0.1)
-CHECKS = 8
+CHECKS = 16
 """Times the error is measured in a training."""
 
 BATCH_SIZE = 128

@@ -234,15 +234,17 @@ class Denoiser(nn.Module):
             distances = vectors.square().sum(-1).sqrt()
             unit = (coordinates[:, 0] * math.sqrt(3) - num_atoms.to(coordinates).log()).div(3).exp()
             centres = torch.linspace(*RADIAL_RANGE, NUM_RADIAL, dtype=distances.dtype, device=distances.device)
-            scaled = (distances / unit[:, None, None, None]).unsqueeze(-2)
-            radial = ((scaled - centres.unsqueeze(-1)) / (centres[1] - centres[0])).square().mul(-0.7).exp()
-            radial = radial * weights.unsqueeze(-2)
+            step = centres[1] - centres[0]
+            scaled = (distances / (step * unit[:, None, None, None])).unsqueeze(-2)
+            # In place: in training this array is the largest by far.
+            radial = (scaled - (centres / step).unsqueeze(-1)).square_().mul_(-0.7).exp_().mul_(weights.unsqueeze(-2))
             frequencies = torch.arange(1, NUM_FREQUENCIES + 1, dtype=distances.dtype, device=distances.device)
             phases = (2 * math.pi * differences.unsqueeze(-1) * frequencies).flatten(-2)
             geometry = torch.cat([phases.sin(), phases.cos(), radial.sum(-1)], dim=-1)
-            units = vectors / distances.clamp(min=1e-6).unsqueeze(-1)
-            tensors = units[..., _FIRST] * units[..., _SECOND]
-            directions = _Directions(radial @ (images / TORUS_SPREAD), radial @ tensors)
+            x, y, z = (vectors / distances.clamp(min=1e-6).unsqueeze(-1)).unbind(-1)
+            tensors = torch.stack([x * x, y * y, z * z, x * y, x * z, y * z], dim=-1)
+            summed = radial @ torch.cat([images / TORUS_SPREAD, tensors], dim=-1)
+            directions = _Directions(summed[..., :3], summed[..., 3:])
         whole = self.pair_context(torch.cat([noisy.z, context], dim=-1))[:, None, None]
         return self.pair_mix(nn.functional.silu(self.pair_features(geometry) + whole)), directions
 
