@@ -44,7 +44,6 @@ MAX_FILE = 400
 MAX_FUNCTION = 60
 LONG_FUNCTIONS = {
     'calculations/pyscf/cell.py:define': 'one line per port',
-    'ml/generator/sampler.py:sample': 'one step of the diffusion, in the order of its equations',
 }
 """Longer than MAX_FUNCTION, and why."""
 

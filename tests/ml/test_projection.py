@@ -4,12 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
-from aiida_qagenai.ml.generator.projection import closest_ratio, keep_apart, project
+from aiida_qagenai.ml.generator.projection import closest_ratio, project
 
 IMAGES = np.array(list(itertools.product(range(-4, 5), repeat=3)))
 
@@ -63,12 +62,3 @@ def test_the_ratio_counts_images_of_the_atom_itself_in_skewed_cells():
     # The shortest translation, 21b − 4a, is not a neighbour of the origin among the first 27 images.
     cell = np.array([[10.0, 2.0, 0.0], [1.9, 0.4, 0.0], [0.0, 0.0, 8.0]])
     assert closest_ratio(cell, np.array([1]), np.zeros((1, 3))) == pytest.approx(np.hypot(0.1, 0.4) / 0.64)
-
-
-def test_pushing_a_batch_increases_the_smallest_distance():
-    x = torch.tensor([[[0.0, 0.0, 0.0], [0.2, 0.0, 0.0]]], dtype=torch.float64)
-    metric = 16 * torch.eye(3, dtype=torch.float64).unsqueeze(0)
-    radii = torch.tensor([[1.33, 0.32]], dtype=torch.float64)
-    pushed = keep_apart(x, metric, radii, 0.8)
-    assert (pushed[0, 1, 0] - pushed[0, 0, 0]).item() * 4 == pytest.approx(0.8 * 1.65)
-    torch.testing.assert_close(keep_apart(x, metric, torch.zeros_like(radii), 0.8), x)

@@ -91,8 +91,6 @@ def draw(model, runtime, prototype, time, *, keep=True, seed=0):
     return sample(
         model.to(runtime.dtype),
         task,
-        radii=torch.full((100,), 0.5, dtype=runtime.dtype),
-        distance_scale=0.7,
         steps=10,
         stochasticity=1.0,
         guidance=1.0,
@@ -180,8 +178,6 @@ def test_symmetry_needs_a_start(model, runtime, prototype):
         sample(
             model,
             task,
-            radii=torch.ones(100),
-            distance_scale=0.0,
             steps=2,
             stochasticity=1.0,
             guidance=1.0,
@@ -202,8 +198,6 @@ def test_open_elements_become_neutral_from_any_start(model, runtime, prototype):
     samples = sample(
         model.to(runtime.dtype),
         Task(types, torch.ones_like(types, dtype=torch.bool), allowed, start),
-        radii=torch.full((100,), 0.5, dtype=runtime.dtype),
-        distance_scale=0.0,
         steps=4,
         stochasticity=1.0,
         guidance=1.0,

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, pack
 from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import GenerateConfig
@@ -63,7 +62,6 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
         trained = _load_generator(config.generator, runtime)
         wanted = expand(config.requests, trained.elements, trained.num_atoms_counts, runtime.generator(0), record)
         q_source = _conditioning(config, trained.elements, runtime)
-    radii = torch.tensor([COVALENT_RADII[number] for number in trained.elements], dtype=runtime.dtype)
     generator = runtime.generator(1)
     rng = np.random.default_rng([runtime.seed, 2])
     progress = Progress(config.steps * len(wanted))
@@ -75,8 +73,6 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
             samples = sample(
                 trained.model,
                 make_task([wanted[index] for index in indices], len(trained.elements)),
-                radii=radii,
-                distance_scale=config.min_distance_scale,
                 steps=config.steps,
                 stochasticity=config.stochasticity,
                 guidance=config.guidance_scale,

@@ -6,21 +6,17 @@ lattice translation stretches the cell along itself, and a cell in which pushing
 
 from __future__ import annotations
 
-import itertools
 import math
 import typing as t
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
-from aiida_qagenai.ml.generator.diffusion import wrap
 from aiida_qagenai.ml.generator.symmetry import Operations, symmetrise
 from aiida_qagenai.ml.graph import neighbour_list
 
-__all__ = ('VALID_SCALE', 'Projection', 'closest_ratio', 'keep_apart', 'project')
+__all__ = ('VALID_SCALE', 'Projection', 'closest_ratio', 'project')
 
 VALID_SCALE = 0.8
 """Validation asks for d ≥ 0.8 (r_i + r_j) (paper 3.2.1)."""
@@ -91,27 +87,6 @@ def project(
         if iteration >= PATIENCE:
             cell = cell * GROWTH ** (1 / 3)
     return None
-
-
-def keep_apart(x: Tensor, metric: Tensor, radii: Tensor, scale: float) -> Tensor:
-    """Return coordinates after one push apart of all pairs closer than ``scale`` · (r_i + r_j), for a padded batch.
-
-    This is the step that acts during the trajectory, where the denoiser repairs what the push distorts; it looks at
-    the nearest images only and leaves the cell alone. ``project`` is what guarantees the distances.
-
-    :param x: fractional coordinates, shape (B, N, 3).
-    :param metric: shape (B, 3, 3), Å2.
-    :param radii: 0 for an atom that pushes nobody (padding, unknown type), shape (B, N), Å.
-    """
-    images = torch.tensor(list(itertools.product((-1.0, 0.0, 1.0), repeat=3))).to(x)
-    displaced = wrap(x.unsqueeze(1) - x.unsqueeze(2)).unsqueeze(-2) + images
-    squares = ((displaced.flatten(1, 3) @ metric).view_as(displaced) * displaced).sum(-1)
-    distances = squares.clamp(min=1e-8).sqrt()
-    known = (radii.unsqueeze(1) > 0) & (radii.unsqueeze(2) > 0)
-    known &= ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
-    limits = scale * (radii.unsqueeze(1) + radii.unsqueeze(2)) * known
-    overlaps = (limits.unsqueeze(-1) - distances).clamp(min=0)
-    return x - 0.5 * (displaced * (overlaps / distances).unsqueeze(-1)).sum(dim=(2, 3))
 
 
 def wrap_into_cell(fractional: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,6 @@ from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.lattice import cell_from_metric, log_coordinates, metric_from_coordinates
 from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
-from aiida_qagenai.ml.generator.projection import keep_apart
 from aiida_qagenai.ml.generator.symmetry import Operations, Subspace
 from aiida_qagenai.ml.runtime import Runtime
 
@@ -24,9 +23,6 @@ __all__ = ('Conditioning', 'Samples', 'Start', 'Task', 'sample')
 
 Conditioning = Callable[[Tensor], Tensor]
 """Expected atomic fractions (B, K) → q in physical units (B, Q), NaN for what is not conditioned on."""
-
-PUSH_BELOW = 0.1
-"""Time below which overlapping atoms of the predicted clean structure are pushed apart."""
 
 
 class Start(t.NamedTuple):
@@ -79,8 +75,6 @@ def sample(
     model: Denoiser,
     task: Task,
     *,
-    radii: Tensor,
-    distance_scale: float,
     steps: int,
     stochasticity: float,
     guidance: float,
@@ -92,28 +86,21 @@ def sample(
 ) -> Samples:
     """Return samples of the reverse process in ``steps`` equal steps from time 1 to 0.
 
-    :param radii: covalent radius of each element, shape (K,), Å.
-    :param distance_scale: atoms of the predicted clean structure closer than this times r_i + r_j are pushed apart in
-        the last part of the trajectory.
     :param stochasticity: 0 for the flow without noise, 1 for ancestral steps.
     :param guidance: λ in ε = ε_u + λ (ε_c − ε_u). It acts on v, the shift and the logits; ε is linear in v at a given
         z_t, so that this is the same as guiding ε.
     :param report: called after each step with the number of structures that advanced.
     :param guide: constraints that decide open elements and act on the finished structures.
     """
-    count, width = task.mask.shape
-    device = runtime.device
+    (count, width), device = task.mask.shape, runtime.device
     mask, allowed = task.mask.to(device), task.allowed.to(device)
-    num_atoms = mask.sum(1)
-    draw = _Draws(generator, runtime, mask)
-    keep = _Kept(model, task, num_atoms)
+    draw, keep = _Draws(generator, runtime, mask), _Kept(model, task, mask.sum(1))
     # On the CPU, so that comparing times never waits for the device.
     times = torch.linspace(1.0 if task.start is None else task.start.time, 0, steps + 1, dtype=runtime.dtype)
     z, x = _begin(model, task, times[0], draw, keep)
     types = task.types.to(device)
     forbidden = torch.zeros(allowed.shape, dtype=runtime.dtype, device=device).masked_fill(~allowed, -torch.inf)
     probabilities = forbidden.softmax(-1).unsqueeze(1).expand(count, width, -1)
-    radius_table = torch.cat([radii, radii.new_zeros(1)]).to(device)
     broken = torch.zeros(count, dtype=torch.bool, device=device)
     q = torch.full((count, NUM_DESCRIPTORS), torch.nan, dtype=runtime.dtype, device=device)
     with torch.no_grad():
@@ -121,23 +108,16 @@ def sample(
             if conditioning is not None:
                 q = conditioning(_fractions(model, types, probabilities, mask))
             noisy = Noisy(z, x, types, mask, now.expand(count).to(device))
-            predicted = _guided(model, noisy, q, guidance)
-            clean, shift = model.clean(noisy, predicted)
-            if distance_scale and then < PUSH_BELOW:
-                metric = model.lattice.decode(clean, num_atoms)
-                apart = keep_apart(x + shift, metric, radius_table[types] * mask, distance_scale)
-                shift = apart - x
+            clean, shift, logits = _guided(model, noisy, q, guidance)
             step = {'now': now, 'then': then, 'share': stochasticity}
             z = keep.lattice(_lattice_step(z, clean, noise=draw.normal(count, 6), **step))
             x = x + keep.atoms(_coordinate_move(shift, noise=draw.displacements(), **step))
-            probabilities = (predicted.logits + forbidden.unsqueeze(1)).softmax(-1)
+            probabilities = (logits + forbidden.unsqueeze(1)).softmax(-1)
             if guide is not None:
                 # A start below the time at which open elements are decided decides them at once.
                 before = torch.tensor(torch.inf) if now == times[0] else now
                 types = guide.settle(types, probabilities, task, before, then)
-            types = _type_step(
-                types, probabilities, now, then, absorbed=model.num_elements, draws=draw.uniform(2, count, width)
-            )
+            types = _type_step(types, probabilities, now, then, draw.uniform(2, count, width))
             bad = ~(torch.isfinite(z).all(1) & torch.isfinite(x).all((1, 2)))
             broken |= bad
             z, x = z.masked_fill(bad[:, None], 0.0), x.masked_fill(bad[:, None, None], 0.0)
@@ -145,10 +125,9 @@ def sample(
         if conditioning is not None:
             q = conditioning(_fractions(model, types, probabilities, mask))
     cells = keep.cells(z).masked_fill(broken[:, None, None], torch.nan)
-    x = x.double()
     if guide is not None:
-        cells, x = guide.finish(cells, x, types, mask)
-    return Samples(cells.cpu(), x.cpu(), types.cpu(), q.double().cpu())
+        cells, x = guide.finish(cells, x.double(), types, mask)
+    return Samples(cells.cpu(), x.double().cpu(), types.cpu(), q.double().cpu())
 
 
 class _Draws:
@@ -221,17 +200,20 @@ def _fractions(model: Denoiser, types: Tensor, probabilities: Tensor, mask: Tens
     return (expected * present).sum(1) / present.sum(1)
 
 
-def _guided(model: Denoiser, noisy: Noisy, q: Tensor, guidance: float) -> Prediction:
-    """Return ε_u + λ (ε_c − ε_u), with one evaluation where one suffices."""
+def _guided(model: Denoiser, noisy: Noisy, q: Tensor, guidance: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return z of the clean lattice, the displacements to the clean coordinates and the logits, guided towards q.
+
+    That is ε_u + λ (ε_c − ε_u), with one evaluation where one suffices.
+    """
     normalised, known = model.normalise_q(q)
     nothing = torch.zeros_like(known)
-    if not known.any() or guidance == 0:
-        return model(noisy, normalised, nothing)
-    conditional: Prediction = model(noisy, normalised, known)
-    if guidance == 1:
-        return conditional
-    unconditional: Prediction = model(noisy, normalised, nothing)
-    return Prediction(*(u + guidance * (c - u) for c, u in zip(conditional, unconditional, strict=True)))
+    conditioned = bool(known.any()) and guidance != 0
+    predicted: Prediction = model(noisy, normalised, known if conditioned else nothing)
+    if conditioned and guidance != 1:
+        unconditional: Prediction = model(noisy, normalised, nothing)
+        pairs = zip(predicted, unconditional, strict=True)
+        predicted = Prediction(*(u + guidance * (c - u) for c, u in pairs))
+    return *model.clean(noisy, predicted), predicted.logits
 
 
 def _lattice_step(z: Tensor, clean: Tensor, *, now: Tensor, then: Tensor, noise: Tensor, share: float) -> Tensor:
@@ -262,13 +244,12 @@ def _coordinate_move(shift: Tensor, *, now: Tensor, then: Tensor, noise: Tensor,
     return (1 - kept / width) * shift + fresh * noise
 
 
-def _type_step(
-    types: Tensor, probabilities: Tensor, now: Tensor, then: Tensor, *, absorbed: int, draws: Tensor
-) -> Tensor:
+def _type_step(types: Tensor, probabilities: Tensor, now: Tensor, then: Tensor, draws: Tensor) -> Tensor:
     """Return the types after absorbed atoms were released, each with the probability of this step.
 
     :param draws: uniform numbers, shape (2, B, N).
     """
+    absorbed = probabilities.shape[-1]
     kept = 1 - lattice_signal(now) ** 2
     released = torch.ones_like(kept) if then == 0 else (lattice_signal(then) ** 2 - lattice_signal(now) ** 2) / kept
     cumulative = probabilities.cumsum(-1)
