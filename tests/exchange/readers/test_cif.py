@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.io.cif import CifWriter
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.readers.cif import read_cif
@@ -262,6 +265,20 @@ def test_hydrogen_that_is_attached_but_not_located():
 )
 def test_what_a_block_says_of_itself_is_checked(values, expected):
     assert expected in one(cif_text('Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5', **values))
+
+
+@pytest.mark.parametrize(('formula', 'cell'), [('O2', 'O8'), ('Li2O2', 'Li4 O4'), ('H2', 'H4'), ('NaCl', 'Na4 Cl4')])
+def test_units_that_pymatgen_counts(formula, cell):
+    """The formula of the cell beside the number of its molecules: pymatgen reduces O8 to O2 and Li4O4 to Li2O2."""
+    structure = Structure(
+        [[6, 0, 0], [0, 7, 0], [0, 0, 8]],
+        [element for element, count in Composition(cell).items() for _ in range(int(count))],
+        [[i / 2, j / 2, k / 2] for i in (0, 1) for j in (0, 1) for k in (0, 1)][: round(Composition(cell).num_atoms)],
+    )
+    text = str(CifWriter(structure))
+    assert f'_chemical_formula_structural   {formula}' in text
+    assert structure_of(text).composition == Composition(cell)
+    assert 'it has Z = 3' in one(re.sub(r'_Z .*', '_Z 3', text))
 
 
 def test_blocks_without_atoms_are_passed_over_and_all_others_read():
