@@ -101,7 +101,8 @@ class Claims:
         assert self.formula is not None
         whole = [round(amount) for amount in self.formula.values() if abs(amount - round(amount)) < 1e-6]
         divisor = functools.reduce(math.gcd, whole) if len(whole) == len(self.formula) else 1
-        if self.units is None or any(abs(n - self.units) < 0.02 * n for n in (factor, factor * divisor)):
+        # pymatgen writes 0 for half of a molecule
+        if not self.units or any(abs(n - self.units) < 0.02 * n for n in (factor, factor * divisor)):
             return []
         if abs(factor - 1) < 0.02 and divisor % self.units == 0:
             return []

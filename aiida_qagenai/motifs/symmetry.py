@@ -1,0 +1,200 @@
+"""A crystal as its space group, lattice parameters and one site per orbit, and back, exactly."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ('AsymmetricUnit', 'SymmetricCrystal', 'asymmetric_unit', 'cell_of_parameters', 'expand')
+
+SAME_SITE = 0.03
+"""Images of a site that are closer than this are one atom, Å: the coordinates are rounded, the site is special."""
+
+_CENTRINGS = {
+    'P': ((0, 0, 0),),
+    'A': ((0, 0, 0), (0, 0.5, 0.5)),
+    'B': ((0, 0, 0), (0.5, 0, 0.5)),
+    'C': ((0, 0, 0), (0.5, 0.5, 0)),
+    'I': ((0, 0, 0), (0.5, 0.5, 0.5)),
+    'F': ((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)),
+    'R': ((0, 0, 0), (2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3)),
+}
+_PRIMITIVE = {
+    'P': ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    'A': ((1, 0, 0), (0, 0.5, 0.5), (0, -0.5, 0.5)),
+    'B': ((0.5, 0, 0.5), (0, 1, 0), (-0.5, 0, 0.5)),
+    'C': ((0.5, 0.5, 0), (-0.5, 0.5, 0), (0, 0, 1)),
+    'I': ((-0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, -0.5)),
+    'F': ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)),
+    'R': ((2 / 3, 1 / 3, 1 / 3), (-1 / 3, 1 / 3, 1 / 3), (-1 / 3, -2 / 3, 1 / 3)),
+}
+"""Vectors of a primitive cell as rows, in fractions of the conventional one."""
+
+
+class AsymmetricUnit(t.NamedTuple):
+    """A crystal in the setting ``hall_number`` of its conventional cell.
+
+    :param hall_number: 1–530, as spglib counts them.
+    :param parameters: a, b, c (Å), α, β, γ (degrees), shape (6,).
+    :param species: atomic number of each orbit, shape (m,).
+    :param sites: fractional coordinates of one atom of each orbit, shape (m, 3).
+    """
+
+    hall_number: int
+    parameters: NDArray[np.float64]
+    species: NDArray[np.int64]
+    sites: NDArray[np.float64]
+
+
+class SymmetricCrystal(t.NamedTuple):
+    """A crystal in its reduced primitive cell, with the operations that map it onto itself.
+
+    :param cell: lattice vectors as rows, shape (3, 3), Å.
+    :param species: shape (n,).
+    :param fractional: shape (n, 3).
+    :param orbits: which site of the asymmetric unit each atom belongs to, shape (n,).
+    :param rotations: x → R x + t in fractional coordinates of this cell, shape (k, 3, 3).
+    :param translations: shape (k, 3).
+    """
+
+    cell: NDArray[np.float64]
+    species: NDArray[np.int64]
+    fractional: NDArray[np.float64]
+    orbits: NDArray[np.int64]
+    rotations: NDArray[np.int64]
+    translations: NDArray[np.float64]
+
+
+def asymmetric_unit(
+    cell: NDArray[np.float64], species: NDArray[np.int64], fractional: NDArray[np.float64], tolerance: float
+) -> AsymmetricUnit | None:
+    """Return the idealised asymmetric unit of a crystal; ``None`` where spglib finds no symmetry.
+
+    :param tolerance: of distances, Å.
+    """
+    import spglib
+
+    dataset = spglib.get_symmetry_dataset((cell, fractional, species), symprec=tolerance)
+    if dataset is None:
+        return None
+    lattice = np.asarray(dataset.std_lattice)
+    lengths = np.linalg.norm(lattice, axis=1)
+    cosines = [lattice[i] @ lattice[j] / (lengths[i] * lengths[j]) for i, j in ((1, 2), (0, 2), (0, 1))]
+    parameters = np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosines, -1, 1)))])
+    positions, types = np.asarray(dataset.std_positions), np.asarray(dataset.std_types)
+    rotations, translations = _operations(int(dataset.hall_number))
+    chosen, free = [], np.ones(len(positions), dtype=bool)
+    for index in range(len(positions)):
+        if not free[index]:
+            continue
+        chosen.append(index)
+        images = positions[index] @ np.swapaxes(rotations, 1, 2) + translations
+        difference = positions[None] - images[:, None]
+        difference -= np.round(difference)
+        free[(np.linalg.norm(difference @ lattice, axis=-1) < max(tolerance, SAME_SITE)).any(0)] = False
+    return AsymmetricUnit(int(dataset.hall_number), parameters, types[chosen].astype(np.int64), positions[chosen] % 1)
+
+
+def expand(unit: AsymmetricUnit) -> SymmetricCrystal:
+    """Return the crystal of an asymmetric unit in its reduced primitive cell.
+
+    A site within ``SAME_SITE`` of a special position is moved onto it, so that the symmetry holds exactly.
+    """
+    rotations, translations = _operations(unit.hall_number)
+    conventional = cell_of_parameters(unit.parameters)
+    letter = _letter(unit.hall_number)
+    primitive = np.array(_PRIMITIVE[letter], dtype=np.float64)
+    basis = _reduced_basis(primitive @ conventional) @ primitive
+    inverse = np.linalg.inv(basis)
+    fractional, orbits = [], []
+    for orbit, site in enumerate(unit.sites):
+        images = _orbit(site, rotations, translations, conventional) @ inverse
+        distinct = _distinct(images, basis @ conventional)
+        fractional.extend(distinct % 1.0)
+        orbits.extend([orbit] * len(distinct))
+    # x_conv = basisᵀ x_prim, for columns
+    moved = np.einsum('ij,kjl,lm->kim', inverse.T, rotations, basis.T)
+    shifts = translations @ inverse
+    keep = _unique_operations(moved, shifts)
+    positions = np.array(fractional)
+    return SymmetricCrystal(
+        cell=basis @ conventional,
+        species=unit.species[orbits],
+        fractional=positions - np.floor(positions),
+        orbits=np.array(orbits, dtype=np.int64),
+        rotations=np.rint(moved[keep]).astype(np.int64),
+        translations=shifts[keep] - np.floor(shifts[keep]),
+    )
+
+
+def cell_of_parameters(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return lattice vectors as rows, a along x and b in the xy plane, from a, b, c (Å), α, β, γ (degrees)."""
+    a, b, c = parameters[:3]
+    alpha, beta, gamma = np.cos(np.radians(parameters[3:]))
+    products = np.array([[a * a, a * b * gamma, a * c * beta], [0, b * b, b * c * alpha], [0, 0, c * c]])
+    return np.linalg.cholesky(products + np.triu(products, 1).T)
+
+
+def _reduced_basis(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the integer matrix that takes the rows of ``cell`` to Niggli's reduced ones; the identity where that fails."""
+    import spglib
+
+    reduced = spglib.niggli_reduce(cell)
+    return np.eye(3) if reduced is None else np.rint(reduced @ np.linalg.inv(cell))
+
+
+@functools.lru_cache(maxsize=530)
+def _operations(hall_number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import spglib
+
+    found = spglib.get_symmetry_from_database(hall_number)
+    return found['rotations'].astype(np.float64), np.asarray(found['translations'], dtype=np.float64)
+
+
+@functools.lru_cache(maxsize=530)
+def _letter(hall_number: int) -> str:
+    """Return the centring of a setting, from its pure translations."""
+    rotations, translations = _operations(hall_number)
+    pure = translations[(rotations == np.eye(3)).all((1, 2))]
+    for letter, vectors in _CENTRINGS.items():
+        if len(vectors) == len(pure) and all(np.abs(pure - v - np.round(pure - v)).sum(1).min() < 1e-3 for v in vectors):
+            return letter
+    raise ValueError(f'setting {hall_number} has a centring that is not known: {pure.tolist()}')
+
+
+def _orbit(
+    site: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    translations: NDArray[np.float64],
+    cell: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the images of a site under all operations, after the mean over those that leave it where it is."""
+    images = rotations @ site + translations
+    difference = images - site
+    difference -= np.round(difference)
+    same = np.linalg.norm(difference @ cell, axis=1) < SAME_SITE
+    special = site + difference[same].mean(0)
+    moved: NDArray[np.float64] = rotations @ special + translations
+    return moved
+
+
+def _distinct(fractional: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return positions that are not translations of an earlier one by a lattice vector."""
+    kept: list[NDArray[np.float64]] = []
+    for position in fractional:
+        if kept:
+            difference = np.array(kept) - position
+            difference -= np.round(difference)
+            if np.linalg.norm(difference @ cell, axis=1).min() < SAME_SITE:
+                continue
+        kept.append(position)
+    return np.array(kept)
+
+
+def _unique_operations(rotations: NDArray[np.float64], translations: NDArray[np.float64]) -> NDArray[np.int64]:
+    wrapped = np.round(translations - np.floor(translations), 4) % 1.0
+    keys = np.concatenate([np.rint(rotations).reshape(len(rotations), 9), wrapped], axis=1)
+    return np.sort(np.unique(keys, axis=0, return_index=True)[1])
