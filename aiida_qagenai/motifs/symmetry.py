@@ -8,7 +8,16 @@ import typing as t
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ('AsymmetricUnit', 'SymmetricCrystal', 'asymmetric_unit', 'cell_of_parameters', 'expand')
+__all__ = (
+    'AsymmetricUnit',
+    'SymmetricCrystal',
+    'asymmetric_unit',
+    'cell_of_parameters',
+    'expand',
+    'primitive_volume',
+    'site_signatures',
+    'space_group_number',
+)
 
 SAME_SITE = 0.03
 """Images of a site that are closer than this are one atom, Å: the coordinates are rounded, the site is special."""
@@ -109,7 +118,8 @@ def expand(unit: AsymmetricUnit) -> SymmetricCrystal:
     primitive = np.array(_PRIMITIVE[letter], dtype=np.float64)
     basis = _reduced_basis(primitive @ conventional) @ primitive
     inverse = np.linalg.inv(basis)
-    fractional, orbits = [], []
+    fractional: list[NDArray[np.float64]] = []
+    orbits: list[int] = []
     for orbit, site in enumerate(unit.sites):
         images = _orbit(site, rotations, translations, conventional) @ inverse
         distinct = _distinct(images, basis @ conventional)
@@ -130,6 +140,31 @@ def expand(unit: AsymmetricUnit) -> SymmetricCrystal:
     )
 
 
+def site_signatures(unit: AsymmetricUnit) -> NDArray[np.int64]:
+    """Return the atoms in the primitive cell and the free coordinates (0–3) of each orbit, shape (m, 2)."""
+    rotations, translations = _operations(unit.hall_number)
+    cell = cell_of_parameters(unit.parameters)
+    num_centrings = len(_CENTRINGS[_letter(unit.hall_number)])
+    rows = []
+    for site in unit.sites:
+        same = _same_site(site, rotations @ site + translations, cell)
+        rows.append((len(rotations) // (int(same.sum()) * num_centrings), round(np.trace(rotations[same].mean(0)))))
+    return np.array(rows, dtype=np.int64)
+
+
+def primitive_volume(hall_number: int, parameters: NDArray[np.float64]) -> float:
+    """Return the volume of the primitive cell, Å3, from the parameters of the conventional one."""
+    return float(np.linalg.det(cell_of_parameters(parameters))) / len(_CENTRINGS[_letter(hall_number)])
+
+
+@functools.lru_cache(maxsize=530)
+def space_group_number(hall_number: int) -> int:
+    """Return the space group, 1–230, of a setting."""
+    import spglib
+
+    return int(spglib.get_spacegroup_type(hall_number).number)
+
+
 def cell_of_parameters(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return lattice vectors as rows, a along x and b in the xy plane, from a, b, c (Å), α, β, γ (degrees)."""
     a, b, c = parameters[:3]
@@ -139,7 +174,7 @@ def cell_of_parameters(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reduced_basis(cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the integer matrix that takes the rows of ``cell`` to Niggli's reduced ones; the identity where that fails."""
+    """Return the integer matrix that takes the rows of ``cell`` to Niggli's reduced ones."""
     import spglib
 
     reduced = spglib.niggli_reduce(cell)
@@ -160,7 +195,9 @@ def _letter(hall_number: int) -> str:
     rotations, translations = _operations(hall_number)
     pure = translations[(rotations == np.eye(3)).all((1, 2))]
     for letter, vectors in _CENTRINGS.items():
-        if len(vectors) == len(pure) and all(np.abs(pure - v - np.round(pure - v)).sum(1).min() < 1e-3 for v in vectors):
+        if len(vectors) == len(pure) and all(
+            np.abs(pure - v - np.round(pure - v)).sum(1).min() < 1e-3 for v in vectors
+        ):
             return letter
     raise ValueError(f'setting {hall_number} has a centring that is not known: {pure.tolist()}')
 
@@ -172,13 +209,18 @@ def _orbit(
     cell: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the images of a site under all operations, after the mean over those that leave it where it is."""
-    images = rotations @ site + translations
-    difference = images - site
-    difference -= np.round(difference)
-    same = np.linalg.norm(difference @ cell, axis=1) < SAME_SITE
-    special = site + difference[same].mean(0)
+    difference = rotations @ site + translations - site
+    same = _same_site(site, rotations @ site + translations, cell)
+    special = site + (difference - np.round(difference))[same].mean(0)
     moved: NDArray[np.float64] = rotations @ special + translations
     return moved
+
+
+def _same_site(site: NDArray[np.float64], images: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which images of a site lie where it is."""
+    difference = images - site
+    same: NDArray[np.bool_] = np.linalg.norm((difference - np.round(difference)) @ cell, axis=1) < SAME_SITE
+    return same
 
 
 def _distinct(fractional: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,241 @@
+"""From a formula or a chemical system to known crystals with exchanged elements, the most probable first."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import typing as t
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS
+from aiida_qagenai.motifs.compositions import CompositionPrior, compositions_of_system
+from aiida_qagenai.motifs.library import MotifLibrary
+from aiida_qagenai.motifs.ranking import Ranking
+from aiida_qagenai.motifs.retrieval import Candidates, find_candidates
+from aiida_qagenai.motifs.symmetry import SymmetricCrystal, space_group_number
+from aiida_qagenai.motifs.volumes import VolumeModel
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = ('Limits', 'MotifModels', 'Proposal', 'exchanged', 'propose', 'propose_in_system', 'propose_structures')
+
+PER_COMPOSITION = 20
+"""Motifs of one composition that are looked at in a chemical system."""
+
+PER_CLASS = 3
+"""Motifs with the same space group, cell size and sites that are looked at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MotifModels:
+    """What the retrieval of motifs needs: known crystals and the models that were fitted to them."""
+
+    library: MotifLibrary
+    ranking: Ranking
+    volumes: VolumeModel
+    prior: CompositionPrior
+
+    @classmethod
+    @functools.cache
+    def default(cls) -> MotifModels:
+        """Return what comes with the package."""
+        return cls(MotifLibrary.default(), Ranking.default(), VolumeModel.default(), CompositionPrior.default())
+
+
+class Limits(t.NamedTuple):
+    """What proposals must not exceed.
+
+    :param formula_units: in the primitive cell; any number if ``None``.
+    :param min_atoms: in the primitive cell.
+    :param max_atoms: in the primitive cell.
+    :param space_group: 1–230; any if ``None``.
+    :param max_e_above_hull: of the motif in its own chemistry, eV/atom; motifs of unknown energy are taken.
+    :param excluded: reduced formulas whose crystals are not used.
+    """
+
+    formula_units: int | None = None
+    min_atoms: int = 1
+    max_atoms: int = 60
+    space_group: int | None = None
+    max_e_above_hull: float = math.inf
+    excluded: frozenset[str] = frozenset()
+
+
+ANY = Limits()
+
+
+class Proposal(t.NamedTuple):
+    """A known crystal after the exchange of its elements, at the volume that the model expects.
+
+    :param crystal: with the symmetry of the motif, exactly.
+    :param motif: identifier of the known crystal.
+    :param motif_formula: its reduced formula.
+    :param space_group: 1–230.
+    :param exchange: element of the motif → element in its place.
+    :param probability: that the composition crystallises like the motif; in a chemical system times the probability
+        of the composition.
+    """
+
+    crystal: SymmetricCrystal
+    motif: str
+    motif_formula: str
+    space_group: int
+    exchange: dict[str, str]
+    probability: float
+
+    @property
+    def structure(self) -> Structure:
+        """Return the crystal as a pymatgen structure."""
+        from pymatgen.core import Structure
+
+        return Structure(self.crystal.cell, self.crystal.species, self.crystal.fractional)
+
+
+def propose(
+    models: MotifModels, composition: Mapping[str, int], *, count: int = 20, limits: Limits = ANY
+) -> list[Proposal]:
+    """Return at most ``count`` proposals for a composition, no two of them alike, the most probable first.
+
+    :param composition: element → amount; only the ratio counts.
+    :raises InvalidInputError: if an element has no tabulated properties.
+    """
+    numbers = {ATOMIC_NUMBERS[symbol]: amount for symbol, amount in composition.items()}
+    candidates = _within(models.library, _candidates(models, numbers, limits, 6 * count), limits)
+    probabilities = models.ranking.probabilities(candidates)
+    order = np.argsort(-probabilities, kind='stable')
+    proposals = (
+        exchanged(models.library, models.volumes, candidates, int(index), float(probabilities[index]))
+        for index in order
+    )
+    return _distinct(proposals, count)
+
+
+def propose_in_system(
+    models: MotifModels,
+    elements: Sequence[str],
+    *,
+    count: int = 20,
+    limits: Limits = ANY,
+    per_composition: int | None = None,
+    report: Callable[[int], object] = lambda _: None,
+) -> list[Proposal]:
+    """Return at most ``count`` proposals with all of ``elements``, no two of them alike, the most probable first.
+
+    :param per_composition: largest number of proposals of one composition; a tenth of ``count`` if ``None``.
+    :param report: called with the number of compositions that were looked at.
+    :raises InvalidInputError: on an unknown element.
+    """
+    most = per_composition or max(2, count // 10)
+    rated = compositions_of_system(models.library, models.prior, elements, max_atoms=min(limits.max_atoms, 40))
+    found: list[tuple[float, int, Candidates, int]] = []
+    for number, composition in enumerate(rated[: max(20, 2 * count)]):
+        candidates = _candidates(models, composition.amounts, limits, PER_COMPOSITION)
+        candidates = _within(models.library, candidates, limits)
+        for index, probability in enumerate(models.ranking.probabilities(candidates)):
+            found.append((float(probability) * composition.probability, number, candidates, index))
+        report(number + 1)
+    found.sort(key=lambda item: (-item[0], item[1], item[3]))
+    proposals = (
+        exchanged(models.library, models.volumes, candidates, index, probability)
+        for probability, _, candidates, index in found
+    )
+    return _distinct(proposals, count, most)
+
+
+def propose_structures(
+    models: MotifModels, structures: Mapping[str, Structure], *, count: int = 1
+) -> dict[str, list[Structure]]:
+    """Return for each structure proposals for its formula and cell size, made without any crystal of its formula.
+
+    This is structure prediction as it is judged: only the content of the cell is taken from each structure.
+    """
+    found = {}
+    for name, structure in structures.items():
+        symbols = structure.composition.get_el_amt_dict()
+        amounts = {symbol: round(amount) for symbol, amount in symbols.items()}
+        excluded = frozenset({structure.composition.reduced_formula})
+        limits = Limits(formula_units=math.gcd(*amounts.values()), excluded=excluded)
+        found[name] = [each.structure for each in propose(models, amounts, count=count, limits=limits)]
+    return found
+
+
+def exchanged(
+    library: MotifLibrary, volumes: VolumeModel, candidates: Candidates, index: int, probability: float = math.nan
+) -> Proposal:
+    """Return one candidate with its elements exchanged and its volume scaled."""
+    motif = int(candidates.motifs[index])
+    crystal, exchange = library.crystal(motif), candidates.exchange(index)
+    before = library.compositions[motif]
+    scale = volumes.scale(before, {exchange[number]: amount for number, amount in before.items()})
+    new = crystal._replace(
+        cell=crystal.cell * scale ** (1 / 3), species=np.array([exchange[int(number)] for number in crystal.species])
+    )
+    return Proposal(
+        crystal=new,
+        motif=str(library.identifiers[motif]),
+        motif_formula=str(library.formulas[motif]),
+        space_group=space_group_number(library.unit(motif).hall_number),
+        exchange={SYMBOLS[old - 1]: SYMBOLS[wanted - 1] for old, wanted in exchange.items()},
+        probability=probability,
+    )
+
+
+def _candidates(models: MotifModels, composition: Mapping[int, int], limits: Limits, limit: int) -> Candidates:
+    return find_candidates(
+        models.library,
+        composition,
+        formula_units=limits.formula_units,
+        excluded=limits.excluded,
+        per_class=PER_CLASS,
+        limit=limit,
+    )
+
+
+def _within(library: MotifLibrary, candidates: Candidates, limits: Limits) -> Candidates:
+    """Return the candidates that keep the limits."""
+    kept: NDArray[np.bool_] = np.array(
+        [_keeps(library, int(motif), limits) for motif in candidates.motifs], dtype=np.bool_
+    )
+    return dataclasses.replace(
+        candidates,
+        motifs=candidates.motifs[kept],
+        exchanged=candidates.exchanged[kept],
+        classes=candidates.classes[kept],
+        features=candidates.features[kept],
+    )
+
+
+def _keeps(library: MotifLibrary, motif: int, limits: Limits) -> bool:
+    num_atoms = sum(library.compositions[motif].values())
+    group = space_group_number(library.unit(motif).hall_number) if limits.space_group else None
+    return (
+        limits.min_atoms <= num_atoms <= limits.max_atoms
+        and group == limits.space_group
+        and not library.e_above_hull[motif] > limits.max_e_above_hull
+    )
+
+
+def _distinct(proposals: Iterable[Proposal], count: int, per_composition: int | None = None) -> list[Proposal]:
+    """Return the first ``count`` proposals that are not the same as an earlier one by pymatgen's matcher."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher()
+    kept: list[Proposal] = []
+    by_composition: dict[str, list[Structure]] = {}
+    for each in proposals:
+        structure = each.structure
+        others = by_composition.setdefault(structure.composition.reduced_formula, [])
+        if per_composition is not None and len(others) >= per_composition:
+            continue
+        if any(len(structure) == len(other) and matcher.fit(structure, other) for other in others):
+            continue
+        others.append(structure)
+        kept.append(each)
+        if len(kept) == count:
+            break
+    return kept

@@ -1,0 +1,195 @@
+"""Build the motif library and the models of its retrieval, which come with the package.
+
+    python recipes/motifs.py --data /path/to/shared/data --output aiida_qagenai/motifs
+
+The library is made of all readable crystals of `mp/`, `mpts/` and `mp_extra/` (Materials Project, CC BY 4.0). The
+models are fitted without the formulas whose hash falls into the held-out tenth, on which
+`benchmarks/structure_prediction.py` measures them. Labels of the ranking are kept in `--cache`, so
+that a run that was cut goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import importlib.metadata
+import json
+import math
+import sys
+import typing as t
+from pathlib import Path
+
+import numpy as np
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+from rich.progress import track
+
+from aiida_qagenai.chemistry.elements import SYMBOLS
+from aiida_qagenai.exchange.readers.raw_records import read_raw_records
+from aiida_qagenai.exchange.readers.structure_files import structures_of
+from aiida_qagenai.motifs.compositions import CompositionPrior, rate_compositions
+from aiida_qagenai.motifs.library import KnownCrystal, MotifLibrary
+from aiida_qagenai.motifs.propose import exchanged
+from aiida_qagenai.motifs.ranking import Ranking
+from aiida_qagenai.motifs.retrieval import Candidates, find_candidates
+from aiida_qagenai.motifs.volumes import VolumeModel
+
+FILES = {
+    'mp/mp20_bi_ternary.csv.gz': 'e_above_hull',
+    'mpts/mpts52.csv.gz': 'energy_above_hull',
+    'mp_extra/structures.csv.gz': 'e_above_hull_source',
+}
+"""File → its column with the energy above the hull, eV/atom."""
+
+MATCHER = {'stol': 0.5, 'angle_tol': 10, 'ltol': 0.3}
+MAX_ATOMS = 60
+TREES = {'n_estimators': 300, 'max_depth': 5, 'learning_rate': 0.05, 'subsample': 0.7, 'min_samples_leaf': 20}
+
+
+def is_held_out(formula: str) -> bool:
+    """Return whether a reduced formula belongs to the tenth on which the models are measured."""
+    return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100 < 10
+
+
+def read_crystals(folder: Path) -> tuple[list[KnownCrystal], dict[str, t.Any]]:
+    """Return the crystals of all files, each material once, and what stands in the card."""
+    crystals, known, card = [], set(), {}
+    for name, column in FILES.items():
+        refused = 0
+        with gzip.open(folder / name) as handle:
+            for record in track(read_raw_records(handle, 'csv', name), description=name):
+                for item in structures_of(record):
+                    row = {**item.fields, **(record.rows[0] if record.rows else {})}
+                    if item.structure is None or len(item.structure) > MAX_ATOMS:
+                        refused += 1
+                    elif item.name not in known:
+                        known.add(item.name)
+                        crystals.append(KnownCrystal(item.name, item.structure, float(row.get(column) or math.nan)))
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        card[name] = {'sha256': digest, 'refused_or_too_large': refused}
+    return crystals, card
+
+
+def label(
+    library: MotifLibrary, volumes: VolumeModel, candidates: Candidates, references: list[Structure]
+) -> list[float | None]:
+    """Return for each candidate the normalised displacement to the closest reference, None without a match."""
+    # Cells of one size need no search for a smaller one, which takes most of the time.
+    matchers = {same: StructureMatcher(**MATCHER, primitive_cell=not same) for same in (True, False)}
+    found = []
+    for index in range(len(candidates)):
+        structure = exchanged(library, volumes, candidates, index).structure
+        distances = [matchers[len(structure) == len(each)].get_rms_dist(structure, each) for each in references]
+        found.append(min((float(pair[0]) for pair in distances if pair is not None), default=None))
+    return found
+
+
+def labelled(
+    library: MotifLibrary, volumes: VolumeModel, crystals: list[KnownCrystal], *, count: int, cache: Path, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features, and whether each candidate fits, for the candidates of ``count`` queries.
+
+    Two of three queries say how many formula units the cell has; the others match any crystal of the formula.
+    """
+    held = [formula for formula in set(library.formulas.tolist()) if is_held_out(formula)]
+    training = library.select(~np.isin(library.formulas, held))
+    rows = {name: index for index, name in enumerate(library.identifiers.tolist())}
+    by_formula: dict[str, list[KnownCrystal]] = {}
+    for crystal in crystals:
+        by_formula.setdefault(crystal.structure.composition.reduced_formula, []).append(crystal)
+    queries = [c for c in crystals if c.identifier in rows and len(c.structure) <= 20]
+    queries = [c for c in queries if not is_held_out(c.structure.composition.reduced_formula)]
+    order = np.random.default_rng(seed).permutation(len(queries))[:count]
+    known = json.loads(cache.read_text()) if cache.exists() else {}
+    features, fits = [], []
+    for number, position in enumerate(track(order, description='labels')):
+        crystal = queries[int(position)]
+        formula = crystal.structure.composition.reduced_formula
+        composition = library.compositions[rows[crystal.identifier]]
+        any_size = number % 3 == 2
+        units = None if any_size else math.gcd(*composition.values())
+        candidates = find_candidates(training, composition, formula_units=units, excluded=[formula])
+        key = f'{crystal.identifier} {units}'
+        if key not in known:
+            references = [each.structure for each in (by_formula[formula] if any_size else [crystal])]
+            known[key] = label(training, volumes, candidates, references)
+            if number % 50 == 0:
+                cache.write_text(json.dumps(known))
+        features.append(candidates.features)
+        fits.extend(value is not None for value in known[key])
+    cache.write_text(json.dumps(known))
+    return np.concatenate(features), np.array(fits)
+
+
+def fit_prior(library: MotifLibrary, count: int, seed: int) -> CompositionPrior:
+    """Return the prior, fitted to ``count`` systems in which no composition knows of itself."""
+    formulas = [formula for formula in set(library.formulas.tolist()) if not is_held_out(formula)]
+    training = library.select(np.isin(library.formulas, formulas))
+    systems = sorted({tuple(sorted(total)) for total in training.compositions if 2 <= len(total) <= 4})
+    present = {frozenset((z, n // math.gcd(*c.values())) for z, n in c.items()) for c in training.compositions}
+    variables, known = [], []
+    for position in track(np.random.default_rng(seed).permutation(len(systems))[:count], description='prior'):
+        symbols = [SYMBOLS[number - 1] for number in systems[int(position)]]
+        found, rows = rate_compositions(training, symbols, leave_out=True)
+        variables.append(rows)
+        known.extend(frozenset(amounts.items()) in present for amounts in found)
+    return CompositionPrior.fit(np.concatenate(variables), np.array(known))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
+    parser.add_argument('--output', type=Path, default=Path('aiida_qagenai/motifs'), help='folder of the results')
+    parser.add_argument('--cache', type=Path, default=Path('labels.json'), help='labels that were computed before')
+    parser.add_argument('--queries', type=int, default=3000, help='number of compositions to fit the ranking to')
+    parser.add_argument('--systems', type=int, default=1500, help='number of systems to fit the prior to')
+    parser.add_argument('--seed', type=int, default=0)
+    arguments = parser.parse_args()
+    crystals, sources = read_crystals(arguments.data)
+    library = MotifLibrary.from_crystals(track(crystals, description='symmetry'))
+    library.save(arguments.output / 'library.npz')
+    trained = ~np.isin(
+        library.formulas, [formula for formula in set(library.formulas.tolist()) if is_held_out(formula)]
+    )
+    volumes = VolumeModel.fit(
+        [total for total, kept in zip(library.compositions, trained, strict=True) if kept],
+        library.volumes_per_atom[trained],
+    )
+    volumes.save(arguments.output / 'volumes.npz')
+    prior = fit_prior(library, arguments.systems, arguments.seed)
+    prior.save(arguments.output / 'compositions.npz')
+    features, fits = labelled(
+        library, volumes, crystals, count=arguments.queries, cache=arguments.cache, seed=arguments.seed
+    )
+    ranking = Ranking.fit(features, fits, seed=arguments.seed, **TREES)
+    ranking.save(arguments.output / 'ranking.npz')
+    card = {
+        'about': 'Known crystals as motifs, and the models of their retrieval',
+        'source': 'The Materials Project (A. Jain et al., APL Mater. 1, 011002, 2013), https://materialsproject.org',
+        'license': 'CC BY 4.0',
+        'files': sources,
+        'num_crystals': len(library),
+        'num_formulas': len(set(library.formulas.tolist())),
+        'held_out': 'formulas whose SHA-256 modulo 100 is below 10: not in the ranking, the volumes and the prior',
+        'ranking': {
+            'queries': arguments.queries,
+            'candidates': len(fits),
+            'share_that_fits': float(fits.mean()),
+            **TREES,
+        },
+        'prior': {'systems': arguments.systems},
+        'seed': arguments.seed,
+        'recipe': ' '.join(['python', *sys.argv]),
+        'versions': {name: importlib.metadata.version(name) for name in ('pymatgen', 'scikit-learn', 'spglib')},
+        'sha256': {
+            name: hashlib.sha256((arguments.output / name).read_bytes()).hexdigest()
+            for name in ('library.npz', 'volumes.npz', 'compositions.npz', 'ranking.npz')
+        },
+    }
+    (arguments.output / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
+    print(json.dumps(card, indent=2))
+
+
+if __name__ == '__main__':
+    main()
