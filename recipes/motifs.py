@@ -11,7 +11,6 @@ that a run that was cut goes on.
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import importlib.metadata
 import json
@@ -57,7 +56,7 @@ def read_crystals(folder: Path) -> tuple[list[KnownCrystal], dict[str, t.Any]]:
     crystals, known, card = [], set(), {}
     for name, column in FILES.items():
         refused = 0
-        with gzip.open(folder / name) as handle:
+        with (folder / name).open('rb') as handle:
             for record in track(read_raw_records(handle, 'csv', name), description=name):
                 for item in structures_of(record):
                     row = {**item.fields, **(record.rows[0] if record.rows else {})}
@@ -71,14 +70,22 @@ def read_crystals(folder: Path) -> tuple[list[KnownCrystal], dict[str, t.Any]]:
     return crystals, card
 
 
+def _pairs(candidates: Candidates) -> list[tuple[int, list[int]]]:
+    return list(zip(candidates.motifs.tolist(), candidates.exchanged.tolist(), strict=True))
+
+
 def label(
-    library: MotifLibrary, volumes: VolumeModel, candidates: Candidates, references: list[Structure]
+    library: MotifLibrary,
+    volumes: VolumeModel,
+    candidates: Candidates,
+    indices: list[int],
+    references: list[Structure],
 ) -> list[float | None]:
-    """Return for each candidate the normalised displacement to the closest reference, None without a match."""
+    """Return for some candidates the normalised displacement to the closest reference, None without a match."""
     # Cells of one size need no search for a smaller one, which takes most of the time.
     matchers = {same: StructureMatcher(**MATCHER, primitive_cell=not same) for same in (True, False)}
     found = []
-    for index in range(len(candidates)):
+    for index in indices:
         structure = exchanged(library, volumes, candidates, index).structure
         distances = [matchers[len(structure) == len(each)].get_rms_dist(structure, each) for each in references]
         found.append(min((float(pair[0]) for pair in distances if pair is not None), default=None))
@@ -110,14 +117,17 @@ def labelled(
         any_size = number % 3 == 2
         units = None if any_size else math.gcd(*composition.values())
         candidates = find_candidates(training, composition, formula_units=units, excluded=[formula])
-        key = f'{crystal.identifier} {units}'
-        if key not in known:
-            references = [each.structure for each in (by_formula[formula] if any_size else [crystal])]
-            known[key] = label(training, volumes, candidates, references)
-            if number % 50 == 0:
-                cache.write_text(json.dumps(known))
+        # What was compared before is kept under the motif and its exchanged elements.
+        labels = known.setdefault(f'{crystal.identifier} {units}', {})
+        names = [f'{training.identifiers[m]} {" ".join(map(str, old))}' for m, old in _pairs(candidates)]
+        missing = [index for index, name in enumerate(names) if name not in labels]
+        references = [each.structure for each in (by_formula[formula] if any_size else [crystal])]
+        found = label(training, volumes, candidates, missing, references)
+        labels.update(zip([names[index] for index in missing], found, strict=True))
+        if number % 50 == 0:
+            cache.write_text(json.dumps(known))
         features.append(candidates.features)
-        fits.extend(value is not None for value in known[key])
+        fits.extend(labels[name] is not None for name in names)
     cache.write_text(json.dumps(known))
     return np.concatenate(features), np.array(fits)
 
@@ -131,7 +141,7 @@ def fit_prior(library: MotifLibrary, count: int, seed: int) -> CompositionPrior:
     variables, known = [], []
     for position in track(np.random.default_rng(seed).permutation(len(systems))[:count], description='prior'):
         symbols = [SYMBOLS[number - 1] for number in systems[int(position)]]
-        found, rows = rate_compositions(training, symbols, leave_out=True)
+        found, rows = rate_compositions(training, symbols, limit=60, leave_out=True)
         variables.append(rows)
         known.extend(frozenset(amounts.items()) in present for amounts in found)
     return CompositionPrior.fit(np.concatenate(variables), np.array(known))

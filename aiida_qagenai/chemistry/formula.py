@@ -6,6 +6,7 @@ import functools
 import math
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, require_elements
@@ -172,7 +173,10 @@ def reduced_formula(formula: str | Mapping[str, float]) -> str:
 def _reduced(amounts: tuple[tuple[str, float], ...]) -> str:
     from pymatgen.core import Composition
 
-    return str(Composition(dict(amounts)).reduced_formula)
+    with warnings.catch_warnings():
+        # pymatgen sorts by electronegativity, which He, Ne and Ar do not have
+        warnings.simplefilter('ignore')
+        return str(Composition(dict(amounts)).reduced_formula)
 
 
 def chemical_system(formula: str | Mapping[str, float]) -> str:

@@ -118,6 +118,7 @@ class MotifLibrary:
                 'sites': (np.rint(np.concatenate([unit.sites for unit in units]) * GRID) % GRID).astype(np.uint16),
                 'multiplicities': np.concatenate([each[:, 0] for each in signatures]).astype(np.uint16),
                 'freedoms': np.concatenate([each[:, 1] for each in signatures]).astype(np.uint8),
+                'neighbors': np.concatenate([each[:, 2] for each in signatures]).clip(0, 255).astype(np.uint8),
             }
         )
 
@@ -194,8 +195,9 @@ class MotifLibrary:
     def families(self) -> dict[tuple[int, ...], Family]:
         """Return all motifs by anonymous formula (amounts of the reduced formula, ascending)."""
         rows: dict[tuple[int, ...], list[tuple[int, int, list[int], list[int]]]] = {}
-        known: dict[tuple[tuple[int, int], ...], int] = {}
-        sites = list(zip(self._arrays['multiplicities'].tolist(), self._arrays['freedoms'].tolist(), strict=True))
+        known: dict[tuple[tuple[int, ...], ...], int] = {}
+        columns = (self._arrays[name].tolist() for name in ('multiplicities', 'freedoms', 'neighbors'))
+        sites = list(zip(*columns, strict=True))
         species = self._arrays['species'].tolist()
         mendeleev = element_properties()[:, 0].tolist()
         for index, total in enumerate(self.compositions):
@@ -239,5 +241,5 @@ class MotifLibrary:
         return MotifLibrary({name: self._arrays[name][orbits if name in _PER_ORBIT else kept] for name in _ARRAYS})
 
 
-_PER_ORBIT = ('species', 'sites', 'multiplicities', 'freedoms')
+_PER_ORBIT = ('species', 'sites', 'multiplicities', 'freedoms', 'neighbors')
 _ARRAYS = ('identifiers', 'e_above_hull', 'hall_numbers', 'parameters', 'num_orbits', *_PER_ORBIT)

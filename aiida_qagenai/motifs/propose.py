@@ -22,7 +22,16 @@ from aiida_qagenai.motifs.volumes import VolumeModel
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('Limits', 'MotifModels', 'Proposal', 'exchanged', 'propose', 'propose_in_system', 'propose_structures')
+__all__ = (
+    'Limits',
+    'MotifModels',
+    'Proposal',
+    'exchanged',
+    'known_as',
+    'propose',
+    'propose_in_system',
+    'propose_structures',
+)
 
 PER_COMPOSITION = 20
 """Motifs of one composition that are looked at in a chemical system."""
@@ -121,24 +130,29 @@ def propose_in_system(
     *,
     count: int = 20,
     limits: Limits = ANY,
+    amounts: tuple[int, ...] | None = None,
     per_composition: int | None = None,
-    report: Callable[[int], object] = lambda _: None,
+    report: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Proposal]:
     """Return at most ``count`` proposals with all of ``elements``, no two of them alike, the most probable first.
 
+    :param amounts: of the only anonymous formula that is wanted, ascending.
     :param per_composition: largest number of proposals of one composition; a tenth of ``count`` if ``None``.
-    :param report: called with the number of compositions that were looked at.
+    :param report: called with the number of compositions that were looked at, and of all.
     :raises InvalidInputError: on an unknown element.
     """
     most = per_composition or max(2, count // 10)
     rated = compositions_of_system(models.library, models.prior, elements, max_atoms=min(limits.max_atoms, 40))
+    if amounts is not None:
+        rated = [each for each in rated if tuple(sorted(each.amounts.values())) == amounts]
+    rated = rated[: max(20, 2 * count)]
     found: list[tuple[float, int, Candidates, int]] = []
-    for number, composition in enumerate(rated[: max(20, 2 * count)]):
+    for number, composition in enumerate(rated):
         candidates = _candidates(models, composition.amounts, limits, PER_COMPOSITION)
         candidates = _within(models.library, candidates, limits)
         for index, probability in enumerate(models.ranking.probabilities(candidates)):
             found.append((float(probability) * composition.probability, number, candidates, index))
-        report(number + 1)
+        report(number + 1, len(rated))
     found.sort(key=lambda item: (-item[0], item[1], item[3]))
     proposals = (
         exchanged(models.library, models.volumes, candidates, index, probability)
@@ -162,6 +176,19 @@ def propose_structures(
         limits = Limits(formula_units=math.gcd(*amounts.values()), excluded=excluded)
         found[name] = [each.structure for each in propose(models, amounts, count=count, limits=limits)]
     return found
+
+
+def known_as(library: MotifLibrary, structure: Structure) -> str | None:
+    """Return the identifier of a crystal of the library that is the same by pymatgen's matcher, or ``None``."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core import Structure
+
+    matcher = StructureMatcher()
+    for index in np.flatnonzero(library.formulas == structure.composition.reduced_formula):
+        crystal = library.crystal(int(index))
+        if matcher.fit(structure, Structure(crystal.cell, crystal.species, crystal.fractional)):
+            return str(library.identifiers[index])
+    return None
 
 
 def exchanged(

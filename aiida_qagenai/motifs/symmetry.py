@@ -22,6 +22,9 @@ __all__ = (
 SAME_SITE = 0.03
 """Images of a site that are closer than this are one atom, Å: the coordinates are rounded, the site is special."""
 
+SHELL = 1.15
+"""Neighbours up to this many times the distance of the nearest one count as the first shell."""
+
 _CENTRINGS = {
     'P': ((0, 0, 0),),
     'A': ((0, 0, 0), (0, 0.5, 0.5)),
@@ -141,15 +144,40 @@ def expand(unit: AsymmetricUnit) -> SymmetricCrystal:
 
 
 def site_signatures(unit: AsymmetricUnit) -> NDArray[np.int64]:
-    """Return the atoms in the primitive cell and the free coordinates (0–3) of each orbit, shape (m, 2)."""
+    """Return what tells the sites of a crystal apart whatever the origin is, for each orbit, shape (m, 3).
+
+    The columns are atoms in the primitive cell, free coordinates (0–3), and the number of neighbours that are at most
+    ``SHELL`` times as far as the nearest.
+    """
     rotations, translations = _operations(unit.hall_number)
     cell = cell_of_parameters(unit.parameters)
     num_centrings = len(_CENTRINGS[_letter(unit.hall_number)])
+    neighbors = _coordination(expand(unit), len(unit.sites))
     rows = []
-    for site in unit.sites:
+    for site, coordination in zip(unit.sites, neighbors, strict=True):
         same = _same_site(site, rotations @ site + translations, cell)
-        rows.append((len(rotations) // (int(same.sum()) * num_centrings), round(np.trace(rotations[same].mean(0)))))
+        atoms = len(rotations) // (int(same.sum()) * num_centrings)
+        rows.append((atoms, round(np.trace(rotations[same].mean(0))), coordination))
     return np.array(rows, dtype=np.int64)
+
+
+def _coordination(crystal: SymmetricCrystal, num_orbits: int) -> list[int]:
+    """Return the neighbours in the first shell of one atom of each orbit."""
+    from vesin import NeighborList
+
+    volume = abs(float(np.linalg.det(crystal.cell)))
+    cutoff = 2.0 * (volume / len(crystal.species)) ** (1 / 3)
+    first = np.searchsorted(crystal.orbits, np.arange(num_orbits))
+    for _ in range(3):
+        finder = NeighborList(cutoff=cutoff, full_list=True)
+        owners, distances = finder.compute(
+            points=crystal.fractional @ crystal.cell, box=crystal.cell, periodic=True, quantities='id'
+        )
+        found = [distances[owners == atom] for atom in first]
+        if all(len(each) and each.min() * SHELL <= cutoff for each in found):
+            break
+        cutoff *= 1.5
+    return [int((each <= SHELL * each.min()).sum()) if len(each) else 0 for each in found]
 
 
 def primitive_volume(hall_number: int, parameters: NDArray[np.float64]) -> float:

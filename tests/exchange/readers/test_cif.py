@@ -267,7 +267,9 @@ def test_what_a_block_says_of_itself_is_checked(values, expected):
     assert expected in one(cif_text('Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5', **values))
 
 
-@pytest.mark.parametrize(('formula', 'cell'), [('O2', 'O8'), ('O2', 'O1'), ('Li2O2', 'Li4 O4'), ('H2', 'H4'), ('NaCl', 'Na4 Cl4')])
+@pytest.mark.parametrize(
+    ('formula', 'cell'), [('O2', 'O8'), ('O2', 'O1'), ('Li2O2', 'Li4 O4'), ('H2', 'H4'), ('NaCl', 'Na4 Cl4')]
+)
 def test_units_that_pymatgen_counts(formula, cell):
     """The formula of the cell beside the number of its molecules: pymatgen reduces O8 to O2 and Li4O4 to Li2O2."""
     structure = Structure(

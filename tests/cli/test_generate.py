@@ -1,0 +1,81 @@
+"""Crystals of a formula or a chemical system, which need no profile."""
+
+import json
+
+import pytest
+from ase.io import read
+from click.testing import CliRunner
+from pymatgen.core import Lattice, Structure
+
+from aiida_qagenai.cli.generate import generate
+from aiida_qagenai.cli.root import main
+from aiida_qagenai.common.errors import InvalidInputError
+
+
+def run(*arguments):
+    return CliRunner().invoke(generate, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_a_formula_gives_a_ranked_table_and_files(tmp_path):
+    result = run('MgO', '--count', 3, '--output', tmp_path / 'out')
+    assert result.exit_code == 0 and '3 structures of MgO' in result.stdout
+    records = json.loads((tmp_path / 'out' / 'structures.json').read_text())
+    assert [record['rank'] for record in records] == [1, 2, 3]
+    first = records[0]
+    assert (first['formula'], first['space_group'], first['novelty']) == ('MgO', 225, 'replay')
+    assert first['known_as'] and first['passed'] is True
+    images = read(tmp_path / 'out' / 'structures.extxyz', index=':')
+    assert [image.info['rank'] for image in images] == [1, 2, 3]
+    [cif] = (tmp_path / 'out').glob('001_*.cif')
+    assert Structure.from_file(cif).composition.reduced_formula == 'MgO'
+
+
+def test_known_crystals_can_be_left_out():
+    records = json.loads(run('MgO', '--count', 4, '--exclude-known', '--format', 'json').stdout)
+    assert records and {record['novelty'] for record in records} == {'substitution'}
+    records = json.loads(run('MgO', '--count', 1, '--exclude', 'MgO', '--format', 'json').stdout)
+    assert records[0]['motif_formula'] != 'MgO' and records[0]['space_group'] == 225
+
+
+def test_a_chemical_system_has_all_its_elements_and_no_other():
+    records = json.loads(run('Li', 'Mg', 'N', '--count', 5, '--stoichiometry', 'ABC', '--format', 'json').stdout)
+    assert {Structure.from_dict(record['structure']).chemical_system for record in records} == {'Li-Mg-N'}
+    assert {record['num_atoms'] % 3 for record in records} == {0}
+
+
+def test_crystals_of_the_user_are_motifs(tmp_path):
+    own = Structure.from_spacegroup('Pm-3m', Lattice.cubic(3.1), ['Xe', 'He'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    own.to(str(tmp_path / 'own.cif'))
+    [record] = json.loads(run('RbI', '--motifs', tmp_path / 'own.cif', '--only-motifs', '--format', 'json').stdout)
+    assert record['motif_formula'] == 'XeHe' or record['motif_formula'] == 'HeXe'
+    assert record['space_group'] == 221
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['Xx2O'], 'Xx'),
+        (['Li', 'Qq'], 'Qq'),
+        (['Li', 'Li'], 'twice'),
+        (['Li0.5O'], 'fractional'),
+        (['Li7O99'], 'no known crystal'),
+        (['Li', 'O', '--stoichiometry', 'AB2C'], 'has 3 elements, but 2 are given'),
+        (['Li', 'O', '--stoichiometry', 'ab2'], 'not an anonymous formula'),
+    ],
+)
+def test_wrong_requests_end_with_one_line(arguments, expected):
+    with pytest.raises(InvalidInputError, match=expected):
+        run(*arguments)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['MgO', '--only-motifs'], '--only-motifs needs'),
+        (['MgO', '--stoichiometry', 'AB'], 'belongs to a chemical system'),
+        (['MgO', '--min-atoms', '9', '--max-atoms', '3'], 'larger than'),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, expected):
+    result = CliRunner().invoke(main, ['generate', *arguments])
+    assert result.exit_code == 2 and expected in result.output and 'Traceback' not in result.output
