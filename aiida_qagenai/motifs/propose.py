@@ -6,11 +6,13 @@ import dataclasses
 import functools
 import math
 import typing as t
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_qagenai.chemistry.duplicates import KnownStructures
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS
 from aiida_qagenai.motifs.compositions import CompositionPrior, compositions_of_system
 from aiida_qagenai.motifs.library import MotifLibrary
@@ -179,16 +181,13 @@ def propose_structures(
 
 
 def known_as(library: MotifLibrary, structure: Structure) -> str | None:
-    """Return the identifier of a crystal of the library that is the same by pymatgen's matcher, or ``None``."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
+    """Return the identifier of a crystal of the library that is the same (see ``KnownStructures``), or ``None``."""
     from pymatgen.core import Structure
 
-    matcher = StructureMatcher()
-    for index in np.flatnonzero(library.formulas == structure.composition.reduced_formula):
-        crystal = library.crystal(int(index))
-        if matcher.fit(structure, Structure(crystal.cell, crystal.species, crystal.fractional)):
-            return str(library.identifiers[index])
-    return None
+    indices = np.flatnonzero(library.formulas == structure.composition.reduced_formula)
+    crystals = [library.crystal(int(index)) for index in indices]
+    found = KnownStructures([Structure(each.cell, each.species, each.fractional) for each in crystals]).find(structure)
+    return None if found is None else str(library.identifiers[indices[found]])
 
 
 def exchanged(
@@ -248,20 +247,17 @@ def _keeps(library: MotifLibrary, motif: int, limits: Limits) -> bool:
 
 
 def _distinct(proposals: Iterable[Proposal], count: int, per_composition: int | None = None) -> list[Proposal]:
-    """Return the first ``count`` proposals that are not the same as an earlier one by pymatgen's matcher."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    matcher = StructureMatcher()
+    """Return the first ``count`` proposals that are not the same crystal as an earlier one."""
+    known = KnownStructures()
+    numbers: Counter[str] = Counter()
     kept: list[Proposal] = []
-    by_composition: dict[str, list[Structure]] = {}
     for each in proposals:
         structure = each.structure
-        others = by_composition.setdefault(structure.composition.reduced_formula, [])
-        if per_composition is not None and len(others) >= per_composition:
+        formula = structure.composition.reduced_formula
+        if numbers[formula] == per_composition or known.find(structure) is not None:
             continue
-        if any(len(structure) == len(other) and matcher.fit(structure, other) for other in others):
-            continue
-        others.append(structure)
+        known.add(structure)
+        numbers[formula] += 1
         kept.append(each)
         if len(kept) == count:
             break
