@@ -186,7 +186,9 @@ def known_as(library: MotifLibrary, structure: Structure) -> str | None:
 
     indices = np.flatnonzero(library.formulas == structure.composition.reduced_formula)
     crystals = [library.crystal(int(index)) for index in indices]
-    found = KnownStructures([Structure(each.cell, each.species, each.fractional) for each in crystals]).find(structure)
+    found = KnownStructures(
+        [Structure(each.cell, each.species, each.fractional) for each in crystals], distortions=False
+    ).find(structure)
     return None if found is None else str(library.identifiers[indices[found]])
 
 
@@ -248,7 +250,7 @@ def _keeps(library: MotifLibrary, motif: int, limits: Limits) -> bool:
 
 def _distinct(proposals: Iterable[Proposal], count: int, per_composition: int | None = None) -> list[Proposal]:
     """Return the first ``count`` proposals that are not the same crystal as an earlier one."""
-    known = KnownStructures()
+    known = KnownStructures(distortions=False)
     numbers: Counter[str] = Counter()
     kept: list[Proposal] = []
     for each in proposals:

@@ -24,6 +24,7 @@ ROOMS = (
     'thermodynamics',
     'selection',
     'evaluation',
+    'motifs',
     'exchange',
     'ml',
     'data',
