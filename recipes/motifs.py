@@ -4,8 +4,8 @@
 
 The library is made of all readable crystals of `mp/`, `mpts/` and `mp_extra/` (Materials Project, CC BY 4.0). The
 models are fitted without the formulas whose hash falls into the held-out tenth, on which
-`benchmarks/structure_prediction.py` measures them. Labels of the ranking are kept in `--cache`, so
-that a run that was cut goes on.
+`benchmarks/structure_prediction.py` measures them. The library and the labels of the
+ranking are kept in `--work`, so that a run that was cut goes on; `library.npz` there is built once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import importlib.metadata
 import json
 import math
 import sys
-import typing as t
 from pathlib import Path
 
 import numpy as np
@@ -51,23 +50,18 @@ def is_held_out(formula: str) -> bool:
     return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100 < 10
 
 
-def read_crystals(folder: Path) -> tuple[list[KnownCrystal], dict[str, t.Any]]:
-    """Return the crystals of all files, each material once, and what stands in the card."""
-    crystals, known, card = [], set(), {}
+def read_crystals(folder: Path) -> list[KnownCrystal]:
+    """Return the crystals of all files that can be read, each material once."""
+    crystals, known = [], set()
     for name, column in FILES.items():
-        refused = 0
         with (folder / name).open('rb') as handle:
             for record in track(read_raw_records(handle, 'csv', name), description=name):
                 for item in structures_of(record):
                     row = {**item.fields, **(record.rows[0] if record.rows else {})}
-                    if item.structure is None or len(item.structure) > MAX_ATOMS:
-                        refused += 1
-                    elif item.name not in known:
+                    if item.structure is not None and len(item.structure) <= MAX_ATOMS and item.name not in known:
                         known.add(item.name)
                         crystals.append(KnownCrystal(item.name, item.structure, float(row.get(column) or math.nan)))
-        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        card[name] = {'sha256': digest, 'refused_or_too_large': refused}
-    return crystals, card
+    return crystals
 
 
 def _pairs(candidates: Candidates) -> list[tuple[int, list[int]]]:
@@ -79,51 +73,57 @@ def label(
     volumes: VolumeModel,
     candidates: Candidates,
     indices: list[int],
-    references: list[Structure],
+    reference: Structure,
 ) -> list[float | None]:
-    """Return for some candidates the normalised displacement to the closest reference, None without a match."""
+    """Return for some candidates the normalised displacement to the reference, None without a match."""
     # Cells of one size need no search for a smaller one, which takes most of the time.
     matchers = {same: StructureMatcher(**MATCHER, primitive_cell=not same) for same in (True, False)}
     found = []
     for index in indices:
         structure = exchanged(library, volumes, candidates, index).structure
-        distances = [matchers[len(structure) == len(each)].get_rms_dist(structure, each) for each in references]
-        found.append(min((float(pair[0]) for pair in distances if pair is not None), default=None))
+        distance = matchers[len(structure) == len(reference)].get_rms_dist(structure, reference)
+        found.append(None if distance is None else float(distance[0]))
+    return found
+
+
+def most_stable(library: MotifLibrary) -> dict[str, int]:
+    """Return formula → position of its crystal with the smallest energy above the hull, unknown ones last."""
+    found: dict[str, int] = {}
+    for index in np.argsort(library.e_above_hull, kind='stable').tolist():
+        found.setdefault(str(library.formulas[index]), index)
     return found
 
 
 def labelled(
-    library: MotifLibrary, volumes: VolumeModel, crystals: list[KnownCrystal], *, count: int, cache: Path, seed: int
+    library: MotifLibrary, volumes: VolumeModel, *, count: int, cache: Path, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return features, and whether each candidate fits, for the candidates of ``count`` queries.
 
-    Two of three queries say how many formula units the cell has; the others match any crystal of the formula.
+    Two of three queries ask for a crystal by its formula and cell size; the others for its most stable one.
     """
     held = [formula for formula in set(library.formulas.tolist()) if is_held_out(formula)]
     training = library.select(~np.isin(library.formulas, held))
-    rows = {name: index for index, name in enumerate(library.identifiers.tolist())}
-    by_formula: dict[str, list[KnownCrystal]] = {}
-    for crystal in crystals:
-        by_formula.setdefault(crystal.structure.composition.reduced_formula, []).append(crystal)
-    queries = [c for c in crystals if c.identifier in rows and len(c.structure) <= 20]
-    queries = [c for c in queries if not is_held_out(c.structure.composition.reduced_formula)]
+    stable = most_stable(training)
+    queries = [index for index, total in enumerate(training.compositions) if sum(total.values()) <= 20]
     order = np.random.default_rng(seed).permutation(len(queries))[:count]
     known = json.loads(cache.read_text()) if cache.exists() else {}
     features, fits = [], []
     for number, position in enumerate(track(order, description='labels')):
-        crystal = queries[int(position)]
-        formula = crystal.structure.composition.reduced_formula
-        composition = library.compositions[rows[crystal.identifier]]
+        index = queries[int(position)]
+        formula = str(training.formulas[index])
         any_size = number % 3 == 2
+        index = stable[formula] if any_size else index
+        composition = training.compositions[index]
         units = None if any_size else math.gcd(*composition.values())
         candidates = find_candidates(training, composition, formula_units=units, excluded=[formula])
         # What was compared before is kept under the motif and its exchanged elements.
-        labels = known.setdefault(f'{crystal.identifier} {units}', {})
+        labels = known.setdefault(f'{training.identifiers[index]} {units or "stable"}', {})
         names = [f'{training.identifiers[m]} {" ".join(map(str, old))}' for m, old in _pairs(candidates)]
-        missing = [index for index, name in enumerate(names) if name not in labels]
-        references = [each.structure for each in (by_formula[formula] if any_size else [crystal])]
-        found = label(training, volumes, candidates, missing, references)
-        labels.update(zip([names[index] for index in missing], found, strict=True))
+        missing = [place for place, name in enumerate(names) if name not in labels]
+        crystal = training.crystal(index)
+        reference = Structure(crystal.cell, crystal.species, crystal.fractional)
+        found = label(training, volumes, candidates, missing, reference)
+        labels.update(zip([names[place] for place in missing], found, strict=True))
         if number % 50 == 0:
             cache.write_text(json.dumps(known))
         features.append(candidates.features)
@@ -151,13 +151,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
     parser.add_argument('--output', type=Path, default=Path('aiida_qagenai/motifs'), help='folder of the results')
-    parser.add_argument('--cache', type=Path, default=Path('labels.json'), help='labels that were computed before')
+    parser.add_argument('--work', type=Path, default=Path('motifs_work'), help='folder for what a run that was cut has')
     parser.add_argument('--queries', type=int, default=3000, help='number of compositions to fit the ranking to')
     parser.add_argument('--systems', type=int, default=1500, help='number of systems to fit the prior to')
     parser.add_argument('--seed', type=int, default=0)
     arguments = parser.parse_args()
-    crystals, sources = read_crystals(arguments.data)
-    library = MotifLibrary.from_crystals(track(crystals, description='symmetry'))
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    built = arguments.work / 'library.npz'
+    if not built.exists():
+        MotifLibrary.from_crystals(track(read_crystals(arguments.data), description='symmetry')).save(built)
+    library = MotifLibrary.load(built)
     library.save(arguments.output / 'library.npz')
     trained = ~np.isin(
         library.formulas, [formula for formula in set(library.formulas.tolist()) if is_held_out(formula)]
@@ -170,7 +173,7 @@ def main() -> None:
     prior = fit_prior(library, arguments.systems, arguments.seed)
     prior.save(arguments.output / 'compositions.npz')
     features, fits = labelled(
-        library, volumes, crystals, count=arguments.queries, cache=arguments.cache, seed=arguments.seed
+        library, volumes, count=arguments.queries, cache=arguments.work / 'labels.json', seed=arguments.seed
     )
     ranking = Ranking.fit(features, fits, seed=arguments.seed, **TREES)
     ranking.save(arguments.output / 'ranking.npz')
@@ -178,7 +181,7 @@ def main() -> None:
         'about': 'Known crystals as motifs, and the models of their retrieval',
         'source': 'The Materials Project (A. Jain et al., APL Mater. 1, 011002, 2013), https://materialsproject.org',
         'license': 'CC BY 4.0',
-        'files': sources,
+        'files': {name: hashlib.sha256((arguments.data / name).read_bytes()).hexdigest() for name in FILES},
         'num_crystals': len(library),
         'num_formulas': len(set(library.formulas.tolist())),
         'held_out': 'formulas whose SHA-256 modulo 100 is below 10: not in the ranking, the volumes and the prior',

@@ -79,6 +79,9 @@ class Limits(t.NamedTuple):
 
 ANY = Limits()
 
+METASTABLE = 0.05
+"""Energy above the hull at which the probability of a known crystal has fallen to 1/e, eV/atom."""
+
 
 class Proposal(t.NamedTuple):
     """A known crystal after the exchange of its elements, at the volume that the model expects.
@@ -88,8 +91,8 @@ class Proposal(t.NamedTuple):
     :param motif_formula: its reduced formula.
     :param space_group: 1–230.
     :param exchange: element of the motif → element in its place.
-    :param probability: that the composition crystallises like the motif; in a chemical system times the probability
-        of the composition.
+    :param probability: that the composition crystallises like the motif, for a known crystal of the composition by its
+        energy above the hull; in a chemical system times the probability of the composition.
     """
 
     crystal: SymmetricCrystal
@@ -117,7 +120,7 @@ def propose(
     """
     numbers = {ATOMIC_NUMBERS[symbol]: amount for symbol, amount in composition.items()}
     candidates = _within(models.library, _candidates(models, numbers, limits, 6 * count), limits)
-    probabilities = models.ranking.probabilities(candidates)
+    probabilities = _probabilities(models, candidates)
     order = np.argsort(-probabilities, kind='stable')
     proposals = (
         exchanged(models.library, models.volumes, candidates, int(index), float(probabilities[index]))
@@ -152,7 +155,7 @@ def propose_in_system(
     for number, composition in enumerate(rated):
         candidates = _candidates(models, composition.amounts, limits, PER_COMPOSITION)
         candidates = _within(models.library, candidates, limits)
-        for index, probability in enumerate(models.ranking.probabilities(candidates)):
+        for index, probability in enumerate(_probabilities(models, candidates)):
             found.append((float(probability) * composition.probability, number, candidates, index))
         report(number + 1, len(rated))
     found.sort(key=lambda item: (-item[0], item[1], item[3]))
@@ -211,6 +214,16 @@ def exchanged(
         exchange={SYMBOLS[old - 1]: SYMBOLS[wanted - 1] for old, wanted in exchange.items()},
         probability=probability,
     )
+
+
+def _probabilities(models: MotifModels, candidates: Candidates) -> NDArray[np.float64]:
+    """Return the probability of each candidate; known crystals of the composition have one by their stability."""
+    probabilities = models.ranking.probabilities(candidates)
+    known = (candidates.exchanged == candidates.wanted[None]).all(1)
+    energies = models.library.e_above_hull[candidates.motifs[known]].astype(np.float64)
+    by_stability = np.exp(-np.maximum(energies, 0.0) / METASTABLE)
+    probabilities[known] = np.where(np.isnan(energies), probabilities[known], by_stability)
+    return probabilities
 
 
 def _candidates(models: MotifModels, composition: Mapping[int, int], limits: Limits, limit: int) -> Candidates:

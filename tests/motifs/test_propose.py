@@ -41,7 +41,7 @@ def test_proposals_have_the_symmetry_of_their_motifs_and_differ(models):
     assert [number_of(each.structure) for each in found] == [each.space_group for each in found]
     assert all(each.structure.composition.reduced_formula == 'SrTiO3' for each in found)
     probabilities = [each.probability for each in found]
-    assert probabilities == sorted(probabilities, reverse=True) and probabilities[-1] > 0 and probabilities[0] < 1
+    assert probabilities == sorted(probabilities, reverse=True) and probabilities[-1] > 0 and probabilities[0] <= 1
     pairs = itertools.combinations([each.structure for each in found], 2)
     assert not any(StructureMatcher().fit(*pair) for pair in pairs if len(pair[0]) == len(pair[1]))
 
@@ -49,6 +49,12 @@ def test_proposals_have_the_symmetry_of_their_motifs_and_differ(models):
 def test_the_same_request_gives_the_same_crystals(models):
     first, second = (propose(models, {'Mg': 1, 'O': 1}, count=3) for _ in range(2))
     assert [each.structure.as_dict() for each in first] == [each.structure.as_dict() for each in second]
+
+
+def test_a_known_ground_state_comes_first(models):
+    [first, second, *_] = propose(models, {'Mg': 1, 'O': 1}, count=4)
+    assert (first.space_group, first.motif_formula) == (225, 'MgO')
+    assert first.probability > second.probability
 
 
 def test_limits_are_kept(models):
