@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import typing as t
 from collections import Counter
@@ -37,6 +38,9 @@ __all__ = (
 
 PER_COMPOSITION = 20
 """Motifs of one composition that are looked at in a chemical system."""
+
+LOOKED_AT = 6
+"""Proposals that are compared with each other, per one that is wanted."""
 
 PER_CLASS = 3
 """Motifs with the same space group, cell size and sites that are looked at."""
@@ -119,7 +123,7 @@ def propose(
     :raises InvalidInputError: if an element has no tabulated properties.
     """
     numbers = {ATOMIC_NUMBERS[symbol]: amount for symbol, amount in composition.items()}
-    candidates = _within(models.library, _candidates(models, numbers, limits, 6 * count), limits)
+    candidates = _within(models.library, _candidates(models, numbers, limits, LOOKED_AT * count), limits)
     probabilities = _probabilities(models, candidates)
     order = np.argsort(-probabilities, kind='stable')
     proposals = (
@@ -262,18 +266,22 @@ def _keeps(library: MotifLibrary, motif: int, limits: Limits) -> bool:
 
 
 def _distinct(proposals: Iterable[Proposal], count: int, per_composition: int | None = None) -> list[Proposal]:
-    """Return the first ``count`` proposals that are not the same crystal as an earlier one."""
+    """Return the first ``count`` proposals that are not the same crystal as an earlier one.
+
+    Of those that are the same, the most symmetric stands for all, with the probability of the first.
+    """
     known = KnownStructures(distortions=False)
     numbers: Counter[str] = Counter()
     kept: list[Proposal] = []
-    for each in proposals:
+    for each in itertools.islice(proposals, LOOKED_AT * count):
         structure = each.structure
         formula = structure.composition.reduced_formula
-        if numbers[formula] == per_composition or known.find(structure) is not None:
-            continue
-        known.add(structure)
-        numbers[formula] += 1
-        kept.append(each)
-        if len(kept) == count:
-            break
+        same = known.find(structure)
+        if same is not None:
+            if len(each.crystal.rotations) > len(kept[same].crystal.rotations):
+                kept[same] = each._replace(probability=kept[same].probability)
+        elif len(kept) < count and numbers[formula] != per_composition:
+            known.add(structure)
+            numbers[formula] += 1
+            kept.append(each)
     return kept

@@ -17,24 +17,24 @@ def run(*arguments):
 
 
 def test_a_formula_gives_a_ranked_table_and_files(tmp_path):
-    result = run('MgO', '--count', 3, '--output', tmp_path / 'out')
-    assert result.exit_code == 0 and '3 structures of MgO' in result.stdout
+    result = run('NaCl', '--count', 3, '--output', tmp_path / 'out')
+    assert result.exit_code == 0 and '3 structures of NaCl' in result.stdout
     records = json.loads((tmp_path / 'out' / 'structures.json').read_text())
     assert [record['rank'] for record in records] == [1, 2, 3]
     first = records[0]
-    assert (first['formula'], first['space_group'], first['novelty']) == ('MgO', 225, 'replay')
+    assert (first['formula'], first['space_group'], first['novelty']) == ('NaCl', 225, 'replay')
     assert first['known_as'] and first['passed'] is True
     images = read(tmp_path / 'out' / 'structures.extxyz', index=':')
     assert [image.info['rank'] for image in images] == [1, 2, 3]
     [cif] = (tmp_path / 'out').glob('001_*.cif')
-    assert Structure.from_file(cif).composition.reduced_formula == 'MgO'
+    assert Structure.from_file(cif).composition.reduced_formula == 'NaCl'
 
 
 def test_known_crystals_can_be_left_out():
-    records = json.loads(run('MgO', '--count', 4, '--exclude-known', '--format', 'json').stdout)
+    records = json.loads(run('NaCl', '--count', 4, '--exclude-known', '--format', 'json').stdout)
     assert records and {record['novelty'] for record in records} == {'substitution'}
-    records = json.loads(run('MgO', '--count', 1, '--exclude', 'MgO', '--format', 'json').stdout)
-    assert records[0]['motif_formula'] != 'MgO' and records[0]['space_group'] == 225
+    records = json.loads(run('NaCl', '--count', 1, '--exclude', 'NaCl', '--format', 'json').stdout)
+    assert records[0]['motif_formula'] != 'NaCl' and records[0]['space_group'] == 225
 
 
 def test_a_chemical_system_has_all_its_elements_and_no_other():
@@ -71,9 +71,9 @@ def test_wrong_requests_end_with_one_line(arguments, expected):
 @pytest.mark.parametrize(
     ('arguments', 'expected'),
     [
-        (['MgO', '--only-motifs'], '--only-motifs needs'),
-        (['MgO', '--stoichiometry', 'AB'], 'belongs to a chemical system'),
-        (['MgO', '--min-atoms', '9', '--max-atoms', '3'], 'larger than'),
+        (['NaCl', '--only-motifs'], '--only-motifs needs'),
+        (['NaCl', '--stoichiometry', 'AB'], 'belongs to a chemical system'),
+        (['NaCl', '--min-atoms', '9', '--max-atoms', '3'], 'larger than'),
     ],
 )
 def test_options_that_do_not_go_together(arguments, expected):
