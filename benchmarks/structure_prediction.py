@@ -84,7 +84,9 @@ def report(
     suffix: str, samples: dict[str, list[Structure]], references: dict[str, Structure], counts: Sequence[int]
 ) -> None:
     """Print match rates and distances of one arm."""
-    comparisons = compare(samples, references, progress=lambda jobs: track(jobs, description='matching')).values()
+    comparisons = compare(
+        samples, references, progress=lambda jobs, total: track(jobs, total=total, description='matching')
+    ).values()
     for count in counts:
         for unchecked in (False, True):
             rate = match_rate(comparisons, count, check=not unchecked)
