@@ -8,6 +8,8 @@ import typing as t
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_qagenai.chemistry.symmetry import symmetry_dataset
+
 __all__ = (
     'AsymmetricUnit',
     'SymmetricCrystal',
@@ -87,9 +89,7 @@ def asymmetric_unit(
 
     :param tolerance: of distances, Å.
     """
-    import spglib
-
-    dataset = spglib.get_symmetry_dataset((cell, fractional, species), symprec=tolerance)
+    dataset = symmetry_dataset((cell, fractional, species), tolerance)
     if dataset is None:
         return None
     lattice = np.asarray(dataset.std_lattice)

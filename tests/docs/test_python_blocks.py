@@ -286,3 +286,10 @@ def test_databases(blocks, aiida_profile_clean, monkeypatch, tmp_path):
     found = {names['entries'][uuid]: energy for uuid, energy in names['query'].all()}
     assert found == pytest.approx({'oxide': 0.0, 'last': -0.1, 'first': -0.2})
     assert next(page, None) is None
+
+
+def test_generating(blocks, capsys):
+    """The page on generating proposes crystals of a formula and of a chemical system."""
+    [names] = blocks('docs/howto/generate.md')
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert {each.structure.chemical_system for each in names['nitrides']} == {'Li-Mg-N'}
