@@ -163,16 +163,13 @@ def site_signatures(unit: AsymmetricUnit) -> NDArray[np.int64]:
 
 def _coordination(crystal: SymmetricCrystal, num_orbits: int) -> list[int]:
     """Return the neighbours in the first shell of one atom of each orbit."""
-    from vesin import NeighborList
+    from pymatgen.core import Structure
 
-    volume = abs(float(np.linalg.det(crystal.cell)))
-    cutoff = 2.0 * (volume / len(crystal.species)) ** (1 / 3)
+    structure = Structure(crystal.cell, crystal.species, crystal.fractional)
+    cutoff = 2.0 * (structure.volume / len(structure)) ** (1 / 3)
     first = np.searchsorted(crystal.orbits, np.arange(num_orbits))
     for _ in range(3):
-        finder = NeighborList(cutoff=cutoff, full_list=True)
-        owners, distances = finder.compute(
-            points=crystal.fractional @ crystal.cell, box=crystal.cell, periodic=True, quantities='id'
-        )
+        owners, _, _, distances = structure.get_neighbor_list(cutoff, exclude_self=True)
         found = [distances[owners == atom] for atom in first]
         if all(len(each) and each.min() * SHELL <= cutoff for each in found):
             break
