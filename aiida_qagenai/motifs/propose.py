@@ -33,7 +33,6 @@ __all__ = (
     'known_as',
     'propose',
     'propose_in_system',
-    'propose_structures',
 )
 
 PER_COMPOSITION = 20
@@ -69,7 +68,6 @@ class Limits(t.NamedTuple):
     :param min_atoms: in the primitive cell.
     :param max_atoms: in the primitive cell.
     :param space_group: 1–230; any if ``None``.
-    :param max_e_above_hull: of the motif in its own chemistry, eV/atom; motifs of unknown energy are taken.
     :param excluded: reduced formulas whose crystals are not used.
     """
 
@@ -77,7 +75,6 @@ class Limits(t.NamedTuple):
     min_atoms: int = 1
     max_atoms: int = 60
     space_group: int | None = None
-    max_e_above_hull: float = math.inf
     excluded: frozenset[str] = frozenset()
 
 
@@ -170,23 +167,6 @@ def propose_in_system(
     return _distinct(proposals, count, most)
 
 
-def propose_structures(
-    models: MotifModels, structures: Mapping[str, Structure], *, count: int = 1
-) -> dict[str, list[Structure]]:
-    """Return for each structure proposals for its formula and cell size, made without any crystal of its formula.
-
-    This is structure prediction as it is judged: only the content of the cell is taken from each structure.
-    """
-    found = {}
-    for name, structure in structures.items():
-        symbols = structure.composition.get_el_amt_dict()
-        amounts = {symbol: round(amount) for symbol, amount in symbols.items()}
-        excluded = frozenset({structure.composition.reduced_formula})
-        limits = Limits(formula_units=math.gcd(*amounts.values()), excluded=excluded)
-        found[name] = [each.structure for each in propose(models, amounts, count=count, limits=limits)]
-    return found
-
-
 def known_as(library: MotifLibrary, structure: Structure) -> str | None:
     """Return the identifier of a crystal of the library that is the same (see ``KnownStructures``), or ``None``."""
     from pymatgen.core import Structure
@@ -258,11 +238,7 @@ def _within(library: MotifLibrary, candidates: Candidates, limits: Limits) -> Ca
 def _keeps(library: MotifLibrary, motif: int, limits: Limits) -> bool:
     num_atoms = sum(library.compositions[motif].values())
     group = space_group_number(library.unit(motif).hall_number) if limits.space_group else None
-    return (
-        limits.min_atoms <= num_atoms <= limits.max_atoms
-        and group == limits.space_group
-        and not library.e_above_hull[motif] > limits.max_e_above_hull
-    )
+    return limits.min_atoms <= num_atoms <= limits.max_atoms and group == limits.space_group
 
 
 def _distinct(proposals: Iterable[Proposal], count: int, per_composition: int | None = None) -> list[Proposal]:

@@ -53,7 +53,6 @@ class Ranking:
         features: NDArray[np.float64],
         fits: NDArray[np.bool_],
         *,
-        weights: NDArray[np.float64] | None = None,
         seed: int = 0,
         **settings: t.Any,
     ) -> Ranking:
@@ -64,9 +63,9 @@ class Ranking:
         """
         from sklearn.ensemble import GradientBoostingClassifier
 
-        model = GradientBoostingClassifier(random_state=seed, **settings).fit(features, fits, sample_weight=weights)
+        model = GradientBoostingClassifier(random_state=seed, **settings).fit(features, fits)
         trees = [stage[0].tree_ for stage in model.estimators_]
-        share = np.average(fits, weights=weights)
+        share = np.mean(fits)
         return cls(
             starts=np.cumsum([0, *(tree.node_count for tree in trees)]),
             feature=np.concatenate([np.maximum(tree.feature, -1) for tree in trees]).astype(np.int64),
