@@ -53,6 +53,7 @@ def test_every_format():
         ('a.cif', DISORDERED.to(fmt='cif').encode(), 'partial occupancies'),
         ('POSCAR', b'nonsense', 'POSCAR: '),
     ],
+    ids=['cif', 'empty-cif', 'zip', 'disordered', 'poscar'],
 )
 def test_problem(name, content, problem):
     """A structure that cannot be used is counted with its reason."""
@@ -72,6 +73,8 @@ def test_problem(name, content, problem):
         ('a.npz', b'PK', 'a.npz: cannot read packed arrays'),
         ('a.extxyz', b'3\n', 'a.extxyz, line 1, index 0: the file ends after 0 of 3 atoms'),
     ],
+    # An archive holds the time at which it was written: its bytes cannot name a test.
+    ids=['log', 'json', 'csv', 'zip', 'npz', 'truncated-npz', 'extxyz'],
 )
 def test_unreadable_file(name, content, reason):
     """A file of several structures in which nothing can be read is no mere bad structure."""
