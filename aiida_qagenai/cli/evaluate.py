@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.default_hull import MIN_REFERENCES, about_hull, competing_phases, fewest_references, on_scale
 from aiida_qagenai.cli.loaders import print_warnings, read_with_warnings
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FORMAT, OUTPUT, option
@@ -22,6 +23,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.evaluation.figures import Figure
     from aiida_qagenai.evaluation.report import Evaluation
     from aiida_qagenai.exchange.readers.structure_files import ReadStructure
+    from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase
 
 __all__ = ('evaluate',)
 
@@ -42,7 +44,12 @@ HULL_COLUMNS = ('e_above_hull', 'energy_above_hull')
     help='Samples per reference in match rates. Repeatable.',
 )
 @option('--metre/--no-metre', default=True, help='Compare references with all samples of their formula as well.')
-@option('--phases', type=FILE, help='Known phases (CSV or JSON) for the distance to the hull of given energies.')
+@option(
+    '--phases',
+    type=FILE,
+    help='Known phases (CSV or JSON) for distances to the hull of given energies; by default the hull of the package.',
+)
+@MIN_REFERENCES
 @option('--hull', 'hull_name', default='', help='Name of the hull of the column `e_above_hull`, printed with S.U.N.')
 @option('--relaxer', default='', help='What relaxed the crystals and gave their energies, printed with S.U.N.')
 @option('--per-structure', type=OUTPUT, help='CSV file for what was found for each crystal.')
@@ -74,8 +81,9 @@ def evaluate(
     is in the column `request`, or that is called as the sample; where there is none of these, to all references of its
     formula. Samples count in the order of the files. A sample that cannot be read counts as invalid.
 
-    The distances to the hull are the column `e_above_hull` (eV/atom), or follow from `--phases` and the column
-    `formation_energy_per_atom` or `energy_per_atom`.
+    The distances to the hull are the column `e_above_hull` (eV/atom); or follow from `--phases` and the column
+    `formation_energy_per_atom` or `energy_per_atom`; or from the hull of the package and `formation_energy_per_atom`,
+    which must then be PBE(+U) energies with the corrections MP2020.
     """
     from aiida_qagenai.evaluation.report import Evaluation
 
@@ -160,49 +168,93 @@ def _add_stability(
     notes: list[str],
     *,
     phases: Path | None,
+    min_references: int | None,
     hull_name: str,
     relaxer: str,
 ) -> dict[str, str]:
     """Add S.U.N. and MSUN, or the note that they lack energies, and return which energies they are from."""
-    distances, hull = _distances(samples, phases, hull_name)
+    distances, hull = _distances(samples, phases, min_references, hull_name, notes)
     if all(distance is None for distance in distances):
-        notes.append('S.U.N. and MSUN need a column `e_above_hull`, or `formation_energy_per_atom` and `--phases`.')
+        notes.append('S.U.N. and MSUN need a column `e_above_hull` or `formation_energy_per_atom`.')
         return {}
     relaxer = relaxer or 'not stated'
     evaluation.add_stability(distances, f'hull: {hull}; relaxer: {relaxer}')
     return {'hull': hull, 'relaxer': relaxer}
 
 
-def _distances(samples: Sequence[ReadStructure], phases: Path | None, hull_name: str) -> tuple[list[float | None], str]:
+def _distances(
+    samples: Sequence[ReadStructure], phases: Path | None, min_references: int | None, hull_name: str, notes: list[str]
+) -> tuple[list[float | None], str]:
     """Return the distance of each sample to the hull, eV/atom, and which hull that is."""
     from aiida_qagenai.exchange.readers.text import parse_number
 
     column = next((name for name in HULL_COLUMNS if any(name in item.fields for item in samples)), None)
-    if phases is None:
-        if column is None:
-            return [None] * len(samples), ''
+    if phases is None and column is not None:
         values = [parse_number(column, item.fields.get(column)) for item in samples]
         return values, hull_name or f'that of the column `{column}`, not named'
-    return _distances_to_phases(samples, phases), hull_name or str(phases)
+    known, candidates, about = _on_default(samples) if phases is None else _on_phases(samples, phases)
+    fewest = fewest_references(min_references, own_phases=phases is not None)
+    return _place(candidates, known, len(samples), fewest, notes), hull_name or about
 
 
-def _distances_to_phases(samples: Sequence[ReadStructure], phases: Path) -> list[float | None]:
+def _on_phases(samples: Sequence[ReadStructure], phases: Path) -> tuple[CompetingPhases, dict[int, Phase], str]:
+    """Return the phases of a file, index → the samples that have an energy of their kind, and the name of the hull.
+
+    :raises InvalidInputError: if no sample has one.
+    """
     from aiida_qagenai.exchange.readers.phase_files import FORMATION, TOTAL, read_phases
-    from aiida_qagenai.exchange.readers.text import parse_number
-    from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases, Phase, distances_to_hull
+    from aiida_qagenai.thermodynamics.hull.convex_hull import CompetingPhases
 
     table = read_phases(phases)
     column = FORMATION if table.formation else TOTAL
+    candidates = _with_energies(samples, column)
+    if not candidates:
+        raise InvalidInputError(f'`{phases}` has `{column}`, which the samples lack: add it to their files')
+    return CompetingPhases(table.phases, elements_at_zero=table.formation), candidates, str(phases)
+
+
+def _on_default(samples: Sequence[ReadStructure]) -> tuple[CompetingPhases, dict[int, Phase], str]:
+    """Return the same with the hull of the package.
+
+    :raises InvalidInputError: if a sample names another level of theory.
+    """
+    import dataclasses
+
+    from aiida_qagenai.exchange.readers.phase_files import FORMATION
+
+    candidates = {
+        index: dataclasses.replace(phase, level=samples[index].fields.get('level') or None)
+        for index, phase in _with_energies(samples, FORMATION).items()
+    }
+    phases, stated = on_scale(list(candidates.values()))
+    known = competing_phases([phase.elements for phase in phases])
+    return known, dict(zip(candidates, phases, strict=True)), about_hull(known, stated=stated)
+
+
+def _with_energies(samples: Sequence[ReadStructure], column: str) -> dict[int, Phase]:
+    from aiida_qagenai.exchange.readers.text import parse_number
+    from aiida_qagenai.thermodynamics.hull.convex_hull import Phase
+
     candidates: dict[int, Phase] = {}
     for index, item in enumerate(samples):
         energy = parse_number(column, item.fields.get(column))
         if energy is not None and item.structure is not None:
             candidates[index] = Phase(item.structure.composition.reduced_formula, energy)
-    if not candidates:
-        raise InvalidInputError(f'`{phases}` has `{column}`, which the samples lack: add it to their files')
-    known = CompetingPhases(table.phases, elements_at_zero=table.formation)
-    found = dict(zip(candidates, distances_to_hull(list(candidates.values()), known), strict=True))
-    return [found[index].e_above_hull if index in found else None for index in range(len(samples))]
+    return candidates
+
+
+def _place(
+    candidates: Mapping[int, Phase], known: CompetingPhases, number: int, fewest: int, notes: list[str]
+) -> list[float | None]:
+    """Return the distance of each of ``number`` samples, eV/atom, and note where the hull abstains."""
+    from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
+
+    found = distances_to_hull(list(candidates.values()), known, min_references=fewest)
+    reasons = [result.reason for result in found if result.reason]
+    if reasons:
+        notes.append(f'{len(reasons)} of {number} samples have no distance to the hull, such as: {reasons[0]}.')
+    distances = {index: result.e_above_hull for index, result in zip(candidates, found, strict=True)}
+    return [distances.get(index) for index in range(number)]
 
 
 def _progress(what: str) -> t.Callable[[Iterable[t.Any], int], Iterable[t.Any]]:

@@ -126,6 +126,31 @@ def test_stability_from_energies_and_phases(table, figures, tmp_path):
     assert answer['settings']['hull'] == str(phases) and answer['settings']['relaxer'] == 'not stated'
 
 
+def test_stability_on_the_hull_of_the_package(table, figures, run):
+    """Both energies are far below the stable phases of these binary systems."""
+    known = table('known.csv', ({'material_id': 'mp-1'}, SALT))
+    rows = [
+        ({'name': 'b', 'formation_energy_per_atom': -9.0, 'level': 'MP2020'}, OXIDE),
+        ({'name': 'c', 'formation_energy_per_atom': -9.0, 'level': 'MP2020'}, CHLORIDE),
+    ]
+    found, answer = figures(table('samples.csv', *rows), '--known', known)
+    assert found['sun']['numerator'] == 2
+    assert 'MP2020' in answer['settings']['hull'] and 'not stated' not in answer['settings']['hull']
+    rows[0][0]['level'] = 'r2SCAN'
+    result = run('evaluate', table('samples.csv', *rows), '--known', known, status=1)
+    assert "'r2SCAN'" in result.output and '--phases' in result.output
+
+
+def test_an_abstaining_hull_is_said(table, figures):
+    known = table('known.csv', ({'material_id': 'mp-1'}, SALT))
+    alloy = pair('Na', 'Mg')
+    samples = table('samples.csv', ({'name': 'b', 'formation_energy_per_atom': -9.0}, alloy))
+    _, answer = figures(samples, '--known', known)
+    assert any('no hull: nothing is known in Mg-Na' in note for note in answer['notes'])
+    found, _ = figures(samples, '--known', known, '--min-references', 0)
+    assert found['sun']['numerator'] == 1
+
+
 def test_missing_energies_are_said(table, run):
     known = table('known.csv', ({'material_id': 'mp-1'}, SALT))
     samples = table('samples.csv', ({'name': 'b'}, OXIDE))

@@ -78,3 +78,38 @@ def test_one_system_of_many_is_drawn(run, files, tmp_path):
     run(hull, *files, '--plot', picture)  # the candidates' own: Li, O and F
     run(hull, *files, '--plot-distances', tmp_path / 'distances.html')
     assert b'plotly' in (tmp_path / 'distances.html').read_bytes()
+
+
+def test_the_hull_of_the_package_is_the_default(run, files, tmp_path):
+    """LiH is a stable phase of the Materials Project; Mg–Al–O has few of them, Na–Mg none."""
+    files[3].write_text('formula,formation_energy_per_atom\nLiH,-0.3\nLiMnO2,-2.2\nMgAl2O4,-3.0\nNaMg,-0.1\n')
+    result = run(hull, *files[2:], '--json')
+    first, second, spinel, alloy = json.loads(result.stdout)
+    assert first['decomposition'] == {'LiH': 1.0} and first['e_above_hull'] == pytest.approx(0.19, abs=0.02)
+    assert second['decomposition'] == {'LiMnO2': 1.0} and second['num_references'] == 15
+    assert spinel['e_above_hull'] is None and spinel['reason'] == 'no hull: 8 references in Al-Mg-O, fewer than 12'
+    assert alloy['reason'] == 'no hull: nothing is known in Mg-Na'
+    assert '33758 stable phases' in result.stderr and 'MP2020' in result.stderr and 'not stated' in result.stderr
+    table = run(hull, *files[2:]).stdout
+    assert 'fewer than 12' in table and 'hull of the package' in table
+    everything = json.loads(run(hull, *files[2:], '--json', '--min-references', 0).stdout)
+    assert all(record['e_above_hull'] is not None for record in everything)
+    run(hull, *files[2:], '--plot', tmp_path / 'hull.svg', '--system', 'Li-Mn-O')
+    assert '<svg' in (tmp_path / 'hull.svg').read_text()
+
+
+def test_energies_on_another_scale_never_meet_the_hull_of_the_package(run, files):
+    files[3].write_text('formula,formation_energy_per_atom,level\nLiH,-0.4,MP2020\n')
+    assert 'not stated' not in run(hull, *files[2:]).stdout
+    files[3].write_text('formula,formation_energy_per_atom,level\nLiH,-0.4,HSE06\n')
+    with pytest.raises(InvalidInputError, match=r"'HSE06'.*'MP2020'"):
+        run(hull, *files[2:])
+    files[3].write_text('formula,energy_per_atom\nLiH,-3.0\n')
+    with pytest.raises(InvalidInputError, match='total energies'):
+        run(hull, *files[2:])
+
+
+def test_draws_are_for_distances_only(run, files):
+    files[3].write_text('formula,formation_energy_per_atom,sigma\nMgAl2O4,-3.0,0.1\nLiH,-0.3,0.1\n')
+    spinel, hydride = json.loads(run(hull, *files[2:], '--json', '--samples', 20).stdout)
+    assert spinel['probability_stable'] is None and hydride['probability_stable'] < 0.5

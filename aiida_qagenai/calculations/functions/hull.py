@@ -13,7 +13,7 @@ from aiida_qagenai.thermodynamics.hull.convex_hull import STABLE_LIMIT, Competin
 
 __all__ = ('place_on_hull',)
 
-OPTIONS = frozenset({'fidelity', 'elements_at_zero', 'candidates_compete', 'tolerance'})
+OPTIONS = frozenset({'fidelity', 'elements_at_zero', 'candidates_compete', 'min_references', 'tolerance'})
 
 
 @calcfunction
@@ -23,7 +23,7 @@ def place_on_hull(candidates: DatasetData, competing: DatasetData, parameters: D
     :param candidates: labelled set.
     :param competing: labelled set of known phases, of the same level tag and formation scheme.
     :param parameters: ``fidelity``; optional ``elements_at_zero`` (true by default: formation energies),
-        ``candidates_compete`` (false) and ``tolerance`` (eV/atom).
+        ``candidates_compete`` (false), ``min_references`` (0: never abstain) and ``tolerance`` (eV/atom).
     :returns: ``results``, a list of records of
         :class:`~aiida_qagenai.thermodynamics.hull.convex_hull.HullResult` in the order of the
         set, with the name there as ``identifier``; the counts of the classes of Table 2 and of incomplete hulls.
@@ -42,6 +42,7 @@ def place_on_hull(candidates: DatasetData, competing: DatasetData, parameters: D
         known,
         candidates_compete=options.get('candidates_compete', False),
         tolerance=options.get('tolerance', STABLE_LIMIT),
+        min_references=options.get('min_references', 0),
     )
     classes: dict[str, int] = {}
     for result in placed:

@@ -22,12 +22,14 @@ from aiida_qagenai.thermodynamics.hull.simplex import Solution, solve
 __all__ = (
     'MARGINAL_LIMIT',
     'METASTABLE_LIMIT',
+    'MINIMUM_REFERENCES',
     'STABLE_LIMIT',
     'CompetingPhases',
     'HullResult',
     'Phase',
     'Stability',
     'StabilityEstimate',
+    'abstention',
     'distance_to_hull',
     'distances_to_hull',
     'stability_class',
@@ -44,6 +46,10 @@ METASTABLE_LIMIT = 0.050
 
 MARGINAL_LIMIT = 0.100
 """Largest E_hull of a marginally metastable phase, eV/atom."""
+
+MINIMUM_REFERENCES = 12
+"""Fewest competing phases, elements and subsystems included, of a system of three or more elements that are enough for
+a predicted distance: with fewer, a phase that is not known yet may well lie below."""
 
 _ROUNDING = 1e-12  # so that 0.05 computed as a difference of energies still lies on the boundary
 
@@ -65,6 +71,8 @@ class HullResult:
     :param stability: class of Table 2.
     :param complete: whether every element and every subsystem of the candidate has a competing phase.
     :param missing: the elements and subsystems without a competing phase.
+    :param num_references: competing phases in the chemical system, elements and subsystems included.
+    :param reason: why there is no distance, empty where there is one.
     """
 
     formula: str
@@ -75,6 +83,8 @@ class HullResult:
     stability: Stability
     complete: bool
     missing: tuple[str, ...]
+    num_references: int
+    reason: str = ''
 
     def to_dict(self) -> dict[str, t.Any]:
         """Return a record of plain JSON types."""
@@ -128,6 +138,7 @@ def distances_to_hull(
     elements_at_zero: bool = False,
     candidates_compete: bool = False,
     tolerance: float = STABLE_LIMIT,
+    min_references: int = 0,
     workers: int = 1,
 ) -> list[HullResult]:
     """Return the distance to the hull of every candidate, in input order.
@@ -138,6 +149,7 @@ def distances_to_hull(
         a ``CompetingPhases``, which has its own setting.
     :param candidates_compete: whether the candidates also compete with each other.
     :param tolerance: largest distance that counts as stable, eV/atom.
+    :param min_references: fewest competing phases for a distance, see :func:`abstention`; candidates do not count.
     :param workers: processes among which the chemical systems are divided.
     :raises InvalidInputError: on mixed levels of theory.
     """
@@ -147,6 +159,8 @@ def distances_to_hull(
         if isinstance(competing, CompetingPhases)
         else CompetingPhases(competing, elements_at_zero=elements_at_zero)
     )
+    reasons = [abstention(candidate, known, min_references) if min_references else '' for candidate in candidates]
+    references = known
     queries = candidates
     if candidates_compete:
         queries = [
@@ -158,10 +172,41 @@ def distances_to_hull(
         results = _in_parallel(queries, known, tolerance, workers)
     else:
         results = [distance_to_hull(candidate, known, tolerance=tolerance) for candidate in queries]
-    return [
-        dataclasses.replace(result, identifier=candidate.identifier)
+    named = (
+        dataclasses.replace(
+            result,
+            identifier=candidate.identifier,
+            num_references=references.rivals(candidate).num_references if candidates_compete else result.num_references,
+        )
         for result, candidate in zip(results, candidates, strict=True)
-    ]
+    )
+    return [_abstain(result, reason) if reason else result for result, reason in zip(named, reasons, strict=True)]
+
+
+def abstention(candidate: Phase, competing: CompetingPhases, min_references: int = MINIMUM_REFERENCES) -> str:
+    """Return why the hull of the chemical system of a candidate is too little known for a distance, else ``''``.
+
+    A system of three or more elements needs ``min_references`` competing phases, its elements and the phases of its
+    subsystems included. A binary system rarely has that many stable phases, however well it is known: it needs both
+    elements and one compound. An element always has enough.
+
+    :param min_references: 0 never abstains.
+    """
+    system = competing.rivals(candidate)
+    name = '-'.join(sorted(system.elements))
+    if not min_references or len(system.elements) == 1:
+        return ''
+    if len(system.elements) == 2:
+        return f'no hull: nothing is known in {", ".join(system.missing)}' if system.missing else ''
+    number = system.num_references
+    return '' if number >= min_references else f'no hull: {number} references in {name}, fewer than {min_references}'
+
+
+def _abstain(result: HullResult, reason: str) -> HullResult:
+    """Return a result without its distance."""
+    return dataclasses.replace(
+        result, e_above_hull=None, decomposition_energy=None, decomposition={}, stability='unknown', reason=reason
+    )
 
 
 def _in_parallel(
@@ -201,6 +246,7 @@ def distance_to_hull(candidate: Phase, competing: CompetingPhases, *, tolerance:
     solution = solve(system.fractions, system.energies, system.target(candidate))
     energy = None if solution is None else candidate.energy_per_atom - solution.cost
     e_above_hull = None if energy is None else max(0.0, energy)
+    reason = 'the competing phases cannot express the composition' if energy is None else ''
     return HullResult(
         formula=candidate.formula if isinstance(candidate.formula, str) else candidate.reduced_formula,
         identifier=candidate.identifier,
@@ -210,6 +256,8 @@ def distance_to_hull(candidate: Phase, competing: CompetingPhases, *, tolerance:
         stability=stability_class(e_above_hull, tolerance=tolerance),
         complete=not system.missing,
         missing=system.missing,
+        num_references=system.num_references,
+        reason=reason,
     )
 
 

@@ -84,6 +84,14 @@ class System:
     indices: NDArray[np.int64]
     missing: tuple[str, ...] = ()
 
+    @property
+    def num_references(self) -> int:
+        """Return the number of phases; an implied element that has a phase as well counts once."""
+        listed = self.indices >= 0
+        pure = self.fractions > 1 - 1e-12
+        implied = pure[:, ~listed].any(axis=1) & ~pure[:, listed].any(axis=1)
+        return int(listed.sum()) + int(implied.sum())
+
     def target(self, phase: Phase) -> NDArray[np.float64]:
         """Return the atomic fractions of ``phase`` over ``elements``, shape (k,)."""
         amounts = np.array([phase.amounts[element] for element in self.elements])

@@ -259,3 +259,43 @@ def test_order_of_candidates_is_kept():
     results = distances_to_hull([Phase(f, -1.0, f) for f in formulas], LITHIUM_OXIDES)
     assert [result.identifier for result in results] == formulas
     assert list(itertools.chain(*(r.missing for r in results))) == []
+
+
+def oxides(number):
+    """Return Mg, Al and O with compounds of two of them, ``number`` phases in all."""
+    formulas = ['Mg', 'Al', 'O', 'MgO', *(f'Al{n}O{n + 1}' for n in range(1, number - 3))]
+    return [Phase(formula, -0.1 * (len(formula) > 2), f'known {formula}') for formula in formulas]
+
+
+@pytest.mark.parametrize(('number', 'abstains'), [(11, True), (12, False), (13, False)])
+def test_a_system_of_three_elements_needs_a_dozen_references(number, abstains):
+    (result,) = distances_to_hull([Phase('MgAl2O4', -0.5)], oxides(number), min_references=12)
+    assert result.num_references == number
+    assert (result.e_above_hull is None) is abstains and (result.stability == 'unknown') is abstains
+    assert (result.reason == f'no hull: {number} references in Al-Mg-O, fewer than 12') is abstains
+    assert (result.decomposition == {}) is abstains
+
+
+def test_candidates_are_no_references():
+    candidates = [Phase(formula, -0.5) for formula in ('MgAl2O4', 'MgAlO2', 'MgAl4O7')]
+    results = distances_to_hull(candidates, oxides(11), candidates_compete=True, min_references=12)
+    assert {result.num_references for result in results} == {11} and all(result.reason for result in results)
+
+
+def test_a_binary_system_needs_both_elements_and_a_compound():
+    known = [Phase('Na', 0.0), Phase('Cl2', 0.0), Phase('NaCl', -2.0, 'salt'), Phase('Mg', 0.0)]
+    binary, immiscible, own, element = distances_to_hull(
+        [Phase('NaCl3', -0.9), Phase('NaMg', 0.1), Phase('NaCl', -2.0, 'salt'), Phase('Na', 0.1)],
+        known,
+        min_references=12,
+    )
+    assert binary.reason == '' and binary.num_references == 3
+    assert immiscible.reason == 'no hull: nothing is known in Mg-Na'
+    assert own.reason == 'no hull: nothing is known in Cl-Na'  # the candidate is the compound
+    assert element.e_above_hull == pytest.approx(0.1)
+
+
+def test_implied_elements_are_references_once():
+    known = CompetingPhases([Phase('Li', 0.0, 'a'), Phase('Li2O', -2.0, 'b')], elements_at_zero=True)
+    assert known.system(['Li', 'O']).num_references == 3
+    assert distance_to_hull(Phase('LiO', -1.0), CompetingPhases()).reason.startswith('the competing phases cannot')
