@@ -11,7 +11,6 @@ with one sample the reference as well; all references in the denominator); those
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
 import warnings
@@ -19,14 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from arms import Arm, build, is_held_out
 from pymatgen.core import Structure
 from rich.progress import track
 
 from aiida_qagenai.evaluation.matching import compare, match_rate
 from aiida_qagenai.exchange.readers.raw_records import read_raw_records
 from aiida_qagenai.exchange.readers.structure_files import structures_of
-from aiida_qagenai.motifs.propose import Limits, MotifModels, propose
-from aiida_qagenai.motifs.ranking import Ranking
+from aiida_qagenai.motifs.propose import MotifModels
 
 NUM_SAMPLES = 20
 
@@ -38,11 +37,6 @@ def figure(
     ratio = value / reference_value if reference_value else None
     record = {'name': name, 'value': value, 'unit': unit, 'reference': reference, 'reference_value': reference_value}
     print(json.dumps({**record, 'ratio': ratio}), flush=True)
-
-
-def is_held_out(formula: str) -> bool:
-    """Return whether a reduced formula belongs to the tenth to which nothing was fitted (`recipes/motifs.py`)."""
-    return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100 < 10
 
 
 def read(path: Path, count: int, held_out: bool, seed: int) -> dict[str, Structure]:
@@ -60,28 +54,22 @@ def read(path: Path, count: int, held_out: bool, seed: int) -> dict[str, Structu
     return {names[index]: found[names[index]] for index in drawn}
 
 
-class Nearest(Ranking):
-    """The order of retrieval alone: by the distance of the elements."""
-
-    def of_features(self, features: np.ndarray) -> np.ndarray:
-        """Return numbers that fall with the distance, which is the first feature."""
-        return np.exp(-features[:, 0])
-
-
-def predict(models: MotifModels, references: dict[str, Structure], count: int) -> dict[str, list[Structure]]:
-    """Return for each reference its proposals, the best guess first."""
-    excluded = frozenset(structure.composition.reduced_formula for structure in references.values())
+def predict(arm: Arm, references: dict[str, Structure], count: int) -> dict[str, list[Structure | None]]:
+    """Return for each reference what an arm makes of its composition, the best guess first."""
     found = {}
     for name, structure in track(references.items(), description='proposing'):
-        primitive = structure.get_primitive_structure()
-        amounts = {symbol: round(n) for symbol, n in primitive.composition.get_el_amt_dict().items()}
-        limits = Limits(formula_units=int(np.gcd.reduce(list(amounts.values()))), excluded=excluded)
-        found[name] = [each.structure for each in propose(models, amounts, count=count, limits=limits)]
+        found[name] = arm(content(structure), count, seed=0)
     return found
 
 
+def content(structure: Structure) -> dict[str, int]:
+    """Return the atoms of the primitive cell by element."""
+    amounts = structure.get_primitive_structure().composition.get_el_amt_dict()
+    return {symbol: round(amount) for symbol, amount in amounts.items()}
+
+
 def report(
-    suffix: str, samples: dict[str, list[Structure]], references: dict[str, Structure], counts: Sequence[int]
+    suffix: str, samples: dict[str, list[Structure | None]], references: dict[str, Structure], counts: Sequence[int]
 ) -> None:
     """Print match rates and distances of one arm."""
     comparisons = compare(
@@ -109,15 +97,15 @@ def main() -> None:
     if not arguments.test.exists():
         raise SystemExit(f'{arguments.test} is missing: name a table of crystals')
     references = read(arguments.test, 20 if arguments.quick else arguments.count, arguments.held_out, arguments.seed)
-    models = MotifModels.default()
-    _ = models.library.families, models.library.formulas
+    excluded = {structure.composition.reduced_formula for structure in references.values()}
+    motifs, retrieval = build('motifs', excluded), build('retrieval', excluded)
+    library = MotifModels.default().library
+    _ = library.families, library.formulas
     started = time.perf_counter()
-    samples = predict(models, references, NUM_SAMPLES)
+    samples = predict(motifs, references, NUM_SAMPLES)
     figure('seconds-per-request', (time.perf_counter() - started) / len(references), 's for 20 structures, one core')
     report('', samples, references, (1, 3, 5, NUM_SAMPLES))
-    nearest = Nearest(**{name: getattr(models.ranking, name) for name in models.ranking.__dataclass_fields__})
-    alone = MotifModels(models.library, nearest, models.volumes, models.prior)
-    report('-retrieval', predict(alone, references, 1), references, (1,))
+    report('-retrieval', predict(retrieval, references, 1), references, (1,))
 
 
 if __name__ == '__main__':

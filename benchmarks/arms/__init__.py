@@ -1,0 +1,52 @@
+"""Baselines that generate crystals, one per module, all of one form.
+
+    from arms import NAMES, build
+    arm = build('ion_substitution', excluded=frozenset({'SrTiO3'}))
+    crystals = arm({'Sr': 1, 'Ti': 1, 'O': 3}, count=20, seed=0)
+
+- `random`: random symmetric crystals by PyXtal.
+- `retrieval`: known crystals with the elements exchanged, in the order of the distance of the elements.
+- `motifs`: what the package proposes, in the order of its learned ranking.
+- `ion_substitution`: known crystals in the order of pymatgen's data-mined probabilities of ionic substitution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import typing as t
+from collections.abc import Collection, Mapping, Sequence
+
+from pymatgen.core import Structure
+
+NAMES = ('random', 'retrieval', 'motifs', 'ion_substitution')
+
+
+class Arm(t.Protocol):
+    """A baseline: from the content of a primitive cell to crystals, the best guess first; ``None`` is a failure."""
+
+    def __call__(self, composition: Mapping[str, int], count: int, seed: int) -> list[Structure | None]:
+        """Return ``count`` crystals; the same seed gives the same ones. Some arms draw nothing and ignore the seed."""
+        ...
+
+
+def build(name: str, excluded: Collection[str] = frozenset()) -> Arm:
+    """Return the arm of a name.
+
+    :param excluded: reduced formulas of which an arm that holds known crystals looks at none.
+    :raises ValueError: if no arm has this name.
+    """
+    if name not in NAMES:
+        raise ValueError(f'`{name}` is not an arm, expected one of {", ".join(NAMES)}')
+    arm: Arm = importlib.import_module(f'arms.{name}').build(frozenset(excluded))
+    return arm
+
+
+def is_held_out(formula: str) -> bool:
+    """Return whether a reduced formula belongs to the tenth to which nothing was fitted (`recipes/`)."""
+    return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100 < 10
+
+
+def filled_up(crystals: Sequence[Structure | None], count: int) -> list[Structure | None]:
+    """Return ``count`` crystals: those that an arm does not find are failures."""
+    return [*crystals[:count], *[None] * (count - len(crystals))]
