@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,19 +11,29 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.loaders import read_with_warnings
+from aiida_qagenai.cli.motifs import retrieved, sampled
 from aiida_qagenai.cli.output import columns, print_frame
-from aiida_qagenai.cli.params import FILE, FORMAT, option
+from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
-    from aiida_qagenai.motifs.propose import Limits, MotifModels, Proposal
+    from aiida_qagenai.cli.motifs import Generated
+    from aiida_qagenai.exchange.requests import MotifsRequest
 
 __all__ = ('generate',)
+
+MOTIFS = 'motifs.npz'
+SPARE = 3
+"""Structures that are asked for, per one that is wanted, where some are left out."""
 
 
 @click.command()
 @click.argument('wanted', nargs=-1, required=True, metavar='FORMULA|ELEMENT...')
 @option('--count', type=click.IntRange(1, 10_000), default=20, help='Largest number of structures.')
+@option('--novelty', type=click.FloatRange(0, 1), default=0.0, help='Noise on the motif: 0 keeps it, 1 forgets it.')
+@option('--symmetry', type=click.Choice(['keep', 'free']), default='keep', help='Keep or drop its space group.')
+@option('--seed', type=click.IntRange(0, 2**31 - 1), default=0, help='Of the random numbers, for --novelty above 0.')
+@option('--generator', type=FOLDER, help='Checkpoint of a diffusion model in place of the shipped one.')
 @option('--formula-units', type=click.IntRange(min=1), help='Formula units in the primitive cell; any by default.')
 @option('--min-atoms', type=click.IntRange(min=1), default=1, help='Smallest number of atoms in the primitive cell.')
 @option('--max-atoms', type=click.IntRange(min=1), default=40, help='Largest number of atoms in the primitive cell.')
@@ -38,140 +49,108 @@ def generate(
     *,
     wanted: tuple[str, ...],
     count: int,
-    stoichiometry: str | None,
     exclude_known: bool,
-    exclude: tuple[str, ...],
+    seed: int,
+    generator: Path | None,
     motifs: tuple[Path, ...],
-    only_motifs: bool,
     output: Path | None,
     fmt: str,
-    **bounds: t.Any,
+    **limits: t.Any,
 ) -> None:
     """Propose crystals of a formula or of a chemical system.
 
-    One FORMULA such as SrTiO3 gives crystals of this formula, several ELEMENTs crystals with all of them. Each is a
-    known crystal (a motif of the Materials Project, or of --motifs) whose elements are exchanged, at the volume that is
-    expected of the new ones, with the symmetry of the motif. The most probable come first. `replay` marks a crystal
-    that the library contains, `substitution` a known framework with other elements.
+    One FORMULA such as SrTiO3 gives crystals of this formula, several ELEMENTs crystals with all of them. Each begins
+    as a known crystal (a motif of the Materials Project, or of --motifs) whose elements are exchanged, at the volume
+    that is expected of the new ones. With --novelty above 0, a diffusion model adds noise and takes it away again: at
+    0.1 atoms settle, from 0.5 on other structures come out, at 1 only cell content and symmetry are left. The most
+    probable motifs come first. `replay` marks a crystal that the library contains, `substitution` a known framework
+    with other elements, `novel framework` what is neither.
     """
-    from aiida_qagenai.motifs.propose import propose, propose_in_system
-
-    models = _models(motifs, only_motifs)
-    limits = _limits(exclude, **bounds)
-    formula = _formula(wanted)
-    if formula is not None and stoichiometry is not None:
-        raise click.UsageError('--stoichiometry belongs to a chemical system: leave it out, or give elements')
-    most = count if not exclude_known else 3 * count
-    if formula is not None:
-        found = propose(models, formula, count=most, limits=limits)
-    else:
-        amounts = None if stoichiometry is None else _anonymous(stoichiometry, len(wanted))
-        with click.progressbar(length=0, label='compositions', file=click.get_text_stream('stderr')) as bar:
-            found = propose_in_system(
-                models, wanted, count=most, limits=limits, amounts=amounts, report=_reporting(bar)
-            )
-    records = [record for record in _records(models, found) if not (exclude_known and record['known_as'])][:count]
-    if not records:
-        raise InvalidInputError(f'no known crystal can be changed into {" ".join(wanted)} within these limits')
+    with tempfile.TemporaryDirectory() as folder:
+        request = _request(wanted, count, exclude_known=exclude_known, files=motifs, folder=Path(folder), **limits)
+        if request.novelty:
+            found = sampled(request, Path(folder), seed=seed, generator=generator)
+        else:
+            found = retrieved(request)
+    found = [each for each in found if not (exclude_known and each.relation == 'replay')][:count]
+    if not found:
+        raise InvalidInputError(f'all crystals of {" ".join(wanted)} within these limits are known')
+    records = _records(found)
     if output is not None:
         _write(records, output)
     _print(records, wanted, count, output, fmt)
 
 
-def _models(files: Sequence[Path], only: bool) -> MotifModels:
-    """Return what comes with the package, with the crystals of files in its library."""
-    import dataclasses
+def _request(
+    wanted: Sequence[str],
+    count: int,
+    *,
+    exclude_known: bool,
+    files: Sequence[Path],
+    only_motifs: bool,
+    folder: Path,
+    **limits: t.Any,
+) -> MotifsRequest:
+    """Return the request that the arguments are, with the crystals of files packed into ``folder``.
 
-    from aiida_qagenai.motifs.library import KnownCrystal, MotifLibrary
-    from aiida_qagenai.motifs.propose import MotifModels
+    :raises InvalidInputError: on a wrong formula or element, or bounds that exclude each other.
+    """
+    from aiida_qagenai.exchange.requests import MotifsRequest
 
-    models = MotifModels.default()
-    if not files:
-        if only:
-            raise click.UsageError('--only-motifs needs a file of --motifs')
-        return models
-    crystals = [KnownCrystal(item.name, item.structure) for file in files for item in read_with_warnings(file)]
-    disordered = [crystal.identifier for crystal in crystals if not crystal.structure.is_ordered]
+    if only_motifs and not files:
+        raise click.UsageError('--only-motifs needs a file of --motifs')
+    if files:
+        _pack(files, folder / MOTIFS)
+    values = {
+        'mode': 'motifs',
+        'formula': wanted[0] if len(wanted) == 1 else None,
+        'elements': wanted if len(wanted) > 1 else None,
+        # What is known, or comes out twice, is left out afterwards.
+        'count': count * (SPARE if exclude_known or limits['novelty'] else 1),
+        'library': folder / MOTIFS if files else None,
+        'only_library': only_motifs,
+        **limits,
+    }
+    return MotifsRequest.parse(values)
+
+
+def _pack(files: Sequence[Path], path: Path) -> None:
+    """Write the crystals of files.
+
+    :raises InvalidInputError: on crystals with partial occupancies.
+    """
+    from aiida_qagenai.exchange.structures import StructureBatch
+
+    items = [item for file in files for item in read_with_warnings(file)]
+    disordered = [item.name for item in items if not item.structure.is_ordered]
     if disordered:
         raise InvalidInputError(f'`{disordered[0]}` has partial occupancies: a motif has one element on each site')
-    own = MotifLibrary.from_crystals(crystals)
-    return dataclasses.replace(models, library=own if only else models.library + own)
+    StructureBatch.from_structures([item.structure for item in items], [item.name for item in items]).save(path)
 
 
-def _limits(exclude: Sequence[str], **bounds: t.Any) -> Limits:
-    from aiida_qagenai.chemistry.formula import reduced_formula
-    from aiida_qagenai.motifs.propose import Limits
-
-    if bounds['min_atoms'] > bounds['max_atoms']:
-        raise click.UsageError('--min-atoms is larger than --max-atoms')
-    return Limits(**bounds, excluded=frozenset(reduced_formula(formula) for formula in exclude))
-
-
-def _formula(wanted: Sequence[str]) -> dict[str, int] | None:
-    """Return the amounts of a formula, or ``None`` for a chemical system.
-
-    :raises InvalidInputError: on a formula with fractions, or an element that does not exist.
-    """
-    from aiida_qagenai.chemistry.elements import require_elements
-    from aiida_qagenai.chemistry.formula import parse_formula
-
-    if len(wanted) > 1:
-        require_elements(wanted)
-        if len(set(wanted)) < len(wanted):
-            raise InvalidInputError(f'an element stands twice in {" ".join(wanted)}')
-        return None
-    amounts = parse_formula(wanted[0])
-    if any(abs(amount - round(amount)) > 1e-6 for amount in amounts.values()):
-        raise InvalidInputError(f'`{wanted[0]}` has fractional amounts: multiply the formula until all are whole')
-    return {element: round(amount) for element, amount in amounts.items()}
-
-
-def _anonymous(text: str, num_elements: int) -> tuple[int, ...]:
-    """Return the amounts of an anonymous formula such as ABX3, ascending."""
-    import re
-
-    parts = re.findall(r'([A-Z])(\d*)', text)
-    if ''.join(letter + number for letter, number in parts) != text or len({letter for letter, _ in parts}) != len(
-        parts
-    ):
-        raise InvalidInputError(f'`{text}` is not an anonymous formula: use one capital letter per element, as in ABX3')
-    if len(parts) != num_elements:
-        raise InvalidInputError(f'`{text}` has {len(parts)} elements, but {num_elements} are given')
-    return tuple(sorted(int(number or 1) for _, number in parts))
-
-
-def _reporting(bar: t.Any) -> t.Callable[[int, int], None]:
-    def report(done: int, total: int) -> None:
-        bar.length = total
-        bar.update(done - bar.pos)
-
-    return report
-
-
-def _records(models: MotifModels, proposals: Sequence[Proposal]) -> list[dict[str, t.Any]]:
-    """Return a flat record of each proposal, with its structure under `structure`."""
+def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:
+    """Return a flat record of each crystal, with its structure under `structure`."""
     from aiida_qagenai.chemistry.constraints import screen
-    from aiida_qagenai.motifs.propose import known_as
+    from aiida_qagenai.chemistry.symmetry import space_group
 
     records = []
-    for rank, proposal in enumerate(proposals, start=1):
-        structure = proposal.structure
-        known = known_as(models.library, structure)
+    for rank, each in enumerate(found, start=1):
+        structure = each.structure
         screening = screen(structure)
         reason = next((v.reason or v.name for v in screening.verdicts if v.verdict == 'fail'), '')
         records.append(
             {
                 'rank': rank,
                 'formula': structure.composition.reduced_formula,
-                'space_group': proposal.space_group,
+                'space_group': each.space_group or space_group(structure).number,
                 'num_atoms': len(structure),
                 'volume_per_atom': structure.volume / len(structure),
-                'probability': proposal.probability,
-                'motif': proposal.motif,
-                'motif_formula': proposal.motif_formula,
-                'exchange': ', '.join(f'{old}→{new}' for old, new in proposal.exchange.items() if old != new),
-                'novelty': 'replay' if known else 'substitution',
-                'known_as': known,
+                'probability': each.probability,
+                'motif': each.motif,
+                'motif_formula': each.motif_formula,
+                'noise': each.noise,
+                'novelty': each.relation,
+                'known_as': each.known_as,
                 'passed': screening.passed,
                 'reason': reason,
                 'structure': structure,

@@ -50,8 +50,13 @@ def validation_text(
         if item['type'] == 'extra_forbidden':
             parts.append(f'unknown key `{name}`{_suggestion(path, model)}')
             continue
+        message = item['msg'].removeprefix('Value error, ')
+        if not path and not section and item['type'] == 'value_error':
+            # about several keys, which the message names
+            parts.append(message)
+            continue
         given = '' if item['type'] == 'missing' else f' (got {item["input"]!r:.80})'
-        parts.append(f'`{name}`: {item["msg"].removeprefix("Value error, ")}{given}')
+        parts.append(f'`{name}`: {message}{given}')
     return '; '.join(parts)
 
 

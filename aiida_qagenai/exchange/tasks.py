@@ -13,6 +13,7 @@ import pydantic
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel, validation_text
+from aiida_qagenai.exchange.requests import Count, Request
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
     PhononSettings,
@@ -25,21 +26,16 @@ from aiida_qagenai.thermodynamics.vibrations.settings import (
 __all__ = (
     'AtomisticConfig',
     'BarrierConfig',
-    'ChemicalSystemRequest',
-    'CompositionRequest',
     'ConstraintOptions',
     'DescriptorOptions',
     'DescriptorTraining',
     'FreeEnergyConfig',
-    'FreeRequest',
     'GenerateConfig',
     'GeneratorOptions',
     'GeneratorTraining',
     'PredictConfig',
     'RelaxConfig',
-    'Request',
     'RuntimeConfig',
-    'StructuresRequest',
     'TrainConfig',
     'ValidatorOptions',
     'ValidatorTraining',
@@ -48,7 +44,6 @@ __all__ = (
 
 TASKS = ('train', 'generate', 'predict', 'relax', 'free_energy', 'barrier')
 Size = t.Literal['tiny', 'base']
-Count = t.Annotated[int, pydantic.Field(ge=1)]
 Rate = t.Annotated[float, pydantic.Field(gt=0, le=1)]
 
 
@@ -150,69 +145,6 @@ class ValidatorTraining(TrainConfig):
     options: ValidatorOptions = ValidatorOptions()
 
 
-class CompositionRequest(StrictModel):
-    """Structures of exactly one cell content, such as ``{"Li": 2, "H": 2}``."""
-
-    mode: t.Literal['composition']
-    composition: dict[str, pydantic.PositiveInt] = pydantic.Field(min_length=1)
-    count: Count
-
-
-class ChemicalSystemRequest(StrictModel):
-    """Structures of any content that uses no other elements than these."""
-
-    mode: t.Literal['chemical_system']
-    elements: tuple[str, ...] = pydantic.Field(min_length=1)
-    min_atoms: Count = 1
-    max_atoms: Count
-    count: Count
-
-    @pydantic.model_validator(mode='after')
-    def _check(self) -> ChemicalSystemRequest:
-        _check_bounds(self.min_atoms, self.max_atoms)
-        if len(set(self.elements)) != len(self.elements):
-            raise ValueError(f'elements {list(self.elements)} contain a duplicate')
-        return self
-
-
-class FreeRequest(StrictModel):
-    """Structures of any content of the elements that the generator was trained on."""
-
-    mode: t.Literal['free']
-    min_atoms: Count = 1
-    max_atoms: Count
-    count: Count
-
-    @pydantic.model_validator(mode='after')
-    def _check(self) -> FreeRequest:
-        _check_bounds(self.min_atoms, self.max_atoms)
-        return self
-
-
-class StructuresRequest(StrictModel):
-    """Structures that sampling starts from, such as known ones with other elements.
-
-    :param structures: packed structures, in any setting.
-    :param noise: noise level that is added first, from nearly nothing to 1, which leaves only cell content and, if
-        kept, symmetry.
-    :param symmetry: whether the samples keep the space group of their start.
-    :param tolerance: of the search for its operations, Å.
-    :param count: samples of each structure.
-    """
-
-    mode: t.Literal['structures']
-    structures: Path
-    noise: float = pydantic.Field(0.3, gt=0, le=1)
-    symmetry: t.Literal['keep', 'free'] = 'keep'
-    tolerance: float = pydantic.Field(0.01, gt=0, le=1)
-    count: Count = 1
-
-
-Request = t.Annotated[
-    CompositionRequest | ChemicalSystemRequest | FreeRequest | StructuresRequest, pydantic.Field(discriminator='mode')
-]
-
-
 ConstraintName = t.Literal[
     'minimum_distance',
     'volume_per_atom',
@@ -259,17 +191,18 @@ class ConstraintOptions(StrictModel):
 class GenerateConfig(RuntimeConfig):
     """Sampling of structures.
 
+    :param generator: checkpoint; the one that comes with the package if not given.
     :param descriptor: checkpoint whose composition model gives q where no ``target`` is given; without both, the
         samples are unconditional.
     :param target: wanted descriptor values by field name; fields left out are not conditioned on.
     :param guidance_scale: λ in ε = ε_u + λ (ε_c − ε_u): 0 ignores q, 1 is plain conditioning.
-    :param steps: denoising steps.
+    :param steps: denoising steps from pure noise; a start below that takes its share.
     :param stochasticity: share of fresh noise in each step: 0 follows the flow, 1 takes ancestral steps.
     :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
     :param constraints: others that act while sampling; none if not given.
     """
 
-    generator: Path
+    generator: Path | None = None
     descriptor: Path | None = None
     requests: tuple[Request, ...] = pydantic.Field(min_length=1)
     target: dict[str, float] | None = None
@@ -378,8 +311,3 @@ def parse(task: str, content: str | bytes | dict[str, t.Any]) -> t.Any:
         return _ADAPTERS[task].validate_json(content)
     except pydantic.ValidationError as exception:
         raise InvalidInputError(f'invalid configuration of `{task}`: {validation_text(exception)}') from exception
-
-
-def _check_bounds(minimum: int, maximum: int) -> None:
-    if minimum > maximum:
-        raise ValueError(f'min_atoms {minimum} exceeds max_atoms {maximum}')

@@ -6,10 +6,19 @@ import pytest
 from ase.io import read
 from click.testing import CliRunner
 from pymatgen.core import Lattice, Structure
+from untrained import write_untrained_generator
 
 from aiida_qagenai.cli.generate import generate
 from aiida_qagenai.cli.root import main
-from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.errors import InvalidInputError, QagenaiError
+
+
+@pytest.fixture(scope='module')
+def untrained(tmp_path_factory):
+    """Return the folder of a generator of four elements that has learned nothing."""
+    folder = tmp_path_factory.mktemp('untrained') / 'generator'
+    write_untrained_generator(folder, ('O', 'K', 'Ti', 'Sr'))
+    return folder
 
 
 def run(*arguments):
@@ -61,6 +70,8 @@ def test_crystals_of_the_user_are_motifs(tmp_path):
         (['Li7O99'], 'no known crystal'),
         (['Li', 'O', '--stoichiometry', 'AB2C'], 'has 3 elements, but 2 are given'),
         (['Li', 'O', '--stoichiometry', 'ab2'], 'not an anonymous formula'),
+        (['NaCl', '--stoichiometry', 'AB'], 'belongs to a chemical system'),
+        (['NaCl', '--min-atoms', '9', '--max-atoms', '3'], 'min_atoms 9 exceeds max_atoms 3'),
     ],
 )
 def test_wrong_requests_end_with_one_line(arguments, expected):
@@ -68,14 +79,21 @@ def test_wrong_requests_end_with_one_line(arguments, expected):
         run(*arguments)
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'expected'),
-    [
-        (['NaCl', '--only-motifs'], '--only-motifs needs'),
-        (['NaCl', '--stoichiometry', 'AB'], 'belongs to a chemical system'),
-        (['NaCl', '--min-atoms', '9', '--max-atoms', '3'], 'larger than'),
-    ],
-)
-def test_options_that_do_not_go_together(arguments, expected):
-    result = CliRunner().invoke(main, ['generate', *arguments])
-    assert result.exit_code == 2 and expected in result.output and 'Traceback' not in result.output
+def test_own_motifs_alone_need_a_file():
+    result = CliRunner().invoke(main, ['generate', 'NaCl', '--only-motifs'])
+    assert result.exit_code == 2 and '--only-motifs needs' in result.output and 'Traceback' not in result.output
+
+
+def test_noise_changes_the_structure_and_the_seed_decides_how(untrained, tmp_path):
+    arguments = ['SrTiO3', '--count', 2, '--max-atoms', 5, '--exclude', 'SrTiO3', '--generator', untrained]
+    options = ['--novelty', 0.5, '--symmetry', 'free', '--format', 'json', '--seed']
+    first, again, other = (json.loads(run(*arguments, *options, seed).stdout) for seed in (1, 1, 2))
+    assert first == again and first != other
+    assert {record['noise'] for record in first} == {0.5} and all(record['motif'] for record in first)
+    assert {record['formula'] for record in first} == {'SrTiO3'}
+    assert {record['novelty'] for record in first} <= {'replay', 'substitution', 'novel framework'}
+
+
+def test_a_generator_that_does_not_know_an_element_is_refused(untrained):
+    with pytest.raises(QagenaiError, match='Pu'):
+        run('PuO2', '--novelty', 0.5, '--generator', untrained)

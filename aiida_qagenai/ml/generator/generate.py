@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, pack
+from aiida_qagenai.exchange.requests import MotifsRequest
 from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import GenerateConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
@@ -25,6 +26,13 @@ from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 
 __all__ = ('generate',)
+
+
+FOUNDATION = Path(__file__).parent / 'foundation'
+"""Checkpoint of any chemistry that comes with the package, made by ``recipes/foundation.py``."""
+
+FEWEST_STEPS = 10
+"""Denoising steps of a sample that starts close to the end."""
 
 
 class _Trained(t.NamedTuple):
@@ -53,27 +61,31 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     """Sample what ``config.requests`` ask for and write the packed candidates.
 
     The arrays are those of a ``StructureBatch`` and ``request`` (n,), ``start`` (n,), the row of the structure that a
-    sample started from or −1, ``projected`` (n,), ``target_descriptors`` (n, NUM_DESCRIPTORS). Every requested sample
-    is there or counted in ``failed`` by reason.
+    sample started from or −1, ``noise`` (n,), the level at which it started, ``projected`` (n,),
+    ``target_descriptors`` (n, NUM_DESCRIPTORS), and where a request asks for motifs those of :func:`_origins`. Every
+    requested sample is there or counted in ``failed`` by reason.
 
     :raises InvalidInputError: if an element was not in the training set.
     """
     with record.stage('load'):
-        trained = _load_generator(config.generator, runtime)
+        trained = _load_generator(config.generator or FOUNDATION, runtime)
         wanted = expand(config.requests, trained.elements, trained.num_atoms_counts, runtime.generator(0), record)
         q_source = _conditioning(config, trained.elements, runtime)
     generator = runtime.generator(1)
     rng = np.random.default_rng([runtime.seed, 2])
-    progress = Progress(config.steps * len(wanted))
+    progress = Progress(sum(_steps(each, config.steps) for each in wanted))
     guide = None if config.constraints is None else Guide(config.constraints, trained.elements)
     made: dict[int, _Made] = {}
     failed = {'not_finite': 0, 'projection': 0}
     for indices in split(wanted, config.batch_size):
+        if (steps := _steps(wanted[indices[0]], config.steps)) == 0:
+            made.update((index, _unchanged(wanted[index], trained.elements)) for index in indices)
+            continue
         with record.stage('sampling'):
             samples = sample(
                 trained.model,
                 make_task([wanted[index] for index in indices], len(trained.elements)),
-                steps=config.steps,
+                steps=steps,
                 stochasticity=config.stochasticity,
                 guidance=config.guidance_scale,
                 conditioning=q_source,
@@ -91,9 +103,27 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                     failed[outcome] += 1
                 else:
                     made[index] = outcome
-    _write(config, [made[index] for index in sorted(made)], record)
+    finished = [made[index] for index in sorted(made)]
+    with record.stage('relations'):
+        origins = _origins(config, finished)
+    _write(config, finished, origins, record)
     counts = {'num_requested': len(wanted), 'num_generated': len(made), 'failed': failed}
     record.counts.update(counts, generator_sha256=trained.sha256)
+
+
+def _steps(wanted: Wanted, steps: int) -> int:
+    """Return the steps of a sample: a start below time 1 takes its share of ``steps``, one without noise none."""
+    if wanted.start is None:
+        return steps
+    return 0 if wanted.start.noise == 0 else max(FEWEST_STEPS, round(steps * wanted.start.noise))
+
+
+def _unchanged(wanted: Wanted, elements: tuple[int, ...]) -> _Made:
+    """Return the start of a sample as it is."""
+    assert wanted.start is not None and wanted.types is not None
+    cell, fractional = reduce_cell(wanted.start.cell, wanted.start.fractional)
+    projection = Projection(cell, wrap_into_cell(fractional), moved=False)
+    return _Made(wanted, np.array(elements)[list(wanted.types)], projection, np.full(NUM_DESCRIPTORS, np.nan))
 
 
 def _load_generator(folder: Path, runtime: Runtime) -> _Trained:
@@ -148,17 +178,10 @@ def _finish(
     return _Made(wanted, species, projection, samples.q[row].numpy())
 
 
-def _write(config: GenerateConfig, made: list[_Made], record: Record) -> None:
+def _write(config: GenerateConfig, made: list[_Made], origins: dict[str, NDArray[t.Any]], record: Record) -> None:
     """Write the candidates and record how many are valid."""
-    batch = StructureBatch.empty()
+    batch = _pack(made)
     if made:
-        batch = StructureBatch(
-            num_atoms=np.array([len(each.species) for each in made], dtype=np.int64),
-            cells=np.array([each.structure.cell for each in made]),
-            species=np.concatenate([each.species for each in made]),
-            fractional=np.concatenate([each.structure.fractional for each in made]),
-            identifiers=np.array([f'sample-{index:06d}' for index in range(len(made))]),
-        )
         ratios = np.array([closest_ratio(*crystal) for crystal in batch])
         record.metrics['valid_fraction'] = float((ratios >= VALID_SCALE).mean())
         record.metrics['projected_fraction'] = float(np.mean([each.structure.moved for each in made]))
@@ -170,7 +193,48 @@ def _write(config: GenerateConfig, made: list[_Made], record: Record) -> None:
             **batch.to_arrays(),
             'request': np.array([each.wanted.request for each in made], dtype=np.int64),
             'start': np.array([each.wanted.start.row if each.wanted.start else -1 for each in made], dtype=np.int64),
+            'noise': np.array([each.wanted.start.noise if each.wanted.start else 1.0 for each in made]),
             'projected': np.array([each.structure.moved for each in made], dtype=bool),
+            **origins,
             'target_descriptors': np.array([each.q for each in made]).reshape(-1, NUM_DESCRIPTORS),
         },
     )
+
+
+def _pack(made: list[_Made]) -> StructureBatch:
+    """Return the structures of the samples."""
+    if not made:
+        return StructureBatch.empty()
+    return StructureBatch(
+        num_atoms=np.array([len(each.species) for each in made], dtype=np.int64),
+        cells=np.array([each.structure.cell for each in made]),
+        species=np.concatenate([each.species for each in made]),
+        fractional=np.concatenate([each.structure.fractional for each in made]),
+        identifiers=np.array([f'sample-{index:06d}' for index in range(len(made))]),
+    )
+
+
+def _origins(config: GenerateConfig, made: list[_Made]) -> dict[str, NDArray[t.Any]]:
+    """Return what stands beside samples of motifs: ``motif``, ``motif_formula``, ``probability`` and ``relation``.
+
+    :returns: one entry per sample, empty or NaN where a sample has no motif; nothing if no request asks for motifs.
+    """
+    requests = {n: each for n, each in enumerate(config.requests) if isinstance(each, MotifsRequest)}
+    if not requests:
+        return {}
+    from aiida_qagenai.motifs.relations import LibraryRelations
+    from aiida_qagenai.motifs.requested import models_of
+
+    known = {number: LibraryRelations(models_of(request).library) for number, request in requests.items()}
+    relations = []
+    for each, structure in zip(made, _pack(made).structures(), strict=True):
+        of_library = known.get(each.wanted.request)
+        motif = each.wanted.motif.motif if each.wanted.motif else ''
+        relations.append((of_library and of_library.classify(structure, motif)) or '')
+    motifs = [each.wanted.motif for each in made]
+    return {
+        'motif': np.array([each.motif if each else '' for each in motifs], dtype=np.str_),
+        'motif_formula': np.array([each.motif_formula if each else '' for each in motifs], dtype=np.str_),
+        'probability': np.array([each.probability if each else np.nan for each in motifs]),
+        'relation': np.array(relations, dtype=np.str_),
+    }

@@ -9,12 +9,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.requests import CompositionRequest, FreeRequest, MotifsRequest, Request, StructuresRequest
 from aiida_qagenai.exchange.structures import StructureBatch
-from aiida_qagenai.exchange.tasks import CompositionRequest, FreeRequest, Request, StructuresRequest
 from aiida_qagenai.ml.elements import element_symbols, known_indices, species_indices
 from aiida_qagenai.ml.generator.sampler import Start, Task
 from aiida_qagenai.ml.generator.symmetry import Operations, find_operations, reduced_setting, symmetrise
 from aiida_qagenai.ml.progress import Record
+
+if t.TYPE_CHECKING:
+    from aiida_qagenai.motifs.propose import Proposal
+
+SYMMETRY_TOLERANCE = 0.01
+"""Of the search for the operations of a motif, Å."""
+
+LARGEST_WITHOUT_MOTIF = 20
+"""Atoms per cell up to which the number of formula units is drawn where no known crystal says it."""
 
 __all__ = ('Given', 'Wanted', 'expand', 'make_task', 'split')
 
@@ -22,7 +32,7 @@ __all__ = ('Given', 'Wanted', 'expand', 'make_task', 'split')
 class Given(t.NamedTuple):
     """A structure at which sampling starts, in a reduced setting.
 
-    :param row: of the structure in the file of the request.
+    :param row: of the structure in the file of the request, −1 for a motif.
     :param cell: shape (3, 3), Å.
     :param fractional: shape (n, 3).
     :param operations: what the sample keeps, None if nothing.
@@ -37,13 +47,21 @@ class Given(t.NamedTuple):
 
 
 class Wanted(t.NamedTuple):
-    """One sample to draw: its request, number of atoms, given types (or none), allowed elements and start (or none)."""
+    """One sample to draw.
+
+    :param request: number of its request.
+    :param types: element positions where they are given.
+    :param allowed: positions of the elements that it may use.
+    :param start: where sampling starts, noise if not given.
+    :param motif: the known crystal with exchanged elements that the start is, if it is one.
+    """
 
     request: int
     num_atoms: int
     types: tuple[int, ...] | None
     allowed: tuple[int, ...]
     start: Given | None = None
+    motif: Proposal | None = None
 
 
 def expand(
@@ -64,11 +82,11 @@ def expand(
         if isinstance(request, StructuresRequest):
             wanted.extend(_from_structures(number, request, elements))
             continue
+        if isinstance(request, MotifsRequest):
+            wanted.extend(_from_motifs(number, request, elements, generator))
+            continue
         if isinstance(request, CompositionRequest):
-            positions = known_indices(request.composition, elements, 'generator')
-            counts = request.composition.values()
-            types = tuple(p for p, count in zip(positions, counts, strict=True) for _ in range(count))
-            wanted.extend([Wanted(number, len(types), types, tuple(positions))] * request.count)
+            wanted.extend([_of_content(number, request.composition, elements)] * request.count)
             continue
         if isinstance(request, FreeRequest):
             allowed = tuple(range(len(elements)))
@@ -91,15 +109,82 @@ def expand(
 def _from_structures(number: int, request: StructuresRequest, elements: tuple[int, ...]) -> Iterator[Wanted]:
     """Yield the samples that start from the structures of a file."""
     for row, (cell, species, fractional) in enumerate(StructureBatch.load(request.structures)):
-        known_indices(element_symbols(species), elements, 'generator')
-        types = tuple(species_indices(species, elements).tolist())
-        start = reduced_setting(cell, fractional)
-        operations = None
-        if request.symmetry == 'keep':
-            operations = find_operations(*start, species, request.tolerance)
-            start = symmetrise(*start, operations)
-        given = Given(row, *start, operations, request.noise)
-        yield from [Wanted(number, len(types), types, tuple(sorted(set(types))), given)] * request.count
+        tolerance = request.tolerance if request.symmetry == 'keep' else None
+        given = _given(row, cell, species, fractional, tolerance=tolerance, noise=request.noise)
+        yield from [_of_start(number, species, elements, given)] * request.count
+
+
+def _from_motifs(
+    number: int, request: MotifsRequest, elements: tuple[int, ...], generator: torch.Generator
+) -> Iterator[Wanted]:
+    """Yield the samples that start from motifs, which are drawn by their probability.
+
+    :raises InvalidInputError: if no known crystal can be changed into what is wanted, unless nothing is left of it.
+    """
+    from aiida_qagenai.motifs.requested import FEWEST, draw, models_of, proposals_of
+
+    known_indices(request.symbols, elements, 'generator')
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    try:
+        proposals = proposals_of(request, models_of(request), count=max(request.count, FEWEST))
+    except InvalidInputError:
+        if request.novelty < 1 or request.composition is None:
+            raise
+        yield from _without_motif(number, request, elements, seed)
+        return
+    starts: dict[int, Given] = {}
+    for position in draw(proposals, request.count, np.random.default_rng(seed)).tolist():
+        proposal = proposals[position]
+        cell, species, fractional = proposal.crystal.cell, proposal.crystal.species, proposal.crystal.fractional
+        if position not in starts:
+            tolerance = SYMMETRY_TOLERANCE if request.symmetry == 'keep' else None
+            starts[position] = _given(-1, cell, species, fractional, tolerance=tolerance, noise=request.novelty)
+        wanted = _of_start(number, species, elements, starts[position])
+        yield wanted._replace(motif=proposal)
+
+
+def _without_motif(number: int, request: MotifsRequest, elements: tuple[int, ...], seed: int) -> Iterator[Wanted]:
+    """Yield samples from noise, of a composition that no known crystal has the stoichiometry of."""
+    content = request.composition or {}
+    units = [request.formula_units] if request.formula_units else []
+    most = min(request.max_atoms, LARGEST_WITHOUT_MOTIF) // sum(content.values())
+    units = units or list(range(1, max(most, 1) + 1))
+    for drawn in np.random.default_rng(seed).choice(units, size=request.count).tolist():
+        yield _of_content(number, {symbol: drawn * amount for symbol, amount in content.items()}, elements)
+
+
+def _of_content(number: int, content: dict[str, int], elements: tuple[int, ...]) -> Wanted:
+    """Return a sample of one cell content, from noise."""
+    positions = known_indices(content, elements, 'generator')
+    types = tuple(p for p, count in zip(positions, content.values(), strict=True) for _ in range(count))
+    return Wanted(number, len(types), types, tuple(positions))
+
+
+def _of_start(number: int, species: NDArray[np.int64], elements: tuple[int, ...], given: Given) -> Wanted:
+    """Return a sample with the elements of its start."""
+    known_indices(element_symbols(species), elements, 'generator')
+    types = tuple(species_indices(species, elements).tolist())
+    return Wanted(number, len(types), types, tuple(sorted(set(types))), given)
+
+
+def _given(
+    row: int,
+    cell: NDArray[np.float64],
+    species: NDArray[np.int64],
+    fractional: NDArray[np.float64],
+    *,
+    tolerance: float | None,
+    noise: float,
+) -> Given:
+    """Return a start in a reduced setting.
+
+    :param tolerance: of the search for the operations that its samples keep, Å; ``None`` if they keep nothing.
+    """
+    start = reduced_setting(cell, fractional)
+    if tolerance is None:
+        return Given(row, *start, None, noise)
+    operations = find_operations(*start, species, tolerance)
+    return Given(row, *symmetrise(*start, operations), operations, noise)
 
 
 def split(wanted: Sequence[Wanted], size: int) -> list[list[int]]:

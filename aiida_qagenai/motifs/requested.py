@@ -1,0 +1,89 @@
+"""What a request for crystals of a formula or a chemical system gives: proposals, and starts for the diffusion."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.chemistry.formula import reduced_formula
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.motifs.library import KnownCrystal, MotifLibrary
+from aiida_qagenai.motifs.propose import Limits, MotifModels, Proposal, propose, propose_in_system
+
+if t.TYPE_CHECKING:
+    from aiida_qagenai.exchange.requests import MotifsRequest
+
+__all__ = ('draw', 'models_of', 'proposals_of')
+
+FEWEST = 20
+"""Motifs that are drawn from, at least: few samples of one request differ too."""
+
+
+def models_of(request: MotifsRequest) -> MotifModels:
+    """Return what comes with the package, with the crystals of the request in its library.
+
+    :raises InvalidInputError: on crystals with partial occupancies.
+    """
+    models = MotifModels.default()
+    if request.library is None:
+        return models
+    batch = StructureBatch.load(request.library)
+    crystals = [
+        KnownCrystal(str(name), structure)
+        for name, structure in zip(batch.identifiers, batch.structures(), strict=True)
+    ]
+    own = MotifLibrary.from_crystals(crystals)
+    return dataclasses.replace(models, library=own if request.only_library else models.library + own)
+
+
+def proposals_of(
+    request: MotifsRequest,
+    models: MotifModels,
+    *,
+    count: int | None = None,
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> list[Proposal]:
+    """Return the proposals of a request, the most probable first.
+
+    :param count: largest number of them; what the request asks for by default.
+    :param report: called in a chemical system with the number of compositions that were looked at, and of all.
+    :raises InvalidInputError: if no known crystal can be changed into what is wanted.
+    """
+    limits = Limits(
+        formula_units=request.formula_units,
+        min_atoms=request.min_atoms,
+        max_atoms=request.max_atoms,
+        space_group=request.space_group,
+        excluded=frozenset(reduced_formula(formula) for formula in request.exclude),
+    )
+    most = request.count if count is None else count
+    if request.composition is not None:
+        found = propose(models, request.composition, count=most, limits=limits)
+    else:
+        found = propose_in_system(
+            models, request.elements or (), count=most, limits=limits, amounts=request.amounts, report=report
+        )
+    if not found:
+        wanted = request.formula or ' '.join(request.elements or ())
+        raise InvalidInputError(f'no known crystal can be changed into {wanted} within these limits')
+    return found
+
+
+def draw(proposals: Sequence[Proposal], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return positions of ``count`` proposals, drawn by their probability; the first ones are there first.
+
+    Every proposal is drawn as often as its probability says, up to one: the rest is left to chance.
+    """
+    weights = np.array([max(each.probability, 0.0) for each in proposals])
+    weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(proposals), 1 / len(proposals))
+    expected = count * weights
+    sure = np.floor(expected).astype(np.int64)
+    rest = count - int(sure.sum())
+    left = (expected - sure) / max((expected - sure).sum(), 1e-300)
+    drawn = rng.choice(len(proposals), size=rest, p=left) if rest else np.zeros(0, dtype=np.int64)
+    return np.sort(np.concatenate([np.repeat(np.arange(len(proposals)), sure), drawn]))
