@@ -14,7 +14,7 @@ from aiida_qagenai.data.sites import structure_attributes
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('CandidateData', 'candidate_name', 'parse_candidate_name')
+__all__ = ('CandidateData', 'Lineage', 'candidate_name', 'parse_candidate_name')
 
 
 def candidate_name(cycle: int, index: int) -> str:
@@ -26,6 +26,21 @@ def parse_candidate_name(name: str) -> tuple[int, int]:
     """Return the cycle and the index in a name made by :func:`candidate_name`."""
     cycle, index = name.split('-')
     return int(cycle), int(index)
+
+
+class Lineage(t.NamedTuple):
+    """Where a candidate came from: its motif, the noise that was added, and how it relates to what is known.
+
+    :param motif: identifier of the known crystal, empty without one.
+    :param motif_probability: ``None`` without a motif.
+    :param relation: see ``evaluation.novelty``; empty if it could not be told.
+    """
+
+    motif: str
+    motif_formula: str
+    motif_probability: float | None
+    noise: float
+    relation: str
 
 
 class CandidateData(StructureData):
@@ -42,6 +57,13 @@ class CandidateData(StructureData):
         cycle: int = OrmMetadataField(description='Cycle that proposed the candidate, 0 for the initial set')
         index: int = OrmMetadataField(description='Index within the cycle')
         origin: str = OrmMetadataField(description='Source of the candidate: the generator or a prototype')
+        motif: str | None = OrmMetadataField(None, description='Identifier of the known crystal that it began as')
+        motif_formula: str | None = OrmMetadataField(None, description='Reduced formula of the motif')
+        motif_probability: float | None = OrmMetadataField(None, description='Of the motif among those that fit')
+        noise: float | None = OrmMetadataField(None, description='Level of the noise that was added to the motif, 0–1')
+        relation: str | None = OrmMetadataField(
+            None, description='To the known crystals: replay, substitution or novel framework'
+        )
 
     def __init__(
         self,
@@ -50,11 +72,13 @@ class CandidateData(StructureData):
         cycle: int = 0,
         index: int = 0,
         origin: str = '',
+        lineage: Lineage | None = None,
         analysis: tuple[int, str] | None = None,
         **kwargs: t.Any,
     ) -> None:
         """Construct the node from an ordered periodic structure of pymatgen.
 
+        :param lineage: the motif that it began as, where there is one.
         :param analysis: space group number and fingerprint where they are known; otherwise they are found here, which
             takes most of the time.
 
@@ -92,6 +116,7 @@ class CandidateData(StructureData):
             'cycle': cycle,
             'index': index,
             'origin': origin,
+            **({} if lineage is None else lineage._asdict()),
         }
         self.base.attributes.set_many(attributes)
 

@@ -179,3 +179,29 @@ def test_the_same_seed_gives_the_same_bytes(generate):
     first, again = (generate(requests=[request, FREE], seed=3)[1] for _ in range(2))
     for name, values in first.items():
         assert values.tobytes() == again[name].tobytes()
+
+
+def test_motifs_are_drawn_by_their_probability_and_keep_their_symmetry(generate):
+    request = {'mode': 'motifs', 'formula': 'LiH', 'exclude': ['LiH'], 'max_atoms': 4, 'novelty': 0.3, 'count': 6}
+    _, arrays, structures = generate(requests=[request])
+    assert arrays['motif'].shape == (6,) and all(arrays['motif']) and set(arrays['noise']) == {0.3}
+    assert (arrays['start'] == -1).all() and (np.diff(arrays['probability']) <= 0).all()
+    first = structures.select([0])
+    found = spglib.get_symmetry_dataset((first.cells[0], first.fractional, first.species), symprec=1e-3)
+    assert found.number == 225
+
+
+def test_a_motif_without_noise_is_left_as_it_is(generate):
+    request = {'mode': 'motifs', 'formula': 'LiH', 'space_group': 225, 'max_atoms': 2, 'novelty': 0, 'count': 1}
+    _, arrays, structures = generate(requests=[request], min_distance_scale=1.5)
+    assert arrays['relation'].tolist() == ['replay'] and not arrays['projected'].any()
+    assert abs(np.linalg.det(structures.cells[0])) == pytest.approx(4.02**3 / 4, rel=0.1)
+
+
+def test_a_stoichiometry_without_motif_needs_the_novelty_of_noise(generate, command, models):
+    request = {'mode': 'motifs', 'formula': 'Li7H13', 'novelty': 0.9, 'count': 2}
+    config = {'generator': str(models / 'generator'), 'requests': [request]}
+    status, results = command(models, 'generate', config)
+    assert status == 1 and 'no known crystal can be changed into Li7H13' in results['error']['message']
+    _, arrays, structures = generate(requests=[{**request, 'novelty': 1}])
+    assert arrays['motif'].tolist() == ['', ''] and structures.num_atoms.tolist() == [20, 20]

@@ -8,11 +8,15 @@ from aiida import orm
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 from fake_campaign import make_checkpoint
+from pymatgen.core import Lattice, Structure
+from untrained import write_untrained_generator
 
 from aiida_qagenai.calculations.models.generate import GenerateCalculation
 from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.calculations.models.train import TrainCalculation
+from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.exchange.structures import StructureBatch
 
 TAGS = dict.fromkeys(('PBE', 'SCAN', 'HSE06', 'CCSD(T)'), 'pipeline:toy')
 
@@ -72,6 +76,31 @@ def test_train_generate_predict(train, ml_code, dataset):
         assert prediction.inputs.members[label].uuid == candidates[label].uuid
     assert prediction.outputs.arrays.get_array('competing_energies').shape == (len(dataset), 4)
     assert np.isfinite(prediction.outputs.arrays.get_array('features')).all()
+
+
+def test_candidates_of_motifs_know_where_they_came_from(ml_code, aiida_profile_clean, tmp_path):
+    """The library of the package and crystals of the user are motifs; their names stand in the candidates."""
+    write_untrained_generator(tmp_path / 'generator', ('H', 'Li'))
+    generator = CheckpointData(tmp_path / 'generator').store()
+    own = Structure.from_spacegroup('Pm-3m', Lattice.cubic(3.1), ['Xe', 'He'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    motifs = DatasetData(StructureBatch.from_structures([own], ['own crystal'])).store()
+    request = {'mode': 'motifs', 'formula': 'LiH', 'only_library': True, 'novelty': 0.1, 'count': 2}
+    start = {'mode': 'motifs', 'formula': 'LiH', 'max_atoms': 2, 'exclude': ['LiH'], 'count': 1}
+    inputs = generate_inputs(ml_code, generator, requests=[request, start])
+    generation = run_get_node(GenerateCalculation, motifs=motifs, **inputs)[1]
+    assert generation.is_finished_ok, generation.exit_message
+    [first, _, third] = [generation.outputs.candidates[f'c{index:05d}'].base.attributes.all for index in range(3)]
+    assert (first['motif'], first['motif_formula'], first['noise']) == ('own crystal', 'XeHe', 0.1)
+    assert first['space_group_number'] == 221 and first['relation'] == 'substitution'
+    assert third['motif'].startswith('mp-') and third['noise'] == 0 and third['relation'] in {'replay', 'substitution'}
+    assert 0 < third['motif_probability'] <= 1
+
+
+def test_structures_to_start_from_have_to_be_given(ml_code):
+    generator = make_checkpoint('generator', elements=('H', 'Li')).store()
+    inputs = generate_inputs(ml_code, generator, requests=[{'mode': 'structures'}])
+    with pytest.raises(ValueError, match='request 0 starts from structures: give them as `motifs`'):
+        run_get_node(GenerateCalculation, **inputs)
 
 
 @pytest.mark.slow
