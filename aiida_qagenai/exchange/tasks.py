@@ -35,6 +35,7 @@ __all__ = (
     'GeneratorTraining',
     'PredictConfig',
     'RelaxConfig',
+    'RelaxManyConfig',
     'RuntimeConfig',
     'TrainConfig',
     'ValidatorOptions',
@@ -42,7 +43,7 @@ __all__ = (
     'parse',
 )
 
-TASKS = ('train', 'generate', 'predict', 'relax', 'free_energy', 'barrier')
+TASKS = ('train', 'generate', 'predict', 'relax', 'relax_many', 'free_energy', 'barrier')
 Size = t.Literal['tiny', 'base']
 Rate = t.Annotated[float, pydantic.Field(gt=0, le=1)]
 
@@ -261,6 +262,20 @@ class RelaxConfig(AtomisticConfig):
     relaxation: RelaxSettings = RelaxSettings()
 
 
+class RelaxManyConfig(AtomisticConfig):
+    """Relaxation of many crystals, each on its own: one that fails is reported and leaves the others alone.
+
+    :param structures: packed structures.
+    :param output: packed structures in the same order, as far as they got.
+    :param journal: file of what is done; a run that was cut goes on from it.
+    """
+
+    structures: Path
+    output: Path = Path('relaxed.npz')
+    journal: Path = Path('relaxed.jsonl')
+    relaxation: RelaxSettings = RelaxSettings(max_force=0.05, max_stress=0.003, max_steps=200)
+
+
 class FreeEnergyConfig(AtomisticConfig):
     """Quasi-harmonic free energy of one crystal.
 
@@ -294,6 +309,7 @@ _ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
     'generate': pydantic.TypeAdapter(GenerateConfig),
     'predict': pydantic.TypeAdapter(PredictConfig),
     'relax': pydantic.TypeAdapter(RelaxConfig),
+    'relax_many': pydantic.TypeAdapter(RelaxManyConfig),
     'free_energy': pydantic.TypeAdapter(FreeEnergyConfig),
     'barrier': pydantic.TypeAdapter(BarrierConfig),
 }

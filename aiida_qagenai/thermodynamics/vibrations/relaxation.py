@@ -15,7 +15,7 @@ from aiida_qagenai.thermodynamics.vibrations.settings import RelaxSettings
 if t.TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ('Relaxed', 'Report', 'finite_forces', 'quiet', 'relax')
+__all__ = ('Relaxed', 'Report', 'finite_forces', 'quiet', 'relax', 'relax_within')
 
 Report = Callable[[str, Mapping[str, float]], None]
 """Called with what is done and its figures, for progress."""
@@ -26,7 +26,7 @@ Freedom = t.Literal['cell', 'shape', 'atoms']
 
 @dataclasses.dataclass(frozen=True)
 class Relaxed:
-    """A relaxed crystal.
+    """A crystal after a relaxation.
 
     :param atoms: without a calculator.
     :param energy: eV.
@@ -40,6 +40,10 @@ class Relaxed:
     max_force: float
     max_stress: float
     steps: int
+
+    def is_within(self, settings: RelaxSettings) -> bool:
+        """Return whether forces and stress are below their thresholds."""
+        return self.max_force <= settings.max_force and self.max_stress <= settings.max_stress
 
 
 def quiet(label: str, figures: Mapping[str, float]) -> None:
@@ -60,11 +64,34 @@ def relax(
     :raises NotConvergedError: after ``max_steps``, with the forces and stresses reached.
     :raises FloatingPointError: if the potential gives a number that is not finite.
     """
+    settings = settings or RelaxSettings()
+    found = relax_within(atoms, calculator, settings, freedom=freedom, report=report)
+    if not found.is_within(settings):
+        message = (
+            f'the relaxation of {found.atoms.get_chemical_formula()} reached a force of {found.max_force:.3g} eV/Å '
+            f'(wanted {settings.max_force:g}) and a stress of {found.max_stress:.3g} eV/Å3 (wanted '
+            f'{settings.max_stress:g}) in {settings.max_steps} steps'
+        )
+        raise NotConvergedError(message, what='relaxation')
+    return found
+
+
+def relax_within(
+    atoms: Atoms,
+    calculator: t.Any,
+    settings: RelaxSettings,
+    *,
+    freedom: Freedom = 'cell',
+    report: Report = quiet,
+) -> Relaxed:
+    """Return what :func:`relax` reaches, converged or not.
+
+    :raises FloatingPointError: if the potential gives a number that is not finite.
+    """
     from ase.constraints import FixSymmetry
     from ase.filters import FrechetCellFilter
     from ase.optimize import BFGS
 
-    settings = settings or RelaxSettings()
     moving = atoms.copy()
     moving.calc = calculator
     if settings.keep_symmetry:
@@ -81,13 +108,6 @@ def relax(
         report('relax', {'force': force, 'stress': stress})
         if force <= settings.max_force and stress <= settings.max_stress:
             break
-    else:
-        message = (
-            f'the relaxation of {moving.get_chemical_formula()} reached a force of {force:.3g} eV/Å (wanted '
-            f'{settings.max_force:g}) and a stress of {stress:.3g} eV/Å3 (wanted {settings.max_stress:g}) '
-            f'in {settings.max_steps} steps'
-        )
-        raise NotConvergedError(message, what='relaxation')
     energy = float(moving.get_potential_energy())
     relaxed = moving.copy()
     relaxed.set_constraint()
