@@ -14,6 +14,7 @@ from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.motifs import retrieved, sampled
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
+from aiida_qagenai.cli.relaxing import COLUMNS, RELAXATION, relax_and_rank
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -43,6 +44,7 @@ SPARE = 3
 @option('--exclude', multiple=True, metavar='FORMULA', help='Use no known crystal of this formula. Repeatable.')
 @option('--motifs', type=FILE, multiple=True, help='Crystals of your own as further motifs. Repeatable.')
 @option('--only-motifs', is_flag=True, help='Use the crystals of --motifs alone.')
+@RELAXATION
 @option('--output', type=click.Path(file_okay=False, path_type=Path), help='Folder for CIF, extxyz and JSON files.')
 @FORMAT
 def generate(
@@ -53,6 +55,9 @@ def generate(
     seed: int,
     generator: Path | None,
     motifs: tuple[Path, ...],
+    relax: str | None,
+    relax_steps: int,
+    min_references: int,
     output: Path | None,
     fmt: str,
     **limits: t.Any,
@@ -64,7 +69,8 @@ def generate(
     that is expected of the new ones. With --novelty above 0, a diffusion model adds noise and takes it away again: at
     0.1 atoms settle, from 0.5 on other structures come out, at 1 only cell content and symmetry are left. The most
     probable motifs come first. `replay` marks a crystal that the library contains, `substitution` a known framework
-    with other elements, `novel framework` what is neither.
+    with other elements, `novel framework` what is neither. With --relax chgnet the crystals are relaxed, and ranked by
+    their distance to the hull of the stable phases of the Materials Project and of each other.
     """
     with tempfile.TemporaryDirectory() as folder:
         request = _request(wanted, count, exclude_known=exclude_known, files=motifs, folder=Path(folder), **limits)
@@ -76,9 +82,16 @@ def generate(
     if not found:
         raise InvalidInputError(f'all crystals of {" ".join(wanted)} within these limits are known')
     records = _records(found)
+    footer = f'{len(records)} structures of {" ".join(wanted)}'
+    if len(records) < count:
+        footer += f' ({count} were asked for: the library has no more)'
+    records, about = relax_and_rank(
+        records, relax=relax, relax_steps=relax_steps, min_references=min_references, output=output
+    )
     if output is not None:
         _write(records, output)
-    _print(records, wanted, count, output, fmt)
+        footer += f'; files in {output}'
+    _print(records, '\n'.join(filter(None, (footer, about))), fmt)
 
 
 def _request(
@@ -179,9 +192,7 @@ def _write(records: Sequence[dict[str, t.Any]], folder: Path) -> None:
     (folder / 'structures.json').write_text(json.dumps(table, indent=1), encoding='utf8')
 
 
-def _print(
-    records: Sequence[dict[str, t.Any]], wanted: Sequence[str], count: int, output: Path | None, fmt: str
-) -> None:
+def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str) -> None:
     import pandas as pd
 
     flat = [{key: value for key, value in record.items() if key != 'structure'} for record in records]
@@ -189,13 +200,9 @@ def _print(
         with_structures = [{**record, 'structure': record['structure'].as_dict()} for record in records]
         click.echo(json.dumps(with_structures, indent=1))
         return
+    energies = COLUMNS if 'e_above_hull' in records[0] else ''
     shown = columns(
-        'rank, formula, space_group: space group, num_atoms: atoms, probability, motif, motif_formula: of, novelty, '
-        'known_as: known as, passed: passes, reason'
+        f'rank, formula, {energies}space_group: space group, num_atoms: atoms, probability, motif, motif_formula: of, '
+        'novelty, known_as: known as, passed: passes, reason'
     )
-    footer = f'{len(records)} structures of {" ".join(wanted)}'
-    if len(records) < count:
-        footer += f' ({count} were asked for: the library has no more)'
-    if output is not None:
-        footer += f'; files in {output}'
     print_frame(pd.DataFrame(flat), fmt, shown, footer=footer)

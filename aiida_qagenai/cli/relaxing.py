@@ -19,8 +19,8 @@ if t.TYPE_CHECKING:
 
 __all__ = ('COLUMNS', 'RELAXATION', 'relax_and_rank')
 
-COLUMNS = 'e_above_hull: E above hull eV/atom, '
-"""What relaxing adds to a table."""
+COLUMNS = 'e_above_hull: E above hull, formation_energy_per_atom: E of formation, '
+"""What relaxing adds to a table, eV/atom."""
 
 MODULES = ('torch', 'vesin', 'chgnet')
 """What has to be installed."""

@@ -263,12 +263,7 @@ class RelaxConfig(AtomisticConfig):
 
 
 class RelaxManyConfig(AtomisticConfig):
-    """Relaxation of many crystals, each on its own: one that fails is reported and leaves the others alone.
-
-    :param structures: packed structures.
-    :param output: packed structures in the same order, as far as they got.
-    :param journal: file of what is done; a run that was cut goes on from it.
-    """
+    """Relaxation of many crystals, each on its own: one that fails is reported and leaves the others alone."""
 
     structures: Path
     output: Path = Path('relaxed.npz')
