@@ -5,7 +5,7 @@
 Data, splits and excluded formulas are those of `recipes/foundation.py`; cells are Niggli-reduced, as published.
 `DIR/diffcsp` is a checkpoint of the averaged weights in half precision, written every ten minutes, with `card.json`
 about its data beside it; `DIR/state.pt` is what `--resume` continues from. To change the arm, put the folder in the
-place of `benchmarks/arms/diffcsp`.
+place of `benchmarks/arms/diffcsp_checkpoint`.
 """
 
 from __future__ import annotations

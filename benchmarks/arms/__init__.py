@@ -8,6 +8,8 @@
 - `retrieval`: known crystals with the elements exchanged, in the order of the distance of the elements.
 - `motifs`: what the package proposes, in the order of its learned ranking.
 - `ion_substitution`: known crystals in the order of pymatgen's data-mined probabilities of ionic substitution.
+- `gnome_like`: many of these substitutions, in the order of an energy above the hull that was learned.
+- `diffcsp`: diffusion from noise by our own small DiffCSP (`recipes/diffcsp.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pymatgen.core import Structure
 
-NAMES = ('random', 'retrieval', 'motifs', 'ion_substitution')
+NAMES = ('random', 'retrieval', 'motifs', 'ion_substitution', 'gnome_like', 'diffcsp')
 
 
 class Arm(t.Protocol):
@@ -33,7 +35,8 @@ class Arm(t.Protocol):
 def build(name: str, excluded: Collection[str] = frozenset()) -> Arm:
     """Return the arm of a name.
 
-    :param excluded: reduced formulas of which an arm that holds known crystals looks at none.
+    :param excluded: reduced formulas of which an arm that holds known crystals looks at none. The network of
+        `diffcsp` never saw those that its card lists, nor those to which nothing was fitted (:func:`is_held_out`).
     :raises ValueError: if no arm has this name.
     """
     if name not in NAMES:

@@ -20,6 +20,9 @@ NARROWEST, WIDEST = 0.005, 0.5
 CORRECTOR = 1e-5
 """Step size of the corrector that was published for MP-20."""
 
+LONGEST = 20.0
+"""Largest component of a lattice vector that a prediction may have, Å."""
+
 IMAGES = 10
 """Lattice translations to each side over which the wrapped normal distribution is summed."""
 
@@ -91,7 +94,9 @@ def sample(model: CSPNet, schedule: Schedule, numbers: Tensor, generator: torch.
     """Return lattices (B, 3, 3) and fractional coordinates (B, N, 3) for atomic numbers (B, N).
 
     At each step, a corrector moves the coordinates along the score at the same noise, and the predictor takes lattice
-    and coordinates to the next lower noise: two evaluations of the network per step.
+    and coordinates to the next lower noise: two evaluations of the network per step. Unlike the published sampling,
+    the predicted lattice without noise is kept within ``LONGEST``, as is usual for images: where hardly any signal is
+    left, the small errors of a small network are multiplied by a hundred.
     """
     lattice = torch.randn((len(numbers), 3, 3), generator=generator)
     fractional = torch.rand((*numbers.shape, 3), generator=generator)
@@ -111,6 +116,7 @@ def sample(model: CSPNet, schedule: Schedule, numbers: Tensor, generator: torch.
         fractional = fractional + drift * schedule.score_size[step] * score
         fractional = (fractional + lower / width * drift.sqrt() * normal(fractional)) % 1.0
         beta, signal, before = schedule.beta[step], schedule.signal[step], schedule.signal[step - 1]
-        lattice = (lattice - beta / (1 - signal).sqrt() * noise) / (1 - beta).sqrt()
+        clean = ((lattice - (1 - signal).sqrt() * noise) / signal.sqrt()).clamp(-LONGEST, LONGEST)
+        lattice = (before.sqrt() * beta * clean + (1 - beta).sqrt() * (1 - before) * lattice) / (1 - signal)
         lattice = lattice + (beta * (1 - before) / (1 - signal)).sqrt() * normal(lattice)
     return lattice, fractional
