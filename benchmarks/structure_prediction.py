@@ -1,4 +1,4 @@
-"""How often the structure of a composition is predicted: retrieval of motifs, with and without the learned ranking.
+"""How often the structure of a composition is predicted: by motifs with and without a learned ranking, and by DiffCSP.
 
     python benchmarks/structure_prediction.py --test mp20_bi_ternary.csv.gz --count 400 [--held-out] [--quick]
 
@@ -6,12 +6,17 @@ The file has the columns `material_id` and `cif`. Of each crystal only the conte
 known crystal with the formula of any crystal that is asked for. `--held-out` keeps the formulas to which nothing in the
 package was fitted (for files that were used to build it). Match rates follow the field's definition (samples valid,
 with one sample the reference as well; all references in the denominator); those named `-unchecked` leave validity out.
+
+The arm `diffcsp` predicts the first `--diffcsp-count` of the crystals. It was trained on the formulas that `--held-out`
+leaves out: with a file that was used to build the package, only `--held-out` is fair. Speeds are in CPU time.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,22 +24,31 @@ from pathlib import Path
 
 import numpy as np
 from arms import Arm, build, is_held_out
+from arms.diffcsp import CHECKPOINT, DiffCSP
 from pymatgen.core import Structure
 from rich.progress import track
 
 from aiida_qagenai.evaluation.matching import compare, match_rate
 from aiida_qagenai.exchange.readers.raw_records import read_raw_records
 from aiida_qagenai.exchange.readers.structure_files import structures_of
+from aiida_qagenai.exchange.tasks import GenerateConfig
+from aiida_qagenai.ml.generator.generate import FOUNDATION, generate
+from aiida_qagenai.ml.progress import Record
+from aiida_qagenai.ml.runtime import setup
 from aiida_qagenai.motifs.propose import MotifModels
 
 NUM_SAMPLES = 20
+GENERATED = 5
+"""Compositions for which the speed of the diffusion is measured."""
+
+SAME = 'proposals for the same crystals'
 
 
 def figure(
-    name: str, value: float, unit: str, reference: str | None = None, reference_value: float | None = None
+    name: str, value: float | None, unit: str, reference: str | None = None, reference_value: float | None = None
 ) -> None:
     """Print one figure as a line of JSON."""
-    ratio = value / reference_value if reference_value else None
+    ratio = value / reference_value if reference_value and value is not None else None
     record = {'name': name, 'value': value, 'unit': unit, 'reference': reference, 'reference_value': reference_value}
     print(json.dumps({**record, 'ratio': ratio}), flush=True)
 
@@ -85,13 +99,54 @@ def report(
                 figure(f'rmse{ending}', rate.rmse.value, '(V/N)^1/3')
 
 
+def against_diffcsp(samples: dict[str, list[Structure | None]], references: dict[str, Structure]) -> float:
+    """Print how often the arm `diffcsp` is right about crystals, and return how many it draws per CPU second.
+
+    Crystals with the same number of atoms are drawn side by side, which takes the least time.
+
+    :param samples: what was proposed for the same crystals, for comparison.
+    """
+    compositions = {name: content(structure) for name, structure in references.items()}
+    arm = DiffCSP.load(CHECKPOINT)
+    by_size: dict[int, list[str]] = {}
+    for name, composition in compositions.items():
+        by_size.setdefault(sum(composition.values()), []).append(name)
+    drawn: dict[str, list[Structure | None]] = {}
+    started = time.process_time()
+    for size, names in track(sorted(by_size.items()), description='diffcsp'):
+        crystals = arm.draw([compositions[name] for name in names], seed=size)
+        drawn |= {name: [crystal] for name, crystal in zip(names, crystals, strict=True)}
+    rate = len(drawn) / (time.process_time() - started)
+    for check in (True, False):
+        ours, theirs = (match_rate(compare(found, references).values(), 1, check=check) for found in (samples, drawn))
+        ending = '' if check else '-unchecked'
+        low, high = theirs.rate.interval or (float('nan'), float('nan'))
+        unit = f'share of {len(references)} ({low:.3f} to {high:.3f})'
+        figure(f'match-rate-diffcsp{ending}', theirs.rate.value, unit, SAME, ours.rate.value)
+        figure(f'rmse-diffcsp{ending}', theirs.rmse.value, '(V/N)^1/3', SAME, ours.rmse.value)
+    return rate
+
+
+def diffusion_rate(compositions: Sequence[dict[str, int]], generator: Path) -> float:
+    """Return crystals per CPU second of the package's own diffusion from noise, 20 of each composition."""
+    with tempfile.TemporaryDirectory() as folder:
+        requests = [{'mode': 'composition', 'composition': each, 'count': NUM_SAMPLES} for each in compositions]
+        output = Path(folder) / 'candidates.npz'
+        config = GenerateConfig.model_validate({'generator': generator, 'requests': requests, 'output': output})
+        record, started = Record(), time.process_time()
+        generate(config, setup(config), record)
+    return record.counts['num_generated'] / (time.process_time() - started)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--test', type=Path, required=True, help='CSV with `material_id` and `cif`')
     parser.add_argument('--count', type=int, default=400, help='number of crystals, drawn at random')
     parser.add_argument('--held-out', action='store_true', help='only formulas to which nothing was fitted')
+    parser.add_argument('--diffcsp-count', type=int, default=120, help='crystals for the arm diffcsp, 0 leaves it out')
+    parser.add_argument('--generator', type=Path, default=FOUNDATION, help='checkpoint whose speed is measured as well')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--quick', action='store_true', help='20 crystals')
+    parser.add_argument('--quick', action='store_true', help='20 crystals, without DiffCSP')
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')
     if not arguments.test.exists():
@@ -101,11 +156,22 @@ def main() -> None:
     motifs, retrieval = build('motifs', excluded), build('retrieval', excluded)
     library = MotifModels.default().library
     _ = library.families, library.formulas
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     samples = predict(motifs, references, NUM_SAMPLES)
     figure('seconds-per-request', (time.perf_counter() - started) / len(references), 's for 20 structures, one core')
+    per_second = sum(each is not None for found in samples.values() for each in found) / (time.process_time() - cpu)
     report('', samples, references, (1, 3, 5, NUM_SAMPLES))
     report('-retrieval', predict(retrieval, references, 1), references, (1,))
+    if arguments.quick or not arguments.diffcsp_count:
+        return
+    subset = dict(itertools.islice(references.items(), arguments.diffcsp_count))
+    rate = against_diffcsp({name: samples[name] for name in subset}, subset)
+    figure('sampling-vs-diffcsp', per_second / rate, 'crystals per CPU second: ratio', 'diffcsp, 1/s', rate)
+    if arguments.generator.exists():
+        compositions = [content(structure) for structure in itertools.islice(subset.values(), GENERATED)]
+        per_second = diffusion_rate(compositions, arguments.generator)
+        unit = 'crystals per CPU second of diffusion from noise: ratio'
+        figure('sampling-vs-diffcsp-diffusion', per_second / rate, unit, 'diffcsp, 1/s', rate)
 
 
 if __name__ == '__main__':
