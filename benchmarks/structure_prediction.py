@@ -23,11 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from arms import Arm, build, is_held_out
+from arms import Arm, build
 from arms.diffcsp import CHECKPOINT, DiffCSP
 from pymatgen.core import Structure
 from rich.progress import track
 
+from aiida_qagenai.evaluation.held_out import is_held_out
 from aiida_qagenai.evaluation.matching import compare, match_rate
 from aiida_qagenai.exchange.readers.raw_records import read_raw_records
 from aiida_qagenai.exchange.readers.structure_files import structures_of

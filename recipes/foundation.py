@@ -26,6 +26,7 @@ from torch import nn
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
+from aiida_qagenai.evaluation.held_out import part_of
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.readers.raw_records import read_raw_records
 from aiida_qagenai.exchange.readers.structure_files import structures_of
@@ -61,12 +62,6 @@ ELEMENTS = tuple(range(1, 104))
 
 SAVE_EVERY = 600.0
 """Seconds between checkpoints."""
-
-
-def part_of(formula: str) -> str:
-    """Return the split of a reduced formula: ``train``, ``validation`` (5 %) or ``test`` (5 %)."""
-    place = int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100
-    return 'validation' if place < 5 else 'test' if place < 10 else 'train'
 
 
 def read_crystals(folder: Path, excluded: set[str], cache: Path) -> tuple[dict[str, LabelledBatch], dict[str, t.Any]]:

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import typing as t
 from collections.abc import Collection, Mapping, Sequence
@@ -43,11 +42,6 @@ def build(name: str, excluded: Collection[str] = frozenset()) -> Arm:
         raise ValueError(f'`{name}` is not an arm, expected one of {", ".join(NAMES)}')
     arm: Arm = importlib.import_module(f'arms.{name}').build(frozenset(excluded))
     return arm
-
-
-def is_held_out(formula: str) -> bool:
-    """Return whether a reduced formula belongs to the tenth to which nothing was fitted (`recipes/`)."""
-    return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100 < 10
 
 
 def filled_up(crystals: Sequence[Structure | None], count: int) -> list[Structure | None]:
