@@ -17,7 +17,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('COLUMNS', 'RELAXATION', 'relax_and_rank')
+__all__ = ('COLUMNS', 'RELAXATION', 'relax_and_rank', 'relax_structures')
 
 COLUMNS = 'e_above_hull: E above hull, formation_energy_per_atom: E of formation, '
 """What relaxing adds to a table, eV/atom."""
@@ -63,9 +63,9 @@ def relax_and_rank(
     structures = [record['structure'] for record in records]
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
-            relaxed, outcomes = _relax(structures, relax, relax_steps, Path(folder))
+            relaxed, outcomes = relax_structures(structures, relax, relax_steps, Path(folder))
     else:
-        relaxed, outcomes = _relax(structures, relax, relax_steps, output / 'relaxation')
+        relaxed, outcomes = relax_structures(structures, relax, relax_steps, output / 'relaxation')
     placed = _place(relaxed, outcomes, min_references)
     new = [
         {**record, 'structure': structure, 'volume_per_atom': structure.volume / len(structure), **place}
@@ -78,7 +78,7 @@ def relax_and_rank(
     return kept, _note(kept, len(records))
 
 
-def _relax(
+def relax_structures(
     structures: Sequence[Structure], potential: str, steps: int, folder: Path
 ) -> tuple[list[Structure], list[dict[str, t.Any]]]:
     """Return the relaxed structures and what the task says of each."""
