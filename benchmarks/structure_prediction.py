@@ -23,7 +23,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from arms import Arm, build
+from arms.csp_diffusion import STEPS
+from arms.cspnet import PUBLISHED, CSPNet
 from arms.diffcsp import CHECKPOINT, DiffCSP
 from pymatgen.core import Structure
 from rich.progress import track
@@ -108,10 +111,7 @@ def against_diffcsp(samples: dict[str, list[Structure | None]], references: dict
     :param samples: what was proposed for the same crystals, for comparison.
     """
     compositions = {name: content(structure) for name, structure in references.items()}
-    arm = DiffCSP.load(CHECKPOINT)
-    by_size: dict[int, list[str]] = {}
-    for name, composition in compositions.items():
-        by_size.setdefault(sum(composition.values()), []).append(name)
+    arm, by_size = DiffCSP.load(CHECKPOINT), grouped(compositions)
     drawn: dict[str, list[Structure | None]] = {}
     started = time.process_time()
     for size, names in track(sorted(by_size.items()), description='diffcsp'):
@@ -126,6 +126,27 @@ def against_diffcsp(samples: dict[str, list[Structure | None]], references: dict
         figure(f'match-rate-diffcsp{ending}', theirs.rate.value, unit, SAME, ours.rate.value)
         figure(f'rmse-diffcsp{ending}', theirs.rmse.value, '(V/N)^1/3', SAME, ours.rmse.value)
     return rate
+
+
+def grouped(compositions: dict[str, dict[str, int]]) -> dict[int, list[str]]:
+    """Return names by number of atoms."""
+    by_size: dict[int, list[str]] = {}
+    for name, composition in compositions.items():
+        by_size.setdefault(sum(composition.values()), []).append(name)
+    return by_size
+
+
+@torch.no_grad()
+def published_rate(compositions: dict[str, dict[str, int]]) -> float:
+    """Return crystals per CPU second of a DiffCSP of the published size: one evaluation times their number."""
+    model, used = CSPNet(**PUBLISHED).eval(), 0.0
+    for size, names in grouped(compositions).items():
+        batch = (len(names), size)
+        lattice = 5 * torch.eye(3).expand(len(names), 3, 3)
+        started = time.process_time()
+        model(torch.ones(len(names)), torch.ones(batch, dtype=torch.long), torch.rand((*batch, 3)), lattice)
+        used += time.process_time() - started
+    return len(compositions) / (2 * STEPS * used)
 
 
 def diffusion_rate(compositions: Sequence[dict[str, int]], generator: Path) -> float:
@@ -167,12 +188,17 @@ def main() -> None:
         return
     subset = dict(itertools.islice(references.items(), arguments.diffcsp_count))
     rate = against_diffcsp({name: samples[name] for name in subset}, subset)
-    figure('sampling-vs-diffcsp', per_second / rate, 'crystals per CPU second: ratio', 'diffcsp, 1/s', rate)
+    compositions = {name: content(structure) for name, structure in subset.items()}
+    speeds = {'sampling-vs-diffcsp': per_second}
     if arguments.generator.exists():
-        compositions = [content(structure) for structure in itertools.islice(subset.values(), GENERATED)]
-        per_second = diffusion_rate(compositions, arguments.generator)
-        unit = 'crystals per CPU second of diffusion from noise: ratio'
-        figure('sampling-vs-diffcsp-diffusion', per_second / rate, unit, 'diffcsp, 1/s', rate)
+        few = list(compositions.values())[:GENERATED]
+        speeds['sampling-vs-diffcsp-diffusion'] = diffusion_rate(few, arguments.generator)
+    figure('speed-diffcsp', rate, 'crystals per CPU second')
+    published = published_rate(compositions)
+    figure('speed-diffcsp-published-size', published, 'crystals per CPU second, from the time of one evaluation')
+    for name, speed in speeds.items():
+        figure(name, speed / rate, f'times as many crystals as speed-diffcsp: {speed:.3g} per CPU second')
+        figure(f'{name}-published-size', speed / published, 'times as many as speed-diffcsp-published-size')
 
 
 if __name__ == '__main__':

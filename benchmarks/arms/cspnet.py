@@ -26,7 +26,8 @@ class Sizes(t.TypedDict):
 
 
 SMALL: Sizes = {'hidden': 128, 'layers': 4, 'frequencies': 10, 'time': 256}
-"""The published network for MP-20 has 512, 6, 128 and 256."""
+PUBLISHED: Sizes = {'hidden': 512, 'layers': 6, 'frequencies': 128, 'time': 256}
+"""Of the network that was published for MP-20."""
 
 
 class CSPNet(nn.Module):
