@@ -34,6 +34,7 @@ class AssessmentData(RecordData):
         hull_fidelity: str | None = OrmMetadataField(None, description='Level of theory of the hull')
         stability: str | None = OrmMetadataField(None, description='Stability class (Table 2)')
         hull_complete: bool | None = OrmMetadataField(None, description='Whether the competing phases span the system')
+        hull_references: int | None = OrmMetadataField(None, ge=0, description='Known compositions of the system')
         eligible: bool = OrmMetadataField(description='Whether the candidate may be selected')
         stopped_by: str | None = OrmMetadataField(None, description='First filter that excluded the candidate')
         divergence: float | None = OrmMetadataField(None, ge=0, description='Divergence D = |E_PBE − E_CCSD(T)|')

@@ -32,7 +32,8 @@ def assess_candidates(
 
     The funnel: constraints → duplicates of each other and of known structures → a finite prediction → distance to the
     predicted hull → score → choice within the budget. The hull holds the known phases and the elements, all predicted
-    by the model that predicted the candidates; energies are formation energies, so that the elements lie at zero.
+    by the model that predicted the candidates; energies are formation energies, so that the elements lie at zero. Where
+    too few phases are known the hull abstains: the candidate has no distance and is not rejected by it.
 
     :param candidate_set: the n candidates, packed.
     :param arrays: ``features`` (n, d) and ``competing_energies`` (m, 4), eV/atom, of the m structures of ``competing``.
@@ -49,7 +50,14 @@ def assess_candidates(
     screenings = [screen(structure, stage=stage) for structure in candidate_set.structures().structures()]
     duplicates = find_duplicates(candidates, competing)
     level = Fidelity.parse(options['screen']['hull_fidelity'])
-    hull = predicted_hull(candidates, predictions, competing, arrays.get_array('competing_energies'), level)
+    hull = predicted_hull(
+        candidates,
+        predictions,
+        competing,
+        arrays.get_array('competing_energies'),
+        level,
+        min_references=options['screen'].get('min_references', 0),
+    )
     limit = options['screen']['max_e_above_hull']
     stages = [funnel_stage(*item, limit) for item in zip(screenings, map(bool, duplicates), hull, strict=True)]
     pool = make_pool(candidates, predictions, stages, arrays)
@@ -116,6 +124,8 @@ def predicted_hull(
     competing: DatasetData,
     competing_energies: t.Any,
     level: Fidelity,
+    *,
+    min_references: int = 0,
 ) -> list[HullResult | None]:
     """Return the place of every candidate on the hull of the known phases, all at ``level`` by the same model.
 
@@ -142,7 +152,8 @@ def predicted_hull(
         )
         for row in rows
     ]
-    placed = dict(zip(rows, distances_to_hull(proposed, phases, elements_at_zero=True), strict=True))
+    results = distances_to_hull(proposed, phases, elements_at_zero=True, min_references=min_references)
+    placed = dict(zip(rows, results, strict=True))
     return [placed.get(row) for row in range(len(candidates))]
 
 
@@ -154,7 +165,8 @@ def funnel_stage(screening: Screening, duplicate: bool, hull: HullResult | None,
         return 'duplicate'
     if hull is None:
         return 'prediction'
-    if hull.e_above_hull is None or hull.e_above_hull > max_e_above_hull:
+    # A hull that abstains rejects nothing: elements are at zero, so that no other one is without a distance.
+    if hull.e_above_hull is not None and hull.e_above_hull > max_e_above_hull:
         return 'unstable'
     return 'eligible'
 
@@ -200,6 +212,7 @@ def verdict(
         'hull_fidelity': level.value,
         'stability': hull.stability,
         'hull_complete': hull.complete,
+        'hull_references': hull.num_references,
     }
 
 

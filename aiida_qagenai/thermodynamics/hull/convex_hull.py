@@ -71,7 +71,7 @@ class HullResult:
     :param stability: class of Table 2.
     :param complete: whether every element and every subsystem of the candidate has a competing phase.
     :param missing: the elements and subsystems without a competing phase.
-    :param num_references: competing phases in the chemical system, elements and subsystems included.
+    :param num_references: compositions of competing phases in the chemical system, elements and subsystems included.
     :param reason: why there is no distance, empty where there is one.
     """
 
@@ -187,8 +187,8 @@ def abstention(candidate: Phase, competing: CompetingPhases, min_references: int
     """Return why the hull of the chemical system of a candidate is too little known for a distance, else ``''``.
 
     A system of three or more elements needs ``min_references`` competing phases, its elements and the phases of its
-    subsystems included. A binary system rarely has that many stable phases, however well it is known: it needs both
-    elements and one compound. An element always has enough.
+    subsystems included and polymorphs counted once. A binary system rarely has that many stable phases, however well it
+    is known: it needs both elements and one compound. An element always has enough.
 
     :param min_references: 0 never abstains.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import typing as t
@@ -84,13 +85,10 @@ class System:
     indices: NDArray[np.int64]
     missing: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def num_references(self) -> int:
-        """Return the number of phases; an implied element that has a phase as well counts once."""
-        listed = self.indices >= 0
-        pure = self.fractions > 1 - 1e-12
-        implied = pure[:, ~listed].any(axis=1) & ~pure[:, listed].any(axis=1)
-        return int(listed.sum()) + int(implied.sum())
+        """Return the number of distinct compositions: polymorphs count once, and so does an element that is implied."""
+        return int(np.unique(np.round(self.fractions, 9), axis=1).shape[1])
 
     def target(self, phase: Phase) -> NDArray[np.float64]:
         """Return the atomic fractions of ``phase`` over ``elements``, shape (k,)."""

@@ -13,6 +13,7 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
+from aiida_qagenai.thermodynamics.hull.convex_hull import MINIMUM_REFERENCES
 from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
 from aiida_qagenai.workchains.protocols.loader import (
     DEFAULT_PROTOCOL,
@@ -82,6 +83,9 @@ class ScreenSettings(StrictModel):
 
     max_e_above_hull: float = pydantic.Field(ge=0, description='Predicted, eV/atom')
     hull_fidelity: Fidelity = pydantic.Field(Fidelity.CCSD_T, description='Level of theory of the predicted hull')
+    min_references: int = pydantic.Field(
+        MINIMUM_REFERENCES, ge=0, description='Fewest known phases of three or more elements for a distance to the hull'
+    )
     stage: t.Literal['generation', 'validation', 'final'] = pydantic.Field(
         'validation', description='Whose constraints apply; final adds the bond-valence sums'
     )

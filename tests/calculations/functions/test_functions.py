@@ -232,6 +232,27 @@ class TestAssess:
         outputs = assess_candidates(**pool)
         assert outputs['assessments']['c00000'].content.e_above_hull == pytest.approx(0.1)
 
+    def test_a_hull_of_too_few_phases_rejects_nothing(self, pool):
+        """Six compositions are known in Li–Na–H: as unstable as it is predicted, a candidate has no distance."""
+        places = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0, 0, 0.5]]
+        shape = Structure(Lattice.tetragonal(3.3, 4.7), ['Na', 'Li', 'H', 'H'], places)
+        candidate = CandidateData(shape, cycle=1, index=3).store()
+        pool['candidates']['c00003'] = candidate
+        content = pool['predictions']['c00003'].content.model_dump(exclude_none=True)
+        pool['predictions']['c00003'] = PredictionData(**{**content, 'candidate_uuid': candidate.uuid}).store()
+        shapes = pool['candidate_set'].structures().structures()
+        shapes[3] = shape
+        names = [item.name for item in pool['candidates'].values()]
+        pool['candidate_set'] = DatasetData(StructureBatch.from_structures(shapes, names))
+        parameters = pool['parameters'].get_dict()
+        for min_references, distance in ((12, None), (0, 3.4)):
+            parameters['screen']['min_references'] = min_references
+            outputs = assess_candidates(**{**pool, 'parameters': orm.Dict(parameters)})
+            verdict = outputs['assessments']['c00003'].content
+            assert verdict.e_above_hull == (distance and pytest.approx(distance, abs=0.1))
+            assert verdict.stopped_by == (None if distance is None else 'unstable')
+            assert (verdict.hull_references, verdict.stability) == (6, 'unknown' if distance is None else 'unstable')
+
     def test_every_verdict_names_its_candidate(self, pool):
         """The uuid and the label point to the same candidate."""
         outputs = assess_candidates(**pool)

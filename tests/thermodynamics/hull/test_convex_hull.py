@@ -276,6 +276,12 @@ def test_a_system_of_three_elements_needs_a_dozen_references(number, abstains):
     assert (result.decomposition == {}) is abstains
 
 
+def test_polymorphs_are_one_reference():
+    polymorphs = [Phase('MgO', -0.2, f'polymorph {number}') for number in range(5)]
+    (result,) = distances_to_hull([Phase('MgAl2O4', -0.5)], oxides(11) + polymorphs, min_references=12)
+    assert result.num_references == 11 and result.reason
+
+
 def test_candidates_are_no_references():
     candidates = [Phase(formula, -0.5) for formula in ('MgAl2O4', 'MgAlO2', 'MgAl4O7')]
     results = distances_to_hull(candidates, oxides(11), candidates_compete=True, min_references=12)
