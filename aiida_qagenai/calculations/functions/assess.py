@@ -50,14 +50,8 @@ def assess_candidates(
     screenings = [screen(structure, stage=stage) for structure in candidate_set.structures().structures()]
     duplicates = find_duplicates(candidates, competing)
     level = Fidelity.parse(options['screen']['hull_fidelity'])
-    hull = predicted_hull(
-        candidates,
-        predictions,
-        competing,
-        arrays.get_array('competing_energies'),
-        level,
-        min_references=options['screen'].get('min_references', 0),
-    )
+    energies, fewest = arrays.get_array('competing_energies'), options['screen'].get('min_references', 0)
+    hull = predicted_hull(candidates, predictions, competing, energies, level, min_references=fewest)
     limit = options['screen']['max_e_above_hull']
     stages = [funnel_stage(*item, limit) for item in zip(screenings, map(bool, duplicates), hull, strict=True)]
     pool = make_pool(candidates, predictions, stages, arrays)
