@@ -17,6 +17,7 @@ from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, rep
 __all__ = (
     'CONFIG_NAME',
     'FORMAT_VERSION',
+    'FOUNDATION',
     'WEIGHTS_NAME',
     'CheckpointInfo',
     'read_checkpoint',
@@ -28,6 +29,9 @@ __all__ = (
 FORMAT_VERSION = 1
 WEIGHTS_NAME = 'model.safetensors'
 CONFIG_NAME = 'config.json'
+FOUNDATION = Path(__file__).parents[1] / 'ml' / 'generator' / 'foundation'
+"""Folder of the generator of any chemistry that comes with the package, made by ``recipes/foundation.py``."""
+
 Role = t.Literal['descriptor', 'generator', 'validator']
 
 

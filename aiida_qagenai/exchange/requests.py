@@ -97,6 +97,7 @@ class MotifsRequest(StrictModel):
     :param space_group: of the motifs, 1–230; any if not given.
     :param exclude: formulas whose known crystals are not used.
     :param library: packed crystals that are motifs too; with ``only_library``, the only ones.
+    :param otherwise: what happens if no known crystal fits: an ``error``, or samples from ``noise`` with a warning.
     """
 
     mode: t.Literal['motifs']
@@ -113,6 +114,7 @@ class MotifsRequest(StrictModel):
     exclude: tuple[str, ...] = ()
     library: Path | None = None
     only_library: bool = False
+    otherwise: t.Literal['error', 'noise'] = 'error'
 
     @pydantic.model_validator(mode='after')
     def _check(self) -> MotifsRequest:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import spglib
 from pymatgen.core import Lattice, Structure
+from untrained import write_untrained_generator
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
@@ -205,3 +206,32 @@ def test_a_stoichiometry_without_motif_needs_the_novelty_of_noise(generate, comm
     assert status == 1 and 'no known crystal can be changed into Li7H13' in results['error']['message']
     _, arrays, structures = generate(requests=[{**request, 'novelty': 1}])
     assert arrays['motif'].tolist() == ['', ''] and structures.num_atoms.tolist() == [20, 20]
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'elements'), [({'formula': 'Li7H13'}, {1, 3}), ({'elements': ['Li', 'H'], 'space_group': 196}, {1, 3})]
+)
+def test_noise_takes_the_place_of_missing_motifs_where_that_is_allowed(generate, wanted, elements):
+    """The warning names the request; no sample is lost, and a chemical system is obeyed."""
+    request = {'mode': 'motifs', **wanted, 'novelty': 0.3, 'max_atoms': 20, 'count': 3, 'otherwise': 'noise'}
+    results, arrays, structures = generate(requests=[COMPOSITION, request])
+    assert any('request 1: no known crystal' in warning for warning in results['warnings'])
+    assert arrays['request'].tolist() == [0] * 6 + [1] * 3 and arrays['noise'][6:].tolist() == [1.0] * 3
+    assert set(structures.select([6, 7, 8]).species) <= elements
+
+
+@pytest.fixture
+def unconditioned(tmp_path):
+    """Write a generator of four elements that was never trained with descriptors."""
+    write_untrained_generator(tmp_path / 'unconditioned', ('H', 'Li', 'O', 'Na'))
+    return 'unconditioned'
+
+
+@pytest.mark.parametrize('options', [{}, {'target': {'band_gap': 8.0}}])
+def test_a_generator_without_descriptors_is_not_conditioned(generate, unconditioned, options):
+    """It says so, the record holds no target, and the descriptor model need not know its other elements."""
+    results, arrays, _ = generate(generator=unconditioned, **options)
+    assert any('trained without descriptors' in warning for warning in results['warnings'])
+    assert np.isnan(arrays['target_descriptors']).all()
+    _, plain, _ = generate(generator=unconditioned, descriptor=None)
+    np.testing.assert_array_equal(arrays['cells'], plain['cells'])

@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from toy_crystals import describe
+from untrained import write_untrained_generator
 
 from aiida_qagenai.common.descriptors import unpack
 from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.exchange.tasks import RuntimeConfig
+from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
+from aiida_qagenai.ml.generator.network import SIZES, Denoiser
+from aiida_qagenai.ml.runtime import setup
+from aiida_qagenai.ml.training.crystals import make_buckets
+from aiida_qagenai.ml.training.generator import add_fields
 
 pytestmark = pytest.mark.slow
 
@@ -75,3 +83,46 @@ def test_the_target_moves_the_samples_and_more_so_with_more_guidance(sample):
         shifts.append(means[1] - means[0])
     assert 0.3 < shifts[0] < shifts[1]
     assert shifts[1] == pytest.approx(4.0, abs=1.5)
+
+
+def test_a_generator_of_more_elements_keeps_them_and_learns_the_conditioning(tmp_path, dataset, models, command):
+    """What was trained without descriptors begins unchanged, and is then conditioned on those of the new set."""
+    elements = ('H', 'Li', 'O', 'Na')
+    write_untrained_generator(tmp_path / 'parent', elements)
+    parent, _ = load_checkpoint(tmp_path / 'parent', 'generator')
+    dataset.save(tmp_path / 'dataset.npz')
+    config = {'role': 'generator', 'dataset': 'dataset.npz', 'output': 'child', 'initial_checkpoint': 'parent'}
+    status, results = command(tmp_path, 'train', {**config, 'steps': 60, 'batch_size': 32, 'learning_rate': 1e-3})
+    assert status == 0, results['error']
+    tensors, info = load_checkpoint(tmp_path / 'child', 'generator')
+    assert info.elements == elements
+    for name in ('features', 'lattice.mean', 'lattice.whiten'):
+        assert torch.equal(tensors[name], parent[name])
+    (tmp_path / 'descriptor').symlink_to(models / 'descriptor')
+    cells = []
+    for guidance in (0.0, 1.0):
+        request = {'mode': 'composition', 'composition': {'Li': 1, 'H': 1}, 'count': 4}
+        options = {'generator': 'child', 'descriptor': 'descriptor', 'guidance_scale': guidance, 'steps': 10}
+        status, results = command(tmp_path, 'generate', {'requests': [request], **options})
+        assert status == 0 and not results['warnings'], results
+        cells.append(StructureBatch.load(tmp_path / 'candidates.npz').cells)
+    assert np.abs(cells[0] - cells[1]).max() > 1e-4
+
+
+def test_fields_that_are_new_to_a_generator_change_nothing_at_first(tmp_path, dataset):
+    """Their columns are zero; fields that it was trained with keep their statistics."""
+    write_untrained_generator(tmp_path / 'parent', ('H', 'Li'))
+    tensors, info = load_checkpoint(tmp_path / 'parent', 'generator')
+    model = rebuild(Denoiser, SIZES, tensors, info, torch.float64)
+    model.q_mean[2], model.q_deviation[2] = 0.5, 2.0
+    weights = model.q_embedding.weight.clone()
+    buckets = make_buckets(dataset, (1, 3), setup(RuntimeConfig(dtype='float64')))
+    add_fields(model, buckets)
+    labelled = np.isfinite(dataset.descriptors).any(0)
+    assert (model.q_mean[2], model.q_deviation[2]) == (0.5, 2.0) and labelled[2]
+    assert model.trained_fields.tolist() == labelled.tolist()
+    new = torch.from_numpy(labelled)
+    new[2] = False
+    columns = torch.cat([new, new])
+    assert (model.q_embedding.weight[:, columns] == 0).all()
+    assert torch.equal(model.q_embedding.weight[:, ~columns], weights[:, ~columns])

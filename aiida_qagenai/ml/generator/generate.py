@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, pack
+from aiida_qagenai.exchange.checkpoint import FOUNDATION
 from aiida_qagenai.exchange.requests import MotifsRequest
 from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import GenerateConfig
@@ -26,10 +28,6 @@ from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 
 __all__ = ('generate',)
-
-
-FOUNDATION = Path(__file__).parent / 'foundation'
-"""Checkpoint of any chemistry that comes with the package, made by ``recipes/foundation.py``."""
 
 FEWEST_STEPS = 10
 """Denoising steps of a sample that starts close to the end."""
@@ -70,7 +68,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     with record.stage('load'):
         trained = _load_generator(config.generator or FOUNDATION, runtime)
         wanted = expand(config.requests, trained.elements, trained.num_atoms_counts, runtime.generator(0), record)
-        q_source = _conditioning(config, trained.elements, runtime)
+        q_source = _conditioning(config, trained, wanted, runtime, record)
     generator = runtime.generator(1)
     rng = np.random.default_rng([runtime.seed, 2])
     progress = Progress(sum(_steps(each, config.steps) for each in wanted))
@@ -133,24 +131,35 @@ def _load_generator(folder: Path, runtime: Runtime) -> _Trained:
     return _Trained(model, element_numbers(info.elements), counts, info.sha256)
 
 
-def _conditioning(config: GenerateConfig, elements: tuple[int, ...], runtime: Runtime) -> Conditioning | None:
-    """Return the conditioning that ``config`` asks for; None if the samples are unconditional.
+def _conditioning(
+    config: GenerateConfig, trained: _Trained, wanted: Sequence[Wanted], runtime: Runtime, record: Record
+) -> Conditioning | None:
+    """Return the conditioning that ``config`` asks for, on fields that the generator was trained with.
 
-    :param elements: atomic numbers of the generator.
-    :raises InvalidInputError: if the descriptor model does not know an element of the generator.
+    :param wanted: all samples.
+    :returns: None if the samples are unconditional.
+    :raises InvalidInputError: if the descriptor model does not know an element of the samples.
     """
-    if config.target is not None:
-        wanted = torch.tensor(pack(config.target), dtype=runtime.dtype, device=runtime.device)
-        return lambda fractions: wanted.expand(len(fractions), NUM_DESCRIPTORS)
-    if config.descriptor is None:
+    if config.target is None and config.descriptor is None:
         return None
+    fields = trained.model.trained_fields
+    if not fields.any():
+        record.warn('the generator was trained without descriptors: its samples are not conditioned on any')
+        return None
+    if config.target is not None:
+        target = torch.tensor(pack(config.target), dtype=runtime.dtype, device=runtime.device)
+        if (torch.isfinite(target) & ~fields).any():
+            record.warn('the generator was trained without some of the fields of `target`, which are left out')
+        return lambda fractions: target.masked_fill(~fields, torch.nan).expand(len(fractions), NUM_DESCRIPTORS)
+    assert config.descriptor is not None
     model, known = load_descriptor_model(config.descriptor, runtime)
-    columns = known_indices(element_symbols(elements), known, 'descriptor model')
+    used = sorted({position for each in wanted for position in each.allowed})
+    columns = known_indices(element_symbols(trained.elements[p] for p in used), known, 'descriptor model')
 
     def from_composition(fractions: torch.Tensor) -> torch.Tensor:
         translated = fractions.new_zeros(len(fractions), len(known))
-        translated[:, columns] = fractions
-        return model.predict_composition(translated)
+        translated[:, columns] = fractions[:, used]
+        return model.predict_composition(translated).masked_fill(~fields, torch.nan)
 
     return from_composition
 
@@ -225,12 +234,14 @@ def _origins(config: GenerateConfig, made: list[_Made]) -> dict[str, NDArray[t.A
     from aiida_qagenai.motifs.relations import LibraryRelations
     from aiida_qagenai.motifs.requested import models_of
 
-    known = {number: LibraryRelations(models_of(request).library) for number, request in requests.items()}
+    libraries = {(each.library, each.only_library): each for each in requests.values()}
+    of_library = {key: LibraryRelations(models_of(request).library) for key, request in libraries.items()}
+    known = {number: of_library[each.library, each.only_library] for number, each in requests.items()}
     relations = []
     for each, structure in zip(made, _pack(made).structures(), strict=True):
-        of_library = known.get(each.wanted.request)
+        relation = known.get(each.wanted.request)
         motif = each.wanted.motif.motif if each.wanted.motif else ''
-        relations.append((of_library and of_library.classify(structure, motif)) or '')
+        relations.append((relation and relation.classify(structure, motif)) or '')
     motifs = [each.wanted.motif for each in made]
     return {
         'motif': np.array([each.motif if each else '' for each in motifs], dtype=np.str_),

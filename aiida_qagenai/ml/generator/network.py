@@ -185,6 +185,11 @@ class Denoiser(nn.Module):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
+    @property
+    def trained_fields(self) -> Tensor:
+        """Return which fields of q the network was trained with, shape (Q,): others have no statistics."""
+        return (self.q_mean != 0) | (self.q_deviation != 1)
+
     def normalise_q(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised q with zeros for NaN, and which fields are known, shape (B, Q) each."""
         known = torch.isfinite(q)

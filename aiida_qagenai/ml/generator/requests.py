@@ -10,7 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.requests import CompositionRequest, FreeRequest, MotifsRequest, Request, StructuresRequest
+from aiida_qagenai.exchange.requests import (
+    ChemicalSystemRequest,
+    CompositionRequest,
+    FreeRequest,
+    MotifsRequest,
+    Request,
+    StructuresRequest,
+)
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.elements import element_symbols, known_indices, species_indices
 from aiida_qagenai.ml.generator.sampler import Start, Task
@@ -46,6 +53,29 @@ class Given(t.NamedTuple):
     noise: float
 
 
+class _Sizes(t.NamedTuple):
+    """What draws the number of atoms of samples whose composition is open.
+
+    :param counts: atoms per cell → how many training structures had them.
+    """
+
+    counts: dict[int, int]
+    generator: torch.Generator
+    record: Record
+
+    def draw(self, number: int, minimum: int, maximum: int, count: int) -> list[int]:
+        """Return ``count`` numbers of atoms for request ``number``, as often as in the training set."""
+        sizes = np.arange(minimum, maximum + 1)
+        weights = np.array([self.counts.get(int(size), 0) for size in sizes], dtype=float)
+        if not weights.any():
+            self.record.warn(
+                f'request {number}: no training structure has {sizes[0]}–{sizes[-1]} atoms; sizes are drawn evenly'
+            )
+            weights[:] = 1.0
+        drawn = torch.multinomial(torch.from_numpy(weights), count, replacement=True, generator=self.generator)
+        return [int(sizes[index]) for index in drawn.tolist()]
+
+
 class Wanted(t.NamedTuple):
     """One sample to draw.
 
@@ -77,33 +107,30 @@ def expand(
     :param num_atoms_counts: atoms per cell → how many training structures had them.
     :raises InvalidInputError: if an element was not in the training set.
     """
+    sizes = _Sizes(num_atoms_counts, generator, record)
     wanted: list[Wanted] = []
     for number, request in enumerate(requests):
         if isinstance(request, StructuresRequest):
             wanted.extend(_from_structures(number, request, elements))
-            continue
-        if isinstance(request, MotifsRequest):
-            wanted.extend(_from_motifs(number, request, elements, generator))
-            continue
-        if isinstance(request, CompositionRequest):
+        elif isinstance(request, MotifsRequest):
+            wanted.extend(_from_motifs(number, request, elements, sizes))
+        elif isinstance(request, CompositionRequest):
             wanted.extend([_of_content(number, request.composition, elements)] * request.count)
-            continue
-        if isinstance(request, FreeRequest):
-            allowed = tuple(range(len(elements)))
         else:
-            allowed = tuple(known_indices(request.elements, elements, 'generator'))
-        sizes = np.arange(request.min_atoms, request.max_atoms + 1)
-        weights = np.array([num_atoms_counts.get(int(size), 0) for size in sizes], dtype=float)
-        if not weights.any():
-            record.warn(
-                f'request {number}: no training structure has {sizes[0]}–{sizes[-1]} atoms; sizes are drawn evenly'
-            )
-            weights[:] = 1.0
-        drawn = torch.multinomial(
-            torch.from_numpy(weights), request.count, replacement=True, generator=generator
-        ).tolist()
-        wanted.extend(Wanted(number, int(sizes[index]), None, allowed) for index in drawn)
+            wanted.extend(_from_noise(number, request, elements, sizes))
     return wanted
+
+
+def _from_noise(
+    number: int, request: FreeRequest | ChemicalSystemRequest, elements: tuple[int, ...], sizes: _Sizes
+) -> Iterator[Wanted]:
+    """Yield samples of open composition."""
+    if isinstance(request, FreeRequest):
+        allowed = tuple(range(len(elements)))
+    else:
+        allowed = tuple(known_indices(request.elements, elements, 'generator'))
+    for size in sizes.draw(number, request.min_atoms, request.max_atoms, request.count):
+        yield Wanted(number, size, None, allowed)
 
 
 def _from_structures(number: int, request: StructuresRequest, elements: tuple[int, ...]) -> Iterator[Wanted]:
@@ -114,23 +141,24 @@ def _from_structures(number: int, request: StructuresRequest, elements: tuple[in
         yield from [_of_start(number, species, elements, given)] * request.count
 
 
-def _from_motifs(
-    number: int, request: MotifsRequest, elements: tuple[int, ...], generator: torch.Generator
-) -> Iterator[Wanted]:
+def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...], sizes: _Sizes) -> Iterator[Wanted]:
     """Yield the samples that start from motifs, which are drawn by their probability.
 
-    :raises InvalidInputError: if no known crystal can be changed into what is wanted, unless nothing is left of it.
+    :raises InvalidInputError: if no known crystal can be changed into what is wanted, unless nothing is left of it, or
+        samples from noise may take its place.
     """
     from aiida_qagenai.motifs.requested import FEWEST, draw, models_of, proposals_of
 
     known_indices(request.symbols, elements, 'generator')
-    seed = int(torch.randint(2**31, (1,), generator=generator))
+    seed = int(torch.randint(2**31, (1,), generator=sizes.generator))
     try:
         proposals = proposals_of(request, models_of(request), count=max(request.count, FEWEST))
-    except InvalidInputError:
-        if request.novelty < 1 or request.composition is None:
+    except InvalidInputError as exception:
+        if request.otherwise == 'noise':
+            sizes.record.warn(f'request {number}: {exception}; its samples start from noise')
+        elif request.novelty < 1 or request.composition is None:
             raise
-        yield from _without_motif(number, request, elements, seed)
+        yield from _without_motif(number, request, elements, seed=seed, sizes=sizes)
         return
     starts: dict[int, Given] = {}
     for position in draw(proposals, request.count, np.random.default_rng(seed)).tolist():
@@ -143,9 +171,16 @@ def _from_motifs(
         yield wanted._replace(motif=proposal)
 
 
-def _without_motif(number: int, request: MotifsRequest, elements: tuple[int, ...], seed: int) -> Iterator[Wanted]:
-    """Yield samples from noise, of a composition that no known crystal has the stoichiometry of."""
-    content = request.composition or {}
+def _without_motif(
+    number: int, request: MotifsRequest, elements: tuple[int, ...], *, seed: int, sizes: _Sizes
+) -> Iterator[Wanted]:
+    """Yield samples from noise, of a composition or a chemical system that no known crystal fits."""
+    content = request.composition
+    if content is None:
+        allowed = tuple(known_indices(request.symbols, elements, 'generator'))
+        for size in sizes.draw(number, request.min_atoms, request.max_atoms, request.count):
+            yield Wanted(number, size, None, allowed)
+        return
     units = [request.formula_units] if request.formula_units else []
     most = min(request.max_atoms, LARGEST_WITHOUT_MOTIF) // sum(content.values())
     units = units or list(range(1, max(most, 1) + 1))

@@ -50,6 +50,8 @@ def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record)
     model = start.network(Denoiser, SIZES, runtime.dtype)
     if start.parent is None:
         prepare(model, buckets, elements)
+    else:
+        add_fields(model, buckets)
     if not np.isfinite(labels.descriptors).any():
         record.warn('the training set has no descriptors: the generator learns no conditioning')
     model.to(runtime.device)
@@ -70,12 +72,26 @@ def prepare(model: Denoiser, buckets: Sequence[Bucket], elements: tuple[int, ...
     coordinates = [size_free(bucket.coordinates, bucket.num_atoms[bucket.structure]) for bucket in buckets]
     weights = [1 / bucket.number[bucket.structure] for bucket in buckets]
     model.lattice.fit(torch.cat(coordinates).cpu(), torch.cat(weights).cpu())
+    _fit_fields(model, buckets)
+
+
+def add_fields(model: Denoiser, buckets: Sequence[Bucket]) -> None:
+    """Let a trained model be conditioned on fields of q that it was not trained with: at first they change nothing."""
+    added = _fit_fields(model, buckets)
+    with torch.no_grad():
+        model.q_embedding.weight[:, [column for index in added for column in (index, NUM_DESCRIPTORS + index)]] = 0.0
+
+
+def _fit_fields(model: Denoiser, buckets: Sequence[Bucket]) -> list[int]:
+    """Set the statistics of the fields of q that have none but are in the training set, and return these fields."""
     q = torch.cat([bucket.q for bucket in buckets]).double().cpu().numpy()
-    for index in range(NUM_DESCRIPTORS):
+    missing = (~model.trained_fields).nonzero().flatten().tolist()
+    fields: list[int] = [index for index in missing if np.isfinite(q[:, index]).any()]
+    for index in fields:
         finite = q[np.isfinite(q[:, index]), index]
-        if len(finite):
-            model.q_mean[index] = float(finite.mean())
-            model.q_deviation[index] = max(float(finite.std()), 1e-6)
+        model.q_mean[index] = float(finite.mean())
+        model.q_deviation[index] = max(float(finite.std()), 1e-6)
+    return fields
 
 
 def num_atoms_counts(buckets: Sequence[Bucket]) -> dict[str, int]:
