@@ -172,9 +172,26 @@ def lno_python():
 
 
 @pytest.fixture
-def ml_code(python_code):
+def ml_code(python_code, foundation):
     """Return the code that trains and samples."""
     return python_code('ml', 'qagenai.train')
+
+
+@pytest.fixture(scope='session')
+def foundation_folder(tmp_path_factory):
+    """Return the folder of an untrained generator of the size of the shipped one."""
+    from untrained import write_untrained_generator
+
+    folder = tmp_path_factory.mktemp('foundation') / 'foundation'
+    write_untrained_generator(folder, ('H', 'Li', 'C', 'O', 'F', 'Na', 'Mg', 'Cl'), size='base')
+    return folder
+
+
+@pytest.fixture
+def foundation(foundation_folder, monkeypatch):
+    """Put an untrained generator in the place of the shipped one and return its folder."""
+    monkeypatch.setattr('aiida_qagenai.data.checkpoint.FOUNDATION', foundation_folder)
+    return foundation_folder
 
 
 @pytest.fixture(scope='session')

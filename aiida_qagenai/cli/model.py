@@ -1,18 +1,44 @@
-"""`aiida-qagenai model lineage`: what a model came from."""
+"""`aiida-qagenai model`: checkpoints taken into the profile, and what they came from."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from aiida_qagenai.cli.groups import Noun
 from aiida_qagenai.cli.loaders import load_checkpoint
 from aiida_qagenai.cli.output import columns, print_frame
-from aiida_qagenai.cli.params import FORMAT, NODE
+from aiida_qagenai.cli.params import FORMAT, NODE, option
+from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('model',)
 
-model = Noun('model', help='Inspect trained models.')
+model = Noun('model', help='Import and inspect trained models.')
 COLUMNS = columns('pk, kind, what, made_by: made by, process, used_by: used by, created, note')
+
+
+@model.command('import')
+@click.argument('folder', metavar='FOLDER|foundation')
+@option('--label', help='Label of the node; by default the name of the folder.')
+def import_(folder: str, label: str | None) -> None:
+    """Store a checkpoint as a node.
+
+    FOLDER holds `model.safetensors` and `config.json`, as a training writes them; `foundation` is the generator of any
+    chemistry that comes with the package. Weights that are stored already are not stored again.
+    """
+    from aiida_qagenai.data.checkpoint import import_checkpoint, import_foundation
+
+    if folder == 'foundation':
+        node, is_new = import_foundation(label or folder)
+    elif Path(folder).is_dir():
+        node, is_new = import_checkpoint(folder, label or Path(folder).resolve().name)
+    else:
+        raise InvalidInputError(f'there is no folder `{folder}`: give the folder of a checkpoint, or `foundation`')
+    kind = f'{node.role} {node.base.attributes.get("architecture")}'
+    count = len(node.base.attributes.get('elements'))
+    size = f'{node.base.attributes.get("num_parameters"):,} parameters, {count} elements'
+    click.echo(f'checkpoint {node.pk} {"stored" if is_new else "is stored"}: {kind}, {size}')
 
 
 @model.command()

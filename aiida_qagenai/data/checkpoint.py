@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pydantic
 from aiida.common.exceptions import ValidationError
-from aiida.orm import Data
+from aiida.orm import Data, QueryBuilder
 from aiida.orm.pydantic import OrmMetadataField
 
-from aiida_qagenai.common.errors import CorruptFileError, reported_as
-from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, WEIGHTS_NAME, CheckpointInfo, read_checkpoint, verify_weights
+from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
+from aiida_qagenai.exchange.checkpoint import (
+    CONFIG_NAME,
+    FOUNDATION,
+    WEIGHTS_NAME,
+    CheckpointInfo,
+    read_checkpoint,
+    verify_weights,
+)
 
-__all__ = ('CheckpointData',)
+__all__ = ('CheckpointData', 'import_checkpoint', 'import_foundation')
 
 
 class CheckpointData(Data):
@@ -104,3 +111,31 @@ class CheckpointData(Data):
         if identity != info.model_dump(include=set(identity)):
             raise ValidationError(f'the attributes differ from {CONFIG_NAME}')
         return True
+
+
+def import_checkpoint(folder: str | os.PathLike[str], label: str = '') -> tuple[CheckpointData, bool]:
+    """Return the stored checkpoint with the weights in ``folder``, and whether it is new.
+
+    :param label: of a new node; the one that is stored already keeps its own.
+    :raises CorruptFileError: if a file is missing, truncated or does not match its checksum.
+    """
+    node = CheckpointData(folder)
+    same = {f'attributes.{name}': node.base.attributes.get(name) for name in ('sha256', 'role', 'architecture')}
+    known = QueryBuilder().append(CheckpointData, filters=same).order_by({CheckpointData: 'id'}).first(flat=True)
+    if known is not None:
+        return t.cast('CheckpointData', known), False
+    node.label = label
+    return node.store(), True
+
+
+def import_foundation(label: str = 'foundation') -> tuple[CheckpointData, bool]:
+    """Return the stored generator of any chemistry that comes with the package, and whether it is new.
+
+    :param label: of a new node.
+    :raises InvalidInputError: if this installation lacks it.
+    :raises CorruptFileError: if a file is damaged.
+    """
+    if not FOUNDATION.is_dir():
+        message = f'this installation lacks the generator of any chemistry, `{FOUNDATION}`: install the package again'
+        raise InvalidInputError(message)
+    return import_checkpoint(FOUNDATION, label)
