@@ -26,7 +26,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('SeedStructure', 'decorated_prototypes', 'seed_structures')
+__all__ = ('SeedStructure', 'decorated_prototypes', 'is_neutral', 'seed_structures')
 
 MINIMUM_RATIO = 0.8
 """Smallest distance kept, in sums of covalent radii (the validation threshold of the paper, section 3.2.1)."""
@@ -52,7 +52,7 @@ class SeedStructure:
     """One structure to start from.
 
     :param structure: pymatgen structure, primitive cell.
-    :param prototype: label, such as ``AB_cF8_225_a_b (Halite, Rock Salt)``.
+    :param prototype: label, such as ``AB_cF8_225_a_b (Halite, Rock Salt)``, or a known crystal.
     :param variant: ``ideal``, ``strained`` or ``perturbed``.
     :param neutral: whether listed oxidation states can make the composition neutral, the first guess at an insulator.
     """
@@ -74,19 +74,21 @@ def seed_structures(
     ideal_fraction: float = 0.5,
     source: str = DEFAULT_SOURCE,
     seed: int = 0,
+    ideal: t.Sequence[SeedStructure] | None = None,
 ) -> list[SeedStructure]:
     """Return ``num_structures`` distinct structures of the chemical system, charge-neutral ones first.
 
-    Within the neutral and within the other structures, ideal prototypes come first, then strained and perturbed copies
-    in turn; smaller and more symmetric cells come first. Same arguments, same structures.
+    Within the neutral and within the other structures, ideal ones come first, then strained and perturbed copies in
+    turn; smaller and more symmetric prototypes come first. Same arguments, same structures.
 
     :param max_atoms: largest primitive cell.
     :param strain: largest component of the symmetric strain put on strained and perturbed structures.
     :param displacement: standard deviation of the displacements of perturbed structures along each axis, Å.
     :param neutral_fraction: smallest share of neutral compositions, where the system has any.
-    :param ideal_fraction: largest share of undistorted prototypes.
+    :param ideal_fraction: largest share of undistorted structures.
     :param source: list of oxidation states that decides what is neutral.
-    :return: ``num_structures`` structures or fewer if the system has no prototype at all; none closer than
+    :param ideal: undistorted structures in the order of their importance; decorated prototypes by default.
+    :return: ``num_structures`` structures or fewer if the system has no ideal one at all; no distorted one closer than
         ``MINIMUM_RATIO`` of the sums of covalent radii, none a duplicate by fingerprint.
     :raises InvalidInputError: on an unknown element or a number out of range.
     """
@@ -101,14 +103,15 @@ def seed_structures(
     for message, satisfied in checks.items():
         if not satisfied:
             raise InvalidInputError(message)
-    prototypes = decorated_prototypes(elements, max_atoms=max_atoms, source=source)
+    if ideal is None:
+        ideal = decorated_prototypes(elements, max_atoms=max_atoms, source=source)
     rng = np.random.default_rng(seed)
     fill = functools.partial(_fill, ideal_fraction=ideal_fraction, strain=strain, displacement=displacement, rng=rng)
-    neutral = fill([item for item in prototypes if item.neutral], num_structures)
+    neutral = fill([item for item in ideal if item.neutral], num_structures)
     reserved = round(num_structures * neutral_fraction) if neutral else 0
-    others = fill([item for item in prototypes if not item.neutral], num_structures - reserved)
+    others = fill([item for item in ideal if not item.neutral], num_structures - reserved)
     if others and neutral:
-        neutral = fill([item for item in prototypes if item.neutral], num_structures - len(others))
+        neutral = fill([item for item in ideal if item.neutral], num_structures - len(others))
     return neutral + others
 
 
@@ -134,7 +137,7 @@ def decorated_prototypes(
             key = fingerprint(structure)
             if key not in seen:
                 seen.add(key)
-                found.append(SeedStructure(structure, label, 'ideal', _assignment(structure, source) is not None))
+                found.append(SeedStructure(structure, label, 'ideal', is_neutral(structure, source)))
     return sorted(found, key=lambda item: not item.neutral)
 
 
@@ -209,6 +212,11 @@ def _ionic_radius(symbol: str, charge: int) -> float:
     if same_sign:
         return float(same_sign[min(same_sign, key=lambda q: abs(q - charge))])
     return COVALENT_RADII[ATOMIC_NUMBERS[symbol]]
+
+
+def is_neutral(structure: Structure, source: str = DEFAULT_SOURCE) -> bool:
+    """Return whether listed oxidation states can make a compound neutral, in the order of electronegativities."""
+    return _assignment(structure, source) is not None
 
 
 def _assignment(structure: Structure, source: str) -> dict[str, int] | None:

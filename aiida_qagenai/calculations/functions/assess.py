@@ -9,6 +9,7 @@ from aiida.engine import Process, calcfunction
 from aiida.orm import ArrayData, Dict
 
 from aiida_qagenai.chemistry.constraints import Screening, screen
+from aiida_qagenai.chemistry.formula import parse_formula
 from aiida_qagenai.chemistry.symmetry import fingerprint
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
@@ -123,18 +124,23 @@ def predicted_hull(
 ) -> list[HullResult | None]:
     """Return the place of every candidate on the hull of the known phases, all at ``level`` by the same model.
 
-    Candidates without a finite prediction have none.
+    Candidates without a finite prediction have none. Elements compete with compounds at zero, which is what formation
+    energies refer to: a prediction below it, of a model that saw few of them, would hide every compound.
     """
     known = competing.labels()
     tag = f'predicted {level.value}'
+    formulas = known.groups.tolist()
+    compounds = [len(parse_formula(formula)) > 1 for formula in formulas]
     phases = [
         Phase(formula, float(energy), identifier=name, level=tag)
-        for formula, energy, name in zip(
-            known.groups.tolist(),
+        for formula, energy, name, is_compound in zip(
+            formulas,
             competing_energies[:, level.rank],
             known.structures.identifiers.tolist(),
+            compounds,
             strict=True,
         )
+        if is_compound or not any(compounds)
     ]
     rows = [row for row, prediction in enumerate(predictions) if prediction.divergence is not None]
     proposed = [

@@ -14,25 +14,31 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.motifs.initial import known_structures
 
 __all__ = ('build_seed_set', 'plan_labels')
 
 
 @calcfunction
 def build_seed_set(elements: List, parameters: Dict) -> dict[str, t.Any]:
-    """Return decorated, strained and perturbed prototypes as the candidates of cycle 0.
+    """Return known crystals or decorated prototypes, strained and perturbed copies included, as candidates of cycle 0.
 
     :param elements: symbols of the chemical system.
-    :param parameters: ``num_structures``, ``max_atoms``, ``strain``, ``displacement``, ``seed`` and ``labels`` (number
-        of structures per fidelity above PBE).
+    :param parameters: ``source`` (``library`` or ``prototypes``), ``num_structures``, ``max_atoms``, ``strain``,
+        ``displacement``, ``seed`` and ``labels`` (number of structures per fidelity above PBE).
     :returns: the namespace ``candidates``, the packed ``candidate_set``, and ``plan``: fidelities by label.
-    :raises InvalidInputError: if the system has no prototype.
+    :raises InvalidInputError: if there is neither a known crystal nor a prototype of the system.
     """
     options = parameters.get_dict()
-    labels = options.pop('labels')
-    seeds = seed_structures(elements.get_list(), **options)
+    labels, source = options.pop('labels'), options.pop('source', 'prototypes')
+    ideal = None
+    if source == 'library':
+        size, count = options['max_atoms'], options['num_structures']
+        ideal = known_structures(elements.get_list(), max_atoms=size, count=count)
+    seeds = seed_structures(elements.get_list(), ideal=ideal, **options)
     if not seeds:
-        message = f'no prototype with at most {options["max_atoms"]} atoms holds {"-".join(elements.get_list())}'
+        what = 'no known crystal or prototype' if source == 'library' else 'no prototype'
+        message = f'{what} with at most {options["max_atoms"]} atoms holds {"-".join(elements.get_list())}'
         raise InvalidInputError(message)
     names = [f'c{index:05d}' for index in range(len(seeds))]
     nodes = [
