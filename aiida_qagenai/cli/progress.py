@@ -22,7 +22,7 @@ QUIET = 30.0
 """Seconds between two lines that differ only in what the jobs are doing."""
 
 STAGES = {
-    'prototypes': 'building the initial structures',
+    'seedset': 'building the initial structures',
     'energies': 'computing energies',
     'dataset': 'building the training set',
     'generate': 'generating candidates',

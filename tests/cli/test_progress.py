@@ -37,7 +37,7 @@ def test_a_running_campaign(aiida_profile_clean, children, text):
     campaign = WorkChainNode().store()
     assert describe_campaign(campaign, 0) == 'campaign: waiting for the daemon'
     seed = call(campaign, 'seed')
-    call(seed, 'prototypes', CalcJobNode)
+    call(seed, 'seedset', CalcJobNode)
     assert describe_campaign(campaign, 0) == 'initial set: building the initial structures'
     cycle = call(campaign, 'cycle001')
     for label, ended in children.items():

@@ -36,7 +36,7 @@ def test_quickstart_shows_a_finished_campaign(quickstart, aiida_profile_clean, c
     assert labels.count() == 1
 
 
-def test_quickstart_starts_a_campaign(quickstart, submitted, pyscf_code, python_code, monkeypatch):
+def test_quickstart_starts_a_campaign(quickstart, submitted, pyscf_code, python_code, foundation):
     """Without a campaign the script submits one of two cycles in Li–H."""
     from rich.console import Console
 

@@ -63,6 +63,7 @@ def test_readme(blocks, aiida_profile_clean, capsys):
     assert names['query'].count() == 4
 
 
+@pytest.mark.usefixtures('foundation')
 def test_campaign(blocks, submitted, pyscf_code, python_code, ccgto):
     """The page on campaigns submits one with the budget that it sets."""
     python_code('qagenai-ml', 'qagenai.train')

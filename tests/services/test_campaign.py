@@ -25,6 +25,8 @@ SETTINGS = {
     'select.fraction': 1.0,
     'select.num_clusters': 3,
     'learn.descriptor.initial_steps': 40,
+    'learn.generator.start': 'nothing',
+    'learn.generator.size': 'tiny',
     'learn.generator.initial_steps': 200,
     'learn.validator.initial_steps': 40,
     'learn.validator.tune_steps': 20,

@@ -11,7 +11,7 @@ import click
 import yaml
 
 from aiida_qagenai.cli.groups import Noun, add_protocols
-from aiida_qagenai.cli.loaders import load_campaign, load_code, make_file_nodes
+from aiida_qagenai.cli.loaders import load_campaign, load_checkpoint, load_code, make_file_nodes
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import (
     FILE,
@@ -54,6 +54,7 @@ STAGES = columns(
 @option('--pyscf-code', metavar=NODE, default=PYSCF_CODE, help='Code that runs PySCF.')
 @option('--ml-code', metavar=NODE, default=ML_CODE, help='Python with torch.')
 @option('--relax-code', metavar=NODE, help='Code that relaxes candidates: pw.x for `relax.engine=espresso`.')
+@option('--initial-generator', metavar=NODE, help='Generator to start from, in place of the one of the package.')
 @option('--generator-code', metavar=NODE, help='Code that proposes candidates in place of the generator.')
 @option('--generator-parameters', type=FILE, help='YAML file with the parameters of that code.')
 @file_option('--generator-file')
@@ -68,6 +69,7 @@ def run(
     pyscf_code: str,
     ml_code: str,
     relax_code: str | None,
+    initial_generator: str | None,
     generator_code: str | None,
     generator_parameters: Path | None,
     files: tuple[Path, ...],
@@ -87,6 +89,7 @@ def run(
         pyscf_code=load_code(pyscf_code),
         ml_code=load_code(ml_code),
         relax_code=load_code(relax_code) if relax_code else None,
+        initial_generator=load_checkpoint(initial_generator),
         generator_code=load_code(generator_code) if generator_code else None,
         generator_files=make_file_nodes(files),
         elements=elements,

@@ -13,11 +13,11 @@ from aiida_qagenai.calculations.functions.ledger import remaining_budget, update
 from aiida_qagenai.calculations.models.generate import GenerateCalculation
 from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.calculations.models.train import ROLES
-from aiida_qagenai.chemistry.composition import neutral_compositions
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.generator import external_generation
+from aiida_qagenai.workchains.campaign.requests import generation_requests
 from aiida_qagenai.workchains.campaign.state import (
     REFERENCES,
     define_state_inputs,
@@ -31,7 +31,7 @@ from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, parse_settings
 from aiida_qagenai.workchains.relaxation.relax_first import relax_inputs
 
-__all__ = ('CycleWorkChain', 'generation_requests')
+__all__ = ('CycleWorkChain',)
 
 
 class CycleWorkChain(ResumableWorkChain):
@@ -129,12 +129,7 @@ class CycleWorkChain(ResumableWorkChain):
         builder.cycle = self.inputs.cycle
         builder.parameters = Dict(
             {
-                'requests': generation_requests(
-                    self.inputs.elements.get_list(),
-                    settings.num_candidates,
-                    max_atoms=settings.max_atoms,
-                    neutral_fraction=settings.neutral_fraction,
-                ),
+                'requests': generation_requests(self.inputs.elements.get_list(), settings),
                 'target': settings.target,
                 'guidance_scale': settings.guidance_scale,
                 'steps': settings.steps,
@@ -310,30 +305,3 @@ class CycleWorkChain(ResumableWorkChain):
             'failed': attempted - len(succeeded) - len(relaxed),
             'core_hours': core_hours(self.node.pk),
         }
-
-
-def generation_requests(
-    elements: list[str], count: int, *, max_atoms: int, neutral_fraction: float
-) -> list[dict[str, t.Any]]:
-    """Return what to ask of the generator: charge-neutral compositions in equal parts, then free ones in the system.
-
-    :param count: candidates in all; every request gets at least one, none is dropped by rounding.
-    """
-    compositions = neutral_compositions(elements, max_atoms=max_atoms)
-    neutral = round(count * neutral_fraction) if compositions else 0
-    requests: list[dict[str, t.Any]] = []
-    for index, composition in enumerate(compositions):
-        share = neutral // len(compositions) + (index < neutral % len(compositions))
-        if share:
-            requests.append({'mode': 'composition', 'composition': composition, 'count': share})
-    if count > neutral:
-        requests.append(
-            {
-                'mode': 'chemical_system',
-                'elements': elements,
-                'min_atoms': 1,
-                'max_atoms': max_atoms,
-                'count': count - neutral,
-            }
-        )
-    return requests

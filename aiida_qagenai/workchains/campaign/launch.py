@@ -10,7 +10,7 @@ from aiida.engine import submit
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.engine.daemon import ensure_daemon, restart_processes
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain, last_state
-from aiida_qagenai.workchains.campaign.generator import GENERATOR_PORTS
+from aiida_qagenai.workchains.campaign.generator import GENERATOR_PORTS, INITIAL_GENERATOR
 from aiida_qagenai.workchains.campaign.validation import COMMON, complete_settings
 from aiida_qagenai.workchains.protocols.campaign import merge_settings
 from aiida_qagenai.workchains.relaxation.relax_first import RELAX_PORTS
@@ -99,10 +99,11 @@ def continuation(
         # What was resolved at the start stays: settings that did not change name it.
         given['bases'] = {**given.get('bases', {}), **nodes.pop('bases', {})}
         given.update(nodes)
-    # What is no longer relaxed, or proposed by a program, needs no code for it.
+    # What is no longer relaxed, proposed by a program or started from a checkpoint needs no input for it.
     unused = {
         *(RELAX_PORTS if settings.relax is None else ()),
         *(() if settings.generate.external else GENERATOR_PORTS),
+        *((INITIAL_GENERATOR,) if settings.learn.generator.start == 'nothing' else ()),
     }
     builder = CampaignWorkChain.get_builder()
     for name, value in given.items():

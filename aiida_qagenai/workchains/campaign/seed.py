@@ -1,4 +1,4 @@
-"""The beginning of a campaign: an initial training set, computed, and the first models, trained on it."""
+"""The beginning of a campaign: an initial training set, computed, and the first models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
+from aiida_qagenai.workchains.campaign.generator import INITIAL_GENERATOR
 from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
@@ -26,7 +27,10 @@ MINIMUM_LABELS = 4
 
 
 class SeedWorkChain(ResumableWorkChain):
-    """Elements → structures, energies on every level, a training set and three trained models."""
+    """Elements → structures, energies on every level, a training set and the three models.
+
+    A generator that starts from a checkpoint is handed on as it is; every other model is trained on the set.
+    """
 
     @classmethod
     def define(cls, spec: ProcessSpec) -> None:
@@ -63,12 +67,10 @@ class SeedWorkChain(ResumableWorkChain):
         return parse_settings(self.inputs.parameters.get_dict())
 
     def build_structures(self) -> None:
-        """Decorate, strain and perturb prototypes."""
+        """Take known crystals or prototypes, and strain and perturb them."""
         settings = self.settings
         parameters = {**settings.seed_set.model_dump(mode='json'), 'seed': settings.cycle_seed(0, 0)}
-        outputs = self.call_once(
-            'prototypes', build_seed_set, elements=self.inputs.elements, parameters=Dict(parameters)
-        )
+        outputs = self.call_once('seedset', build_seed_set, elements=self.inputs.elements, parameters=Dict(parameters))
         self.ctx.candidates = outputs['candidates']
         self.ctx.plan = outputs['plan']
         self.report(f'{len(outputs["candidates"])} structures of {"-".join(self.inputs.elements.get_list())}')
@@ -94,7 +96,7 @@ class SeedWorkChain(ResumableWorkChain):
 
     def compute_energies(self) -> ToContext:
         """Climb the ladder."""
-        # Never relaxed: strained and perturbed prototypes are there to teach the models what lies off the minima.
+        # Never relaxed: strained and perturbed structures are there to teach the models what lies off the minima.
         child = self.submit_once(
             'energies',
             LadderWorkChain,
@@ -133,20 +135,26 @@ class SeedWorkChain(ResumableWorkChain):
         self.ctx.dataset = outputs['result']
         return None
 
+    @property
+    def trained_roles(self) -> list[str]:
+        """Return the models that are trained on the initial set."""
+        given = INITIAL_GENERATOR in self.inputs
+        return [role for role in ROLES if not (given and role == 'generator')]
+
     def should_train(self) -> bool:
         """Return whether the models have to be trained, once or again after a job was lost."""
-        return self.should_submit(*(f'train{role}' for role in ROLES))
+        return self.should_submit(*(f'train{role}' for role in self.trained_roles))
 
     def train(self) -> ToContext:
-        """Train the three models side by side."""
+        """Train the models side by side."""
         children = {}
-        for stage, role in enumerate(ROLES, start=1):
+        for role in self.trained_roles:
             inputs = training_inputs(
                 role,
                 self.settings,
                 self.ctx.dataset,
                 code=self.inputs.ml_code,
-                seed=self.settings.cycle_seed(0, stage),
+                seed=self.settings.cycle_seed(0, 1 + ROLES.index(role)),
                 options=self.inputs.ml_options.get_dict() if 'ml_options' in self.inputs else None,
             )
             children[role] = self.submit_once(f'train{role}', inputs)
@@ -154,11 +162,13 @@ class SeedWorkChain(ResumableWorkChain):
 
     def inspect_training(self) -> ExitCode | None:
         """Return the state that the first cycle starts from."""
-        for role in ROLES:
+        for role in self.trained_roles:
             child = self.ctx[role]
             if not child.is_finished_ok:
                 return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))
             self.out(f'state.checkpoints.{role}', child.outputs.checkpoint)
+        if INITIAL_GENERATOR in self.inputs:
+            self.out('state.checkpoints.generator', self.inputs[INITIAL_GENERATOR])
         costs = {
             'core_hours': core_hours(self.node.pk),
             'energies': self.ctx.dataset.counts,

@@ -11,8 +11,15 @@ from pymatgen.core import Element
 from aiida_qagenai.calculations.validators import problem_of, validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
+from aiida_qagenai.data.checkpoint import CheckpointData, import_foundation
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
-from aiida_qagenai.workchains.campaign.generator import GENERATOR_PORTS, define_generator_inputs, generator_problem
+from aiida_qagenai.workchains.campaign.generator import (
+    GENERATOR_PORTS,
+    INITIAL_GENERATOR,
+    define_generator_inputs,
+    generator_problem,
+    initial_generator_problem,
+)
 from aiida_qagenai.workchains.energy.references import reference_structure
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, parse_settings
@@ -29,6 +36,7 @@ __all__ = ('COMMON', 'define_common_inputs', 'fill_builder')
 COMMON = (
     *('pyscf_code', 'ml_code', 'elements', 'parameters', 'bases', 'pyscf_options', 'ml_options'),
     *RELAX_PORTS,
+    INITIAL_GENERATOR,
     *GENERATOR_PORTS,
 )
 """Names of the inputs that every work chain of a campaign takes."""
@@ -73,6 +81,7 @@ def fill_builder(
     relax_options: dict[str, t.Any] | None = None,
     generator_code: AbstractCode | None = None,
     generator_files: t.Mapping[str, Data] | None = None,
+    initial_generator: CheckpointData | None = None,
 ) -> t.Any:
     """Return ``builder`` with the common inputs set from a protocol of campaigns.
 
@@ -82,6 +91,8 @@ def fill_builder(
         it, PySCF is ``pyscf_code`` by default.
     :param generator_code: program that proposes candidates where the settings say so (``generate.external``), with the
         ``generator_files`` that it reads.
+    :param initial_generator: checkpoint that the generator starts from where the settings say so
+        (``learn.generator.start: foundation``); by default the one that comes with the package, stored if need be.
     :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, an element that the
         level of theory or the relaxation does not cover, or a code that cannot relax or is missing.
     """
@@ -97,6 +108,11 @@ def fill_builder(
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)
     check_system(symbols, settings, nodes.get('bases', {}))
+    if initial_generator is None and settings.learn.generator.start == 'foundation':
+        initial_generator = import_foundation()[0]
+    problem = initial_generator_problem(settings, {INITIAL_GENERATOR: initial_generator, 'elements': symbols})
+    if problem:
+        raise InvalidInputError(problem)
     builder.pyscf_code = pyscf_code
     builder.ml_code = ml_code
     builder.elements = List(symbols)
@@ -104,7 +120,7 @@ def fill_builder(
     for name, given in nodes.items():
         setattr(builder, name, given)
     options = {'pyscf_options': pyscf_options, 'ml_options': ml_options, 'relax_options': relax_options}
-    given = {'relax_code': relax_code, 'generator_code': generator_code, 'generator_files': generator_files}
+    given = {name: places[name] for name in ('relax_code', *GENERATOR_PORTS)} | {INITIAL_GENERATOR: initial_generator}
     given.update({name: Dict(values) for name, values in options.items() if values})
     for name, value in given.items():
         if value:
@@ -160,4 +176,9 @@ def validate_system(value: dict[str, t.Any], _: t.Any) -> str | None:
         return None
     settings = parse_settings(value['parameters'].get_dict())
     problem = problem_of(check_system, value['elements'].get_list(), settings, value.get('bases') or {})
-    return problem or relax_problem(settings.relax, value) or generator_problem(settings, value)
+    return (
+        problem
+        or relax_problem(settings.relax, value)
+        or generator_problem(settings, value)
+        or initial_generator_problem(settings, value)
+    )

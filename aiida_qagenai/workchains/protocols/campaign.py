@@ -27,11 +27,17 @@ from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings, re
 __all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merge_settings', 'parse_settings')
 
 PROTOCOLS_FILE = Path(__file__).with_name('campaign.yaml')
+Novelty = t.Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
 class SeedSettings(StrictModel):
-    """The initial training set: decorated prototypes, ideal, strained and perturbed."""
+    """The initial training set: known or likely crystals of the system, ideal, strained and perturbed."""
 
+    source: t.Literal['library', 'prototypes'] = pydantic.Field(
+        'prototypes',
+        description='Where the ideal structures come from: the motif library (the system and its subsystems, elements '
+        'included, with prototypes where it has nothing), or decorated prototypes of the system alone',
+    )
     num_structures: int = pydantic.Field(ge=4, description='Structures, all computed at PBE')
     max_atoms: int = pydantic.Field(ge=1, le=20, description='Atoms per cell')
     strain: float = pydantic.Field(gt=0, le=0.3, description='Largest component of the strain')
@@ -55,8 +61,25 @@ class GenerateSettings(StrictModel):
 
     num_candidates: int = pydantic.Field(ge=1, description='n of Algorithm 1')
     max_atoms: int = pydantic.Field(ge=1, le=20, description='Atoms per cell')
+    motif_fraction: float = pydantic.Field(
+        0.0,
+        ge=0,
+        le=1,
+        description='Share that starts from known crystals with exchanged elements, in the system and its subsystems '
+        'of two or more elements',
+    )
+    novelty: Novelty | tuple[Novelty, ...] = pydantic.Field(
+        0.3,
+        description='Noise added to these, from 0 (the crystal as it is) to 1 (only its cell content and, if kept, its '
+        'symmetry are left); of a list, every level gets the same share',
+    )
+    symmetry: t.Literal['keep', 'free'] = pydantic.Field(
+        'keep', description='Whether these keep the space group of the known crystal'
+    )
     neutral_fraction: float = pydantic.Field(
-        ge=0, le=1, description='Share with a charge-neutral composition fixed first; the rest is free in the system'
+        ge=0,
+        le=1,
+        description='Share of the others with a charge-neutral composition fixed first; the rest is free in the system',
     )
     steps: int = pydantic.Field(ge=1, description='Denoising steps')
     guidance_scale: float = pydantic.Field(ge=0, description='λ: 0 unconditioned, 1 conditioned')
@@ -68,6 +91,19 @@ class GenerateSettings(StrictModel):
         description='A program of others that proposes candidates in place of the generator, within the elements of '
         'the campaign and `max_atoms`; its arguments say how many',
     )
+
+    @property
+    def novelties(self) -> tuple[float, ...]:
+        """Return the levels of noise."""
+        return self.novelty if isinstance(self.novelty, tuple) else (self.novelty,)
+
+    @pydantic.field_validator('novelty')
+    @classmethod
+    def _distinct(cls, value: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        """Check that a list of levels is one."""
+        if isinstance(value, tuple) and not len(set(value)) == len(value) > 0:
+            raise ValueError(f'a list of novelties needs one or more different levels, got {list(value)}')
+        return value
 
     @pydantic.field_validator('external')
     @classmethod
@@ -129,11 +165,21 @@ class TrainSettings(StrictModel):
         return {'role': role, 'steps': steps, **{name: getattr(self, name) for name in names}}
 
 
+class GeneratorSettings(TrainSettings):
+    """Steps of the generator, and where it starts."""
+
+    start: t.Literal['foundation', 'nothing'] = pydantic.Field(
+        'nothing',
+        description='The generator of any chemistry that comes with the package (or a checkpoint that is given): used '
+        'as it is, then fine-tuned; or a new one, trained on the initial set in `initial_steps`',
+    )
+
+
 class LearnSettings(StrictModel):
     """The models."""
 
     descriptor: TrainSettings
-    generator: TrainSettings
+    generator: GeneratorSettings
     validator: TrainSettings
     generator_every: int = pydantic.Field(5, ge=1, description='Cycles between updates of the generator')
 
