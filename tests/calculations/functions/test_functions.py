@@ -77,9 +77,11 @@ class TestSeed:
         plan = plan_labels(seeds, {Fidelity.SCAN: 8})
         assert all(seed.neutral for seed, levels in zip(seeds, plan, strict=True) if len(levels) > 1)
 
-    def test_nodes_and_packed_set_agree(self, aiida_profile_clean):
+    @pytest.mark.parametrize('source', ['library', 'prototypes'])
+    def test_nodes_and_packed_set_agree(self, aiida_profile_clean, source):
         """The set packs the candidates in the order of their labels."""
         parameters = {
+            'source': source,
             'num_structures': 6,
             'max_atoms': 2,
             'strain': 0.05,
@@ -93,6 +95,8 @@ class TestSeed:
         assert batch.identifiers.tolist() == [node.name for node in nodes]
         for node, structure in zip(nodes, batch.structures(), strict=True):
             assert node.formula == structure.composition.reduced_formula
+        systems = {node.base.attributes.get('chemical_system') for node in nodes}
+        assert systems == ({'H-Li', 'Li'} if source == 'library' else {'H-Li'})
 
 
 class TestDataset:
