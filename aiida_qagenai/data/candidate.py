@@ -56,7 +56,9 @@ class CandidateData(StructureData):
         fingerprint: str = OrmMetadataField(description='Equal for structures that agree within the resolution')
         cycle: int = OrmMetadataField(description='Cycle that proposed the candidate, 0 for the initial set')
         index: int = OrmMetadataField(description='Index within the cycle')
-        origin: str = OrmMetadataField(description='Source of the candidate: the generator or a prototype')
+        origin: str = OrmMetadataField(
+            description='Source of the candidate: the generator, a known crystal or a prototype'
+        )
         motif: str | None = OrmMetadataField(None, description='Identifier of the known crystal that it began as')
         motif_formula: str | None = OrmMetadataField(None, description='Reduced formula of the motif')
         motif_probability: float | None = OrmMetadataField(None, description='Of the motif among those that fit')

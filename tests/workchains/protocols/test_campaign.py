@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.workchains.protocols.campaign import available_protocols, campaign_settings
+from aiida_qagenai.workchains.protocols.campaign import available_protocols, campaign_settings, parse_settings
 
 
 @pytest.mark.parametrize('protocol', available_protocols())
@@ -27,6 +27,13 @@ def test_overrides_reach_nested_keys():
         ({'budget': -1}, 'budget'),
         ({'bugdet': 1}, 'bugdet'),
         ({'generate': {'num_candidate': 5}}, 'generate.num_candidate'),
+        ({'generate': {'motif_fraction': 1.5}}, 'generate.motif_fraction'),
+        ({'generate': {'novelty': [0.2, 2]}}, 'generate.novelty'),
+        ({'generate': {'novelty': [0.2, 0.2]}}, 'one or more different levels'),
+        ({'generate': {'symmetry': 'P1'}}, 'generate.symmetry'),
+        ({'seed_set': {'source': 'mp'}}, 'seed_set.source'),
+        ({'learn': {'generator': {'start': 'scratch'}}}, 'learn.generator.start'),
+        ({'learn': {'validator': {'start': 'foundation'}}}, 'learn.validator.start'),
         ({'select': {'acquisition': 'best'}}, 'select'),
         ({'seed_set': {'labels': {'PBE': 3}}}, 'seed_set.labels'),
         ({'seed_set': {'labels': {'SCAN': 2, 'HSE06': 5}}}, 'seed_set.labels'),
@@ -64,3 +71,24 @@ def test_seeds_of_stages_differ():
     settings = campaign_settings('quickstart')
     seeds = [settings.cycle_seed(cycle, stage) for cycle in range(50) for stage in range(30)]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_protocols_start_from_what_is_known():
+    """All of them take the shipped generator and the library; settings of older campaigns mean what they meant."""
+    for protocol in available_protocols():
+        settings = campaign_settings(protocol)
+        assert settings.learn.generator.start == 'foundation' and settings.seed_set.source == 'library'
+        assert settings.generate.motif_fraction == 0.5 and settings.generate.novelties == (0.3,)
+    stored = campaign_settings('quickstart').dump()
+    for section, name in (('seed_set', 'source'), ('generate', 'motif_fraction')):
+        del stored[section][name]
+    del stored['learn']['generator']['start']
+    older = parse_settings(stored)
+    assert (older.seed_set.source, older.generate.motif_fraction) == ('prototypes', 0.0)
+    assert older.learn.generator.start == 'nothing'
+
+
+def test_levels_of_noise_survive_the_graph():
+    """A list stays a list of different levels."""
+    settings = campaign_settings('quickstart', {'generate': {'novelty': [0.2, 0.7]}})
+    assert parse_settings(settings.dump()).generate.novelties == (0.2, 0.7)
