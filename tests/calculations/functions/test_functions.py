@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import typing as t
 
@@ -233,6 +234,18 @@ class TestAssess:
 
     def test_distance_to_the_hull_counts_the_known_phases(self, pool):
         """The known LiH lies at −0.6 eV/atom, the candidate 0.1 above."""
+        outputs = assess_candidates(**pool)
+        assert outputs['assessments']['c00000'].content.e_above_hull == pytest.approx(0.1)
+
+    def test_elements_lie_at_zero_whatever_is_predicted(self, pool, toy_labels):
+        """Lithium and hydrogen of the training set, predicted at −5 eV/atom, do not hide the compounds."""
+        groups = toy_labels.groups.copy()
+        groups[:2] = 'Li', 'H2'
+        labels = dataclasses.replace(toy_labels, groups=groups)
+        pool['competing'] = DatasetData(labels, level_tags=TAGS, formation_scheme='anchored')
+        energies = np.full((len(toy_labels), 4), -0.6)
+        energies[:2] = -5.0
+        pool['arrays'].set_array('competing_energies', energies)
         outputs = assess_candidates(**pool)
         assert outputs['assessments']['c00000'].content.e_above_hull == pytest.approx(0.1)
 
