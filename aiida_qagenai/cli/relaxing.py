@@ -97,6 +97,7 @@ def relax_structures(
 
 def _place(structures: Sequence[Structure], outcomes: Sequence[dict[str, t.Any]], fewest: int) -> Records:
     """Return energies, and where there is no distance the reason, of each structure."""
+    from aiida_qagenai.thermodynamics.hull.reference import SCALE
     from aiida_qagenai.thermodynamics.hull.relaxed import place_relaxed
 
     compositions = [
@@ -110,6 +111,7 @@ def _place(structures: Sequence[Structure], outcomes: Sequence[dict[str, t.Any]]
             'converged': outcome['converged'],
             'relaxation_steps': outcome['steps'],
             'formation_energy_per_atom': each.formation_energy_per_atom,
+            'level': None if each.formation_energy_per_atom is None else SCALE,
             'e_above_hull': each.e_above_hull,
             'no_e_above_hull': outcome['reason'] or each.reason,
         }

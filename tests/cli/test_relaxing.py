@@ -9,6 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.cli import relaxing
 from aiida_qagenai.cli.generate import generate
+from aiida_qagenai.cli.hull import hull
 from aiida_qagenai.common.errors import InvalidInputError
 
 needs_chgnet = pytest.mark.skipif(importlib.util.find_spec('chgnet') is None, reason='chgnet is not installed')
@@ -36,7 +37,9 @@ def test_proposals_are_ranked_by_their_distance_to_the_hull(tmp_path):
     assert distances == sorted(distances) and distances[0] < 0.05
     first = records[0]
     assert first['space_group'] == 225 and first['converged'] and first['no_e_above_hull'] == ''
-    assert first['formation_energy_per_atom'] == pytest.approx(-3.04, abs=0.05)
+    assert first['formation_energy_per_atom'] == pytest.approx(-3.04, abs=0.05) and first['level'] == 'MP2020'
+    placed = CliRunner().invoke(hull, ['--candidates', str(tmp_path / 'structures.json')], catch_exceptions=False)
+    assert 'not stated' not in placed.stdout and placed.stdout.count('MgO') >= 2
     assert json.loads((tmp_path / 'relaxation' / 'results.json').read_text())['potential'].startswith('chgnet:0.3.0')
     # the same command takes what is there
     again = run('MgO', '--count', 4, '--max-atoms', 4, '--relax', 'chgnet', '--output', tmp_path)
