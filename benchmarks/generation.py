@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from arms import NAMES, build, is_held_out
+from arms import NAMES, build
 from pymatgen.core import Structure
 from rich.progress import track
 from structure_prediction import content, figure
@@ -39,6 +39,7 @@ from aiida_qagenai.chemistry.duplicates import find_duplicates
 from aiida_qagenai.chemistry.formula import parse_formula
 from aiida_qagenai.cli.relaxing import relax_structures
 from aiida_qagenai.evaluation.figures import share
+from aiida_qagenai.evaluation.held_out import is_held_out
 from aiida_qagenai.evaluation.novelty import CLASSES
 from aiida_qagenai.evaluation.stability import stable_unique_novel
 from aiida_qagenai.evaluation.validity import structure_is_valid

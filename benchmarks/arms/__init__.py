@@ -35,7 +35,8 @@ def build(name: str, excluded: Collection[str] = frozenset()) -> Arm:
     """Return the arm of a name.
 
     :param excluded: reduced formulas of which an arm that holds known crystals looks at none. The network of
-        `diffcsp` never saw those that its card lists, nor those to which nothing was fitted (:func:`is_held_out`).
+        `diffcsp` never saw those that its card lists, nor those to which nothing was fitted (see
+        :mod:`aiida_qagenai.evaluation.held_out`).
     :raises ValueError: if no arm has this name.
     """
     if name not in NAMES:

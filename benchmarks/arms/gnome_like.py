@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from aiida_qagenai.evaluation.held_out import is_held_out
 from aiida_qagenai.motifs.elements import PROPERTIES, element_properties
 from aiida_qagenai.motifs.library import MotifLibrary
 from aiida_qagenai.motifs.symmetry import SymmetricCrystal
-from arms import Arm, filled_up, is_held_out
+from arms import Arm, filled_up
 from arms.ion_substitution import Substitution, distinct, substitutions
 
 PARTNERS = 300

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aiida_qagenai.evaluation.held_out import is_held_out
 from aiida_qagenai.motifs.library import MotifLibrary
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
-from arms import gnome_like, is_held_out
+from arms import gnome_like
 
 
 @pytest.fixture(scope='module')
