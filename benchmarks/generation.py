@@ -2,13 +2,14 @@
 
     python benchmarks/generation.py --systems 20 --count 50 [--arms generate random …] [--elements FILE] [--quick]
 
-The chemical systems are drawn from the held-out formulas (`recipes/motifs.py`) of two and three elements for which the
-hull does not abstain. No arm sees a compound of any of them. The arm `generate` is the package as it is asked for a
-chemical system; the arms of the folder `arms` are given the cell contents that it chose, each as often. Crystals that
-are valid and unlike the earlier ones are relaxed with CHGNet 0.3.0 and placed on the hull of known phases and of each
-other. All that were asked for are in the denominators. A `replay` equals a crystal of the whole library, such as a
-compound that was hidden and is found again: `sun` and `msun` do not count it as novel, `sun-unseen` and `msun-unseen`
-do, since the arm did not know it. Figures of other arms than `generate` end with their names.
+The chemical systems are drawn from the formulas of `--part` (`evaluation/held_out.py`: nothing was fitted to them) that
+have two or three elements and for which the hull does not abstain. No arm sees a compound of any of them. The arm
+`generate` is the package as it is asked for a chemical system; the arms of the folder `arms` are given the cell
+contents that it chose, each as often. Crystals that are valid and unlike the earlier ones are relaxed with CHGNet 0.3.0
+and placed on the hull of known phases and of each other. All that were asked for are in the denominators. A `replay`
+equals a crystal of the whole library, such as a compound that was hidden and is found again: `sun` and `msun` do not
+count it as novel, `sun-unseen` and `msun-unseen` do, since the arm did not know it. Figures of other arms than
+`generate` end with their names.
 
 `chgnet-formation-energy-error` compares CHGNet with the hull on known stable phases (`--known`) against the elements of
 the Materials Project; with `--elements` (MP-PBE-Element-Refs.json.gz) also against elements by CHGNet itself.
@@ -39,7 +40,7 @@ from aiida_qagenai.chemistry.duplicates import find_duplicates
 from aiida_qagenai.chemistry.formula import parse_formula
 from aiida_qagenai.cli.relaxing import relax_structures
 from aiida_qagenai.evaluation.figures import share
-from aiida_qagenai.evaluation.held_out import is_held_out
+from aiida_qagenai.evaluation.held_out import part_of
 from aiida_qagenai.evaluation.novelty import CLASSES
 from aiida_qagenai.evaluation.stability import stable_unique_novel
 from aiida_qagenai.evaluation.validity import structure_is_valid
@@ -63,9 +64,9 @@ class Sample(t.NamedTuple):
     structure: Structure | None
 
 
-def unseen_systems(library: MotifLibrary, count: int, seed: int) -> list[tuple[str, ...]]:
+def unseen_systems(library: MotifLibrary, count: int, seed: int, part: str = 'validation') -> list[tuple[str, ...]]:
     """Return chemical systems of held-out formulas in the order of their hashes, where the hull does not abstain."""
-    formulas = {formula for formula in set(library.formulas.tolist()) if is_held_out(formula)}
+    formulas = {formula for formula in set(library.formulas.tolist()) if part_of(formula) == part}
     systems = {tuple(sorted(parse_formula(formula))) for formula in formulas}
     order = sorted(systems, key=lambda system: hashlib.sha256(f'{seed} {system}'.encode()).hexdigest())
     found: list[tuple[str, ...]] = []
@@ -237,6 +238,7 @@ def main() -> None:
         '--arms', nargs='+', choices=(GENERATE, *NAMES), default=[GENERATE, 'random'], metavar='NAME',
         help=', '.join((GENERATE, *NAMES)),
     )  # fmt: skip
+    parser.add_argument('--part', choices=('validation', 'test'), default='validation', help='of the formulas')
     parser.add_argument('--known', type=int, default=200, help='known phases of the calibration; 0 for none')
     parser.add_argument('--elements', type=Path, help='crystals of the elements (MP-PBE-Element-Refs.json.gz)')
     parser.add_argument('--steps', type=int, default=200, help='most steps of a relaxation')
@@ -258,7 +260,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
         calibrate(library, arguments.known, arguments.elements, folder, arguments.seed)
     if not arguments.systems:
         return
-    systems = unseen_systems(library, arguments.systems, arguments.seed)
+    systems = unseen_systems(library, arguments.systems, arguments.seed, arguments.part)
     excluded = compounds(library, systems)
     print(f'{len(excluded)} formulas are hidden; systems: {", ".join("-".join(system) for system in systems)}')
     models = MotifModels.default()

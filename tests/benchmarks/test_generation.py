@@ -9,13 +9,13 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.chemistry.formula import parse_formula
+from aiida_qagenai.evaluation.held_out import part_of
 from aiida_qagenai.motifs.library import KnownCrystal, MotifLibrary
 from aiida_qagenai.motifs.propose import MotifModels
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 import generation
-from arms import is_held_out
 
 
 def salt(names, edge):
@@ -32,7 +32,7 @@ def test_systems_are_of_held_out_formulas_and_known_to_the_hull(systems):
     assert systems == generation.unseen_systems(library, 6, 0)[:4] != generation.unseen_systems(library, 4, 1)
     for system in systems:
         formulas = [f for f in set(library.formulas.tolist()) if tuple(sorted(parse_formula(f))) == system]
-        assert any(is_held_out(formula) for formula in formulas)
+        assert any(part_of(formula) == 'validation' for formula in formulas)
         assert len(system) in (2, 3)
 
 
