@@ -21,6 +21,7 @@ from aiida_qagenai.common.errors import QagenaiError
 __all__ = ('run_ml_task',)
 
 _STEP = re.compile(r'^\S+: step (\d+)/(\d+)')
+RESULTS = 'results.json'
 LAST_LINES = 5
 """Lines of a task that are shown if it ends without saying why."""
 
@@ -33,6 +34,7 @@ def run_ml_task(task: str, config: dict[str, t.Any], folder: Path, label: str) -
     :raises QagenaiError: if the task fails, with its message.
     """
     (folder / 'config.json').write_text(json.dumps(config), encoding='utf8')
+    (folder / RESULTS).unlink(missing_ok=True)  # of an earlier run in the same folder
     command = [sys.executable, '-m', 'aiida_qagenai.ml', task, '--config', 'config.json']
     last: deque[str] = deque(maxlen=LAST_LINES)
     with (
@@ -49,7 +51,7 @@ def run_ml_task(task: str, config: dict[str, t.Any], folder: Path, label: str) -
         except BaseException:
             process.kill()
             raise
-    return _results(folder / 'results.json', task, list(last))
+    return _results(folder / RESULTS, task, list(last))
 
 
 def _results(path: Path, task: str, last: list[str]) -> dict[str, t.Any]:

@@ -35,5 +35,6 @@ def test_a_task_that_is_killed_is_an_error(tmp_path, monkeypatch):
     killed.write_text('#!/bin/sh\necho loading\nkill -9 $$\n')
     killed.chmod(0o755)
     monkeypatch.setattr(sys, 'executable', str(killed))
+    (tmp_path / 'results.json').write_text('{"status": "ok", "warnings": []}')  # of an earlier run
     with pytest.raises(QagenaiError, match='`generate` ended before it could say why: loading'):
         run_ml_task('generate', {}, tmp_path, 'sampling')
