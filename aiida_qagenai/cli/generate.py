@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.loaders import read_with_warnings
-from aiida_qagenai.cli.motifs import retrieved, sampled
+from aiida_qagenai.cli.motifs import has_torch, retrieved, sampled
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
 from aiida_qagenai.cli.relaxing import COLUMNS, RELAXATION, relax_and_rank
@@ -32,6 +32,7 @@ SPARE = 3
 @click.argument('wanted', nargs=-1, required=True, metavar='FORMULA|ELEMENT...')
 @option('--count', type=click.IntRange(1, 10_000), default=20, help='Largest number of structures.')
 @option('--novelty', type=click.FloatRange(0, 1), default=0.0, help='Noise on the motif: 0 keeps it, 1 forgets it.')
+@option('--refine/--no-refine', default=True, help='Let the diffusion model mend atoms and cell of motifs.')
 @option('--symmetry', type=click.Choice(['keep', 'free']), default='keep', help='Keep or drop its space group.')
 @option('--seed', type=click.IntRange(0, 2**31 - 1), default=0, help='Of the random numbers, for --novelty above 0.')
 @option('--generator', type=FOLDER, help='Checkpoint of a diffusion model in place of the shipped one.')
@@ -66,15 +67,15 @@ def generate(
 
     One FORMULA such as SrTiO3 gives crystals of this formula, several ELEMENTs crystals with all of them. Each begins
     as a known crystal (a motif of the Materials Project, or of --motifs) whose elements are exchanged, at the volume
-    that is expected of the new ones. With --novelty above 0, a diffusion model adds noise and takes it away again: at
-    0.1 atoms settle, from 0.5 on other structures come out, at 1 only cell content and symmetry are left. The most
-    probable motifs come first. `replay` marks a crystal that the library contains, `substitution` a known framework
-    with other elements, `novel framework` what is neither. With --relax chgnet the crystals are relaxed, and ranked by
-    their distance to the hull of the stable phases of the Materials Project and of each other.
+    that is expected of the new ones, and a diffusion model moves atoms and cell to where they should be. With --novelty
+    above 0 it adds noise first: from 0.5 on other structures come out, at 1 only cell content and symmetry are left.
+    The most probable motifs come first. `replay` marks a crystal that the library contains, `substitution` a known
+    framework with other elements, `novel framework` what is neither. With --relax chgnet the crystals are relaxed, and
+    ranked by their distance to the hull of the stable phases of the Materials Project and of each other.
     """
     with tempfile.TemporaryDirectory() as folder:
         request = _request(wanted, count, exclude_known=exclude_known, files=motifs, folder=Path(folder), **limits)
-        if request.novelty:
+        if request.novelty or (request.refine and has_torch()):
             found = sampled(request, Path(folder), seed=seed, generator=generator)
         else:
             found = retrieved(request)

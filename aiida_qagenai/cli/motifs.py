@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import typing as t
 from pathlib import Path
 
@@ -14,7 +15,7 @@ if t.TYPE_CHECKING:
 
     from aiida_qagenai.exchange.requests import MotifsRequest
 
-__all__ = ('Generated', 'retrieved', 'sampled')
+__all__ = ('Generated', 'has_torch', 'retrieved', 'sampled')
 
 CANDIDATES = 'candidates.npz'
 
@@ -41,8 +42,16 @@ class Generated(t.NamedTuple):
     space_group: int | None = None
 
 
+def has_torch() -> bool:
+    """Return whether the diffusion model can run here; say so on standard error if it cannot."""
+    if importlib.util.find_spec('torch') is not None:
+        return True
+    click.echo("motifs are not refined: that needs torch (pip install 'aiida-qagenai[ml]')", err=True)
+    return False
+
+
 def retrieved(request: MotifsRequest) -> list[Generated]:
-    """Return motifs with exchanged elements, without noise, the most probable first.
+    """Return motifs with exchanged elements as they are, the most probable first.
 
     :raises InvalidInputError: if no known crystal can be changed into what is wanted.
     """

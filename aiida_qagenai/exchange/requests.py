@@ -89,8 +89,10 @@ class MotifsRequest(StrictModel):
     :param formula: of the structures, such as SrTiO3; or
     :param elements: of a chemical system, all of which every structure has.
     :param stoichiometry: the only anonymous formula of a chemical system, such as ABX3.
-    :param novelty: noise level t0 that is added to the motif, from 0 (the motif as it is) to 1 (only its cell content
+    :param novelty: noise level t0 that is added to the motif, from 0 (the motif, refined) to 1 (only its cell content
         and, if kept, its symmetry are left).
+    :param refine: whether the generator moves atoms and cell of a motif without noise to where it expects them; a known
+        crystal of the composition stays as it is.
     :param symmetry: whether the samples keep the space group of their motif.
     :param count: samples in all; motifs are drawn by their probability.
     :param formula_units: in the primitive cell; any number if not given.
@@ -105,6 +107,7 @@ class MotifsRequest(StrictModel):
     elements: tuple[str, ...] | None = None
     stoichiometry: str | None = None
     novelty: float = pydantic.Field(0.0, ge=0, le=1)
+    refine: bool = True
     symmetry: t.Literal['keep', 'free'] = 'keep'
     count: Count
     formula_units: Count | None = None

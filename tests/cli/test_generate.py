@@ -22,6 +22,9 @@ def untrained(tmp_path_factory):
 
 
 def run(*arguments):
+    """Run the command without refinement, unless the arguments ask for it."""
+    if not {'--refine', '--novelty'} & set(arguments):
+        arguments = (*arguments, '--no-refine')
     return CliRunner().invoke(generate, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
@@ -92,6 +95,23 @@ def test_noise_changes_the_structure_and_the_seed_decides_how(untrained, tmp_pat
     assert {record['noise'] for record in first} == {0.5} and all(record['motif'] for record in first)
     assert {record['formula'] for record in first} == {'SrTiO3'}
     assert {record['novelty'] for record in first} <= {'replay', 'substitution', 'novel framework'}
+
+
+def test_motifs_are_refined_but_known_crystals_stay(untrained):
+    arguments = ['KO2', '--count', 3, '--max-atoms', 3, '--format', 'json']
+    plain = json.loads(run(*arguments).stdout)
+    refined = json.loads(run(*arguments, '--refine', '--generator', untrained).stdout)
+    volumes = {record['motif']: record['volume_per_atom'] for record in plain}
+    changes = [(record['novelty'], record['volume_per_atom'] / volumes[record['motif']] - 1) for record in refined]
+    assert len(changes) == 3 and changes[0][0] == 'replay' and abs(changes[0][1]) < 1e-6
+    assert all(abs(change) > 1e-5 for relation, change in changes if relation != 'replay')
+    assert [record['space_group'] for record in refined] == [record['space_group'] for record in plain]
+
+
+def test_without_torch_motifs_are_not_refined(monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    result = run('NaCl', '--count', 1, '--refine', '--format', 'json')
+    assert json.loads(result.stdout)[0]['novelty'] == 'replay' and 'that needs torch' in result.stderr
 
 
 def test_a_generator_that_does_not_know_an_element_is_refused(untrained):

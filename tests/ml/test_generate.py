@@ -193,7 +193,7 @@ def test_motifs_are_drawn_by_their_probability_and_keep_their_symmetry(generate)
 
 
 def test_a_motif_without_noise_is_left_as_it_is(generate):
-    request = {'mode': 'motifs', 'formula': 'LiH', 'space_group': 225, 'max_atoms': 2, 'novelty': 0, 'count': 1}
+    request = {'mode': 'motifs', 'formula': 'LiH', 'space_group': 225, 'max_atoms': 2, 'refine': False, 'count': 1}
     _, arrays, structures = generate(requests=[request], min_distance_scale=1.5)
     assert arrays['relation'].tolist() == ['substitution'] and not arrays['projected'].any()
     assert abs(np.linalg.det(structures.cells[0])) == pytest.approx(4.08**3 / 4, rel=0.25)
@@ -235,3 +235,22 @@ def test_a_generator_without_descriptors_is_not_conditioned(generate, unconditio
     assert np.isnan(arrays['target_descriptors']).all()
     _, plain, _ = generate(generator=unconditioned, descriptor=None)
     np.testing.assert_array_equal(arrays['cells'], plain['cells'])
+
+
+def test_refinement_moves_a_motif_within_its_space_group_and_without_chance(generate):
+    request = {'mode': 'motifs', 'formula': 'LiH', 'space_group': 225, 'max_atoms': 2, 'count': 1}
+    plain, first, again = (
+        generate(requests=[{**request, 'refine': refine}], seed=seed)[2]
+        for refine, seed in ((False, 0), (True, 1), (True, 2))
+    )
+    assert abs(np.linalg.det(first.cells[0]) / np.linalg.det(plain.cells[0]) - 1) > 1e-5
+    np.testing.assert_allclose(first.cells, again.cells, atol=1e-6)
+    found = spglib.get_symmetry_dataset((first.cells[0], first.fractional, first.species), symprec=1e-3)
+    assert found.number == 225
+
+
+def test_fewer_motifs_than_were_asked_for_is_a_warning(generate):
+    request = {'mode': 'motifs', 'formula': 'LiH', 'space_group': 225, 'max_atoms': 2, 'count': 99}
+    results, arrays, _ = generate(requests=[request])
+    assert any('of 99 motifs were found' in warning for warning in results['warnings'])
+    assert results['num_requested'] == len(arrays['motif']) < 99

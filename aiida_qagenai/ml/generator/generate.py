@@ -84,7 +84,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 trained.model,
                 make_task([wanted[index] for index in indices], len(trained.elements)),
                 steps=steps,
-                stochasticity=config.stochasticity,
+                stochasticity=config.stochasticity if _is_noisy(wanted[indices[0]]) else 0.0,
                 guidance=config.guidance_scale,
                 conditioning=q_source,
                 generator=generator,
@@ -110,10 +110,15 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
 
 
 def _steps(wanted: Wanted, steps: int) -> int:
-    """Return the steps of a sample: a start below time 1 takes its share of ``steps``, one without noise none."""
+    """Return the steps of a sample: a start below time 1 takes its share of ``steps``, one left as it is none."""
     if wanted.start is None:
         return steps
-    return 0 if wanted.start.noise == 0 else max(FEWEST_STEPS, round(steps * wanted.start.noise))
+    return 0 if wanted.start.time == 0 else max(FEWEST_STEPS, round(steps * wanted.start.time))
+
+
+def _is_noisy(wanted: Wanted) -> bool:
+    """Return whether a sample begins with noise; what is only refined must not depend on chance."""
+    return wanted.start is None or wanted.start.noise > 0
 
 
 def _unchanged(wanted: Wanted, elements: tuple[int, ...]) -> _Made:

@@ -30,6 +30,9 @@ if t.TYPE_CHECKING:
 SYMMETRY_TOLERANCE = 0.01
 """Of the search for the operations of a motif, Å."""
 
+REFINEMENT_TIME = 0.2
+"""Noise level of about the displacements and strains that the exchange of elements leaves to be mended."""
+
 LARGEST_WITHOUT_MOTIF = 20
 """Atoms per cell up to which the number of formula units is drawn where no known crystal says it."""
 
@@ -44,6 +47,7 @@ class Given(t.NamedTuple):
     :param fractional: shape (n, 3).
     :param operations: what the sample keeps, None if nothing.
     :param noise: noise level that is added first.
+    :param refined: whether a start without noise is moved to where the generator expects it.
     """
 
     row: int
@@ -51,6 +55,12 @@ class Given(t.NamedTuple):
     fractional: NDArray[np.float64]
     operations: Operations | None
     noise: float
+    refined: bool = False
+
+    @property
+    def time(self) -> float:
+        """Return the time at which the reverse process begins, 0 if the start is left as it is."""
+        return self.noise or (REFINEMENT_TIME if self.refined else 0.0)
 
 
 class _Sizes(t.NamedTuple):
@@ -142,7 +152,7 @@ def _from_structures(number: int, request: StructuresRequest, elements: tuple[in
 
 
 def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...], sizes: _Sizes) -> Iterator[Wanted]:
-    """Yield the samples that start from motifs, which are drawn by their probability.
+    """Yield the samples that start from motifs: with noise they are drawn by their probability, without each once.
 
     :raises InvalidInputError: if no known crystal can be changed into what is wanted, unless nothing is left of it, or
         samples from noise may take its place.
@@ -152,7 +162,8 @@ def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...],
     known_indices(request.symbols, elements, 'generator')
     seed = int(torch.randint(2**31, (1,), generator=sizes.generator))
     try:
-        proposals = proposals_of(request, models_of(request), count=max(request.count, FEWEST))
+        most = max(request.count, FEWEST) if request.novelty > 0 else request.count
+        proposals = proposals_of(request, models_of(request), count=most)
     except InvalidInputError as exception:
         if request.otherwise == 'noise':
             sizes.record.warn(f'request {number}: {exception}; its samples start from noise')
@@ -160,13 +171,21 @@ def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...],
             raise
         yield from _without_motif(number, request, elements, seed=seed, sizes=sizes)
         return
+    positions = list(range(min(request.count, len(proposals))))
+    if request.novelty > 0:
+        positions = draw(proposals, request.count, np.random.default_rng(seed)).tolist()
+    elif len(positions) < request.count:
+        sizes.record.warn(f'request {number}: only {len(positions)} of {request.count} motifs were found')
     starts: dict[int, Given] = {}
-    for position in draw(proposals, request.count, np.random.default_rng(seed)).tolist():
+    for position in positions:
         proposal = proposals[position]
         cell, species, fractional = proposal.crystal.cell, proposal.crystal.species, proposal.crystal.fractional
         if position not in starts:
             tolerance = SYMMETRY_TOLERANCE if request.symmetry == 'keep' else None
-            starts[position] = _given(-1, cell, species, fractional, tolerance=tolerance, noise=request.novelty)
+            given = _given(-1, cell, species, fractional, tolerance=tolerance, noise=request.novelty)
+            # a known crystal of the composition is where it should be
+            exchanged = any(old != new for old, new in proposal.exchange.items())
+            starts[position] = given._replace(refined=request.refine and exchanged)
         wanted = _of_start(number, species, elements, starts[position])
         yield wanted._replace(motif=proposal)
 
@@ -225,17 +244,17 @@ def _given(
 def split(wanted: Sequence[Wanted], size: int) -> list[list[int]]:
     """Return the positions of at most ``size`` samples for each call of the sampler.
 
-    Cells of one size are together, because padding costs time; all of a batch start at the same noise level.
+    Cells of one size are together, because padding costs time; all of a batch start in the same way.
     """
 
-    def noise(index: int) -> float:
+    def beginning(index: int) -> tuple[float, float]:
         start = wanted[index].start
-        return 2.0 if start is None else start.noise
+        return (2.0, 2.0) if start is None else (start.noise, start.time)
 
-    levels = sorted({noise(index) for index in range(len(wanted))})
+    beginnings = sorted({beginning(index) for index in range(len(wanted))})
     batches: list[list[int]] = []
-    for level in levels:
-        members = [index for index in range(len(wanted)) if noise(index) == level]
+    for each in beginnings:
+        members = [index for index in range(len(wanted)) if beginning(index) == each]
         members.sort(key=lambda index: wanted[index].num_atoms)
         batches.extend(members[first : first + size] for first in range(0, len(members), size))
     return batches
@@ -262,4 +281,4 @@ def make_task(wanted: Sequence[Wanted], num_elements: int) -> Task:
         return Task(types, mask, allowed)
     symmetry = [each.start.operations if each.start else None for each in wanted]
     kept = symmetry if any(operations is not None for operations in symmetry) else None
-    return Task(types, mask, allowed, Start(cells, fractional, first.noise), kept)
+    return Task(types, mask, allowed, Start(cells, fractional, first.time, noisy=first.noise > 0), kept)

@@ -31,11 +31,13 @@ class Start(t.NamedTuple):
     :param cells: lattice vectors as rows, shape (B, 3, 3), Å.
     :param fractional: shape (B, N, 3), anything on padding.
     :param time: noise level t0 that is added first, in (0, 1]; 1 leaves nothing of the start.
+    :param noisy: whether noise of this level is added, or taken to be there: what is wrong with the start.
     """
 
     cells: Tensor
     fractional: Tensor
     time: float
+    noisy: bool = True
 
 
 class Task(t.NamedTuple):
@@ -188,6 +190,8 @@ def _begin(model: Denoiser, task: Task, time: Tensor, draw: _Draws, keep: _Kept)
     coordinates = log_coordinates(cells @ cells.mT).to(z)
     clean = model.lattice.encode(coordinates, task.mask.sum(1).to(z.device))
     alpha = lattice_signal(time).to(z)
+    if not task.start.noisy:
+        return alpha * clean, task.start.fractional.to(z)
     noise = keep.atoms(coordinate_width(time).to(z) * draw.displacements())
     return keep.lattice(alpha * clean + lattice_noise(time).to(z) * z), task.start.fractional.to(z) + noise
 
