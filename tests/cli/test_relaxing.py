@@ -20,7 +20,8 @@ def salt(edge, names=('Mg', 'O')):
 
 
 def run(*arguments):
-    return CliRunner().invoke(generate, [str(argument) for argument in arguments], catch_exceptions=False)
+    arguments = [str(argument) for argument in (*arguments, '--no-refine')]
+    return CliRunner().invoke(generate, arguments, catch_exceptions=False)
 
 
 def relax(records, output=None, steps=60, fewest=12):
