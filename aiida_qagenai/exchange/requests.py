@@ -99,7 +99,8 @@ class MotifsRequest(StrictModel):
     :param space_group: of the motifs, 1–230; any if not given.
     :param exclude: formulas whose known crystals are not used.
     :param library: packed crystals that are motifs too; with ``only_library``, the only ones.
-    :param otherwise: what happens if no known crystal fits: an ``error``, or samples from ``noise`` with a warning.
+    :param otherwise: what happens if no known crystal fits: an ``error``, or samples from ``noise`` with a warning;
+        these also take the place of what motifs without noise, each of which is there once, leave of ``count``.
     """
 
     mode: t.Literal['motifs']

@@ -220,6 +220,16 @@ def test_noise_takes_the_place_of_missing_motifs_where_that_is_allowed(generate,
     assert set(structures.select([6, 7, 8]).species) <= elements
 
 
+def test_noise_fills_up_what_motifs_without_noise_leave(generate):
+    """Without noise every motif is there once: a request for more of them is not cut short."""
+    request = {'mode': 'motifs', 'formula': 'LiH', 'space_group': 225, 'max_atoms': 2, 'novelty': 0, 'count': 40}
+    results, arrays, structures = generate(requests=[{**request, 'otherwise': 'noise'}], steps=4)
+    assert any('the other samples start from noise' in warning for warning in results['warnings'])
+    from_motifs = [bool(motif) for motif in arrays['motif']]
+    assert len(structures) == 40 and from_motifs[0] and from_motifs == sorted(from_motifs, reverse=True)
+    assert arrays['noise'][from_motifs].max() == 0 and arrays['noise'][np.invert(from_motifs)].min() == 1
+
+
 @pytest.fixture
 def unconditioned(tmp_path):
     """Write a generator of four elements that was never trained with descriptors."""

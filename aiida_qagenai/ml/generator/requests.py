@@ -175,7 +175,8 @@ def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...],
     if request.novelty > 0:
         positions = draw(proposals, request.count, np.random.default_rng(seed)).tolist()
     elif len(positions) < request.count:
-        sizes.record.warn(f'request {number}: only {len(positions)} of {request.count} motifs were found')
+        rest = '; the other samples start from noise' if request.otherwise == 'noise' else ''
+        sizes.record.warn(f'request {number}: only {len(positions)} of {request.count} motifs were found{rest}')
     starts: dict[int, Given] = {}
     for position in positions:
         proposal = proposals[position]
@@ -188,6 +189,9 @@ def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...],
             starts[position] = given._replace(refined=request.refine and exchanged)
         wanted = _of_start(number, species, elements, starts[position])
         yield wanted._replace(motif=proposal)
+    if request.otherwise == 'noise' and len(positions) < request.count:
+        others = request.model_copy(update={'count': request.count - len(positions)})
+        yield from _without_motif(number, others, elements, seed=seed, sizes=sizes)
 
 
 def _without_motif(
