@@ -15,7 +15,6 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +23,11 @@ from pymatgen.core import Structure
 from rich.progress import track
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
+from aiida_qagenai.evaluation.held_out import is_held_out
 from aiida_qagenai.exchange.readers.raw_records import read_raw_records
 from aiida_qagenai.exchange.readers.structure_files import structures_of
 from aiida_qagenai.motifs.compositions import CompositionPrior, rate_compositions
+from aiida_qagenai.motifs.exchanges import ExchangeTable
 from aiida_qagenai.motifs.library import KnownCrystal, MotifLibrary
 from aiida_qagenai.motifs.propose import exchanged
 from aiida_qagenai.motifs.ranking import Ranking
@@ -42,12 +43,10 @@ FILES = {
 
 MATCHER = {'stol': 0.5, 'angle_tol': 10, 'ltol': 0.3}
 MAX_ATOMS = 60
-TREES = {'n_estimators': 300, 'max_depth': 5, 'learning_rate': 0.05, 'subsample': 0.7, 'min_samples_leaf': 20}
-
-
-def is_held_out(formula: str) -> bool:
-    """Return whether a reduced formula belongs to the tenth on which the models are measured."""
-    return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100 < 10
+TREES = {
+    'n_estimators': 300, 'max_depth': 5, 'learning_rate': 0.05, 'subsample': 0.7, 'min_samples_leaf': 20,
+    'max_features': 0.4,
+}  # fmt: skip
 
 
 def read_crystals(folder: Path) -> list[KnownCrystal]:
@@ -95,7 +94,7 @@ def most_stable(library: MotifLibrary) -> dict[str, int]:
 
 
 def labelled(
-    library: MotifLibrary, volumes: VolumeModel, *, count: int, cache: Path, seed: int
+    library: MotifLibrary, volumes: VolumeModel, exchanges: ExchangeTable, *, count: int, cache: Path, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return features, and whether each candidate fits, for the candidates of ``count`` queries.
 
@@ -115,7 +114,9 @@ def labelled(
         index = stable[formula] if any_size else index
         composition = training.compositions[index]
         units = None if any_size else math.gcd(*composition.values())
-        candidates = find_candidates(training, composition, formula_units=units, excluded=[formula])
+        candidates = find_candidates(
+            training, composition, formula_units=units, excluded=[formula], exchanges=exchanges
+        )
         # What was compared before is kept under the motif and its exchanged elements.
         labels = known.setdefault(f'{training.identifiers[index]} {units or "stable"}', {})
         names = [f'{training.identifiers[m]} {" ".join(map(str, old))}' for m, old in _pairs(candidates)]
@@ -170,10 +171,12 @@ def main() -> None:
         library.volumes_per_atom[trained],
     )
     volumes.save(arguments.output / 'volumes.npz')
+    exchanges = ExchangeTable.fit(library.select(trained))
+    exchanges.save(arguments.output / 'exchanges.npz')
     prior = fit_prior(library, arguments.systems, arguments.seed)
     prior.save(arguments.output / 'compositions.npz')
     features, fits = labelled(
-        library, volumes, count=arguments.queries, cache=arguments.work / 'labels.json', seed=arguments.seed
+        library, volumes, exchanges, count=arguments.queries, cache=arguments.work / 'labels.json', seed=arguments.seed
     )
     ranking = Ranking.fit(features, fits, seed=arguments.seed, **TREES)
     ranking.save(arguments.output / 'ranking.npz')
@@ -184,7 +187,7 @@ def main() -> None:
         'files': {name: hashlib.sha256((arguments.data / name).read_bytes()).hexdigest() for name in FILES},
         'num_crystals': len(library),
         'num_formulas': len(set(library.formulas.tolist())),
-        'held_out': 'formulas whose SHA-256 modulo 100 is below 10: not in the ranking, the volumes and the prior',
+        'held_out': 'formulas whose SHA-256 modulo 100 is below 10: in the library, but in no model',
         'ranking': {
             'queries': arguments.queries,
             'candidates': len(fits),
@@ -193,11 +196,11 @@ def main() -> None:
         },
         'prior': {'systems': arguments.systems},
         'seed': arguments.seed,
-        'recipe': ' '.join(['python', *sys.argv]),
+        'recipe': f'python recipes/motifs.py --queries {arguments.queries} --systems {arguments.systems}',
         'versions': {name: importlib.metadata.version(name) for name in ('pymatgen', 'scikit-learn', 'spglib')},
         'sha256': {
             name: hashlib.sha256((arguments.output / name).read_bytes()).hexdigest()
-            for name in ('library.npz', 'volumes.npz', 'compositions.npz', 'ranking.npz')
+            for name in ('library.npz', 'volumes.npz', 'exchanges.npz', 'compositions.npz', 'ranking.npz')
         },
     }
     (arguments.output / 'card.json').write_text(json.dumps(card, indent=2) + '\n')

@@ -71,7 +71,7 @@ def relax_and_rank(
         {**record, 'structure': structure, 'volume_per_atom': structure.volume / len(structure), **place}
         for record, structure, place in zip(records, relaxed, placed, strict=True)
     ]
-    kept = [_related(record) for record in _distinct(new)]
+    kept = _distinct(new)
     kept.sort(key=lambda record: (record['e_above_hull'] is None, record['e_above_hull'] or 0.0))
     for rank, record in enumerate(kept, start=1):
         record['rank'] = rank
@@ -131,17 +131,6 @@ def _distinct(records: Records) -> Records:
         if label not in best or (energy is not None and (lowest is None or energy < lowest)):
             best[label] = index
     return [records[index] for index in sorted(best.values())]
-
-
-def _related(record: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the record as a replay if the relaxed crystal equals one of the shipped library."""
-    from aiida_qagenai.motifs.library import MotifLibrary
-    from aiida_qagenai.motifs.propose import known_as
-
-    if record.get('novelty') in (None, 'replay'):
-        return record
-    known = known_as(MotifLibrary.default(), record['structure'])
-    return record if known is None else {**record, 'novelty': 'replay', 'known_as': known}
 
 
 def _note(records: Records, number: int) -> str:

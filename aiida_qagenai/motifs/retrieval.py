@@ -18,12 +18,19 @@ from numpy.typing import NDArray
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.motifs.elements import NUM_ELEMENTS, PROPERTIES, element_distances, element_properties
+from aiida_qagenai.motifs.exchanges import ExchangeTable
 from aiida_qagenai.motifs.library import Family, MotifLibrary
 
 __all__ = ('FEATURES', 'Candidates', 'find_candidates')
 
 WIDTHS = (0.5, 1.0, 2.0)
 """Distances of elements at which the vote of a motif for its class has fallen to 1/e."""
+
+STABLE_WIDTHS = (0.5, 1.0)
+"""The same for votes that count less the further a motif is above the hull."""
+
+VOTES_ABOVE_HULL = 0.05
+"""Energy above the hull at which the vote of a motif has fallen to 1/e, eV/atom."""
 
 NUM_NEIGHBORS = 8
 UNKNOWN_E_ABOVE_HULL = 0.02
@@ -36,6 +43,8 @@ FEATURES = (
     'mean_log_radius_ratio', 'largest_log_radius_ratio', 'spread_log_radius_ratio', 'space_group', 'log_e_above_hull',
     'num_atoms', 'num_elements', 'num_classes', 'mean_electronegativity', 'range_electronegativity',
     'spread_electronegativity', 'mean_group', 'mean_row', 'electron_count_change', 'num_same_elements',
+    'affinity', 'smallest_affinity', 'mean_affinity', *(f'affinity_votes_{width:g}' for width in WIDTHS),
+    'class_affinity', 'affinity_below_best', *(f'stable_votes_{width:g}' for width in STABLE_WIDTHS),
 )  # fmt: skip
 """What the ranking sees of each candidate: columns of ``Candidates.features``."""
 
@@ -82,12 +91,14 @@ def find_candidates(
     excluded: Collection[str] = (),
     per_class: int = 2,
     limit: int = 24,
+    exchanges: ExchangeTable | None = None,
 ) -> Candidates:
     """Return the motifs that are most similar to a composition, at most ``per_class`` of each class.
 
     :param composition: atomic number → amount.
     :param formula_units: in the primitive cell; any number if ``None``.
     :param excluded: reduced formulas whose crystals are not looked at.
+    :param exchanges: which elements take each other's place; what comes with the package by default.
     :raises InvalidInputError: if an element has no tabulated properties.
     """
     family, wanted = _family_of(library, composition)
@@ -111,7 +122,15 @@ def find_candidates(
         wanted=wanted,
         exchanged=pool.exchanged[picked],
         classes=pool.classes[picked],
-        features=_features(library, family, wanted, pool=pool, order=order, picked=picked),
+        features=_features(
+            library,
+            family,
+            wanted,
+            pool=pool,
+            order=order,
+            picked=picked,
+            exchanges=exchanges or ExchangeTable.default(),
+        ),
     )
 
 
@@ -174,6 +193,7 @@ def _features(
     pool: _Pool,
     order: NDArray[np.int64],
     picked: NDArray[np.int64],
+    exchanges: ExchangeTable,
 ) -> NDArray[np.float64]:
     """Return ``FEATURES`` of the picked candidates."""
     distances, classes, rows = pool.distances.mean(1), pool.classes, pool.rows[picked]
@@ -181,15 +201,15 @@ def _features(
     nearest = np.full(num_classes, np.inf)
     np.minimum.at(nearest, classes, distances)
     sizes = np.bincount(classes, minlength=num_classes)[classes[picked]]
-    votes = []
-    for width in WIDTHS:
-        weights = np.exp(-(distances - distances.min()) / width)
-        votes.append((np.bincount(classes, weights, minlength=num_classes) / weights.sum())[classes[picked]])
+    votes = [_votes(pool, np.exp(-(distances - distances.min()) / width))[picked] for width in WIDTHS]
     neighbors = classes[order[:NUM_NEIGHBORS]]
     ranks = np.empty(total)
     ranks[order] = np.arange(total)
     num_picked = len(picked)
-    hull = library.e_above_hull[family.motifs[rows]].astype(np.float64)
+    hull = library.e_above_hull[family.motifs[pool.rows]].astype(np.float64)
+    hull = np.nan_to_num(hull, nan=UNKNOWN_E_ABOVE_HULL)
+    stable = np.exp(-np.maximum(hull, 0.0) / VOTES_ABOVE_HULL)
+    weights = [stable * np.exp(-(distances - distances.min()) / width) for width in STABLE_WIDTHS]
     return np.column_stack(
         [
             distances[picked], distances[picked] - distances.min(), pool.distances[picked].max(1), ranks[picked],
@@ -197,12 +217,35 @@ def _features(
             np.bincount(neighbors, minlength=num_classes)[classes[picked]] / len(neighbors),
             np.log(sizes), sizes / total, np.full(num_picked, np.log(total)),
             _chemistry(np.array(family.amounts), wanted, pool.exchanged[picked]), family.space_groups[rows],
-            np.log10(np.maximum(np.nan_to_num(hull, nan=UNKNOWN_E_ABOVE_HULL), 1e-3)),
+            np.log10(np.maximum(hull[picked], 1e-3)),
             family.formula_units[rows] * sum(family.amounts), np.full(num_picked, len(wanted)),
             np.full(num_picked, num_classes), _of_composition(np.array(family.amounts), wanted, num_picked),
             _changes(np.array(family.amounts), wanted, pool.exchanged[picked]),
+            _affinities(np.array(family.amounts), wanted, pool=pool, exchanges=exchanges)[picked],
+            *(_votes(pool, each)[picked] for each in weights),
         ]
     )  # fmt: skip
+
+
+def _votes(pool: _Pool, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of the weight of all motifs that those of the class of each have."""
+    number = int(pool.classes.max()) + 1
+    shares: NDArray[np.float64] = np.bincount(pool.classes, weights, minlength=number) / weights.sum()
+    return shares[pool.classes]
+
+
+def _affinities(
+    amounts: NDArray[np.int64], wanted: NDArray[np.int64], *, pool: _Pool, exchanges: ExchangeTable
+) -> NDArray[np.float64]:
+    """Return how likely the exchange of elements of each motif is, and the votes of the motifs by that."""
+    odds = exchanges.log_odds[wanted[None], pool.exchanged]
+    total = odds.sum(1)
+    best = np.full(int(pool.classes.max()) + 1, -np.inf)
+    np.maximum.at(best, pool.classes, total)
+    of_class = best[pool.classes]
+    votes = [_votes(pool, np.exp((total - total.max()) / width)) for width in WIDTHS]
+    means = odds @ (amounts / amounts.sum())
+    return np.column_stack([total, odds.min(1), means, *votes, of_class, of_class - total.max()])
 
 
 def _chemistry(

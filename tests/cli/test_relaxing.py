@@ -20,8 +20,7 @@ def salt(edge, names=('Mg', 'O')):
 
 
 def run(*arguments):
-    arguments = [str(argument) for argument in (*arguments, '--no-refine')]
-    return CliRunner().invoke(generate, arguments, catch_exceptions=False)
+    return CliRunner().invoke(generate, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
 def relax(records, output=None, steps=60, fewest=12):
@@ -65,20 +64,6 @@ def test_crystals_that_become_the_same_are_one_and_failures_are_said(tmp_path):
     assert [record['e_above_hull'] for record in kept[1:]] == [None, None]
     assert '1 relaxed into the same crystal' in note and 'no hull: nothing is known in Mg-Na' in note
     assert '3 of them in these systems' not in note
-
-
-@needs_chgnet
-def test_a_crystal_that_relaxes_into_a_known_one_is_a_replay():
-    """A sheared rock salt relaxes into that of NaCl, which the library has."""
-    primitive = salt(5.7, ('Na', 'Cl')).get_primitive_structure()
-    sheared = Structure(
-        primitive.lattice.matrix @ [[1, 0.25, 0], [0, 1, 0], [0, 0, 1]], ['Na', 'Cl'], [[0] * 3, [0.5] * 3]
-    )
-    record = {'rank': 1, 'novelty': 'novel framework', 'known_as': None}
-    (relaxed,), _ = relax([{**record, 'structure': sheared}], steps=200)
-    assert relaxed['novelty'] == 'replay' and relaxed['known_as'].startswith('mp-')
-    (other,), _ = relax([{**record, 'structure': salt(5.0, ('Cs', 'B'))}], steps=1)
-    assert (other['novelty'], other['known_as']) == ('novel framework', None)
 
 
 @needs_chgnet

@@ -25,8 +25,8 @@ def element_energies() -> dict[str, float]:
 def formation_energy_per_atom(energy_per_atom: float, composition: t.Mapping[str, int]) -> float | None:
     """Return the formation energy of a crystal, eV/atom, or ``None`` if an element has no reference.
 
-    The elements are those of the Materials Project and not of the potential: against these, the mean and the median
-    absolute error of known phases are smaller, though not the mean error (``benchmarks/generation.py`` measures both).
+    The elements are those of the Materials Project and not of the potential: against these, energies of known phases
+    agree better with the hull (``benchmarks/generation.py`` measures both).
 
     :param energy_per_atom: by one of :data:`POTENTIALS`, eV/atom.
     :param composition: element → number of atoms.
