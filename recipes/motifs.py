@@ -59,7 +59,9 @@ def read_crystals(folder: Path) -> list[KnownCrystal]:
                     row = {**item.fields, **(record.rows[0] if record.rows else {})}
                     if item.structure is not None and len(item.structure) <= MAX_ATOMS and item.name not in known:
                         known.add(item.name)
-                        crystals.append(KnownCrystal(item.name, item.structure, float(row.get(column) or math.nan)))
+                        # only what is on the hull has this energy
+                        unknown = 0.0 if row.get('e_form_mp2020_onhull') else math.nan
+                        crystals.append(KnownCrystal(item.name, item.structure, float(row.get(column) or unknown)))
     return crystals
 
 
