@@ -201,6 +201,7 @@ class GenerateConfig(RuntimeConfig):
     :param stochasticity: share of fresh noise in each step: 0 follows the flow, 1 takes ancestral steps.
     :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
     :param constraints: others that act while sampling; none if not given.
+    :param relations: whether samples of motifs are compared with the known crystals.
     """
 
     generator: Path | None = None
@@ -212,6 +213,7 @@ class GenerateConfig(RuntimeConfig):
     stochasticity: float = pydantic.Field(1.0, ge=0, le=1)
     min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
     constraints: ConstraintOptions | None = None
+    relations: bool = True
     batch_size: Count = 128
     output: Path = Path('candidates.npz')
 

@@ -1,31 +1,52 @@
-"""What the package proposes: known crystals with exchanged elements, the most probable first."""
+"""What the package proposes: known crystals with exchanged elements, the most probable first, refined."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
-from aiida_qagenai.motifs.propose import Limits, MotifModels, propose
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.exchange.tasks import GenerateConfig
+from aiida_qagenai.ml.generator.generate import generate
+from aiida_qagenai.ml.progress import Record
+from aiida_qagenai.ml.runtime import setup
 from arms import Arm, filled_up
 
 
 def build(excluded: frozenset[str]) -> Arm:
-    """Return the arm with the ranking of the package."""
-    return Motifs(MotifModels.default(), excluded)
+    """Return the arm with the models of the package."""
+    return Motifs(excluded)
 
 
 @dataclasses.dataclass(frozen=True)
 class Motifs:
-    """The proposals of some models; nothing is drawn."""
+    """The task `generate` for requests of mode `motifs`."""
 
-    models: MotifModels
     excluded: frozenset[str]
 
     def __call__(self, composition: Mapping[str, int], count: int, seed: int) -> list[Structure | None]:
-        """Return the proposals for a primitive cell."""
-        limits = Limits(formula_units=math.gcd(*composition.values()), excluded=self.excluded)
-        found = propose(self.models, composition, count=count, limits=limits)
-        return filled_up([each.structure for each in found], count)
+        """Return the crystals for a primitive cell."""
+        amounts = Composition(composition).get_reduced_composition_and_factor()[0].get_el_amt_dict()
+        request = {
+            'mode': 'motifs',
+            'formula': ''.join(f'{symbol}{round(amount)}' for symbol, amount in amounts.items()),
+            'formula_units': math.gcd(*composition.values()),
+            'max_atoms': 60,
+            'exclude': sorted(self.excluded),
+            'count': count,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / 'candidates.npz'
+            values = {'requests': [request], 'relations': False, 'seed': seed, 'output': output}
+            config = GenerateConfig.model_validate(values)
+            try:
+                generate(config, setup(config), Record())
+            except InvalidInputError:
+                return filled_up([], count)
+            return filled_up(list(StructureBatch.load(output).structures()), count)

@@ -236,21 +236,26 @@ def _origins(config: GenerateConfig, made: list[_Made]) -> dict[str, NDArray[t.A
     requests = {n: each for n, each in enumerate(config.requests) if isinstance(each, MotifsRequest)}
     if not requests:
         return {}
+    motifs = [each.wanted.motif for each in made]
+    return {
+        'motif': np.array([each.motif if each else '' for each in motifs], dtype=np.str_),
+        'motif_formula': np.array([each.motif_formula if each else '' for each in motifs], dtype=np.str_),
+        'probability': np.array([each.probability if each else np.nan for each in motifs]),
+        'relation': np.array(_relations(requests, made) if config.relations else [''] * len(made), dtype=np.str_),
+    }
+
+
+def _relations(requests: dict[int, MotifsRequest], made: list[_Made]) -> list[str]:
+    """Return how each sample relates to the known crystals, empty where that cannot be told or was not asked for."""
     from aiida_qagenai.motifs.relations import LibraryRelations
     from aiida_qagenai.motifs.requested import models_of
 
     libraries = {(each.library, each.only_library): each for each in requests.values()}
     of_library = {key: LibraryRelations(models_of(request).library) for key, request in libraries.items()}
     known = {number: of_library[each.library, each.only_library] for number, each in requests.items()}
-    relations = []
+    relations: list[str] = []
     for each, structure in zip(made, _pack(made).structures(), strict=True):
         relation = known.get(each.wanted.request)
         motif = each.wanted.motif.motif if each.wanted.motif else ''
         relations.append((relation and relation.classify(structure, motif)) or '')
-    motifs = [each.wanted.motif for each in made]
-    return {
-        'motif': np.array([each.motif if each else '' for each in motifs], dtype=np.str_),
-        'motif_formula': np.array([each.motif_formula if each else '' for each in motifs], dtype=np.str_),
-        'probability': np.array([each.probability if each else np.nan for each in motifs]),
-        'relation': np.array(relations, dtype=np.str_),
-    }
+    return relations
