@@ -4,8 +4,8 @@
 
 The crystals are those of `mp/`, `mpts/` and `mp_extra/` (Materials Project, CC BY 4.0). Formulas are split by their
 hash: a tenth is never trained on, of which half validates and half is left for tests. `DIR/foundation` is a checkpoint
-of the averaged weights, written every ten minutes, with `card.json` about its data beside it; `DIR/state.pt` is what
-`--resume` continues from. The learning rate follows a cosine over `--hours` of training.
+of the averaged weights in half precision, written every ten minutes, with `card.json` about its data beside it;
+`DIR/state.pt` is what `--resume` continues from. The learning rate follows a cosine over `--hours` of training.
 """
 
 from __future__ import annotations
@@ -175,9 +175,10 @@ def train(training: Training, splits: dict[str, list[Bucket]], arguments: argpar
             left = (total - training.seconds) / 60
             print(f'step {training.step} {shown_figures} {rate:.0f} structures/s, {left:.0f} min left', flush=True)
             sums, shown = {}, training.step
-        if training.seconds - saved > SAVE_EVERY or training.seconds >= total:
+        if training.seconds - saved > SAVE_EVERY:
             save(training, splits, arguments, runtime)
             saved = training.seconds
+    save(training, splits, arguments, runtime)
 
 
 def descend(training: Training, loss: torch.Tensor, progress: float) -> None:
@@ -193,6 +194,12 @@ def descend(training: Training, loss: torch.Tensor, progress: float) -> None:
     training.step += 1
 
 
+def half(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights in half precision, which suffices for sampling, and everything else as it is."""
+    weights = {name for name, _ in model.named_parameters()}
+    return {name: value.half() if name in weights else value for name, value in model.state_dict().items()}
+
+
 def save(training: Training, splits: dict[str, list[Bucket]], arguments: argparse.Namespace, runtime: Runtime) -> None:
     """Write the state, and a checkpoint of the averaged weights with its losses on held-out formulas."""
     with training.averaged.applied():
@@ -204,7 +211,7 @@ def save(training: Training, splits: dict[str, list[Bucket]], arguments: argpars
         settings = {'batch_size': BATCH_SIZE, 'learning_rate': LEARNING_RATE, 'ema_decay': EMA_DECAY}
         info = save_checkpoint(
             arguments.output / 'foundation',
-            training.model.state_dict(),
+            half(training.model),
             role='generator',
             architecture=f'crystal-diffusion-{SIZE}',
             configuration={
