@@ -40,6 +40,7 @@ SPARE = 3
 @option('--min-atoms', type=click.IntRange(min=1), default=1, help='Smallest number of atoms in the primitive cell.')
 @option('--max-atoms', type=click.IntRange(min=1), default=40, help='Largest number of atoms in the primitive cell.')
 @option('--space-group', type=click.IntRange(1, 230), help='Number of the only space group that is wanted.')
+@option('--pool', is_flag=True, help='The elements are a pool: crystals have two to four of them.')
 @option('--stoichiometry', help='Only compositions of this anonymous formula, such as ABX3; for a chemical system.')
 @option('--exclude-known', is_flag=True, help='Leave out crystals that the library contains.')
 @option('--exclude', multiple=True, metavar='FORMULA', help='Use no known crystal of this formula. Repeatable.')
@@ -65,13 +66,14 @@ def generate(
 ) -> None:
     """Propose crystals of a formula or of a chemical system.
 
-    One FORMULA such as SrTiO3 gives crystals of this formula, several ELEMENTs crystals with all of them. Each begins
-    as a known crystal (a motif of the Materials Project, or of --motifs) whose elements are exchanged, at the volume
-    that is expected of the new ones, and a diffusion model moves atoms and cell to where they should be. With --novelty
-    above 0 it adds noise first: from 0.5 on other structures come out, at 1 only cell content and symmetry are left.
-    The most probable motifs come first. `replay` marks a crystal that the library contains, `substitution` a known
-    framework with other elements, `novel framework` what is neither. With --relax chgnet the crystals are relaxed, and
-    ranked by their distance to the hull of the stable phases of the Materials Project and of each other.
+    One FORMULA such as SrTiO3 gives crystals of this formula, several ELEMENTs crystals with all of them (or, with
+    --pool, some). Each begins as a known crystal (a motif of the Materials Project, or of --motifs) whose elements are
+    exchanged, at the volume that is expected of the new ones, and a diffusion model moves atoms and cell to where they
+    should be. With --novelty above 0 it adds noise first: from 0.5 on other structures come out, at 1 only cell content
+    and symmetry are left. The most probable motifs come first. `replay` marks a crystal that the library contains,
+    `substitution` a known framework with other elements, `novel framework` what is neither. With --relax chgnet the
+    crystals are relaxed, and ranked by their distance to the hull of the stable phases of the Materials Project and of
+    each other.
     """
     with tempfile.TemporaryDirectory() as folder:
         request = _request(wanted, count, exclude_known=exclude_known, files=motifs, folder=Path(folder), **limits)

@@ -87,7 +87,7 @@ class MotifsRequest(StrictModel):
     """Structures that sampling starts from known crystals for: motifs whose elements are exchanged for the wanted ones.
 
     :param formula: of the structures, such as SrTiO3; or
-    :param elements: of a chemical system, all of which every structure has.
+    :param elements: of a chemical system, all of which every structure has; or, with ``pool``, two to four of which.
     :param stoichiometry: the only anonymous formula of a chemical system, such as ABX3.
     :param novelty: noise level t0 that is added to the motif, from 0 (the motif, refined) to 1 (only its cell content
         and, if kept, its symmetry are left).
@@ -106,6 +106,7 @@ class MotifsRequest(StrictModel):
     mode: t.Literal['motifs']
     formula: str | None = None
     elements: tuple[str, ...] | None = None
+    pool: bool = False
     stoichiometry: str | None = None
     novelty: float = pydantic.Field(0.0, ge=0, le=1)
     refine: bool = True
@@ -130,6 +131,8 @@ class MotifsRequest(StrictModel):
         _ = self.composition, [parse_formula(formula) for formula in self.exclude]
         if self.elements is not None:
             _check_elements(self.elements)
+        if self.pool and (self.elements is None or self.stoichiometry is not None):
+            raise ValueError('a `pool` needs `elements`, and no `stoichiometry`')
         if self.stoichiometry is not None:
             if self.elements is None:
                 raise ValueError('`stoichiometry` belongs to a chemical system: leave it out, or give `elements`')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing as t
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,9 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.requests import MotifsRequest
 
 __all__ = ('draw', 'models_of', 'proposals_of')
+
+LARGEST_SYSTEM = 4
+"""Elements of a pool that a structure has, at most."""
 
 FEWEST = 20
 """Motifs that are drawn from, at least: few samples of one request differ too."""
@@ -51,7 +55,8 @@ def proposals_of(
     """Return the proposals of a request, the most probable first.
 
     :param count: largest number of them; what the request asks for by default.
-    :param report: called in a chemical system with the number of compositions that were looked at, and of all.
+    :param report: called with the number of compositions of a chemical system that were looked at, and of all; for a
+        pool with the numbers of systems.
     :raises InvalidInputError: if no known crystal can be changed into what is wanted.
     """
     limits = Limits(
@@ -64,6 +69,8 @@ def proposals_of(
     most = request.count if count is None else count
     if request.composition is not None:
         found = propose(models, request.composition, count=most, limits=limits)
+    elif request.pool:
+        found = _of_pool(models, request.elements or (), count=most, limits=limits, report=report)
     else:
         found = propose_in_system(
             models, request.elements or (), count=most, limits=limits, amounts=request.amounts, report=report
@@ -72,6 +79,19 @@ def proposals_of(
         wanted = request.formula or ' '.join(request.elements or ())
         raise InvalidInputError(f'no known crystal can be changed into {wanted} within these limits')
     return found
+
+
+def _of_pool(
+    models: MotifModels, elements: Sequence[str], *, count: int, limits: Limits, report: Callable[[int, int], object]
+) -> list[Proposal]:
+    """Return proposals of every chemical system of some of the elements, the most probable first."""
+    sizes = range(2, min(len(elements), LARGEST_SYSTEM) + 1)
+    systems = [system for size in sizes for system in itertools.combinations(elements, size)]
+    found: list[Proposal] = []
+    for done, system in enumerate(systems, start=1):
+        found += propose_in_system(models, system, count=count, limits=limits)
+        report(done, len(systems))
+    return sorted(found, key=lambda each: -each.probability)[:count]
 
 
 def draw(proposals: Sequence[Proposal], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

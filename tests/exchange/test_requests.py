@@ -22,6 +22,7 @@ def test_amounts_are_those_of_the_formula_and_the_stoichiometry():
         ({'formula': 'NaCl', 'exclude': ['nonsense']}, 'nonsense'),
         ({'formula': 'NaCl', 'novelty': 1.5}, 'less than or equal to 1'),
         ({'formula': 'Li0.5O'}, 'fractional amounts'),
+        ({'formula': 'NaCl', 'pool': True}, 'a `pool` needs `elements`'),
         ({'elements': ['Na', 'Na']}, 'an element stands twice'),
         ({'elements': ['Na', 'Cl'], 'stoichiometry': 'ABC'}, 'has 3 elements, but 2 are given'),
     ],

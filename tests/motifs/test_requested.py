@@ -41,3 +41,13 @@ def test_a_chemical_system_reports_its_progress():
 def test_probabilities_of_zero_are_drawn_evenly():
     drawn = draw([with_probability(0.0)] * 4, 8, np.random.default_rng(0))
     assert np.bincount(drawn).tolist() == pytest.approx([2, 2, 2, 2])
+
+
+def test_a_pool_gives_crystals_of_some_of_its_elements():
+    seen = []
+    request = MotifsRequest(mode='motifs', elements=('Li', 'Mg', 'N'), pool=True, max_atoms=8, count=30)
+    found = proposals_of(request, models_of(request), report=lambda done, total: seen.append((done, total)))
+    systems = {each.structure.chemical_system for each in found}
+    assert systems <= {'Li-Mg', 'Li-N', 'Mg-N', 'Li-Mg-N'} and len(systems) > 1 and len(found) == 30
+    probabilities = [each.probability for each in found]
+    assert probabilities == sorted(probabilities, reverse=True) and seen[-1] == (4, 4)
