@@ -207,7 +207,14 @@ def save(training: Training, splits: dict[str, list[Bucket]], arguments: argpars
         losses = held_out_losses(training.model, splits['validation'], fixed, draws=2, known_types=1.0)
         training.history.append({'step': training.step, 'seconds': training.seconds, **losses})
         print('held out: ' + ' '.join(f'{name} {value:.4f}' for name, value in losses.items()), flush=True)
-        card = {**arguments.card, 'seed': arguments.seed, 'step': training.step, 'hours': training.seconds / 3600}
+        recipe = f'python recipes/foundation.py --hours {arguments.hours:g} --exclude FILE_OF_EXCLUDED_FORMULAS'
+        card = {
+            **arguments.card,
+            'recipe': recipe,
+            'seed': arguments.seed,
+            'step': training.step,
+            'hours': training.seconds / 3600,
+        }
         settings = {'batch_size': BATCH_SIZE, 'learning_rate': LEARNING_RATE, 'ema_decay': EMA_DECAY}
         info = save_checkpoint(
             arguments.output / 'foundation',
