@@ -14,6 +14,8 @@ leaves out: with a file that was used to build the package, only `--held-out` is
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import itertools
 import json
 import tempfile
@@ -171,7 +173,9 @@ def diffusion_rate(compositions: Sequence[dict[str, int]], generator: Path) -> f
         output = Path(folder) / 'candidates.npz'
         config = GenerateConfig.model_validate({'generator': generator, 'requests': requests, 'output': output})
         record, started = Record(), time.process_time()
-        generate(config, setup(config), record)
+        # its lines of progress are not figures
+        with contextlib.redirect_stdout(io.StringIO()):
+            generate(config, setup(config), record)
     return record.counts['num_generated'] / (time.process_time() - started)
 
 

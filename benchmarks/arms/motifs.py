@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import math
 import tempfile
 from collections.abc import Mapping
@@ -46,7 +48,9 @@ class Motifs:
             values = {'requests': [request], 'relations': False, 'seed': seed, 'output': output}
             config = GenerateConfig.model_validate(values)
             try:
-                generate(config, setup(config), Record())
+                # its lines of progress are not figures
+                with contextlib.redirect_stdout(io.StringIO()):
+                    generate(config, setup(config), Record())
             except InvalidInputError:
                 return filled_up([], count)
             return filled_up(list(StructureBatch.load(output).structures()), count)
