@@ -30,6 +30,7 @@ from arms import Arm, build
 from arms.csp_diffusion import STEPS
 from arms.cspnet import PUBLISHED, CSPNet
 from arms.diffcsp import CHECKPOINT, DiffCSP
+from arms.motifs import Motifs
 from pymatgen.core import Structure
 from rich.progress import track
 
@@ -204,7 +205,8 @@ def main() -> None:
         seconds = (time.perf_counter() - started) / len(references)
         figure('seconds-per-request', seconds, 's for 20 structures, one core')
         report('', samples, references, (1, 3, 5, NUM_SAMPLES))
-        report('-retrieval', predict(retrieval, references, 1), references, (1,))
+        report('-unrefined', predict(Motifs(frozenset(excluded), refine=False), references, 1), references, (1,))
+    report('-retrieval', predict(retrieval, references, 1), references, (1,))
     if not arguments.quick and arguments.diffcsp_count:
         subset = dict(itertools.islice(references.items(), arguments.diffcsp_count))
         against_diffcsp(motifs, subset, arguments.generator)

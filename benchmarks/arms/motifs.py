@@ -28,9 +28,13 @@ def build(excluded: frozenset[str]) -> Arm:
 
 @dataclasses.dataclass(frozen=True)
 class Motifs:
-    """The task `generate` for requests of mode `motifs`."""
+    """The task `generate` for requests of mode `motifs`.
+
+    :param refine: whether the diffusion model refines them.
+    """
 
     excluded: frozenset[str]
+    refine: bool = True
 
     def __call__(self, composition: Mapping[str, int], count: int, seed: int) -> list[Structure | None]:
         """Return the crystals for a primitive cell."""
@@ -42,6 +46,7 @@ class Motifs:
             'max_atoms': 60,
             'exclude': sorted(self.excluded),
             'count': count,
+            'refine': self.refine,
         }
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / 'candidates.npz'
