@@ -18,7 +18,9 @@ from pymatgen.core import Lattice, Structure
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import install_families
+from aiida_qagenai.data.candidate import CandidateData, Lineage
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.exchange.requests import MotifsRequest
 from aiida_qagenai.queries import searches
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
@@ -218,6 +220,8 @@ def test_searches(blocks, pyscf_code, lithium_hydride):
     from fake_campaign import make_campaign
 
     toy = make_campaign('quickstart')
+    lineage = Lineage('mp-23703', 'NaH', 0.2, 0.6, 'novel framework')
+    CandidateData(lithium_hydride.get_pymatgen(), cycle=9, lineage=lineage).store()
     builder = EnergyWorkChain.get_builder_from_protocol(
         pyscf_code, lithium_hydride, 'CCSD(T)', 'pipeline', overrides=CHEAP
     )
@@ -250,6 +254,8 @@ def test_searches(blocks, pyscf_code, lithium_hydride):
     window = {uuid for uuid, _, _ in next(page)['query'].all()}
     table = searches.candidates(min_divergence=0.01, max_e_above_hull=0.1, chemical_system='H-Li')
     assert window == {*table['candidate_uuid']} and len(window) == 4
+
+    assert next(page)['novel'] == [['LiH', 'mp-23703', 'NaH', 0.6]]
 
     names = next(page)
     ours = searches.divergences().set_index(['structure_uuid', 'protocol'])['divergence_ccsdt'].sort_index()
@@ -291,6 +297,8 @@ def test_databases(blocks, aiida_profile_clean, monkeypatch, tmp_path):
 
 def test_generating(blocks, capsys):
     """The page on generating proposes crystals of a formula and of a chemical system."""
-    [names] = blocks('docs/howto/generate.md')
+    requests, names = blocks('docs/howto/generate.md')
+    for request in (requests['request'], requests['system']):
+        assert MotifsRequest.parse(request).count == 100
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert {each.structure.chemical_system for each in names['nitrides']} == {'Li-Mg-N'}
