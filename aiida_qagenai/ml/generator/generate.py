@@ -60,8 +60,8 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
 
     The arrays are those of a ``StructureBatch`` and ``request`` (n,), ``start`` (n,), the row of the structure that a
     sample started from or −1, ``noise`` (n,), the level at which it started, ``projected`` (n,),
-    ``target_descriptors`` (n, NUM_DESCRIPTORS), and where a request asks for motifs those of :func:`_origins`. Every
-    requested sample is there or counted in ``failed`` by reason.
+    ``target_descriptors`` (n, NUM_DESCRIPTORS), and where a request asks for motifs ``motif``, ``motif_formula``,
+    ``probability`` and ``relation``, each (n,). Every requested sample is there or counted in ``failed`` by reason.
 
     :raises InvalidInputError: if an element was not in the training set.
     """
