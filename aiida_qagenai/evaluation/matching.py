@@ -204,7 +204,7 @@ def _distance(matcher: StructureMatcher, sample: Structure, reference: Structure
         return None
     try:
         found = matcher.get_rms_dist(sample, reference)
-    except Exception:  # a cell without a Niggli reduction matches nothing
+    except ValueError:  # a cell without a Niggli reduction matches nothing
         return None
     return None if found is None else float(found[0])
 
