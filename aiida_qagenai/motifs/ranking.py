@@ -21,7 +21,7 @@ from aiida_qagenai.motifs.retrieval import FEATURES, Candidates
 __all__ = ('DEFAULT_RANKING', 'Ranking')
 
 DEFAULT_RANKING = Path(__file__).parent / 'ranking.npz'
-"""The ranking that comes with the package; its card is ``ranking.json`` beside it."""
+"""The ranking that comes with the package; its card is ``card.json`` beside it."""
 
 _ARRAYS = ('starts', 'feature', 'threshold', 'left', 'right', 'value', 'prior')
 

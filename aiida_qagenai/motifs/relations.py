@@ -18,7 +18,7 @@ __all__ = ('LibraryRelations',)
 
 
 class LibraryRelations:
-    """The classes of ``evaluation.novelty`` against a library, of which only what is needed is expanded.
+    """Classifies crystals as ``evaluation.novelty`` does, against a library whose crystals are built only when needed.
 
     A crystal is compared with those of its formula and with its motif first, and only if it equals none of them with
     all of the same anonymous formula and cell size: the matcher needs as many atoms in both primitive cells.
