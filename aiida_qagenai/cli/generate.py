@@ -14,6 +14,8 @@ from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.motifs import has_torch, retrieved, sampled
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
+from aiida_qagenai.cli.predicting import COLUMNS as DIVERGENCE_COLUMNS
+from aiida_qagenai.cli.predicting import VALIDATOR, add_divergences
 from aiida_qagenai.cli.relaxing import COLUMNS, RELAXATION, relax_and_rank
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -47,6 +49,7 @@ SPARE = 3
 @option('--motifs', type=FILE, multiple=True, help='Crystals of your own as further motifs. Repeatable.')
 @option('--only-motifs', is_flag=True, help='Use the crystals of --motifs alone.')
 @RELAXATION
+@VALIDATOR
 @option('--output', type=click.Path(file_okay=False, path_type=Path), help='Folder for CIF, extxyz and JSON files.')
 @FORMAT
 def generate(
@@ -60,6 +63,7 @@ def generate(
     relax: str | None,
     relax_steps: int,
     min_references: int,
+    validator: Path | None,
     output: Path | None,
     fmt: str,
     **limits: t.Any,
@@ -73,7 +77,7 @@ def generate(
     and symmetry are left. The most probable motifs come first. `replay` marks a crystal that the library contains,
     `substitution` a known framework with other elements, `novel framework` what is neither. With --relax chgnet the
     crystals are relaxed, and ranked by their distance to the hull of the stable phases of the Materials Project and of
-    each other.
+    each other. With --validator the table has the divergence of the levels of theory that the trained model predicts.
     """
     with tempfile.TemporaryDirectory() as folder:
         request = _request(wanted, count, exclude_known=exclude_known, files=motifs, folder=Path(folder), **limits)
@@ -91,10 +95,11 @@ def generate(
     records, about = relax_and_rank(
         records, relax=relax, relax_steps=relax_steps, min_references=min_references, output=output
     )
+    divergence = add_divergences(records, validator)
     if output is not None:
         _write(records, output)
         footer += f'; files in {output}'
-    _print(records, '\n'.join(filter(None, (footer, about))), fmt)
+    _print(records, '\n'.join(filter(None, (footer, about, divergence))), fmt)
 
 
 def _request(
@@ -204,6 +209,7 @@ def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str) -> None:
         click.echo(json.dumps(with_structures, indent=1))
         return
     energies = COLUMNS if 'e_above_hull' in records[0] else ''
+    energies += DIVERGENCE_COLUMNS if 'divergence' in records[0] else ''
     shown = columns(
         f'rank, formula, {energies}space_group: space group, num_atoms: atoms, probability, motif, motif_formula: of, '
         'novelty, known_as: known as, passed: passes, reason'

@@ -1,0 +1,64 @@
+"""The divergence of proposed crystals, predicted by a trained validator."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import typing as t
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiida_qagenai.cli.ml_tasks import run_ml_task
+from aiida_qagenai.cli.params import FOLDER, option
+
+__all__ = ('COLUMNS', 'VALIDATOR', 'add_divergences')
+
+COLUMNS = 'divergence: D, divergence_sigma: σ(D), out_of_distribution: unfamiliar, '
+"""What a validator adds to a table, D and σ(D) in eV/atom."""
+
+VALIDATOR = option('--validator', type=FOLDER, help='Checkpoint of a validator that predicts the divergence.')
+
+PREDICTIONS = 'predictions.npz'
+
+Records = Sequence[dict[str, t.Any]]
+
+
+def add_divergences(records: Records, validator: Path | None) -> str:
+    """Add to each record what a validator predicts for its `structure`, and return what to say about it.
+
+    ``divergence`` is the absolute value of E_PBE − E_CCSD(T) (equation 3 of the paper) and ``divergence_sigma`` its
+    uncertainty over the members of the ensemble, eV/atom. A crystal that is far from all that the validator was trained
+    on is out of its distribution.
+
+    :param validator: folder of a checkpoint; nothing is added without one.
+    :raises QagenaiError: if the checkpoint cannot be used.
+    """
+    if validator is None:
+        return ''
+    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        StructureBatch.from_structures([record['structure'] for record in records]).save(folder / 'structures.npz')
+        config = {
+            'validator': str(validator.resolve()),
+            'structures': 'structures.npz',
+            'output': PREDICTIONS,
+            'dtype': 'float64',
+        }
+        run_ml_task('predict', config, folder, 'predicting')
+        arrays = load_arrays(folder / PREDICTIONS)
+    columns = zip(
+        arrays['divergence_signed'].tolist(),
+        arrays['divergence_sigma'].tolist(),
+        arrays['out_of_distribution'].tolist(),
+        strict=True,
+    )
+    for record, (signed, sigma, outside) in zip(records, columns, strict=True):
+        finite = math.isfinite(signed)
+        record['divergence'] = abs(signed) if finite else None
+        record['divergence_sigma'] = sigma if finite else None
+        record['out_of_distribution'] = outside
+    unfamiliar = sum(record['out_of_distribution'] for record in records)
+    said = f'D = |E(PBE) − E(CCSD(T))| in eV/atom by the validator in {validator}'
+    return said + (f'; {unfamiliar} are unlike all that it was trained on' if unfamiliar else '')
