@@ -33,6 +33,7 @@ __all__ = (
     'GenerateConfig',
     'GeneratorOptions',
     'GeneratorTraining',
+    'NoiseSchedule',
     'PredictConfig',
     'RelaxConfig',
     'RelaxManyConfig',
@@ -46,6 +47,7 @@ __all__ = (
 TASKS = ('train', 'generate', 'predict', 'relax', 'relax_many', 'free_energy', 'barrier')
 Size = t.Literal['tiny', 'base']
 Rate = t.Annotated[float, pydantic.Field(gt=0, le=1)]
+NoiseSchedule = t.Literal['linear', 'cosine']
 
 
 class RuntimeConfig(StrictModel):
@@ -127,12 +129,16 @@ class DescriptorTraining(TrainConfig):
 
 
 class GeneratorTraining(TrainConfig):
-    """Training of the diffusion generator."""
+    """Training of the diffusion generator.
+
+    :param num_layers: layers of the network; those of its size, or of the initial checkpoint, if not given.
+    """
 
     role: t.Literal['generator']
     steps: Count = 1000
     batch_size: Count = 64
     learning_rate: Rate = 4e-3
+    num_layers: t.Annotated[int, pydantic.Field(ge=1, le=32)] | None = None
     options: GeneratorOptions = GeneratorOptions()
 
 
@@ -198,6 +204,8 @@ class GenerateConfig(RuntimeConfig):
     :param target: wanted descriptor values by field name; fields left out are not conditioned on.
     :param guidance_scale: λ in ε = ε_u + λ (ε_c − ε_u): 0 ignores q, 1 is plain conditioning.
     :param steps: denoising steps from pure noise; a start below that takes its share.
+    :param noise_schedule: noise levels of the steps: equally spaced in time (``linear``), or ever closer towards the
+        clean structure (``cosine``).
     :param stochasticity: share of fresh noise in each step: 0 follows the flow, 1 takes ancestral steps.
     :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
     :param constraints: others that act while sampling; none if not given.
@@ -210,6 +218,7 @@ class GenerateConfig(RuntimeConfig):
     target: dict[str, float] | None = None
     guidance_scale: float = pydantic.Field(1.0, ge=0, le=20)
     steps: int = pydantic.Field(100, ge=2, le=10_000)
+    noise_schedule: NoiseSchedule = 'linear'
     stochasticity: float = pydantic.Field(1.0, ge=0, le=1)
     min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
     constraints: ConstraintOptions | None = None

@@ -79,11 +79,16 @@ def load_weights(module: nn.Module, tensors: Tensors, architecture: str) -> None
         raise CorruptFileError(message) from exception
 
 
-def rebuild(
-    kind: type[M], sizes: dict[str, dict[str, t.Any]], tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype
-) -> M:
-    """Return the network of a checkpoint: ``kind(number of elements, **sizes[size])`` with its weights."""
-    network = kind(len(info.elements), **sizes[info.configuration['size']])
+def rebuild(kind: type[M], tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype) -> M:
+    """Return the network of a checkpoint: ``kind(number of elements, **network)`` with its weights.
+
+    :raises CorruptFileError: if the configuration does not say what the network is, or the weights do not fit it.
+    """
+    try:
+        network = kind(len(info.elements), **info.configuration['network'])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as exception:
+        message = f'the configuration of the checkpoint does not describe a `{info.architecture}` ({exception!r})'
+        raise CorruptFileError(message) from exception
     load_weights(network, tensors, info.architecture)
     return network.to(dtype)
 

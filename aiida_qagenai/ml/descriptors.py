@@ -121,7 +121,7 @@ class DescriptorModel(nn.Module):
 def load_descriptor_model(folder: Path, runtime: Runtime) -> tuple[DescriptorModel, tuple[int, ...]]:
     """Return the model in ``folder``, ready to predict, and the atomic numbers of its elements."""
     tensors, info = load_checkpoint(folder, 'descriptor')
-    model = rebuild(DescriptorModel, SIZES, tensors, info, runtime.dtype).to(runtime.device)
+    model = rebuild(DescriptorModel, tensors, info, runtime.dtype).to(runtime.device)
     return model.eval(), element_numbers(info.elements)
 
 

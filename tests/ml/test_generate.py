@@ -9,8 +9,11 @@ from pymatgen.core import Lattice, Structure
 from untrained import write_untrained_generator
 
 from aiida_qagenai.common.descriptors import FIELDS, NUM_DESCRIPTORS
+from aiida_qagenai.exchange.checkpoint import read_checkpoint
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+from aiida_qagenai.ml.generator.network import SIZES
 from aiida_qagenai.ml.generator.projection import closest_ratio
+from aiida_qagenai.ml.generator.sampler import step_times
 
 COMPOSITION = {'mode': 'composition', 'composition': {'Li': 2, 'H': 1}, 'count': 6}
 SYSTEM = {'mode': 'chemical_system', 'elements': ['Li'], 'max_atoms': 3, 'min_atoms': 2, 'count': 6}
@@ -264,3 +267,30 @@ def test_fewer_motifs_than_were_asked_for_is_a_warning(generate):
     results, arrays, _ = generate(requests=[request])
     assert any('of 99 motifs were found' in warning for warning in results['warnings'])
     assert results['num_requested'] == len(arrays['motif']) < 99
+
+
+def test_the_noise_schedule_spaces_the_steps(generate):
+    """The cosine schedule begins with longer steps and ends with shorter ones; both end at the clean structure."""
+    linear, cosine = (step_times(0.8, 20, schedule) for schedule in ('linear', 'cosine'))
+    assert linear[0] == 0.8 == pytest.approx(float(cosine[0])) and linear[-1] == cosine[-1] == 0
+    steps = -cosine.diff()
+    assert (steps.diff() < 0).all() and (-linear.diff()).numpy() == pytest.approx(0.04)
+    assert steps[0] / 0.04 == pytest.approx(np.pi / 2, rel=0.01) and steps[-1] < 0.04 / 10
+    cells = [generate(noise_schedule=schedule)[2].cells for schedule in ('linear', 'cosine', 'cosine')]
+    assert np.abs(cells[0] - cells[1]).max() > 1e-3
+    assert (cells[1] == cells[2]).all()
+
+
+def test_the_number_of_layers_is_a_setting_that_a_checkpoint_keeps(generate, models, tmp_path, command):
+    (tmp_path / 'dataset.npz').symlink_to(models / 'dataset.npz')
+    training = {'role': 'generator', 'dataset': 'dataset.npz', 'steps': 2, 'batch_size': 8}
+    for more in ({'output': 'one', 'num_layers': 1}, {'output': 'tuned', 'initial_checkpoint': 'one'}):
+        status, results = command(tmp_path, 'train', {**training, **more})
+        assert status == 0, results['error']
+        losses = [results['metrics'][f'validation_loss_{name}'] for name in ('coordinates', 'lattice', 'types')]
+        assert results['metrics']['validation_loss'] == pytest.approx(np.dot([1, 0.3, 0.1], losses))
+    network = read_checkpoint(tmp_path / 'tuned', 'generator')[1].configuration['network']
+    assert network == {**SIZES['tiny'], 'num_layers': 1}
+    assert generate(generator='tuned')[0]['num_generated'] == 6
+    status, results = command(tmp_path, 'train', {**training, 'initial_checkpoint': 'one', 'num_layers': 2})
+    assert status == 1 and 'has 1 layers, `num_layers` asks for 2' in results['error']['message']

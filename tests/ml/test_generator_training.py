@@ -10,7 +10,7 @@ from aiida_qagenai.common.descriptors import unpack
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
-from aiida_qagenai.ml.generator.network import SIZES, Denoiser
+from aiida_qagenai.ml.generator.network import Denoiser
 from aiida_qagenai.ml.runtime import setup
 from aiida_qagenai.ml.training.crystals import make_buckets
 from aiida_qagenai.ml.training.generator import add_fields
@@ -113,7 +113,7 @@ def test_fields_that_are_new_to_a_generator_change_nothing_at_first(tmp_path, da
     """Their columns are zero; fields that it was trained with keep their statistics."""
     write_untrained_generator(tmp_path / 'parent', ('H', 'Li'))
     tensors, info = load_checkpoint(tmp_path / 'parent', 'generator')
-    model = rebuild(Denoiser, SIZES, tensors, info, torch.float64)
+    model = rebuild(Denoiser, tensors, info, torch.float64)
     model.q_mean[2], model.q_deviation[2] = 0.5, 2.0
     weights = model.q_embedding.weight.clone()
     buckets = make_buckets(dataset, (1, 3), setup(RuntimeConfig(dtype='float64')))

@@ -19,7 +19,7 @@ from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
 from aiida_qagenai.ml.descriptors import load_descriptor_model
 from aiida_qagenai.ml.elements import element_numbers, element_symbols, known_indices
 from aiida_qagenai.ml.generator.guidance import Guide
-from aiida_qagenai.ml.generator.network import SIZES, Denoiser
+from aiida_qagenai.ml.generator.network import Denoiser
 from aiida_qagenai.ml.generator.projection import VALID_SCALE, Projection, closest_ratio, project, wrap_into_cell
 from aiida_qagenai.ml.generator.reduction import reduce_cell
 from aiida_qagenai.ml.generator.requests import Wanted, expand, make_task, split
@@ -91,6 +91,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 runtime=runtime,
                 report=lambda count: progress.advance('generate', count=count),
                 guide=guide,
+                noise_schedule=config.noise_schedule,
             )
         with record.stage('projection'):
             for row, index in enumerate(indices):
@@ -131,7 +132,7 @@ def _unchanged(wanted: Wanted, elements: tuple[int, ...]) -> _Made:
 
 def _load_generator(folder: Path, runtime: Runtime) -> _Trained:
     tensors, info = load_checkpoint(folder, 'generator')
-    model = rebuild(Denoiser, SIZES, tensors, info, runtime.dtype).to(runtime.device).eval()
+    model = rebuild(Denoiser, tensors, info, runtime.dtype).to(runtime.device).eval()
     counts = {int(size): int(count) for size, count in info.configuration['num_atoms_counts'].items()}
     return _Trained(model, element_numbers(info.elements), counts, info.sha256)
 

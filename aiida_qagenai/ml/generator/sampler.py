@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import typing as t
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.tasks import NoiseSchedule
 from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise, lattice_signal, remove_mean
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.lattice import cell_from_metric, log_coordinates, metric_from_coordinates
@@ -19,7 +21,7 @@ from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
 from aiida_qagenai.ml.generator.symmetry import Operations, Subspace
 from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('Conditioning', 'Samples', 'Start', 'Task', 'sample')
+__all__ = ('Conditioning', 'Samples', 'Start', 'Task', 'sample', 'step_times')
 
 Conditioning = Callable[[Tensor], Tensor]
 """Expected atomic fractions (B, K) → q in physical units (B, Q), NaN for what is not conditioned on."""
@@ -85,20 +87,23 @@ def sample(
     runtime: Runtime,
     report: Callable[[int], object],
     guide: Guide | None = None,
+    noise_schedule: NoiseSchedule = 'linear',
 ) -> Samples:
-    """Return samples of the reverse process in ``steps`` equal steps from time 1 to 0.
+    """Return samples of the reverse process in ``steps`` steps from time 1, or that of the start, to 0.
 
     :param stochasticity: 0 for the flow without noise, 1 for ancestral steps.
     :param guidance: λ in ε = ε_u + λ (ε_c − ε_u). It acts on v, the shift and the logits; ε is linear in v at a given
         z_t, so that this is the same as guiding ε.
     :param report: called after each step with the number of structures that advanced.
     :param guide: constraints that decide open elements and act on the finished structures.
+    :param noise_schedule: how the times of the steps are spaced, see :func:`step_times`.
     """
     (count, width), device = task.mask.shape, runtime.device
     mask, allowed = task.mask.to(device), task.allowed.to(device)
     draw, keep = _Draws(generator, runtime, mask), _Kept(model, task, mask.sum(1))
     # On the CPU, so that comparing times never waits for the device.
-    times = torch.linspace(1.0 if task.start is None else task.start.time, 0, steps + 1, dtype=runtime.dtype)
+    first = 1.0 if task.start is None else task.start.time
+    times = step_times(first, steps, noise_schedule, runtime.dtype)
     z, x = _begin(model, task, times[0], draw, keep)
     types = task.types.to(device)
     forbidden = torch.zeros(allowed.shape, dtype=runtime.dtype, device=device).masked_fill(~allowed, -torch.inf)
@@ -130,6 +135,19 @@ def sample(
     if guide is not None:
         cells, x = guide.finish(cells, x.double(), types, mask)
     return Samples(cells.cpu(), x.double().cpu(), types.cpu(), q.double().cpu())
+
+
+def step_times(first: float, steps: int, schedule: NoiseSchedule, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return the times at which the steps begin, and 0, shape (steps + 1,).
+
+    :param first: time at which the reverse process starts.
+    :param schedule: ``linear`` for equal steps; ``cosine`` for t = first · (1 − cos(π u / 2)), u from 1 to 0 in equal
+        steps: the first step is π / 2 times as long, the last ones are the shortest.
+    """
+    if schedule == 'linear':
+        return torch.linspace(first, 0, steps + 1, dtype=dtype)
+    uniform = torch.linspace(1, 0, steps + 1, dtype=dtype)
+    return first * (1 - torch.cos(0.5 * math.pi * uniform))
 
 
 class _Draws:

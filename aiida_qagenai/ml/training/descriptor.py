@@ -29,7 +29,7 @@ def train_descriptor(config: DescriptorTraining, runtime: Runtime, record: Recor
     """
     start = Start.read(config, 'descriptors')
     labels, elements = start.labels, start.elements
-    model = start.network(DescriptorModel, SIZES, runtime.dtype)
+    model = start.network(DescriptorModel, SIZES[config.size], runtime.dtype)
     if start.parent is None:
         normalise(model, labels)
     model.to(runtime.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import typing as t
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, block_slices
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.tasks import GeneratorOptions, GeneratorTraining
 from aiida_qagenai.ml.elements import chemical_features
 from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise, lattice_signal, remove_mean, wrap
@@ -47,7 +49,8 @@ def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record)
     labels, elements = start.labels, start.elements
     with record.stage('reduction'):
         buckets = make_buckets(labels, elements, runtime)
-    model = start.network(Denoiser, SIZES, runtime.dtype)
+    network = _network(start, config)
+    model = start.network(Denoiser, network, runtime.dtype)
     if start.parent is None:
         prepare(model, buckets, elements)
     else:
@@ -62,8 +65,22 @@ def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record)
         if len(held_out):
             losses = held_out_losses(model, make_buckets(held_out, elements, runtime), runtime)
             record.metrics.update({f'validation_loss_{name}': value for name, value in losses.items()})
-    configuration = {'network': SIZES[config.size], 'num_atoms_counts': num_atoms_counts(buckets)}
+            record.metrics['validation_loss'] = sum(WEIGHTS[name] * value for name, value in losses.items())
+    configuration = {'network': network, 'num_atoms_counts': num_atoms_counts(buckets)}
     start.save(record, model.state_dict(), [model], configuration)
+
+
+def _network(start: Start, config: GeneratorTraining) -> dict[str, t.Any]:
+    """Return the options of the network: those of the initial checkpoint, or of the size with other layers.
+
+    :raises InvalidInputError: if the initial checkpoint has another number of layers.
+    """
+    known: dict[str, t.Any] = SIZES[config.size] if start.parent is None else start.parent[1].configuration['network']
+    network = {**known, 'num_layers': config.num_layers or known['num_layers']}
+    if start.parent is not None and network != known:
+        message = f'the initial checkpoint has {known["num_layers"]} layers, `num_layers` asks for {config.num_layers}'
+        raise InvalidInputError(message)
+    return network
 
 
 def prepare(model: Denoiser, buckets: Sequence[Bucket], elements: tuple[int, ...]) -> None:

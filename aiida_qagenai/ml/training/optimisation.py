@@ -71,11 +71,14 @@ class Start:
             require_known(labels.structures, elements, 'initial checkpoint')
         return cls(config, dataset, labels, parent, elements)
 
-    def network(self, kind: type[M], sizes: dict[str, dict[str, t.Any]], dtype: torch.dtype) -> M:
-        """Return the network of the initial checkpoint, or a new one with random weights."""
+    def network(self, kind: type[M], options: dict[str, t.Any], dtype: torch.dtype) -> M:
+        """Return the network of the initial checkpoint, or a new one with random weights.
+
+        :param options: of a new network.
+        """
         if self.parent is not None:
-            return rebuild(kind, sizes, *self.parent, dtype)
-        return kind(len(self.elements), **sizes[self.config.size]).to(dtype)
+            return rebuild(kind, *self.parent, dtype)
+        return kind(len(self.elements), **options).to(dtype)
 
     def split(self, name: str) -> LabelledBatch:
         """Return the structures of a named split."""

@@ -133,6 +133,7 @@ class CycleWorkChain(ResumableWorkChain):
                 'target': settings.target,
                 'guidance_scale': settings.guidance_scale,
                 'steps': settings.steps,
+                'noise_schedule': settings.noise_schedule,
                 **self.runtime(10),
             }
         )

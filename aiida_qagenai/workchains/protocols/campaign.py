@@ -11,7 +11,7 @@ import pydantic
 from aiida_qagenai.calculations.models.external import ExternalGenerateParameters
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.exchange.tasks import parse
+from aiida_qagenai.exchange.tasks import NoiseSchedule, parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
 from aiida_qagenai.thermodynamics.hull.convex_hull import MINIMUM_REFERENCES
 from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
@@ -82,6 +82,9 @@ class GenerateSettings(StrictModel):
         description='Share of the others with a charge-neutral composition fixed first; the rest is free in the system',
     )
     steps: int = pydantic.Field(ge=1, description='Denoising steps')
+    noise_schedule: NoiseSchedule = pydantic.Field(
+        'linear', description='Noise levels of the steps: linear in time, or cosine, with shorter steps at the end'
+    )
     guidance_scale: float = pydantic.Field(ge=0, description='λ: 0 unconditioned, 1 conditioned')
     target: dict[str, float] | None = pydantic.Field(
         None, description='Target quantum descriptors; by default those that the composition model predicts'
@@ -173,6 +176,20 @@ class GeneratorSettings(TrainSettings):
         description='The generator of any chemistry that comes with the package (or a checkpoint that is given): used '
         'as it is, then fine-tuned; or a new one, trained on the initial set in `initial_steps`',
     )
+    num_layers: int | None = pydantic.Field(
+        None, ge=1, le=32, description='Layers of a new generator; those of its size by default'
+    )
+
+    @pydantic.model_validator(mode='after')
+    def _new(self) -> GeneratorSettings:
+        """Check that the layers are those of a new network."""
+        if self.start == 'foundation' and self.num_layers is not None:
+            raise ValueError('`num_layers` is for a new generator (`start: nothing`): a checkpoint keeps its layers')
+        return self
+
+    def parameters(self, role: str, steps: int) -> dict[str, t.Any]:
+        """Return what a training of the generator takes from these settings."""
+        return {**super().parameters(role, steps), 'num_layers': self.num_layers}
 
 
 class LearnSettings(StrictModel):

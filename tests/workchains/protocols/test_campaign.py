@@ -34,6 +34,8 @@ def test_overrides_reach_nested_keys():
         ({'seed_set': {'source': 'mp'}}, 'seed_set.source'),
         ({'learn': {'generator': {'start': 'scratch'}}}, 'learn.generator.start'),
         ({'learn': {'validator': {'start': 'foundation'}}}, 'learn.validator.start'),
+        ({'learn': {'generator': {'start': 'foundation', 'num_layers': 4}}}, 'a checkpoint keeps its layers'),
+        ({'generate': {'noise_schedule': 'sine'}}, 'generate.noise_schedule'),
         ({'select': {'acquisition': 'best'}}, 'select'),
         ({'seed_set': {'labels': {'PBE': 3}}}, 'seed_set.labels'),
         ({'seed_set': {'labels': {'SCAN': 2, 'HSE06': 5}}}, 'seed_set.labels'),
