@@ -6,7 +6,8 @@ import dataclasses
 import typing as t
 from pathlib import Path
 
-from pyscf_runs import Runner, Sites, Structure, basis_texts, face_centred, figure, level_parameters, on_mesh
+from figures import figure
+from pyscf_runs import Runner, Sites, Structure, basis_texts, face_centred, level_parameters, on_mesh
 
 from aiida_qagenai.chemistry.neighbourhood import surrounding_sites
 from aiida_qagenai.common.fidelity import Fidelity

@@ -8,11 +8,11 @@ The reference of the sampling rate is SMACT's own filter: random compositions, k
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 
 import numpy as np
+from figures import figure
 from smact.screening import smact_validity
 
 from aiida_qagenai.chemistry.composition_space import ALLOWED_ELEMENTS, CompositionSpace, unconstrained_count
@@ -23,13 +23,6 @@ MAX_ATOMS = 20
 PAPER_COMPOSITIONS = 1e10
 PAPER_REDUCTION = 1e5
 """Section 3.1.3: charge neutrality 10³ and oxidation states 10²."""
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    ratio = value / reference_value
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': ratio}), flush=True)
 
 
 def cardinalities(max_elements: int, samples: int) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from figures import figure
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.exchange.dataset import LabelledBatch
@@ -39,12 +40,6 @@ CHECKS = 16
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-3
 HELD_OUT = 100
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference, 'reference_value': reference_value}
-    print(json.dumps({**record, 'ratio': value / reference_value if reference_value else None}), flush=True)
 
 
 def pack(data: Path, count: int, folder: Path) -> None:

@@ -9,13 +9,13 @@ element replaced by its neighbour in the table. The reference is the loop over `
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import figure
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
 
@@ -24,13 +24,6 @@ from aiida_qagenai.chemistry.duplicates import KnownStructures
 
 NOISE = 0.1
 """Standard deviation of the displacements, Å."""
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    ratio = value / reference_value if reference_value else None
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': ratio}), flush=True)
 
 
 def disguised(structure: Structure, rng: np.random.Generator) -> Structure:

@@ -9,13 +9,14 @@ nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
 import typing as t
 import warnings
+
+from figures import figure
 
 
 def main() -> None:
@@ -27,8 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         prepare(folder)
         try:
-            for figure in compare(3 if arguments.quick else 10):
-                print(json.dumps(figure), flush=True)
+            compare(3 if arguments.quick else 10)
         finally:
             from aiida_qagenai.engine.daemon import stop_daemon
 
@@ -53,8 +53,8 @@ def prepare(folder: str) -> None:
     ensure_daemon()
 
 
-def compare(repeats: int) -> t.Iterator[dict[str, t.Any]]:
-    """Run the calculations in turn, after one of each that loads the modules, and yield the figures."""
+def compare(repeats: int) -> None:
+    """Run the calculations in turn, after one of each that loads the modules, and print the figures."""
     seconds: dict[str, list[float]] = {'plain': [], 'job': [], 'energy': []}
     for _ in range(repeats + 1):
         seconds['plain'].append(life(finished(addition())))
@@ -65,14 +65,14 @@ def compare(repeats: int) -> t.Iterator[dict[str, t.Any]]:
         seconds['energy'].append(life(energy) - computed)
     plain, job, energy = (statistics.median(values[1:]) for values in seconds.values())
     for name, value in (('engine-job', job), ('engine-energy', energy)):
-        yield {
-            'name': name,
-            'value': round(value, 2),
-            'unit': 's beyond compute',
-            'reference': 'ArithmeticAddCalculation of AiiDA',
-            'reference_value': round(plain, 2),
-            'ratio': round(value / plain, 2),
-        }
+        figure(
+            name,
+            round(value, 2),
+            's beyond compute',
+            'ArithmeticAddCalculation of AiiDA',
+            round(plain, 2),
+            ratio=round(value / plain, 2),
+        )
 
 
 def addition() -> t.Any:

@@ -9,13 +9,13 @@ references are the loop that published match rates come from, and ``smact_validi
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import figure
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 from smact.screening import smact_validity
@@ -28,13 +28,6 @@ LARGEST_NOISE = 0.3
 
 RANDOM = 0.4
 """Share of the predictions with random coordinates."""
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    ratio = value / reference_value if reference_value else None
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': ratio}), flush=True)
 
 
 def prediction(structure: Structure, rng: np.random.Generator) -> Structure:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import json
 import time
 import typing as t
 
@@ -25,6 +24,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.units import GPa, J, mol
+from figures import figure
 
 from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.thermodynamics.vibrations.barriers import find_barrier
@@ -64,12 +64,6 @@ PUBLISHED = {
 ATOMS_IN_CUBE = {'Cu': 4, 'MgO': 8, 'Si': 8}
 ROOM = 300.0
 VACANCY_MIGRATION = {'Cu': 0.70, 'Al': 0.61}
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': value / reference_value}), flush=True)
 
 
 def thermal(name: str, atoms: Atoms, calculator: t.Any, potential: str, phonons: PhononSettings) -> None:

@@ -32,9 +32,10 @@ from pathlib import Path
 
 import numpy as np
 from arms import NAMES, build
+from figures import figure
 from pymatgen.core import Structure
 from rich.progress import track
-from structure_prediction import content, figure
+from structure_prediction import content
 
 from aiida_qagenai.chemistry.duplicates import find_duplicates
 from aiida_qagenai.chemistry.formula import parse_formula

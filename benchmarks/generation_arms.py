@@ -16,9 +16,10 @@ import warnings
 from pathlib import Path
 
 from arms import NAMES, Arm, build
+from figures import figure
 from pymatgen.core import Structure
 from rich.progress import track
-from structure_prediction import content, figure, read
+from structure_prediction import content, read
 
 from aiida_qagenai.evaluation.matching import match_rates
 from aiida_qagenai.evaluation.validity import structure_is_valid

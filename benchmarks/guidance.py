@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import figure
 from pymatgen.core import Structure
 
 from aiida_qagenai.chemistry.composition_space import CompositionSpace
@@ -43,13 +44,6 @@ ARMS: dict[str, dict[str, t.Any] | None] = {
     'guided': {},
 }
 """Without and with constraints."""
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    ratio = value / reference_value if reference_value else None
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': ratio}), flush=True)
 
 
 def run(task: str, config: dict[str, t.Any]) -> dict[str, t.Any]:

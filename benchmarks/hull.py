@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import resource
 import time
 import warnings
 
 import numpy as np
+from figures import figure
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
@@ -32,12 +32,6 @@ from aiida_qagenai.thermodynamics.hull.convex_hull import (
 
 PAPER_MILLISECONDS = {2: 12.0, 3: 45.0, 4: 320.0}
 """Average time per system on one core, paper section 10.2."""
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float, *, ratio: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': ratio}), flush=True)
 
 
 def popularity() -> np.ndarray:

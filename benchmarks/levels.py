@@ -6,8 +6,8 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+from figures import figure
 from provenance import temporary_profile
-from pyscf_runs import figure
 
 if t.TYPE_CHECKING:
     from aiida.orm import InstalledCode

@@ -13,7 +13,8 @@ import argparse
 import typing as t
 from pathlib import Path
 
-from quantum_chemistry import Structure, figure, lithium_hydride, run
+from figures import figure
+from quantum_chemistry import Structure, lithium_hydride, run
 
 COMMON: dict[str, t.Any] = {
     'fidelity': 'CCSD(T)',

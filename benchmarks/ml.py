@@ -22,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests' / 'fixtures'))
 
+from figures import figure
 from toy_crystals import describe, toy_dataset, toy_structures
 
 from aiida_qagenai.common.descriptors import unpack
@@ -38,12 +39,6 @@ QUICKSTART = {
 
 VOLUMES = (8.0, 12.0)
 """Volumes whose made-up descriptors are the two targets of the conditioning, Å3/atom."""
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': value / reference_value}), flush=True)
 
 
 def run(task: str, config: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pyscf_runs import figure
+from figures import figure
 
 PSEUDOS = Path('/usr/share/espresso/pseudo')
 LITHIUM, HYDROGEN = 'Li.pbesol-s-kjpaw_psl.0.2.1.UPF', 'H.pbe-kjpaw.UPF'

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import isolated_atoms
 from cohesion import CRYSTALS, Cohesion
+from figures import figure
 from gth_plane_waves import CUTOFFS, converged_energy
-from pyscf_runs import Runner, figure, kept
+from pyscf_runs import Runner, kept
 
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
 

@@ -38,12 +38,6 @@ def face_centred(lattice: float, symbols: t.Sequence[str], kind: str = 'rock sal
     return cell, [(symbols[0], [0.0, 0.0, 0.0]), (symbols[-1], [fraction * lattice] * 3)]
 
 
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': value / reference_value}), flush=True)
-
-
 @functools.cache
 def family_basis(folder: Path, name: str) -> dict[str, str]:
     """Return the texts of a basis of the family ccgto by element, its files checked."""

@@ -20,10 +20,11 @@ import typing as t
 from pathlib import Path
 
 from cohesion import CRYSTALS, cohesion
+from figures import figure
 from levels import levels
 from plane_waves import plane_waves
 from pseudopotential import pseudopotential
-from pyscf_runs import Runner, Structure, basis_texts, face_centred, figure, level_parameters, on_mesh
+from pyscf_runs import Runner, Structure, basis_texts, face_centred, level_parameters, on_mesh
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.units import HARTREE_TO_EV

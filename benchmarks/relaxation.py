@@ -24,6 +24,7 @@ import typing as t
 from pathlib import Path
 
 import numpy as np
+from figures import figure
 from provenance import temporary_profile
 
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
@@ -66,12 +67,6 @@ def main() -> None:
         if not arguments.quick:
             lattice(codes['espresso'], family, 'C', kpoints_distance=0.2)
             bond_of_both(codes, family)
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference, 'reference_value': reference_value}
-    print(json.dumps({**record, 'ratio': value / reference_value}), flush=True)
 
 
 def run_script(python: str, bond: float = 0.8, scale: float = 1.0) -> dict[str, t.Any]:

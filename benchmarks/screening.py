@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import json
 import time
 import typing as t
 import warnings
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from figures import figure
 from pymatgen.analysis.dimensionality import get_dimensionality_larsen
 from pymatgen.analysis.graphs import StructureGraph
 from pymatgen.analysis.local_env import CrystalNN
@@ -33,13 +33,6 @@ REJECTED_BAR = 0.90
 ANIONS = frozenset({'H', 'N', 'O', 'F', 'S', 'Cl', 'Se', 'Br', 'I'})
 CHALCOGENS = frozenset({'S', 'Se', 'Te'})
 THROUGHPUT_BAR = 200.0
-
-
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> None:
-    """Print one figure as a line of JSON."""
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference}
-    ratio = value / reference_value
-    print(json.dumps({**record, 'reference_value': reference_value, 'ratio': ratio}), flush=True)
 
 
 def is_perovskite(structure: Structure) -> bool:

@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import io
 import itertools
-import json
 import tempfile
 import time
 import warnings
@@ -31,6 +30,7 @@ from arms.csp_diffusion import STEPS
 from arms.cspnet import PUBLISHED, CSPNet
 from arms.diffcsp import CHECKPOINT, DiffCSP
 from arms.motifs import Motifs
+from figures import figure
 from pymatgen.core import Structure
 from rich.progress import track
 
@@ -49,15 +49,6 @@ TIMED = 8
 """Compositions for which the speed of the ways that are compared with DiffCSP is measured."""
 
 SAME = 'proposals for the same crystals'
-
-
-def figure(
-    name: str, value: float | None, unit: str, reference: str | None = None, reference_value: float | None = None
-) -> None:
-    """Print one figure as a line of JSON."""
-    ratio = value / reference_value if reference_value and value is not None else None
-    record = {'name': name, 'value': value, 'unit': unit, 'reference': reference, 'reference_value': reference_value}
-    print(json.dumps({**record, 'ratio': ratio}), flush=True)
 
 
 def read(path: Path, count: int, held_out: bool, seed: int) -> dict[str, Structure]:

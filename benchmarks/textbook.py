@@ -10,11 +10,11 @@ tolerances) maps a proposal onto it. Lattice constants are rounded experimental 
 from __future__ import annotations
 
 import argparse
-import json
 import typing as t
 import warnings
 from collections.abc import Callable
 
+from figures import figure
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Lattice, Structure
 
@@ -120,8 +120,7 @@ def main() -> None:
             missed.append(formula)
     print(f'not among the first {FIRST}: {", ".join(missed) or "none"}')
     found = len(asked) - len(missed)
-    record = {'name': 'textbook-found', 'value': found, 'unit': f'of {len(asked)} crystals'}
-    print(json.dumps({**record, 'reference': 'wanted', 'reference_value': 36, 'ratio': found / 36}))
+    figure('textbook-found', found, f'of {len(asked)} crystals', 'wanted', 36)
 
 
 if __name__ == '__main__':
