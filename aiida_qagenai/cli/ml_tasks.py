@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.bars import counting_bar
 from aiida_qagenai.common.errors import QagenaiError
 
 __all__ = ('run_ml_task',)
@@ -39,15 +40,14 @@ def run_ml_task(task: str, config: dict[str, t.Any], folder: Path, label: str) -
     last: deque[str] = deque(maxlen=LAST_LINES)
     with (
         subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
-        click.progressbar(length=0, label=label, file=click.get_text_stream('stderr')) as bar,
+        counting_bar(label) as show,
     ):
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 last.append(line.rstrip())
                 if step := _STEP.match(line):
-                    bar.length = int(step[2])
-                    bar.update(int(step[1]) - bar.pos)
+                    show(int(step[1]), int(step[2]))
         except BaseException:
             process.kill()
             raise

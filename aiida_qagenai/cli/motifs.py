@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.bars import counting_bar
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 
 if t.TYPE_CHECKING:
@@ -62,13 +63,8 @@ def retrieved(request: MotifsRequest) -> list[Generated]:
     if request.elements is None:
         proposals = proposals_of(request, models)
     else:
-        with click.progressbar(length=0, label='compositions', file=click.get_text_stream('stderr')) as bar:
-
-            def report(done: int, total: int) -> None:
-                bar.length = total
-                bar.update(done - bar.pos)
-
-            proposals = proposals_of(request, models, report=report)
+        with counting_bar('compositions') as show:
+            proposals = proposals_of(request, models, report=show)
     found = []
     for each in proposals:
         structure = each.structure
