@@ -1,19 +1,18 @@
-"""The recipe of the arm `diffcsp`: reduced cells, an interrupted training that goes on, its card and the arm itself."""
+"""The recipe of the arm `diffcsp`: an interrupted training that goes on, its card and the arm itself."""
 
 import gzip
 import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from toy_crystals import toy_dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
+import crystals
 import diffcsp
-import foundation
 from arms import csp_diffusion
 from arms.diffcsp import DiffCSP
 
@@ -23,17 +22,17 @@ SIZES = {'hidden': 16, 'layers': 2, 'frequencies': 4, 'time': 8}
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Return a function that runs the recipe for some seconds, at a small size, and returns its folder."""
-    crystals = list(toy_dataset().structures.structures())
-    for number, name in enumerate(foundation.FILES):
+    structures = list(toy_dataset().structures.structures())
+    for number, name in enumerate(crystals.FILES):
         lines = ['material_id,cif']
-        lines += [f'mp-{number}{k},"{each.to(fmt="cif")}"' for k, each in enumerate(crystals[number::3])]
+        lines += [f'mp-{number}{k},"{each.to(fmt="cif")}"' for k, each in enumerate(structures[number::3])]
         path = tmp_path / 'data' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress('\n'.join(lines).encode()))
     monkeypatch.setattr(diffcsp, 'SMALL', SIZES)
     monkeypatch.setattr(diffcsp, 'BATCH_SIZE', 8)
     parts = {'LiH': 'train', 'Li2H': 'train', 'LiH2': 'validation', 'Li': 'test'}
-    monkeypatch.setattr(foundation, 'part_of', parts.__getitem__)
+    monkeypatch.setattr(crystals, 'part_of', parts.__getitem__)
 
     def call(seconds, *options):
         arguments = ['--data', str(tmp_path / 'data'), '--output', str(tmp_path / 'run')]
@@ -54,20 +53,9 @@ def test_an_interrupted_training_goes_on_and_its_checkpoint_is_the_arm(run, monk
     assert set(second['num_structures']) == {'test', 'train', 'validation'}
     monkeypatch.setattr(csp_diffusion, 'STEPS', 3)
     arm = DiffCSP.load(folder / 'diffcsp')
-    crystals = arm({'Li': 1, 'H': 2}, 2, seed=5)
-    assert [each.composition.as_dict() for each in crystals if each] == [{'Li': 1, 'H': 2}] * 2
-    assert arm({'Li': 1, 'H': 2}, 2, seed=5) == crystals != arm({'Li': 1, 'H': 2}, 2, seed=6)
-
-
-def test_cells_are_reduced_and_grouped_by_size():
-    labels = toy_dataset()
-    cells = diffcsp.by_size(labels)
-    assert sum(len(each) for each in cells) == len(labels)
-    assert [each.numbers.shape[1] for each in cells] == sorted({*labels.structures.num_atoms.tolist()})
-    volumes = np.sort(np.concatenate([each.lattice.det().numpy() for each in cells]))
-    assert volumes == pytest.approx(np.sort(np.abs(np.linalg.det(labels.structures.cells))), rel=1e-5)
-    lengths = np.concatenate([each.lattice.norm(dim=2).numpy() for each in cells])
-    assert (np.diff(lengths, axis=1) > -1e-4).all()
+    found = arm({'Li': 1, 'H': 2}, 2, seed=5)
+    assert [each.composition.as_dict() for each in found if each] == [{'Li': 1, 'H': 2}] * 2
+    assert arm({'Li': 1, 'H': 2}, 2, seed=5) == found != arm({'Li': 1, 'H': 2}, 2, seed=6)
 
 
 def test_an_unwanted_state_does_not_pass(run, capsys):

@@ -1,4 +1,4 @@
-"""The recipe of the shipped generator: splits, an interrupted training that goes on, and its card."""
+"""The recipe of the shipped generator: an interrupted training that goes on, and its card."""
 
 import gzip
 import hashlib
@@ -15,16 +15,17 @@ from aiida_qagenai.ml.generator.network import SIZES
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
 
+import crystals
 import foundation
 
 
 @pytest.fixture
 def data(tmp_path):
     """Return a folder like that of the data, with a few made-up crystals."""
-    crystals = list(toy_dataset().structures.structures())
-    for number, name in enumerate(foundation.FILES):
+    structures = list(toy_dataset().structures.structures())
+    for number, name in enumerate(crystals.FILES):
         lines = ['material_id,cif']
-        for index, crystal in enumerate(crystals[number::3]):
+        for index, crystal in enumerate(structures[number::3]):
             lines.append(f'mp-{number}{index},"{crystal.to(fmt="cif")}"')
         path = tmp_path / 'data' / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ def run(data, tmp_path, monkeypatch):
     monkeypatch.setattr(foundation, 'SIZE', 'tiny')
     monkeypatch.setattr(foundation, 'BATCH_SIZE', 8)
     parts = {'LiH': 'train', 'Li2H': 'train', 'LiH2': 'validation', 'Li': 'test'}
-    monkeypatch.setattr(foundation, 'part_of', parts.__getitem__)
+    monkeypatch.setattr(crystals, 'part_of', parts.__getitem__)
 
     def call(seconds, *options):
         arguments = ['--data', str(data), '--output', str(tmp_path / 'run'), '--hours', str(seconds / 3600), *options]
@@ -47,14 +48,6 @@ def run(data, tmp_path, monkeypatch):
         return tmp_path / 'run'
 
     return call
-
-
-def test_formulas_are_split_by_their_hash():
-    formulas = [f'A{index}' for index in range(4000)]
-    parts = [foundation.part_of(formula) for formula in formulas]
-    assert parts == [foundation.part_of(formula) for formula in formulas]
-    for part, share in (('train', 0.9), ('validation', 0.05), ('test', 0.05)):
-        assert parts.count(part) / len(parts) == pytest.approx(share, abs=0.015)
 
 
 def test_a_training_goes_on_where_it_was_interrupted(run, data):
@@ -68,7 +61,7 @@ def test_a_training_goes_on_where_it_was_interrupted(run, data):
     assert info.sha256 == second['checkpoint_sha256'] != first['checkpoint_sha256']
     assert info.architecture == 'crystal-diffusion-tiny'
     assert info.configuration['network'] == SIZES['tiny']
-    name = foundation.FILES[0]
+    name = crystals.FILES[0]
     assert second['files'][name] == hashlib.sha256((data / name).read_bytes()).hexdigest()
 
 
