@@ -6,15 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
-from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
 from aiida_qagenai.ml.checkpoints import load_checkpoint, load_weights
 from arms import Arm
 from arms.csp_diffusion import Schedule, sample
-from arms.cspnet import CSPNet
+from arms.cspnet import CSPNet, atomic_numbers, structures
 
 CHECKPOINT = Path(__file__).parent / 'diffcsp_checkpoint'
 """Written by `recipes/diffcsp.py`; its card is `card.json` in it."""
@@ -49,18 +47,5 @@ class DiffCSP:
 
     def draw(self, compositions: Sequence[Mapping[str, int]], seed: int) -> list[Structure | None]:
         """Return one crystal of each composition, all with the same number of atoms, drawn side by side."""
-        numbers = torch.tensor([[ATOMIC_NUMBERS[each] for each in _atoms(one)] for one in compositions])
-        lattices, fractional = sample(self.model, self.schedule, numbers, torch.Generator().manual_seed(seed))
-        drawn = zip(compositions, lattices.double().numpy(), fractional.double().numpy(), strict=True)
-        return [_structure(*each) for each in drawn]
-
-
-def _atoms(composition: Mapping[str, int]) -> list[str]:
-    return [symbol for symbol, amount in composition.items() for _ in range(amount)]
-
-
-def _structure(composition: Mapping[str, int], lattice: np.ndarray, fractional: np.ndarray) -> Structure | None:
-    """Return the crystal by lengths and angles, as published, or ``None`` where lattice vectors lie in a plane."""
-    if not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < 0.1:
-        return None
-    return Structure(Lattice.from_parameters(*Lattice(lattice).parameters), _atoms(composition), fractional)
+        drawn = sample(self.model, self.schedule, atomic_numbers(compositions), torch.Generator().manual_seed(seed))
+        return structures(compositions, *drawn)

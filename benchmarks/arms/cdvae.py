@@ -1,0 +1,50 @@
+"""CDVAE in its smallest form (our own implementation): latent vectors decoded by Langevin dynamics."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pymatgen.core import Structure
+
+from aiida_qagenai.ml.checkpoints import load_checkpoint, load_weights
+from arms import Arm
+from arms.cspnet import atomic_numbers, structures
+from arms.vae import CDVAE, sample
+
+CHECKPOINT = Path(__file__).parent / 'cdvae_checkpoint'
+"""Written by `recipes/cdvae.py`; its card is `card.json` in it."""
+
+
+def build(excluded: frozenset[str]) -> Arm:
+    """Return the arm with the networks that come with the benchmarks; it keeps no crystals to exclude."""
+    return Cdvae.load(CHECKPOINT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cdvae:
+    """Trained networks."""
+
+    model: CDVAE
+
+    @classmethod
+    def load(cls, folder: Path) -> Cdvae:
+        """Read a checkpoint.
+
+        :raises CorruptFileError: if it is missing or damaged.
+        """
+        tensors, info = load_checkpoint(folder, 'generator')
+        model = CDVAE(**info.configuration['network'])
+        load_weights(model, {name: tensor.float() for name, tensor in tensors.items()}, info.architecture)
+        return cls(model.eval())
+
+    def __call__(self, composition: Mapping[str, int], count: int, seed: int) -> list[Structure | None]:
+        """Return crystals in the order in which they were drawn."""
+        return self.draw([composition] * count, seed)
+
+    def draw(self, compositions: Sequence[Mapping[str, int]], seed: int) -> list[Structure | None]:
+        """Return one crystal of each composition, all with the same number of atoms, drawn side by side."""
+        drawn = sample(self.model, atomic_numbers(compositions), torch.Generator().manual_seed(seed))
+        return structures(compositions, *drawn)
