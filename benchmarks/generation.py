@@ -1,15 +1,17 @@
 """How many generated crystals are stable or metastable, unique and new, by CHGNet on the hull of the package.
 
-    python benchmarks/generation.py --systems 20 --count 50 [--arms generate random …] [--elements FILE] [--quick]
+    python benchmarks/generation.py --systems 20 --count 50 [--arms generate random …] [--novelty 1] [--quick]
 
 The chemical systems are drawn from the formulas of `--part` (`evaluation/held_out.py`: nothing was fitted to them) that
 have two or three elements and for which the hull does not abstain. No arm sees a compound of any of them. The arm
-`generate` is the package as it is asked for a chemical system; the arms of the folder `arms` are given the cell
-contents that it chose, each as often. Crystals that are valid and unlike the earlier ones are relaxed with CHGNet 0.3.0
-and placed on the hull of known phases and of each other. All that were asked for are in the denominators. A `replay`
-equals a crystal of the whole library, such as a compound that was hidden and is found again: `sun` and `msun` do not
-count it as novel, `sun-unseen` and `msun-unseen` do, since the arm did not know it. Figures of other arms than
-`generate` end with their names.
+`generate` is the package as it is asked for a chemical system, without refinement or, with `--novelty`, as the
+diffusion model samples from its motifs with noise of this level (1 leaves only their cell content and, if kept, their
+symmetry); the arms of the folder `arms` are given the cell contents that it chose, each as often. Crystals that are
+valid and unlike the earlier ones are relaxed with CHGNet 0.3.0 and placed on the hull of known phases and of each
+other. All that were asked for are in the denominators. A `replay` equals a crystal of the whole library, such as a
+compound that was hidden and is found again: `sun` and `msun` do not count it as novel, `sun-unseen` and `msun-unseen`
+do, since the arm did not know it. Figures of other arms than `generate` end with their names. With `--steps 0` nothing
+is relaxed: validity and relations alone are printed.
 
 `chgnet-formation-energy-error` compares CHGNet with the hull on known stable phases (`--known`) against the elements of
 the Materials Project; with `--elements` (MP-PBE-Element-Refs.json.gz) also against elements by CHGNet itself.
@@ -23,6 +25,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import math
 import tempfile
 import time
 import typing as t
@@ -35,6 +38,7 @@ from arms import NAMES, build
 from figures import figure
 from pymatgen.core import Structure
 from rich.progress import track
+from sampling import sampled
 from structure_prediction import content
 
 from aiida_qagenai.chemistry.duplicates import find_duplicates
@@ -45,6 +49,7 @@ from aiida_qagenai.evaluation.held_out import part_of
 from aiida_qagenai.evaluation.novelty import CLASSES
 from aiida_qagenai.evaluation.stability import stable_unique_novel
 from aiida_qagenai.evaluation.validity import structure_is_valid
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.motifs.library import MotifLibrary
 from aiida_qagenai.motifs.propose import Limits, MotifModels, propose_in_system
 from aiida_qagenai.motifs.relations import LibraryRelations
@@ -96,6 +101,22 @@ def generate(models: MotifModels, systems: Sequence[tuple[str, ...]], count: int
     return found
 
 
+def noised(samples: Sequence[Sample], noise: float, symmetry: str, seed: int) -> list[Sample]:
+    """Return what the diffusion model makes of samples with noise; what it does not finish is a failure."""
+    made = [index for index, sample in enumerate(samples) if sample.structure is not None]
+    found = [Sample(sample.system, None) for sample in samples]
+    if not made:
+        return found
+    with tempfile.TemporaryDirectory() as folder:
+        starts = Path(folder) / 'starts.npz'
+        StructureBatch.from_structures([samples[index].structure for index in made]).save(starts)
+        request = {'mode': 'structures', 'structures': starts, 'noise': noise, 'symmetry': symmetry}
+        for each in sampled([request], seed=seed):
+            index = made[each.start]
+            found[index] = Sample(samples[index].system, each.structure)
+    return found
+
+
 def follow(name: str, excluded: frozenset[str], samples: Sequence[Sample], seed: int) -> list[Sample]:
     """Return what an arm makes of the cell contents of other samples."""
     arm, found = build(name, excluded), []
@@ -119,7 +140,10 @@ class Judgement:
 
 
 def judge(samples: Sequence[Sample], library: MotifLibrary, folder: Path, steps: int) -> Judgement:
-    """Return classes and distances to the hull; only what is valid and unlike the earlier ones is relaxed."""
+    """Return classes and distances to the hull; only what is valid and unlike the earlier ones is relaxed.
+
+    :param steps: most steps of a relaxation; with 0 there are classes alone.
+    """
     relations = LibraryRelations(library)
     structures = [sample.structure for sample in samples]
     valid = [index for index, each in enumerate(structures) if each is not None and structure_is_valid(each)]
@@ -128,7 +152,7 @@ def judge(samples: Sequence[Sample], library: MotifLibrary, folder: Path, steps:
     for index in valid:
         found.relations[index] = relations.classify(structures[index])
     new = [valid[place] for place in first]
-    if not new:
+    if not new or not steps:
         return found
     relaxed, outcomes = relax_structures([structures[index] for index in new], 'chgnet', steps, folder)
     energies = [outcome['energy_per_atom'] if outcome['converged'] else None for outcome in outcomes]
@@ -147,8 +171,12 @@ def cell(structure: Structure) -> dict[str, int]:
     return {symbol: round(number) for symbol, number in structure.composition.get_el_amt_dict().items()}
 
 
-def report(name: str, samples: Sequence[Sample], found: Judgement, seconds: float) -> None:
-    """Print the figures of an arm."""
+def report(name: str, samples: Sequence[Sample], found: Judgement, *, seconds: float, relaxed: bool = True) -> None:
+    """Print the figures of an arm.
+
+    :param seconds: that the generation took.
+    :param relaxed: whether the samples were.
+    """
     ending = '' if name == GENERATE else f'-{name}'
     number = len(samples)
     figures = [
@@ -158,9 +186,10 @@ def report(name: str, samples: Sequence[Sample], found: Judgement, seconds: floa
             share(relation.replace(' ', '-'), [each == relation for each in found.relations], 'of all asked for')
             for relation in CLASSES
         ),
-        share('relaxed', found.converged, 'valid, distinct and converged'),
     ]
-    for suffix, classes in (('', CLASSES[1:]), ('-unseen', CLASSES)):
+    if relaxed:
+        figures.append(share('relaxed', found.converged, 'valid, distinct and converged'))
+    for suffix, classes in (('', CLASSES[1:]), ('-unseen', CLASSES)) if relaxed else ():
         novel = [relation in classes for relation in found.relations]
         about = 'hull of the package with the other samples; CHGNet 0.3.0'
         for each in stable_unique_novel(found.distances, found.clusters, novel, about):
@@ -242,16 +271,33 @@ def main() -> None:
     parser.add_argument('--part', choices=('validation', 'test'), default='validation', help='of the formulas')
     parser.add_argument('--known', type=int, default=200, help='known phases of the calibration; 0 for none')
     parser.add_argument('--elements', type=Path, help='crystals of the elements (MP-PBE-Element-Refs.json.gz)')
-    parser.add_argument('--steps', type=int, default=200, help='most steps of a relaxation')
+    parser.add_argument('--novelty', type=noise_level, help='level of the noise, above 0 to 1')
+    parser.add_argument('--symmetry', choices=('keep', 'free'), default='keep', help='of the motifs, with --novelty')
+    parser.add_argument('--steps', type=int, default=200, help='most steps of a relaxation; 0 for none')
     parser.add_argument('--work', type=Path, help='folder in which a run that was cut goes on')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--quick', action='store_true', help='2 systems, 3 crystals each, 4 known phases')
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')
     if arguments.quick:
-        arguments.systems, arguments.count, arguments.known, arguments.steps = 2, 3, 4, 60
+        arguments.systems, arguments.count, arguments.known = 2, 3, 4
+        arguments.steps = min(60, arguments.steps)
     with tempfile.TemporaryDirectory() as temporary:
         measure(arguments, arguments.work or Path(temporary))
+
+
+def noise_level(text: str) -> float:
+    """Return a level of noise.
+
+    :raises argparse.ArgumentTypeError: if it is not above 0, up to 1.
+    """
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not 0 < level <= 1:
+        raise argparse.ArgumentTypeError(f'`{text}` is not a number above 0, up to 1')
+    return level
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> None:
@@ -268,12 +314,15 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
     models = dataclasses.replace(models, library=library.without(excluded))
     started = time.perf_counter()
     proposed = generate(models, systems, arguments.count)
+    if arguments.novelty:
+        proposed = noised(proposed, arguments.novelty, arguments.symmetry, arguments.seed)
     seconds = time.perf_counter() - started
     for name in arguments.arms:
         started = time.perf_counter()
         samples = proposed if name == GENERATE else follow(name, excluded, proposed, arguments.seed)
         taken = seconds if name == GENERATE else time.perf_counter() - started
-        report(name, samples, judge(samples, library, folder / name, arguments.steps), taken)
+        found = judge(samples, library, folder / name, arguments.steps)
+        report(name, samples, found, seconds=taken, relaxed=bool(arguments.steps))
 
 
 if __name__ == '__main__':

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import math
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from pymatgen.core import Composition, Structure
+from sampling import sampled
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.structures import StructureBatch
-from aiida_qagenai.exchange.tasks import GenerateConfig
-from aiida_qagenai.ml.generator.generate import generate
-from aiida_qagenai.ml.progress import Record
-from aiida_qagenai.ml.runtime import setup
 from arms import Arm, filled_up
 
 
@@ -48,14 +40,8 @@ class Motifs:
             'count': count,
             'refine': self.refine,
         }
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder) / 'candidates.npz'
-            values = {'requests': [request], 'relations': False, 'seed': seed, 'output': output}
-            config = GenerateConfig.model_validate(values)
-            try:
-                # its lines of progress are not figures
-                with contextlib.redirect_stdout(io.StringIO()):
-                    generate(config, setup(config), Record())
-            except InvalidInputError:
-                return filled_up([], count)
-            return filled_up(list(StructureBatch.load(output).structures()), count)
+        try:
+            found = sampled([request], seed=seed)
+        except InvalidInputError:
+            found = []
+        return filled_up([each.structure for each in found], count)

@@ -1,5 +1,6 @@
 """The benchmark of stable, unique and new crystals: which systems are unseen, what is hidden, and how it counts."""
 
+import argparse
 import importlib.util
 import json
 import sys
@@ -70,8 +71,40 @@ def test_crystals_are_judged_by_class_energy_and_copies(tmp_path, capsys):
     assert found.converged == [True, False, False, True]
     assert found.distances[0] < 0.05 and found.distances[3] < 0.05
     assert found.clusters[1] is None and found.clusters[2] is None and found.clusters[0] != found.clusters[3]
-    generation.report('random', samples, found, 1.0)
+    generation.report('random', samples, found, seconds=1.0)
     figures = {each['name']: each['value'] for each in map(json.loads, capsys.readouterr().out.splitlines())}
     assert figures['replay-random'] == 0.5 and figures['substitution-random'] == 0.25
     assert figures['sun-random'] + figures['msun-random'] == 0.25
     assert figures['sun-unseen-random'] + figures['msun-unseen-random'] == 0.5
+
+
+def test_samples_with_noise_keep_contents_and_failures():
+    samples = [
+        generation.Sample(('Mg', 'O'), salt(['Mg', 'O'], 4.2)),
+        generation.Sample(('Li', 'N'), None),
+        generation.Sample(('Ca', 'O'), salt(['Ca', 'O'], 4.8)),
+    ]
+    found = generation.noised(samples, 1.0, 'keep', seed=0)
+    assert [sample.system for sample in found] == [sample.system for sample in samples]
+    assert found[1].structure is None
+    for before, after in ((samples[0], found[0]), (samples[2], found[2])):
+        assert after.structure.composition.reduced_formula == before.structure.composition.reduced_formula
+        assert after.structure != before.structure
+    assert generation.noised(samples, 1.0, 'keep', seed=0) == found
+    assert generation.noised(samples[1:2], 1.0, 'free', seed=0) == samples[1:2]
+
+
+def test_without_relaxation_there_are_validity_and_relations_alone(tmp_path, capsys):
+    known = MotifLibrary.from_crystals([KnownCrystal('mp-1', salt(['Mg', 'O'], 4.21))])
+    samples = [generation.Sample(('Mg', 'O'), structure) for structure in (salt(['Mg', 'O'], 4.25), None)]
+    found = generation.judge(samples, known, tmp_path, steps=0)
+    generation.report('generate', samples, found, seconds=1.0, relaxed=False)
+    figures = {each['name']: each['value'] for each in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert figures['structural-validity'] == figures['replay'] == 0.5
+    assert not any('sun' in name or name == 'relaxed' for name in figures)
+
+
+@pytest.mark.parametrize('text', ['0', '1.5', 'nan', 'much'])
+def test_a_level_of_noise_lies_between_0_and_1(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='above 0, up to 1'):
+        generation.noise_level(text)
