@@ -34,9 +34,22 @@ def test_a_few_labels_barely_move_the_scale():
     residuals[0, :2] = 0.3
     variances = np.full((1, 4), 0.01)
     model = SigmaModel.fit(residuals, variances, np.full((1, 1), 5))
-    assert model.scale == pytest.approx(np.sqrt((PRIOR_LABELS + 2 * 9) / (PRIOR_LABELS + 2)))
-    assert SigmaModel.fit(np.full((1, 4), np.nan), variances, np.full((1, 1), 5)).scale == 1.0
+    common = (PRIOR_LABELS + 2 * 9) / (PRIOR_LABELS + 2)
+    one = (PRIOR_LABELS * common + 9) / (PRIOR_LABELS + 1)
+    assert model.scale == pytest.approx(np.sqrt([one, one, common, common]))
+    assert (SigmaModel.fit(np.full((1, 4), np.nan), variances, np.full((1, 1), 5)).scale == 1.0).all()
     assert model.sigma(energies).shape == truth.shape
+
+
+def test_the_many_labels_of_one_level_do_not_decide_the_scale_of_another():
+    factors = np.array([0.7, 1.0, 1.0, 2.9])
+    energies, truth = draw(2000, 5, factors)
+    truth[200:, 1:] = np.nan
+    model = fit(energies, truth)
+    fresh, expected = draw(2000, 5, factors, seed=1)
+    errors = fresh.mean(axis=0) - expected
+    ratios = np.sqrt(np.mean(errors**2, axis=0) / np.mean(model.sigma(fresh) ** 2, axis=0))
+    assert ratios == pytest.approx(1.0, rel=0.15)
 
 
 def test_sigma_covers_the_errors_even_where_members_agree_by_accident():

@@ -117,9 +117,9 @@ def calibrate(
     runtime: Runtime,
     record: Record,
 ) -> None:
-    """Set the latent reference and the σ scale, and record the errors in and out of the training set.
+    """Set the latent reference and the scales of σ, and record the errors in and out of the training set.
 
-    The scale comes from the split ``calibration`` if that has enough labels, else from the out-of-bag predictions:
+    The scales come from the split ``calibration`` if that has enough labels, else from the out-of-bag predictions:
     the predictions for each training structure by the members that never saw it.
     """
     labels, batch_size = start.labels.energies, start.config.batch_size
@@ -138,7 +138,8 @@ def calibrate(
             residuals, variances = errors, predicted.var(axis=0, ddof=1)
             number = np.full((len(errors), 1), len(predicted))
     ensemble.sigma_model = SigmaModel.fit(residuals, variances, number)
-    record.metrics['sigma_scale'] = ensemble.sigma_model.scale
+    for level, scale in zip(LADDER, ensemble.sigma_model.scale.tolist(), strict=True):
+        record.metrics[f'sigma_scale_{level.label}'] = scale
     record.metrics['sigma_calibration_labels'] = float((np.isfinite(residuals) & np.isfinite(variances)).sum())
 
 

@@ -1,4 +1,4 @@
-"""One scale that turns the spread of the ensemble into an error bar, and the distance to the training set."""
+"""The scales that turn the spread of the ensemble into error bars, and the distance to the training set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ('LatentReference', 'SigmaModel')
 
 PRIOR_LABELS = 10
-"""The scale is shrunk to 1 as if this many labels had been found exactly calibrated."""
+"""Labels that a prior scale counts for: 1 for that of all levels, which in turn is the prior of each level."""
 
 PRIOR_DEGREES = 4
 """Degrees of freedom that the typical variance of a level counts for."""
@@ -26,13 +26,13 @@ class SigmaModel:
 
     With five members the variance v of one structure has ν = 4 degrees of freedom: members agree by accident often
     enough that a bare v would claim errors ten times too small. It is moderated by the typical variance v0 of the level
-    (G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004)), then scaled by one calibrated factor s.
+    (G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004)), then scaled by the calibrated factor s of the level.
 
-    :param scale: s.
+    :param scale: s of each level, shape (4,).
     :param pooled: v0, the median of each level, shape (4,), (eV/atom)².
     """
 
-    scale: float
+    scale: NDArray[np.float64]
     pooled: NDArray[np.float64]
 
     @classmethod
@@ -41,7 +41,9 @@ class SigmaModel:
     ) -> SigmaModel:
         """Return the model that held-out predictions call for.
 
-        s² = (n0 + n Σr²/Σv') / (n0 + n) over the labels of all levels, with the moderated variances v'.
+        With the moderated variances v', s0² = (n0 + n Σr²/Σv') / (n0 + n) over the labels of all levels, and for each
+        level s² = (n0 s0² + n Σr²/Σv') / (n0 + n) over its own: a level with few labels keeps the common scale, one
+        with many has its own.
 
         :param residuals: held-out errors r, shape (n, 4), eV/atom, NaN where there is no label.
         :param variances: sample variance of these predictions, shape (n, 4), NaN where fewer than two members count.
@@ -52,16 +54,25 @@ class SigmaModel:
         pooled = np.array([np.median(column) if len(column) else 0.0 for column in columns])
         moderated = _moderate(variances, pooled, number)
         used = np.isfinite(residuals) & finite
-        count = int(used.sum())
-        if count == 0 or moderated[used].sum() <= 0:
-            return cls(1.0, pooled)
-        ratio = float(np.sum(residuals[used] ** 2) / np.sum(moderated[used]))
-        return cls(float(np.sqrt((PRIOR_LABELS + count * ratio) / (PRIOR_LABELS + count))), pooled)
+        common = _scale(residuals[used], moderated[used], prior=1.0)
+        levels = [
+            _scale(residuals[use, level], moderated[use, level], prior=common) for level, use in enumerate(used.T)
+        ]
+        return cls(np.array(levels), pooled)
 
     def sigma(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 4)."""
         number = np.full((1, 1), len(energies))
         return self.scale * np.sqrt(_moderate(energies.var(axis=0, ddof=1), self.pooled, number))
+
+
+def _scale(residuals: NDArray[np.float64], variances: NDArray[np.float64], *, prior: float) -> float:
+    """Return the factor between σ and errors, shrunk to ``prior``."""
+    total = variances.sum()
+    if total <= 0:
+        return prior
+    ratio = np.sum(residuals**2) / total
+    return float(np.sqrt((PRIOR_LABELS * prior**2 + len(residuals) * ratio) / (PRIOR_LABELS + len(residuals))))
 
 
 def _moderate(
