@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks'))
 from arms.cspnet import MAX_ATOMIC_NUMBER
 from arms.vae import CDVAE, SMALL, WEIGHTS, losses, scaled_parameters, total_loss
 
-BATCH_SIZE = 128
+BATCH_SIZE = 64
 DRAWS = 4
 """Noise levels at which each validation crystal is judged."""
 
@@ -68,7 +69,7 @@ def train(model: CDVAE, splits: dict[str, list[Cells]], arguments: argparse.Name
             elements=SYMBOLS[:MAX_ATOMIC_NUMBER],
         )
 
-    training.train(state, next_losses, save, arguments=arguments, batch_size=BATCH_SIZE)
+    training.train(state, next_losses, save, arguments=arguments, batch_size=BATCH_SIZE, clock=time.process_time)
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
     python recipes/diffcsp.py --data /path/to/shared/data --output DIR --hours 1 [--resume]
 
-Data, splits and excluded formulas are those of `recipes/foundation.py`; cells are Niggli-reduced, as published.
+Data, splits and excluded formulas are those of `recipes/foundation.py`; cells are Niggli-reduced, as published. The
+hours are processor time of one core.
 `DIR/diffcsp` is a checkpoint of the averaged weights in half precision, written every ten minutes, with `card.json`
 about its data in it; `DIR/state.pt` is what `--resume` continues from. To change the arm, put the folder in the
 place of `benchmarks/arms/diffcsp_checkpoint`.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -63,7 +65,7 @@ def train(model: CSPNet, splits: dict[str, list[Cells]], arguments: argparse.Nam
             elements=SYMBOLS[:MAX_ATOMIC_NUMBER],
         )
 
-    training.train(state, next_losses, save, arguments=arguments, batch_size=BATCH_SIZE)
+    training.train(state, next_losses, save, arguments=arguments, batch_size=BATCH_SIZE, clock=time.process_time)
 
 
 def main() -> None:

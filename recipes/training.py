@@ -124,21 +124,23 @@ def train(
     *,
     arguments: argparse.Namespace,
     batch_size: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Train until the hours are over, saving on the way.
 
     :param losses: returns what is minimised for the next batch, and the losses that are shown.
     :param save: writes the state and a checkpoint.
     :param batch_size: structures in a batch.
+    :param clock: returns the seconds of which ``--hours`` are counted.
     """
-    total, started, begun = arguments.hours * 3600, training.seconds, time.perf_counter()
+    total, started, begun = arguments.hours * 3600, training.seconds, clock()
     saved, shown = started, training.step
     sums: dict[str, torch.Tensor] = {}
     while training.seconds < total:
         loss, parts = losses()
         training.descend(loss, training.seconds / total)
         sums = {name: sums.get(name, torch.zeros_like(value)) + value.detach() for name, value in parts.items()}
-        training.seconds = started + time.perf_counter() - begun
+        training.seconds = started + clock() - begun
         if training.step - shown == arguments.log_every:
             figures = ' '.join(f'{name} {value.item() / arguments.log_every:.4f}' for name, value in sums.items())
             rate = batch_size * training.step / training.seconds
