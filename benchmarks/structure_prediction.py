@@ -88,8 +88,7 @@ def report(
             ending = ('' if count == 1 else f'-{count}') + suffix + ('-unchecked' if unchecked else '')
             low, high = rate.rate.interval or (float('nan'), float('nan'))
             figure(f'match-rate{ending}', rate.rate.value, f'share of {len(references)} ({low:.3f} to {high:.3f})')
-            if count == 1:
-                figure(f'rmse{ending}', rate.rmse.value, '(V/N)^1/3')
+            figure(f'rmse{ending}', rate.rmse.value, '(V/N)^1/3')
 
 
 def against_diffcsp(motifs: Arm, references: dict[str, Structure], generator: Path) -> None:

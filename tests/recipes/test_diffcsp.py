@@ -1,12 +1,11 @@
 """The recipe of the arm `diffcsp`: an interrupted training that goes on, its card and the arm itself."""
 
-import gzip
 import json
 import sys
 from pathlib import Path
 
 import pytest
-from toy_crystals import toy_dataset
+from recipe_data import PARTS, write_recipe_data
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
@@ -22,20 +21,13 @@ SIZES = {'hidden': 16, 'layers': 2, 'frequencies': 4, 'time': 8}
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Return a function that runs the recipe for some seconds, at a small size, and returns its folder."""
-    structures = list(toy_dataset().structures.structures())
-    for number, name in enumerate(crystals.FILES):
-        lines = ['material_id,cif']
-        lines += [f'mp-{number}{k},"{each.to(fmt="cif")}"' for k, each in enumerate(structures[number::3])]
-        path = tmp_path / 'data' / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress('\n'.join(lines).encode()))
+    data = write_recipe_data(tmp_path / 'data', crystals.FILES)
     monkeypatch.setattr(diffcsp, 'SMALL', SIZES)
     monkeypatch.setattr(diffcsp, 'BATCH_SIZE', 8)
-    parts = {'LiH': 'train', 'Li2H': 'train', 'LiH2': 'validation', 'Li': 'test'}
-    monkeypatch.setattr(crystals, 'part_of', parts.__getitem__)
+    monkeypatch.setattr(crystals, 'part_of', PARTS.__getitem__)
 
     def call(seconds, *options):
-        arguments = ['--data', str(tmp_path / 'data'), '--output', str(tmp_path / 'run')]
+        arguments = ['--data', str(data), '--output', str(tmp_path / 'run')]
         monkeypatch.setattr(sys, 'argv', ['diffcsp.py', *arguments, '--hours', str(seconds / 3600), *options])
         diffcsp.main()
         return tmp_path / 'run'

@@ -1,6 +1,5 @@
 """The recipe of the shipped generator: an interrupted training that goes on, and its card."""
 
-import gzip
 import hashlib
 import json
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recipe_data import PARTS, write_recipe_data
 from toy_crystals import toy_dataset
 
 from aiida_qagenai.exchange.checkpoint import read_checkpoint
@@ -22,15 +22,7 @@ import foundation
 @pytest.fixture
 def data(tmp_path):
     """Return a folder like that of the data, with a few made-up crystals."""
-    structures = list(toy_dataset().structures.structures())
-    for number, name in enumerate(crystals.FILES):
-        lines = ['material_id,cif']
-        for index, crystal in enumerate(structures[number::3]):
-            lines.append(f'mp-{number}{index},"{crystal.to(fmt="cif")}"')
-        path = tmp_path / 'data' / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress('\n'.join(lines).encode()))
-    return tmp_path / 'data'
+    return write_recipe_data(tmp_path / 'data', crystals.FILES)
 
 
 @pytest.fixture
@@ -38,8 +30,7 @@ def run(data, tmp_path, monkeypatch):
     """Return a function that runs the recipe for some seconds, at a small size, and returns its folder."""
     monkeypatch.setattr(foundation, 'SIZE', 'tiny')
     monkeypatch.setattr(foundation, 'BATCH_SIZE', 8)
-    parts = {'LiH': 'train', 'Li2H': 'train', 'LiH2': 'validation', 'Li': 'test'}
-    monkeypatch.setattr(crystals, 'part_of', parts.__getitem__)
+    monkeypatch.setattr(crystals, 'part_of', PARTS.__getitem__)
 
     def call(seconds, *options):
         arguments = ['--data', str(data), '--output', str(tmp_path / 'run'), '--hours', str(seconds / 3600), *options]
