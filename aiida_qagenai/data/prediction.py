@@ -37,7 +37,7 @@ class PredictionData(RecordData):
         divergence: float | None = OrmMetadataField(None, description='|E_PBE − E_CCSD(T)|, Eq 3')
         divergence_signed: float | None = OrmMetadataField(None, description='E_PBE − E_CCSD(T), Eq 5')
         divergence_sigma: float | None = OrmMetadataField(
-            None, ge=0, description='Standard deviation of divergence_signed'
+            None, ge=0, description='Calibrated standard deviation of divergence_signed'
         )
         divergence_relative: float | None = OrmMetadataField(None, description='divergence / divergence_sigma, Eq 4')
         out_of_distribution: bool = OrmMetadataField(description='Whether it is unlike the training set')

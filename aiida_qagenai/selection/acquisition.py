@@ -42,7 +42,7 @@ class CandidatePool:
     :param eligible: whether the candidate passed the constraints and the stability filter, shape (n,).
     :param divergence: D = abs(E_PBE − E_MF) on formation energies, eV/atom, shape (n,) (paper Eq 3).
     :param divergence_signed: E_PBE − E_MF, eV/atom, shape (n,) (Eq 5).
-    :param divergence_sigma: standard deviation of the difference E_PBE − E_MF over the ensemble, eV/atom, shape (n,).
+    :param divergence_sigma: calibrated standard deviation of the difference E_PBE − E_MF, eV/atom, shape (n,).
     :param sigma: predictive uncertainty of E_MF, eV/atom, shape (n,).
     :param low_fidelity_energy: E_PBE or its distance to the hull, eV/atom, shape (n,); lower ranks first.
     :param features: descriptor or latent vectors, shape (n, d).

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aiida_qagenai.ml.validator.calibration import PRIOR_LABELS, LatentReference, SigmaModel
+from aiida_qagenai.ml.validator.calibration import PRIOR_LABELS, LatentReference, SigmaModel, with_divergence
 
 
 def draw(size, members, factor, seed=0):
@@ -17,28 +17,29 @@ def draw(size, members, factor, seed=0):
 def fit(energies, truth):
     """Return the model of σ for held-out energies."""
     number = np.full((energies.shape[1], 1), len(energies))
-    return SigmaModel.fit(energies.mean(axis=0) - truth, energies.var(axis=0, ddof=1), number)
+    residuals = with_divergence(energies.mean(axis=0) - truth)
+    return SigmaModel.fit(residuals, with_divergence(energies).var(axis=0, ddof=1), number)
 
 
 @pytest.mark.parametrize('factor', [0.5, 1.0, 2.0])
 def test_an_over_or_underestimate_is_calibrated_away(factor):
     energies, truth = draw(2000, 5, factor)
     model = fit(*draw(2000, 5, factor, seed=1))
-    errors = energies.mean(axis=0) - truth
+    errors = with_divergence(energies.mean(axis=0) - truth)
     assert np.sqrt(np.mean(errors**2) / np.mean(model.sigma(energies) ** 2)) == pytest.approx(1.0, rel=0.05)
 
 
 def test_a_few_labels_barely_move_the_scale():
-    energies, truth = draw(1, 5, 0.0)
-    residuals = np.full((1, 4), np.nan)
+    energies, _ = draw(1, 5, 0.0)
+    residuals = np.full((1, 5), np.nan)
     residuals[0, :2] = 0.3
-    variances = np.full((1, 4), 0.01)
+    variances = np.full((1, 5), 0.01)
     model = SigmaModel.fit(residuals, variances, np.full((1, 1), 5))
     common = (PRIOR_LABELS + 2 * 9) / (PRIOR_LABELS + 2)
     one = (PRIOR_LABELS * common + 9) / (PRIOR_LABELS + 1)
-    assert model.scale == pytest.approx(np.sqrt([one, one, common, common]))
-    assert (SigmaModel.fit(np.full((1, 4), np.nan), variances, np.full((1, 1), 5)).scale == 1.0).all()
-    assert model.sigma(energies).shape == truth.shape
+    assert model.scale == pytest.approx(np.sqrt([one, one, common, common, common]))
+    assert (SigmaModel.fit(np.full((1, 5), np.nan), variances, np.full((1, 1), 5)).scale == 1.0).all()
+    assert model.sigma(energies).shape == (1, 5)
 
 
 def test_the_many_labels_of_one_level_do_not_decide_the_scale_of_another():
@@ -47,7 +48,7 @@ def test_the_many_labels_of_one_level_do_not_decide_the_scale_of_another():
     truth[200:, 1:] = np.nan
     model = fit(energies, truth)
     fresh, expected = draw(2000, 5, factors, seed=1)
-    errors = fresh.mean(axis=0) - expected
+    errors = with_divergence(fresh.mean(axis=0) - expected)
     ratios = np.sqrt(np.mean(errors**2, axis=0) / np.mean(model.sigma(fresh) ** 2, axis=0))
     assert ratios == pytest.approx(1.0, rel=0.15)
 
@@ -55,9 +56,10 @@ def test_the_many_labels_of_one_level_do_not_decide_the_scale_of_another():
 def test_sigma_covers_the_errors_even_where_members_agree_by_accident():
     energies, truth = draw(4000, 5, 1.0)
     model = fit(*draw(500, 5, 1.0, seed=1))
-    errors = np.abs(energies.mean(axis=0) - truth)
-    agreeing = energies.std(axis=0) < np.quantile(energies.std(axis=0), 0.05)
-    bare = (errors < 2 * energies.std(axis=0, ddof=1))[agreeing].mean()
+    errors = np.abs(with_divergence(energies.mean(axis=0) - truth))
+    spread = with_divergence(energies).std(axis=0, ddof=1)
+    agreeing = spread < np.quantile(spread, 0.05)
+    bare = (errors < 2 * spread)[agreeing].mean()
     covered = (errors < 2 * model.sigma(energies))[agreeing].mean()
     assert bare < 0.7
     assert covered > 0.85
@@ -65,7 +67,7 @@ def test_sigma_covers_the_errors_even_where_members_agree_by_accident():
 
 def test_sigma_with_many_members_is_their_deviation():
     energies, truth = draw(500, 400, 1.0)
-    ratio = fit(energies, truth).sigma(energies) / energies.std(axis=0, ddof=1)
+    ratio = fit(energies, truth).sigma(energies) / with_divergence(energies).std(axis=0, ddof=1)
     assert ratio == pytest.approx(1.0, abs=0.1)
 
 
@@ -95,3 +97,15 @@ def test_distance_and_unseen_elements_inflate_sigma(latent):
     distances = reference.threshold * np.array([0.5, 1.0, 3.0, 0.5])
     factors = reference.inflation(distances, np.array([False, False, False, True]))
     assert factors == pytest.approx([1.0, 1.0, 3.0, 10.0])
+
+
+def test_a_checkpoint_with_one_scale_is_still_read():
+    model = SigmaModel.restore(np.array(2.0), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert model.scale.tolist() == [2.0] * 5 and model.pooled.tolist() == [1.0, 2.0, 3.0, 4.0, 4.0]
+
+
+def test_the_error_bar_of_the_divergence_leaves_out_what_a_member_gets_wrong_on_both_levels():
+    energies, truth = draw(500, 5, 1.0)
+    energies += np.random.default_rng(1).normal(0, 1.0, (5, 500, 1))
+    sigma = fit(energies, truth).sigma(energies)
+    assert np.median(sigma[:, 4]) < 0.5 * np.median(sigma[:, 3])

@@ -24,7 +24,7 @@ from aiida_qagenai.ml.training.members import (
 )
 from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.stages import MemberData, train_member
-from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
+from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
 
@@ -126,7 +126,9 @@ def calibrate(
     energies, features = ensemble.evaluate(graphs, runtime.device, batch_size)
     ensemble.latent = LatentReference.fit(features, runtime.seed)
     record_errors(record, 'train', energies.mean(axis=0) - labels)
-    residuals, variances, number = _out_of_bag(energies, labels, (counts == 0)[:, :, None])
+    residuals, variances, number = _out_of_bag(
+        with_divergence(energies), with_divergence(labels), (counts == 0)[:, :, None]
+    )
     record_errors(record, 'out_of_bag', residuals)
     for split in ('validation', 'calibration'):
         held_out = start.split(split)
@@ -135,11 +137,12 @@ def calibrate(
         errors = np.where(strange[:, None], np.nan, predicted.mean(axis=0) - held_out.energies)
         record_errors(record, split, errors)
         if split == 'calibration' and np.isfinite(errors).sum() >= MIN_CALIBRATION_LABELS:
-            residuals, variances = errors, predicted.var(axis=0, ddof=1)
+            residuals, variances = with_divergence(errors), with_divergence(predicted).var(axis=0, ddof=1)
             number = np.full((len(errors), 1), len(predicted))
     ensemble.sigma_model = SigmaModel.fit(residuals, variances, number)
-    for level, scale in zip(LADDER, ensemble.sigma_model.scale.tolist(), strict=True):
-        record.metrics[f'sigma_scale_{level.label}'] = scale
+    names = [*(level.label for level in LADDER), 'divergence']
+    for name, scale in zip(names, ensemble.sigma_model.scale.tolist(), strict=True):
+        record.metrics[f'sigma_scale_{name}'] = scale
     record.metrics['sigma_calibration_labels'] = float((np.isfinite(residuals) & np.isfinite(variances)).sum())
 
 

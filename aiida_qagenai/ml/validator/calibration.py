@@ -8,7 +8,9 @@ import typing as t
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ('LatentReference', 'SigmaModel')
+from aiida_qagenai.common.fidelity import Fidelity
+
+__all__ = ('LatentReference', 'SigmaModel', 'with_divergence')
 
 PRIOR_LABELS = 10
 """Labels that a prior scale counts for: 1 for that of all levels, which in turn is the prior of each level."""
@@ -20,6 +22,12 @@ MAX_REFERENCES = 4096
 UNSEEN_ELEMENT_INFLATION = 10.0
 
 
+def with_divergence(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return energies of the levels, shape (…, 4), with E_PBE − E_CCSD(T) behind them, shape (…, 5)."""
+    difference = energies[..., Fidelity.PBE.rank] - energies[..., Fidelity.CCSD_T.rank]
+    return np.concatenate([energies, difference[..., None]], axis=-1)
+
+
 @dataclasses.dataclass(frozen=True)
 class SigmaModel:
     """From the spread of the members to an error bar: σ² = s² (ν v + ν0 v0) / (ν + ν0).
@@ -28,8 +36,11 @@ class SigmaModel:
     enough that a bare v would claim errors ten times too small. It is moderated by the typical variance v0 of the level
     (G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004)), then scaled by the calibrated factor s of the level.
 
-    :param scale: s of each level, shape (4,).
-    :param pooled: v0, the median of each level, shape (4,), (eV/atom)².
+    What has an error bar are the columns of ``with_divergence``: the levels and the difference of the outer two, in
+    which errors cancel that a member makes on both.
+
+    :param scale: s of each column, shape (5,).
+    :param pooled: v0, the median of each column, shape (5,), (eV/atom)².
     """
 
     scale: NDArray[np.float64]
@@ -41,12 +52,12 @@ class SigmaModel:
     ) -> SigmaModel:
         """Return the model that held-out predictions call for.
 
-        With the moderated variances v', s0² = (n0 + n Σr²/Σv') / (n0 + n) over the labels of all levels, and for each
-        level s² = (n0 s0² + n Σr²/Σv') / (n0 + n) over its own: a level with few labels keeps the common scale, one
-        with many has its own.
+        With the moderated variances v', s0² = (n0 + n Σr²/Σv') / (n0 + n) over the labels of all columns, and for each
+        one s² = (n0 s0² + n Σr²/Σv') / (n0 + n) over its own: a column with few labels keeps the common scale,
+        one with many has its own.
 
-        :param residuals: held-out errors r, shape (n, 4), eV/atom, NaN where there is no label.
-        :param variances: sample variance of these predictions, shape (n, 4), NaN where fewer than two members count.
+        :param residuals: held-out errors r, shape (n, 5), eV/atom, NaN where there is no label.
+        :param variances: sample variance of these predictions, shape (n, 5), NaN where fewer than two members count.
         :param number: members behind each variance, shape (n, 1).
         """
         finite = np.isfinite(variances)
@@ -60,10 +71,18 @@ class SigmaModel:
         ]
         return cls(np.array(levels), pooled)
 
+    @classmethod
+    def restore(cls, scale: NDArray[np.float64], pooled: NDArray[np.float64]) -> SigmaModel:
+        """Return the model of a checkpoint. Older ones have one scale, and no column of the difference of levels."""
+        if scale.ndim == 0:
+            pooled = np.append(pooled, pooled[Fidelity.CCSD_T.rank])
+        return cls(np.broadcast_to(scale, pooled.shape), pooled)
+
     def sigma(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 4)."""
+        """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 5)."""
         number = np.full((1, 1), len(energies))
-        return self.scale * np.sqrt(_moderate(energies.var(axis=0, ddof=1), self.pooled, number))
+        variances = with_divergence(energies).var(axis=0, ddof=1)
+        return self.scale * np.sqrt(_moderate(variances, self.pooled, number))
 
 
 def _scale(residuals: NDArray[np.float64], variances: NDArray[np.float64], *, prior: float) -> float:

@@ -52,7 +52,7 @@ class Ensemble:
             prefix = f'members.{index}.'
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
             load_weights(member, state, info.architecture)
-        ensemble.sigma_model = SigmaModel(*(tensors[f'sigma.{name}'].numpy() for name in ('scale', 'pooled')))
+        ensemble.sigma_model = SigmaModel.restore(*(tensors[f'sigma.{name}'].numpy() for name in ('scale', 'pooled')))
         latent = {name: tensors[f'latent.{name}'].numpy() for name in ('mean', 'deviation', 'features')}
         ensemble.latent = LatentReference(**latent, threshold=float(tensors['latent.threshold']))
         return ensemble

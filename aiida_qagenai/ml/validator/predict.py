@@ -20,9 +20,8 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
 
     The arrays are ``identifiers`` (n,), ``energies`` and ``sigma`` (n, 4) in eV/atom, ``divergence_signed``
     = E_PBE − E_CCSD(T) and ``divergence_sigma`` (n,), ``features`` (n, d), ``distance_to_training`` and
-    ``out_of_distribution`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated out of distribution;
-    ``divergence_sigma`` is the bare sample standard deviation (ddof = 1) of the difference over the members, in which
-    errors that a member makes on both levels cancel.
+    ``out_of_distribution`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated out of distribution,
+    that of the divergence as well.
 
     :raises CorruptFileError: if the checkpoint or the structures are damaged.
     """
@@ -47,6 +46,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     finite = np.isfinite(energies).all(axis=(0, 2)) & np.isfinite(distances)
     outside = unseen | (distances > ensemble.latent.threshold) | ~finite
     inflation = ensemble.latent.inflation(distances, unseen)
+    sigma = ensemble.sigma_model.sigma(energies) * inflation[:, None]
     if not finite.all():
         record.warn(f'{int((~finite).sum())} structures have predictions that are not finite')
     save_arrays(
@@ -55,9 +55,9 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
             'format_version': np.array(FORMAT_VERSION),
             'identifiers': structures.identifiers,
             'energies': energies.mean(axis=0),
-            'sigma': ensemble.sigma_model.sigma(energies) * inflation[:, None],
+            'sigma': sigma[:, : len(LADDER)],
             'divergence_signed': divergences.mean(axis=0),
-            'divergence_sigma': divergences.std(axis=0, ddof=1),
+            'divergence_sigma': sigma[:, len(LADDER)],
             'features': latent,
             'distance_to_training': distances,
             'out_of_distribution': outside,
