@@ -53,7 +53,7 @@ class Sizes(t.TypedDict):
 
 
 SMALL: Sizes = {
-    'hidden': 128, 'encoder_layers': 2, 'decoder_layers': 4, 'frequencies': 10, 'latent': 64, 'time': 64,
+    'hidden': 64, 'encoder_layers': 2, 'decoder_layers': 4, 'frequencies': 10, 'latent': 32, 'time': 32,
 }  # fmt: skip
 
 
