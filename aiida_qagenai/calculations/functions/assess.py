@@ -23,6 +23,9 @@ from aiida_qagenai.thermodynamics.hull.convex_hull import HullResult, Phase, dis
 
 __all__ = ('assess_candidates',)
 
+STAGES = ('constraints', 'duplicate', 'prediction', 'out of distribution', 'unstable')
+"""What can stop a candidate."""
+
 
 @bulk_inputs('candidates', 'predictions')
 @calcfunction
@@ -31,8 +34,9 @@ def assess_candidates(
 ) -> dict[str, t.Any]:
     """Return the verdict on every candidate and the choice of the cycle (Algorithm 1, line 5).
 
-    The funnel: constraints → duplicates of each other and of known structures → a finite prediction → distance to the
-    predicted hull → score → choice within the budget. The hull holds the known phases and the elements, all predicted
+    The funnel: constraints → duplicates of each other and of known structures → a finite prediction, within the
+    distribution of the validator if that is asked for → distance to the predicted hull → score → choice within the
+    budget. The hull holds the known phases and the elements, all predicted
     by the model that predicted the candidates; energies are formation energies, so that the elements lie at zero. Where
     too few phases are known the hull abstains: the candidate has no distance and is not rejected by it.
 
@@ -53,8 +57,12 @@ def assess_candidates(
     level = Fidelity.parse(options['screen']['hull_fidelity'])
     energies, fewest = arrays.get_array('competing_energies'), options['screen'].get('min_references', 0)
     hull = predicted_hull(candidates, predictions, competing, energies, level, min_references=fewest)
+    strict = options['screen'].get('out_of_distribution') == 'reject'
+    unfamiliar = [strict and prediction.out_of_distribution for prediction in predictions]
     limit = options['screen']['max_e_above_hull']
-    stages = [funnel_stage(*item, limit) for item in zip(screenings, map(bool, duplicates), hull, strict=True)]
+    stages = [
+        funnel_stage(*item, limit) for item in zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
+    ]
     pool = make_pool(candidates, predictions, stages, arrays)
     choice = choose(
         pool,
@@ -157,7 +165,9 @@ def predicted_hull(
     return [placed.get(row) for row in range(len(candidates))]
 
 
-def funnel_stage(screening: Screening, duplicate: bool, hull: HullResult | None, max_e_above_hull: float) -> str:
+def funnel_stage(
+    screening: Screening, duplicate: bool, unfamiliar: bool, hull: HullResult | None, max_e_above_hull: float
+) -> str:
     """Return what stopped a candidate, or `eligible`."""
     if not screening.passed:
         return 'constraints'
@@ -165,6 +175,8 @@ def funnel_stage(screening: Screening, duplicate: bool, hull: HullResult | None,
         return 'duplicate'
     if hull is None:
         return 'prediction'
+    if unfamiliar:
+        return 'out of distribution'
     # A hull that abstains rejects nothing: elements are at zero, so that no other one is without a distance.
     if hull.e_above_hull is not None and hull.e_above_hull > max_e_above_hull:
         return 'unstable'
@@ -231,9 +243,10 @@ def choice_fields(choice: Choice, row: int) -> dict[str, t.Any]:
 
 def summarise(labels: list[str], stages: list[str], choice: Choice) -> Dict:
     """Return the choice and the counts of the funnel (paper Figure 2), each stage with what reached it."""
-    stopped = {name: stages.count(name) for name in ('constraints', 'duplicate', 'prediction', 'unstable')}
+    stopped = {name: stages.count(name) for name in STAGES}
     passed = len(labels) - stopped['constraints']
     distinct = passed - stopped['duplicate']
+    stable = distinct - sum(stopped[name] for name in STAGES[2:])
     chosen = [labels[row] for row in choice.chosen]
     return Dict(
         {
@@ -245,7 +258,7 @@ def summarise(labels: list[str], stages: list[str], choice: Choice) -> Dict:
                 'generated': len(labels),
                 'within constraints': passed,
                 'new': distinct,
-                'stable': distinct - stopped['prediction'] - stopped['unstable'],
+                'stable': stable,
                 'selected': len(chosen),
             },
             'acquisition': choice.arm,

@@ -125,6 +125,9 @@ class ScreenSettings(StrictModel):
     min_references: int = pydantic.Field(
         MINIMUM_REFERENCES, ge=0, description='Fewest known phases of three or more elements for a distance to the hull'
     )
+    out_of_distribution: t.Literal['accept', 'reject'] = pydantic.Field(
+        'accept', description='What happens to candidates unlike all that the validator was trained on'
+    )
     stage: t.Literal['generation', 'validation', 'final'] = pydantic.Field(
         'validation', description='Whose constraints apply; final adds the bond-valence sums'
     )

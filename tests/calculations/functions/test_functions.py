@@ -285,6 +285,19 @@ class TestAssess:
         assert outputs['assessments']['c00004'].content.stopped_by == 'prediction'
         assert outputs['selection']['selected'] == ['c00000']
 
+    @pytest.mark.parametrize(('option', 'chosen'), [('accept', 'c00004'), ('reject', 'c00000')])
+    def test_what_the_validator_does_not_know_can_be_left_out(self, pool, option, chosen):
+        """A large divergence far from the training set is a guess."""
+        content = pool['predictions']['c00004'].content.model_dump(exclude_none=True)
+        pool['predictions']['c00004'] = PredictionData(**{**content, 'out_of_distribution': True}).store()
+        parameters = pool['parameters'].get_dict()
+        parameters['screen']['out_of_distribution'] = option
+        outputs = assess_candidates(**{**pool, 'parameters': orm.Dict(parameters)})
+        assert outputs['selection']['selected'] == [chosen]
+        stopped_by = outputs['assessments']['c00004'].content.stopped_by
+        assert stopped_by == (None if option == 'accept' else 'out of distribution')
+        assert outputs['selection']['funnel']['stable'] == (2 if option == 'accept' else 1)
+
     def test_a_spent_budget_selects_nothing(self, pool):
         """With nothing left, candidates are judged but not computed."""
         pool['parameters'] = orm.Dict({**pool['parameters'].get_dict(), 'remaining_budget': 0})
