@@ -90,24 +90,42 @@ MIN_GROUPS = 20
 
 
 def hashed_splits(
-    identifiers: NDArray[np.str_], groups: NDArray[np.str_], *, fractions: tuple[float, ...], seed: int
+    identifiers: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    *,
+    fractions: tuple[float, ...],
+    seed: int,
+    known: NDArray[np.int8] | None = None,
 ) -> NDArray[np.int8]:
     """Assign every structure to a split by the hash of its group, or of its own name where groups are few.
 
     A campaign in one binary system has a handful of formulas; splitting by formula would put whole compositions
-    aside. From ``MIN_GROUPS`` groups on, all structures of one group share a split.
+    aside. From ``MIN_GROUPS`` groups on, all new structures of one group share a split. Splits are permanent: what a
+    model was trained on never becomes a structure that judges or calibrates it.
 
     :param identifiers: names, shape (n,).
     :param groups: reduced formulas, shape (n,).
     :param fractions: shares of ``SPLITS``, summing to 1.
+    :param known: splits of the first m ≤ n structures, which they keep. New structures of their groups follow them,
+        unless a group was scattered over several splits while groups were few.
     :returns: indices into ``SPLITS``, shape (n,).
     :raises InvalidInputError: if the fractions do not match or do not sum to 1.
     """
     check_fractions(fractions)
-    keys = groups if len(set(groups.tolist())) >= MIN_GROUPS else identifiers
     edges = np.cumsum(fractions)[:-1]
-    positions = [_unit_interval(f'{seed}:{key}') for key in keys.tolist()]
-    return np.searchsorted(edges, positions, side='right').astype(np.int8)
+    found = [] if known is None else known.tolist()
+    by_group = len(set(groups.tolist())) >= MIN_GROUPS
+    homes: dict[str, set[int]] = {}
+    for group, split in zip(groups.tolist(), found, strict=False):
+        homes.setdefault(group, set()).add(split)
+    for name, group in zip(identifiers[len(found) :].tolist(), groups[len(found) :].tolist(), strict=True):
+        home = homes.get(group, set())
+        if by_group and len(home) == 1:
+            found.append(next(iter(home)))
+        else:
+            key = group if by_group and not home else name
+            found.append(int(np.searchsorted(edges, _unit_interval(f'{seed}:{key}'), side='right')))
+    return np.array(found, dtype=np.int8)
 
 
 def _unit_interval(text: str) -> float:

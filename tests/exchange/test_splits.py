@@ -18,13 +18,24 @@ def names(count: int) -> np.ndarray:
     return np.array([f'000-{index:05d}' for index in range(count)])
 
 
-@given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 5))
-def test_a_structure_keeps_its_split_when_the_set_grows(size, more, seed):
-    """What was held out stays held out."""
-    groups = np.array(['LiH'] * (size + more))
+@given(st.lists(st.integers(0, 3 * MIN_GROUPS), min_size=2, max_size=150), st.integers(0, 5), st.data())
+def test_a_structure_keeps_its_split_when_the_set_grows(formulas, seed, data):
+    """What was held out stays held out, also where the set comes to have enough formulas to split by them."""
+    size = data.draw(st.integers(1, len(formulas) - 1))
+    groups = np.array([f'Li{formula}H' for formula in formulas])
     before = hashed_splits(names(size), groups[:size], fractions=FRACTIONS, seed=seed)
-    after = hashed_splits(names(size + more), groups, fractions=FRACTIONS, seed=seed)
+    after = hashed_splits(names(len(groups)), groups, fractions=FRACTIONS, seed=seed, known=before)
     assert (after[:size] == before).all()
+
+
+def test_new_structures_follow_those_of_their_formula():
+    """A formula that lies in one split stays in it."""
+    groups = np.array([f'Li{index}H' for index in range(MIN_GROUPS)])
+    before = hashed_splits(names(5), groups[:5], fractions=(0.0, 1.0, 0.0, 0.0), seed=0)
+    grown = np.concatenate([groups, groups[:5]])
+    after = hashed_splits(names(len(grown)), grown, fractions=(1.0, 0.0, 0.0, 0.0), seed=0, known=before)
+    assert after[-5:].tolist() == before.tolist() == [1] * 5
+    assert set(after[5:-5].tolist()) == {0}
 
 
 def test_many_formulas_are_never_separated():

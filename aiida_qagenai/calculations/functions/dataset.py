@@ -63,7 +63,11 @@ def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
     batch = new if previous is None else append(previous.labels(), new)
     options = parameters.get_dict()
     split = hashed_splits(
-        batch.structures.identifiers, batch.groups, fractions=tuple(options['fractions']), seed=options['seed']
+        batch.structures.identifiers,
+        batch.groups,
+        fractions=tuple(options['fractions']),
+        seed=options['seed'],
+        known=None if previous is None else batch.split[: len(batch) - len(new)],
     )
     batch = LabelledBatch(batch.structures, batch.energies, batch.descriptors, batch.groups, split)
     return DatasetData(batch, level_tags=tags, formation_scheme=scheme, scientific=scientific)
