@@ -1,7 +1,7 @@
 """The choice of the next hyperparameters to try, by Optuna (T. Akiba et al., KDD 2019), from the trials so far.
 
-Nothing is kept between two choices: a study is built in memory from the trials that are given, and the random numbers of
-a choice follow from the seed and the number of the trial. A search that was cut goes on as if it had not been.
+Nothing is kept between two choices: a study is built in memory from the trials that are given, and the random numbers
+of a choice follow from the seed and the number of the trial. A search that was cut goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ from aiida_qagenai.common.model import StrictModel
 if t.TYPE_CHECKING:
     import optuna
 
-__all__ = ('Direction', 'Range', 'Space', 'TriedPoint', 'Value', 'contains', 'importances', 'require_optuna', 'suggest')
+__all__ = (
+    'Direction',
+    'Range',
+    'Space',
+    'TriedPoint',
+    'Value',
+    'contains',
+    'flat',
+    'importances',
+    'nested',
+    'require_optuna',
+    'suggest',
+)
 
 Value = int | float | str | bool | None
 """What a hyperparameter may be."""
@@ -64,6 +76,29 @@ Space = Mapping[str, tuple[Value, ...] | Range]
 """Name of a hyperparameter → its choices, or the range of its values."""
 
 
+def nested(point: Mapping[str, Value]) -> dict[str, t.Any]:
+    """Return hyperparameters by dotted name as sections, which nodes can hold and queries can filter on."""
+    sections: dict[str, t.Any] = {}
+    for name, value in point.items():
+        *parents, last = name.split('.')
+        target = sections
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = value
+    return sections
+
+
+def flat(sections: Mapping[str, t.Any], prefix: str = '') -> dict[str, t.Any]:
+    """Return sections as values by dotted name; a dictionary with ``low`` or ``high`` is a value."""
+    values: dict[str, t.Any] = {}
+    for name, value in sections.items():
+        if isinstance(value, Mapping) and not {'low', 'high'} & set(value):
+            values.update(flat(value, f'{prefix}{name}.'))
+        else:
+            values[f'{prefix}{name}'] = value
+    return values
+
+
 @dataclasses.dataclass(frozen=True)
 class TriedPoint:
     """A trial as the sampler sees it.
@@ -89,7 +124,10 @@ def _contains(domain: tuple[Value, ...] | Range, value: Value) -> bool:
         return value in domain
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return domain.low <= value <= domain.high and (not domain.whole or float(value).is_integer())
+    # A database may round the last digit of a bound.
+    margin = 1e-12 * max(abs(domain.low), abs(domain.high))
+    is_inside = domain.low - margin <= value <= domain.high + margin
+    return is_inside and (not domain.whole or float(value).is_integer())
 
 
 def suggest(
@@ -162,9 +200,13 @@ def _study(
             continue
         state = states.FAIL if trial.failed else states.RUNNING if trial.value is None else states.COMPLETE
         values = {'value': trial.value} if state == states.COMPLETE else {}
-        params = {name: trial.hyperparameters[name] for name in space}
+        params = {name: _clipped(domain, trial.hyperparameters[name]) for name, domain in space.items()}
         study.add_trial(optuna.trial.create_trial(state=state, params=params, distributions=distributions, **values))
     return study
+
+
+def _clipped(domain: tuple[Value, ...] | Range, value: t.Any) -> Value:
+    return min(max(value, domain.low), domain.high) if isinstance(domain, Range) and not domain.whole else value
 
 
 def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
