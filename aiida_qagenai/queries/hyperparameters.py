@@ -55,4 +55,4 @@ def trial_table(node: ProcessNode) -> t.Any:
                 'pk': trial.pk,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ['trial', 'state', 'value', 'checkpoint', 'reason', 'pk'])

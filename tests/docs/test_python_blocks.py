@@ -75,6 +75,22 @@ def test_campaign(blocks, submitted, pyscf_code, python_code, ccgto):
     assert node.inputs.pyscf_options['max_wallclock_seconds'] == 7200
 
 
+def test_hyperparameters(blocks, submitted, python_code, toy_labels, aiida_profile_clean):
+    """The page on hyperparameters submits a search for λ and all others of the protocol."""
+    from fake_campaign import make_checkpoint
+
+    from aiida_qagenai.data.dataset import DatasetData
+
+    python_code('qagenai-ml', 'qagenai.train')
+    tags = dict.fromkeys(('PBE', 'SCAN', 'HSE06', 'CCSD(T)'), 'pipeline:toy')
+    dataset = DatasetData(toy_labels, level_tags=tags, formation_scheme='anchored', scientific=False).store()
+    descriptor = make_checkpoint('descriptor', elements=('H', 'Li')).store()
+    node = next(blocks('docs/howto/hyperparameters.md', dataset=dataset, descriptor=descriptor))['search']
+    assert [process.node.pk for process in submitted] == [node.pk]
+    space = node.inputs.parameters['space']
+    assert space['sampling']['guidance_scale'] == {'low': 0.1, 'high': 1.0} and len(space['sampling']) == 4
+
+
 def test_levels(blocks, submitted, pyscf_code, lithium_hydride, ccgto):
     """The page on levels of theory submits a basis correction, a counterpoise correction and a study of convergence."""
     from aiida_qagenai.workchains.energy.basis_correction import BasisCorrectionWorkChain
