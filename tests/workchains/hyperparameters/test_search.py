@@ -141,7 +141,7 @@ def test_a_search_without_any_figure_fails_with_the_reason(python_code, dataset)
 @pytest.mark.slow
 def test_a_search_that_was_cut_ends_as_if_it_had_not_been(ml_code, dataset):
     """The choice of a trial depends on those before, wherever they were run."""
-    overrides = {'objective': 'loss', 'num_random': 2, 'num_trials': 4}
+    overrides = {'objective': 'loss', 'num_random': 2, 'num_trials': 4, 'space': {}}
     whole = search(ml_code, dataset, overrides=overrides)
     first = search(ml_code, dataset, overrides={**overrides, 'num_trials': 2})
     rest = run_get_node(continuation(first, {'num_trials': 4}))[1]
