@@ -1,12 +1,14 @@
 """S.U.N. and MSUN: the shares of generated crystals that are stable (or metastable), unique and novel.
 
-S.U.N. counts E_hull ≤ 0, MSUN 0 < E_hull ≤ 0.1 eV/atom, so that no crystal is in both. Crystals that are equal count
+S.U.N. counts E_hull ≤ 0, MSUN 0 < E_hull ≤ 0.1 eV/atom, so that no crystal is in both (LeMat-GenBench). Papers on
+generators often call E_hull ≤ 0.1 eV/atom S.U.N. (MatterGen): ``sun-0.1``. Crystals that are equal count
 once, at the one with the lowest distance. All samples are in the denominator: those that are not valid in
 structure, or whose distance is not known, count as unstable.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from aiida_qagenai.common.errors import InvalidInputError
@@ -29,7 +31,7 @@ def stable_unique_novel(
     metastable: float = MARGINAL_LIMIT,
     seed: int = 0,
 ) -> list[Figure]:
-    """Return the figures ``sun`` and ``msun``.
+    """Return the figures ``sun``, ``msun`` and ``sun-0.1`` (the limit of MSUN in its name).
 
     :param e_above_hull: distance to the hull of each sample, eV/atom, ``None`` where it is not known.
     :param clusters: number of the cluster of equal samples that each is in, ``None`` for samples that are not valid.
@@ -54,17 +56,17 @@ def stable_unique_novel(
     chosen = {index: e_above_hull[index] for index in lowest.values() if novel[index]}
     within = [chosen.get(index) for index in range(len(novel))]
     about = f'unique, novel, structurally valid, of all samples; {provenance}'
+    ranges = {
+        'sun': (-math.inf, stable, f'E_hull ≤ {stable:g}'),
+        'msun': (stable, metastable + _ROUNDING, f'{stable:g} < E_hull ≤ {metastable:g}'),
+        f'sun-{metastable:g}': (-math.inf, metastable + _ROUNDING, f'E_hull ≤ {metastable:g}'),
+    }
     return [
         share(
-            'sun',
-            [energy is not None and energy <= stable for energy in within],
-            f'E_hull ≤ {stable:g} eV/atom, {about}',
+            name,
+            [energy is not None and low < energy <= high for energy in within],
+            f'{definition} eV/atom, {about}',
             seed=seed,
-        ),
-        share(
-            'msun',
-            [energy is not None and stable < energy <= metastable + _ROUNDING for energy in within],
-            f'{stable:g} < E_hull ≤ {metastable:g} eV/atom, {about}',
-            seed=seed,
-        ),
+        )
+        for name, (low, high, definition) in ranges.items()
     ]

@@ -25,12 +25,12 @@ def counts(samples, **limits):
     return {figure.name: (figure.numerator, figure.denominator) for figure in figures}
 
 
-def test_crystals_count_once_and_in_one_figure():
-    assert counts(SAMPLES) == {'sun': (2, 10), 'msun': (2, 10)}
+def test_crystals_count_once_and_in_one_class():
+    assert counts(SAMPLES) == {'sun': (2, 10), 'msun': (2, 10), 'sun-0.1': (4, 10)}
 
 
 def test_limits_can_be_changed():
-    assert counts(SAMPLES, stable=0.06, metastable=0.2) == {'sun': (3, 10), 'msun': (2, 10)}
+    assert counts(SAMPLES, stable=0.06, metastable=0.2) == {'sun': (3, 10), 'msun': (2, 10), 'sun-0.2': (5, 10)}
 
 
 def test_the_lowest_of_equal_crystals_decides_in_any_order():
