@@ -112,7 +112,7 @@ def continue_(process: str, *, settings: tuple[str, ...], label: str, watch: boo
     changes = parse_settings(settings)
     if node.is_terminated:
         builder = continuation(node, changes)
-        node = launch(builder, 'hyperparameters', label=label or node.label, watch=watch, describe=describe)
+        node = launch(builder, 'hyperparameters', label=label, watch=watch, describe=describe)
     elif changes:
         raise InvalidInputError('settings change once the search has ended: kill it first (verdi process kill)')
     else:

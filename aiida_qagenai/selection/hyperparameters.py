@@ -41,7 +41,8 @@ MISSING = 'a search for hyperparameters needs Optuna: pip install "aiida-qagenai
 ATTEMPTS = 25
 """Draws until one differs from all trials before."""
 
-FEWEST_FOR_IMPORTANCES = 4
+FEWEST_FOR_IMPORTANCES = 10
+"""Complete trials below which the importances would be those of chance."""
 
 
 class Range(StrictModel):

@@ -125,6 +125,7 @@ def make(rock_salt, records, checkpoint_folder, labelled):
     from aiida_qagenai.data.energy import EnergyData
     from aiida_qagenai.data.entry import EntryData
     from aiida_qagenai.data.prediction import PredictionData
+    from aiida_qagenai.data.trial import TrialData
 
     tags = {'PBE': 'fast:gth-dzvp', 'CCSD(T)': 'fast:gth-dzvp'}
 
@@ -159,6 +160,16 @@ def make(rock_salt, records, checkpoint_folder, labelled):
             case 'dataset':
                 scheme = 'self_consistent' if other else 'anchored'
                 return DatasetData(labelled, level_tags=tags, formation_scheme=scheme)
+            case 'trial':
+                return TrialData(
+                    study='0' * 64,
+                    number=int(other),
+                    objective='valid_novel',
+                    direction='maximize',
+                    hyperparameters={'sampling': {'steps': 20, 'novelty': 1 / 3}},
+                    state='complete',
+                    value=0.25,
+                )
         raise ValueError(kind)
 
     return create

@@ -1,4 +1,4 @@
-"""What holds for all seven node types: immutable, hash-stable, cached, exported and imported without loss."""
+"""What holds for all eight node types: immutable, hash-stable, cached, exported and imported without loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiida.orm.implementation.utils import clean_value
 from aiida.plugins import DataFactory
 from aiida.tools.archive import create_archive, import_archive
 
-KINDS = ('candidate', 'entry', 'energy', 'prediction', 'assessment', 'checkpoint', 'dataset')
+KINDS = ('candidate', 'entry', 'energy', 'prediction', 'assessment', 'checkpoint', 'dataset', 'trial')
 
 each = pytest.mark.parametrize('kind', KINDS)
 

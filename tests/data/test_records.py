@@ -11,6 +11,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.data.trial import TrialData
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -115,3 +116,31 @@ def test_uuid_of_the_candidate_does_not_change_the_hash(prediction_content):
 def test_node_arguments_pass_through(energy_content):
     node = EnergyData(**energy_content, label='name', description='text', extras={'a': 1}).store()
     assert (node.label, node.description, node.base.extras.get('a')) == ('name', 'text', 1)
+
+
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        ({'value': None}, 'a complete trial has a `value`'),
+        ({'state': 'failed'}, 'a failed one a `reason`'),
+        ({'state': 'failed', 'value': None}, 'a failed one a `reason`'),
+        ({'state': 'lost'}, '`state`'),
+        ({'direction': 'up'}, '`direction`'),
+        ({'number': -1}, '`number`'),
+    ],
+)
+def test_wrong_trial_is_refused(change, text):
+    """A trial has a value or the reason why there is none."""
+    content = {
+        'study': '0' * 64,
+        'number': 3,
+        'objective': 'loss',
+        'direction': 'minimize',
+        'hyperparameters': {'training': {'options': {'block_dropout': 0.1}}},
+        'state': 'complete',
+        'value': 0.5,
+    }
+    trial = TrialData(**content)
+    assert (trial.number, trial.value, trial.point) == (3, 0.5, {'training.options.block_dropout': 0.1})
+    with pytest.raises(InvalidInputError, match=text):
+        TrialData(**{**content, **change})
