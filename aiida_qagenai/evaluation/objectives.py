@@ -1,8 +1,10 @@
 """What a search for hyperparameters improves, from samples for held-out formulas.
 
 ``valid_novel``
-    share of the requested samples that are valid structures, equal to no known crystal, and equal to no sample before:
-    memorisation raises validity alone, and so does one good structure again and again.
+    share of the requested samples that pass the constraints of :mod:`aiida_qagenai.chemistry.constraints`, as those of
+    a campaign have to, are equal to no known crystal, and to no sample before: memorisation raises validity alone, and so
+    does one good structure again and again. The validity of :mod:`aiida_qagenai.evaluation.validity` would not do: the
+    atoms of samples are moved apart when they are made, so that those of an untrained generator pass it as well.
 ``match_rate``
     share of the held-out crystals that one of the samples of their formula matches, with the tolerances of
     :mod:`aiida_qagenai.evaluation.matching`; validity is not required.
@@ -16,9 +18,9 @@ import hashlib
 import typing as t
 from collections.abc import Sequence
 
+from aiida_qagenai.chemistry.constraints import screen
 from aiida_qagenai.chemistry.duplicates import KnownStructures
 from aiida_qagenai.evaluation.matching import compare, match_rate
-from aiida_qagenai.evaluation.validity import structure_is_valid
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -64,7 +66,7 @@ def valid_and_novel(samples: Sequence[Structure], known: Sequence[Structure], re
     old, new = KnownStructures(known, distortions=False), KnownStructures(distortions=False)
     counts = {'requested': requested, 'generated': len(samples), 'valid': 0, 'novel': 0, 'unique': 0}
     for sample in samples:
-        if not structure_is_valid(sample):
+        if not screen(sample).passed:
             continue
         counts['valid'] += 1
         if old.find(sample) is not None:

@@ -55,8 +55,8 @@ class HyperparameterSettings(StrictModel):
     description: str = ''
     objective: Objective = pydantic.Field(
         'valid_novel',
-        description='Figure on the validation split: valid_novel, the share of samples for its formulas that are valid '
-        'and new; match_rate, the share of its crystals that samples match; loss, of the training',
+        description='Figure on the validation split: valid_novel, the share of samples for its formulas that pass '
+        'the constraints and are new; match_rate, the share of its crystals that samples match; loss, of the training',
     )
     num_trials: int = pydantic.Field(ge=1, description='Trials in all, those of earlier searches included')
     num_random: int = pydantic.Field(10, ge=1, description='Trials drawn at random before values guide the search')
@@ -86,6 +86,8 @@ class HyperparameterSettings(StrictModel):
             raise ValueError('nothing is trained: give the settings `training`, or neither `space.training` nor `loss`')
         if self.objective == 'loss' and self.space.sampling:
             raise ValueError('`space.sampling` changes nothing with the objective `loss`')
+        if 'sampling.symmetry' in space and 'sampling.novelty' not in space and 'novelty' not in self.sampling:
+            raise ValueError('`space.sampling.symmetry` changes nothing without `novelty`: samples start from noise')
         if not space:
             raise ValueError('`space` is empty: say which hyperparameters to search')
         for name, domain in space.items():

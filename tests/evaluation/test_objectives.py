@@ -6,6 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.evaluation.objectives import cell_contents, matched, valid_and_novel
+from aiida_qagenai.evaluation.validity import structure_is_valid
 
 
 def rock_salt(a: str, b: str, length: float) -> Structure:
@@ -19,12 +20,16 @@ def caesium_chloride(a: str, b: str, length: float) -> Structure:
     return Structure(Lattice.cubic(length), [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
+# The atoms are apart, but every ion has one neighbour: what an untrained generator makes.
+STRETCHED = Structure(Lattice.cubic(4.5), ['Cs', 'Cl'], [[0, 0, 0], [0.62, 0, 0]])
+
+
 def test_known_repeated_and_invalid_samples_do_not_count():
     """A failed sample counts like an invalid one."""
-    known = [rock_salt('Li', 'H', 4.1)]
-    overlapping = Structure(Lattice.cubic(3), ['Li', 'H'], [[0, 0, 0], [0.05, 0, 0]])
-    new, again = caesium_chloride('Li', 'H', 2.5), caesium_chloride('Li', 'H', 2.55)
-    found = valid_and_novel([rock_salt('Li', 'H', 4.15), overlapping, new, again], known, requested=5)
+    known = [rock_salt('Cs', 'Cl', 6.9)]
+    assert structure_is_valid(STRETCHED)
+    new, again = caesium_chloride('Cs', 'Cl', 4.12), caesium_chloride('Cs', 'Cl', 4.2)
+    found = valid_and_novel([rock_salt('Cs', 'Cl', 7.0), STRETCHED, new, again], known, requested=5)
     assert found == {'value': 0.2, 'requested': 5, 'generated': 4, 'valid': 3, 'novel': 2, 'unique': 1}
     assert valid_and_novel([], known, requested=3)['value'] == 0
 

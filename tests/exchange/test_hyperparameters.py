@@ -85,6 +85,7 @@ def test_only_what_decides_a_figure_is_its_identity():
         ({'space': {}}, '`space` is empty'),
         ({'training': None}, 'nothing is trained: give the settings `training`'),
         ({'objective': 'loss'}, '`space.sampling` changes nothing with the objective `loss`'),
+        ({'space': {'sampling': {'symmetry': ['keep', 'free']}}}, '`space.sampling.symmetry` changes nothing without'),
         ({'objective': 'speed'}, '`objective`'),
         ({'space': {'training': {'num_layer': [2]}}}, 'unknown key `generator.num_layer`'),
         ({'space': {'training': {'seed': [1, 2]}}}, '`training.seed` is set by the search itself'),

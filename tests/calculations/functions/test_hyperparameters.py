@@ -72,8 +72,8 @@ def test_samples_are_compared_with_the_split_that_the_objective_is_about(make_da
     samples = DatasetData(StructureBatch.from_structures([crystals[0], crystals[18], crystals[22]], ['a', 'b', 'c']))
     shared = {'development': found['development'], 'formulas': found['formulas'], 'candidate_set': samples}
     novel = score_samples(**shared, parameters=Dict({'objective': 'valid_novel', 'num_samples': 2})).get_dict()
-    assert (novel['requested'], novel['generated'], novel['valid']) == (4, 3, 3)
-    assert novel['value'] == novel['unique'] / 4 < 1
+    # LiH2 and Li2H are not neutral; LiH is in the training split.
+    assert novel == {'value': 0, 'requested': 4, 'generated': 3, 'valid': 1, 'novel': 0, 'unique': 0}
     rate = score_samples(**shared, parameters=Dict({'objective': 'match_rate', 'num_samples': 2})).get_dict()
     assert rate['references'] == 3 and rate['matched'] >= 1 and rate['value'] == pytest.approx(rate['matched'] / 3)
 
