@@ -2,9 +2,9 @@
 
 ``valid_novel``
     share of the requested samples that pass the constraints of :mod:`aiida_qagenai.chemistry.constraints`, as those of
-    a campaign have to, are equal to no known crystal, and to no sample before: memorisation raises validity alone, and so
-    does one good structure again and again. The validity of :mod:`aiida_qagenai.evaluation.validity` would not do: the
-    atoms of samples are moved apart when they are made, so that those of an untrained generator pass it as well.
+    a campaign have to, and are equal to no known crystal and to no sample before. Memorisation raises validity alone,
+    and so does one good structure again and again. The validity of :mod:`aiida_qagenai.evaluation.validity` would not
+    do: the atoms of samples are moved apart when they are made, so that those of an untrained generator pass it too.
 ``match_rate``
     share of the held-out crystals that one of the samples of their formula matches, with the tolerances of
     :mod:`aiida_qagenai.evaluation.matching`; validity is not required.
