@@ -24,7 +24,7 @@ from structure_prediction import content, read
 from aiida_qagenai.evaluation.matching import match_rates
 from aiida_qagenai.evaluation.validity import structure_is_valid
 
-SLOW = ('gnome_like', 'diffcsp')
+SLOW = ('gnome_like', 'diffcsp', 'cdvae')
 """Arms that `--quick` leaves out."""
 
 
@@ -55,9 +55,7 @@ def main() -> None:
     parser.add_argument('--held-out', action='store_true', help='only formulas to which nothing was fitted')
     parser.add_argument('--arms', nargs='+', choices=NAMES, default=NAMES, metavar='NAME', help=', '.join(NAMES))
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--quick', action='store_true', help='3 crystals, 4 samples each, without gnome_like and diffcsp'
-    )
+    parser.add_argument('--quick', action='store_true', help=f'3 crystals, 4 samples each, without {", ".join(SLOW)}')
     arguments = parser.parse_args()
     if not arguments.test.exists():
         parser.error(f'{arguments.test} does not exist: pass a table of crystals with --test')

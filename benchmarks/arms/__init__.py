@@ -10,6 +10,7 @@
 - `ion_substitution`: known crystals in the order of pymatgen's data-mined probabilities of ionic substitution.
 - `gnome_like`: many of these substitutions, in the order of an energy above the hull that was learned.
 - `diffcsp`: diffusion from noise by our own small DiffCSP (`recipes/diffcsp.py`).
+- `cdvae`: latent vectors decoded by our own small CDVAE (`recipes/cdvae.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pymatgen.core import Structure
 
-NAMES = ('random', 'retrieval', 'motifs', 'ion_substitution', 'gnome_like', 'diffcsp')
+NAMES = ('random', 'retrieval', 'motifs', 'ion_substitution', 'gnome_like', 'diffcsp', 'cdvae')
 
 
 class Arm(t.Protocol):
@@ -35,8 +36,8 @@ def build(name: str, excluded: Collection[str] = frozenset()) -> Arm:
     """Return the arm of a name.
 
     :param excluded: reduced formulas of which an arm that holds known crystals looks at none. The network of
-        `diffcsp` never saw those that its card lists, nor those to which nothing was fitted (see
-        :mod:`aiida_qagenai.evaluation.held_out`).
+        `diffcsp` and those of `cdvae` never saw the formulas that their cards list, nor those to which nothing was
+        fitted (see :mod:`aiida_qagenai.evaluation.held_out`).
     :raises ValueError: if no arm has this name.
     """
     if name not in NAMES:

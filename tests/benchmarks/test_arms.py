@@ -12,13 +12,15 @@ from aiida_qagenai.motifs.library import MotifLibrary
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 import arms
+from arms import vae
 from arms.ion_substitution import log_probability, substitutions
 
 CONTENT = {'Ti': 2, 'O': 4}
 
 
 @pytest.mark.parametrize('name', [name for name in arms.NAMES if name != 'random'])
-def test_an_arm_gives_crystals_of_the_content(name):
+def test_an_arm_gives_crystals_of_the_content(name, monkeypatch):
+    monkeypatch.setattr(vae, 'STEPS_PER_LEVEL', 5)  # of `cdvae`, for a short test
     arm = arms.build(name, {'TiO2'})
     crystals = arm(CONTENT, 4, seed=1)
     assert len(crystals) == 4
