@@ -18,7 +18,11 @@ from arms.ion_substitution import log_probability, substitutions
 CONTENT = {'Ti': 2, 'O': 4}
 
 
-@pytest.mark.parametrize('name', [name for name in arms.NAMES if name != 'random'])
+SLOW = ('gnome_like',)  # fits its filter first
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in arms.NAMES if name != 'random']
+
+
+@pytest.mark.parametrize('name', NAMES)
 def test_an_arm_gives_crystals_of_the_content(name, monkeypatch):
     monkeypatch.setattr(vae, 'STEPS_PER_LEVEL', 5)  # of `cdvae`, for a short test
     arm = arms.build(name, {'TiO2'})

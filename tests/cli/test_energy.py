@@ -34,6 +34,7 @@ def rock_salt(tmp_path):
     return file
 
 
+@pytest.mark.slow
 def test_from_a_new_profile_to_a_table(new_machine, hydrogen):
     """Two levels with their formation energies; found by label afterwards, and in the list of all energies."""
     machine = new_machine('energies')

@@ -60,7 +60,7 @@ def test_elements_are_cut_verbatim():
     assert {symbol: count_functions(text) for symbol, text in blocks.items()} == {'H': 4, 'He': 2}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(
     shells=st.lists(st.tuples(st.sampled_from('SPDF'), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=4)
 )

@@ -54,6 +54,7 @@ def test_impossible_tests_are_refused(build, lithium_hydride):
         build(lithium_hydride, threshold=-1.0)
 
 
+@pytest.mark.slow
 def test_converged_in_the_mesh_for_real(build, lithium_hydride):
     """Stops as soon as the change is below a generous threshold, and says what it did."""
     outputs, node = run_get_node(build(lithium_hydride, threshold=20.0, max_steps=4))
