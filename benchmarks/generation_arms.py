@@ -39,7 +39,7 @@ def judge(name: str, arm: Arm, references: dict[str, Structure], count: int, see
     figure(f'generated-{name}', len(made) / len(drawn), f'share of {len(drawn)}')
     valid = sum(structure_is_valid(sample) for sample in made)
     figure(f'structural-validity-{name}', valid / len(drawn), f'share of {len(drawn)}')
-    for found in match_rates(samples, references, (1, count)):
+    for found in match_rates(samples, references, sorted({1, count})):
         ending = '' if found.count == 1 else f'-{found.count}'
         low, high = found.rate.interval or (float('nan'), float('nan'))
         figure(f'match-rate{ending}-{name}', found.rate.value, f'share of {len(references)} ({low:.3f} to {high:.3f})')
