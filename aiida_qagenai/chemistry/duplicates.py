@@ -66,7 +66,10 @@ class KnownStructures:
 
         self._distortions = distortions
         self._matcher = StructureMatcher(**matcher)
+        self._primitive = matcher.get('primitive_cell', True)
         self._structures: list[Structure] = []
+        # The matcher reduces both cells of every pair, which takes most of its time.
+        self._reduced: dict[int, Structure] = {}
         self._by_formula: dict[str, list[int]] = {}
         self._vectors: dict[int, NDArray[np.float64]] = {}
         self._symmetries: dict[int, DistortionSymmetry] = {}
@@ -95,8 +98,9 @@ class KnownStructures:
         members = self._by_formula.get(structure.composition.reduced_formula, [])
         symmetry: DistortionSymmetry | None = None
         possible = None
+        reduced = self._reduce(structure) if members else structure
         for index in self._closest(structure, members) if len(members) >= PREFILTER_FROM else members:
-            if not self._matcher.fit(structure, self._structures[index]):
+            if not self._matcher.fit(reduced, self._reduced_cell(index), skip_structure_reduction=True):
                 continue
             if not self._distortions:
                 return index
@@ -120,6 +124,16 @@ class KnownStructures:
         spacing = (structure.volume / len(structure)) ** (1 / 3)
         # where no atom leaves its place there is only a strain, which the matcher accepts
         return found is None or found[1] * spacing > SMALLEST_DISPLACEMENT
+
+    def _reduce(self, structure: Structure) -> Structure:
+        """Return the cell that the matcher would make."""
+        reduced = structure.get_reduced_structure()
+        return reduced.get_primitive_structure() if self._primitive else reduced
+
+    def _reduced_cell(self, index: int) -> Structure:
+        if index not in self._reduced:
+            self._reduced[index] = self._reduce(self._structures[index])
+        return self._reduced[index]
 
     def _symmetry(self, index: int) -> DistortionSymmetry:
         if index not in self._symmetries:
