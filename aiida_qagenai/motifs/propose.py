@@ -250,6 +250,8 @@ def _distinct(proposals: Iterable[Proposal], count: int, per_composition: int | 
     numbers: Counter[str] = Counter()
     kept: list[Proposal] = []
     for each in itertools.islice(proposals, LOOKED_AT * count):
+        if len(kept) == count and len(each.crystal.rotations) <= min(len(other.crystal.rotations) for other in kept):
+            continue  # it could only take the place of a less symmetric one
         structure = each.structure
         formula = structure.composition.reduced_formula
         same = known.find(structure)
