@@ -83,8 +83,9 @@ coverage: install lno
 docs: install
 	sphinx-build -W --keep-going -b html docs docs/_build/html
 
+# Exit status 2: the script needs a table of crystals, which its message names.
 benchmark: install lno
-	for script in benchmarks/*.py; do python $$script --quick || exit 1; done
+	for script in benchmarks/*.py; do python $$script --quick || test $$? = 2 || exit 1; done
 
 clean:
 	-test ! -x $(BIN)/verdi || verdi daemon stop
