@@ -59,10 +59,8 @@ def assess_candidates(
     hull = predicted_hull(candidates, predictions, competing, energies, level, min_references=fewest)
     strict = options['screen'].get('out_of_distribution') == 'reject'
     unfamiliar = [strict and prediction.out_of_distribution for prediction in predictions]
-    limit = options['screen']['max_e_above_hull']
-    stages = [
-        funnel_stage(*item, limit) for item in zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
-    ]
+    columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
+    stages = [funnel_stage(*item, options['screen']['max_e_above_hull']) for item in columns]
     pool = make_pool(candidates, predictions, stages, arrays)
     choice = choose(
         pool,
