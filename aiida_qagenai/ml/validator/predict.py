@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.calibration import with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 
 __all__ = ('predict',)
@@ -42,7 +43,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         progress = Progress(len(graphs))
         energies, latent = ensemble.evaluate(graphs, runtime.device, config.batch_size, progress)
     distances = ensemble.latent.distances(latent) if graphs else np.zeros(0)
-    divergences = energies[:, :, Fidelity.PBE.rank] - energies[:, :, Fidelity.CCSD_T.rank]
+    means = with_divergence(energies).mean(axis=0)
     finite = np.isfinite(energies).all(axis=(0, 2)) & np.isfinite(distances)
     outside = unseen | (distances > ensemble.latent.threshold) | ~finite
     inflation = ensemble.latent.inflation(distances, unseen)
@@ -54,9 +55,9 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         {
             'format_version': np.array(FORMAT_VERSION),
             'identifiers': structures.identifiers,
-            'energies': energies.mean(axis=0),
+            'energies': means[:, : len(LADDER)],
             'sigma': sigma[:, : len(LADDER)],
-            'divergence_signed': divergences.mean(axis=0),
+            'divergence_signed': means[:, len(LADDER)],
             'divergence_sigma': sigma[:, len(LADDER)],
             'features': latent,
             'distance_to_training': distances,
