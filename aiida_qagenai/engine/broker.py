@@ -15,6 +15,7 @@ from aiida.common import timezone
 from aiida.orm import ProcessNode, load_node
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
+from aiida_qagenai.engine.endings import close
 from aiida_qagenai.engine.exclusive import ExclusiveMixin
 from aiida_qagenai.engine.links import LinksMixin
 
@@ -78,14 +79,16 @@ class ReconnectingMixin(LinksMixin, ExclusiveMixin):
             self.loop.call_later(SEND_INTERVAL, self.watch, awaitable)
 
     def _on_awaitable_finished(self, awaitable: t.Any) -> None:
-        """Take up the child that has ended, or look again soon; one that is never sealed is taken as it is."""
+        """Take up the child that has ended, or look again soon; one that no worker seals is sealed."""
         if awaitable not in self._awaitables:
             return  # told a second time
         looks: collections.Counter[int] = vars(self).setdefault('_looks', collections.Counter())
         looks[awaitable.pk] += 1
-        if not load_node(awaitable.pk).is_sealed and looks[awaitable.pk] * SEAL_INTERVAL < SEAL_TIMEOUT:
+        child = load_node(awaitable.pk)
+        if not child.is_sealed and looks[awaitable.pk] * SEAL_INTERVAL < SEAL_TIMEOUT:
             self.loop.call_later(SEAL_INTERVAL, self.call_soon, self._on_awaitable_finished, awaitable)
             return
+        close(child)
         super()._on_awaitable_finished(awaitable)  # type: ignore[misc]
 
     def kill_children(self, children: t.Mapping[str, int], reason: str) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import typing as t
 
 from aiida.common.links import LinkType
-from aiida.engine import ProcessState, WorkChain
+from aiida.engine import WorkChain
 from aiida.orm import ProcessNode, QueryBuilder, WorkChainNode
 
 from aiida_qagenai.engine.broker import ReconnectingMixin
+from aiida_qagenai.engine.endings import close, mark_killed, mark_lost, never_started, was_lost
 
-__all__ = ('ResumableWorkChain', 'ending', 'mark_killed', 'nested_outputs', 'was_lost')
+__all__ = ('ResumableWorkChain', 'nested_outputs')
 
 ATTEMPTS = 3
 """How often a child is submitted if the machine loses it."""
@@ -83,6 +84,7 @@ class ResumableWorkChain(ReconnectingMixin, WorkChain):
         A function that a killed worker left unfinished is marked as killed and run again, under a longer label.
         """
         while (known := self.called(label).get(label)) is not None:
+            close(known)
             if known.is_finished_ok:
                 return nested_outputs(known)
             mark_killed(known, 'the worker was killed while this function ran; it was run again')
@@ -91,50 +93,9 @@ class ResumableWorkChain(ReconnectingMixin, WorkChain):
         return nested_outputs(node)
 
 
-def was_lost(node: ProcessNode) -> bool:
-    """Return whether the machine ended ``node`` rather than what it computes, so that it is worth another attempt.
-
-    An exception in the daemon is of that kind (a database that went away), and so is an exit status that the process
-    class declares in ``MACHINE_FAILURES``.
-    """
-    if node.is_excepted or not node.exit_status:
-        return bool(node.is_excepted)
-    return node.exit_status in getattr(node.process_class, 'MACHINE_FAILURES', ())
-
-
 def attempt_labels(label: str) -> list[str]:
     """Return the link labels of the attempts at ``label``, the first one first."""
     return [label + attempt * 'again' for attempt in range(ATTEMPTS)]
-
-
-def never_started(node: ProcessNode) -> bool:
-    """Return whether the worker died between storing ``node`` and saving what it could be continued from."""
-    return node.process_state in {None, ProcessState.CREATED} and node.checkpoint is None
-
-
-def mark_lost(node: ProcessNode) -> None:
-    """Mark a process that never started as excepted: nothing can continue it."""
-    node.set_process_state(ProcessState.EXCEPTED)
-    node.set_exception('the worker was killed while it started this process')
-    node.seal()
-
-
-def mark_killed(node: ProcessNode, status: str) -> None:
-    """Mark a function whose interpreter died with it as killed, with the reason as its ``status``."""
-    if not node.is_terminated:
-        node.set_process_state(ProcessState.KILLED)
-        node.set_process_status(status)
-    if not node.is_sealed:
-        node.seal()
-
-
-def ending(node: ProcessNode) -> str:
-    """Return why ``node`` did not succeed, also if it was killed or raised an exception."""
-    if node.exit_message:
-        return f'{node.process_label}<{node.pk}> ended with status {node.exit_status}: {node.exit_message}'
-    if node.is_excepted:
-        return f'{node.process_label}<{node.pk}> raised an exception, see `verdi process report {node.pk}`'
-    return f'{node.process_label}<{node.pk}> is {node.process_state.value}'
 
 
 def nested_outputs(node: ProcessNode) -> dict[str, t.Any]:

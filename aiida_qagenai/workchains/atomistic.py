@@ -11,7 +11,7 @@ from aiida.orm import AbstractCode, Dict, ProcessNode
 from aiida_qagenai.calculations.models.generate import checkpoint_validator
 from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.data.checkpoint import CheckpointData
-from aiida_qagenai.engine.resumable import ending
+from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.atomistic import AtomisticSettings

@@ -14,7 +14,7 @@ from aiida_qagenai.calculations.functions.finite_temperature import make_hops
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.finite_temperature import BarrierData
-from aiida_qagenai.engine.resumable import ending
+from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.workchains.atomistic import AtomisticWorkChain
 from aiida_qagenai.workchains.protocols.atomistic import BarrierSettings, atomistic_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL

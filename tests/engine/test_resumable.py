@@ -8,7 +8,9 @@ from aiida.common.links import LinkType
 from aiida.engine import calcfunction, run_get_node, while_
 from aiida.orm import Int
 
-from aiida_qagenai.engine.resumable import ResumableWorkChain, mark_killed, nested_outputs
+from aiida_qagenai.engine import broker
+from aiida_qagenai.engine.endings import close, mark_killed
+from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 
 
 @calcfunction
@@ -155,6 +157,58 @@ def test_a_child_that_never_started_is_replaced(aiida_profile_clean):
     assert node.is_finished_ok, node.exit_message
     dead, alive = sorted(node.called, key=lambda child: child.pk)
     assert dead.is_excepted and dead.is_sealed and alive.is_finished_ok
+
+
+class Unsealed(Persistent):
+    """The worker of its child was killed after it had written that the child has finished, before it sealed it."""
+
+    exit_status: int | None = 0
+
+    def should_spawn(self):
+        """Leave behind what such a worker leaves."""
+        if not self.node.called:
+            dead = orm.WorkChainNode()
+            dead.set_process_state('finished')
+            if self.exit_status is not None:
+                dead.set_exit_status(self.exit_status)
+            dead.base.links.add_incoming(self.node, LinkType.CALL_WORK, 'child')
+            dead.store()
+        return super().should_spawn()
+
+
+class WithoutStatus(Unsealed):
+    """That worker had not written the exit status either."""
+
+    exit_status = None
+
+
+@pytest.mark.parametrize(('process', 'children'), [(Unsealed, 1), (WithoutStatus, 2)])
+def test_a_child_that_finished_as_its_worker_was_killed_is_sealed(aiida_profile_clean, monkeypatch, process, children):
+    """Open, it could not be exported; one of which nobody knows how it ended is lost, and called again."""
+    monkeypatch.setattr(broker, 'SEAL_TIMEOUT', 0.3)
+    _, node = run_get_node(process, losses=Int(0))
+    assert node.is_finished_ok, node.exit_message
+    assert len(node.called) == children
+    assert all(child.is_sealed for child in node.called)
+
+
+def test_a_function_that_finished_as_its_worker_was_killed_is_sealed(aiida_profile_clean):
+    """Its result counts."""
+    done = orm.CalcFunctionNode()
+    done.set_process_state('finished')
+    done.set_exit_status(0)
+    done.store()
+    close(done)
+    assert done.is_sealed and done.is_finished_ok
+
+
+def test_a_process_that_still_runs_is_not_closed(aiida_profile_clean):
+    """Another worker may continue it."""
+    running = orm.WorkChainNode()
+    running.set_process_state('waiting')
+    running.store()
+    close(running)
+    assert not running.is_sealed and not running.is_terminated
 
 
 @pytest.mark.parametrize(('losses', 'children', 'status'), [(0, 1, 0), (2, 3, 0), (9, 3, 400)])

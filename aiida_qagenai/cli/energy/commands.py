@@ -232,7 +232,8 @@ def energy_row(structure: str, name: str, energy: EnergyData) -> dict[str, t.Any
 def ladder_rows(node: ProcessNode) -> list[dict[str, t.Any]]:
     """Return a row for each energy that was asked for, those without a result included."""
     from aiida_qagenai.calculations.functions.dataset import energy_label
-    from aiida_qagenai.engine.resumable import ending, nested_outputs
+    from aiida_qagenai.engine.endings import ending
+    from aiida_qagenai.engine.resumable import nested_outputs
 
     energies = nested_outputs(node).get('energies', {})
     children = dict(called(node))

@@ -26,7 +26,7 @@ from aiida_qagenai.databases.groups import DatabaseGroup, find_database, known_e
 from aiida_qagenai.databases.sources.records import RECORDS_PER_TASK, Entry, Problem, parse_file, read_records
 from aiida_qagenai.databases.sources.settings import ImportSettings
 from aiida_qagenai.engine.bulk import insert_outputs
-from aiida_qagenai.engine.resumable import mark_killed
+from aiida_qagenai.engine.endings import mark_killed
 from aiida_qagenai.engine.rows import CHUNK_SIZE, fill_group
 from aiida_qagenai.exchange.readers.formats import pack_folder
 from aiida_qagenai.queries.outputs import created_by

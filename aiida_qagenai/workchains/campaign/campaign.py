@@ -7,7 +7,8 @@ import typing as t
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.orm import Int, ProcessNode
 
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.selection.stopping import BudgetSpent, CycleRecord, EmptyCycles, FixedCycles, reason_to_stop
 from aiida_qagenai.workchains.campaign.cycle import CycleWorkChain
 from aiida_qagenai.workchains.campaign.seed import SeedWorkChain

@@ -14,7 +14,8 @@ from aiida_qagenai.calculations.models.generate import GenerateCalculation
 from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.generator import external_generation
 from aiida_qagenai.workchains.campaign.requests import generation_requests

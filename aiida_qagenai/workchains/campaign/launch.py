@@ -9,6 +9,7 @@ from aiida.engine import submit
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.engine.daemon import ensure_daemon, restart_processes
+from aiida_qagenai.engine.endings import close
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain, last_state
 from aiida_qagenai.workchains.campaign.generator import GENERATOR_PORTS, INITIAL_GENERATOR
 from aiida_qagenai.workchains.campaign.validation import COMMON, complete_settings
@@ -75,6 +76,7 @@ def continue_campaign(
             raise InvalidInputError(message)
         restart_processes(node)
         return node, False
+    close(node)
     state = last_state(node)
     if state is None:
         message = (

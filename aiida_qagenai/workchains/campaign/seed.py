@@ -12,7 +12,8 @@ from aiida_qagenai.calculations.functions.ledger import open_ledger
 from aiida_qagenai.calculations.functions.seed import build_seed_set
 from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending, nested_outputs
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.generator import INITIAL_GENERATOR
 from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs

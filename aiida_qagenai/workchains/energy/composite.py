@@ -15,7 +15,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.engine.resumable import ending
+from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.energy.energy import (

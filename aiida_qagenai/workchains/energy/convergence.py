@@ -13,7 +13,8 @@ from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol

@@ -12,7 +12,8 @@ from aiida_qagenai.chemistry.neighbourhood import distinct_sites
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.composite import builder_of_level
 from aiida_qagenai.workchains.energy.energy import METALLIC

@@ -12,7 +12,8 @@ from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.engine.resumable import ending, nested_outputs
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import nested_outputs
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms

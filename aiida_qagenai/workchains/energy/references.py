@@ -12,7 +12,8 @@ from aiida_qagenai.calculations.functions.energy import check_elements, check_re
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, atomization_energy
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state
 from aiida_qagenai.workchains.energy.composite import builder_of_level

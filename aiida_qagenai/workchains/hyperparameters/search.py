@@ -16,7 +16,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.trial import TrialData
-from aiida_qagenai.engine.resumable import ending
+from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.exchange.hyperparameters import CONDITIONING, HyperparameterSettings, parse_settings
 from aiida_qagenai.queries.hyperparameters import recorded_trials, trained_generator, trial_label

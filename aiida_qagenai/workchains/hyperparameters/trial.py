@@ -13,7 +13,8 @@ from aiida_qagenai.calculations.models.train import TrainCalculation
 from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.exchange.hyperparameters import HyperparameterSettings, parse_settings
 from aiida_qagenai.selection.hyperparameters import flat
 from aiida_qagenai.workchains.options import set_options

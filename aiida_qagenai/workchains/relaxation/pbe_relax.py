@@ -12,7 +12,8 @@ from aiida_qagenai.calculations.atomistic.base import validate_structure
 from aiida_qagenai.calculations.functions.relaxation import displace_atoms, gamma_phonons, summarize_relaxation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
-from aiida_qagenai.engine.resumable import ResumableWorkChain, ending
+from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 from aiida_qagenai.workchains.protocols.relaxation import (
     MAX_FORCE,

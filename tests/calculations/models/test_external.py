@@ -19,7 +19,7 @@ from aiida_qagenai.calculations.models.external import ExternalGenerateCalculati
 from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.engine.resumable import was_lost
+from aiida_qagenai.engine.endings import was_lost
 
 SALT = Structure.from_spacegroup(225, Lattice.cubic(4.08), ['Li', 'H'], [[0, 0, 0], [0.5, 0.5, 0.5]])
 MINIMAL = {'program': 'test', 'outputs': ['out/*.cif']}
