@@ -133,7 +133,7 @@ def test_many_labels_train_everything_at_two_rates():
     model = MultiFidelityPotential(2, **SIZES['tiny'])
     own, shared = trainable_groups(model, 3, lowest=False, freeze=False)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    assert {f'layers.{index}.film.2' for index in range(2)} <= {names[id(parameter)] for parameter in own}
+    assert {f'trunk.layers.{index}.film.2' for index in range(2)} <= {names[id(parameter)] for parameter in own}
     assert len(own) + len(shared) == sum(parameter.numel() > 0 for parameter in model.parameters())
 
 
