@@ -84,6 +84,7 @@ class GeneratorOptions(StrictModel):
 class ValidatorOptions(StrictModel):
     """Ensemble, loss and stages of the multi-fidelity validator.
 
+    :param architecture: messages between atoms (``moments``), or strictly local pairs after Allegro (``pairs``).
     :param loss_weights: weight of each level of the ladder, lowest first, over its label variance (paper Eq 2).
     :param gradient_stop: stop the gradient of low-fidelity replay from reaching what a higher level needs.
     :param freeze_trunk_below: with fewer labels than this at a level above the lowest, its stage trains only the
@@ -91,6 +92,7 @@ class ValidatorOptions(StrictModel):
     :param steps_above: share of the steps given to the stages above the lowest, together.
     """
 
+    architecture: t.Literal['moments', 'pairs'] = 'moments'
     num_members: int = pydantic.Field(5, ge=2, le=32)
     loss_weights: tuple[float, float, float, float] = (0.1, 0.3, 0.6, 1.0)
     gradient_stop: bool = True

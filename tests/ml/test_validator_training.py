@@ -17,7 +17,7 @@ from aiida_qagenai.ml.training.stages import MemberData, stage_steps, train_memb
 from aiida_qagenai.ml.training.validator import initialise
 from aiida_qagenai.ml.validator.calibration import PRIOR_DEGREES
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
-from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
 
 
 @pytest.fixture(scope='module')
@@ -121,7 +121,7 @@ def test_the_steps_are_shared_by_the_stages():
 
 
 def test_few_labels_train_only_references_delta_and_bias():
-    model = MultiFidelityPotential(2, **SIZES['tiny'])
+    model = MultiFidelityPotential(2, **hyperparameters('tiny'))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     own, shared = trainable_groups(model, 2, lowest=False, freeze=True)
     found = {names[id(parameter)] for parameter in own}
@@ -130,7 +130,7 @@ def test_few_labels_train_only_references_delta_and_bias():
 
 
 def test_many_labels_train_everything_at_two_rates():
-    model = MultiFidelityPotential(2, **SIZES['tiny'])
+    model = MultiFidelityPotential(2, **hyperparameters('tiny'))
     own, shared = trainable_groups(model, 3, lowest=False, freeze=False)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert {f'trunk.layers.{index}.film.2' for index in range(2)} <= {names[id(parameter)] for parameter in own}
@@ -153,7 +153,7 @@ def test_noise_on_low_labels_reaches_the_high_level_only_without_the_stop(stop, 
     outcomes = []
     for energies in (data.energies, noisy):
         torch.manual_seed(0)
-        model = MultiFidelityPotential(2, **SIZES['tiny']).double()
+        model = MultiFidelityPotential(2, **hyperparameters('tiny')).double()
         graphs, _ = model_graphs(data.structures, (1, 3), model.cutoff, torch.float64)
         fractions = composition_fractions(data.structures, (1, 3))
         initialise(model, graphs, fractions, data.energies, np.arange(16))
