@@ -103,6 +103,18 @@ def test_fine_tuning_on_new_labels_lowers_the_error_there(trained, command):
     assert read_checkpoint(folder / 'tuned')[1].parent_sha256 == read_checkpoint(folder / 'validator')[1].sha256
 
 
+def test_another_architecture_than_that_of_the_initial_checkpoint_is_refused(tmp_path, command):
+    toy_dataset(12, high=0).save(tmp_path / 'dataset.npz')
+    options = {'num_members': 2, 'architecture': 'pairs'}
+    config = {'role': 'validator', 'dataset': 'dataset.npz', 'output': 'v', 'steps': 8, 'options': options}
+    assert command(tmp_path, 'train', config)[0] == 0
+    assert command(tmp_path, 'predict', {'validator': 'v', 'structures': 'dataset.npz'})[0] == 0
+    further = {**config, 'initial_checkpoint': 'v', 'output': 'w', 'options': {'num_members': 2}}
+    status, results = command(tmp_path, 'train', further)
+    assert status != 0
+    assert '`pairs`, the options ask for `moments`' in results['error']['message']
+
+
 def test_a_level_without_labels_is_reported(tmp_path, command):
     toy_dataset(12, high=0).save(tmp_path / 'dataset.npz')
     config = {'role': 'validator', 'dataset': 'dataset.npz', 'output': 'v', 'steps': 8, 'options': {'num_members': 2}}
