@@ -35,6 +35,9 @@ class DatasetData(Data):
         num_structures: int = OrmMetadataField(description='Number of structures')
         labelled: bool = OrmMetadataField(description='Whether energies are held')
         counts: dict[str, int] = OrmMetadataField(description='Number of energies per fidelity')
+        force_counts: dict[str, int] = OrmMetadataField(
+            default_factory=dict, description='Number of structures with forces per fidelity'
+        )
         splits: dict[str, int] = OrmMetadataField(description='Number of structures per split')
         elements: list[int] = OrmMetadataField(description='Atomic numbers that occur')
         level_tags: dict[str, str] = OrmMetadataField(description='Level tag of the energies per fidelity')
@@ -76,6 +79,7 @@ class DatasetData(Data):
                 'num_structures': len(structures),
                 'labelled': labelled,
                 'counts': counts,
+                **({'force_counts': batch.force_counts} if isinstance(batch, LabelledBatch) else {}),
                 'splits': {name: int((split == index).sum()) for index, name in enumerate(SPLITS)} if labelled else {},
                 'elements': sorted({int(z) for z in structures.species}),
                 'level_tags': tags,

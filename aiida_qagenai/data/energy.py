@@ -67,6 +67,12 @@ class EnergyData(RecordData):
         components: dict[str, float] = OrmMetadataField(
             default_factory=dict, description='Parts of the total energy, eV'
         )
+        forces: list[tuple[float, float, float]] | None = OrmMetadataField(
+            None, description='Forces on the atoms in the order of the structure, eV/Å'
+        )
+        stress: list[tuple[float, float, float]] | None = OrmMetadataField(
+            None, description='Stress (1/V) dE/dε, shape (3, 3), eV/Å3'
+        )
 
         @pydantic.model_validator(mode='after')
         def _complete(self) -> t.Any:
@@ -80,6 +86,10 @@ class EnergyData(RecordData):
                 raise ValueError(f'energy_per_atom {self.energy_per_atom} is not total_energy / num_atoms = {expected}')
             if (self.formation_energy_per_atom is None) != (self.formation_scheme is None):
                 raise ValueError('formation_energy_per_atom and formation_scheme go together')
+            if self.forces is not None and len(self.forces) != self.num_atoms:
+                raise ValueError(f'forces on {len(self.forces)} atoms of {self.num_atoms}')
+            if self.stress is not None and len(self.stress) != 3:
+                raise ValueError('stress must have the shape (3, 3)')
             if self.level_tag.split(':')[0] != self.protocol:
                 raise ValueError(f'level_tag `{self.level_tag}` must start with the protocol `{self.protocol}`')
             return self

@@ -1,4 +1,4 @@
-"""Packed training sets: structures with formation energies on every level, descriptors, groups and splits."""
+"""Packed training sets: structures with energies, forces, stresses on every level, descriptors, groups and splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ SPLITS = ('train', 'validation', 'calibration', 'test')
 """Names of the values of ``LabelledBatch.split``."""
 
 LABELS = ('energies', 'descriptors', 'groups', 'split')
-"""The arrays of a training set in addition to its structures."""
+"""The arrays with a row per structure that every training set has in addition to its structures."""
+
+DERIVATIVES = ('forces', 'stresses')
+"""The arrays that a file holds only if they have labels: files of earlier releases have neither."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,9 @@ class LabelledBatch:
     :param descriptors: quantum descriptors, shape (n, NUM_DESCRIPTORS), NaN where not computed.
     :param groups: label that a split never separates (the reduced formula), shape (n,), str.
     :param split: index into ``SPLITS``, shape (n,), int8.
+    :param forces: forces on the N atoms of all structures on each level, shape (N, 4, 3), eV/Å, NaN where not computed;
+        none by default.
+    :param stresses: stress (1/V) dE/dε of each structure on each level, shape (n, 4, 3, 3), eV/Å3, likewise.
     """
 
     structures: StructureBatch
@@ -40,15 +46,36 @@ class LabelledBatch:
     descriptors: NDArray[np.float64]
     groups: NDArray[np.str_]
     split: NDArray[np.int8]
+    forces: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    stresses: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        n = len(self.structures)
-        columns = {'energies': (n, len(LADDER)), 'descriptors': (n, NUM_DESCRIPTORS), 'groups': (n,), 'split': (n,)}
-        check_shapes(self, columns)
-        if np.isinf(self.energies).any():
-            raise InvalidInputError('energies contain infinities: use NaN for energies that were not computed')
+        n, total, levels = len(self.structures), len(self.structures.species), len(LADDER)
+        columns = {'energies': (n, levels), 'descriptors': (n, NUM_DESCRIPTORS), 'groups': (n,), 'split': (n,)}
+        derivatives = {'forces': (total, levels, 3), 'stresses': (n, levels, 3, 3)}
+        for name, shape in derivatives.items():
+            if not getattr(self, name).size:
+                object.__setattr__(self, name, np.full(shape, np.nan))
+        check_shapes(self, {**columns, **derivatives})
+        for name in ('energies', *DERIVATIVES):
+            if np.isinf(getattr(self, name)).any():
+                raise InvalidInputError(f'{name} contain infinities: use NaN for {name} that were not computed')
         if n and (self.split.min() < 0 or self.split.max() >= len(SPLITS)):
             raise InvalidInputError(f'split indices must lie in 0–{len(SPLITS) - 1}')
+        self._check_complete()
+
+    def _check_complete(self) -> None:
+        """Check that a structure has the forces on all of its atoms, or on none.
+
+        :raises InvalidInputError: naming the first structure that has some of them.
+        """
+        known = np.isfinite(self.forces).sum(axis=2)
+        counts = np.zeros((len(self), known.shape[1]), dtype=np.int64)
+        np.add.at(counts, self.structures.owner, known)
+        partly = ((counts > 0) & (counts < 3 * self.structures.num_atoms[:, None])).any(axis=1)
+        if partly.any():
+            name = self.structures.identifiers[np.argmax(partly)]
+            raise InvalidInputError(f'structure `{name}` has forces on some of its atoms only')
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -58,14 +85,38 @@ class LabelledBatch:
         """Return the number of labels per fidelity."""
         return {fidelity.value: int(np.isfinite(self.energies[:, fidelity.rank]).sum()) for fidelity in LADDER}
 
+    @property
+    def has_forces(self) -> NDArray[np.bool_]:
+        """Return which structures have forces on which level, shape (n, 4)."""
+        return np.isfinite(self.forces[self.structures.offsets[:-1], :, 0])
+
+    @property
+    def force_counts(self) -> dict[str, int]:
+        """Return the number of structures with forces per fidelity."""
+        return {fidelity.value: int(self.has_forces[:, fidelity.rank].sum()) for fidelity in LADDER}
+
     def select(self, indices: NDArray[np.int64] | list[int]) -> LabelledBatch:
         """Return the rows at ``indices``."""
         indices = np.asarray(indices, dtype=np.int64)
-        return LabelledBatch(self.structures.select(indices), **{name: getattr(self, name)[indices] for name in LABELS})
+        return LabelledBatch(
+            self.structures.select(indices),
+            **{name: getattr(self, name)[indices] for name in (*LABELS, 'stresses')},
+            forces=self.forces[self.structures.atoms_of(indices)],
+        )
+
+    @classmethod
+    def concatenate(cls, batches: t.Sequence[LabelledBatch]) -> LabelledBatch:
+        """Return all rows of ``batches`` in order."""
+        names = (*LABELS, *DERIVATIVES)
+        return cls(
+            StructureBatch.concatenate([batch.structures for batch in batches]),
+            **{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names},
+        )
 
     def to_arrays(self) -> dict[str, NDArray[t.Any]]:
-        """Return the arrays of the file format."""
-        return {**self.structures.to_arrays(), **{name: getattr(self, name) for name in LABELS}}
+        """Return the arrays of the file format, without forces or stresses where there are none."""
+        known = [name for name in DERIVATIVES if np.isfinite(getattr(self, name)).any()]
+        return {**self.structures.to_arrays(), **{name: getattr(self, name) for name in (*LABELS, *known)}}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[t.Any]]) -> LabelledBatch:
@@ -73,7 +124,8 @@ class LabelledBatch:
 
         :raises CorruptFileError: if an array is missing.
         """
-        return cls(StructureBatch.from_arrays(arrays), **pick_arrays(arrays, LABELS))
+        known = [name for name in DERIVATIVES if name in arrays]
+        return cls(StructureBatch.from_arrays(arrays), **pick_arrays(arrays, (*LABELS, *known)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the training set to an NPZ file."""

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 
 if t.TYPE_CHECKING:
-    from ase import Atoms
     from pymatgen.core import Structure
 
 __all__ = ('FORMAT_VERSION', 'StructureBatch', 'check_shapes', 'load_arrays', 'pick_arrays', 'save_arrays')
@@ -150,15 +149,16 @@ class StructureBatch:
                 index = int(np.argmax(mask))
                 raise InvalidInputError(f'structure {index} (`{self.identifiers[index]}`) {text}')
 
+    def atoms_of(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions in the flat arrays of the atoms of the structures at ``indices``, in that order."""
+        sizes = self.num_atoms[indices]
+        firsts = np.repeat(self.offsets[indices] - (np.cumsum(sizes) - sizes), sizes)
+        return np.asarray(firsts + np.arange(len(firsts)), dtype=np.int64)
+
     def select(self, indices: NDArray[np.int64] | list[int]) -> StructureBatch:
         """Return the structures at ``indices``, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
-        offsets = self.offsets
-        atoms = (
-            np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in indices])
-            if len(indices)
-            else np.zeros(0, dtype=np.int64)
-        )
+        atoms = self.atoms_of(indices)
         return StructureBatch(
             num_atoms=self.num_atoms[indices],
             cells=self.cells[indices],
@@ -205,29 +205,6 @@ class StructureBatch:
             fractional=np.array([f for s in structures for f in s.frac_coords], dtype=np.float64).reshape(-1, 3),
             identifiers=np.array(names, dtype=np.str_) if names else np.zeros(0, dtype='<U1'),
         )
-
-    @classmethod
-    def from_atoms(cls, crystals: t.Sequence[Atoms], identifiers: t.Sequence[str] | None = None) -> StructureBatch:
-        """Pack ASE crystals, all of them as periodic; identifiers default to their index."""
-        names = [str(i) for i in range(len(crystals))] if identifiers is None else list(identifiers)
-        return cls(
-            num_atoms=np.array([len(crystal) for crystal in crystals], dtype=np.int64),
-            cells=np.array([crystal.cell.array for crystal in crystals]).reshape(-1, 3, 3),
-            species=np.array([z for crystal in crystals for z in crystal.numbers], dtype=np.int64),
-            fractional=np.concatenate(
-                [np.zeros((0, 3)), *(crystal.get_scaled_positions(wrap=False) for crystal in crystals)]
-            ),
-            identifiers=np.array(names, dtype=np.str_) if names else np.zeros(0, dtype='<U1'),
-        )
-
-    def atoms(self) -> list[Atoms]:
-        """Return all structures as ASE objects."""
-        from ase import Atoms
-
-        return [
-            Atoms(numbers=species, scaled_positions=fractional, cell=cell, pbc=True)
-            for cell, species, fractional in self
-        ]
 
     def structure(self, index: int) -> Structure:
         """Return one structure as a pymatgen object."""

@@ -84,17 +84,21 @@ class GeneratorOptions(StrictModel):
 class ValidatorOptions(StrictModel):
     """Ensemble, loss and stages of the multi-fidelity validator.
 
-    :param architecture: messages between atoms (``moments``), or strictly local pairs after Allegro (``pairs``).
     :param loss_weights: weight of each level of the ladder, lowest first, over its label variance (paper Eq 2).
+    :param force_weight: weight of the forces against the energies, both over their label variances: 1 lets a relative
+        error of the forces count as much as one of the energies; 0 leaves the forces out.
+    :param stress_weight: the same of the stresses; smaller, since they repeat what strained cells and forces tell and
+        carry the largest numerical errors of a calculation (basis and grid change with the cell).
     :param gradient_stop: stop the gradient of low-fidelity replay from reaching what a higher level needs.
     :param freeze_trunk_below: with fewer labels than this at a level above the lowest, its stage trains only the
         references, the Δ read-out and the bias.
     :param steps_above: share of the steps given to the stages above the lowest, together.
     """
 
-    architecture: t.Literal['moments', 'pairs'] = 'moments'
     num_members: int = pydantic.Field(5, ge=2, le=32)
     loss_weights: tuple[float, float, float, float] = (0.1, 0.3, 0.6, 1.0)
+    force_weight: float = pydantic.Field(1.0, ge=0)
+    stress_weight: float = pydantic.Field(0.1, ge=0)
     gradient_stop: bool = True
     freeze_trunk_below: int = pydantic.Field(100, ge=0)
     steps_above: float = pydantic.Field(0.4, gt=0, lt=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -53,6 +54,9 @@ def test_round_trip(n, seed, tmp_path_factory):
     [
         ('energies', np.zeros((2, 3)), 'shape'),
         ('energies', np.full((2, 4), np.inf), 'infinities'),
+        ('forces', np.zeros((2, 4)), 'shape'),
+        ('forces', np.full((2, 4, 3), np.inf), 'forces contain infinities'),
+        ('stresses', np.zeros((2, 4, 3)), 'shape'),
         ('descriptors', np.zeros((2, 1)), 'shape'),
         ('groups', np.array(['A']), 'shape'),
         ('split', np.array([0, 4], dtype=np.int8), 'split'),
@@ -60,10 +64,66 @@ def test_round_trip(n, seed, tmp_path_factory):
     ],
 )
 def test_wrong_labels_are_refused(field, value, text):
-    import dataclasses
-
     with pytest.raises(InvalidInputError, match=text):
         dataclasses.replace(labelled(2), **{field: value})
+
+
+def with_forces(batch: LabelledBatch, rows: list[int], level: int = 1) -> LabelledBatch:
+    """Return the batch with forces and stresses of some structures on one level."""
+    rng = np.random.default_rng(1)
+    forces, stresses = np.full((len(batch), 4, 3), np.nan), np.full((len(batch), 4, 3, 3), np.nan)
+    forces[rows, level] = rng.normal(size=(len(rows), 3))
+    stresses[rows, level] = rng.normal(size=(len(rows), 3, 3))
+    return dataclasses.replace(batch, forces=forces, stresses=stresses)
+
+
+def pairs(n: int) -> LabelledBatch:
+    """Return ``n`` structures of one, two, three … atoms."""
+    sizes = np.arange(1, n + 1)
+    batch, total = labelled(n), int(sizes.sum())
+    structures = dataclasses.replace(
+        batch.structures, num_atoms=sizes, species=np.ones(total, dtype=np.int64), fractional=np.zeros((total, 3))
+    )
+    return dataclasses.replace(batch, structures=structures, forces=np.zeros(0))
+
+
+def test_forces_and_stresses_survive_the_round_trip(tmp_path):
+    batch = with_forces(labelled(4), [1, 3])
+    batch.save(tmp_path / 'a.npz')
+    loaded = LabelledBatch.load(tmp_path / 'a.npz')
+    np.testing.assert_array_equal(loaded.forces, batch.forces)
+    np.testing.assert_array_equal(loaded.stresses, batch.stresses)
+    assert loaded.force_counts == {'PBE': 0, 'SCAN': 2, 'HSE06': 0, 'CCSD(T)': 0}
+
+
+def test_a_file_without_forces_is_read_as_having_none(tmp_path):
+    """So are all files of earlier releases, and a set without forces is written as they wrote it."""
+    batch = labelled(3)
+    assert not {'forces', 'stresses'} & batch.to_arrays().keys()
+    batch.save(tmp_path / 'a.npz')
+    loaded = LabelledBatch.load(tmp_path / 'a.npz')
+    assert loaded.forces.shape == (3, 4, 3)
+    assert loaded.stresses.shape == (3, 4, 3, 3)
+    assert np.isnan(loaded.forces).all()
+    assert np.isnan(loaded.stresses).all()
+
+
+def test_forces_follow_their_structures():
+    batch = pairs(4)
+    forces = np.full((10, 4, 3), np.nan)
+    forces[:, 0] = np.arange(10)[:, None]
+    batch = dataclasses.replace(batch, forces=forces)
+    assert batch.select([3, 1]).forces[:, 0, 0].tolist() == [6, 7, 8, 9, 1, 2]
+    joined = LabelledBatch.concatenate([batch.select([2]), batch.select([0])])
+    assert joined.forces[:, 0, 0].tolist() == [3, 4, 5, 0]
+    assert joined.stresses.shape == (2, 4, 3, 3)
+
+
+def test_forces_on_some_atoms_of_a_structure_are_refused():
+    forces = np.full((6, 4, 3), np.nan)
+    forces[4, 2] = 0.0
+    with pytest.raises(InvalidInputError, match='`2` has forces on some of its atoms only'):
+        dataclasses.replace(pairs(3), forces=forces)
 
 
 def test_candidates_are_no_training_set(tmp_path):

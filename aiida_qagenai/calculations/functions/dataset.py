@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import numpy as np
 from aiida.engine import calcfunction
-from aiida.orm import Dict, StructureData
+from aiida.orm import ArrayData, Dict, StructureData
 
 from aiida_qagenai.common.descriptors import pack
 from aiida_qagenai.common.errors import InvalidInputError
@@ -38,7 +39,7 @@ def split_energy_label(label: str) -> tuple[str, Fidelity]:
     raise InvalidInputError(message)
 
 
-@bulk_inputs('structures', 'energies', 'descriptors', 'relaxed')
+@bulk_inputs('structures', 'energies', 'descriptors', 'relaxed', 'forces')
 @calcfunction
 def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
     """Return the training set that extends ``previous`` by newly computed energies.
@@ -46,7 +47,9 @@ def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
     :param parameters: ``fractions`` of the splits and their ``seed``.
     :param kwargs: ``previous``, the DatasetData to extend (optional); the namespaces ``structures`` (CandidateData by
         label), ``energies`` (EnergyData by :func:`energy_label`), ``descriptors`` (Dict by label, optional) and
-        ``relaxed`` (StructureData by label, optional): the geometry of the energies where the candidate was relaxed.
+        ``relaxed`` (StructureData by label, optional): the geometry of the energies where the candidate was relaxed;
+        ``forces`` (ArrayData by label, optional): ``forces`` and ``stress`` on it, labels of the PBE energies if their
+        attribute ``level_tag`` is the same. Forces that an energy holds itself come first.
     :raises InvalidInputError: if energies have no formation energy, mix schemes or level tags with each other or with
         the previous set, or belong to no given structure.
     """
@@ -59,17 +62,19 @@ def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
         energies,
         kwargs.get('descriptors', {}),
         kwargs.get('relaxed', {}),
+        kwargs.get('forces', {}),
     )
-    batch = new if previous is None else append(previous.labels(), new)
+    old = None if previous is None else previous.labels()
+    batch = new if old is None else append(old, new)
     options = parameters.get_dict()
     split = hashed_splits(
         batch.structures.identifiers,
         batch.groups,
         fractions=tuple(options['fractions']),
         seed=options['seed'],
-        known=None if previous is None else batch.split[: len(batch) - len(new)],
+        known=None if old is None else old.split,
     )
-    batch = LabelledBatch(batch.structures, batch.energies, batch.descriptors, batch.groups, split)
+    batch = dataclasses.replace(batch, split=split)
     return DatasetData(batch, level_tags=tags, formation_scheme=scheme, scientific=scientific)
 
 
@@ -105,8 +110,9 @@ def pack_labels(
     energies: dict[str, EnergyData],
     descriptors: dict[str, Dict],
     relaxed: dict[str, StructureData],
+    forces: dict[str, ArrayData],
 ) -> LabelledBatch:
-    """Return the new structures, as they were computed, with their energies and descriptors, packed."""
+    """Return the new structures, as they were computed, with their energies, forces and descriptors, packed."""
     labels = list(structures)
     rows = {label: row for row, label in enumerate(labels)}
     matrix = np.full((len(labels), len(LADDER)), np.nan)
@@ -118,13 +124,38 @@ def pack_labels(
     vectors = [pack(descriptors[label].get_dict() if label in descriptors else {}) for label in labels]
     nodes = list(structures.values())
     geometries = [relaxed.get(label, node).get_pymatgen() for label, node in structures.items()]
-    return LabelledBatch(
+    batch = LabelledBatch(
         structures=StructureBatch.from_structures(geometries, [node.name for node in nodes]),
         energies=matrix,
         descriptors=np.array(vectors, dtype=np.float64).reshape(len(labels), -1),
         groups=np.array([node.formula for node in nodes], dtype=np.str_),
         split=np.zeros(len(labels), dtype=np.int8),
     )
+    fill_derivatives(batch, rows, energies, forces)
+    return batch
+
+
+def fill_derivatives(
+    batch: LabelledBatch, rows: dict[str, int], energies: dict[str, EnergyData], forces: dict[str, ArrayData]
+) -> None:
+    """Enter the forces and stresses that belong to the energies, into the arrays of ``batch``.
+
+    :param rows: row of each structure by its label.
+    :param forces: of relaxed structures by label: taken only where they are of the level of the energy at PBE.
+    """
+    offsets = batch.structures.offsets
+    for label, energy in energies.items():
+        name, fidelity = split_energy_label(label)
+        row, content = rows[name], energy.content
+        values: dict[str, t.Any] = {'forces': content.forces, 'stress': content.stress}
+        node = forces.get(name) if fidelity is Fidelity.PBE else None
+        if node is not None and node.base.attributes.get('level_tag', None) == content.level_tag:
+            found = {array: node.get_array(array) for array in node.get_arraynames()}
+            values = {array: found.get(array) if value is None else value for array, value in values.items()}
+        if values['forces'] is not None:
+            batch.forces[offsets[row] : offsets[row + 1], fidelity.rank] = values['forces']
+        if values['stress'] is not None:
+            batch.stresses[row, fidelity.rank] = values['stress']
 
 
 def append(old: LabelledBatch, new: LabelledBatch) -> LabelledBatch:
@@ -135,10 +166,4 @@ def append(old: LabelledBatch, new: LabelledBatch) -> LabelledBatch:
     common = sorted(set(old.structures.identifiers.tolist()) & set(new.structures.identifiers.tolist()))
     if common:
         raise InvalidInputError(f'already in the training set: {", ".join(common[:5])}')
-    return LabelledBatch(
-        structures=StructureBatch.concatenate([old.structures, new.structures]),
-        energies=np.concatenate([old.energies, new.energies]),
-        descriptors=np.concatenate([old.descriptors, new.descriptors]),
-        groups=np.concatenate([old.groups, new.groups]),
-        split=np.concatenate([old.split, new.split]),
-    )
+    return LabelledBatch.concatenate([old, new])

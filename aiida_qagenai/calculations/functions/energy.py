@@ -11,7 +11,7 @@ from pymatgen.core import Composition
 
 from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
 from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
-from aiida_qagenai.calculations.pyscf.results import EnergyResults, PyscfResults
+from aiida_qagenai.calculations.pyscf.results import EnergyResults, ForceResults, PyscfResults
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -38,7 +38,8 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         at the same level (``elementLi``).
     :raises InvalidInputError: if a reference is of another level or element.
     """
-    values, label = EnergyResults.parse(results.get_dict()), level.get_dict()
+    content, label = results.get_dict(), level.get_dict()
+    values = (ForceResults if 'forces' in content else EnergyResults).parse(content)
     return make_energy(
         structure,
         label,
@@ -51,6 +52,7 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         t1_diagnostic=values.t1_diagnostic,
         d1_diagnostic=values.d1_diagnostic,
         components=values.components,
+        **(derivative_fields(values) if isinstance(values, ForceResults) else {}),
     )
 
 
@@ -101,6 +103,13 @@ def make_energy(
         warning_codes=sorted(codes),
         **fields,
     )
+
+
+def derivative_fields(results: ForceResults) -> dict[str, t.Any]:
+    """Return forces and stress as fields of an ``EnergyData``, none if the atoms were moved: they are of its end."""
+    if len(results.relaxation.energies) > 1:
+        return {}
+    return {'forces': results.forces, 'stress': results.stress}
 
 
 def cost_fields(results: t.Sequence[PyscfResults]) -> dict[str, t.Any]:

@@ -27,7 +27,8 @@ def summarize_relaxation(
 
     :param results: ``results`` of PySCF, or ``output_parameters`` of pw.x.
     :param settings: see :class:`~aiida_qagenai.workchains.protocols.relaxation.RelaxationSettings`.
-    :param kwargs: ``trajectory`` of pw.x (optional).
+    :param kwargs: ``trajectory`` of pw.x, and ``level_tag`` of PySCF, which the forces carry as an attribute
+        (both optional).
     """
     values, options = results.get_dict(), settings.get_dict()
     read = _read_espresso if options['engine'] == 'espresso' else _read_pyscf
@@ -44,6 +45,8 @@ def summarize_relaxation(
     arrays.set_array('forces', forces)
     if stress is not None:
         arrays.set_array('stress', stress)
+    if 'level_tag' in kwargs:
+        arrays.base.attributes.set('level_tag', kwargs['level_tag'].value)
     content = {
         'engine': options['engine'],
         'units': {'energy': 'eV', 'force': 'eV/Å', 'stress': 'eV/Å3', 'pressure': 'GPa'},

@@ -13,31 +13,44 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
+from aiida_qagenai.exchange.tasks import ValidatorTraining
 from aiida_qagenai.ml.graph import CrystalGraph, collate
 from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.training.losses import Scale, Scales, Targets, micro_batch_loss
 from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, schedule
-from aiida_qagenai.ml.validator.network import MultiFidelityPotential, forward_protected
+from aiida_qagenai.ml.validator.derivatives import with_derivatives
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential
 
-__all__ = ('MemberData', 'micro_batch_loss', 'paired_targets', 'stage_steps', 'train_member', 'trainable_groups')
+__all__ = ('MemberData', 'paired_labels', 'stage_steps', 'train_member', 'trainable_groups')
 
 STAGE_DECAY = 3.0
 TRUNK_FACTOR = 0.1
-MIN_DEVIATION = 0.02
+LABELS = ('energies', 'forces', 'stresses')
+MIN_ENERGY, MIN_FORCE, MIN_STRESS = 0.02, 0.05, 2e-3
+"""Least scales of the loss: eV/atom, eV/Å and eV/Å3."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MemberData:
-    """What one member trains on.
+    """What one member trains on; labels are NaN where missing.
 
-    :param graphs: of all n structures.
-    :param energies: their labels, shape (n, 4), eV/atom, NaN where missing.
+    :param graphs: of all n structures, with N atoms in all.
+    :param energies: shape (n, 4), eV/atom.
     :param rows: the bootstrap sample, with repetitions.
+    :param forces: shape (N, 4, 3), eV/Å; none by default.
+    :param stresses: shape (n, 4, 3, 3), eV/Å3; none by default.
     """
 
     graphs: list[CrystalGraph]
     energies: NDArray[np.float64]
     rows: NDArray[np.int64]
+    forces: NDArray[np.float64] | None = None
+    stresses: NDArray[np.float64] | None = None
+
+    @functools.cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Return the first atom of each structure in ``forces`` and the total, shape (n + 1,)."""
+        return np.cumsum([0, *(len(graph.species) for graph in self.graphs)])
 
     @functools.cached_property
     def labelled(self) -> dict[int, NDArray[np.int64]]:
@@ -45,14 +58,41 @@ class MemberData:
         rows = {level: self.rows[np.isfinite(self.energies[self.rows, level])] for level in range(len(LADDER))}
         return {level: each for level, each in rows.items() if len(each)}
 
-    def deviation(self, level: int) -> float:
-        """Return the spread of the labels of ``level``, eV/atom."""
-        return max(float(self.energies[self.labelled[level], level].std()), MIN_DEVIATION)
+    def atoms(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the atoms of the structures ``rows``, in that order."""
+        return np.concatenate([np.arange(self.offsets[row], self.offsets[row + 1]) for row in rows])
 
-    def batch(self, rows: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[CrystalGraph, torch.Tensor]:
-        """Return some structures and their entries of ``values``, shape (n,), as a tensor of shape (B,)."""
+    def scales(self, level: int, references: torch.Tensor) -> Scales:
+        """Return what the errors on ``level`` are measured in.
+
+        :param references: energies of the elements, about which those of the structures scatter, shape (elements,), eV.
+        """
+        rows = self.labelled[level]
+        species = [self.graphs[row].species for row in rows]
+        means = np.array([references[each].mean().item() for each in species])
+        energies = self.energies[rows, level]
+        found = {'energies': Scale.of(energies, energies - means, MIN_ENERGY)}
+        if self.forces is not None and len(forces := known(self.forces[self.atoms(rows), level])):
+            found['forces'] = Scale.of(forces, forces, MIN_FORCE)
+        if self.stresses is not None and len(stresses := known(self.stresses[rows, level])):
+            found['stresses'] = Scale.of(stresses, stresses, MIN_STRESS)
+        return Scales(**found)
+
+    def batch(self, rows: NDArray[np.int64], level: int) -> tuple[CrystalGraph, Targets]:
+        """Return some structures and their labels on ``level``."""
         graph = collate([self.graphs[row] for row in rows])
-        return graph, torch.as_tensor(values[rows]).to(graph.positions)
+        arrays = {'energies': self.energies[rows, level]}
+        if self.forces is not None:
+            arrays['forces'] = self.forces[self.atoms(rows), level]
+        if self.stresses is not None:
+            arrays['stresses'] = self.stresses[rows, level]
+        found = {name: array for name, array in arrays.items() if np.isfinite(array).any()}
+        return graph, Targets(**{name: torch.as_tensor(array).to(graph.positions) for name, array in found.items()})
+
+
+def known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values that are not NaN, flat."""
+    return values[np.isfinite(values)]
 
 
 def stage_steps(levels: list[int], total: int, above: float) -> dict[int, int]:
@@ -84,45 +124,32 @@ def trainable_groups(
     return own, shared
 
 
-def micro_batch_loss(
-    model: MultiFidelityPotential,
-    graph: CrystalGraph,
-    targets: torch.Tensor,
-    *,
-    level: int,
-    stage: int,
-    deviation: float,
-    options: ValidatorOptions,
-) -> torch.Tensor:
-    """Return the weighted Huber loss (paper Eq 2) of structures with labels on one ``level`` during a ``stage``.
-
-    Below the stage, and with the gradient stop on, what higher levels need receives no gradient.
-
-    :param targets: shape (B,), eV/atom.
-    :param deviation: spread of the labels of that level, eV/atom.
-    """
-    stopped = level < stage and options.gradient_stop
-    total = forward_protected(model, graph, level) if stopped else model(graph, level)
-    residuals = (total / graph.num_atoms - targets) / deviation
-    return options.loss_weights[level] * nn.functional.huber_loss(residuals, torch.zeros_like(residuals))
-
-
-def paired_targets(model: MultiFidelityPotential, data: MemberData, level: int) -> NDArray[np.float64]:
-    """Return targets for ``level``, shape (n,), eV/atom, from which the error on the level below is taken off.
+def paired_labels(model: MultiFidelityPotential, data: MemberData, level: int) -> MemberData:
+    """Return the data with labels on ``level`` from which the error on the level below is taken off.
 
     While the trunk stands still, only the difference between the levels is to be learned. Where a structure also has
     a label e_k on a lower level, its target is e_l − (e_k − E_k) with the present prediction E_k: otherwise the few
-    parameters of a high level would learn the errors of the trunk.
+    parameters of a high level would learn the errors of the trunk. Forces and stresses likewise.
     """
-    rows = np.unique(data.labelled[level])
-    targets: NDArray[np.float64] = data.energies[:, level].copy()
-    with torch.no_grad():
-        predicted, _ = model.all_levels(collate([data.graphs[row] for row in rows]))
-    for row, levels in zip(rows, predicted.double().cpu().numpy(), strict=True):
+    labels = {name: getattr(data, name).copy() for name in LABELS if getattr(data, name) is not None}
+    for row in np.unique(data.labelled[level]):
         lower = [k for k in range(level) if np.isfinite(data.energies[row, k])]
-        if lower:
-            targets[row] -= data.energies[row, lower[-1]] - levels[lower[-1]]
-    return targets
+        if not lower:
+            continue
+        predicted = _predict(model, data.graphs[row], lower[-1])
+        atoms = slice(data.offsets[row], data.offsets[row + 1])
+        for name, array in labels.items():
+            place = atoms if name == 'forces' else row
+            error = array[place, lower[-1]] - predicted[name]
+            array[place, level] -= np.where(np.isfinite(error), error, 0.0)
+    return dataclasses.replace(data, **labels)
+
+
+def _predict(model: MultiFidelityPotential, graph: CrystalGraph, level: int) -> dict[str, NDArray[np.float64]]:
+    """Return energy per atom, forces and stress of one structure by their names."""
+    energy, forces, stresses = with_derivatives(lambda moved: model(moved, level), graph)
+    values = zip(LABELS, (energy[0] / graph.num_atoms[0], forces, stresses[0]), strict=True)
+    return {name: value.double().cpu().numpy() for name, value in values}
 
 
 def train_member(
@@ -150,23 +177,22 @@ def train_member(
             parameter.requires_grad_(True)
         # Without a moving trunk there is nothing that the replay of lower levels could protect.
         below = [k for k in levels if k < level] if not freeze else []
-        targets = {k: data.energies[:, k] for k in (level, *below)}
-        if freeze:
-            targets[level] = paired_targets(model, data, level)
+        labels = paired_labels(model, data, level) if freeze else data
+        scales = {k: data.scales(k, model.references[k].detach()) for k in (level, *below)}
         averaged = Averaged(own + shared)
         references = model.references[level].detach().clone()
         optimiser = _optimiser(own, shared, rate)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, functools.partial(schedule, total=steps))
-        for plan in itertools.islice(_plan(data, level, below, config.batch_size, generator), steps):
+        for plan in itertools.islice(_plan(labels, level, below, config.batch_size, generator), steps):
             optimiser.zero_grad(set_to_none=True)
             losses = []
             for current, rows in plan:
                 loss = micro_batch_loss(
                     model,
-                    *data.batch(rows, targets[current]),
+                    *labels.batch(rows, current),
                     level=current,
                     stage=level,
-                    deviation=data.deviation(current),
+                    scales=scales[current],
                     options=config.options,
                 )
                 loss.backward()

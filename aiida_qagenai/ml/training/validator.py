@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.tasks import ValidatorTraining
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
@@ -26,11 +27,12 @@ from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.stages import MemberData, train_member
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
-from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
+from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
 
 __all__ = ('train_validator',)
 
 MIN_CALIBRATION_LABELS = 10
+MAX_DERIVATIVES = 512
 
 
 def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record) -> None:
@@ -40,7 +42,7 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     """
     start = Start.read(config, 'energies')
     labels, parent = start.labels, start.parent
-    ensemble, bootstrap = _ensemble(start, config.options, runtime.dtype)
+    ensemble, bootstrap = _ensemble(start, config.options.num_members, runtime.dtype)
     by_group = bootstrap['bootstrap_by'] == 'group'
     if not by_group:
         record.warn(f'fewer than {MIN_GROUPS} formula groups at first: the members are bootstrapped by structure')
@@ -59,7 +61,7 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
             member.to(runtime.device)
             train_member(
                 member,
-                MemberData(graphs, labels.energies, rows),
+                MemberData(graphs, labels.energies, rows, labels.forces, labels.stresses),
                 config=config,
                 generator=runtime.generator(index),
                 progress=progress,
@@ -71,26 +73,20 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     known = parent[1].fidelities if parent else ()
     labelled = np.isfinite(labels.energies)
     fidelities = tuple(level.value for level in LADDER if labelled[:, level.rank].any() or level.value in known)
-    configuration = {'num_members': len(ensemble.members), 'network': ensemble.network, **bootstrap}
+    configuration = {'num_members': len(ensemble.members), 'network': SIZES[config.size], **bootstrap}
     start.save(record, ensemble.to_tensors(), ensemble.members, configuration, fidelities=fidelities)
     record.counts['num_labels'] = labels.counts
 
 
-def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tuple[Ensemble, dict[str, t.Any]]:
+def _ensemble(start: Start, num_members: int, dtype: torch.dtype) -> tuple[Ensemble, dict[str, t.Any]]:
     """Return a new ensemble or the one in the initial checkpoint, and how its members are bootstrapped."""
-    architecture, num_members = options.architecture, options.num_members
     if start.parent is None:
-        network = hyperparameters(start.config.size, architecture)
-        ensemble = Ensemble.create(network, start.elements, num_members, dtype)
+        ensemble = Ensemble.create(start.config.size, start.elements, num_members, dtype)
         unit = 'group' if enough_groups(start.labels) else 'structure'
         return ensemble, {'bootstrap_seed': start.config.seed, 'bootstrap_by': unit}
     ensemble = Ensemble.from_checkpoint(*start.parent, dtype)
     if num_members != len(ensemble.members):
         message = f'the initial checkpoint has {len(ensemble.members)} members, the options ask for {num_members}'
-        raise InvalidInputError(message)
-    known = ensemble.network['architecture']
-    if architecture != known:
-        message = f'the initial checkpoint has the architecture `{known}`, the options ask for `{architecture}`'
         raise InvalidInputError(message)
     return ensemble, {name: start.parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
 
@@ -132,6 +128,7 @@ def calibrate(
     energies, features = ensemble.evaluate(graphs, runtime.device, batch_size)
     ensemble.latent = LatentReference.fit(features, runtime.seed)
     record_errors(record, 'train', energies.mean(axis=0) - labels)
+    record_derivative_errors(record, 'train', ensemble, start.labels, runtime=runtime, batch_size=batch_size)
     residuals, variances, number = _out_of_bag(
         with_divergence(energies), with_divergence(labels), (counts == 0)[:, :, None]
     )
@@ -142,6 +139,8 @@ def calibrate(
         predicted, _ = ensemble.evaluate(held_graphs, runtime.device, batch_size)
         errors = np.where(strange[:, None], np.nan, predicted.mean(axis=0) - held_out.energies)
         record_errors(record, split, errors)
+        known = held_out.select(np.flatnonzero(~strange))
+        record_derivative_errors(record, split, ensemble, known, runtime=runtime, batch_size=batch_size)
         if split == 'calibration' and np.isfinite(errors).sum() >= MIN_CALIBRATION_LABELS:
             residuals, variances = with_divergence(errors), with_divergence(predicted).var(axis=0, ddof=1)
             number = np.full((len(errors), 1), len(predicted))
@@ -161,6 +160,30 @@ def _out_of_bag(
     mean = np.where(unseen, energies, 0.0).sum(axis=0) / number
     variance = np.where(unseen, (energies - mean) ** 2, 0.0).sum(axis=0) / (number - 1)
     return mean - labels, variance, number
+
+
+def record_derivative_errors(
+    record: Record, name: str, ensemble: Ensemble, labels: LabelledBatch, *, runtime: Runtime, batch_size: int
+) -> None:
+    """Add the mean absolute error of the forces, eV/Å per component, and stresses, eV/Å3, of each level to the metrics.
+
+    :param labels: of which at most ``MAX_DERIVATIVES`` structures a level are taken, drawn with the seed of the run.
+    """
+    for level in LADDER:
+        forces, stresses = labels.has_forces[:, level.rank], np.isfinite(labels.stresses[:, level.rank, 0, 0])
+        rows = np.flatnonzero(forces | stresses)
+        if not len(rows):
+            continue
+        if len(rows) > MAX_DERIVATIVES:
+            rows = np.sort(np.random.default_rng(runtime.seed).choice(rows, MAX_DERIVATIVES, replace=False))
+        chosen = labels.select(rows)
+        graphs, _ = model_graphs(chosen.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
+        predicted = ensemble.derivatives(graphs, level.rank, runtime.device, batch_size)
+        truth = (chosen.forces[:, level.rank], chosen.stresses[:, level.rank])
+        for quantity, values, true in zip(('force', 'stress'), predicted, truth, strict=True):
+            errors = np.abs(values - true)
+            if np.isfinite(errors).any():
+                record.metrics[f'{name}_{quantity}_mae_{level.label}'] = float(np.nanmean(errors))
 
 
 def record_errors(record: Record, name: str, errors: NDArray[np.float64]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
+import functools
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from aiida_qagenai.ml.elements import element_numbers, species_indices
 from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate
 from aiida_qagenai.ml.progress import Progress
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
-from aiida_qagenai.ml.validator.network import MultiFidelityPotential
+from aiida_qagenai.ml.validator.derivatives import with_derivatives
+from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
 
 __all__ = ('Ensemble', 'model_graphs')
 
@@ -27,32 +28,28 @@ __all__ = ('Ensemble', 'model_graphs')
 class Ensemble:
     """Members of one size that share their elements.
 
-    :param network: hyperparameters of a member, see ``hyperparameters``.
     :param elements: atomic numbers in ascending order.
     :param sigma_model: turns the spread of the members into σ; None until trained.
     :param latent: positions of the training structures; None until trained.
     """
 
-    network: dict[str, t.Any]
     elements: tuple[int, ...]
     members: list[MultiFidelityPotential]
     sigma_model: SigmaModel | None = None
     latent: LatentReference | None = None
 
     @classmethod
-    def create(
-        cls, network: dict[str, t.Any], elements: tuple[int, ...], num_members: int, dtype: torch.dtype
-    ) -> Ensemble:
+    def create(cls, size: str, elements: tuple[int, ...], num_members: int, dtype: torch.dtype) -> Ensemble:
         """Return members with random weights, drawn from torch's global generator."""
-        members = [MultiFidelityPotential(len(elements), **network).to(dtype) for _ in range(num_members)]
-        return cls(network, elements, members)
+        members = [MultiFidelityPotential(len(elements), **SIZES[size]).to(dtype) for _ in range(num_members)]
+        return cls(elements, members)
 
     @classmethod
     def from_checkpoint(cls, tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype) -> Ensemble:
         """Return the ensemble that a checkpoint holds."""
         configuration = info.configuration
         elements = element_numbers(info.elements)
-        ensemble = cls.create(configuration['network'], elements, configuration['num_members'], dtype)
+        ensemble = cls.create(configuration['size'], elements, configuration['num_members'], dtype)
         for index, member in enumerate(ensemble.members):
             prefix = f'members.{index}.'
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -97,6 +94,20 @@ class Ensemble:
                 if progress is not None:
                     progress.advance('predict', count=len(chunk))
         return np.concatenate(energies, axis=1), np.concatenate(features)
+
+    def derivatives(
+        self, graphs: list[CrystalGraph], level: int, device: torch.device, batch_size: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the mean forces on one level, shape (N, 3), eV/Å, and stresses, shape (n, 3, 3), eV/Å3."""
+        forces, stresses = [np.zeros((0, 3))], [np.zeros((0, 3, 3))]
+        for start in range(0, len(graphs), batch_size):
+            batch = collate(graphs[start : start + batch_size]).to(device)
+            members = [
+                with_derivatives(functools.partial(member.forward, level=level), batch) for member in self.members
+            ]
+            forces.append(torch.stack([each for _, each, _ in members]).mean(dim=0).double().cpu().numpy())
+            stresses.append(torch.stack([each for _, _, each in members]).mean(dim=0).double().cpu().numpy())
+        return np.concatenate(forces), np.concatenate(stresses)
 
 
 def model_graphs(

@@ -234,6 +234,7 @@ class CycleWorkChain(ResumableWorkChain):
                 energies=energies,
                 descriptors=outputs.get('descriptors', {}),
                 relaxed=outputs.get('relaxed', {}),
+                forces=outputs.get('forces', {}),
             )['result']
 
     def plan_learning(self) -> None:

@@ -80,9 +80,9 @@ class EnergyWorkChain(ResumableWorkChain):
         elemental_references: dict[str, EnergyData] | None = None,
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
-        descriptors: bool = False,
         ghosts: orm.StructureData | None = None,
         crystal: orm.StructureData | None = None,
+        **wanted: bool,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
@@ -94,8 +94,8 @@ class EnergyWorkChain(ResumableWorkChain):
         :param elemental_references: reference states at the same level, likewise, for the self-consistent one.
         :param options: scheduler options of the calculation.
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
-        :param descriptors: whether to compute the quantum descriptors as well (PBE only).
         :param ghosts: sites around an isolated atom, of ``crystal``, that lend it their basis functions.
+        :param wanted: ``descriptors``, or ``forces`` with the stress: computed as well if true (PBE of a crystal).
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level_of_theory = Fidelity.parse(fidelity)
@@ -116,7 +116,7 @@ class EnergyWorkChain(ResumableWorkChain):
         builder.fidelity = orm.Str(level_of_theory.value)
         builder.level = orm.Dict(level.model_dump(mode='json'))
         builder.pyscf.code = code
-        builder.pyscf.parameters = orm.Dict(settings.parameters(level_of_theory, structure, descriptors=descriptors))
+        builder.pyscf.parameters = orm.Dict(settings.parameters(level_of_theory, structure, **wanted))
         if settings.splits_triples and level_of_theory is Fidelity.CCSD_T and not isolated:
             builder.separate_triples = orm.Bool(True)
         if resolved.bases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
-from aiida.orm import AbstractCode, Bool, Dict, Int, List, ProcessNode, StructureData, load_node
+from aiida.orm import AbstractCode, ArrayData, Bool, Dict, Int, List, ProcessNode, StructureData, load_node
 
 from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
 from aiida_qagenai.calculations.validators import validator
@@ -92,6 +92,9 @@ class LadderWorkChain(WindowWorkChain):
         spec.output_namespace('energies', valid_type=EnergyData, dynamic=True, help='By label and fidelity.')
         spec.output_namespace('descriptors', valid_type=Dict, dynamic=True, help='Quantum descriptors by label.')
         spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed structures by label.')
+        spec.output_namespace(
+            'forces', valid_type=ArrayData, dynamic=True, help='Forces and stress on the relaxed structures by label.'
+        )
         for name in REFERENCES:
             spec.output_namespace(
                 name, valid_type=EnergyData, dynamic=True, help='Computed here, by level and element.'
@@ -283,6 +286,7 @@ class LadderWorkChain(WindowWorkChain):
         if step == RELAX:
             self.ctx.relaxed[label] = child.outputs.relaxed
             self.out(f'relaxed.{label}', child.outputs.relaxed)
+            self.out(f'forces.{label}', child.outputs.forces)
             return
         if step == REFER:
             for name, energies in references_by_element(child).items():

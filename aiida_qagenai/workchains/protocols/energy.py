@@ -174,11 +174,12 @@ class EnergySettings(StrictModel):
         return ':'.join((self.protocol, basis, self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
 
     def parameters(
-        self, fidelity: Fidelity, structure: StructureData, *, descriptors: bool = False
+        self, fidelity: Fidelity, structure: StructureData, *, descriptors: bool = False, forces: bool = False
     ) -> dict[str, t.Any]:
-        """Return the complete parameters of the calculation of a crystal or of an isolated atom."""
+        """Return the complete parameters of the calculation of a crystal, with ``forces`` or not, or of an atom."""
         if any(structure.pbc):
-            return self.crystal_parameters(fidelity, structure.cell, descriptors=descriptors)
+            values = self.crystal_parameters(fidelity, structure.cell, descriptors=descriptors)
+            return PyscfCellParameters.parse({**values, 'forces': True}).dump() if forces else values
         spin = ground_state_spin([structure.get_kind(site.kind_name).symbol for site in structure.sites])
         assert spin is not None, 'the structure was refused'
         return self.atom_parameters(fidelity, spin)

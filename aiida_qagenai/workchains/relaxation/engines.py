@@ -128,9 +128,15 @@ class PyscfEngine:
         return PyscfCellBaseWorkChain, {'pyscf': pyscf}
 
     @staticmethod
-    def outcome(child: orm.ProcessNode) -> dict[str, t.Any]:
-        """Return the nodes that say how the relaxation ended."""
-        return {'relaxed': child.outputs.relaxed, 'results': child.outputs.results}
+    def outcome(child: orm.ProcessNode, settings: RelaxationSettings) -> dict[str, t.Any]:
+        """Return the nodes that say how the relaxation ended, and of which level its forces are.
+
+        Energies with the counterpoise correction have other forces, which nothing computes: then no level is named.
+        """
+        assert settings.pyscf is not None
+        nodes = {'relaxed': child.outputs.relaxed, 'results': child.outputs.results}
+        energy = settings.pyscf.energy
+        return nodes if energy.counterpoise else {**nodes, 'level_tag': orm.Str(energy.tag(Fidelity.PBE))}
 
     @staticmethod
     def forces(child: orm.ProcessNode) -> orm.Data:
@@ -274,7 +280,7 @@ class EspressoEngine:
         return PwRelaxWorkChain, {'base_relax': {'pw': pw, 'kpoints_distance': distance}, 'structure': structure}
 
     @staticmethod
-    def outcome(child: orm.ProcessNode) -> dict[str, t.Any]:
+    def outcome(child: orm.ProcessNode, _: RelaxationSettings) -> dict[str, t.Any]:
         """Return the nodes that say how the relaxation ended."""
         return {
             'relaxed': child.outputs.output_structure,

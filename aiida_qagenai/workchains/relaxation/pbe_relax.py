@@ -139,7 +139,7 @@ class PbeRelaxWorkChain(ResumableWorkChain):
         child = self.ctx.relaxation
         if not child.is_finished_ok:
             return self.exit_codes.ERROR_ENGINE_FAILED.format(reason=ending(child))
-        nodes = ENGINES[self.settings.engine].outcome(child)
+        nodes = ENGINES[self.settings.engine].outcome(child, self.settings)
         outputs = self.call_once(
             'summarize', summarize_relaxation, initial=self.inputs.structure, settings=self.inputs.settings, **nodes
         )

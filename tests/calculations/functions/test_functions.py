@@ -133,6 +133,45 @@ class TestDataset:
         assert structures.structures()[0].volume == pytest.approx(16.0)
         assert relaxed.uuid in {node.uuid for node in dataset.creator.base.links.get_incoming().all_nodes()}
 
+    @pytest.mark.parametrize(('tag', 'taken'), [('pipeline:toy', True), ('pipeline:other', False), (None, False)])
+    def test_forces_of_the_relaxation_are_labels_of_the_same_level(self, aiida_profile_clean, tag, taken):
+        """Forces on the relaxed structure are those of the PBE energy only if their level is the same."""
+        candidate = CandidateData(rock_salt(), cycle=1, index=0).store()
+        relaxed = orm.StructureData(pymatgen=rock_salt(4.0)).store()
+        arrays = orm.ArrayData()
+        arrays.set_array('forces', np.array([[0.1, 0.2, 0.3], [-0.1, -0.2, -0.3]]))
+        arrays.set_array('stress', np.diag([0.01, 0.02, 0.03]))
+        if tag is not None:
+            arrays.base.attributes.set('level_tag', tag)
+        dataset = build_dataset(
+            orm.Dict(SPLIT),
+            structures={'c00000': candidate},
+            relaxed={'c00000': relaxed},
+            forces={'c00000': arrays.store()},
+            energies={'c00000pbe': energy(Fidelity.PBE, -0.4).store(), 'c00000scan': energy(Fidelity.SCAN, -1).store()},
+        )
+        labels = dataset.labels()
+        assert dataset.base.attributes.get('force_counts')['PBE'] == int(taken)
+        assert dataset.base.attributes.get('force_counts')['SCAN'] == 0
+        if taken:
+            np.testing.assert_allclose(labels.forces[:, 0], [[0.1, 0.2, 0.3], [-0.1, -0.2, -0.3]])
+            np.testing.assert_allclose(labels.stresses[0, 0], np.diag([0.01, 0.02, 0.03]))
+
+    def test_forces_of_an_energy_are_its_labels(self, aiida_profile_clean):
+        """An energy that was computed with forces brings them along; a second set keeps those of the first."""
+        forces = [[0.0, 0.0, 0.4], [0.0, 0.0, -0.4]]
+        first = self.build(pbe=energy(Fidelity.PBE, -0.4, forces=forces, stress=np.eye(3).tolist()))
+        second = self.build(previous=first, index=1, pbe=energy(Fidelity.PBE, -0.5)).labels()
+        np.testing.assert_allclose(second.forces[:2, 0], forces)
+        np.testing.assert_allclose(second.stresses[0, 0], np.eye(3))
+        assert np.isnan(second.forces[2:]).all()
+        assert second.force_counts['PBE'] == 1
+
+    def test_forces_on_another_number_of_atoms_are_refused(self):
+        """The forces of another cell never become labels."""
+        with pytest.raises(InvalidInputError, match='forces on 1 atoms of 2'):
+            energy(Fidelity.PBE, -0.4, forces=[[0.0, 0.0, 0.0]])
+
     def test_extends_the_previous_set(self, aiida_profile_clean):
         """The new rows follow the old ones."""
         first = self.build(pbe=energy(Fidelity.PBE, -0.4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
@@ -175,6 +176,18 @@ def test_energy_for_real(build, lithium_hydride, atom_energy):
     assert (
         calculation.process_class is PyscfCellCalculation and calculation.inputs.structure.uuid == lithium_hydride.uuid
     )
+
+
+def test_an_energy_with_forces(build, make_structure):
+    """Forces and stress are attributes of the energy; they push the two atoms of a squeezed molecule apart."""
+    squeezed = make_structure(['H', 'H'], [[0, 0, 0], [0, 0, 0.6]], CUBE)
+    outputs, node = run_get_node(build(squeezed, overrides=CHEAP, forces=True))
+    assert node.is_finished_ok, node.exit_message
+    energy = outputs['energy'].content
+    assert np.shape(energy.forces) == (2, 3)
+    np.testing.assert_allclose(np.sum(energy.forces, axis=0), 0, atol=1e-6)
+    assert np.abs(energy.forces).max() > 0.01
+    assert energy.stress is None or np.shape(energy.stress) == (3, 3)
 
 
 def test_failed_calculation_ends_with_its_reason_and_keeps_its_cost(build, lithium_hydride):

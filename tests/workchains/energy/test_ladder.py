@@ -36,7 +36,7 @@ def lithium(structures):
     return pbe_energy('Li', -200.0, structures['c00001'].uuid)
 
 
-def pbe_energy(symbol, total_energy, structure_uuid, *, isolated=False):
+def pbe_energy(symbol, total_energy, structure_uuid, *, isolated=False, changes=None):
     """Return the energy of one atom at the cheapest level, in its crystal or isolated."""
     return EnergyData(
         fidelity='PBE',
@@ -46,7 +46,7 @@ def pbe_energy(symbol, total_energy, structure_uuid, *, isolated=False):
         chemical_system=symbol,
         converged=True,
         protocol='pipeline',
-        level_tag=energy_settings('pipeline').tag(Fidelity.PBE, isolated=isolated),
+        level_tag=energy_settings('pipeline', changes).tag(Fidelity.PBE, isolated=isolated),
         scientific=False,
         structure_uuid=structure_uuid,
     )
@@ -179,8 +179,11 @@ def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean
     mesh = {'meshes': {'PBE': {'fixed': [1, 1, 1], 'shift': [0, 0, 0]}}}
     outputs, node = run_get_node(
         LadderWorkChain,
-        **inputs(pyscf_code, candidates, {label: ['PBE'] for label in candidates}),
-        atomic_references={'pbe': {'H': pbe_energy('H', -13.0, 'a' * 32, isolated=True)}},
+        **{
+            **inputs(pyscf_code, candidates, {label: ['PBE'] for label in candidates}),
+            'settings': orm.Dict(energy_settings('pipeline', mesh).dump()),
+        },
+        atomic_references={'pbe': {'H': pbe_energy('H', -13.0, 'a' * 32, isolated=True, changes=mesh)}},
         relax=orm.Dict(relaxation_settings('pipeline', 'pyscf', {'pyscf': {'energy': mesh}}).dump()),
     )
     assert node.is_finished_ok, node.exit_message
@@ -198,6 +201,10 @@ def test_structures_are_relaxed_before_any_level(pyscf_code, aiida_profile_clean
     assert learned.identifiers.tolist() == [candidates['c00000'].name]
     assert learned.structure(0).get_distance(0, 1) == pytest.approx(distance)
     assert dataset.labels().energies[0, 0] == pytest.approx(energy.content.formation_energy_per_atom)
+    labels, forces = dataset.labels(), outputs['forces']['c00000']
+    assert forces.base.attributes.get('level_tag') == energy.content.level_tag
+    np.testing.assert_allclose(labels.forces[:, 0], forces.get_array('forces'))
+    assert labels.force_counts == {'PBE': 1, 'SCAN': 0, 'HSE06': 0, 'CCSD(T)': 0}
     found = energies(structure_uuids=[candidates['c00000'].uuid])
     assert found[['name', 'uuid', 'structure_uuid', 'candidate_uuid']].values.tolist() == [
         ['000-00000', energy.uuid, relaxed.uuid, candidates['c00000'].uuid]

@@ -1,0 +1,110 @@
+"""The loss of a micro-batch (paper Eq 2): energies and, where a level has them, forces and stresses.
+
+w_l [ Huber(E) / Var E + λ_F Huber(F) / Var F + λ_S Huber(S) / Var S ], each a mean over the labels of the micro-batch.
+The variances are those of the labels of the level, so that the λ compare like with like.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aiida_qagenai.exchange.tasks import ValidatorOptions
+from aiida_qagenai.ml.graph import CrystalGraph
+from aiida_qagenai.ml.validator.derivatives import with_derivatives
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, forward_protected
+
+__all__ = ('Scale', 'Scales', 'Targets', 'micro_batch_loss')
+
+HUBER = 1.345
+"""Threshold of the Huber loss in standard deviations of the residuals: 95 % efficient where these are normal."""
+
+MAD_TO_SIGMA = 1.4826
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """Labels of a micro-batch on one level.
+
+    :param energies: shape (B,), eV/atom.
+    :param forces: shape (N, 3), eV/Å, NaN on structures without; None if none has any.
+    :param stresses: shape (B, 3, 3), eV/Å3, likewise.
+    """
+
+    energies: Tensor
+    forces: Tensor | None = None
+    stresses: Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """What the errors of one kind of label are measured in.
+
+    :param deviation: standard deviation of the labels.
+    :param threshold: error beyond which the loss grows linearly.
+    """
+
+    deviation: float = 1.0
+    threshold: float = 1.0
+
+    @classmethod
+    def of(cls, labels: NDArray[np.float64], residuals: NDArray[np.float64], smallest: float) -> Scale:
+        """Return the scale of ``labels``, whose outliers stick out of ``residuals`` about a first fit.
+
+        The spread of the residuals is their median absolute deviation, which outliers do not move.
+
+        :param smallest: least value of both.
+        """
+        spread = MAD_TO_SIGMA * float(np.median(np.abs(residuals - np.median(residuals))))
+        return cls(max(float(labels.std()), smallest), max(HUBER * spread, smallest))
+
+    def loss(self, residuals: Tensor) -> Tensor:
+        """Return the mean Huber loss over the variance of the labels; of residuals that are NaN there is none."""
+        known = residuals[~residuals.isnan()]
+        zeros = torch.zeros_like(known)
+        return nn.functional.huber_loss(known, zeros, delta=self.threshold) / self.deviation**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Scales:
+    """The scales of energies (eV/atom), forces (eV/Å) and stresses (eV/Å3) of one level."""
+
+    energies: Scale = Scale()
+    forces: Scale = Scale()
+    stresses: Scale = Scale()
+
+
+def micro_batch_loss(
+    model: MultiFidelityPotential,
+    graph: CrystalGraph,
+    targets: Targets,
+    *,
+    level: int,
+    stage: int,
+    scales: Scales,
+    options: ValidatorOptions,
+) -> Tensor:
+    """Return the weighted loss (paper Eq 2) of structures with labels on one ``level`` during a ``stage``.
+
+    Below the stage, and with the gradient stop on, what higher levels need receives no gradient; what is left, the
+    references, moves no atom, so that forces and stresses are left out. They are also left out, and with them the
+    second backward pass, where no structure of the micro-batch has any.
+    """
+    stopped = level < stage and options.gradient_stop
+    forces = None if stopped or not options.force_weight else targets.forces
+    stresses = None if stopped or not options.stress_weight else targets.stresses
+    predicted = None
+    if forces is None and stresses is None:
+        total = forward_protected(model, graph, level) if stopped else model(graph, level)
+    else:
+        total, *predicted = with_derivatives(lambda moved: model(moved, level), graph, trainable=True)
+    loss = scales.energies.loss(total / graph.num_atoms - targets.energies)
+    if predicted is not None and forces is not None:
+        loss = loss + options.force_weight * scales.forces.loss(predicted[0] - forces)
+    if predicted is not None and stresses is not None:
+        loss = loss + options.stress_weight * scales.stresses.loss(predicted[1] - stresses)
+    return options.loss_weights[level] * loss
