@@ -1,4 +1,4 @@
-"""The divergence of proposed crystals, predicted by a trained validator."""
+"""What a trained validator predicts for crystals: energies on every rung, their uncertainties, and the divergence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from pathlib import Path
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.params import FOLDER, option
 
-__all__ = ('COLUMNS', 'VALIDATOR', 'add_divergences')
+if t.TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from pymatgen.core import Structure
+
+__all__ = ('COLUMNS', 'VALIDATOR', 'add_divergences', 'predict_structures')
 
 COLUMNS = 'divergence: D, divergence_sigma: σ(D), out_of_distribution: unfamiliar, '
 """What a validator adds to a table, D and σ(D) in eV/atom."""
@@ -21,6 +26,27 @@ VALIDATOR = option('--validator', type=FOLDER, help='Checkpoint of a validator t
 PREDICTIONS = 'predictions.npz'
 
 Records = Sequence[dict[str, t.Any]]
+
+
+def predict_structures(structures: Sequence[Structure], validator: Path) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays that the task ``predict`` writes for these crystals.
+
+    :param validator: folder of a checkpoint.
+    :raises QagenaiError: if the checkpoint cannot be used.
+    """
+    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        StructureBatch.from_structures(structures).save(folder / 'structures.npz')
+        config = {
+            'validator': str(validator.resolve()),
+            'structures': 'structures.npz',
+            'output': PREDICTIONS,
+            'dtype': 'float64',
+        }
+        run_ml_task('predict', config, folder, 'predicting')
+        return load_arrays(folder / PREDICTIONS)
 
 
 def add_divergences(records: Records, validator: Path | None) -> str:
@@ -35,30 +61,25 @@ def add_divergences(records: Records, validator: Path | None) -> str:
     """
     if validator is None:
         return ''
-    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        StructureBatch.from_structures([record['structure'] for record in records]).save(folder / 'structures.npz')
-        config = {
-            'validator': str(validator.resolve()),
-            'structures': 'structures.npz',
-            'output': PREDICTIONS,
-            'dtype': 'float64',
-        }
-        run_ml_task('predict', config, folder, 'predicting')
-        arrays = load_arrays(folder / PREDICTIONS)
-    columns = zip(
-        arrays['divergence_signed'].tolist(),
-        arrays['divergence_sigma'].tolist(),
-        arrays['out_of_distribution'].tolist(),
-        strict=True,
-    )
-    for record, (signed, sigma, outside) in zip(records, columns, strict=True):
-        finite = math.isfinite(signed)
-        record['divergence'] = abs(signed) if finite else None
-        record['divergence_sigma'] = sigma if finite else None
-        record['out_of_distribution'] = outside
+    arrays = predict_structures([record['structure'] for record in records], validator)
+    for record, values in zip(records, divergences(arrays), strict=True):
+        record.update(values)
     unfamiliar = sum(record['out_of_distribution'] for record in records)
     said = f'D = |E(PBE) − E(CCSD(T))| in eV/atom by the validator in {validator}'
     return said + (f'; {unfamiliar} are unlike all that it was trained on' if unfamiliar else '')
+
+
+def divergences(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
+    """Return divergence, uncertainty and the mark of what is out of distribution of each crystal, by their names."""
+    names = ('divergence_signed', 'divergence_sigma', 'out_of_distribution')
+    found = []
+    for signed, sigma, outside in zip(*(arrays[name].tolist() for name in names), strict=True):
+        finite = math.isfinite(signed)
+        found.append(
+            {
+                'divergence': abs(signed) if finite else None,
+                'divergence_sigma': sigma if finite else None,
+                'out_of_distribution': outside,
+            }
+        )
+    return found

@@ -1,0 +1,99 @@
+"""`aiida-qagenai predict`: energies of crystals in files on every rung of the ladder, without a profile."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from aiida_qagenai.cli.loaders import read_with_warnings
+from aiida_qagenai.cli.output import columns, print_frame
+from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
+from aiida_qagenai.cli.predicting import COLUMNS as DIVERGENCE_COLUMNS
+from aiida_qagenai.cli.predicting import divergences, predict_structures
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER
+
+if t.TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiida_qagenai.exchange.checkpoint import CheckpointInfo
+    from aiida_qagenai.exchange.readers.structure_files import NamedStructure
+
+__all__ = ('predict',)
+
+
+@click.command()
+@click.argument('files', nargs=-1, required=True, type=FILE)
+@option('--validator', type=FOLDER, required=True, help='Checkpoint of a validator.')
+@FORMAT
+def predict(*, files: tuple[Path, ...], validator: Path, fmt: str) -> None:
+    """Predict the energies of crystals.
+
+    FILES are CIF, POSCAR, extxyz, JSON or CSV files with one or more crystals each. For every rung of the ladder that
+    the validator was trained on, the table has the formation energy at that level and its uncertainty σ in eV/atom; a
+    rung without labels has no number. D is the divergence |E(PBE) − E(CCSD(T))|. A crystal that is unlike all that the
+    validator was trained on, or has an element that it never saw, is marked as unfamiliar, and its σ is larger.
+    """
+    import pandas as pd
+
+    from aiida_qagenai.exchange.checkpoint import read_checkpoint
+
+    items = [item for file in files for item in read_with_warnings(file)]
+    disordered = [item.name for item in items if not item.structure.is_ordered]
+    if disordered:
+        message = f'`{disordered[0]}` has partial occupancies: choose one element for each site before the prediction'
+        raise InvalidInputError(message)
+    info = read_checkpoint(validator, 'validator')[1]
+    arrays = predict_structures([item.structure for item in items], validator)
+    records = _records(items, arrays, info)
+    shown = {'name': 'name', 'formula': 'formula', 'num_atoms': 'atoms'}
+    for level in LADDER:
+        if any(record[f'energy_{level.label}'] is not None for record in records):
+            shown |= {f'energy_{level.label}': f'E({level})', f'sigma_{level.label}': f'σ({level})'}
+    if any(record['divergence'] is not None for record in records):
+        shown |= columns(DIVERGENCE_COLUMNS.rstrip(', '))
+    else:
+        shown['out_of_distribution'] = 'unfamiliar'
+    print_frame(pd.DataFrame(records), fmt, shown, footer=_footer(records, info, validator))
+
+
+def _records(
+    items: Sequence[NamedStructure], arrays: dict[str, NDArray[t.Any]], info: CheckpointInfo
+) -> list[dict[str, t.Any]]:
+    """Return what is known of each crystal, energies in eV/atom, None where there is no number."""
+    records = []
+    for index, (item, divergence) in enumerate(zip(items, divergences(arrays), strict=True)):
+        symbols = [element.symbol for element in item.structure.composition.elements]
+        record: dict[str, t.Any] = {
+            'name': item.name,
+            'formula': item.structure.composition.reduced_formula,
+            'num_atoms': len(item.structure),
+        }
+        for level in LADDER:
+            for name, array in (('energy', arrays['energies']), ('sigma', arrays['sigma'])):
+                value = float(array[index, level.rank])
+                known = level.value in info.fidelities and math.isfinite(value)
+                record[f'{name}_{level.label}'] = value if known else None
+        record |= divergence
+        record['unseen_elements'] = ' '.join(symbol for symbol in symbols if symbol not in info.elements)
+        records.append(record)
+    return records
+
+
+def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator: Path) -> str:
+    """Return what people need to know of the numbers."""
+    lines = [f'energies of formation in eV/atom by the validator in {validator}']
+    untrained = [level.value for level in LADDER if level.value not in info.fidelities]
+    if untrained:
+        lines.append(f'it was not trained on {", ".join(untrained)}: there is no number for them')
+    unfamiliar = sum(record['out_of_distribution'] for record in records)
+    if unfamiliar:
+        lines.append(f'{unfamiliar} of {len(records)} are unlike all that it was trained on')
+    unseen = sorted({symbol for record in records for symbol in record['unseen_elements'].split()})
+    if unseen:
+        lines.append(f'it never saw {", ".join(unseen)}: do not trust energies of crystals with these elements')
+    return '\n'.join(lines)

@@ -1,0 +1,84 @@
+"""Energies of crystals in files by a trained validator."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pymatgen.core import Lattice, Structure
+from untrained import write_untrained_validator
+
+from aiida_qagenai.cli.predict import predict
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER
+
+
+@pytest.fixture(scope='module')
+def validator(tmp_path_factory):
+    """Return the folder of a validator of two elements that has learned nothing."""
+    folder = tmp_path_factory.mktemp('untrained') / 'validator'
+    write_untrained_validator(folder, ('Na', 'Cl'))
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return a CIF file with rock salt, and one with another halide."""
+    found = []
+    for symbol in ('Na', 'K'):
+        crystal = Structure.from_spacegroup('Fm-3m', Lattice.cubic(5.6), [symbol, 'Cl'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        found.append(tmp_path / f'{symbol}Cl.cif')
+        crystal.to(str(found[-1]))
+    return found
+
+
+def run(*arguments):
+    """Run the command."""
+    return CliRunner().invoke(predict, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def only_pbe(validator, folder):
+    """Return a copy of the checkpoint that says that it was trained on PBE alone."""
+    folder.mkdir()
+    (folder / 'model.safetensors').write_bytes((validator / 'model.safetensors').read_bytes())
+    config = json.loads((validator / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps({**config, 'fidelities': ['PBE']}))
+    return folder
+
+
+def test_every_rung_has_an_energy_and_its_uncertainty(validator, files):
+    (record,) = json.loads(run(files[0], '--validator', validator, '--format', 'json').stdout)
+    energies = [record[f'energy_{level.label}'] for level in LADDER]
+    assert len(set(energies)) == 4 and all(record[f'sigma_{level.label}'] > 0 for level in LADDER)
+    assert record['divergence'] == pytest.approx(abs(energies[0] - energies[3]))
+    assert (record['name'], record['formula'], record['num_atoms']) == ('NaCl', 'NaCl', 8)
+
+
+def test_the_cell_does_not_matter(validator, files, tmp_path):
+    crystal = Structure.from_file(files[0])
+    crystal.get_primitive_structure().to(str(tmp_path / 'primitive.cif'))
+    records = json.loads(
+        run(*files[:1], tmp_path / 'primitive.cif', '--validator', validator, '--format', 'json').stdout
+    )
+    np.testing.assert_allclose(records[0]['energy_pbe'], records[1]['energy_pbe'], atol=1e-5)
+
+
+def test_a_rung_without_labels_has_no_number(validator, files, tmp_path):
+    folder = only_pbe(validator, tmp_path / 'pbe')
+    (record,) = json.loads(run(files[0], '--validator', folder, '--format', 'json').stdout)
+    assert record['energy_pbe'] is not None and record['energy_hse06'] is None and record['sigma_ccsdt'] is None
+    text = run(files[0], '--validator', folder).stdout
+    assert 'E(PBE)' in text and 'E(HSE06)' not in text
+    assert 'it was not trained on SCAN, HSE06, CCSD(T)' in text
+
+
+def test_an_unseen_element_is_named(validator, files):
+    result = run(*files, '--validator', validator, '--format', 'table')
+    assert 'it never saw K' in result.stdout and 'of 2 are unlike all' in result.stdout
+
+
+def test_partial_occupancies_are_refused_by_name(validator, tmp_path):
+    crystal = Structure(Lattice.cubic(3), [{'Na': 0.5, 'Cl': 0.5}], [[0, 0, 0]])
+    crystal.to(str(tmp_path / 'alloy.cif'))
+    with pytest.raises(InvalidInputError, match=r'alloy.*partial occupancies'):
+        run(tmp_path / 'alloy.cif', '--validator', validator)
