@@ -105,11 +105,11 @@ def vacancy(symbol: str) -> None:
 
 def chgnet() -> None:
     """Print MgO and Si on CHGNet."""
-    from aiida_qagenai.ml.potentials import make_calculator
+    from aiida_qagenai.ml.potentials import make_potential
     from aiida_qagenai.ml.runtime import setup
 
     config = parse('free_energy', {'potential': {'name': 'chgnet'}, 'structure': 'none'})
-    calculator, _ = make_calculator(config, setup(config))
+    calculator = make_potential(config, setup(config)).calculator()
     # Single precision: displacements well above its rounding.
     phonons = PhononSettings(min_length=8.0, mesh_length=50.0, displacement=0.03)
     thermal('MgO', bulk('MgO', 'rocksalt', a=4.2), calculator, 'chgnet', phonons)

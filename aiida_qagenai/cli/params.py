@@ -130,7 +130,9 @@ def potential_options(family: str) -> t.Callable[[t.Any], t.Any]:
     """Return the options that all commands on an interatomic potential have."""
     return several(
         option(
-            '--potential', required=True, help='Potential: emt, chgnet, chgnet:r2scan, validator or validator:SCAN.'
+            '--potential',
+            required=True,
+            help='Potential: emt, chgnet, chgnet:r2scan, sevennet, sevennet:mf-0:R2SCAN, validator or validator:SCAN.',
         ),
         option('--checkpoint', metavar=NODE, help='The validator, if that is the potential.'),
         protocol_option(family, 'moderate'),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 
 if t.TYPE_CHECKING:
+    from ase import Atoms
     from pymatgen.core import Structure
 
 __all__ = ('FORMAT_VERSION', 'StructureBatch', 'check_shapes', 'load_arrays', 'pick_arrays', 'save_arrays')
@@ -205,6 +206,29 @@ class StructureBatch:
             fractional=np.array([f for s in structures for f in s.frac_coords], dtype=np.float64).reshape(-1, 3),
             identifiers=np.array(names, dtype=np.str_) if names else np.zeros(0, dtype='<U1'),
         )
+
+    @classmethod
+    def from_atoms(cls, crystals: t.Sequence[Atoms], identifiers: t.Sequence[str] | None = None) -> StructureBatch:
+        """Pack ASE crystals, all of them as periodic; identifiers default to their index."""
+        names = [str(i) for i in range(len(crystals))] if identifiers is None else list(identifiers)
+        return cls(
+            num_atoms=np.array([len(crystal) for crystal in crystals], dtype=np.int64),
+            cells=np.array([crystal.cell.array for crystal in crystals]).reshape(-1, 3, 3),
+            species=np.array([z for crystal in crystals for z in crystal.numbers], dtype=np.int64),
+            fractional=np.concatenate(
+                [np.zeros((0, 3)), *(crystal.get_scaled_positions(wrap=False) for crystal in crystals)]
+            ),
+            identifiers=np.array(names, dtype=np.str_) if names else np.zeros(0, dtype='<U1'),
+        )
+
+    def atoms(self) -> list[Atoms]:
+        """Return all structures as ASE objects."""
+        from ase import Atoms
+
+        return [
+            Atoms(numbers=species, scaled_positions=fractional, cell=cell, pbc=True)
+            for cell, species, fractional in self
+        ]
 
     def structure(self, index: int) -> Structure:
         """Return one structure as a pymatgen object."""

@@ -84,6 +84,7 @@ class GeneratorOptions(StrictModel):
 class ValidatorOptions(StrictModel):
     """Ensemble, loss and stages of the multi-fidelity validator.
 
+    :param architecture: messages between atoms (``moments``), or strictly local pairs after Allegro (``pairs``).
     :param loss_weights: weight of each level of the ladder, lowest first, over its label variance (paper Eq 2).
     :param force_weight: weight of the forces against the energies, both over their label variances: 1 lets a relative
         error of the forces count as much as one of the energies; 0 leaves the forces out.
@@ -95,6 +96,7 @@ class ValidatorOptions(StrictModel):
     :param steps_above: share of the steps given to the stages above the lowest, together.
     """
 
+    architecture: t.Literal['moments', 'pairs'] = 'moments'
     num_members: int = pydantic.Field(5, ge=2, le=32)
     loss_weights: tuple[float, float, float, float] = (0.1, 0.3, 0.6, 1.0)
     force_weight: float = pydantic.Field(1.0, ge=0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import BarrierConfig, FreeEnergyConfig, RelaxConfig
-from aiida_qagenai.ml.potentials import make_calculator
+from aiida_qagenai.ml.potentials import make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime, installed_versions
 from aiida_qagenai.thermodynamics.vibrations.barriers import find_barrier
@@ -34,7 +34,7 @@ def relax(config: RelaxConfig, runtime: Runtime, record: Record) -> None:
     """
     (atoms,) = read_atoms(config.structure, count=1)
     with record.stage('load'):
-        calculator, tag = make_calculator(config, runtime)
+        potential = make_potential(config, runtime)
     progress = Progress(config.relaxation.max_steps)
 
     def report(label: str, figures: Mapping[str, float]) -> None:
@@ -42,8 +42,8 @@ def relax(config: RelaxConfig, runtime: Runtime, record: Record) -> None:
         progress.advance(label, figures)
 
     with record.stage('relaxation'):
-        found = relax_crystal(atoms, calculator, config.relaxation, report=report)
-    _finish(config, record, pack_atoms([found.atoms]), potential=tag, **_end(found))
+        found = relax_crystal(atoms, potential.calculator(), config.relaxation, report=report)
+    _finish(config, record, pack_atoms([found.atoms]), potential=potential.tag, **_end(found))
 
 
 def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> None:
@@ -53,7 +53,7 @@ def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> N
     """
     (atoms,) = read_atoms(config.structure, count=1)
     with record.stage('load'):
-        calculator, tag = make_calculator(config, runtime)
+        potential = make_potential(config, runtime)
     progress = Progress(config.volumes.count + 1)
 
     def report(label: str, figures: Mapping[str, float]) -> None:
@@ -65,7 +65,7 @@ def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> N
     with record.stage('free_energy'):
         found = find_free_energy(
             atoms,
-            calculator,
+            potential.calculator(),
             relaxation=config.relaxation,
             phonons=config.phonons,
             volumes=config.volumes,
@@ -79,7 +79,7 @@ def free_energy(config: FreeEnergyConfig, runtime: Runtime, record: Record) -> N
         config,
         record,
         pack_free_energy(found),
-        potential=tag,
+        potential=potential.tag,
         **_end(found.relaxed),
         lowest_frequency=harmonic.lowest,
         imaginary_fraction=harmonic.imaginary_fraction,
@@ -98,7 +98,7 @@ def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
     """
     initial, final = read_atoms(config.structures, count=2)
     with record.stage('load'):
-        calculator, tag = make_calculator(config, runtime)
+        potential = make_potential(config, runtime)
     progress = Progress(config.band.max_steps)
 
     def report(label: str, figures: Mapping[str, float]) -> None:
@@ -109,14 +109,14 @@ def barrier(config: BarrierConfig, runtime: Runtime, record: Record) -> None:
             progress.advance(label, figures)
 
     with record.stage('barrier'):
-        path = find_barrier(initial, final, calculator, config.band, report=report)
+        path = find_barrier(initial, final, potential.calculator(), config.band, report=report)
     if path.intermediate_minima:
         record.warn(f'images {list(path.intermediate_minima)} are minima between the ends: compute each step by itself')
     _finish(
         config,
         record,
         {**pack_atoms(path.images), 'energies': path.energies, 'distances': path.distances},
-        potential=tag,
+        potential=potential.tag,
         barrier_forward=path.forward,
         barrier_reverse=path.reverse,
         max_force=path.max_force,
@@ -138,7 +138,7 @@ def _finish(
 ) -> None:
     """Write the arrays, and put the figures and what the physics comes from into the record."""
     save_arrays(config.output, {'format_version': np.array(FORMAT_VERSION), **arrays})
-    libraries = ('ase', 'phonopy', 'spglib', *(['chgnet'] if config.potential.name == 'chgnet' else []))
+    libraries = ('ase', 'phonopy', 'spglib', *used_libraries(config.potential.name))
     record.counts.update(counts, library_versions=installed_versions(*libraries))
 
 
@@ -147,14 +147,10 @@ def read_atoms(path: Path, *, count: int) -> list[Atoms]:
 
     :raises InvalidInputError: if there are not ``count`` of them.
     """
-    from ase import Atoms
-
     batch = StructureBatch.load(path)
     if len(batch) != count:
         raise InvalidInputError(f'`{path}` holds {len(batch)} structures, expected {count}')
-    return [
-        Atoms(numbers=species, scaled_positions=fractional, cell=cell, pbc=True) for cell, species, fractional in batch
-    ]
+    return batch.atoms()
 
 
 def pack_atoms(images: Sequence[Atoms]) -> dict[str, NDArray[t.Any]]:

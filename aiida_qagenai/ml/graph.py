@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.structures import StructureBatch
 
-__all__ = ('CrystalGraph', 'build_graphs', 'collate', 'neighbour_list')
+__all__ = ('CrystalGraph', 'Pairs', 'build_graphs', 'collate', 'join_pairs', 'neighbour_list')
 
 MAX_NEIGHBOURS = 20_000
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Receivers (E,), senders (E,) and lattice shifts (E, 3) of one crystal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +69,7 @@ class CrystalGraph:
         return CrystalGraph(**{field.name: getattr(self, field.name).to(device) for field in fields})
 
 
-def neighbour_list(
-    cell: NDArray[np.float64], positions: NDArray[np.float64], cutoff: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def neighbour_list(cell: NDArray[np.float64], positions: NDArray[np.float64], cutoff: float) -> Pairs:
     """Return receivers i, senders j and integer lattice shifts of all pairs within ``cutoff``, in a fixed order.
 
     :param cell: lattice vectors as rows, shape (3, 3), Å.
@@ -128,4 +129,30 @@ def collate(graphs: Sequence[CrystalGraph]) -> CrystalGraph:
             name: torch.cat([getattr(graph, name) for graph in graphs])
             for name in ('species', 'positions', 'cells', 'shifts')
         },
+    )
+
+
+def join_pairs(
+    structures: StructureBatch, species: NDArray[np.int64], pairs: Sequence[Pairs], dtype: torch.dtype
+) -> CrystalGraph:
+    """Return all structures as one graph with the neighbours that are given.
+
+    :param species: element positions for all atoms of ``structures``, shape (N,).
+    :param pairs: neighbours of each structure.
+    """
+    starts = structures.offsets[:-1]
+    positions = np.einsum('ia,iab->ib', structures.fractional, structures.cells[structures.owner])
+    receivers, senders, shifts = (
+        np.concatenate([each[column] + (start if column < 2 else 0) for each, start in zip(pairs, starts, strict=True)])
+        for column in range(3)
+    )
+    return CrystalGraph(
+        species=torch.from_numpy(np.ascontiguousarray(species)),
+        positions=torch.as_tensor(positions, dtype=dtype),
+        cells=torch.as_tensor(structures.cells, dtype=dtype),
+        owner=torch.from_numpy(structures.owner),
+        senders=torch.from_numpy(senders),
+        receivers=torch.from_numpy(receivers),
+        shifts=torch.as_tensor(shifts, dtype=dtype),
+        num_atoms=torch.from_numpy(structures.num_atoms),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import RelaxManyConfig
-from aiida_qagenai.ml.potentials import make_calculator
+from aiida_qagenai.ml.potentials import make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime, installed_versions
 from aiida_qagenai.thermodynamics.vibrations.relaxation import relax_within
@@ -38,7 +38,8 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
     if not len(batch):
         raise InvalidInputError(f'`{config.structures}` holds no structures to relax')
     with record.stage('load'):
-        calculator, tag = make_calculator(config, runtime)
+        potential = make_potential(config, runtime)
+        calculator, tag = potential.calculator(), potential.tag
     done = _read_journal(config.journal)
     progress = Progress(len(batch))
     outcomes, converged = [], 0
@@ -63,7 +64,7 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
         identifiers=batch.identifiers,
     )
     save_arrays(config.output, relaxed.to_arrays())
-    libraries = ('ase', 'spglib', *(['chgnet'] if config.potential.name == 'chgnet' else []))
+    libraries = ('ase', 'spglib', *used_libraries(config.potential.name))
     record.counts.update(
         potential=tag,
         library_versions=installed_versions(*libraries),
@@ -120,6 +121,4 @@ def _relaxed(crystal: StructureBatch, calculator: t.Any, config: RelaxManyConfig
 
 
 def _atoms(crystal: StructureBatch) -> Atoms:
-    from ase import Atoms
-
-    return Atoms(numbers=crystal.species, scaled_positions=crystal.fractional, cell=crystal.cells[0], pbc=True)
+    return crystal.atoms()[0]

@@ -14,7 +14,7 @@ from aiida_qagenai.ml.training.losses import Scale, Scales, Targets, micro_batch
 from aiida_qagenai.ml.training.stages import MemberData, paired_labels
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.ensemble import model_graphs
-from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential, forward_protected
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, forward_protected, hyperparameters
 
 ELEMENTS = (13, 28, 29)
 
@@ -28,7 +28,7 @@ def alloys():
 @pytest.fixture
 def model():
     """Return a network with random weights also where training starts at zero."""
-    network = MultiFidelityPotential(3, **SIZES['tiny']).double()
+    network = MultiFidelityPotential(3, **hyperparameters('tiny')).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -39,7 +39,7 @@ def model():
 @pytest.fixture
 def data(alloys):
     """Return the alloys as a member trains on them."""
-    graphs, _ = model_graphs(alloys.structures, ELEMENTS, SIZES['tiny']['cutoff'], torch.float64)
+    graphs, _ = model_graphs(alloys.structures, ELEMENTS, hyperparameters('tiny')['cutoff'], torch.float64)
     return MemberData(graphs, alloys.energies, np.arange(10), alloys.forces, alloys.stresses)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
@@ -14,7 +18,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.exchange.tasks import parse
-from aiida_qagenai.ml.potentials import make_calculator
+from aiida_qagenai.ml.potentials import make_potential
+from aiida_qagenai.ml.potentials.weights import Weights, read_weights
 
 
 @pytest.fixture
@@ -31,7 +36,8 @@ def validator(models, runtime):
     def create(fidelity: str = 'PBE'):
         potential = {'name': 'validator', 'fidelity': fidelity}
         config = parse('free_energy', {'potential': potential, 'structure': 'x', 'checkpoint': models / 'validator'})
-        return make_calculator(config, runtime)
+        potential = make_potential(config, runtime)
+        return potential.calculator(), potential.tag
 
     return create
 
@@ -65,7 +71,7 @@ def test_energy_of_the_validator_is_its_prediction(validator, crystal, models, c
 def test_validator_refuses_what_it_never_saw(validator):
     atoms = bulk('NaCl', 'rocksalt', a=5.6)
     atoms.calc = validator()[0]
-    with pytest.raises(InvalidInputError, match='not trained on all elements'):
+    with pytest.raises(InvalidInputError, match='was not trained on Na, Cl'):
         atoms.get_potential_energy()
 
 
@@ -74,15 +80,13 @@ def test_chgnet_with_the_weights_of_its_wheel(runtime):
     pytest.importorskip('chgnet')
     from aiida_qagenai.thermodynamics.vibrations.relaxation import relax
 
-    calculator, tag = make_calculator(
-        parse('free_energy', {'potential': {'name': 'chgnet'}, 'structure': 'x'}), runtime
-    )
-    assert tag.startswith('chgnet:0.3.0:')
-    found = relax(bulk('MgO', 'rocksalt', a=4.1), calculator)
+    potential = make_potential(parse('free_energy', {'potential': {'name': 'chgnet'}, 'structure': 'x'}), runtime)
+    assert potential.tag.startswith('chgnet:0.3.0:')
+    found = relax(bulk('MgO', 'rocksalt', a=4.1), potential.calculator())
     assert (4 * found.atoms.get_volume()) ** (1 / 3) == pytest.approx(4.211, rel=0.02)
     moved = found.atoms.copy()
     moved.positions[1] += [0.05, 0.02, 0.0]
-    moved.calc = calculator
+    moved.calc = potential.calculator()
     np.testing.assert_allclose(moved.get_forces(), calculate_numerical_forces(moved, eps=5e-3), atol=5e-3)
 
 
@@ -93,6 +97,8 @@ def test_chgnet_with_the_weights_of_its_wheel(runtime):
         ({'potential': {'name': 'validator'}}, 'do not go together'),
         ({'potential': {'name': 'lennard-jones'}}, 'potential'),
         ({'potential': {'name': 'emt', 'cutoff': 3}}, 'cutoff'),
+        ({'potential': {'name': 'sevennet', 'model': 'mf-0'}}, 'needs the modality PBE or R2SCAN'),
+        ({'potential': {'name': 'sevennet', 'modality': 'PBE'}}, 'has no modalities'),
         ({'potential': {'name': 'emt'}, 'temperatures': {'maximum': 100, 'step': 50}}, 'fewer than five'),
     ],
 )
@@ -126,7 +132,7 @@ LOOSE = Atoms('Cu2', scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[12, 13
 
 
 def emt(runtime):
-    return make_calculator(parse('relax', {'potential': {'name': 'emt'}, 'structure': 'x'}), runtime)[0]
+    return make_potential(parse('relax', {'potential': {'name': 'emt'}, 'structure': 'x'}), runtime).calculator()
 
 
 def test_atoms_without_a_neighbour_within_the_cutoff_are_refused(runtime):
@@ -162,7 +168,7 @@ def test_the_validator_and_chgnet_refuse_isolated_atoms(validator, runtime):
         atoms.get_potential_energy()
     pytest.importorskip('chgnet')
     config = parse('relax', {'potential': {'name': 'chgnet'}, 'structure': 'x'})
-    atoms.calc = make_calculator(config, runtime)[0]
+    atoms.calc = make_potential(config, runtime).calculator()
     with pytest.raises(InvalidInputError, match='no neighbour within 6 Å'):
         atoms.get_stress()
 
@@ -190,3 +196,63 @@ def test_tasks_end_with_invalid_input_for_isolated_atoms(command, tmp_path, task
     assert status == 1
     assert results['error']['kind'] == 'invalid_input'
     assert 'no neighbour within' in results['error']['message']
+
+
+def test_other_weights_than_the_known_ones_are_refused():
+    with pytest.raises(InvalidInputError, match=r'does not hold the weights with the checksum 0000.*constraints\.txt'):
+        read_weights(Weights('aiida_qagenai', 'motifs/motifs.npz', '0' * 64), 'chgnet')
+    with pytest.raises(InvalidInputError, match=r'needs the package no_such_package.*aiida-qagenai\[chgnet\]'):
+        read_weights(Weights('no_such_package', 'x', '0' * 64), 'chgnet')
+
+
+def test_weights_are_never_unpickled(tmp_path, monkeypatch):
+    """A file with the right checksum that would run code when it is unpickled is refused."""
+    path = tmp_path / 'weights.pth'
+    torch.save({'x': Malicious(tmp_path / 'ran')}, path)
+    (tmp_path / 'wheel').mkdir()
+    (tmp_path / 'wheel' / '__init__.py').touch()
+    path.rename(tmp_path / 'wheel' / 'weights.pth')
+    monkeypatch.syspath_prepend(tmp_path)
+    checksum = hashlib.sha256((tmp_path / 'wheel' / 'weights.pth').read_bytes()).hexdigest()
+    for arrays in (False, True):
+        with pytest.raises(pickle.UnpicklingError):
+            read_weights(Weights('wheel', 'weights.pth', checksum), 'chgnet', arrays=arrays)
+    assert not (tmp_path / 'ran').exists()
+
+
+class Malicious:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_structure_that_is_not_periodic_is_refused(runtime):
+    atoms = Atoms('Cu2', [(0, 0, 0), (0, 0, 2.5)], cell=[9, 9, 9])
+    atoms.calc = emt(runtime)
+    with pytest.raises(InvalidInputError, match='Cu2 is not periodic in all directions'):
+        atoms.get_potential_energy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('potential', 'level', 'mgo', 'silicon'),
+    [
+        ({'name': 'sevennet', 'model': 'mf-0', 'modality': 'PBE'}, 'SevenNet-MF-0 PBE', -5.969, -5.377),
+        ({'name': 'sevennet', 'model': 'mf-0', 'modality': 'R2SCAN'}, 'SevenNet-MF-0 r2SCAN', -8.041, -8.717),
+        ({'name': 'sevennet'}, 'SevenNet-0', -5.977, -5.403),
+        ({'name': 'sevennet', 'model': 'l3i5'}, 'SevenNet-l3i5', -5.980, -5.424),
+        ({'name': 'chgnet'}, 'CHGNet-0.3.0', -6.314, -5.314),
+        ({'name': 'chgnet', 'model': 'r2scan'}, 'CHGNet-r2SCAN', -8.036, -8.732),
+    ],
+)
+def test_foundation_potentials_give_their_own_energies(runtime, potential, level, mgo, silicon):
+    """A wrongly built network gives other numbers without a word; the first two are from the package's own loader."""
+    pytest.importorskip({'chgnet': 'chgnet', 'sevennet': 'sevenn'}[potential['name']])
+    teacher = make_potential(parse('relax', {'potential': potential, 'structure': 'x'}), runtime)
+    assert teacher.level == level and len(teacher.sha256) == 64
+    batch = StructureBatch.from_atoms([bulk('MgO', 'rocksalt', a=4.25), bulk('Si', 'diamond', a=5.47)])
+    np.testing.assert_allclose(teacher.evaluate(batch).energies / 2, [mgo, silicon], atol=6e-4)

@@ -14,10 +14,10 @@ from aiida_qagenai.exchange.tasks import ValidatorOptions
 from aiida_qagenai.ml.elements import species_indices
 from aiida_qagenai.ml.graph import build_graphs, collate
 from aiida_qagenai.ml.training.losses import Scales, Targets, micro_batch_loss
-from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential, forward_protected
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, forward_protected, hyperparameters
 
 ELEMENTS = (1, 3)
-CUTOFF = SIZES['tiny']['cutoff']
+CUTOFF = hyperparameters('tiny')['cutoff']
 LEVELS = range(4)
 TOLERANCE = {'atol': 1e-10, 'rtol': 0}
 
@@ -44,10 +44,10 @@ def energies(model, structures):
     return torch.stack([model(graph_of(structures), level) for level in LEVELS])
 
 
-@pytest.fixture
-def fresh():
-    """Return a network as training finds it."""
-    return MultiFidelityPotential(len(ELEMENTS), **SIZES['tiny']).double()
+@pytest.fixture(params=['moments', 'pairs'])
+def fresh(request):
+    """Return a network of each architecture as training finds it."""
+    return MultiFidelityPotential(len(ELEMENTS), **hyperparameters('tiny', request.param)).double()
 
 
 @pytest.fixture
@@ -189,12 +189,49 @@ def test_all_levels_agree_with_one_level_at_a_time(model, fresh, structures):
     per_atom, pooled = model.all_levels(graph)
     expected = energies(model, structures).T / graph.num_atoms.unsqueeze(1)
     torch.testing.assert_close(per_atom, expected, **TOLERANCE)
-    assert pooled.shape == (7, SIZES['tiny']['channels'])
+    assert pooled.shape == (7, hyperparameters('tiny')['channels'])
 
 
-def test_the_base_size_is_rotation_invariant_too(structures):
-    model = MultiFidelityPotential(2, **SIZES['base']).double()
+@pytest.mark.parametrize('architecture', ['moments', 'pairs'])
+def test_the_base_size_is_rotation_invariant_too(structures, architecture):
+    model = MultiFidelityPotential(2, **hyperparameters('base', architecture)).double()
     species = species_indices(structures.species, ELEMENTS)
     turned = dataclasses.replace(structures, cells=structures.cells @ Rotation.random(random_state=2).as_matrix())
     values = [model(collate(build_graphs(s, species, model.cutoff, torch.float64)), 3) for s in (structures, turned)]
     torch.testing.assert_close(values[0], values[1], atol=1e-9, rtol=0)
+
+
+def test_a_level_inherits_its_parent_and_no_other(structures):
+    """Two levels on one rung: what one of them learns does not move the other."""
+    model = MultiFidelityPotential(len(ELEMENTS), (-1, 0, 0, 1), **hyperparameters('tiny')).double()
+    graph = graph_of(structures)
+    before = [model(graph, level) for level in LEVELS]
+    with torch.no_grad():
+        model.bias[0].add_(0.3)
+        for name, parameter in model.named_parameters():
+            if 'delta.0' in name or name.endswith('film.0'):
+                parameter.add_(0.1)
+    moved = [not torch.equal(model(graph, level), before[level]) for level in LEVELS]
+    assert moved == [False, True, False, True]
+
+
+@pytest.mark.parametrize('parents', [(), (0,), (-1, -1), (-1, 1), (-1, 2, 0)])
+def test_parents_that_are_no_tree_are_refused(parents):
+    with pytest.raises(ValueError, match='root'):
+        MultiFidelityPotential(2, parents, **hyperparameters('tiny'))
+
+
+def test_pairs_see_nothing_beyond_the_cutoff():
+    """The strictly local architecture: an atom two cutoffs away has no influence, which messages would pass on."""
+    moved = []
+    for architecture in ('moments', 'pairs'):
+        torch.manual_seed(1)
+        model = MultiFidelityPotential(len(ELEMENTS), **hyperparameters('tiny', architecture)).double()
+        atomic = [
+            model.node_features(graph_of(crystal(40.0 * np.eye(3), [3, 1, 1], [[1.0, 1, 1], [4.0, 1, 1], [x, 1, 1]])))[
+                0
+            ]
+            for x in (6.5, 7.5)
+        ]
+        moved.append(not torch.equal(*atomic))
+    assert moved == [True, False]

@@ -17,7 +17,7 @@ from aiida_qagenai.ml.training.stages import MemberData, stage_steps, train_memb
 from aiida_qagenai.ml.training.validator import initialise
 from aiida_qagenai.ml.validator.calibration import PRIOR_DEGREES
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
-from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
 
 
 @pytest.fixture(scope='module')
@@ -103,6 +103,18 @@ def test_fine_tuning_on_new_labels_lowers_the_error_there(trained, command):
     assert read_checkpoint(folder / 'tuned')[1].parent_sha256 == read_checkpoint(folder / 'validator')[1].sha256
 
 
+def test_another_architecture_than_that_of_the_initial_checkpoint_is_refused(tmp_path, command):
+    toy_dataset(12, high=0).save(tmp_path / 'dataset.npz')
+    options = {'num_members': 2, 'architecture': 'pairs'}
+    config = {'role': 'validator', 'dataset': 'dataset.npz', 'output': 'v', 'steps': 8, 'options': options}
+    assert command(tmp_path, 'train', config)[0] == 0
+    assert command(tmp_path, 'predict', {'validator': 'v', 'structures': 'dataset.npz'})[0] == 0
+    further = {**config, 'initial_checkpoint': 'v', 'output': 'w', 'options': {'num_members': 2}}
+    status, results = command(tmp_path, 'train', further)
+    assert status != 0
+    assert '`pairs`, the options ask for `moments`' in results['error']['message']
+
+
 def test_a_level_without_labels_is_reported(tmp_path, command):
     toy_dataset(12, high=0).save(tmp_path / 'dataset.npz')
     config = {'role': 'validator', 'dataset': 'dataset.npz', 'output': 'v', 'steps': 8, 'options': {'num_members': 2}}
@@ -121,7 +133,7 @@ def test_the_steps_are_shared_by_the_stages():
 
 
 def test_few_labels_train_only_references_delta_and_bias():
-    model = MultiFidelityPotential(2, **SIZES['tiny'])
+    model = MultiFidelityPotential(2, **hyperparameters('tiny'))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     own, shared = trainable_groups(model, 2, lowest=False, freeze=True)
     found = {names[id(parameter)] for parameter in own}
@@ -130,7 +142,7 @@ def test_few_labels_train_only_references_delta_and_bias():
 
 
 def test_many_labels_train_everything_at_two_rates():
-    model = MultiFidelityPotential(2, **SIZES['tiny'])
+    model = MultiFidelityPotential(2, **hyperparameters('tiny'))
     own, shared = trainable_groups(model, 3, lowest=False, freeze=False)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert {f'trunk.layers.{index}.film.2' for index in range(2)} <= {names[id(parameter)] for parameter in own}
@@ -153,7 +165,7 @@ def test_noise_on_low_labels_reaches_the_high_level_only_without_the_stop(stop, 
     outcomes = []
     for energies in (data.energies, noisy):
         torch.manual_seed(0)
-        model = MultiFidelityPotential(2, **SIZES['tiny']).double()
+        model = MultiFidelityPotential(2, **hyperparameters('tiny')).double()
         graphs, _ = model_graphs(data.structures, (1, 3), model.cutoff, torch.float64)
         fractions = composition_fractions(data.structures, (1, 3))
         initialise(model, graphs, fractions, data.energies, np.arange(16))

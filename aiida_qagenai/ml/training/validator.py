@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.exchange.dataset import LabelledBatch
-from aiida_qagenai.exchange.tasks import ValidatorTraining
+from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
@@ -27,7 +27,7 @@ from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.stages import MemberData, train_member
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
-from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
 
 __all__ = ('train_validator',)
 
@@ -42,7 +42,7 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     """
     start = Start.read(config, 'energies')
     labels, parent = start.labels, start.parent
-    ensemble, bootstrap = _ensemble(start, config.options.num_members, runtime.dtype)
+    ensemble, bootstrap = _ensemble(start, config.options, runtime.dtype)
     by_group = bootstrap['bootstrap_by'] == 'group'
     if not by_group:
         record.warn(f'fewer than {MIN_GROUPS} formula groups at first: the members are bootstrapped by structure')
@@ -73,20 +73,26 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     known = parent[1].fidelities if parent else ()
     labelled = np.isfinite(labels.energies)
     fidelities = tuple(level.value for level in LADDER if labelled[:, level.rank].any() or level.value in known)
-    configuration = {'num_members': len(ensemble.members), 'network': SIZES[config.size], **bootstrap}
+    configuration = {'num_members': len(ensemble.members), 'network': ensemble.network, **bootstrap}
     start.save(record, ensemble.to_tensors(), ensemble.members, configuration, fidelities=fidelities)
     record.counts['num_labels'] = labels.counts
 
 
-def _ensemble(start: Start, num_members: int, dtype: torch.dtype) -> tuple[Ensemble, dict[str, t.Any]]:
+def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tuple[Ensemble, dict[str, t.Any]]:
     """Return a new ensemble or the one in the initial checkpoint, and how its members are bootstrapped."""
+    architecture, num_members = options.architecture, options.num_members
     if start.parent is None:
-        ensemble = Ensemble.create(start.config.size, start.elements, num_members, dtype)
+        network = hyperparameters(start.config.size, architecture)
+        ensemble = Ensemble.create(network, start.elements, num_members, dtype)
         unit = 'group' if enough_groups(start.labels) else 'structure'
         return ensemble, {'bootstrap_seed': start.config.seed, 'bootstrap_by': unit}
     ensemble = Ensemble.from_checkpoint(*start.parent, dtype)
     if num_members != len(ensemble.members):
         message = f'the initial checkpoint has {len(ensemble.members)} members, the options ask for {num_members}'
+        raise InvalidInputError(message)
+    known = ensemble.network['architecture']
+    if architecture != known:
+        message = f'the initial checkpoint has the architecture `{known}`, the options ask for `{architecture}`'
         raise InvalidInputError(message)
     return ensemble, {name: start.parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
 

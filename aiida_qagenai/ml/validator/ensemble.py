@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import typing as t
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from aiida_qagenai.ml.graph import CrystalGraph, build_graphs, collate
 from aiida_qagenai.ml.progress import Progress
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
-from aiida_qagenai.ml.validator.network import SIZES, MultiFidelityPotential
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential
 
 __all__ = ('Ensemble', 'model_graphs')
 
@@ -28,28 +29,32 @@ __all__ = ('Ensemble', 'model_graphs')
 class Ensemble:
     """Members of one size that share their elements.
 
+    :param network: hyperparameters of a member, see ``hyperparameters``.
     :param elements: atomic numbers in ascending order.
     :param sigma_model: turns the spread of the members into σ; None until trained.
     :param latent: positions of the training structures; None until trained.
     """
 
+    network: dict[str, t.Any]
     elements: tuple[int, ...]
     members: list[MultiFidelityPotential]
     sigma_model: SigmaModel | None = None
     latent: LatentReference | None = None
 
     @classmethod
-    def create(cls, size: str, elements: tuple[int, ...], num_members: int, dtype: torch.dtype) -> Ensemble:
+    def create(
+        cls, network: dict[str, t.Any], elements: tuple[int, ...], num_members: int, dtype: torch.dtype
+    ) -> Ensemble:
         """Return members with random weights, drawn from torch's global generator."""
-        members = [MultiFidelityPotential(len(elements), **SIZES[size]).to(dtype) for _ in range(num_members)]
-        return cls(elements, members)
+        members = [MultiFidelityPotential(len(elements), **network).to(dtype) for _ in range(num_members)]
+        return cls(network, elements, members)
 
     @classmethod
     def from_checkpoint(cls, tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype) -> Ensemble:
         """Return the ensemble that a checkpoint holds."""
         configuration = info.configuration
         elements = element_numbers(info.elements)
-        ensemble = cls.create(configuration['size'], elements, configuration['num_members'], dtype)
+        ensemble = cls.create(configuration['network'], elements, configuration['num_members'], dtype)
         for index, member in enumerate(ensemble.members):
             prefix = f'members.{index}.'
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,11 +1,11 @@
-"""A member of the ensemble: an equivariant message-passing network with a read-out per level of theory.
+"""A member of the ensemble: an equivariant network with a read-out per level of theory.
 
 E_l(x) = Σ_i E0_l(Z_i) + Σ_i [ base(h_i^l) + Σ_{k ∈ chain(l)} Δ_k(h_i^l) ]
 
 The levels form a tree: each but the first inherits the surface of its parent, and chain(l) are the levels from below
 the root to l. They differ by element references E0_l, by the Δ read-outs, by a bias on the scalar channels
-(h^l = h + Σ b_k) and by a scaling of the moments of every interaction (FiLM). All but the references start at zero, so
-that every level starts from the surface of its parent.
+(h^l = h + Σ b_k) and by a scaling of what every layer sums over the neighbours (FiLM). All but the references start at
+zero, so that every level starts from the surface of its parent.
 """
 
 from __future__ import annotations
@@ -18,36 +18,65 @@ from torch import Tensor, nn
 
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.ml.graph import CrystalGraph
-from aiida_qagenai.ml.validator.convolution import TensorTrunk
+from aiida_qagenai.ml.validator.moments import MomentTrunk
+from aiida_qagenai.ml.validator.pairs import PairTrunk
 
-__all__ = ('SIZES', 'MultiFidelityPotential', 'chain_of', 'forward_protected')
+__all__ = ('SIZES', 'MultiFidelityPotential', 'chain_of', 'forward_protected', 'hyperparameters')
 
 LADDER_PARENTS = tuple(range(-1, len(LADDER) - 1))
 """Parents of the levels of a ladder with one level per rung: each stands on the one below."""
 
-SIZES: dict[str, dict[str, t.Any]] = {
-    'tiny': {
-        'channels': 16,
-        'messages': 8,
-        'vectors': 4,
-        'width': 16,
-        'num_layers': 2,
-        'cutoff': 4.0,
-        'num_radial': 6,
-        'readout_width': 16,
+TRUNKS: dict[str, type[MomentTrunk] | type[PairTrunk]] = {'moments': MomentTrunk, 'pairs': PairTrunk}
+"""Architectures by name: messages between atoms, or pairs that are strictly local."""
+
+SIZES: dict[str, dict[str, dict[str, t.Any]]] = {
+    'moments': {
+        'tiny': {
+            'channels': 16,
+            'messages': 8,
+            'vectors': 4,
+            'width': 16,
+            'num_layers': 2,
+            'cutoff': 4.0,
+            'num_radial': 6,
+            'readout_width': 16,
+        },
+        'base': {
+            'channels': 64,
+            'messages': 16,
+            'vectors': 8,
+            'width': 64,
+            'num_layers': 2,
+            'cutoff': 5.0,
+            'num_radial': 8,
+            'readout_width': 64,
+        },
     },
-    'base': {
-        'channels': 64,
-        'messages': 16,
-        'vectors': 8,
-        'width': 64,
-        'num_layers': 2,
-        'cutoff': 5.0,
-        'num_radial': 8,
-        'readout_width': 64,
+    'pairs': {
+        'tiny': {
+            'channels': 16,
+            'tensors': 8,
+            'num_layers': 2,
+            'cutoff': 4.0,
+            'num_radial': 6,
+            'readout_width': 16,
+        },
+        'base': {
+            'channels': 64,
+            'tensors': 16,
+            'num_layers': 2,
+            'cutoff': 5.0,
+            'num_radial': 8,
+            'readout_width': 64,
+        },
     },
 }
-"""Hyperparameters by size: what ``MultiFidelityPotential`` takes besides the elements and the levels."""
+"""Hyperparameters by architecture and size."""
+
+
+def hyperparameters(size: str, architecture: str = 'moments') -> dict[str, t.Any]:
+    """Return what ``MultiFidelityPotential`` takes besides the elements and the levels."""
+    return {'architecture': architecture, **SIZES[architecture][size]}
 
 
 def chain_of(level: int, parents: tuple[int, ...]) -> list[int]:
@@ -64,6 +93,8 @@ class MultiFidelityPotential(nn.Module):
 
     :param num_elements: number of elements in the model's element list.
     :param parents: parent of each level, which comes before it; −1 for the first, the root of all.
+    :param architecture: of the trunk, a key of ``TRUNKS``.
+    :param options: hyperparameters of the trunk.
     :raises ValueError: if the parents are not those of a tree with its root in front.
     """
 
@@ -74,9 +105,10 @@ class MultiFidelityPotential(nn.Module):
         num_elements: int,
         parents: tuple[int, ...] = LADDER_PARENTS,
         *,
+        architecture: str,
         channels: int,
         readout_width: int,
-        **trunk: t.Any,
+        **options: t.Any,
     ) -> None:
         super().__init__()
         if parents[:1] != (-1,) or not all(0 <= parent < level for level, parent in enumerate(parents[1:], 1)):
@@ -84,7 +116,7 @@ class MultiFidelityPotential(nn.Module):
         self.parents = parents
         self.num_elements, self.channels, self.readout_width = num_elements, channels, readout_width
         above = range(len(parents) - 1)
-        self.trunk = TensorTrunk(num_elements, len(above), channels=channels, **trunk)
+        self.trunk = TRUNKS[architecture](num_elements, len(above), channels=channels, **options)
         self.bias = nn.ParameterList(nn.Parameter(torch.zeros(channels)) for _ in above)
         self.base = _readout(channels, readout_width, zero=False)
         self.delta = nn.ModuleList(_readout(channels, readout_width, zero=True) for _ in above)
@@ -128,19 +160,19 @@ class MultiFidelityPotential(nn.Module):
     def all_levels(self, graph: CrystalGraph) -> tuple[Tensor, Tensor]:
         """Return energies per atom on every level, shape (B, L), and the pooled features, shape (B, channels).
 
-        The trunk runs once for all levels whose moments are scaled alike.
+        The trunk runs once for all levels whose sums over neighbours are scaled alike.
         """
         known: dict[tuple[int, ...], Tensor] = {}
         energies = []
         for level in range(len(self.parents)):
-            scaled = tuple(k for k in chain_of(level, self.parents) if self.scales_moments(k))
+            scaled = tuple(k for k in chain_of(level, self.parents) if self.scales_sums(k))
             if scaled not in known:
                 known[scaled] = self.trunk(graph, scaled)
             energies.append(graph.pool_mean(self.atomic_energies(known[scaled], graph.species, level)))
         return torch.stack(energies, dim=-1), graph.pool_mean(known[()])
 
-    def scales_moments(self, level: int) -> bool:
-        """Return whether ``level`` scales the moments of any interaction otherwise than its parent."""
+    def scales_sums(self, level: int) -> bool:
+        """Return whether ``level`` scales the sums of any layer otherwise than its parent."""
         films = [parameter for name, parameter in self.trunk.named_parameters() if name.endswith(f'film.{level - 1}')]
         return any(bool(film.any()) for film in films)
 

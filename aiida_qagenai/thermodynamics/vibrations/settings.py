@@ -20,6 +20,7 @@ __all__ = (
     'PhononSettings',
     'Potential',
     'RelaxSettings',
+    'SevennetPotential',
     'TemperatureSettings',
     'ValidatorPotential',
     'VolumeSettings',
@@ -33,6 +34,8 @@ class EmtPotential(StrictModel):
     ELEMENTS: t.ClassVar[tuple[str, ...]] = ('Al', 'Cu', 'Ag', 'Au', 'Ni', 'Pd', 'Pt')
     tag: t.ClassVar[str] = 'emt'
     """What marks energies of this potential: two tags never meet in one hull."""
+    level: t.ClassVar[str] = 'EMT'
+    """Level of theory of the energies, which goes with every label."""
 
 
 class ValidatorPotential(StrictModel):
@@ -61,8 +64,45 @@ class ChgnetPotential(StrictModel):
         """Return what marks energies of this potential."""
         return f'chgnet:{self.model}'
 
+    @property
+    def level(self) -> str:
+        """Return the level of theory of the energies: ``0.3.0`` carries the corrections of the Materials Project."""
+        return 'CHGNet-0.3.0' if self.model == '0.3.0' else 'CHGNet-r2SCAN'
 
-Potential = t.Annotated[EmtPotential | ValidatorPotential | ChgnetPotential, pydantic.Field(discriminator='name')]
+
+class SevennetPotential(StrictModel):
+    """SevenNet, foundation potentials for 89 elements; the weights ship in its wheel (extra ``sevennet``).
+
+    Park et al., J. Chem. Theory Comput. 20, 4857 (2024): ``0`` and ``l3i5`` are trained on uncorrected GGA and GGA+U of
+    the Materials Project. Kim et al., J. Am. Chem. Soc. 147, 1042 (2025): ``mf-0`` has a modality for each functional.
+    """
+
+    name: t.Literal['sevennet']
+    model: t.Literal['0', 'l3i5', 'mf-0'] = '0'
+    modality: t.Literal['PBE', 'R2SCAN'] | None = None
+
+    @pydantic.model_validator(mode='after')
+    def _check_modality(self) -> SevennetPotential:
+        if (self.model == 'mf-0') != (self.modality is not None):
+            needed = 'needs the modality PBE or R2SCAN' if self.modality is None else 'has no modalities'
+            raise ValueError(f'the model {self.model} of SevenNet {needed}')
+        return self
+
+    @property
+    def tag(self) -> str:
+        """Return what marks energies of this potential."""
+        return f'sevennet:{self.model}' + (f':{self.modality}' if self.modality else '')
+
+    @property
+    def level(self) -> str:
+        """Return the level of theory of the energies."""
+        name = {'0': 'SevenNet-0', 'l3i5': 'SevenNet-l3i5', 'mf-0': 'SevenNet-MF-0'}[self.model]
+        return {None: name, 'PBE': f'{name} PBE', 'R2SCAN': f'{name} r2SCAN'}[self.modality]
+
+
+Potential = t.Annotated[
+    EmtPotential | ValidatorPotential | ChgnetPotential | SevennetPotential, pydantic.Field(discriminator='name')
+]
 
 
 class RelaxSettings(StrictModel):

@@ -80,19 +80,17 @@ def atomistic_protocols() -> dict[str, str]:
 
 
 def parse_potential(text: str | dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the options of a potential given by name, or by name and model as in ``chgnet:r2scan``.
+    """Return the options of a potential given by name, or with options as ``chgnet:r2scan`` or ``sevennet:mf-0:PBE``.
 
-    :raises InvalidInputError: if the part after the colon means nothing for that potential.
+    :raises InvalidInputError: if a part after a colon means nothing for that potential.
     """
     if isinstance(text, dict):
         return text
-    name, _, option = text.partition(':')
-    if not option:
-        return {'name': name}
-    keys = {'chgnet': 'model', 'validator': 'fidelity'}
-    if name not in keys:
-        raise InvalidInputError(f'the potential `{name}` takes no option, got `{option}`')
-    return {'name': name, keys[name]: option}
+    name, *options = text.split(':')
+    keys = {'chgnet': ('model',), 'sevennet': ('model', 'modality'), 'validator': ('fidelity',)}.get(name, ())
+    if len(options) > len(keys):
+        raise InvalidInputError(f'the potential `{name}` takes no option `{options[len(keys)]}`')
+    return {'name': name, **dict(zip(keys, options, strict=False))}
 
 
 def atomistic_settings(

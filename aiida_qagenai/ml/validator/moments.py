@@ -5,9 +5,9 @@ Each interaction gathers the neighbours of an atom i into moments of rank l = 0,
     A^l_i = Σ_j R_n(r_ij) Y^l(r̂_ij) ⊗ m_j ,
 
 of all radial functions n and all messages m: some mixtures of the scalar features of j and, from the second interaction
-on, of its vector features. Everything that depends on a pair is there: R_n Y^l is computed once for all interactions,
-and the sum over the neighbours is one batched matrix product. What follows acts on atoms, of which there are about 40
-times fewer: the moments are mixed, scaled by element, and contracted to invariants of up to four bodies,
+on, of its vector features. Everything that depends on a neighbour is there: R_n Y^l is computed once for all
+interactions, and the sum over the neighbours is one batched matrix product. What follows acts on atoms, of which there
+are about 40 times fewer: the moments are mixed, scaled by element, and contracted to invariants of up to four bodies,
 
     A0, |A1|², tr A2², A1·A2·A1, det A2 ,
 
@@ -18,45 +18,20 @@ and G. De Fabritiis (TensorNet, NeurIPS 2023), with the messages of MACE (I. Bat
 
 from __future__ import annotations
 
-import math
-import typing as t
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from aiida_qagenai.ml.graph import CrystalGraph
+from aiida_qagenai.ml.validator.neighbours import Neighbours
 
-__all__ = ('TensorTrunk', 'bessel_basis', 'polynomial_cutoff')
+__all__ = ('MomentTrunk',)
 
 RANKS = (1, 3, 6)
 """Components of the moments: a scalar, a vector, and xx, yy, zz, xy, xz, yz of a symmetric traceless matrix."""
 
 NUM_COMPONENTS = sum(RANKS)
-
-
-def polynomial_cutoff(distances: Tensor, cutoff: float) -> Tensor:
-    """Return an envelope that is 1 at zero and falls to 0 at ``cutoff`` with two continuous derivatives.
-
-    J. Gasteiger et al., "Directional message passing", ICLR 2020, Eq 8 with p = 6.
-    """
-    x = (distances / cutoff).clamp(max=1.0)
-    return 1 - 28 * x**6 + 48 * x**7 - 21 * x**8
-
-
-def bessel_basis(distances: Tensor, cutoff: float, count: int) -> Tensor:
-    """Return √(2/c) sin(nπr/c)/r for n = 1 … ``count``, shape (…, count)."""
-    orders = torch.arange(1, count + 1, dtype=distances.dtype, device=distances.device)
-    r = distances.unsqueeze(-1)
-    return math.sqrt(2 / cutoff) * torch.sin(orders * (math.pi / cutoff) * r) / r
-
-
-def angular_basis(directions: Tensor) -> Tensor:
-    """Return 1, r̂ and r̂r̂ − 1/3 of unit vectors (…, 3), each with mean square 1 per rank, shape (…, 10)."""
-    x, y, z = directions.unbind(-1)
-    first, second = math.sqrt(3.0), math.sqrt(7.5)
-    matrix = [x * x - 1 / 3, y * y - 1 / 3, z * z - 1 / 3, x * y, x * z, y * z]
-    return torch.stack([torch.ones_like(x), first * x, first * y, first * z, *(second * each for each in matrix)], -1)
 
 
 def symmetric_traceless(tensors: Tensor) -> Tensor:
@@ -65,38 +40,6 @@ def symmetric_traceless(tensors: Tensor) -> Tensor:
     diagonal = [tensors[:, axis, axis] - trace for axis in range(3)]
     others = [(tensors[:, a, b] + tensors[:, b, a]) / 2 for a, b in ((0, 1), (0, 2), (1, 2))]
     return torch.stack([*diagonal, *others], dim=1)
-
-
-class Pairs(t.NamedTuple):
-    """The neighbours of each atom, as many places for each as the atom with most of them needs, K.
-
-    :param senders: atom j of each place, 0 where there is none, shape (N · K,).
-    :param directions: unit vectors to the neighbours, shape (N, K, 3).
-    :param basis: R_n Y^l, zero where there is no neighbour, shape (N, 10 · n, K).
-    """
-
-    senders: Tensor
-    directions: Tensor
-    basis: Tensor
-
-    @classmethod
-    def of(cls, graph: CrystalGraph, cutoff: float, num_radial: int) -> Pairs:
-        """Return the pairs of ``graph``, whose edges are sorted by receiver."""
-        vectors, receivers, num_nodes = graph.edge_vectors(), graph.receivers, len(graph.species)
-        counts = torch.bincount(receivers, minlength=num_nodes)
-        places = max(1, int(counts.max())) if num_nodes else 1
-        starts = torch.cumsum(counts, 0) - counts
-        index = receivers * places + torch.arange(len(receivers), device=receivers.device) - starts[receivers]
-        senders = index.new_zeros(num_nodes * places).index_copy(0, index, graph.senders)
-        # A place without a neighbour has one at the cutoff, where the basis and its derivatives vanish.
-        empty = vectors.new_tensor([cutoff, 0.0, 0.0]).expand(num_nodes * places, 3)
-        padded = empty.index_copy(0, index, vectors).view(num_nodes, places, 3)
-        distances = padded.norm(dim=-1)
-        directions = padded / distances.unsqueeze(-1)
-        radial = bessel_basis(distances, cutoff, num_radial) * polynomial_cutoff(distances, cutoff).unsqueeze(-1)
-        angular = angular_basis(directions)
-        basis = angular.transpose(1, 2).unsqueeze(2) * radial.transpose(1, 2).unsqueeze(1)
-        return cls(senders, directions, basis.reshape(num_nodes, NUM_COMPONENTS * num_radial, places))
 
 
 class Interaction(nn.Module):
@@ -138,18 +81,18 @@ class Interaction(nn.Module):
         )
         self.vector = nn.Linear(width, vectors_out, bias=False) if vectors_out else None
 
-    def moments(self, scalars: Tensor, vectors: Tensor | None, pairs: Pairs) -> list[Tensor]:
+    def moments(self, scalars: Tensor, vectors: Tensor | None, neighbours: Neighbours) -> list[Tensor]:
         """Return the moments of rank 0, 1 and 2 before they are mixed: shapes (N, a), (N, 3, b), (N, 6, b)."""
-        (num_nodes, places, _), radial = pairs.directions.shape, self.num_radial
-        sent = self.message(scalars).index_select(0, pairs.senders).view(num_nodes, places, -1)
+        (num_nodes, places, _), radial = neighbours.directions.shape, self.num_radial
+        sent = self.message(scalars).index_select(0, neighbours.senders).view(num_nodes, places, -1)
         if vectors is None:
-            found = torch.bmm(pairs.basis, sent).view(num_nodes, NUM_COMPONENTS, -1)
+            found = torch.bmm(neighbours.basis, sent).view(num_nodes, NUM_COMPONENTS, -1)
             return [found[:, 0], found[:, 1:4], found[:, 4:]]
-        arrows = vectors.index_select(0, pairs.senders).view(num_nodes, places, 3, -1)
-        along = (arrows * pairs.directions.unsqueeze(-1)).sum(2)
-        found = torch.bmm(pairs.basis, torch.cat([sent, along], -1)).view(num_nodes, NUM_COMPONENTS, -1)
+        arrows = vectors.index_select(0, neighbours.senders).view(num_nodes, places, 3, -1)
+        along = (arrows * neighbours.directions.unsqueeze(-1)).sum(2)
+        found = torch.bmm(neighbours.basis, torch.cat([sent, along], -1)).view(num_nodes, NUM_COMPONENTS, -1)
         # The first four components of the basis, 1 and r̂, times a vector: a vector and a matrix.
-        products = torch.bmm(pairs.basis[:, : 4 * radial], arrows.flatten(2)).view(num_nodes, 4, radial, 3, -1)
+        products = torch.bmm(neighbours.basis[:, : 4 * radial], arrows.flatten(2)).view(num_nodes, 4, radial, 3, -1)
         products = products.transpose(2, 3).flatten(3)
         return [
             found[:, 0],
@@ -161,7 +104,7 @@ class Interaction(nn.Module):
         self,
         scalars: Tensor,
         vectors: Tensor | None,
-        pairs: Pairs,
+        neighbours: Neighbours,
         *,
         species: Tensor,
         chain: Sequence[int],
@@ -171,7 +114,7 @@ class Interaction(nn.Module):
 
         :param chain: levels between the root, which it leaves out, and the one in question.
         """
-        moments = self.moments(scalars, vectors, pairs)
+        moments = self.moments(scalars, vectors, neighbours)
         if chain:
             film = 1 + torch.stack([self.film[level - 1] for level in chain]).sum(0)
             parts = film.split([linear.in_features for linear in self.mix])  # type: ignore[misc]
@@ -202,7 +145,7 @@ def contractions(vectors: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor, Ten
     return turned, (vectors**2).sum(1), square, (vectors * turned).sum(1), determinant
 
 
-class TensorTrunk(nn.Module):
+class MomentTrunk(nn.Module):
     """Embedding of the elements and all interactions.
 
     :param messages: messages made of the scalars of an atom.
@@ -245,11 +188,11 @@ class TensorTrunk(nn.Module):
 
     def forward(self, graph: CrystalGraph, chain: Sequence[int]) -> Tensor:
         """Return the scalar features of each atom, shape (N, channels)."""
-        pairs = Pairs.of(graph, self.cutoff, self.num_radial)
+        neighbours = Neighbours.of(graph, self.cutoff, self.num_radial)
         normalisation = self.mean_neighbours.rsqrt()
         scalars, vectors = self.embedding(graph.species), None
         for layer in self.layers:
             scalars, vectors = layer(
-                scalars, vectors, pairs, species=graph.species, chain=chain, normalisation=normalisation
+                scalars, vectors, neighbours, species=graph.species, chain=chain, normalisation=normalisation
             )
         return scalars

@@ -1,0 +1,79 @@
+"""The validator as a potential: mean of its members on one level of the ladder."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.elements import species_indices
+from aiida_qagenai.ml.graph import Pairs, join_pairs
+from aiida_qagenai.ml.potentials.base import Evaluation, Potential
+from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.ensemble import Ensemble
+
+__all__ = ('Validator',)
+
+
+class Validator(Potential):
+    """Mean of the members of an ensemble on one level; forces and stress by differentiation of that mean.
+
+    The energy is the formation energy of the cell, eV: another zero than a total energy, the same differences.
+
+    :param ensemble: for relaxations and phonons in double precision, so that small displacements are not rounded away.
+    :param options: ``tag``, ``level`` and ``sha256`` of a :class:`Potential`.
+    """
+
+    def __init__(
+        self, ensemble: Ensemble, fidelity: Fidelity, device: torch.device, dtype: torch.dtype, **options: t.Any
+    ) -> None:
+        super().__init__(cutoff=ensemble.cutoff, elements=frozenset(ensemble.elements), **options)
+        self.ensemble = ensemble
+        self.rank = fidelity.rank
+        self.device = device
+        self.dtype = dtype
+        for member in ensemble.members:
+            member.to(device).requires_grad_(False)
+
+    @classmethod
+    def load(cls, folder: Path, fidelity: Fidelity, runtime: Runtime) -> Validator:
+        """Return the validator of a checkpoint on one level.
+
+        :raises InvalidInputError: if it was not trained on that level.
+        """
+        tensors, info = load_checkpoint(folder, 'validator')
+        if fidelity.value not in info.fidelities:
+            seen = ', '.join(info.fidelities)
+            message = f'the validator saw no {fidelity} labels, only {seen}: choose one of these as `fidelity`'
+            raise InvalidInputError(message)
+        ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
+        tag = f'validator:{fidelity.value}:{info.sha256[:12]}'
+        return cls(ensemble, fidelity, runtime.device, runtime.dtype, tag=tag, level=tag, sha256=info.sha256)
+
+    def _evaluate(self, structures: StructureBatch, pairs: Sequence[Pairs]) -> Evaluation:
+        species = species_indices(structures.species, self.ensemble.elements)
+        graph = join_pairs(structures, species, pairs, self.dtype).to(self.device)
+        positions = graph.positions.clone().requires_grad_()
+        strains = torch.zeros_like(graph.cells).requires_grad_()
+        deformation = torch.eye(3, dtype=self.dtype, device=self.device) + (strains + strains.transpose(1, 2)) / 2
+        moved = dataclasses.replace(
+            graph,
+            positions=torch.einsum('ia,iab->ib', positions, deformation[graph.owner]),
+            cells=graph.cells @ deformation,
+        )
+        energies = torch.stack([member(moved, self.rank) for member in self.ensemble.members])
+        forces, virials = torch.autograd.grad(energies.mean(0).sum(), [positions, strains])
+        volumes = torch.linalg.det(graph.cells).abs()
+        return Evaluation(
+            energies=energies.detach().mean(0).double().cpu().numpy(),
+            forces=-forces.double().cpu().numpy(),
+            stresses=(virials / volumes[:, None, None]).double().cpu().numpy(),
+            sigmas=energies.detach().std(0).double().cpu().numpy(),
+        )
