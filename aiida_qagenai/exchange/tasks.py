@@ -33,6 +33,7 @@ __all__ = (
     'GenerateConfig',
     'GeneratorOptions',
     'GeneratorTraining',
+    'LabelConfig',
     'NoiseSchedule',
     'PredictConfig',
     'RelaxConfig',
@@ -44,7 +45,7 @@ __all__ = (
     'parse',
 )
 
-TASKS = ('train', 'generate', 'predict', 'relax', 'relax_many', 'free_energy', 'barrier')
+TASKS = ('train', 'generate', 'predict', 'label', 'relax', 'relax_many', 'free_energy', 'barrier')
 Size = t.Literal['tiny', 'base']
 Rate = t.Annotated[float, pydantic.Field(gt=0, le=1)]
 NoiseSchedule = t.Literal['linear', 'cosine']
@@ -270,6 +271,24 @@ class AtomisticConfig(RuntimeConfig):
         return self
 
 
+class LabelConfig(AtomisticConfig):
+    """Energies, forces and stresses of many structures by one potential, on one level of theory.
+
+    :param structures: packed structures.
+    :param output: labels in the order of the structures, see :func:`~aiida_qagenai.ml.labelling.label`.
+    :param shards: folder of the finished shards; a run that was cut goes on from them.
+    :param shard_size: structures per shard.
+    :param batch_atoms: most atoms evaluated at once; a larger structure is evaluated alone.
+    """
+
+    dtype: t.Literal['float32', 'float64'] = 'float32'
+    structures: Path
+    output: Path = Path('labels.npz')
+    shards: Path = Path('shards')
+    shard_size: Count = 512
+    batch_atoms: Count = 256
+
+
 class RelaxConfig(AtomisticConfig):
     """Relaxation of one crystal, cell and atoms.
 
@@ -322,6 +341,7 @@ _ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
     'train': pydantic.TypeAdapter(_Training),
     'generate': pydantic.TypeAdapter(GenerateConfig),
     'predict': pydantic.TypeAdapter(PredictConfig),
+    'label': pydantic.TypeAdapter(LabelConfig),
     'relax': pydantic.TypeAdapter(RelaxConfig),
     'relax_many': pydantic.TypeAdapter(RelaxManyConfig),
     'free_energy': pydantic.TypeAdapter(FreeEnergyConfig),

@@ -1,4 +1,4 @@
-"""The commands ``train``, ``generate``, ``predict``, ``relax``, ``relax_many``, ``free_energy`` and ``barrier``.
+"""The commands ``train``, ``generate``, ``predict``, ``label``, ``relax`` and the others of ``TASKS``.
 
 Each runs in the current working directory, prints progress, and always ends by writing ``results.json``, also when it
 fails. The exit status is 0 if and only if ``status`` there is ``ok``.
@@ -35,6 +35,7 @@ MODULES = {
     'train_validator': 'training.validator',
     'generate': 'generator.generate',
     'predict': 'validator.predict',
+    'label': 'labelling',
     'relax_many': 'relaxations',
     **dict.fromkeys(('relax', 'free_energy', 'barrier'), 'atomistic'),
 }

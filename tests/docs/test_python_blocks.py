@@ -13,14 +13,17 @@ import documentation
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
+from ase.build import bulk
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import install_families
 from aiida_qagenai.data.candidate import CandidateData, Lineage
+from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.exchange.requests import MotifsRequest
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.queries import searches
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
@@ -192,6 +195,19 @@ def test_relaxation(blocks, localhost, tmp_path):
     assert builder.relax['engine'] == 'espresso' and builder.relax_code.label == 'pw'
     assert set(builder.relax_pseudos) == {'Si'}
     assert next(page, None) is None
+
+
+@pytest.mark.slow
+def test_labelling(blocks, python_code):
+    """The script of the page on labels gives those of SevenNet at PBE."""
+    pytest.importorskip('sevenn')
+    python_code('qagenai-ml', 'qagenai.label')
+    crystals = [bulk('MgO', 'rocksalt', a=4.25), bulk('Si', 'diamond', a=5.47)]
+    names = next(blocks('docs/howto/label.md', PK=DatasetData(StructureBatch.from_atoms(crystals)).store().pk))
+    assert names['node'].is_finished_ok, names['node'].exit_message
+    labels = names['outputs']['labels']
+    assert labels.base.attributes.get('level') == 'SevenNet-MF-0 PBE'
+    assert labels.get_array('energies') / 2 == pytest.approx([-5.969, -5.377], abs=1e-3)
 
 
 def test_screening(blocks):
