@@ -13,6 +13,7 @@ from aiida.orm import Data
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
+from aiida_qagenai.common.level import LADDER_LEVELS
 from aiida_qagenai.exchange.checkpoint import sha256
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
@@ -40,7 +41,9 @@ class DatasetData(Data):
         )
         splits: dict[str, int] = OrmMetadataField(description='Number of structures per split')
         elements: list[int] = OrmMetadataField(description='Atomic numbers that occur')
-        level_tags: dict[str, str] = OrmMetadataField(description='Level tag of the energies per fidelity')
+        level_tags: dict[str, str] = OrmMetadataField(
+            description='Level tag of the energies per fidelity; of several the one that speaks for it'
+        )
         formation_scheme: str | None = OrmMetadataField(None, description='Scheme of the formation energies')
         scientific: bool = OrmMetadataField(description='Whether every energy may be used as a result')
         content_hash: str = OrmMetadataField(description='SHA-256 of the packed file')
@@ -63,6 +66,8 @@ class DatasetData(Data):
         super().__init__(**kwargs)
         if batch is None:
             return
+        if isinstance(batch, LabelledBatch):
+            batch, level_tags = _tag_levels(batch, dict(level_tags or {}))
         labelled = isinstance(batch, LabelledBatch)
         structures = batch.structures if isinstance(batch, LabelledBatch) else batch
         counts = batch.counts if isinstance(batch, LabelledBatch) else {}
@@ -132,7 +137,9 @@ class DatasetData(Data):
         """
         if not self.labelled:
             raise InvalidInputError(f'{self} is a set of candidates without energies')
-        return LabelledBatch.load(io.BytesIO(self.content))
+        labels = LabelledBatch.load(io.BytesIO(self.content))
+        # Sets of earlier releases name the tags in the attributes only.
+        return _tag_levels(labels, self.base.attributes.get('level_tags'))[0]
 
     def _validate(self) -> bool:
         super()._validate()
@@ -143,3 +150,15 @@ class DatasetData(Data):
         if found != len(self):
             raise ValidationError(f'the file holds {found} structures, the attributes say {len(self)}')
         return True
+
+
+def _tag_levels(batch: LabelledBatch, tags: dict[str, str]) -> tuple[LabelledBatch, dict[str, str]]:
+    """Return the training set with the tags of its levels, and these by fidelity.
+
+    :param tags: of a set whose levels have no other names than those of their rungs; levels with energies keep theirs
+        where it is missing.
+    """
+    if batch.levels == LADDER_LEVELS:
+        names = {rung: rung for rung, count in batch.counts.items() if count}
+        return batch.tagged({**names, **tags}), tags
+    return batch, {level.rung.value: level.tag for level in batch.levels}

@@ -65,7 +65,7 @@ def phases_from_dataset(dataset: DatasetData, fidelity: Fidelity) -> list[Phase]
         message = f'{dataset} holds no energies of {fidelity.value}, only of {", ".join(attributes.get("level_tags"))}'
         raise InvalidInputError(message)
     level = _level(fidelity, tag, attributes.get('formation_scheme'))
-    batch, energies = labels.structures, labels.energies[:, fidelity.rank]
+    batch, energies = labels.structures, labels.energies_of(fidelity)
     species = np.split(batch.species, batch.offsets[1:-1])
     return [
         Phase(_amounts(species[row]), float(energies[row]), identifier=content_name(batch, row), level=level)

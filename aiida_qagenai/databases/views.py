@@ -122,7 +122,7 @@ def _counts(batch: LabelledBatch, classes: NDArray[t.Any]) -> dict[str, t.Any]:
     return {
         'splits': by_split(np.full(len(batch), True)),
         'classes': {str(name): by_split(classes == name) for name in sorted(set(classes.tolist()))},
-        'fidelities': {level.value: by_split(np.isfinite(batch.energies[:, level.rank])) for level in LADDER},
+        'fidelities': {level.value: by_split(np.isfinite(batch.energies_of(level))) for level in LADDER},
         'groups': len(set(batch.groups.tolist())),
     }
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.level import LADDER_LEVELS, Level, last_on_rung
 from aiida_qagenai.exchange.structures import StructureBatch, check_shapes, load_arrays, pick_arrays, save_arrays
 
 __all__ = ('MIN_GROUPS', 'SPLITS', 'LabelledBatch', 'check_fractions', 'hashed_splits', 'stratified_splits')
@@ -32,13 +33,14 @@ class LabelledBatch:
     """Structures with labels.
 
     :param structures: the n structures.
-    :param energies: formation energy on each level of ``LADDER``, shape (n, 4), eV/atom, NaN where not computed.
+    :param energies: formation energy on each of the L ``levels``, shape (n, L), eV/atom, NaN where not computed.
     :param descriptors: quantum descriptors, shape (n, NUM_DESCRIPTORS), NaN where not computed.
     :param groups: label that a split never separates (the reduced formula), shape (n,), str.
     :param split: index into ``SPLITS``, shape (n,), int8.
-    :param forces: forces on the N atoms of all structures on each level, shape (N, 4, 3), eV/Å, NaN where not computed;
+    :param forces: forces on the N atoms of all structures on each level, shape (N, L, 3), eV/Å, NaN where not computed;
         none by default.
-    :param stresses: stress (1/V) dE/dε of each structure on each level, shape (n, 4, 3, 3), eV/Å3, likewise.
+    :param stresses: stress (1/V) dE/dε of each structure on each level, shape (n, L, 3, 3), eV/Å3, likewise.
+    :param levels: levels of theory, by default one per rung of the ladder under its name.
     """
 
     structures: StructureBatch
@@ -48,9 +50,10 @@ class LabelledBatch:
     split: NDArray[np.int8]
     forces: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(0))
     stresses: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    levels: tuple[Level, ...] = LADDER_LEVELS
 
     def __post_init__(self) -> None:
-        n, total, levels = len(self.structures), len(self.structures.species), len(LADDER)
+        n, total, levels = len(self.structures), len(self.structures.species), len(self.levels)
         columns = {'energies': (n, levels), 'descriptors': (n, NUM_DESCRIPTORS), 'groups': (n,), 'split': (n,)}
         derivatives = {'forces': (total, levels, 3), 'stresses': (n, levels, 3, 3)}
         for name, shape in derivatives.items():
@@ -82,18 +85,46 @@ class LabelledBatch:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return the number of labels per fidelity."""
-        return {fidelity.value: int(np.isfinite(self.energies[:, fidelity.rank]).sum()) for fidelity in LADDER}
+        """Return the number of energies per fidelity."""
+        return self._by_rung(np.isfinite(self.energies))
+
+    def _by_rung(self, known: NDArray[np.bool_]) -> dict[str, int]:
+        """Return the sum of ``known``, shape (n, L), over the structures and the levels of each rung."""
+        counts = dict.fromkeys((rung.value for rung in LADDER), 0)
+        for level, count in zip(self.levels, known.sum(axis=0).tolist(), strict=True):
+            counts[level.rung.value] += count
+        return counts
 
     @property
     def has_forces(self) -> NDArray[np.bool_]:
-        """Return which structures have forces on which level, shape (n, 4)."""
+        """Return which structures have forces on which level, shape (n, L)."""
         return np.isfinite(self.forces[self.structures.offsets[:-1], :, 0])
 
     @property
     def force_counts(self) -> dict[str, int]:
         """Return the number of structures with forces per fidelity."""
-        return {fidelity.value: int(self.has_forces[:, fidelity.rank].sum()) for fidelity in LADDER}
+        return self._by_rung(self.has_forces)
+
+    def energies_of(self, rung: Fidelity) -> NDArray[np.float64]:
+        """Return the energies of the last level on ``rung``, which speaks for it, shape (n,), eV/atom."""
+        index = last_on_rung(self.levels, rung)
+        return np.full(len(self), np.nan) if index is None else self.energies[:, index]
+
+    def on_levels(self, levels: t.Sequence[Level]) -> LabelledBatch:
+        """Return the set with the axis ``levels``: labels of others are left out, and NaN is what it lacks."""
+        found = np.array([self.levels.index(level) if level in self.levels else -1 for level in levels], dtype=int)
+        arrays: dict[str, t.Any] = {}
+        for name in ('energies', *DERIVATIVES):
+            array = getattr(self, name)
+            arrays[name] = np.full((len(array), len(levels), *array.shape[2:]), np.nan)
+            arrays[name][:, found >= 0] = array[:, found[found >= 0]]
+        return dataclasses.replace(self, levels=tuple(levels), **arrays)
+
+    def tagged(self, tags: t.Mapping[str, str]) -> LabelledBatch:
+        """Return the set with levels that have the tags of ``tags``, by rung, and without rungs that have none."""
+        known = [level for level in self.levels if level.rung.value in tags]
+        named = tuple(Level(tags[level.rung.value], level.rung) for level in known)
+        return dataclasses.replace(self.on_levels(known), levels=named)
 
     def select(self, indices: NDArray[np.int64] | list[int]) -> LabelledBatch:
         """Return the rows at ``indices``."""
@@ -102,21 +133,30 @@ class LabelledBatch:
             self.structures.select(indices),
             **{name: getattr(self, name)[indices] for name in (*LABELS, 'stresses')},
             forces=self.forces[self.structures.atoms_of(indices)],
+            levels=self.levels,
         )
 
     @classmethod
     def concatenate(cls, batches: t.Sequence[LabelledBatch]) -> LabelledBatch:
-        """Return all rows of ``batches`` in order."""
+        """Return all rows of ``batches`` in order, with the levels of all, lowest rung first."""
         names = (*LABELS, *DERIVATIVES)
+        union = dict.fromkeys(level for batch in batches for level in batch.levels)
+        levels = tuple(sorted(union, key=lambda level: level.rung.rank))
+        batches = [batch.on_levels(levels) for batch in batches]
         return cls(
-            StructureBatch.concatenate([batch.structures for batch in batches]),
+            levels=levels,
+            structures=StructureBatch.concatenate([batch.structures for batch in batches]),
             **{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names},
         )
 
     def to_arrays(self) -> dict[str, NDArray[t.Any]]:
-        """Return the arrays of the file format, without forces or stresses where there are none."""
+        """Return the arrays of the file format, without forces, stresses and tags of levels where there are none."""
         known = [name for name in DERIVATIVES if np.isfinite(getattr(self, name)).any()]
-        return {**self.structures.to_arrays(), **{name: getattr(self, name) for name in (*LABELS, *known)}}
+        arrays = {**self.structures.to_arrays(), **{name: getattr(self, name) for name in (*LABELS, *known)}}
+        if self.levels != LADDER_LEVELS:
+            arrays['level_tags'] = np.array([level.tag for level in self.levels], dtype=np.str_)
+            arrays['level_rungs'] = np.array([level.rung.value for level in self.levels], dtype=np.str_)
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[t.Any]]) -> LabelledBatch:
@@ -125,7 +165,11 @@ class LabelledBatch:
         :raises CorruptFileError: if an array is missing.
         """
         known = [name for name in DERIVATIVES if name in arrays]
-        return cls(StructureBatch.from_arrays(arrays), **pick_arrays(arrays, (*LABELS, *known)))
+        levels = LADDER_LEVELS
+        if 'level_tags' in arrays:
+            names = pick_arrays(arrays, ('level_tags', 'level_rungs')).values()
+            levels = tuple(Level(tag, Fidelity.parse(rung)) for tag, rung in zip(*map(list, names), strict=True))
+        return cls(StructureBatch.from_arrays(arrays), levels=levels, **pick_arrays(arrays, (*LABELS, *known)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the training set to an NPZ file."""

@@ -86,7 +86,9 @@ class ValidatorOptions(StrictModel):
     """Ensemble, loss and stages of the multi-fidelity validator.
 
     :param architecture: messages between atoms (``moments``), or strictly local pairs after Allegro (``pairs``).
-    :param loss_weights: weight of each level of the ladder, lowest first, over its label variance (paper Eq 2).
+    :param parents: tag of a new level of theory → tag of the level whose surface it starts from, where that is not the
+        last one on its rung or, if there is none, on the next lower one.
+    :param loss_weights: weight of the levels on each rung, lowest first, over their label variance (paper Eq 2).
     :param force_weight: weight of the forces against the energies, both over their label variances: 1 lets a relative
         error of the forces count as much as one of the energies; 0 leaves the forces out.
     :param stress_weight: the same of the stresses; smaller, since they repeat what strained cells and forces tell and
@@ -102,6 +104,7 @@ class ValidatorOptions(StrictModel):
     loss_weights: tuple[float, float, float, float] = (0.1, 0.3, 0.6, 1.0)
     force_weight: float = pydantic.Field(1.0, ge=0)
     stress_weight: float = pydantic.Field(0.1, ge=0)
+    parents: dict[str, str] = pydantic.Field(default_factory=dict)
     gradient_stop: bool = True
     freeze_trunk_below: int = pydantic.Field(100, ge=0)
     steps_above: float = pydantic.Field(0.4, gt=0, lt=1)

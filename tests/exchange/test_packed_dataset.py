@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
-from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.level import Level
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
 
@@ -124,6 +125,56 @@ def test_forces_on_some_atoms_of_a_structure_are_refused():
     forces[4, 2] = 0.0
     with pytest.raises(InvalidInputError, match='`2` has forces on some of its atoms only'):
         dataclasses.replace(pairs(3), forces=forces)
+
+
+TEACHER, CAMPAIGN = Level('teacher PBE', Fidelity.PBE), Level('fast:pbe', Fidelity.PBE)
+HYBRID = Level('fast:hse', Fidelity.HSE06)
+
+
+def two_levels(n: int = 3) -> LabelledBatch:
+    """Return a set with two levels on one rung."""
+    return dataclasses.replace(
+        labelled(n),
+        levels=(TEACHER, CAMPAIGN),
+        energies=np.array([[-1.0, -2.0], [np.nan, -3.0], [-4.0, np.nan]]),
+        forces=np.zeros(0),
+        stresses=np.zeros(0),
+    )
+
+
+def test_several_levels_on_one_rung_survive_the_round_trip(tmp_path):
+    batch = two_levels()
+    batch.save(tmp_path / 'a.npz')
+    loaded = LabelledBatch.load(tmp_path / 'a.npz')
+    assert loaded.levels == (TEACHER, CAMPAIGN)
+    np.testing.assert_array_equal(loaded.energies, batch.energies)
+    assert loaded.forces.shape == (3, 2, 3)
+    assert loaded.counts == {'PBE': 4, 'SCAN': 0, 'HSE06': 0, 'CCSD(T)': 0}
+    np.testing.assert_array_equal(loaded.energies_of(Fidelity.PBE), [-2.0, -3.0, np.nan])
+    assert np.isnan(loaded.energies_of(Fidelity.CCSD_T)).all()
+
+
+def test_sets_of_different_levels_are_joined_without_mixing():
+    other = dataclasses.replace(
+        labelled(1),
+        levels=(HYBRID, CAMPAIGN),
+        energies=np.array([[-7.0, -8.0]]),
+        forces=np.zeros(0),
+        stresses=np.zeros(0),
+    )
+    joined = LabelledBatch.concatenate([two_levels(), other])
+    assert joined.levels == (TEACHER, CAMPAIGN, HYBRID)
+    np.testing.assert_array_equal(joined.energies[-1], [np.nan, -8.0, -7.0])
+    np.testing.assert_array_equal(joined.energies[0], [-1.0, -2.0, np.nan])
+    assert joined.select([3]).levels == joined.levels
+
+
+def test_the_ladder_takes_the_tags_of_its_energies():
+    batch = with_forces(labelled(2), [0], level=0)
+    named = batch.tagged({'PBE': 'fast:pbe', 'HSE06': 'fast:hse'})
+    assert named.levels == (CAMPAIGN, HYBRID)
+    np.testing.assert_array_equal(named.energies, batch.energies[:, [0, 2]])
+    np.testing.assert_array_equal(named.forces, batch.forces[:, [0, 2]])
 
 
 def test_candidates_are_no_training_set(tmp_path):

@@ -100,7 +100,7 @@ def test_the_loss_is_equation_2(model, data):
         0.7 * ((forces - targets.forces) ** 2).mean() / 2.0**2,
         0.2 * ((stresses - targets.stresses) ** 2).mean() / 0.05**2,
     ]
-    assert loss.item() == pytest.approx(0.1 * sum(terms).item() / 2)
+    assert loss.item() == pytest.approx(sum(terms).item() / 2)
 
 
 def test_structures_without_forces_do_not_count_among_those_with(model, data):
@@ -112,7 +112,7 @@ def test_structures_without_forces_do_not_count_among_those_with(model, data):
     energies_only = micro_batch_loss(model, graph, Targets(targets.energies), **common)
     first, own = data.batch(np.arange(1), 0)
     _, forces, _ = with_derivatives(lambda moved: model(moved, 0), first)
-    expected = energies_only + 0.1 * Scale().loss(forces - own.forces)
+    expected = energies_only + Scale().loss(forces - own.forces)
     assert mixed.item() == pytest.approx(expected.item())
 
 

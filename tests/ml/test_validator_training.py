@@ -122,9 +122,13 @@ def test_a_level_without_labels_is_reported(tmp_path, command):
     assert read_checkpoint(tmp_path / 'v')[1].fidelities == ('PBE',)
     status, results = command(tmp_path, 'predict', {'validator': 'v', 'structures': 'dataset.npz'})
     assert status == 0
-    assert any('CCSD(T)' in warning for warning in results['warnings'])
-    energies = load_arrays(tmp_path / 'predictions.npz')['energies']
-    np.testing.assert_allclose(energies, np.repeat(energies[:, :1], 4, axis=1), atol=1e-6)
+    assert any('not trained on SCAN, HSE06, CCSD(T)' in warning for warning in results['warnings'])
+    arrays = load_arrays(tmp_path / 'predictions.npz')
+    for name in ('energies', 'sigma'):
+        assert np.isfinite(arrays[name][:, 0]).all()
+        assert np.isnan(arrays[name][:, 1:]).all()
+    assert np.isnan(arrays['divergence_signed']).all()
+    assert results['num_not_finite'] == 0
 
 
 def test_the_steps_are_shared_by_the_stages():

@@ -11,7 +11,7 @@ from aiida.orm import ArrayData, Dict
 from aiida_qagenai.chemistry.constraints import Screening, screen
 from aiida_qagenai.chemistry.formula import parse_formula
 from aiida_qagenai.chemistry.symmetry import fingerprint
-from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
@@ -26,6 +26,10 @@ __all__ = ('assess_candidates',)
 STAGES = ('constraints', 'duplicate', 'prediction', 'out of distribution', 'unstable')
 """What can stop a candidate."""
 
+UNKNOWN_DIVERGENCE = (
+    'the validator was not trained on both PBE and CCSD(T): no divergence is known, and it ranks nothing'
+)
+
 
 @bulk_inputs('candidates', 'predictions')
 @calcfunction
@@ -36,16 +40,17 @@ def assess_candidates(
 
     The funnel: constraints → duplicates of each other and of known structures → a finite prediction, within the
     distribution of the validator if that is asked for → distance to the predicted hull → score → choice within the
-    budget. The hull holds the known phases and the elements, all predicted
-    by the model that predicted the candidates; energies are formation energies, so that the elements lie at zero. Where
-    too few phases are known the hull abstains: the candidate has no distance and is not rejected by it.
+    budget. A rung that the validator was not trained on stops nobody, see :func:`hull_level`. The hull holds the known
+    phases and the elements, all predicted by the model that predicted the candidates; energies are formation energies,
+    so that the elements lie at zero. Where too few phases are known the hull abstains: the candidate has no distance
+    and is not rejected by it.
 
     :param candidate_set: the n candidates, packed.
     :param arrays: ``features`` (n, d) and ``competing_energies`` (m, 4), eV/atom, of the m structures of ``competing``.
     :param competing: known phases of the system.
     :param parameters: ``screen``, ``select``, ``remaining_budget`` and ``seed``.
     :param kwargs: the namespaces ``candidates`` and ``predictions``, by the same n labels.
-    :returns: the namespace ``assessments`` by label, and ``selection``: chosen labels, funnel, scaling of the score.
+    :returns: the namespace ``assessments`` by label, and ``selection``: chosen labels, funnel, scaling, notes.
     """
     options = parameters.get_dict()
     labels = sorted(kwargs['candidates'])
@@ -54,19 +59,18 @@ def assess_candidates(
     stage = options['screen'].get('stage', 'validation')
     screenings = [screen(structure, stage=stage) for structure in candidate_set.structures().structures()]
     duplicates = find_duplicates(candidates, competing)
-    level = Fidelity.parse(options['screen']['hull_fidelity'])
+    level, notes = hull_level(predictions, Fidelity.parse(options['screen']['hull_fidelity']))
     energies, fewest = arrays.get_array('competing_energies'), options['screen'].get('min_references', 0)
     hull = predicted_hull(candidates, predictions, competing, energies, level, min_references=fewest)
     strict = options['screen'].get('out_of_distribution') == 'reject'
-    unfamiliar = [strict and prediction.out_of_distribution for prediction in predictions]
+    unfamiliar = [strict and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, options['screen']['max_e_above_hull']) for item in columns]
     pool = make_pool(candidates, predictions, stages, arrays)
+    fraction, cap = options['select']['fraction'], options['select']['cap']
     choice = choose(
         pool,
-        budget_k=allocation(
-            options['remaining_budget'], fraction=options['select']['fraction'], cap=options['select']['cap']
-        ),
+        budget_k=allocation(options['remaining_budget'], fraction=fraction, cap=cap),
         audit_fraction=options['select']['audit_fraction'],
         arm=options['select']['acquisition'],
         divergence=options['select']['divergence'],
@@ -85,9 +89,9 @@ def assess_candidates(
         )
         for row, label in enumerate(labels)
     }
-    selection = summarise(labels, stages, choice)
     process = Process.current()
     assert process is not None
+    selection = summarise(labels, stages, choice, notes=notes)
     return {'assessments': store_in_bulk(process.node, assessments), 'selection': selection}
 
 
@@ -119,6 +123,23 @@ def find_duplicates(candidates: list[CandidateData], competing: DatasetData) -> 
     return found
 
 
+def hull_level(predictions: list[t.Any], wanted: Fidelity) -> tuple[Fidelity, list[str]]:
+    """Return the level of the hull, the highest up to ``wanted`` with predictions, and notes on what is unknown.
+
+    The validator predicts nothing on a rung that it was not trained on.
+    """
+
+    def is_known(name: str) -> bool:
+        return any(getattr(prediction, name) is not None for prediction in predictions)
+
+    rungs = LADDER[: wanted.rank + 1]
+    level = next((rung for rung in reversed(rungs) if is_known(f'energy_{rung.label}')), wanted)
+    notes = [] if level is wanted else [f'no prediction at {wanted.value}: the hull is at {level.value}']
+    if predictions and not is_known('divergence'):
+        notes.append('no divergence is predicted: it ranks nothing')
+    return level, notes
+
+
 def predicted_hull(
     candidates: list[CandidateData],
     predictions: list[t.Any],
@@ -146,18 +167,13 @@ def predicted_hull(
             compounds,
             strict=True,
         )
-        if is_compound or not any(compounds)
+        if (is_compound or not any(compounds)) and np.isfinite(energy)
     ]
-    rows = [row for row, prediction in enumerate(predictions) if prediction.divergence is not None]
-    proposed = [
-        Phase(
-            candidates[row].formula,
-            getattr(predictions[row], f'energy_{level.label}'),
-            identifier=candidates[row].name,
-            level=tag,
-        )
-        for row in rows
-    ]
+    values = [getattr(prediction, f'energy_{level.label}') for prediction in predictions]
+    diverge = any(prediction.divergence is not None for prediction in predictions)
+    lost = [diverge and prediction.divergence is None for prediction in predictions]
+    rows = [row for row, value in enumerate(values) if value is not None and not lost[row]]
+    proposed = [Phase(candidates[row].formula, values[row], identifier=candidates[row].name, level=tag) for row in rows]
     results = distances_to_hull(proposed, phases, elements_at_zero=True, min_references=min_references)
     placed = dict(zip(rows, results, strict=True))
     return [placed.get(row) for row in range(len(candidates))]
@@ -184,11 +200,15 @@ def funnel_stage(
 def make_pool(
     candidates: list[CandidateData], predictions: list[t.Any], stages: list[str], arrays: ArrayData
 ) -> CandidatePool:
-    """Return what the acquisition needs, as arrays."""
+    """Return what the acquisition needs, as arrays.
+
+    What no candidate has, of a rung that the validator was not trained on, is equal for all: then it ranks nothing.
+    """
 
     def column(name: str) -> t.Any:
         values = [getattr(prediction, name) for prediction in predictions]
-        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        missing = 0.0 if all(value is None for value in values) else np.nan
+        return np.array([missing if value is None else value for value in values], dtype=np.float64)
 
     return CandidatePool(
         fingerprints=tuple(candidate.base.attributes.get('fingerprint') for candidate in candidates),
@@ -239,8 +259,11 @@ def choice_fields(choice: Choice, row: int) -> dict[str, t.Any]:
     return fields
 
 
-def summarise(labels: list[str], stages: list[str], choice: Choice) -> Dict:
-    """Return the choice and the counts of the funnel (paper Figure 2), each stage with what reached it."""
+def summarise(labels: list[str], stages: list[str], choice: Choice, *, notes: list[str]) -> Dict:
+    """Return the choice and the counts of the funnel (paper Figure 2), each stage with what reached it.
+
+    :param notes: what people need to know of the choice.
+    """
     stopped = {name: stages.count(name) for name in STAGES}
     passed = len(labels) - stopped['constraints']
     distinct = passed - stopped['duplicate']
@@ -262,5 +285,6 @@ def summarise(labels: list[str], stages: list[str], choice: Choice) -> Dict:
             'acquisition': choice.arm,
             'scaling': choice.scaling,
             'seed': choice.seed,
+            'notes': notes,
         }
     )

@@ -64,7 +64,7 @@ def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
         kwargs.get('relaxed', {}),
         kwargs.get('forces', {}),
     )
-    old = None if previous is None else previous.labels()
+    new, old = new.tagged(tags), None if previous is None else previous.labels()
     batch = new if old is None else append(old, new)
     options = parameters.get_dict()
     split = hashed_splits(

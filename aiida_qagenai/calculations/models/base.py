@@ -122,5 +122,8 @@ class MlCalculation(RecoveryMixin, CalcJob):
     @staticmethod
     def write_dataset(folder: Folder, name: str, dataset: DatasetData) -> list[str]:
         """Write the packed file of ``dataset`` as ``name``."""
-        folder.create_file_from_filelike(io.BytesIO(dataset.content), name, mode='wb')
+        if dataset.labelled:
+            dataset.labels().save(folder.get_abs_path(name))
+        else:
+            folder.create_file_from_filelike(io.BytesIO(dataset.content), name, mode='wb')
         return [name]

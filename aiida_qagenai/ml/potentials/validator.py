@@ -36,7 +36,12 @@ class Validator(Potential):
     ) -> None:
         super().__init__(cutoff=ensemble.cutoff, elements=frozenset(ensemble.elements), **options)
         self.ensemble = ensemble
-        self.rank = fidelity.rank
+        index = ensemble.tree.on_rung(fidelity)
+        if index is None:
+            seen = ', '.join(rung.value for rung in ensemble.tree.rungs)
+            message = f'the validator saw no {fidelity} labels, only {seen}: choose one of these as `fidelity`'
+            raise InvalidInputError(message)
+        self.index = index
         self.device = device
         self.dtype = dtype
         for member in ensemble.members:
@@ -49,10 +54,6 @@ class Validator(Potential):
         :raises InvalidInputError: if it was not trained on that level.
         """
         tensors, info = load_checkpoint(folder, 'validator')
-        if fidelity.value not in info.fidelities:
-            seen = ', '.join(info.fidelities)
-            message = f'the validator saw no {fidelity} labels, only {seen}: choose one of these as `fidelity`'
-            raise InvalidInputError(message)
         ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
         tag = f'validator:{fidelity.value}:{info.sha256[:12]}'
         return cls(ensemble, fidelity, runtime.device, runtime.dtype, tag=tag, level=tag, sha256=info.sha256)
@@ -68,7 +69,7 @@ class Validator(Potential):
             positions=torch.einsum('ia,iab->ib', positions, deformation[graph.owner]),
             cells=graph.cells @ deformation,
         )
-        energies = torch.stack([member(moved, self.rank) for member in self.ensemble.members])
+        energies = torch.stack([member(moved, self.index) for member in self.ensemble.members])
         forces, virials = torch.autograd.grad(energies.mean(0).sum(), [positions, strains])
         volumes = torch.linalg.det(graph.cells).abs()
         return Evaluation(

@@ -88,7 +88,7 @@ def micro_batch_loss(
     scales: Scales,
     options: ValidatorOptions,
 ) -> Tensor:
-    """Return the weighted loss (paper Eq 2) of structures with labels on one ``level`` during a ``stage``.
+    """Return the loss (paper Eq 2, but for w_l) of structures with labels on one ``level`` during a ``stage``.
 
     Below the stage, and with the gradient stop on, what higher levels need receives no gradient; what is left, the
     references, moves no atom, so that forces and stresses are left out. They are also left out, and with them the
@@ -107,4 +107,4 @@ def micro_batch_loss(
         loss = loss + options.force_weight * scales.forces.loss(predicted[0] - forces)
     if predicted is not None and stresses is not None:
         loss = loss + options.stress_weight * scales.stresses.loss(predicted[1] - stresses)
-    return options.loss_weights[level] * loss
+    return loss

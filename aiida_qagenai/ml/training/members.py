@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.exchange.dataset import LabelledBatch
 
-__all__ = ('MIN_GROUPS', 'bootstrap_keys', 'enough_groups', 'fit_references', 'multiplicities')
+__all__ = (
+    'MIN_GROUPS',
+    'bootstrap_keys',
+    'enough_groups',
+    'fit_references',
+    'multiplicities',
+    'nearest_label',
+    'ridge_solution',
+)
 
 MIN_GROUPS = 10
 """With fewer formula groups than this, structures are resampled instead."""
@@ -66,32 +74,46 @@ def multiplicities(
 
 
 def fit_references(
-    fractions: NDArray[np.float64], energies: NDArray[np.float64], ridge: float = RIDGE
+    fractions: NDArray[np.float64],
+    energies: NDArray[np.float64],
+    ridge: float = RIDGE,
+    *,
+    parents: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
     """Return the references E0, shape (levels, elements), eV.
 
-    The lowest level minimises Σ (e − x·E0)² + ridge ‖E0‖². Level l minimises Σ (e' − x·E0_l)² + ridge ‖E0_l − E0_k‖²
-    where k is the level below and e' is the label e_l itself or, if the structure has a label on a lower level m,
-    (e_l − e_m) + x·E0_m. A level without labels gets the references of the level below.
+    The root minimises Σ (e − x·E0)² + ridge ‖E0‖². Level l minimises Σ (e' − x·E0_l)² + ridge ‖E0_l − E0_k‖²
+    where k is its parent and e' is the label e_l itself or, if the structure has a label on an ancestor m,
+    (e_l − e_m) + x·E0_m. A level without labels gets the references of its parent.
 
     :param fractions: atomic fractions x, shape (n, elements).
     :param energies: labels, shape (n, levels), eV/atom, NaN where missing.
+    :param parents: parent of each level, −1 for the root; by default each stands on the one before.
     """
     num_levels, num_elements = energies.shape[1], fractions.shape[1]
+    parents = range(-1, num_levels - 1) if parents is None else parents
     references = np.zeros((num_levels, num_elements))
-    for level in range(num_levels):
-        below = references[level - 1] if level else np.zeros(num_elements)
+    for level, parent in enumerate(parents):
+        below = references[parent] if parent >= 0 else np.zeros(num_elements)
         rows = np.flatnonzero(np.isfinite(energies[:, level]))
         x = fractions[rows]
-        targets = np.array([_target(fractions[row], energies[row], references, level) for row in rows])
-        matrix = x.T @ x + ridge * np.eye(num_elements)
-        references[level] = below + np.linalg.solve(matrix, x.T @ (targets - x @ below))
+        targets = energies[rows, level].copy()
+        for place, row in enumerate(rows):
+            lower = nearest_label(energies[row], level, parents)
+            if lower >= 0:
+                targets[place] += x[place] @ references[lower] - energies[row, lower]
+        references[level] = below + ridge_solution(x, targets - x @ below, ridge)
     return references
 
 
-def _target(x: NDArray[np.float64], labels: NDArray[np.float64], references: NDArray[np.float64], level: int) -> float:
-    """Return what x·E0 of ``level`` should be for one structure."""
-    for lower in reversed(range(level)):
-        if np.isfinite(labels[lower]):
-            return float(labels[level] - labels[lower] + x @ references[lower])
-    return float(labels[level])
+def nearest_label(energies: NDArray[np.float64], level: int, parents: Sequence[int]) -> int:
+    """Return the nearest ancestor of ``level`` with a label among those of one structure, shape (levels,), or −1."""
+    lower = parents[level]
+    while lower >= 0 and not np.isfinite(energies[lower]):
+        lower = parents[lower]
+    return lower
+
+
+def ridge_solution(x: NDArray[np.float64], targets: NDArray[np.float64], ridge: float = RIDGE) -> NDArray[np.float64]:
+    """Return d that minimises Σ (e − x·d)² + ridge ‖d‖², shape (elements,)."""
+    return np.asarray(np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ targets), dtype=np.float64)

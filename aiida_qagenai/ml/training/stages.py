@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.exchange.tasks import ValidatorTraining
 from aiida_qagenai.ml.graph import CrystalGraph, collate
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.training.losses import Scale, Scales, Targets, micro_batch_loss
+from aiida_qagenai.ml.training.members import nearest_label
 from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, schedule
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential
@@ -35,10 +36,11 @@ class MemberData:
     """What one member trains on; labels are NaN where missing.
 
     :param graphs: of all n structures, with N atoms in all.
-    :param energies: shape (n, 4), eV/atom.
+    :param energies: on all L levels, shape (n, L), eV/atom.
     :param rows: the bootstrap sample, with repetitions.
-    :param forces: shape (N, 4, 3), eV/Å; none by default.
-    :param stresses: shape (n, 4, 3, 3), eV/Å3; none by default.
+    :param forces: shape (N, L, 3), eV/Å; none by default.
+    :param stresses: shape (n, L, 3, 3), eV/Å3; none by default.
+    :param rungs: on which the L levels stand.
     """
 
     graphs: list[CrystalGraph]
@@ -46,6 +48,7 @@ class MemberData:
     rows: NDArray[np.int64]
     forces: NDArray[np.float64] | None = None
     stresses: NDArray[np.float64] | None = None
+    rungs: tuple[Fidelity, ...] = LADDER
 
     @functools.cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -55,7 +58,7 @@ class MemberData:
     @functools.cached_property
     def labelled(self) -> dict[int, NDArray[np.int64]]:
         """Return the labelled rows of the sample for each level with labels."""
-        rows = {level: self.rows[np.isfinite(self.energies[self.rows, level])] for level in range(len(LADDER))}
+        rows = {level: self.rows[np.isfinite(self.energies[self.rows, level])] for level in range(len(self.rungs))}
         return {level: each for level, each in rows.items() if len(each)}
 
     def atoms(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -107,15 +110,16 @@ def trainable_groups(
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the parameters of the stage of ``level``: those at the full learning rate and those at a tenth of it.
 
-    The lowest labelled level trains everything. A higher one trains its own references, Δ and bias; unless it has too
-    few labels (``freeze``), also its own radial scaling, and what it shares with the other levels at a tenth.
+    The ``lowest`` level of a new model trains everything. Another one trains its own references, Δ (of the root, the
+    read-out) and bias; unless it has too few labels (``freeze``), also its own scaling of the sums over neighbours, and
+    what it shares with the other levels at a tenth.
     """
     private = {f'references.{level}', f'bias.{level - 1}'}
     own, shared = [], []
     for name, parameter in model.named_parameters():
         if parameter.numel() == 0:
             continue
-        is_delta = name.startswith(f'delta.{level - 1}.')
+        is_delta = name.startswith(f'delta.{level - 1}.' if level else 'base.')
         is_film = name.endswith(f'film.{level - 1}')
         if lowest or name in private or is_delta or (is_film and not freeze):
             own.append(parameter)
@@ -128,19 +132,19 @@ def paired_labels(model: MultiFidelityPotential, data: MemberData, level: int) -
     """Return the data with labels on ``level`` from which the error on the level below is taken off.
 
     While the trunk stands still, only the difference between the levels is to be learned. Where a structure also has
-    a label e_k on a lower level, its target is e_l − (e_k − E_k) with the present prediction E_k: otherwise the few
-    parameters of a high level would learn the errors of the trunk. Forces and stresses likewise.
+    a label e_k on a level that this one inherits from, its target is e_l − (e_k − E_k) with the present prediction
+    E_k: otherwise the few parameters of a high level would learn the errors of the trunk. Forces and stresses likewise.
     """
     labels = {name: getattr(data, name).copy() for name in LABELS if getattr(data, name) is not None}
     for row in np.unique(data.labelled[level]):
-        lower = [k for k in range(level) if np.isfinite(data.energies[row, k])]
-        if not lower:
+        lower = nearest_label(data.energies[row], level, model.parents)
+        if lower < 0:
             continue
-        predicted = _predict(model, data.graphs[row], lower[-1])
+        predicted = _predict(model, data.graphs[row], lower)
         atoms = slice(data.offsets[row], data.offsets[row + 1])
         for name, array in labels.items():
             place = atoms if name == 'forces' else row
-            error = array[place, lower[-1]] - predicted[name]
+            error = array[place, lower] - predicted[name]
             array[place, level] -= np.where(np.isfinite(error), error, 0.0)
     return dataclasses.replace(data, **labels)
 
@@ -161,14 +165,19 @@ def train_member(
     progress: Progress,
     record: Record,
     label: str,
+    tuning: bool = False,
 ) -> None:
-    """Train one member on its bootstrap sample, in place."""
+    """Train one member on its bootstrap sample, in place.
+
+    :param tuning: whether the member was trained before: then no stage moves what levels share at the full rate.
+    """
     rate = config.learning_rate
     levels = list(data.labelled)
     for level, steps in stage_steps(levels, config.steps, config.options.steps_above).items():
-        lowest = level == levels[0]
-        freeze = not lowest and len(np.unique(data.labelled[level])) < config.options.freeze_trunk_below
-        if not lowest and not freeze:
+        lowest = level == levels[0] and not tuning
+        few = len(np.unique(data.labelled[level])) < config.options.freeze_trunk_below
+        freeze = not lowest and level > 0 and few
+        if level != levels[0] and not freeze:
             # A stage that trains only its own small read-out keeps the full rate.
             rate /= STAGE_DECAY
         own, shared = trainable_groups(model, level, lowest=lowest, freeze=freeze)
@@ -187,13 +196,10 @@ def train_member(
             optimiser.zero_grad(set_to_none=True)
             losses = []
             for current, rows in plan:
-                loss = micro_batch_loss(
-                    model,
-                    *labels.batch(rows, current),
-                    level=current,
-                    stage=level,
-                    scales=scales[current],
-                    options=config.options,
+                graph, targets = labels.batch(rows, current)
+                weight = config.options.loss_weights[data.rungs[current].rank]
+                loss = weight * micro_batch_loss(
+                    model, graph, targets, level=current, stage=level, scales=scales[current], options=config.options
                 )
                 loss.backward()
                 losses.append(loss.item())
@@ -201,8 +207,9 @@ def train_member(
             optimiser.step()
             scheduler.step()
             averaged.update()
-            if progress.advance(f'{label} stage {LADDER[level].value}', {'loss': losses[0]}):
-                record.log(**{f'{label} loss_{LADDER[level].label}': losses[0]})
+            rung = data.rungs[level]
+            if progress.advance(f'{label} stage {rung.value}', {'loss': losses[0]}):
+                record.log(**{f'{label} loss_{rung.label}': losses[0]})
         averaged.apply()
         _lift_references(model, level, model.references[level].detach() - references)
     model.requires_grad_(True)
@@ -225,10 +232,13 @@ def _clip(model: MultiFidelityPotential, level: int) -> None:
 
 
 def _lift_references(model: MultiFidelityPotential, level: int, change: torch.Tensor) -> None:
-    """Let the references above ``level`` follow its own, so that the next stages start from its surface."""
+    """Let the references of what inherits from ``level`` follow its own: the next stages start from its surface."""
+    heirs = {level}
     with torch.no_grad():
-        for parameter in list(model.references)[level + 1 :]:
-            parameter.add_(change)
+        for k, parent in enumerate(model.parents):
+            if parent in heirs:
+                heirs.add(k)
+                model.references[k].add_(change)
 
 
 def _plan(

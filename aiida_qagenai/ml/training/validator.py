@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.level import LevelTree
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.elements import composition_fractions
@@ -22,6 +24,8 @@ from aiida_qagenai.ml.training.members import (
     enough_groups,
     fit_references,
     multiplicities,
+    nearest_label,
+    ridge_solution,
 )
 from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.stages import MemberData, train_member
@@ -41,8 +45,11 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     :raises InvalidInputError: if there are no labels, or the dataset holds elements that the initial checkpoint lacks.
     """
     start = Start.read(config, 'energies')
-    labels, parent = start.labels, start.parent
     ensemble, bootstrap = _ensemble(start, config.options, runtime.dtype)
+    known, ensemble = ensemble, _with_levels(ensemble, start, config.options)
+    levels = ensemble.tree.levels
+    start = dataclasses.replace(start, labels=start.labels.on_levels(levels), dataset=start.dataset.on_levels(levels))
+    labels, parent = start.labels, start.parent
     by_group = bootstrap['bootstrap_by'] == 'group'
     if not by_group:
         record.warn(f'fewer than {MIN_GROUPS} formula groups at first: the members are bootstrapped by structure')
@@ -56,24 +63,32 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     with record.stage('training'):
         for index, member in enumerate(ensemble.members):
             rows = np.repeat(np.arange(len(labels)), counts[index])
+            member.to(runtime.device)
             if parent is None:
                 initialise(member, graphs, fractions, labels.energies, rows)
-            member.to(runtime.device)
+            else:
+                start_levels(member, len(known.tree.levels), graphs, fractions, labels.energies, rows=rows)
             train_member(
                 member,
-                MemberData(graphs, labels.energies, rows, labels.forces, labels.stresses),
+                MemberData(
+                    graphs, labels.energies, rows, labels.forces, labels.stresses, tuple(each.rung for each in levels)
+                ),
                 config=config,
                 generator=runtime.generator(index),
                 progress=progress,
                 record=record,
                 label=f'member {index + 1}',
+                tuning=parent is not None,
             )
     with record.stage('calibration'):
         calibrate(ensemble, start, graphs, counts=counts, runtime=runtime, record=record)
-    known = parent[1].fidelities if parent else ()
-    labelled = np.isfinite(labels.energies)
-    fidelities = tuple(level.value for level in LADDER if labelled[:, level.rank].any() or level.value in known)
-    configuration = {'num_members': len(ensemble.members), 'network': ensemble.network, **bootstrap}
+    fidelities = tuple(rung.value for rung in ensemble.tree.rungs)
+    configuration = {
+        'num_members': len(ensemble.members),
+        'network': ensemble.network,
+        'levels': ensemble.tree.describe(),
+        **bootstrap,
+    }
     start.save(record, ensemble.to_tensors(), ensemble.members, configuration, fidelities=fidelities)
     record.counts['num_labels'] = labels.counts
 
@@ -83,7 +98,7 @@ def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tu
     architecture, num_members = options.architecture, options.num_members
     if start.parent is None:
         network = hyperparameters(start.config.size, architecture)
-        ensemble = Ensemble.create(network, start.elements, num_members, dtype)
+        ensemble = Ensemble.create(network, start.elements, num_members, dtype, _tree_of(start, options))
         unit = 'group' if enough_groups(start.labels) else 'structure'
         return ensemble, {'bootstrap_seed': start.config.seed, 'bootstrap_by': unit}
     ensemble = Ensemble.from_checkpoint(*start.parent, dtype)
@@ -97,6 +112,19 @@ def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tu
     return ensemble, {name: start.parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
 
 
+def _tree_of(start: Start, options: ValidatorOptions, known: LevelTree | None = None) -> LevelTree:
+    """Return the levels that a model knows and those with labels in the training split."""
+    columns = zip(start.labels.levels, start.labels.energies.T, strict=True)
+    found = [level for level, column in columns if np.isfinite(column).any()]
+    return (known or LevelTree((), ())).grown(found, options.parents)
+
+
+def _with_levels(ensemble: Ensemble, start: Start, options: ValidatorOptions) -> Ensemble:
+    """Return the ensemble with the levels of the labels that it lacks."""
+    tree = _tree_of(start, options, ensemble.tree)
+    return ensemble if tree == ensemble.tree else ensemble.grown(tree)
+
+
 def initialise(
     member: MultiFidelityPotential,
     graphs: list[CrystalGraph],
@@ -105,7 +133,7 @@ def initialise(
     rows: NDArray[np.int64],
 ) -> None:
     """Set the references, the energy scale and the mean number of neighbours of a new member from its sample."""
-    references = fit_references(fractions[rows], energies[rows])
+    references = fit_references(fractions[rows], energies[rows], parents=member.parents)
     residuals = energies[rows] - fractions[rows] @ references.T
     finite = residuals[np.isfinite(residuals)]
     neighbours = sum(len(graphs[row].senders) for row in rows) / sum(len(graphs[row].species) for row in rows)
@@ -114,6 +142,36 @@ def initialise(
             parameter.copy_(torch.as_tensor(references[level]))
         member.scale.fill_(max(float(finite.std()), 1e-2))
         member.mean_neighbours.fill_(max(neighbours, 1.0))
+
+
+def start_levels(
+    member: MultiFidelityPotential,
+    first: int,
+    graphs: list[CrystalGraph],
+    fractions: NDArray[np.float64],
+    energies: NDArray[np.float64],
+    *,
+    rows: NDArray[np.int64],
+) -> None:
+    """Set the references of the levels from ``first`` on, which a trained member did not know.
+
+    They take up the mean difference, per element, of the labels to the surface of the parent; where a structure has
+    a label on an ancestor as well, less the error of the member there.
+    """
+    for level in range(first, len(member.parents)):
+        parent = member.parents[level]
+        chosen = rows[np.isfinite(energies[rows, level])]
+        differences = energies[chosen, level].copy()
+        for place, row in enumerate(chosen):
+            lower = nearest_label(energies[row], level, member.parents)
+            with torch.no_grad():
+                surfaces = {k: member(graphs[row], k).item() / len(graphs[row].species) for k in {parent, lower} - {-1}}
+            differences[place] -= surfaces[parent]
+            if lower >= 0:
+                differences[place] -= energies[row, lower] - surfaces[lower]
+        change = ridge_solution(fractions[chosen], differences)
+        with torch.no_grad():
+            member.references[level].copy_(member.references[parent] + torch.as_tensor(change).to(member.scale))
 
 
 def calibrate(
@@ -130,30 +188,34 @@ def calibrate(
     The scales come from the split ``calibration`` if that has enough labels, else from the out-of-bag predictions:
     the predictions for each training structure by the members that never saw it.
     """
-    labels, batch_size = start.labels.energies, start.config.batch_size
+    tree, batch_size = ensemble.tree, start.config.batch_size
     energies, features = ensemble.evaluate(graphs, runtime.device, batch_size)
     ensemble.latent = LatentReference.fit(features, runtime.seed)
-    record_errors(record, 'train', energies.mean(axis=0) - labels)
+    record_errors(record, 'train', energies.mean(axis=0) - start.labels.energies, tree)
     record_derivative_errors(record, 'train', ensemble, start.labels, runtime=runtime, batch_size=batch_size)
     residuals, variances, number = _out_of_bag(
-        with_divergence(energies), with_divergence(labels), (counts == 0)[:, :, None]
+        with_divergence(ensemble.on_rungs(energies)),
+        with_divergence(ensemble.on_rungs(start.labels.energies)),
+        (counts == 0)[:, :, None],
     )
-    record_errors(record, 'out_of_bag', residuals)
+    record_errors(record, 'out_of_bag', residuals[:, : len(LADDER)], LevelTree())
     for split in ('validation', 'calibration'):
         held_out = start.split(split)
         held_graphs, strange = model_graphs(held_out.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
         predicted, _ = ensemble.evaluate(held_graphs, runtime.device, batch_size)
         errors = np.where(strange[:, None], np.nan, predicted.mean(axis=0) - held_out.energies)
-        record_errors(record, split, errors)
+        record_errors(record, split, errors, tree)
         known = held_out.select(np.flatnonzero(~strange))
         record_derivative_errors(record, split, ensemble, known, runtime=runtime, batch_size=batch_size)
+        errors, predicted = ensemble.on_rungs(errors), ensemble.on_rungs(predicted)
         if split == 'calibration' and np.isfinite(errors).sum() >= MIN_CALIBRATION_LABELS:
             residuals, variances = with_divergence(errors), with_divergence(predicted).var(axis=0, ddof=1)
             number = np.full((len(errors), 1), len(predicted))
     ensemble.sigma_model = SigmaModel.fit(residuals, variances, number)
-    names = [*(level.label for level in LADDER), 'divergence']
-    for name, scale in zip(names, ensemble.sigma_model.scale.tolist(), strict=True):
-        record.metrics[f'sigma_scale_{name}'] = scale
+    names = [*(rung.label for rung in LADDER), 'divergence']
+    for name, scale, column in zip(names, ensemble.sigma_model.scale.tolist(), variances.T, strict=True):
+        if np.isfinite(column).any():
+            record.metrics[f'sigma_scale_{name}'] = scale
     record.metrics['sigma_calibration_labels'] = float((np.isfinite(residuals) & np.isfinite(variances)).sum())
 
 
@@ -175,8 +237,8 @@ def record_derivative_errors(
 
     :param labels: of which at most ``MAX_DERIVATIVES`` structures a level are taken, drawn with the seed of the run.
     """
-    for level in LADDER:
-        forces, stresses = labels.has_forces[:, level.rank], np.isfinite(labels.stresses[:, level.rank, 0, 0])
+    for index, key in enumerate(metric_names(ensemble.tree)):
+        forces, stresses = labels.has_forces[:, index], np.isfinite(labels.stresses[:, index, 0, 0])
         rows = np.flatnonzero(forces | stresses)
         if not len(rows):
             continue
@@ -184,18 +246,28 @@ def record_derivative_errors(
             rows = np.sort(np.random.default_rng(runtime.seed).choice(rows, MAX_DERIVATIVES, replace=False))
         chosen = labels.select(rows)
         graphs, _ = model_graphs(chosen.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
-        predicted = ensemble.derivatives(graphs, level.rank, runtime.device, batch_size)
-        truth = (chosen.forces[:, level.rank], chosen.stresses[:, level.rank])
+        predicted = ensemble.derivatives(graphs, index, runtime.device, batch_size)
+        truth = (chosen.forces[:, index], chosen.stresses[:, index])
         for quantity, values, true in zip(('force', 'stress'), predicted, truth, strict=True):
             errors = np.abs(values - true)
             if np.isfinite(errors).any():
-                record.metrics[f'{name}_{quantity}_mae_{level.label}'] = float(np.nanmean(errors))
+                record.metrics[f'{name}_{quantity}_mae_{key}'] = float(np.nanmean(errors))
 
 
-def record_errors(record: Record, name: str, errors: NDArray[np.float64]) -> None:
-    """Add the mean absolute error of each level, eV/atom, to the metrics."""
-    for level in LADDER:
-        column = errors[:, level.rank]
-        column = column[np.isfinite(column)]
-        if len(column):
-            record.metrics[f'{name}_mae_{level.label}'] = float(np.abs(column).mean())
+def record_errors(record: Record, name: str, errors: NDArray[np.float64], tree: LevelTree) -> None:
+    """Add the mean absolute error of each level, eV/atom, to the metrics.
+
+    :param errors: on the levels of ``tree``, shape (n, L), NaN where there is no label.
+    """
+    for key, column in zip(metric_names(tree), errors.T, strict=True):
+        found = column[np.isfinite(column)]
+        if len(found):
+            record.metrics[f'{name}_mae_{key}'] = float(np.abs(found).mean())
+
+
+def metric_names(tree: LevelTree) -> list[str]:
+    """Return what metrics call each level: by the rung that it speaks for, or by rung and tag."""
+    return [
+        level.rung.label if tree.on_rung(level.rung) == index else f'{level.rung.label} ({level.tag})'
+        for index, level in enumerate(tree.levels)
+    ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.level import LevelTree
 from aiida_qagenai.exchange.checkpoint import CheckpointInfo
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import Tensors, load_weights
@@ -27,7 +28,7 @@ __all__ = ('Ensemble', 'model_graphs')
 
 @dataclasses.dataclass
 class Ensemble:
-    """Members of one size that share their elements.
+    """Members of one size that share their elements and levels of theory.
 
     :param network: hyperparameters of a member, see ``hyperparameters``.
     :param elements: atomic numbers in ascending order.
@@ -40,21 +41,43 @@ class Ensemble:
     members: list[MultiFidelityPotential]
     sigma_model: SigmaModel | None = None
     latent: LatentReference | None = None
+    tree: LevelTree = dataclasses.field(default_factory=LevelTree)
 
     @classmethod
     def create(
-        cls, network: dict[str, t.Any], elements: tuple[int, ...], num_members: int, dtype: torch.dtype
+        cls,
+        network: dict[str, t.Any],
+        elements: tuple[int, ...],
+        num_members: int,
+        dtype: torch.dtype,
+        tree: LevelTree | None = None,
     ) -> Ensemble:
-        """Return members with random weights, drawn from torch's global generator."""
-        members = [MultiFidelityPotential(len(elements), **network).to(dtype) for _ in range(num_members)]
-        return cls(network, elements, members)
+        """Return members with random weights, drawn from torch's global generator; levels of the ladder by default."""
+        tree = tree or LevelTree()
+        members = [MultiFidelityPotential(len(elements), tree.parents, **network).to(dtype) for _ in range(num_members)]
+        return cls(network, elements, members, tree=tree)
+
+    def grown(self, tree: LevelTree) -> Ensemble:
+        """Return the ensemble with further levels, each on the surface of its parent; neither σ nor latent reference.
+
+        :param tree: whose first levels are those of the ensemble.
+        """
+        dtype = next(self.members[0].parameters()).dtype
+        grown = Ensemble.create(self.network, self.elements, len(self.members), dtype, tree)
+        for member, known in zip(grown.members, self.members, strict=True):
+            member.load_state_dict(known.state_dict(), strict=False)
+            with torch.no_grad():
+                for level in range(len(self.tree.levels), len(tree.levels)):
+                    member.references[level].copy_(member.references[tree.parents[level]])
+        return grown
 
     @classmethod
     def from_checkpoint(cls, tensors: Tensors, info: CheckpointInfo, dtype: torch.dtype) -> Ensemble:
         """Return the ensemble that a checkpoint holds."""
         configuration = info.configuration
         elements = element_numbers(info.elements)
-        ensemble = cls.create(configuration['network'], elements, configuration['num_members'], dtype)
+        tree = LevelTree.parse(configuration['levels']) if 'levels' in configuration else LevelTree()
+        ensemble = cls.create(configuration['network'], elements, configuration['num_members'], dtype, tree)
         for index, member in enumerate(ensemble.members):
             prefix = f'members.{index}.'
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -83,11 +106,21 @@ class Ensemble:
         """Return the cutoff of the graphs, Å."""
         return self.members[0].cutoff
 
+    def on_rungs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``values`` of the levels, shape (…, L), by the rungs that they speak for, shape (…, 4).
+
+        A rung without a level was not trained: NaN, not a guess.
+        """
+        found = np.full((*values.shape[:-1], len(LADDER)), np.nan)
+        for rung in self.tree.rungs:
+            found[..., rung.rank] = values[..., self.tree.on_rung(rung)]
+        return found
+
     def evaluate(
         self, graphs: list[CrystalGraph], device: torch.device, batch_size: int, progress: Progress | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return energies per atom, shape (members, n, 4), eV, and pooled features, shape (n, members · channels)."""
-        energies = [np.zeros((len(self.members), 0, len(LADDER)))]
+        """Return energies per atom, shape (members, n, L), eV, and pooled features, shape (n, members · channels)."""
+        energies = [np.zeros((len(self.members), 0, len(self.tree.levels)))]
         features = [np.zeros((0, sum(member.channels for member in self.members)))]
         with torch.no_grad():
             for start in range(0, len(graphs), batch_size):

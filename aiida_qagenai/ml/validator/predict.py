@@ -22,7 +22,8 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     The arrays are ``identifiers`` (n,), ``energies`` and ``sigma`` (n, 4) in eV/atom, ``divergence_signed``
     = E_PBE − E_CCSD(T) and ``divergence_sigma`` (n,), ``features`` (n, d), ``distance_to_training`` and
     ``out_of_distribution`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated out of distribution,
-    that of the divergence as well.
+    that of the divergence as well. For each rung speaks the last level of theory on it; on a rung that the validator
+    was not trained on all numbers are NaN.
 
     :raises CorruptFileError: if the checkpoint or the structures are damaged.
     """
@@ -33,18 +34,20 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         for member in ensemble.members:
             member.to(runtime.device)
     assert ensemble.latent is not None and ensemble.sigma_model is not None
-    untrained = [level.value for level in LADDER if level.value not in info.fidelities]
+    untrained = [rung.value for rung in LADDER if rung not in ensemble.tree.rungs]
     if untrained:
-        record.warn(f'the validator saw no {", ".join(untrained)} labels: these repeat the level below')
+        record.warn(f'the validator was not trained on {", ".join(untrained)}: it predicts nothing there')
     with record.stage('neighbour_lists'):
         graphs, unseen = model_graphs(structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
 
     with record.stage('evaluation'):
         progress = Progress(len(graphs))
         energies, latent = ensemble.evaluate(graphs, runtime.device, config.batch_size, progress)
+    finite = np.isfinite(energies).all(axis=(0, 2))
+    energies = ensemble.on_rungs(energies)
     distances = ensemble.latent.distances(latent) if graphs else np.zeros(0)
     means = with_divergence(energies).mean(axis=0)
-    finite = np.isfinite(energies).all(axis=(0, 2)) & np.isfinite(distances)
+    finite &= np.isfinite(distances)
     outside = unseen | (distances > ensemble.latent.threshold) | ~finite
     inflation = ensemble.latent.inflation(distances, unseen)
     sigma = ensemble.sigma_model.sigma(energies) * inflation[:, None]

@@ -185,7 +185,7 @@ class CycleWorkChain(ResumableWorkChain):
         self.ctx.selection = outputs['selection']
         self.out('selection', outputs['selection'])
         funnel = ', '.join(f'{count} {name}' for name, count in outputs['selection']['funnel'].items())
-        self.report(f'cycle {self.number}: {funnel}')
+        self.report('; '.join([f'cycle {self.number}: {funnel}', *outputs['selection'].get_dict().get('notes', [])]))
         return None
 
     def has_selection(self) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import tempfile
 import typing as t
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +22,13 @@ from aiida_qagenai.calculations.functions.seed import build_seed_set, plan_label
 from aiida_qagenai.chemistry.prototypes import seed_structures
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.level import LADDER_LEVELS, Level
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.prediction import PredictionData
+from aiida_qagenai.exchange.checkpoint import sha256
+from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
 
 TAGS = dict.fromkeys((level.value for level in LADDER), 'pipeline:toy')
@@ -112,9 +117,15 @@ class TestDataset:
         return build_dataset(orm.Dict(SPLIT), structures={label: candidate}, energies=named, **inputs)
 
     def test_energies_land_in_their_columns(self, aiida_profile_clean):
-        """Row by structure, column by level, NaN where nothing was computed."""
-        dataset = self.build(pbe=energy(Fidelity.PBE, -0.4), ccsdt=energy(Fidelity.CCSD_T, -0.6))
-        assert dataset.labels().energies[0] == pytest.approx([-0.4, np.nan, np.nan, -0.6], nan_ok=True)
+        """Row by structure, column by level of theory under its tag, NaN where nothing was computed."""
+        first = self.build(pbe=energy(Fidelity.PBE, -0.4), ccsdt=energy(Fidelity.CCSD_T, -0.6))
+        dataset = self.build(previous=first, index=1, scan=energy(Fidelity.SCAN, -0.5))
+        assert first.labels().levels == tuple(Level('pipeline:toy', rung) for rung in (Fidelity.PBE, Fidelity.CCSD_T))
+        assert first.labels().energies[0] == pytest.approx([-0.4, -0.6])
+        assert [level.rung for level in dataset.labels().levels] == [Fidelity.PBE, Fidelity.SCAN, Fidelity.CCSD_T]
+        assert dataset.labels().energies[0] == pytest.approx([-0.4, np.nan, -0.6], nan_ok=True)
+        assert dataset.labels().energies[1] == pytest.approx([np.nan, -0.5, np.nan], nan_ok=True)
+        dataset = first
         assert dataset.counts == {'PBE': 1, 'SCAN': 0, 'HSE06': 0, 'CCSD(T)': 1}
         assert dataset.base.attributes.get('scientific') is False
 
@@ -171,6 +182,18 @@ class TestDataset:
         """The forces of another cell never become labels."""
         with pytest.raises(InvalidInputError, match='forces on 1 atoms of 2'):
             energy(Fidelity.PBE, -0.4, forces=[[0.0, 0.0, 0.0]])
+
+    def test_a_set_of_an_earlier_release_has_its_tags_in_the_attributes(self, toy_labels):
+        """Its file holds the whole ladder without tags: it is read as a set of today, so that it can be extended."""
+        old = DatasetData(toy_labels, level_tags=TAGS, formation_scheme='anchored')
+        with tempfile.TemporaryDirectory() as folder:
+            toy_labels.save(f'{folder}/old.npz')
+            content = Path(f'{folder}/old.npz').read_bytes()
+        assert LabelledBatch.load(io.BytesIO(content)).levels == LADDER_LEVELS
+        old.base.repository.put_object_from_filelike(io.BytesIO(content), old.FILENAME)
+        old.base.attributes.set('content_hash', sha256(content))
+        assert {level.tag for level in old.labels().levels} == {'pipeline:toy'}
+        assert old.labels().counts == toy_labels.counts
 
     def test_extends_the_previous_set(self, aiida_profile_clean):
         """The new rows follow the old ones."""
@@ -323,6 +346,28 @@ class TestAssess:
         outputs = assess_candidates(**pool)
         assert outputs['assessments']['c00004'].content.stopped_by == 'prediction'
         assert outputs['selection']['selected'] == ['c00000']
+
+    def test_a_rung_that_the_validator_was_not_trained_on_stops_nobody(self, pool):
+        """The hull is at the highest rung with predictions, and the unknown divergence ranks nothing: both are said."""
+        for label, node in pool['predictions'].items():
+            fields = node.content.model_dump(exclude_none=True)
+            known = {k: v for k, v in fields.items() if 'ccsdt' not in k and not k.startswith('divergence')}
+            pool['predictions'][label] = PredictionData(**known).store()
+        energies = pool['arrays'].get_array('competing_energies')
+        energies[:, Fidelity.CCSD_T.rank] = np.nan
+        pool['arrays'] = orm.ArrayData()
+        pool['arrays'].set_array('features', np.arange(15.0).reshape(5, 3))
+        pool['arrays'].set_array('competing_energies', energies)
+        outputs = assess_candidates(**pool)
+        verdict = outputs['assessments']['c00000'].content
+        assert (verdict.hull_fidelity, verdict.stopped_by) == ('HSE06', None)
+        assert verdict.e_above_hull is not None
+        assert outputs['selection']['funnel']['stable'] == 2
+        assert len(outputs['selection']['selected']) == 1
+        assert outputs['selection']['notes'] == [
+            'no prediction at CCSD(T): the hull is at HSE06',
+            'no divergence is predicted: it ranks nothing',
+        ]
 
     @pytest.mark.parametrize(('option', 'chosen'), [('accept', 'c00004'), ('reject', 'c00000')])
     def test_what_the_validator_does_not_know_can_be_left_out(self, pool, option, chosen):
