@@ -22,7 +22,7 @@ from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, sche
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential
 
-__all__ = ('MemberData', 'paired_labels', 'stage_steps', 'train_member', 'trainable_groups')
+__all__ = ('MemberData', 'paired_labels', 'shift_references', 'stage_steps', 'train_member', 'trainable_groups')
 
 STAGE_DECAY = 3.0
 TRUNK_FACTOR = 0.1
@@ -211,7 +211,7 @@ def train_member(
             if progress.advance(f'{label} stage {rung.value}', {'loss': losses[0]}):
                 record.log(**{f'{label} loss_{rung.label}': losses[0]})
         averaged.apply()
-        _lift_references(model, level, model.references[level].detach() - references)
+        shift_references(model, level, model.references[level].detach() - references, itself=False)
     model.requires_grad_(True)
 
 
@@ -231,14 +231,18 @@ def _clip(model: MultiFidelityPotential, level: int) -> None:
     nn.utils.clip_grad_norm_([p for p in model.parameters() if all(p is not other for other in replayed)], CLIP)
 
 
-def _lift_references(model: MultiFidelityPotential, level: int, change: torch.Tensor) -> None:
-    """Let the references of what inherits from ``level`` follow its own: the next stages start from its surface."""
+def shift_references(model: MultiFidelityPotential, level: int, change: torch.Tensor, *, itself: bool = True) -> None:
+    """Add ``change`` to the references of ``level`` and of all that inherit from it, so that these keep their distance.
+
+    :param itself: whether ``level`` is not there yet.
+    """
     heirs = {level}
     with torch.no_grad():
         for k, parent in enumerate(model.parents):
             if parent in heirs:
                 heirs.add(k)
-                model.references[k].add_(change)
+        for k in heirs if itself else heirs - {level}:
+            model.references[k].add_(change)
 
 
 def _plan(

@@ -15,7 +15,7 @@ from aiida_qagenai.common.level import LevelTree
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.elements import composition_fractions
-from aiida_qagenai.ml.graph import CrystalGraph
+from aiida_qagenai.ml.graph import CrystalGraph, collate
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.training.members import (
@@ -28,7 +28,7 @@ from aiida_qagenai.ml.training.members import (
     ridge_solution,
 )
 from aiida_qagenai.ml.training.optimisation import Start
-from aiida_qagenai.ml.training.stages import MemberData, train_member
+from aiida_qagenai.ml.training.stages import MemberData, shift_references, train_member
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
@@ -37,6 +37,7 @@ __all__ = ('train_validator',)
 
 MIN_CALIBRATION_LABELS = 10
 MAX_DERIVATIVES = 512
+CHUNK = 64
 
 
 def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record) -> None:
@@ -67,7 +68,7 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
             if parent is None:
                 initialise(member, graphs, fractions, labels.energies, rows)
             else:
-                start_levels(member, len(known.tree.levels), graphs, fractions, labels.energies, rows=rows)
+                refit_references(member, len(known.tree.levels), graphs, fractions, labels.energies, rows=rows)
             train_member(
                 member,
                 MemberData(
@@ -144,34 +145,43 @@ def initialise(
         member.mean_neighbours.fill_(max(neighbours, 1.0))
 
 
-def start_levels(
+def refit_references(
     member: MultiFidelityPotential,
-    first: int,
+    known: int,
     graphs: list[CrystalGraph],
     fractions: NDArray[np.float64],
     energies: NDArray[np.float64],
     *,
     rows: NDArray[np.int64],
 ) -> None:
-    """Set the references of the levels from ``first`` on, which a trained member did not know.
+    """Let the references of a trained member take up the mean error, per element, on each level of its new sample.
 
-    They take up the mean difference, per element, of the labels to the surface of the parent; where a structure has
-    a label on an ancestor as well, less the error of the member there.
+    A level that it did not know, from position ``known`` on, starts from the surface of its parent. Where a structure
+    has a label on an ancestor as well, the error there is taken off: it is mended on that level. What inherits from a
+    level follows it.
     """
-    for level in range(first, len(member.parents)):
-        parent = member.parents[level]
+    for level in range(len(member.parents)):
+        start = level if level < known else member.parents[level]
         chosen = rows[np.isfinite(energies[rows, level])]
-        differences = energies[chosen, level].copy()
-        for place, row in enumerate(chosen):
-            lower = nearest_label(energies[row], level, member.parents)
-            with torch.no_grad():
-                surfaces = {k: member(graphs[row], k).item() / len(graphs[row].species) for k in {parent, lower} - {-1}}
-            differences[place] -= surfaces[parent]
-            if lower >= 0:
-                differences[place] -= energies[row, lower] - surfaces[lower]
-        change = ridge_solution(fractions[chosen], differences)
+        errors = energies[chosen, level] - _surface(member, [graphs[row] for row in chosen], start)
+        lower = np.array([nearest_label(energies[row], level, member.parents) for row in chosen], dtype=np.int64)
+        for k in np.unique(lower[lower >= 0]):
+            same = chosen[lower == k]
+            errors[lower == k] -= energies[same, k] - _surface(member, [graphs[row] for row in same], int(k))
+        change = torch.as_tensor(ridge_solution(fractions[chosen], errors)).to(member.scale)
         with torch.no_grad():
-            member.references[level].copy_(member.references[parent] + torch.as_tensor(change).to(member.scale))
+            member.references[level].copy_(member.references[start])
+        shift_references(member, level, change)
+
+
+def _surface(member: MultiFidelityPotential, graphs: list[CrystalGraph], level: int) -> NDArray[np.float64]:
+    """Return the energies of structures on one level, shape (n,), eV/atom."""
+    found = [np.zeros(0)]
+    with torch.no_grad():
+        for start in range(0, len(graphs), CHUNK):
+            batch = collate(graphs[start : start + CHUNK])
+            found.append((member(batch, level) / batch.num_atoms).double().cpu().numpy())
+    return np.concatenate(found)
 
 
 def calibrate(
