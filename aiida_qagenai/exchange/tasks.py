@@ -304,11 +304,16 @@ class RelaxConfig(AtomisticConfig):
 
 
 class RelaxManyConfig(AtomisticConfig):
-    """Relaxation of many crystals, each on its own: one that fails is reported and leaves the others alone."""
+    """Relaxation of many crystals at the same time: one that fails is reported and leaves the others alone.
+
+    :param journal: what has ended; a run that was cut goes on from it.
+    :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
+    """
 
     structures: Path
     output: Path = Path('relaxed.npz')
     journal: Path = Path('relaxed.jsonl')
+    batch_atoms: Count = 256
     relaxation: RelaxSettings = RelaxSettings(max_force=0.05, max_stress=0.003, max_steps=200)
 
 

@@ -1,10 +1,12 @@
-"""The command ``relax_many``: crystals on a potential, one after the other."""
+"""The command ``relax_many``: crystals on a potential, many in one evaluation."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import typing as t
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,13 @@ import numpy as np
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import RelaxManyConfig
-from aiida_qagenai.ml.potentials import make_potential, used_libraries
+from aiida_qagenai.ml.potentials import Potential, make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime, installed_versions
-from aiida_qagenai.thermodynamics.vibrations.relaxation import relax_within
+from aiida_qagenai.thermodynamics.vibrations.descent import Descent
+from aiida_qagenai.thermodynamics.vibrations.settings import RelaxSettings
 
-if t.TYPE_CHECKING:
-    from ase import Atoms
-
-__all__ = ('relax_many',)
+__all__ = ('relax_many', 'relax_together')
 
 Outcome = dict[str, t.Any]
 
@@ -39,23 +39,24 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
         raise InvalidInputError(f'`{config.structures}` holds no structures to relax')
     with record.stage('load'):
         potential = make_potential(config, runtime)
-        calculator, tag = potential.calculator(), potential.tag
+    keys = [_key(batch.select([index]), config, potential.tag) for index in range(len(batch))]
     done = _read_journal(config.journal)
-    progress = Progress(len(batch))
-    outcomes, converged = [], 0
+    pending = [index for index in range(len(batch)) if keys[index] not in done]
+    progress, converged = Progress(len(batch)), sum(done[key]['converged'] for key in keys if key in done)
+    if len(pending) < len(batch):
+        progress.advance('relax', {'converged': converged}, count=len(batch) - len(pending))
     with record.stage('relaxation'), config.journal.open('a', encoding='utf8') as journal:
         if done:
             journal.write('\n')  # the last line of a run that was cut may have no end
-        for index in range(len(batch)):
-            crystal = batch.select([index])
-            key = _key(crystal, config, tag)
-            if key not in done:
-                done[key] = _relaxed(crystal, calculator, config)
-                journal.write(json.dumps({'key': key, **done[key]}) + '\n')
-                journal.flush()
-            outcomes.append(done[key])
-            converged += done[key]['converged']
+        crystals = batch.select(pending)
+        for position, outcome in relax_together(crystals, potential, config.relaxation, config.batch_atoms):
+            key = keys[pending[position]]
+            done[key] = outcome
+            journal.write(json.dumps({'key': key, **outcome}) + '\n')
+            journal.flush()
+            converged += outcome['converged']
             progress.advance('relax', {'converged': converged})
+    outcomes = [done[key] for key in keys]
     relaxed = StructureBatch(
         num_atoms=batch.num_atoms,
         cells=np.array([outcome['cell'] for outcome in outcomes]),
@@ -66,7 +67,7 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
     save_arrays(config.output, relaxed.to_arrays())
     libraries = ('ase', 'spglib', *used_libraries(config.potential.name))
     record.counts.update(
-        potential=tag,
+        potential=potential.tag,
         library_versions=installed_versions(*libraries),
         num_converged=converged,
         relaxations=[
@@ -78,7 +79,7 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
 
 def _key(crystal: StructureBatch, config: RelaxManyConfig, tag: str) -> str:
     """Return what tells a crystal and how it is relaxed from all others."""
-    settings = json.dumps([tag, config.relaxation.dump(), config.dtype, config.device], sort_keys=True)
+    settings = json.dumps(['descent', tag, config.relaxation.dump(), config.dtype, config.device], sort_keys=True)
     arrays = (crystal.cells, crystal.species, crystal.fractional)
     return hashlib.sha256(settings.encode() + b''.join(array.tobytes() for array in arrays)).hexdigest()
 
@@ -95,30 +96,74 @@ def _read_journal(path: Path) -> dict[str, Outcome]:
     return found
 
 
-def _relaxed(crystal: StructureBatch, calculator: t.Any, config: RelaxManyConfig) -> Outcome:
-    """Return the outcome of one crystal, whatever happens to it."""
-    settings = config.relaxation
-    atoms = _atoms(crystal)
-    try:
-        found = relax_within(atoms, calculator, settings)
-        outcome = {
-            'converged': found.is_within(settings),
-            'energy_per_atom': found.energy / len(atoms),
-            'force': found.max_force,
-            'stress': found.max_stress,
-            'steps': found.steps,
-            'reason': '' if found.is_within(settings) else f'not converged in {settings.max_steps} steps',
-        }
-        atoms = found.atoms
-        if not np.isfinite([outcome['energy_per_atom'], *atoms.cell.array.ravel(), *atoms.positions.ravel()]).all():
-            raise FloatingPointError('energy or positions are not finite')
-    except Exception as exception:  # a crystal without a sensible energy fails in many ways, in several libraries
-        atoms = _atoms(crystal)
-        nothing = dict.fromkeys(('energy_per_atom', 'force', 'stress', 'steps'))
-        reason = ' '.join(str(exception).split()) or type(exception).__name__
-        outcome = {'converged': False, **nothing, 'reason': reason}
-    return {**outcome, 'cell': atoms.cell.tolist(), 'fractional': atoms.get_scaled_positions(wrap=False).tolist()}
+def relax_together(
+    crystals: StructureBatch, potential: Potential, settings: RelaxSettings, batch_atoms: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Relax crystals at the same time and yield the index and the outcome of each as it ends.
+
+    Every step is one evaluation of all crystals on their way; one that ends gives its place to the next.
+
+    :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
+    """
+    waiting = deque(range(len(crystals)))
+    moving: dict[int, Descent] = {}
+    while waiting or moving:
+        atoms = int(crystals.num_atoms[list(moving)].sum())
+        while waiting and (not moving or atoms + crystals.num_atoms[waiting[0]] <= batch_atoms):
+            index = waiting.popleft()
+            cell, species, fractional = next(iter(crystals.select([index])))
+            try:
+                moving[index] = Descent(cell, species, fractional, settings)
+            except Exception as exception:  # spglib fails in several ways for a broken crystal
+                yield index, _outcome(crystals.select([index]), None, _text(exception))
+                continue
+            atoms += len(species)
+        if not moving:
+            continue
+        for index, reason in _step(crystals, moving, potential):
+            descent = moving.pop(index)
+            last = '' if descent.converged else f'not converged in {settings.max_steps} steps'
+            yield index, _outcome(crystals.select([index]), None if reason else descent, reason or last)
 
 
-def _atoms(crystal: StructureBatch) -> Atoms:
-    return crystal.atoms()[0]
+def _step(crystals: StructureBatch, moving: dict[int, Descent], potential: Potential) -> list[tuple[int, str]]:
+    """Evaluate and move all crystals on their way; return those that end here, each with the reason if it failed."""
+    chosen = crystals.select(list(moving))
+    present = StructureBatch(
+        num_atoms=chosen.num_atoms,
+        cells=np.array([descent.cell for descent in moving.values()]),
+        species=chosen.species,
+        fractional=np.concatenate([descent.fractional for descent in moving.values()]),
+        identifiers=chosen.identifiers,
+    )
+    found, problems = potential.evaluate_each(present)
+    ended = []
+    for position, (index, descent) in enumerate(moving.items()):
+        forces = found.forces[present.offsets[position] : present.offsets[position + 1]]
+        if problems[position]:
+            ended.append((index, problems[position]))
+        elif not descent.advance(float(found.energies[position]), forces, found.stresses[position]):
+            ended.append((index, descent.problem))
+    return ended
+
+
+def _outcome(crystal: StructureBatch, descent: Descent | None, reason: str) -> Outcome:
+    """Return the outcome of one crystal; ``descent`` is None for one without an energy."""
+    if descent is None:
+        figures = dict.fromkeys(('energy_per_atom', 'force', 'stress', 'steps'))
+        place = {'cell': crystal.cells[0].tolist(), 'fractional': crystal.fractional.tolist()}
+        return {'converged': False, **figures, 'reason': reason, **place}
+    return {
+        'converged': descent.converged,
+        'energy_per_atom': descent.energy / len(crystal.species),
+        'force': descent.force,
+        'stress': descent.stress,
+        'steps': descent.steps,
+        'reason': reason,
+        'cell': descent.cell.tolist(),
+        'fractional': descent.fractional.tolist(),
+    }
+
+
+def _text(exception: Exception) -> str:
+    return ' '.join(str(exception).split()) or type(exception).__name__

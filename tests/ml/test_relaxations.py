@@ -1,12 +1,18 @@
 """The command ``relax_many``: crystals that relax, that do not, and a run that was cut."""
 
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.emt import EMT
 
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml import relaxations
+from aiida_qagenai.ml.potentials.ase_calculator import AseCalculator
+from aiida_qagenai.thermodynamics.vibrations.descent import Descent
+from aiida_qagenai.thermodynamics.vibrations.settings import RelaxSettings
 
 LOOSE = Atoms('Cu2', scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[12, 13, 14], pbc=True)
 CONFIG = {'potential': {'name': 'emt'}, 'structures': 'structures.npz'}
@@ -24,17 +30,17 @@ def write(folder, crystals):
 
 
 def test_a_bad_crystal_never_loses_the_others(command, tmp_path):
-    """Copper relaxes, atoms far apart and elements that EMT lacks have no energy, six steps are too few for silver."""
+    """Copper relaxes, atoms far apart and elements EMT lacks have no energy, three steps are too few for silver."""
     crystals = [bulk('Cu', 'fcc', a=3.63), LOOSE, bulk('NaCl', 'rocksalt', a=5.6), bulk('Ag', 'fcc', a=4.9)]
     write(tmp_path, crystals)
-    status, results = command(tmp_path, 'relax_many', {**CONFIG, 'relaxation': {'max_steps': 6}})
+    status, results = command(tmp_path, 'relax_many', {**CONFIG, 'relaxation': {'max_steps': 3}})
     assert status == 0 and results['potential'] == 'emt'
     copper, loose, salt, silver = results['relaxations']
     assert copper['converged'] and copper['reason'] == '' and copper['identifier'] == 'c0'
     assert copper['force'] < 0.05 and abs(copper['energy_per_atom']) < 0.02 and copper['steps'] > 1
     assert loose['energy_per_atom'] is None and 'neighbour' in loose['reason'] and not loose['converged']
     assert salt['energy_per_atom'] is None and salt['reason']
-    assert not silver['converged'] and silver['reason'] == 'not converged in 6 steps'
+    assert not silver['converged'] and silver['reason'] == 'not converged in 3 steps'
     assert silver['energy_per_atom'] is not None and results['num_converged'] == 1
     relaxed = StructureBatch.load(tmp_path / 'relaxed.npz')
     edges = np.abs(np.linalg.det(relaxed.cells)) ** (1 / 3)
@@ -47,23 +53,88 @@ def test_a_run_that_was_cut_goes_on(command, tmp_path, monkeypatch):
     write(tmp_path, [bulk('Cu', 'fcc', a=3.7), bulk('Ag', 'fcc', a=4.2)])
     _, whole = command(tmp_path, 'relax_many', CONFIG)
     journal = tmp_path / 'relaxed.jsonl'
-    first = journal.read_text().splitlines()[0]
-    journal.write_text(first + '\n{"key": "cut')
+    (copper,) = (line for line in journal.read_text().splitlines() if json.loads(line)['cell'][0][1] < 1.9)
+    journal.write_text(copper + '\n{"key": "cut')
     relaxed = []
-    original = relaxations.relax_within
 
-    def counting(atoms, *arguments):
-        relaxed.append(atoms.get_chemical_formula())
-        return original(atoms, *arguments)
+    class Counting(Descent):
+        def __init__(self, cell, species, *arguments):
+            relaxed.append(int(species[0]))
+            super().__init__(cell, species, *arguments)
 
-    monkeypatch.setattr(relaxations, 'relax_within', counting)
+    monkeypatch.setattr(relaxations, 'Descent', Counting)
     _, again = command(tmp_path, 'relax_many', CONFIG)
-    assert relaxed == ['Ag'] and again['relaxations'] == whole['relaxations']
+    assert relaxed == [47] and again['relaxations'] == whole['relaxations'] and again['num_converged'] == 2
     command(tmp_path, 'relax_many', CONFIG)
-    assert relaxed == ['Ag']
+    assert relaxed == [47]
     # other settings are another relaxation
     command(tmp_path, 'relax_many', {**CONFIG, 'relaxation': {'max_force': 0.5}})
-    assert relaxed == ['Ag', 'Cu', 'Ag']
+    assert relaxed == [47, 29, 47]
+
+
+class Poisoned(EMT):
+    """Its energies of nickel are not a number, its stress tears aluminium apart, and it crashes for silver."""
+
+    def calculate(self, atoms=None, *arguments):
+        super().calculate(atoms, *arguments)
+        if 'Ni' in atoms.symbols:
+            self.results['energy'] = np.nan
+        if 'Al' in atoms.symbols:
+            self.results['stress'] = np.array([-1.0, -1.0, -1.0, 0, 0, 0])
+        if 'Ag' in atoms.symbols:
+            raise ZeroDivisionError('silver')
+
+
+def test_poisoned_crystals_are_reported_and_the_others_unchanged():
+    """Three that fail in different ways, in one batch with three sound ones, which end as they do alone."""
+    potential = AseCalculator(Poisoned(), tag='poisoned', cutoff=5.6)
+    sound = [bulk('Cu', 'fcc', a=3.7), bulk('Au', 'fcc', a=4.2, cubic=True), bulk('Pt', 'fcc', a=4.0)]
+    bad = [bulk('Ni', 'fcc', a=3.6), bulk('Al', 'fcc', a=4.1), bulk('Ag', 'fcc', a=4.1)]
+    together = dict(relax(potential, [crystal for pair in zip(bad, sound, strict=True) for crystal in pair]))
+    assert len(together) == 6
+    reasons = [together[index]['reason'] for index in (0, 2, 4)]
+    assert 'not finite' in reasons[0] and reasons[2] == 'silver'
+    assert 'neighbour' in reasons[1] or 'times that of the start' in reasons[1]
+    for index, crystal in zip((0, 2, 4), bad, strict=True):
+        assert together[index]['energy_per_atom'] is None and not together[index]['converged']
+        np.testing.assert_array_equal(together[index]['cell'], crystal.cell.array)
+    for index, crystal in zip((1, 3, 5), sound, strict=True):
+        ((_, alone),) = relax(potential, [crystal])
+        assert together[index]['converged'] and together[index] == alone
+
+
+def relax(potential, crystals, batch_atoms=256):
+    settings = RelaxSettings(max_force=0.01, max_stress=1e-4, max_steps=400)
+    return relaxations.relax_together(StructureBatch.from_atoms(crystals), potential, settings, batch_atoms)
+
+
+def test_places_in_a_batch_are_taken_over(monkeypatch):
+    """No evaluation holds more atoms than allowed, and one that ends makes room before the others end."""
+    potential = AseCalculator(EMT(), tag='emt', cutoff=5.6)
+    sizes, ends = [], []
+    original = potential.evaluate_each
+
+    def counting(structures):
+        sizes.append((len(structures), int(structures.num_atoms.sum())))
+        return original(structures)
+
+    monkeypatch.setattr(potential, 'evaluate_each', counting)
+    crystals = [bulk('Cu', 'fcc', a=3.59), *(bulk('Cu', 'fcc', a=3.9, cubic=True) for _ in range(3)), bulk('Ag') * 3]
+    for index, outcome in relax(potential, crystals, batch_atoms=9):
+        ends.append(index)
+        assert outcome['converged']
+    assert sorted(ends) == [0, 1, 2, 3, 4] and ends[0] == 0
+    # 1 + 4 + 4 atoms at first, then two cells of four; the crystal of 27 atoms comes alone
+    assert sizes[0] == (3, 9) and max(atoms for count, atoms in sizes if count > 1) == 9 and (1, 27) in sizes
+    assert len(sizes) < sum(outcome['steps'] + 1 for _, outcome in relax(potential, crystals))
+
+
+def test_a_crystal_without_symmetry_operations_costs_only_itself():
+    """Two atoms at one place: spglib finds nothing there."""
+    potential = AseCalculator(EMT(), tag='emt', cutoff=5.6)
+    double = Atoms('Cu2', positions=np.zeros((2, 3)), cell=np.eye(3) * 3, pbc=True)
+    found = dict(relax(potential, [double, bulk('Cu', 'fcc', a=3.7)]))
+    assert 'symmetry' in found[0]['reason'] and found[1]['converged']
 
 
 def test_no_structures_are_an_error(command, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,10 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import load_checkpoint
 from aiida_qagenai.ml.elements import species_indices
-from aiida_qagenai.ml.graph import Pairs, join_pairs
+from aiida_qagenai.ml.graph import CrystalGraph, Pairs, join_pairs
 from aiida_qagenai.ml.potentials.base import Evaluation, Potential
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.ensemble import Ensemble
 
 __all__ = ('Validator',)
@@ -61,20 +61,13 @@ class Validator(Potential):
     def _evaluate(self, structures: StructureBatch, pairs: Sequence[Pairs]) -> Evaluation:
         species = species_indices(structures.species, self.ensemble.elements)
         graph = join_pairs(structures, species, pairs, self.dtype).to(self.device)
-        positions = graph.positions.clone().requires_grad_()
-        strains = torch.zeros_like(graph.cells).requires_grad_()
-        deformation = torch.eye(3, dtype=self.dtype, device=self.device) + (strains + strains.transpose(1, 2)) / 2
-        moved = dataclasses.replace(
-            graph,
-            positions=torch.einsum('ia,iab->ib', positions, deformation[graph.owner]),
-            cells=graph.cells @ deformation,
-        )
-        energies = torch.stack([member(moved, self.index) for member in self.ensemble.members])
-        forces, virials = torch.autograd.grad(energies.mean(0).sum(), [positions, strains])
-        volumes = torch.linalg.det(graph.cells).abs()
-        return Evaluation(
-            energies=energies.detach().mean(0).double().cpu().numpy(),
-            forces=-forces.double().cpu().numpy(),
-            stresses=(virials / volumes[:, None, None]).double().cpu().numpy(),
-            sigmas=energies.detach().std(0).double().cpu().numpy(),
-        )
+        members: list[torch.Tensor] = []
+
+        def mean(moved: CrystalGraph) -> torch.Tensor:
+            found = torch.stack([member(moved, self.index) for member in self.ensemble.members])
+            members.append(found.detach())
+            return found.mean(0)
+
+        energies, forces, stresses = with_derivatives(mean, graph)
+        arrays = (array.double().cpu().numpy() for array in (energies, forces, stresses, members[0].std(0)))
+        return Evaluation(*arrays)
