@@ -109,3 +109,34 @@ def test_the_error_bar_of_the_divergence_leaves_out_what_a_member_gets_wrong_on_
     energies += np.random.default_rng(1).normal(0, 1.0, (5, 500, 1))
     sigma = fit(energies, truth).sigma(energies)
     assert np.median(sigma[:, 4]) < 0.5 * np.median(sigma[:, 3])
+
+
+def heavy_tailed(size, seed):
+    """Return energies of members and truths, one in ten of which is ten times as far off as the others."""
+    rng = np.random.default_rng(seed)
+    energies, truth = draw(size, 5, 1.0, seed)
+    far = rng.random(size) < 0.1
+    return energies, np.where(far[:, None], energies.mean(axis=0) + 10 * (truth - energies.mean(axis=0)), truth)
+
+
+def test_a_few_large_errors_do_not_decide_sigma():
+    energies, truth = heavy_tailed(2000, 0)
+    model = fit(*heavy_tailed(2000, 1))
+    within = np.abs(with_divergence(energies.mean(axis=0) - truth)) < model.sigma(energies)
+    assert within.mean(axis=0) == pytest.approx(0.68, abs=0.04)
+
+
+@pytest.mark.parametrize('labels', [200, 2000])
+def test_intervals_cover_what_they_say_also_with_long_tails(labels):
+    energies, truth = heavy_tailed(2000, 0)
+    model = fit(*heavy_tailed(labels, 1))
+    within = np.abs(with_divergence(energies.mean(axis=0) - truth)) < model.quantile * model.sigma(energies)
+    assert within.mean(axis=0) == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_level_with_too_few_labels_has_the_interval_of_all():
+    energies, truth = heavy_tailed(500, 0)
+    truth[8:, 3] = np.nan
+    model = fit(energies, truth)
+    assert model.quantile[3] == model.quantile[4] and model.quantile[3] > 1
+    assert len(set(model.quantile.tolist())) == 4

@@ -18,6 +18,15 @@ PRIOR_LABELS = 10
 PRIOR_DEGREES = 4
 """Degrees of freedom that the typical variance of a level counts for."""
 
+ONE_SIGMA = 0.6827
+"""Share of the errors within one σ."""
+
+COVERED = 0.9
+"""Share of the errors within an interval."""
+
+NORMAL_QUANTILE = 1.645
+"""Multiple of σ within which that share of normal errors is."""
+
 MAX_REFERENCES = 4096
 UNSEEN_ELEMENT_INFLATION = 10.0
 
@@ -40,11 +49,18 @@ class SigmaModel:
     which errors cancel that a member makes on both.
 
     :param scale: s of each column, shape (5,).
+    Errors of energies have long tails: scaled by their root mean square, σ would be too large for nearly all crystals.
+    Therefore σ is such that the share ``ONE_SIGMA`` of the errors is smaller, and the interval within which the share
+    ``COVERED`` is follows from the errors themselves (split conformal prediction: J. Lei et al., J. Am. Stat. Assoc.
+    113, 1094 (2018)), not from a normal distribution.
+
     :param pooled: v0, the median of each column, shape (5,), (eV/atom)².
+    :param quantile: half the width of that interval in units of σ, shape (5,).
     """
 
     scale: NDArray[np.float64]
     pooled: NDArray[np.float64]
+    quantile: NDArray[np.float64]
 
     @classmethod
     def fit(
@@ -52,9 +68,9 @@ class SigmaModel:
     ) -> SigmaModel:
         """Return the model that held-out predictions call for.
 
-        With the moderated variances v', s0² = (n0 + n Σr²/Σv') / (n0 + n) over the labels of all columns, and for each
-        one s² = (n0 s0² + n Σr²/Σv') / (n0 + n) over its own: a column with few labels keeps the common scale,
-        one with many has its own.
+        With the moderated variances v' and the quantile Q of r²/v', s0² = (n0 + n Q) / (n0 + n) over the labels of all
+        columns, and for each one s² = (n0 s0² + n Q) / (n0 + n) over its own: a column with few labels keeps the common
+        scale, one with many has its own. So do the intervals, which need nine labels.
 
         :param residuals: held-out errors r, shape (n, 5), eV/atom, NaN where there is no label.
         :param variances: sample variance of these predictions, shape (n, 5), NaN where fewer than two members count.
@@ -69,14 +85,25 @@ class SigmaModel:
         levels = [
             _scale(residuals[use, level], moderated[use, level], prior=common) for level, use in enumerate(used.T)
         ]
-        return cls(np.array(levels), pooled)
+        scale = np.array(levels)
+        scores = np.abs(residuals) / (scale * np.sqrt(moderated))
+        rest = _quantile(scores[used], NORMAL_QUANTILE)
+        quantile = np.array([_quantile(scores[use, level], rest) for level, use in enumerate(used.T)])
+        return cls(scale, pooled, quantile)
 
     @classmethod
-    def restore(cls, scale: NDArray[np.float64], pooled: NDArray[np.float64]) -> SigmaModel:
-        """Return the model of a checkpoint. Older ones have one scale, and no column of the difference of levels."""
+    def restore(
+        cls, scale: NDArray[np.float64], pooled: NDArray[np.float64], quantile: NDArray[np.float64] | None = None
+    ) -> SigmaModel:
+        """Return the model of a checkpoint.
+
+        Older ones have one scale, no column of the difference of levels, and intervals of a normal distribution.
+        """
         if scale.ndim == 0:
             pooled = np.append(pooled, pooled[Fidelity.CCSD_T.rank])
-        return cls(np.broadcast_to(scale, pooled.shape), pooled)
+        if quantile is None:
+            quantile = np.full(pooled.shape, NORMAL_QUANTILE)
+        return cls(np.broadcast_to(scale, pooled.shape).copy(), pooled, quantile)
 
     def sigma(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 5)."""
@@ -87,11 +114,18 @@ class SigmaModel:
 
 def _scale(residuals: NDArray[np.float64], variances: NDArray[np.float64], *, prior: float) -> float:
     """Return the factor between σ and errors, shrunk to ``prior``."""
-    total = variances.sum()
-    if total <= 0:
+    known = variances > 0
+    if not known.any():
         return prior
-    ratio = np.sum(residuals**2) / total
+    ratio = np.quantile(residuals[known] ** 2 / variances[known], ONE_SIGMA)
     return float(np.sqrt((PRIOR_LABELS * prior**2 + len(residuals) * ratio) / (PRIOR_LABELS + len(residuals))))
+
+
+def _quantile(scores: NDArray[np.float64], otherwise: float) -> float:
+    """Return the score below which a new one is with probability ``COVERED``, if there are enough scores to tell."""
+    finite = np.sort(scores[np.isfinite(scores)])
+    place = int(np.ceil((len(finite) + 1) * COVERED))
+    return float(finite[place - 1]) if 0 < place <= len(finite) else otherwise
 
 
 def _moderate(

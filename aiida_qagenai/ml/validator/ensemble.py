@@ -82,7 +82,9 @@ class Ensemble:
             prefix = f'members.{index}.'
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
             load_weights(member, state, info.architecture)
-        ensemble.sigma_model = SigmaModel.restore(*(tensors[f'sigma.{name}'].numpy() for name in ('scale', 'pooled')))
+        sigma = {field.name: tensors.get(f'sigma.{field.name}') for field in dataclasses.fields(SigmaModel)}
+        known = {name: tensor.numpy() for name, tensor in sigma.items() if tensor is not None}
+        ensemble.sigma_model = SigmaModel.restore(**known)
         latent = {name: tensors[f'latent.{name}'].numpy() for name in ('mean', 'deviation', 'features')}
         ensemble.latent = LatentReference(**latent, threshold=float(tensors['latent.threshold']))
         return ensemble
