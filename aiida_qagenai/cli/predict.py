@@ -28,9 +28,9 @@ __all__ = ('predict',)
 
 @click.command()
 @click.argument('files', nargs=-1, required=True, type=FILE)
-@option('--validator', type=FOLDER, required=True, help='Checkpoint of a validator.')
+@option('--validator', type=FOLDER, help='Checkpoint of a validator in place of the shipped one.')
 @FORMAT
-def predict(*, files: tuple[Path, ...], validator: Path, fmt: str) -> None:
+def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> None:
     """Predict the energies of crystals.
 
     FILES are CIF, POSCAR, extxyz, JSON or CSV files with one or more crystals each. For every rung of the ladder that
@@ -40,15 +40,16 @@ def predict(*, files: tuple[Path, ...], validator: Path, fmt: str) -> None:
     """
     import pandas as pd
 
-    from aiida_qagenai.exchange.checkpoint import read_checkpoint
+    from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION, read_checkpoint
 
     items = [item for file in files for item in read_with_warnings(file)]
     disordered = [item.name for item in items if not item.structure.is_ordered]
     if disordered:
         message = f'`{disordered[0]}` has partial occupancies: choose one element for each site before the prediction'
         raise InvalidInputError(message)
-    info = read_checkpoint(validator, 'validator')[1]
-    arrays = predict_structures([item.structure for item in items], validator)
+    folder = validator or VALIDATOR_FOUNDATION
+    info = read_checkpoint(folder, 'validator')[1]
+    arrays = predict_structures([item.structure for item in items], folder)
     records = _records(items, arrays, info)
     shown = {'name': 'name', 'formula': 'formula', 'num_atoms': 'atoms'}
     for level in LADDER:
@@ -74,8 +75,8 @@ def _records(
             'num_atoms': len(item.structure),
         }
         for level in LADDER:
-            for name, array in (('energy', arrays['energies']), ('sigma', arrays['sigma'])):
-                value = float(array[index, level.rank])
+            for name, key in (('energy', 'energies'), ('sigma', 'sigma'), ('interval_90', 'interval_90')):
+                value = float(arrays[key][index, level.rank])
                 known = level.value in info.fidelities and math.isfinite(value)
                 record[f'{name}_{level.label}'] = value if known else None
         record |= divergence
@@ -84,9 +85,14 @@ def _records(
     return records
 
 
-def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator: Path) -> str:
+def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator: Path | None) -> str:
     """Return what people need to know of the numbers."""
-    lines = [f'energies of formation in eV/atom by the validator in {validator}']
+    by = f'the validator in {validator}' if validator else 'the validator of the package'
+    lines = [f'energies of formation in eV/atom by {by}']
+    levels = {entry['rung']: entry['tag'] for entry in info.configuration.get('levels', ())}
+    named = [f'{rung}: {tag}' for rung, tag in levels.items() if rung != tag]
+    if named:
+        lines.append(f'levels of theory: {", ".join(named)}')
     untrained = [level.value for level in LADDER if level.value not in info.fidelities]
     if untrained:
         lines.append(f'it was not trained on {", ".join(untrained)}: there is no number for them')

@@ -18,6 +18,7 @@ __all__ = (
     'CONFIG_NAME',
     'FORMAT_VERSION',
     'FOUNDATION',
+    'VALIDATOR_FOUNDATION',
     'WEIGHTS_NAME',
     'CheckpointInfo',
     'read_checkpoint',
@@ -31,6 +32,9 @@ WEIGHTS_NAME = 'model.safetensors'
 CONFIG_NAME = 'config.json'
 FOUNDATION = Path(__file__).parents[1] / 'ml' / 'generator' / 'foundation'
 """Folder of the generator of any chemistry that comes with the package, made by ``recipes/foundation.py``."""
+
+VALIDATOR_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'validator' / 'foundation'
+"""Folder of the validator of any chemistry that comes with the package, made by ``recipes/validator.py``."""
 
 Role = t.Literal['descriptor', 'generator', 'validator']
 

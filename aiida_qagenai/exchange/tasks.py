@@ -248,9 +248,12 @@ class GenerateConfig(RuntimeConfig):
 
 
 class PredictConfig(RuntimeConfig):
-    """Prediction of energies with uncertainties on all levels of the ladder."""
+    """Prediction of energies with uncertainties on all levels of the ladder.
 
-    validator: Path
+    :param validator: checkpoint; the one that comes with the package if not given.
+    """
+
+    validator: Path | None = None
     structures: Path
     output: Path = Path('predictions.npz')
     batch_size: Count = 64

@@ -49,7 +49,9 @@ def only_pbe(validator, folder):
 def test_every_rung_has_an_energy_and_its_uncertainty(validator, files):
     (record,) = json.loads(run(files[0], '--validator', validator, '--format', 'json').stdout)
     energies = [record[f'energy_{level.label}'] for level in LADDER]
-    assert len(set(energies)) == 4 and all(record[f'sigma_{level.label}'] > 0 for level in LADDER)
+    assert len(set(energies)) == 4 and all(
+        record[f'interval_90_{level.label}'] > record[f'sigma_{level.label}'] > 0 for level in LADDER
+    )
     assert record['divergence'] == pytest.approx(abs(energies[0] - energies[3]))
     assert (record['name'], record['formula'], record['num_atoms']) == ('NaCl', 'NaCl', 8)
 

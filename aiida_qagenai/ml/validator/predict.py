@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
@@ -19,17 +20,17 @@ __all__ = ('predict',)
 def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     """Predict all structures of ``config.structures`` and write the packed predictions.
 
-    The arrays are ``identifiers`` (n,), ``energies`` and ``sigma`` (n, 4) in eV/atom, ``divergence_signed``
-    = E_PBE − E_CCSD(T) and ``divergence_sigma`` (n,), ``features`` (n, d), ``distance_to_training`` and
-    ``out_of_distribution`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated out of distribution,
-    that of the divergence as well. For each rung speaks the last level of theory on it; on a rung that the validator
-    was not trained on all numbers are NaN.
+    The arrays are ``identifiers`` (n,), ``energies`` and ``sigma`` (n, 4) in eV/atom, ``interval_90`` (n, 4), half the
+    width of the interval of 90 %, ``divergence_signed`` = E_PBE − E_CCSD(T) and ``divergence_sigma`` (n,), ``features``
+    (n, d), ``distance_to_training`` and ``out_of_distribution`` (n,). σ is the calibrated error bar (``SigmaModel``),
+    inflated out of distribution, that of the divergence as well. For each rung speaks the last level of theory on it;
+    on a rung that the validator was not trained on all numbers are NaN.
 
     :raises CorruptFileError: if the checkpoint or the structures are damaged.
     """
     with record.stage('load'):
         structures = StructureBatch.load(config.structures)
-        tensors, info = load_checkpoint(config.validator, 'validator')
+        tensors, info = load_checkpoint(config.validator or VALIDATOR_FOUNDATION, 'validator')
         ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
         for member in ensemble.members:
             member.to(runtime.device)
@@ -62,6 +63,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
             'sigma': sigma[:, : len(LADDER)],
             'divergence_signed': means[:, len(LADDER)],
             'divergence_sigma': sigma[:, len(LADDER)],
+            'interval_90': (sigma * ensemble.sigma_model.quantile)[:, : len(LADDER)],
             'features': latent,
             'distance_to_training': distances,
             'out_of_distribution': outside,
