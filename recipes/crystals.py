@@ -30,9 +30,7 @@ def read_crystals(folder: Path, excluded: set[str], cache: Path) -> tuple[dict[s
     :param cache: NPZ file that spares reading the files again.
     """
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
-    if not cache.exists():
-        _parse(folder).save(cache)
-    labels = LabelledBatch.load(cache)
+    labels = read_all(folder, cache)
     parts = np.array(['excluded' if group in excluded else part_of(group) for group in labels.groups])
     splits = {part: labels.select(np.flatnonzero(parts == part)) for part in ('train', 'validation')}
     numbers, counts = np.unique(parts, return_counts=True)
@@ -46,6 +44,16 @@ def read_crystals(folder: Path, excluded: set[str], cache: Path) -> tuple[dict[s
         'excluded_formulas': sorted(excluded),
     }
     return splits, card
+
+
+def read_all(folder: Path, cache: Path) -> LabelledBatch:
+    """Return the crystals of all files, every material once.
+
+    :param cache: NPZ file that spares reading the files again.
+    """
+    if not cache.exists():
+        _parse(folder).save(cache)
+    return LabelledBatch.load(cache)
 
 
 def _parse(folder: Path) -> LabelledBatch:
