@@ -1,0 +1,164 @@
+"""The shipped validator on crystals of formulas that it never saw: errors, error bars, and stability, beside CHGNet.
+
+    python benchmarks/validator_accuracy.py --data /path/to/shared/data [--quick] [--validator FOLDER]
+
+The crystals are those of `mp/` and `mpts/` (Materials Project, energies of formation with the corrections MP2020) with
+at most 20 atoms whose reduced formula is in the part that is left for tests, a twentieth of all. They go through
+`aiida-qagenai predict`, as they are. A crystal is stable if it is below the hull of the stable phases of the package
+without its own composition, and so it is for CHGNet, whose energies carry the same corrections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+from pathlib import Path
+
+import numpy as np
+from figures import figure
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from aiida_qagenai.evaluation.held_out import part_of
+from aiida_qagenai.evaluation.uncertainty import calibration_error, calibration_interval, coverage, noise_floor
+from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
+from aiida_qagenai.thermodynamics.hull.phases import Phase
+from aiida_qagenai.thermodynamics.hull.reference import SCALE, ReferenceHull
+from aiida_qagenai.thermodynamics.references.mp_elements import formation_energy_per_atom
+
+FILES = ('mp/mp20_bi_ternary.csv.gz', 'mpts/mpts52.csv.gz')
+MAX_ATOMS = 20
+QUICK = 150
+COMMAND = [sys.executable, '-c', 'from aiida_qagenai.cli.root import main; main()']
+
+
+class Crystals(t.NamedTuple):
+    """Crystals with published energies of formation, eV/atom, shape (n,)."""
+
+    structures: list[Structure]
+    energies: NDArray[np.float64]
+
+
+def read(folder: Path, count: int | None) -> Crystals:
+    """Return the crystals of the formulas that are left for tests, every material once."""
+    csv.field_size_limit(sys.maxsize)
+    found: dict[str, tuple[Structure, float]] = {}
+    for name in FILES:
+        with gzip.open(folder / name, 'rt', encoding='utf8') as handle:
+            for row in csv.DictReader(handle):
+                structure = Structure.from_str(row['cif'], fmt='cif') if _may_count(row['cif']) else None
+                if structure is None or len(structure) > MAX_ATOMS:
+                    continue
+                if part_of(structure.composition.reduced_formula) == 'test':
+                    found.setdefault(row['material_id'], (structure, float(row['formation_energy_per_atom'])))
+    chosen = [found[name] for name in sorted(found)][:count]
+    return Crystals([each for each, _ in chosen], np.array([energy for _, energy in chosen]))
+
+
+def _may_count(cif: str) -> bool:
+    """Return whether the formula that a CIF file names is one that is left for tests."""
+    from pymatgen.core import Composition
+
+    line = next(line for line in cif.splitlines() if line.startswith('_chemical_formula_sum'))
+    return part_of(Composition(line.split(None, 1)[1].strip("'")).reduced_formula) == 'test'
+
+
+def predict(crystals: Crystals, validator: Path | None, folder: Path) -> dict[str, NDArray[t.Any]]:
+    """Return what the command says of the crystals, by column."""
+    path = folder / 'crystals.json'
+    path.write_text(json.dumps([structure.as_dict() for structure in crystals.structures]))
+    options = ['--validator', str(validator)] if validator else []
+    command = [*COMMAND, 'predict', str(path), *options, '--format', 'json']
+    records = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return {name: np.array([record[name] for record in records]) for name in records[0]}
+
+
+def chgnet(crystals: Crystals, folder: Path) -> NDArray[np.float64]:
+    """Return the energies of formation by CHGNet 0.3.0, eV/atom, NaN where it has none."""
+    StructureBatch.from_structures(crystals.structures).save(folder / 'crystals.npz')
+    config = {'potential': {'name': 'chgnet'}, 'structures': 'crystals.npz', 'output': 'labels.npz'}
+    (folder / 'config.json').write_text(json.dumps(config))
+    command = [sys.executable, '-m', 'aiida_qagenai.ml', 'label', '--config', 'config.json']
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    energies = load_arrays(folder / 'labels.npz')['energies']
+    found = []
+    for structure, energy in zip(crystals.structures, energies.tolist(), strict=True):
+        amounts = {symbol: round(n) for symbol, n in structure.composition.get_el_amt_dict().items()}
+        formation = formation_energy_per_atom(energy / len(structure), amounts) if np.isfinite(energy) else None
+        found.append(np.nan if formation is None else formation)
+    return np.array(found)
+
+
+def above_others(crystals: Crystals, energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance of each crystal to the hull of all other compositions, eV/atom; negative if it is stable."""
+    formulas = [structure.composition.reduced_formula for structure in crystals.structures]
+    phases = [Phase(formula, energy, level=SCALE) for formula, energy in zip(formulas, energies, strict=True)]
+    found = []
+    for phase in phases:
+        others = [
+            each
+            for each in ReferenceHull.default().phases(phase.elements)
+            if each.reduced_formula != phase.reduced_formula
+        ]
+        (result,) = distances_to_hull([phase], others)
+        found.append(np.nan if result.decomposition_energy is None else result.decomposition_energy)
+    return np.array(found)
+
+
+def classification(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[str, float]:
+    """Return F1, precision, recall and the discovery acceleration factor."""
+    both = float((truth & found).sum())
+    precision, recall = both / max(1, found.sum()), both / max(1, truth.sum())
+    f1 = 2 * precision * recall / max(1e-12, precision + recall)
+    return {'f1': f1, 'precision': precision, 'recall': recall, 'daf': precision / truth.mean()}
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', type=Path, required=True, help='folder with mp/ and mpts/')
+    parser.add_argument('--validator', type=Path, help='checkpoint in place of the shipped one')
+    parser.add_argument('--quick', action='store_true', help=f'{QUICK} crystals')
+    arguments = parser.parse_args()
+    missing = [name for name in FILES if not (arguments.data / name).exists()]
+    if missing:
+        print(f'{arguments.data} has no {", ".join(missing)}', file=sys.stderr)
+        sys.exit(2)
+    crystals = read(arguments.data, QUICK if arguments.quick else None)
+    with tempfile.TemporaryDirectory() as name:
+        begin = time.perf_counter()
+        ours = predict(crystals, arguments.validator, Path(name))
+        middle = time.perf_counter()
+        theirs = chgnet(crystals, Path(name))
+        end = time.perf_counter()
+    known = np.array([value is not None for value in ours['energy_pbe']]) & np.isfinite(theirs)
+    energies, sigmas = (ours[key][known].astype(float) for key in ('energy_pbe', 'sigma_pbe'))
+    truth, theirs = crystals.energies[known], theirs[known]
+    chosen = Crystals([each for each, keep in zip(crystals.structures, known, strict=True) if keep], truth)
+    errors, others = energies - truth, theirs - truth
+    figure('validator-test-crystals', len(errors), 'crystals')
+    figure('formation-mae', float(np.abs(errors).mean()), 'eV/atom', 'CHGNet 0.3.0', float(np.abs(others).mean()))
+    figure(
+        'formation-rmse', float((errors**2).mean() ** 0.5), 'eV/atom', 'CHGNet 0.3.0', float((others**2).mean() ** 0.5)
+    )
+    figure('ece', calibration_error(errors, sigmas), '1', 'noise floor', noise_floor(len(errors)))
+    low, high = calibration_interval(errors, sigmas)
+    figure('ece-interval-low', low, '1', 'noise floor', noise_floor(len(errors)))
+    figure('ece-interval-high', high, '1', 'noise floor', noise_floor(len(errors)))
+    figure('coverage-90-of-sigma', coverage(errors, sigmas), '1', 'nominal', 0.9)
+    figure('predict-seconds', (middle - begin) / len(truth), 's/crystal', 'CHGNet 0.3.0', (end - middle) / len(truth))
+    true, predicted, reference = (above_others(chosen, each) <= 0 for each in (truth, energies, theirs))
+    for key, value in classification(true, predicted).items():
+        figure(f'stability-{key}', value, '1', 'CHGNet 0.3.0', classification(true, reference)[key])
+
+
+if __name__ == '__main__':
+    main()
