@@ -88,12 +88,15 @@ class ValidatorOptions(StrictModel):
     :param architecture: messages between atoms (``moments``), or strictly local pairs after Allegro (``pairs``).
     :param parents: tag of a new level of theory → tag of the level whose surface it starts from, where that is not the
         last one on its rung or, if there is none, on the next lower one.
-    :param loss_weights: weight of the levels on each rung, lowest first, over their label variance (paper Eq 2).
+    :param loss_weights: weight of the levels on each rung, lowest first, over their label variance (paper Eq 2). They
+        act where one step trains several levels: without the gradient stop, in the replay of the levels below.
     :param force_weight: weight of the forces against the energies, both over their label variances: 1 lets a relative
         error of the forces count as much as one of the energies; 0 leaves the forces out.
     :param stress_weight: the same of the stresses; smaller, since they repeat what strained cells and forces tell and
         carry the largest numerical errors of a calculation (basis and grid change with the cell).
-    :param gradient_stop: stop the gradient of low-fidelity replay from reaching what a higher level needs.
+    :param gradient_stop: let labels of one level never move what another needs: above the root a stage trains only
+        what is its own, so that noise on low levels reaches no higher one and no stage makes the levels below forget.
+        Without it, what levels share moves at a tenth of the rate, with a third of the labels replayed from below.
     :param freeze_trunk_below: with fewer labels than this at a level above the lowest, its stage trains only the
         references, the Δ read-out and the bias.
     :param steps_above: share of the steps given to the stages above the lowest, together.

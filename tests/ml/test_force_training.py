@@ -14,7 +14,7 @@ from aiida_qagenai.ml.training.losses import Scale, Scales, Targets, micro_batch
 from aiida_qagenai.ml.training.stages import MemberData, paired_labels
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.ensemble import model_graphs
-from aiida_qagenai.ml.validator.network import MultiFidelityPotential, forward_protected, hyperparameters
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
 
 ELEMENTS = (13, 28, 29)
 
@@ -46,11 +46,14 @@ def data(alloys):
 @pytest.mark.parametrize('level', range(4))
 @pytest.mark.parametrize('protected', [False, True])
 def test_forces_and_stress_agree_with_finite_differences(model, data, level, protected):
-    """On every level and with the gradient stop on, which stops parameters and never positions or cells."""
+    """On every level, and in a stage with the gradient stop, which stops parameters and never positions or cells."""
     graph = collate(data.graphs[:2])
 
+    if protected:
+        model.requires_grad_(False).references[level].requires_grad_()
+
     def energy(moved):
-        return forward_protected(model, moved, level) if protected else model(moved, level)
+        return model(moved, level)
 
     _, forces, stresses = with_derivatives(energy, graph)
     step = 1e-5
@@ -79,13 +82,13 @@ def test_the_parameters_learn_from_forces_and_from_stresses(model, data, kind):
     graph, targets = data.batch(np.arange(4), 0)
     perfect = (model(graph, 0) / graph.num_atoms).detach()
     only = Targets(perfect, **{kind: getattr(targets, kind)})
-    loss = micro_batch_loss(model, graph, only, level=0, stage=0, scales=Scales(), options=ValidatorOptions())
+    loss = micro_batch_loss(model, graph, only, level=0, scales=Scales(), options=ValidatorOptions())
     loss.backward()
     moved = [name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 1e-8]
     assert any(name.startswith('trunk') for name in moved)
     assert any(name.startswith('base') for name in moved)
     without = ValidatorOptions(force_weight=0, stress_weight=0)
-    rest = micro_batch_loss(model, graph, only, level=0, stage=0, scales=Scales(), options=without)
+    rest = micro_batch_loss(model, graph, only, level=0, scales=Scales(), options=without)
     assert rest.item() == pytest.approx(0, abs=1e-20)
 
 
@@ -93,7 +96,7 @@ def test_the_loss_is_equation_2(model, data):
     graph, targets = data.batch(np.arange(4), 0)
     scales = Scales(Scale(0.3, 1e9), Scale(2.0, 1e9), Scale(0.05, 1e9))
     options = ValidatorOptions(force_weight=0.7, stress_weight=0.2)
-    loss = micro_batch_loss(model, graph, targets, level=0, stage=0, scales=scales, options=options)
+    loss = micro_batch_loss(model, graph, targets, level=0, scales=scales, options=options)
     energies, forces, stresses = with_derivatives(lambda moved: model(moved, 0), graph)
     terms = [
         ((energies / 4 - targets.energies) ** 2).mean() / 0.3**2,
@@ -107,7 +110,7 @@ def test_structures_without_forces_do_not_count_among_those_with(model, data):
     graph, targets = data.batch(np.arange(4), 0)
     partly = targets.forces.clone()
     partly[4:] = np.nan
-    common = {'level': 0, 'stage': 0, 'scales': Scales(), 'options': ValidatorOptions()}
+    common = {'level': 0, 'scales': Scales(), 'options': ValidatorOptions()}
     mixed = micro_batch_loss(model, graph, Targets(targets.energies, forces=partly), **common)
     energies_only = micro_batch_loss(model, graph, Targets(targets.energies), **common)
     first, own = data.batch(np.arange(1), 0)
@@ -121,9 +124,9 @@ def test_labels_without_forces_cost_no_second_backward_pass(model, data, monkeyp
     monkeypatch.setattr(losses, 'with_derivatives', lambda *_, **__: called.append(True))
     plain = dataclasses.replace(data, forces=None, stresses=None)
     common = {'scales': Scales(), 'options': ValidatorOptions()}
-    micro_batch_loss(model, *plain.batch(np.arange(2), 0), level=0, stage=0, **common)
-    # Below the stage the stop leaves the references only, which move no atom.
-    micro_batch_loss(model, *data.batch(np.arange(2), 0), level=0, stage=1, **common)
+    micro_batch_loss(model, *plain.batch(np.arange(2), 0), level=0, **common)
+    without = ValidatorOptions(force_weight=0, stress_weight=0)
+    micro_batch_loss(model, *data.batch(np.arange(2), 0), level=0, scales=Scales(), options=without)
     assert not called
 
 

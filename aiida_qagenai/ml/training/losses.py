@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from aiida_qagenai.exchange.tasks import ValidatorOptions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
-from aiida_qagenai.ml.validator.network import MultiFidelityPotential, forward_protected
+from aiida_qagenai.ml.validator.network import MultiFidelityPotential
 
 __all__ = ('Scale', 'Scales', 'Targets', 'micro_batch_loss')
 
@@ -84,22 +84,18 @@ def micro_batch_loss(
     targets: Targets,
     *,
     level: int,
-    stage: int,
     scales: Scales,
     options: ValidatorOptions,
 ) -> Tensor:
-    """Return the loss (paper Eq 2, but for w_l) of structures with labels on one ``level`` during a ``stage``.
+    """Return the loss (paper Eq 2, but for w_l) of structures with labels on one ``level``.
 
-    Below the stage, and with the gradient stop on, what higher levels need receives no gradient; what is left, the
-    references, moves no atom, so that forces and stresses are left out. They are also left out, and with them the
-    second backward pass, where no structure of the micro-batch has any.
+    Forces and stresses are left out, and with them the second backward pass, where no structure has any.
     """
-    stopped = level < stage and options.gradient_stop
-    forces = None if stopped or not options.force_weight else targets.forces
-    stresses = None if stopped or not options.stress_weight else targets.stresses
+    forces = targets.forces if options.force_weight else None
+    stresses = targets.stresses if options.stress_weight else None
     predicted = None
     if forces is None and stresses is None:
-        total = forward_protected(model, graph, level) if stopped else model(graph, level)
+        total = model(graph, level)
     else:
         total, *predicted = with_derivatives(lambda moved: model(moved, level), graph, trainable=True)
     loss = scales.energies.loss(total / graph.num_atoms - targets.energies)

@@ -181,11 +181,13 @@ def train_member(
             # A stage that trains only its own small read-out keeps the full rate.
             rate /= STAGE_DECAY
         own, shared = trainable_groups(model, level, lowest=lowest, freeze=freeze)
+        if stands_still := freeze or (config.options.gradient_stop and level > 0):
+            shared = []
         model.requires_grad_(False)
         for parameter in own + shared:
             parameter.requires_grad_(True)
-        # Without a moving trunk there is nothing that the replay of lower levels could protect.
-        below = [k for k in levels if k < level] if not freeze else []
+        # Where what they share stands still, the levels below keep their surface: there is nothing to replay.
+        below = [k for k in levels if k < level] if not stands_still else []
         labels = paired_labels(model, data, level) if freeze else data
         scales = {k: data.scales(k, model.references[k].detach()) for k in (level, *below)}
         averaged = Averaged(own + shared)
@@ -199,11 +201,11 @@ def train_member(
                 graph, targets = labels.batch(rows, current)
                 weight = config.options.loss_weights[data.rungs[current].rank]
                 loss = weight * micro_batch_loss(
-                    model, graph, targets, level=current, stage=level, scales=scales[current], options=config.options
+                    model, graph, targets, level=current, scales=scales[current], options=config.options
                 )
                 loss.backward()
                 losses.append(loss.item())
-            _clip(model, level)
+            nn.utils.clip_grad_norm_(own + shared, CLIP)
             optimiser.step()
             scheduler.step()
             averaged.update()
@@ -218,17 +220,6 @@ def train_member(
 def _optimiser(own: list[nn.Parameter], shared: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
     groups = [{'params': own, 'lr': rate}, {'params': shared, 'lr': rate * TRUNK_FACTOR}]
     return torch.optim.Adam([group for group in groups if group['params']], amsgrad=True)
-
-
-def _clip(model: MultiFidelityPotential, level: int) -> None:
-    """Clip the gradients; the references of other levels are clipped separately.
-
-    One norm over all would let the replay of a low level shrink the steps of the high one past the gradient stop.
-    """
-    replayed = [parameter for k, parameter in enumerate(model.references) if k != level]
-    for parameter in replayed:
-        nn.utils.clip_grad_norm_(parameter, CLIP)
-    nn.utils.clip_grad_norm_([p for p in model.parameters() if all(p is not other for other in replayed)], CLIP)
 
 
 def shift_references(model: MultiFidelityPotential, level: int, change: torch.Tensor, *, itself: bool = True) -> None:

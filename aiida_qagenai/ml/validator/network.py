@@ -21,7 +21,7 @@ from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.validator.moments import MomentTrunk
 from aiida_qagenai.ml.validator.pairs import PairTrunk
 
-__all__ = ('SIZES', 'MultiFidelityPotential', 'chain_of', 'forward_protected', 'hyperparameters')
+__all__ = ('SIZES', 'MultiFidelityPotential', 'chain_of', 'hyperparameters')
 
 LADDER_PARENTS = tuple(range(-1, len(LADDER) - 1))
 """Parents of the levels of a ladder with one level per rung: each stands on the one below."""
@@ -175,16 +175,6 @@ class MultiFidelityPotential(nn.Module):
         """Return whether ``level`` scales the sums of any layer otherwise than its parent."""
         films = [parameter for name, parameter in self.trunk.named_parameters() if name.endswith(f'film.{level - 1}')]
         return any(bool(film.any()) for film in films)
-
-
-def forward_protected(model: MultiFidelityPotential, graph: CrystalGraph, level: int) -> Tensor:
-    """Return ``model(graph, level)`` with all parameters but the references of ``level`` detached (gradient stop).
-
-    Parameters are stopped, not features: the gradient with respect to the positions (the forces) is complete.
-    """
-    parameters: dict[str, Tensor] = {name: value.detach() for name, value in model.named_parameters()}
-    parameters[f'references.{level}'] = model.references[level]
-    return torch.func.functional_call(model, parameters, (graph, level))
 
 
 def _readout(channels: int, width: int, *, zero: bool) -> nn.Sequential:
