@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from aiida_qagenai.ml.training.members import bootstrap_keys, enough_groups, multiplicities
+from aiida_qagenai.ml.training.members import bootstrap_keys, bootstrap_unit, multiplicities
 
 KEYS = [f'structure-{index}' for index in range(400)]
 ENERGIES = np.zeros((400, 1))
@@ -41,9 +41,20 @@ def test_every_member_sees_every_level():
     assert (counts[:, 7:9] >= 1).all()
 
 
-def test_few_groups_fall_back_to_structures(dataset):
-    assert not enough_groups(dataset)
-    assert bootstrap_keys(dataset, by_group=False) == dataset.structures.identifiers.tolist()
+def test_few_formulas_are_resampled_by_prototype(dataset):
+    """Strained and perturbed copies of one crystal go together: no member sees a copy of what it is judged by."""
+    assert bootstrap_unit(dataset) == 'prototype'
+    keys = bootstrap_keys(dataset, 'prototype')
+    prototypes = [name.rsplit('-', 1)[0] for name in dataset.structures.identifiers.tolist()]
+    assert len(set(keys)) == len(set(prototypes)) == len(set(zip(keys, prototypes, strict=True)))
+    assert keys[:7] == dataset.structures.identifiers[:7].tolist()
+    assert bootstrap_keys(dataset.select(np.arange(20)), 'prototype') == keys[:20]
+
+
+def test_many_formulas_are_resampled_by_formula_and_few_prototypes_by_structure(dataset):
     many = dataclasses.replace(dataset, groups=np.array([f'formula-{index % 12}' for index in range(len(dataset))]))
-    assert enough_groups(many)
-    assert bootstrap_keys(many, by_group=True) == many.groups.tolist()
+    assert bootstrap_unit(many) == 'group'
+    assert bootstrap_keys(many, 'group') == many.groups.tolist()
+    alone = dataset.select(np.arange(0, len(dataset), 7))
+    assert bootstrap_unit(alone) == 'structure'
+    assert bootstrap_keys(alone, 'structure') == alone.structures.identifiers.tolist()

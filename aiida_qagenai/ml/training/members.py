@@ -1,8 +1,8 @@
 """What a member of the ensemble starts from: its bootstrap sample, and the element references of that sample.
 
-Every key (a formula group, or a structure) gets for each member a multiplicity drawn from a Poisson distribution of
-mean 1, by a hash of the key: a Poisson bootstrap. A structure that a member did not see in its first training is not
-seen by it in any later one either, so that its error there remains an honest held-out error.
+Every key (a formula group, a prototype, or a structure) gets for each member a multiplicity drawn from a Poisson
+distribution of mean 1, by a hash of the key: a Poisson bootstrap. A structure that a member did not see in its first
+training is not seen by it in any later one either, so that its error there remains an honest held-out error.
 
 The references on every level come from hierarchical ridge regression. The labels are formation energies, so that they
 only take up what is left of the systematic difference between levels. Where a structure carries labels on two levels,
@@ -12,6 +12,7 @@ their difference is fitted: a high level computed only for low-energy structures
 from __future__ import annotations
 
 import hashlib
+import typing as t
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 from aiida_qagenai.exchange.dataset import LabelledBatch
 
 __all__ = (
-    'MIN_GROUPS',
+    'Unit',
     'bootstrap_keys',
-    'enough_groups',
+    'bootstrap_unit',
     'fit_references',
     'multiplicities',
     'nearest_label',
@@ -30,7 +31,12 @@ __all__ = (
 )
 
 MIN_GROUPS = 10
-"""With fewer formula groups than this, structures are resampled instead."""
+"""With fewer formula groups than this, prototypes are resampled instead."""
+
+MIN_PROTOTYPES = 5
+"""With fewer prototypes than this, structures are."""
+
+Unit = t.Literal['group', 'prototype', 'structure']
 
 MIN_LABELS = 2
 """A member that would see fewer labels of a level than this sees all of them."""
@@ -42,14 +48,30 @@ RIDGE = 0.1
 _POISSON = np.cumsum([np.exp(-1.0) / float(factorial) for factorial in (1, 1, 2, 6, 24, 120)])
 
 
-def enough_groups(dataset: LabelledBatch) -> bool:
-    """Return whether a first training resamples formula groups (else structures); later ones keep to its choice."""
-    return len(np.unique(dataset.groups)) >= MIN_GROUPS
+def bootstrap_unit(dataset: LabelledBatch) -> Unit:
+    """Return what a first training resamples; later ones keep to its choice.
+
+    Formula groups where there are enough. With few formulas, prototypes: if strained copies of one crystal were drawn
+    one by one, errors out of the bag would be those of near-duplicates. Structures only where there are few of both.
+    """
+    if len(np.unique(dataset.groups)) >= MIN_GROUPS:
+        return 'group'
+    return 'prototype' if len(set(bootstrap_keys(dataset, 'prototype'))) >= MIN_PROTOTYPES else 'structure'
 
 
-def bootstrap_keys(dataset: LabelledBatch, by_group: bool) -> list[str]:
-    """Return the key of each row: its formula group or its structure's identifier."""
-    return [str(key) for key in (dataset.groups if by_group else dataset.structures.identifiers)]
+def bootstrap_keys(dataset: LabelledBatch, unit: Unit) -> list[str]:
+    """Return the key of each row: its formula group, the first structure of its prototype, or its own identifier.
+
+    A prototype, here, are structures of one formula that pymatgen's matcher maps onto each other, whatever their
+    volume, strain or small displacements. New rows behind the others leave the keys of these as they are.
+    """
+    names = dataset.structures.identifiers
+    if unit == 'prototype':
+        from aiida_qagenai.chemistry.duplicates import find_duplicates
+
+        clusters = find_duplicates(dataset.structures.structures(), distortions=False)
+        return [str(names[clusters.representatives[label]]) for label in clusters.labels]
+    return [str(key) for key in (dataset.groups if unit == 'group' else names)]
 
 
 def multiplicities(

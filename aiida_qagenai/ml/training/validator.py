@@ -19,9 +19,8 @@ from aiida_qagenai.ml.graph import CrystalGraph, collate
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.training.members import (
-    MIN_GROUPS,
     bootstrap_keys,
-    enough_groups,
+    bootstrap_unit,
     fit_references,
     multiplicities,
     nearest_label,
@@ -51,10 +50,10 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     levels = ensemble.tree.levels
     start = dataclasses.replace(start, labels=start.labels.on_levels(levels), dataset=start.dataset.on_levels(levels))
     labels, parent = start.labels, start.parent
-    by_group = bootstrap['bootstrap_by'] == 'group'
-    if not by_group:
-        record.warn(f'fewer than {MIN_GROUPS} formula groups at first: the members are bootstrapped by structure')
-    keys = bootstrap_keys(labels, by_group)
+    unit = bootstrap['bootstrap_by']
+    if unit != 'group':
+        record.warn(f'few formulas at first: the members are bootstrapped by {unit}')
+    keys = bootstrap_keys(labels, unit)
     counts = multiplicities(keys, labels.energies, num_members=len(ensemble.members), seed=bootstrap['bootstrap_seed'])
     with record.stage('neighbour_lists'):
         graphs, _ = model_graphs(labels.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
@@ -100,8 +99,7 @@ def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tu
     if start.parent is None:
         network = hyperparameters(start.config.size, architecture)
         ensemble = Ensemble.create(network, start.elements, num_members, dtype, _tree_of(start, options))
-        unit = 'group' if enough_groups(start.labels) else 'structure'
-        return ensemble, {'bootstrap_seed': start.config.seed, 'bootstrap_by': unit}
+        return ensemble, {'bootstrap_seed': start.config.seed, 'bootstrap_by': bootstrap_unit(start.labels)}
     ensemble = Ensemble.from_checkpoint(*start.parent, dtype)
     if num_members != len(ensemble.members):
         message = f'the initial checkpoint has {len(ensemble.members)} members, the options ask for {num_members}'
