@@ -312,10 +312,12 @@ class RelaxConfig(AtomisticConfig):
 class RelaxManyConfig(AtomisticConfig):
     """Relaxation of many crystals at the same time: one that fails is reported and leaves the others alone.
 
+    :param dtype: the thresholds are far above the rounding of single precision.
     :param journal: what has ended; a run that was cut goes on from it.
     :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
     """
 
+    dtype: t.Literal['float32', 'float64'] = 'float32'
     structures: Path
     output: Path = Path('relaxed.npz')
     journal: Path = Path('relaxed.jsonl')
