@@ -84,3 +84,11 @@ def test_partial_occupancies_are_refused_by_name(validator, tmp_path):
     crystal.to(str(tmp_path / 'alloy.cif'))
     with pytest.raises(InvalidInputError, match=r'alloy.*partial occupancies'):
         run(tmp_path / 'alloy.cif', '--validator', validator)
+
+
+def test_the_validator_of_the_package_is_the_default(files):
+    text = run(*files, '--format', 'table').stdout
+    assert 'the validator of the package' in text and 'PBE: MP2020 PBE' in text and 'E(SCAN)' in text
+    records = json.loads(run(*files, '--format', 'json').stdout)
+    assert [record['energy_pbe'] for record in records] == pytest.approx([-2.1, -2.2], abs=0.3)
+    assert [record['unseen_elements'] for record in records] == ['', '']
