@@ -1,7 +1,5 @@
 """Energy and forces of crystals of 8 to 20 atoms, one at a time on one thread: the shipped validator beside its peers.
 
-    python benchmarks/validator_speed.py [--quick]
-
 A figure is the median over the crystals of the shortest of several evaluations, lists of neighbours included. A member
 is the ensemble with one member left. The peers are CHGNet 0.3.0 and SevenNet-0, where they are installed.
 """
@@ -73,16 +71,15 @@ def peers(runtime: Runtime) -> t.Iterator[tuple[str, Potential]]:
             print(f'{name} is left out: {exception}')
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='fewer repetitions')
-    repetitions = 5 if parser.parse_args().quick else 30
+    repetitions = 5 if arguments.quick else 30
+    folder = arguments.validator or VALIDATOR_FOUNDATION
     runtime = setup(RuntimeConfig(num_threads=1))
     structures = crystals()
-    ensemble = Validator.load(VALIDATOR_FOUNDATION, Fidelity.PBE, runtime)
+    ensemble = Validator.load(folder, Fidelity.PBE, runtime)
     number = len(ensemble.ensemble.members)
-    alone = Validator.load(VALIDATOR_FOUNDATION, Fidelity.PBE, runtime)
+    alone = Validator.load(folder, Fidelity.PBE, runtime)
     alone.ensemble = dataclasses.replace(alone.ensemble, members=alone.ensemble.members[:1])
     found = {
         'member-ms': milliseconds(alone, structures, repetitions),
@@ -106,7 +103,3 @@ def main() -> None:
         'one at a time',
         found['ensemble-ms'],
     )
-
-
-if __name__ == '__main__':
-    main()
