@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from validator_data import ELEMENTS, SIZE
 
 from aiida_qagenai.common.level import LevelTree
+from aiida_qagenai.evaluation.held_out import place_of
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.exchange.tasks import RuntimeConfig
@@ -82,7 +83,7 @@ class Data:
         self.degrees = {
             row: int(torch.bincount(graph.receivers, minlength=1).max()) for row, graph in self.graphs.items()
         }
-        self.folds = np.array([validator_data.place_of(f'fold{group}') % 10 for group in labels.groups])
+        self.folds = np.array([place_of(f'fold{group}') % 10 for group in labels.groups])
 
     def of(self, split: str, level: int, without: int | None = None) -> NDArray[np.int64]:
         """Return the rows of a split with labels on a level, but for one fold of the formulas."""

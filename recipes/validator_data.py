@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import sys
 import typing as t
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.level import Level
-from aiida_qagenai.evaluation.held_out import part_of
+from aiida_qagenai.evaluation.held_out import part_of, place_of
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 
@@ -43,11 +42,6 @@ FIELDS = {
 FURTHER = ('mp_extra/structures.csv.gz', 'mp_extra/labels_of_mp_and_mpts.csv.gz')
 MP20 = 'slices_mp20'
 """Source of structures whose formation energies have the corrections of MP-20."""
-
-
-def place_of(formula: str) -> int:
-    """Return the place of a formula among a hundred."""
-    return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100
 
 
 def split_of(formula: str) -> int:

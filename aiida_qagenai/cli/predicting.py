@@ -16,7 +16,7 @@ if t.TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-__all__ = ('COLUMNS', 'VALIDATOR', 'add_divergences', 'predict_structures')
+__all__ = ('COLUMNS', 'VALIDATOR', 'add_divergences', 'divergences', 'predict_structures')
 
 COLUMNS = 'divergence: D, divergence_sigma: σ(D), out_of_distribution: unfamiliar, '
 """What a validator adds to a table, D and σ(D) in eV/atom."""

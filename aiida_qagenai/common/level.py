@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 
-__all__ = ('LADDER_LEVELS', 'Level', 'LevelTree', 'last_on_rung')
+__all__ = ('LADDER_LEVELS', 'Level', 'LevelTree', 'last_on_rung', 'line_of')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,17 @@ def last_on_rung(levels: Sequence[Level], rung: Fidelity) -> int | None:
     """Return the position of the last level on ``rung``, which speaks for it, or None if there is none."""
     found = [index for index, level in enumerate(levels) if level.rung is rung]
     return found[-1] if found else None
+
+
+def line_of(index: int, parents: Sequence[int]) -> list[int]:
+    """Return the levels from the root down to ``index``, both included.
+
+    :param parents: position of the parent of each level, −1 for the root.
+    """
+    line = [index]
+    while (index := parents[index]) >= 0:
+        line.insert(0, index)
+    return line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +80,7 @@ class LevelTree:
 
     def ancestors(self, index: int) -> list[int]:
         """Return the levels whose surface a level inherits, the root first."""
-        found: list[int] = []
-        while (index := self.parents[index]) >= 0:
-            found.insert(0, index)
-        return found
+        return line_of(index, self.parents)[:-1]
 
     def on_rung(self, rung: Fidelity) -> int | None:
         """Return the level that speaks for ``rung``, the last one on it, or None if there is none."""

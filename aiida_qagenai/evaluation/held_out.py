@@ -9,12 +9,17 @@ from __future__ import annotations
 import hashlib
 import typing as t
 
-__all__ = ('is_held_out', 'part_of')
+__all__ = ('is_held_out', 'part_of', 'place_of')
+
+
+def place_of(formula: str) -> int:
+    """Return the place of a reduced formula among a hundred."""
+    return int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100
 
 
 def part_of(formula: str) -> t.Literal['train', 'validation', 'test']:
     """Return the part that a reduced formula (pymatgen's order of the elements) belongs to."""
-    place = int(hashlib.sha256(formula.encode()).hexdigest(), 16) % 100
+    place = place_of(formula)
     return 'validation' if place < 5 else 'test' if place < 10 else 'train'
 
 

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record.timings['import_seconds'] = time.perf_counter() - wall
         runtime = setup(config)
         device = runtime.device
-        # Only the validator loads e3nn.
+        # Each task loads its own libraries and no others.
         name = f'train_{config.role}' if task == 'train' else task
         module = importlib.import_module(f'aiida_qagenai.ml.{MODULES[name]}')
         getattr(module, name)(config, runtime, record)

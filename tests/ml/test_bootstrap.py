@@ -3,7 +3,9 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.ml.training.members import bootstrap_keys, bootstrap_unit, multiplicities
 
 KEYS = [f'structure-{index}' for index in range(400)]
@@ -58,3 +60,9 @@ def test_many_formulas_are_resampled_by_formula_and_few_prototypes_by_structure(
     alone = dataset.select(np.arange(0, len(dataset), 7))
     assert bootstrap_unit(alone) == 'structure'
     assert bootstrap_keys(alone, 'structure') == alone.structures.identifiers.tolist()
+
+
+def test_prototypes_without_pymatgen_are_refused_with_what_to_install(dataset, monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(InvalidInputError, match='pip install pymatgen'):
+        bootstrap_keys(dataset, 'prototype')

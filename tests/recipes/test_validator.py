@@ -12,6 +12,7 @@ import torch
 from emt_crystals import emt_dataset
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.evaluation.held_out import place_of
 from aiida_qagenai.exchange.dataset import SPLITS
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays, save_arrays
 from aiida_qagenai.ml.checkpoints import load_checkpoint
@@ -72,9 +73,7 @@ def run(folder, tmp_path, monkeypatch):
         monkeypatch.setattr(module, 'SIZE', 'tiny')
     monkeypatch.setattr(validator, 'NUM_MEMBERS', 2)
     parts = {place: SPLITS[place % 5] if place % 5 < 3 else 'train' for place in range(100)}
-    monkeypatch.setattr(
-        validator_data, 'split_of', lambda formula: SPLITS.index(parts[validator_data.place_of(formula)])
-    )
+    monkeypatch.setattr(validator_data, 'split_of', lambda formula: SPLITS.index(parts[place_of(formula)]))
 
     def call(seconds, *options):
         files = {kind: [str(folder / f'{kind}_{mode}.npz') for mode in LEVELS] for kind in ('labels', 'elements')}

@@ -12,12 +12,14 @@ their difference is fitted: a high level computed only for low-energy structures
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import typing as t
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.dataset import LabelledBatch
 
 __all__ = (
@@ -64,9 +66,14 @@ def bootstrap_keys(dataset: LabelledBatch, unit: Unit) -> list[str]:
 
     A prototype, here, are structures of one formula that pymatgen's matcher maps onto each other, whatever their
     volume, strain or small displacements. New rows behind the others leave the keys of these as they are.
+
+    :raises InvalidInputError: if prototypes are asked for where pymatgen is not installed.
     """
     names = dataset.structures.identifiers
     if unit == 'prototype':
+        if importlib.util.find_spec('pymatgen') is None:
+            message = 'a training on few formulas compares structures with pymatgen: pip install pymatgen'
+            raise InvalidInputError(message)
         from aiida_qagenai.chemistry.duplicates import find_duplicates
 
         clusters = find_duplicates(dataset.structures.structures(), distortions=False)

@@ -7,7 +7,7 @@ Each interaction gathers the neighbours of an atom i into moments of rank l = 0,
 of all radial functions n and all messages m: some mixtures of the scalar features of j and, from the second interaction
 on, of its vector features. Everything that depends on a neighbour is there: R_n Y^l is computed once for all
 interactions, and the sum over the neighbours is one batched matrix product. What follows acts on atoms, of which there
-are about 40 times fewer: the moments are mixed, scaled by element, and contracted to invariants of up to four bodies,
+are far fewer than pairs: the moments are mixed, scaled by element, and contracted to invariants of up to four bodies,
 
     A0, |A1|², tr A2², A1·A2·A1, det A2 ,
 

@@ -16,15 +16,12 @@ import typing as t
 import torch
 from torch import Tensor, nn
 
-from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.level import LevelTree, line_of
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.validator.moments import MomentTrunk
 from aiida_qagenai.ml.validator.pairs import PairTrunk
 
 __all__ = ('SIZES', 'MultiFidelityPotential', 'chain_of', 'hyperparameters')
-
-LADDER_PARENTS = tuple(range(-1, len(LADDER) - 1))
-"""Parents of the levels of a ladder with one level per rung: each stands on the one below."""
 
 TRUNKS: dict[str, type[MomentTrunk] | type[PairTrunk]] = {'moments': MomentTrunk, 'pairs': PairTrunk}
 """Architectures by name: messages between atoms, or pairs that are strictly local."""
@@ -81,11 +78,7 @@ def hyperparameters(size: str, architecture: str = 'moments') -> dict[str, t.Any
 
 def chain_of(level: int, parents: tuple[int, ...]) -> list[int]:
     """Return the levels from below the root to ``level``: those whose terms it adds up; none for the root."""
-    chain: list[int] = []
-    while parents[level] >= 0:
-        chain.insert(0, level)
-        level = parents[level]
-    return chain
+    return line_of(level, parents)[1:]
 
 
 class MultiFidelityPotential(nn.Module):
@@ -103,7 +96,7 @@ class MultiFidelityPotential(nn.Module):
     def __init__(
         self,
         num_elements: int,
-        parents: tuple[int, ...] = LADDER_PARENTS,
+        parents: tuple[int, ...] = LevelTree.parents,
         *,
         architecture: str,
         channels: int,

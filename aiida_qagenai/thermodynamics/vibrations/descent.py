@@ -2,7 +2,7 @@
 
 torch-sim moves batches too, but its release for Python 3.11 keeps no symmetry and cannot report one structure of a
 batch and go on with the others. With a fast potential most of the time of a relaxation by ASE goes into its filters and
-constraints. L-BFGS with cell and atoms on one scale needs fewer evaluations than FIRE or than BFGS in ASE's coordinates
+constraints. L-BFGS with cell and atoms on one scale needs fewer evaluations than BFGS in ASE's coordinates
 (``benchmarks/validator.py`` counts them).
 """
 
