@@ -51,6 +51,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ('py:.*', rf'({package})\..*')
     for package in (
+        'abc',
         'aiida',
         'aiida_pyscf',
         'ase',

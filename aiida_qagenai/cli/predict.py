@@ -35,8 +35,9 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> Non
 
     FILES are CIF, POSCAR, extxyz, JSON or CSV files with one or more crystals each. For every rung of the ladder that
     the validator was trained on, the table has the formation energy at that level and its uncertainty σ in eV/atom; a
-    rung without labels has no number. D is the divergence |E(PBE) − E(CCSD(T))|. A crystal that is unlike all that the
-    validator was trained on, or has an element that it never saw, is marked as unfamiliar, and its σ is larger.
+    rung without labels has no number. D is the divergence, the absolute value of E(PBE) − E(CCSD(T)). A crystal that is
+    unlike all that the validator was trained on, or has an element that it never saw, is marked as unfamiliar, and its
+    σ is larger.
     """
     import pandas as pd
 

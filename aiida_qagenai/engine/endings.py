@@ -1,4 +1,8 @@
-"""How processes ended: well, not well, or with the worker that ran them, which had no time to say so."""
+"""How processes ended: well, not well, or with the worker that ran them, which had no time to say so.
+
+Upstream: AiiDA seals a process after it has written that it finished, and never returns to one that was killed between;
+its launcher could seal what it finds finished.
+"""
 
 from __future__ import annotations
 

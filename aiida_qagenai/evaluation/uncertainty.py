@@ -2,8 +2,8 @@
 
 A calibrated σ says how often an error is smaller than any multiple of it: within the central interval of probability p
 lies a share p of the errors. The expected calibration error (V. Kuleshov, N. Fenner, S. Ermon, ICML 2018) is the mean
-of |share − p| over p: 0.5 − (2/π) arctan(1/2) = 0.205 where σ is half as large as it should be. With a finite number of
-errors it is not 0 even for a perfect σ: what chance alone leaves is the noise floor.
+of ``abs(share − p)`` over p: 0.5 − (2/π) arctan(1/2) = 0.205 where σ is half as large as it should be. With a finite
+number of errors it is not 0 even for a perfect σ: what chance alone leaves is the noise floor.
 """
 
 from __future__ import annotations

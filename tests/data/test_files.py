@@ -11,6 +11,8 @@ from aiida.common.exceptions import ValidationError
 from aiida.orm import load_node
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.level import Level
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, WEIGHTS_NAME, read_checkpoint
@@ -106,8 +108,12 @@ def test_empty_checkpoint_and_dataset_cannot_be_stored():
 def test_dataset_round_trip(labelled):
     node = DatasetData(labelled, level_tags=TAGS, formation_scheme='anchored').store()
     loaded = load_node(node.pk)
-    for name, array in labelled.to_arrays().items():
-        np.testing.assert_array_equal(loaded.labels().to_arrays()[name], array, err_msg=name)
+    expected, found = labelled.tagged(TAGS), loaded.labels()
+    assert found.levels == tuple(Level(tag, Fidelity(name)) for name, tag in TAGS.items())
+    for name, array in expected.to_arrays().items():
+        np.testing.assert_array_equal(found.to_arrays()[name], array, err_msg=name)
+    for rung in LADDER:
+        np.testing.assert_array_equal(found.energies_of(rung), labelled.energies_of(rung), err_msg=rung.value)
     assert loaded.counts == {'PBE': 1, 'SCAN': 0, 'HSE06': 0, 'CCSD(T)': 1}
     assert len(loaded) == 1
     assert loaded.base.attributes.get('elements') == [1, 3]

@@ -40,7 +40,7 @@ def assess_candidates(
 
     The funnel: constraints → duplicates of each other and of known structures → a finite prediction, within the
     distribution of the validator if that is asked for → distance to the predicted hull → score → choice within the
-    budget. A rung that the validator was not trained on stops nobody, see :func:`hull_level`. The hull holds the known
+    budget. A rung that the validator was not trained on stops nobody, see ``hull_level``. The hull holds the known
     phases and the elements, all predicted by the model that predicted the candidates; energies are formation energies,
     so that the elements lie at zero. Where too few phases are known the hull abstains: the candidate has no distance
     and is not rejected by it.

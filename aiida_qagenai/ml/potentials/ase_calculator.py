@@ -20,7 +20,8 @@ class AseCalculator(Potential):
     """A calculator that gives energy, forces and stress of periodic crystals.
 
     :param calculator: used again for every crystal.
-    :param options: what a :class:`Potential` takes; ``level`` is the tag, and the others are unknown by default.
+    :param options: what a :class:`~aiida_qagenai.ml.potentials.base.Potential` takes; ``level`` is the tag, and the
+        others are unknown by default.
     """
 
     def __init__(self, calculator: t.Any, *, tag: str, **options: t.Any) -> None:

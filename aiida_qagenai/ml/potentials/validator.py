@@ -28,7 +28,7 @@ class Validator(Potential):
     The energy is the formation energy of the cell, eV: another zero than a total energy, the same differences.
 
     :param ensemble: for relaxations and phonons in double precision, so that small displacements are not rounded away.
-    :param options: ``tag``, ``level`` and ``sha256`` of a :class:`Potential`.
+    :param options: ``tag``, ``level`` and ``sha256`` of a :class:`~aiida_qagenai.ml.potentials.base.Potential`.
     """
 
     def __init__(

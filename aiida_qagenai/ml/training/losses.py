@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aiida_qagenai.common.errors import NonFiniteError
 from aiida_qagenai.exchange.tasks import ValidatorOptions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
@@ -58,9 +59,13 @@ class Scale:
         The spread of the residuals is their median absolute deviation, which outliers do not move.
 
         :param smallest: least value of both.
+        :raises NonFiniteError: if the labels are too large for their spread to be a number.
         """
         spread = MAD_TO_SIGMA * float(np.median(np.abs(residuals - np.median(residuals))))
-        return cls(max(float(labels.std()), smallest), max(HUBER * spread, smallest))
+        deviation = float(labels.std())
+        if not np.isfinite([deviation, spread]).all():
+            raise NonFiniteError(f'the spread of labels of up to {np.abs(labels).max():.3g} is not finite')
+        return cls(max(deviation, smallest), max(HUBER * spread, smallest))
 
     def loss(self, residuals: Tensor) -> Tensor:
         """Return the mean Huber loss over the variance of the labels; of residuals that are NaN there is none."""

@@ -48,12 +48,12 @@ class SigmaModel:
     What has an error bar are the columns of ``with_divergence``: the levels and the difference of the outer two, in
     which errors cancel that a member makes on both.
 
-    :param scale: s of each column, shape (5,).
     Errors of energies have long tails: scaled by their root mean square, σ would be too large for nearly all crystals.
     Therefore σ is such that the share ``ONE_SIGMA`` of the errors is smaller, and the interval within which the share
     ``COVERED`` is follows from the errors themselves (split conformal prediction: J. Lei et al., J. Am. Stat. Assoc.
     113, 1094 (2018)), not from a normal distribution.
 
+    :param scale: s of each column, shape (5,).
     :param pooled: v0, the median of each column, shape (5,), (eV/atom)².
     :param quantile: half the width of that interval in units of σ, shape (5,).
     """

@@ -9,7 +9,7 @@ on, of its vector features. Everything that depends on a neighbour is there: R_n
 interactions, and the sum over the neighbours is one batched matrix product. What follows acts on atoms, of which there
 are far fewer than pairs: the moments are mixed, scaled by element, and contracted to invariants of up to four bodies,
 
-    A0, |A1|², tr A2², A1·A2·A1, det A2 ,
+    A0, A1·A1, tr A2², A1·A2·A1, det A2 ,
 
 which a multilayer perceptron turns into the change of the scalar features and the weights of the new vectors A1 and
 A2·A1. It is the atomic cluster expansion (R. Drautz, Phys. Rev. B 99, 014104 (2019)) in the Cartesian form of G. Simeon
