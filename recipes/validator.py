@@ -1,14 +1,16 @@
 """Train the ensemble of validators of any chemistry that the package ships.
 
     python recipes/validator.py --data /path/to/shared/data --structures structures_PBE.npz --labels labels_*.npz \
-        --elements elements_*.npz --output DIR --hours 2 [--resume]
+        --elements elements_*.npz --output DIR --hours 2 [--resume] [--start CHECKPOINT] [--members 0 1]
 
 Structures and labels of teachers come from `teacher_structures.py`; labels may be incomplete, and more of them may come
 with `--resume`. Five members are trained one after the other for a fifth of `--hours` each (hours of one core), on all
 levels together: every step takes a batch of published energies and one of a teacher with forces and stresses, at PBE
 twice as often as at r2SCAN. A twentieth of all formulas validates, a twentieth is left for tests, one in 25 calibrates
 σ, and each member leaves out another tenth of the rest. `DIR/foundation` is a checkpoint in half precision, with
-`card.json` about its data beside it; `DIR/member_N.pt` is what `--resume` continues from.
+`card.json` about its data beside it; `DIR/member_N.pt` is what `--resume` continues from. `--start` gives new members
+the weights of a checkpoint, such as the one that the package ships. `--members` trains some members only, so that two
+processes can share the work; a run with `--resume` and the same `--hours` then makes the checkpoint.
 """
 
 from __future__ import annotations
@@ -258,21 +260,27 @@ def main() -> None:
     parser.add_argument('--output', type=Path, required=True, help='folder of the checkpoint, its card and the states')
     parser.add_argument('--hours', type=float, required=True, help='hours of one core for all members and runs')
     parser.add_argument('--resume', action='store_true', help='continue the trainings in --output')
+    parser.add_argument('--start', type=Path, help='checkpoint whose weights new members start from')
+    parser.add_argument('--members', type=int, nargs='+', choices=range(NUM_MEMBERS), help='only these, no checkpoint')
     arguments = parser.parse_args()
     setup(RuntimeConfig())
     arguments.output.mkdir(parents=True, exist_ok=True)
-    if not arguments.resume and list(arguments.output.glob('member_*.pt')):
+    if not arguments.resume and not arguments.members and list(arguments.output.glob('member_*.pt')):
         parser.error(f'{arguments.output} holds trainings: give --resume')
     structures = StructureBatch.load(arguments.structures)
     data = Data(validator_data.labelled_batch(structures, arguments.labels, arguments.data))
+    elements = validator_data.element_energies(arguments.elements)
     members = []
-    for index in range(NUM_MEMBERS):
+    for index in arguments.members or range(NUM_MEMBERS):
         member = Member.begin(index, data)
+        if arguments.start:
+            validator_ensemble.start_from(member, arguments.start, elements)
         if arguments.resume:
             member.restore(arguments.output)
         member.train(arguments.hours * 3600 / NUM_MEMBERS, arguments.output)
         members.append(member)
-    validator_ensemble.write(members, data, arguments)
+    if not arguments.members:
+        validator_ensemble.write(members, data, arguments)
 
 
 if __name__ == '__main__':

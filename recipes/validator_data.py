@@ -140,7 +140,7 @@ def _fill(
 ) -> None:
     """Copy the labels of one teacher, except those of structures with absurd forces."""
     energies, forces, stresses = target
-    starts = np.concatenate([[0], np.cumsum(content['num_atoms'])])
+    starts = np.concatenate([[0], np.cumsum(content['num_atoms'].astype(np.int64))])
     for place, name in enumerate(content['identifiers'].tolist()):
         row = index.get(name)
         number = int(content['num_atoms'][place])

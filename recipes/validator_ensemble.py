@@ -6,6 +6,7 @@ import argparse
 import functools
 import hashlib
 import json
+import math
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.level import LevelTree
 from aiida_qagenai.exchange.dataset import SPLITS
-from aiida_qagenai.ml.checkpoints import save_checkpoint
+from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.runtime import package_versions
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
@@ -64,15 +66,59 @@ def shipped(members: Sequence[Member], data: Data, elements: t.Mapping[str, t.Ma
 
 def _part(state: dict[str, Tensor], name: str, levels: Sequence[int], numbers: NDArray[np.int64]) -> Tensor:
     """Return the weights called ``name`` in the shipped network: those of some levels and elements."""
+    found = state[_name_of(name, levels)]
+    return found[torch.as_tensor(numbers - validator_data.ELEMENTS[0])] if _by_element(name) else found
+
+
+def _name_of(name: str, levels: Sequence[int]) -> str:
+    """Return what a member calls the weights that are called ``name`` in the shipped network."""
     words = name.split('.')
     for place, word in enumerate(words[:-1]):
         if word == 'references':
             words[place + 1] = str(levels[int(words[place + 1])])
         elif word in ('bias', 'delta', 'film'):
             words[place + 1] = str(levels[int(words[place + 1]) + 1] - 1)
-    found = state['.'.join(words)]
-    by_element = name.startswith(('references.', 'trunk.embedding.')) or '.element.' in name
-    return found[torch.as_tensor(numbers - validator_data.ELEMENTS[0])] if by_element else found
+    return '.'.join(words)
+
+
+def _by_element(name: str) -> bool:
+    return name.startswith(('references.', 'trunk.embedding.')) or '.element.' in name
+
+
+def start_from(member: Member, folder: Path, elements: t.Mapping[str, t.Mapping[int, float]]) -> None:
+    """Give a member the weights of the same member of a shipped checkpoint, on the levels that both have.
+
+    A level that the checkpoint lacks starts from the surface of its parent; an element that it lacks, anew.
+
+    :param elements: energy of each element by level and atomic number, eV/atom, which the checkpoint has as its zero.
+    :raises InvalidInputError: if the checkpoint is of another size, or has levels that the labels lack.
+    """
+    ensemble = Ensemble.from_checkpoint(*load_checkpoint(folder, 'validator'), torch.float32)
+    data = member.data
+    unknown = [level.tag for level in ensemble.tree.levels if level not in data.tree.levels]
+    if unknown or ensemble.network != hyperparameters(validator_data.SIZE):
+        reason = f'no labels are at {unknown[0]}' if unknown else f'it is not of the size `{validator_data.SIZE}`'
+        raise InvalidInputError(f'`{folder}` cannot be continued: {reason}')
+    levels = [data.tree.levels.index(level) for level in ensemble.tree.levels]
+    rows = torch.as_tensor(ensemble.elements) - validator_data.ELEMENTS[0]
+    state, given = member.model.state_dict(), ensemble.members[member.index].state_dict()
+    for name, values in given.items():
+        if name.startswith('references.'):
+            continue
+        target = state[_name_of(name, levels)]
+        if _by_element(name):
+            target[rows] = values
+        else:
+            target.copy_(values)
+    for index, k in enumerate(levels):
+        known = elements.get(data.tree.levels[k].tag, {})
+        zeros = torch.tensor([0.0 if k == data.published else known.get(z, math.nan) for z in ensemble.elements])
+        values = given[f'references.{index}'] + zeros
+        state[f'references.{k}'][rows] = torch.where(zeros.isnan(), state[f'references.{k}'][rows], values)
+    if data.further not in levels:
+        state[f'references.{data.further}'].copy_(state[f'references.{data.published}'])
+    shadow = [parameter.detach().clone() for parameter in member.model.parameters()]
+    member.averaged.restore({'steps': 0, 'shadow': shadow})
 
 
 def zeros_of(member: Member, level: int, elements: t.Mapping[str, t.Mapping[int, float]]) -> NDArray[np.float32]:

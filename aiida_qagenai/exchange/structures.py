@@ -30,13 +30,20 @@ DAMAGED_ZIP = (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, Runt
 """What reading a truncated or damaged ZIP file raises."""
 
 
-def save_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[t.Any]]) -> None:
-    """Write named arrays as NPZ, atomically and byte-for-byte reproducibly (fixed time stamps, sorted names)."""
+def save_arrays(
+    path: str | os.PathLike[str], arrays: t.Mapping[str, NDArray[t.Any]], *, compressed: bool = False
+) -> None:
+    """Write named arrays as NPZ, atomically and byte-for-byte reproducibly (fixed time stamps, sorted names).
+
+    :param compressed: for what is kept for long; it takes about a second for every 30 MB.
+    """
     path = Path(path)
     temporary = path.with_name(path.name + '.partial')
-    with zipfile.ZipFile(temporary, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(temporary, 'w') as archive:
         for name in sorted(arrays):
-            with archive.open(zipfile.ZipInfo(f'{name}.npy'), 'w', force_zip64=True) as handle:
+            info = zipfile.ZipInfo(f'{name}.npy')
+            info.compress_type = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+            with archive.open(info, 'w', force_zip64=True) as handle:
                 np.lib.format.write_array(handle, np.asarray(arrays[name], order='C'), allow_pickle=False)
     temporary.replace(path)
 

@@ -181,3 +181,12 @@ def test_dummy_species_are_refused():
     structure = Structure(Lattice.cubic(3), [DummySpecies('X')], [[0, 0, 0]])
     with pytest.raises(InvalidInputError):
         StructureBatch.from_structures([structure])
+
+
+def test_compressed_arrays_are_the_same_and_smaller(tmp_path):
+    arrays = {'names': np.array(['crystal'] * 1000), 'format_version': np.array(1)}
+    save_arrays(tmp_path / 'plain.npz', arrays)
+    save_arrays(tmp_path / 'compressed.npz', arrays, compressed=True)
+    assert load_arrays(tmp_path / 'compressed.npz')['names'].tolist() == arrays['names'].tolist()
+    sizes = [(tmp_path / name).stat().st_size for name in ('plain.npz', 'compressed.npz')]
+    assert sizes[1] < sizes[0] / 10

@@ -16,13 +16,16 @@ from aiida_qagenai.evaluation.held_out import place_of
 from aiida_qagenai.exchange.dataset import SPLITS
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays, save_arrays
 from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
 
+import teacher_labels
 import teacher_structures
 import validator
 import validator_data
+import validator_ensemble
 
 NUMBERS = (13, 28, 29)
 LEVELS = {'PBE': 'EMT PBE', 'R2SCAN': 'EMT r2SCAN'}
@@ -127,6 +130,32 @@ def test_a_second_training_is_not_begun_over_a_first(run, capsys):
     assert 'give --resume' in capsys.readouterr().err
 
 
+def test_a_training_starts_from_a_checkpoint(run, folder, tmp_path):
+    """A new member then says what the checkpoint says, on all of its levels."""
+    output = run(3)
+    files = {kind: [folder / f'{kind}_{mode}.npz' for mode in LEVELS] for kind in ('labels', 'elements')}
+    structures = StructureBatch.load(folder / 'structures.npz')
+    data = validator.Data(validator_data.labelled_batch(structures, files['labels'], folder))
+    energies = validator_data.element_energies(files['elements'])
+    member = validator.Member.begin(1, data)
+    validator_ensemble.start_from(member, output / 'foundation', energies)
+    ensemble = Ensemble.from_checkpoint(*load_checkpoint(output / 'foundation', 'validator'), torch.float32)
+    graphs, _ = model_graphs(structures, NUMBERS, ensemble.cutoff, torch.float32)
+    expected = ensemble.evaluate(graphs, torch.device('cpu'), 64)[0][1]
+    rows = np.arange(60)
+    fractions = composition_fractions(structures, validator_data.ELEMENTS)
+    for index, level in enumerate(ensemble.tree.levels):
+        k = data.tree.levels.index(level)
+        graph, *_ = data.batch([row for row in rows if row in data.graphs], k)
+        with torch.no_grad():
+            found = (member.model(graph, k) / graph.num_atoms).numpy()
+        zeros = fractions @ validator_ensemble.zeros_of(member, k, energies)
+        np.testing.assert_allclose(found - zeros[list(data.graphs)], expected[list(data.graphs), index], atol=1e-4)
+    with pytest.raises(InvalidInputError, match='size'):
+        validator_data.SIZE = 'base'
+        validator_ensemble.start_from(member, output / 'foundation', energies)
+
+
 def test_labels_of_other_structures_are_refused(folder):
     structures = StructureBatch.load(folder / 'structures.npz').select([0, 1])
     with pytest.raises(InvalidInputError, match='alloy-2'):
@@ -162,3 +191,17 @@ def test_structures_for_teachers(folder):
     }
     ratios = [volumes[f'{name}/distorted'] / volumes[name] for name in names]
     assert 0.02 < np.std(np.log(ratios)) < 0.12
+
+
+def test_packed_labels_are_those_of_the_teacher(folder, tmp_path, monkeypatch):
+    """They are rounded, and structures without labels are left out."""
+    arrays = load_arrays(folder / 'labels_PBE.npz')
+    arrays['energies'][3] = np.nan
+    packed = teacher_labels.packed(arrays)
+    save_arrays(tmp_path / 'labels_PBE.npz', packed, compressed=True)
+    structures = StructureBatch.load(folder / 'structures.npz')
+    labels = validator_data.labelled_batch(structures, [tmp_path / 'labels_PBE.npz'], folder)
+    assert np.isnan(labels.energies[3, 0]) and np.isfinite(np.delete(labels.energies[:, 0], 3)).all()
+    expected = load_arrays(folder / 'labels_PBE.npz')
+    np.testing.assert_allclose(labels.forces[20:, 0], expected['forces'][20:], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(labels.energies[4:, 0], expected['energies'][4:] / 4, rtol=1e-6)
