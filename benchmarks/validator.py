@@ -3,8 +3,8 @@
     python benchmarks/validator.py [--quick] [--only PART] [--data /path/to/shared/data] [--validator FOLDER]
         [--potential {validator,alloys,chgnet,sevennet}] [--count N]
 
-The parts `speed`, `accuracy` and `relaxation` are the modules of `validator_parts`, which say what they measure.
-`accuracy` needs `--data` and is left out without it. `--potential` is what relaxes.
+The parts `speed`, `accuracy`, `teacher` and `relaxation` are the modules of `validator_parts`, which say what they
+measure. `accuracy` and `teacher` need `--data` and are left out without it. `--potential` is what relaxes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from validator_parts import accuracy, relaxation, speed
+from validator_parts import accuracy, relaxation, speed, teacher
 
-PARTS = {'speed': speed, 'accuracy': accuracy, 'relaxation': relaxation}
+PARTS = {'speed': speed, 'accuracy': accuracy, 'teacher': teacher, 'relaxation': relaxation}
+ON_DATA = (accuracy, teacher)
 POTENTIALS = ('validator', 'alloys', 'chgnet', 'sevennet')
 
 
@@ -24,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='fewer crystals and repetitions')
     parser.add_argument('--only', choices=PARTS, help='one part')
-    parser.add_argument('--data', type=Path, help='folder with mp/ and mpts/, for `accuracy`')
+    parser.add_argument('--data', type=Path, help='folder with mp/ and mpts/, for `accuracy` and `teacher`')
     parser.add_argument('--validator', type=Path, help='checkpoint in place of the shipped one')
     parser.add_argument('--potential', choices=POTENTIALS, default='validator', help='what relaxes')
     parser.add_argument('--count', type=int, help='crystals that are relaxed together')
@@ -33,8 +34,8 @@ def main() -> None:
     for name, part in PARTS.items():
         if arguments.only not in (None, name):
             continue
-        if part is accuracy and missing:
-            print(f'the part `accuracy` needs --data, a folder with {" and ".join(accuracy.FILES)}', file=sys.stderr)
+        if part in ON_DATA and missing:
+            print(f'the part `{name}` needs --data, a folder with {" and ".join(accuracy.FILES)}', file=sys.stderr)
             if arguments.only:
                 sys.exit(2)
             continue
