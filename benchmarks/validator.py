@@ -3,8 +3,9 @@
     python benchmarks/validator.py [--quick] [--only PART] [--data /path/to/shared/data] [--validator FOLDER]
         [--potential {validator,alloys,chgnet,sevennet}] [--count N]
 
-The parts `speed`, `accuracy`, `teacher` and `relaxation` are the modules of `validator_parts`, which say what they
-measure. `accuracy` and `teacher` need `--data` and are left out without it. `--potential` is what relaxes.
+The parts `speed`, `accuracy`, `teacher`, `uncertainty` and `relaxation` are the modules of `validator_parts`, which
+say what they measure. `accuracy`, `teacher` and `uncertainty` need `--data` and are left out without it. `--potential`
+is what relaxes.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from validator_parts import accuracy, relaxation, speed, teacher
+from validator_parts import accuracy, relaxation, speed, teacher, uncertainty
 
-PARTS = {'speed': speed, 'accuracy': accuracy, 'teacher': teacher, 'relaxation': relaxation}
-ON_DATA = (accuracy, teacher)
+PARTS = {
+    'speed': speed,
+    'accuracy': accuracy,
+    'teacher': teacher,
+    'uncertainty': uncertainty,
+    'relaxation': relaxation,
+}
+ON_DATA = (accuracy, teacher, uncertainty)
 POTENTIALS = ('validator', 'alloys', 'chgnet', 'sevennet')
 
 
@@ -25,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='fewer crystals and repetitions')
     parser.add_argument('--only', choices=PARTS, help='one part')
-    parser.add_argument('--data', type=Path, help='folder with mp/ and mpts/, for `accuracy` and `teacher`')
+    parser.add_argument('--data', type=Path, help='folder with mp/ and mpts/, for all parts that need it')
     parser.add_argument('--validator', type=Path, help='checkpoint in place of the shipped one')
     parser.add_argument('--potential', choices=POTENTIALS, default='validator', help='what relaxes')
     parser.add_argument('--count', type=int, help='crystals that are relaxed together')

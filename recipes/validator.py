@@ -45,7 +45,10 @@ from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperpara
 
 NUM_MEMBERS = 5
 LEARNING_RATE, WARM_UP, WEIGHT_DECAY, CLIP, EMA_DECAY = 3e-3, 300, 1e-3, 20.0, 0.999
-BATCH = {'published': 24, 'further': 8, 'teacher': 8}
+CONTINUED = 2e-3
+"""Learning rate of a training that starts from a checkpoint."""
+
+BATCH = {'published': 16, 'further': 8, 'teacher': 12}
 FURTHER_WEIGHT = 0.3
 """Weight of the older scheme of corrections, which comes every third step."""
 
@@ -137,6 +140,7 @@ class Member:
     averaged: Averaged
     step: int = 0
     seconds: float = 0.0
+    learning_rate: float = LEARNING_RATE
 
     @classmethod
     def begin(cls, index: int, data: Data) -> Member:
@@ -200,7 +204,7 @@ class Member:
         while self.seconds < total:
             factor = min(1.0, (self.step + 1) / WARM_UP) * cosine(self.seconds / total)
             for group in self.optimiser.param_groups:
-                group['lr'] = LEARNING_RATE * factor
+                group['lr'] = self.learning_rate * factor
             self.optimiser.zero_grad(set_to_none=True)
             for level in self.plan():
                 self.loss(next(streams[level]), level).backward()  # type: ignore[no-untyped-call]
@@ -275,6 +279,7 @@ def main() -> None:
         member = Member.begin(index, data)
         if arguments.start:
             validator_ensemble.start_from(member, arguments.start, elements)
+            member.learning_rate = CONTINUED
         if arguments.resume:
             member.restore(arguments.output)
         member.train(arguments.hours * 3600 / NUM_MEMBERS, arguments.output)

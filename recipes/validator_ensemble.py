@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
+from aiida_qagenai.chemistry.open_shells import shells_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.level import LevelTree
 from aiida_qagenai.exchange.dataset import SPLITS
+from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.runtime import package_versions
@@ -149,7 +151,7 @@ def calibrate(ensemble: Ensemble, data: Data, zeros: t.Mapping[int, NDArray[np.f
     """Set the scales of σ and the latent reference, and return the errors on the formulas that validate, eV/atom."""
     relaxed = np.array(['/' not in str(name) for name in data.labels.structures.identifiers])
 
-    def predictions(split: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def predictions(split: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], StructureBatch]:
         rows = data.rows[relaxed[data.rows] & (data.labels.split[data.rows] == SPLITS.index(split))]
         if split == 'train':
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:NUM_REFERENCES])
@@ -157,15 +159,23 @@ def calibrate(ensemble: Ensemble, data: Data, zeros: t.Mapping[int, NDArray[np.f
         familiar = np.flatnonzero([set(ensemble.elements) >= set(numbers.tolist()) for _, numbers, _ in structures])
         graphs, _ = model_graphs(structures.select(familiar), ensemble.elements, ensemble.cutoff, torch.float32)
         energies, features = ensemble.evaluate(graphs, torch.device('cpu'), 64)
-        return energies, features, formation_labels(ensemble, data, rows[familiar], zeros)
+        return energies, features, formation_labels(ensemble, data, rows[familiar], zeros), structures.select(familiar)
 
     ensemble.latent = LatentReference.fit(predictions('train')[1], seed=0)
-    energies, _, labels = predictions('calibration')
+    energies, features, labels, structures = predictions('calibration')
     on_rungs = with_divergence(ensemble.on_rungs(energies))
     errors = on_rungs.mean(axis=0) - with_divergence(ensemble.on_rungs(labels))
     number = np.full((len(errors), 1), len(energies))
-    ensemble.sigma_model = SigmaModel.fit(errors, on_rungs.var(axis=0, ddof=1), number)
-    energies, _, labels = predictions('validation')
+    distances = ensemble.latent.distances(features)
+    ensemble.latent = ensemble.latent.with_onset(distances)
+    ensemble.sigma_model = SigmaModel.fit(
+        errors,
+        on_rungs.var(axis=0, ddof=1),
+        number,
+        shells_of(numbers for _, numbers, _ in structures),
+        ensemble.latent.inflation(distances, np.zeros(len(distances), dtype=bool)),
+    )
+    energies, _, labels, _ = predictions('validation')
     found = np.nanmean(np.abs(energies.mean(axis=0) - labels), axis=0)
     return {f'{level.tag} energy': float(value) for level, value in zip(ensemble.tree.levels, found, strict=True)}
 

@@ -57,6 +57,12 @@ PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, 
 @option('--selected/--not-selected', default=None, help='Whether it was chosen for calculations.')
 @option('--computed/--not-computed', default=None, help='Whether any energy of it was computed.')
 @option(
+    '--exclude',
+    multiple=True,
+    type=click.Choice(['out_of_distribution', 'magnetic', 'f_electrons']),
+    help='Leave out what its prediction marks so; several times for several marks.',
+)
+@option(
     '--sort',
     'sort_by',
     type=click.Choice(['divergence', 'e_above_hull', 'score', 'name']),

@@ -100,6 +100,9 @@ def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator
     unfamiliar = sum(record['out_of_distribution'] for record in records)
     if unfamiliar:
         lines.append(f'{unfamiliar} of {len(records)} are unlike all that it was trained on')
+    for flag, meaning in (('magnetic', 'probably have magnetic moments'), ('f_electrons', 'have f electrons')):
+        if number := sum(record[flag] for record in records):
+            lines.append(f'{number} {meaning}: their energies depend on more than the positions of the atoms')
     unseen = sorted({symbol for record in records for symbol in record['unseen_elements'].split()})
     if unseen:
         lines.append(f'it never saw {", ".join(unseen)}: do not trust energies of crystals with these elements')

@@ -70,16 +70,18 @@ def add_divergences(records: Records, validator: Path | None) -> str:
 
 
 def divergences(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
-    """Return divergence, uncertainty and the mark of what is out of distribution of each crystal, by their names."""
-    names = ('divergence_signed', 'divergence_sigma', 'out_of_distribution')
+    """Return divergence, uncertainty and the marks of each crystal, by their names."""
+    names = ('divergence_signed', 'divergence_sigma', 'out_of_distribution', 'magnetic', 'f_electrons')
     found = []
-    for signed, sigma, outside in zip(*(arrays[name].tolist() for name in names), strict=True):
+    for signed, sigma, outside, magnetic, f_electrons in zip(*(arrays[name].tolist() for name in names), strict=True):
         finite = math.isfinite(signed)
         found.append(
             {
                 'divergence': abs(signed) if finite else None,
                 'divergence_sigma': sigma if finite else None,
                 'out_of_distribution': outside,
+                'magnetic': magnetic,
+                'f_electrons': f_electrons,
             }
         )
     return found

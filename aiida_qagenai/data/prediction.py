@@ -41,6 +41,8 @@ class PredictionData(RecordData):
         )
         divergence_relative: float | None = OrmMetadataField(None, description='divergence / divergence_sigma, Eq 4')
         out_of_distribution: bool = OrmMetadataField(description='Whether it is unlike the training set')
+        magnetic: bool | None = OrmMetadataField(None, description='Whether it probably has moments in a 3d shell')
+        f_electrons: bool | None = OrmMetadataField(None, description='Whether it has electrons in an f shell')
         distance_to_training: float | None = OrmMetadataField(None, ge=0, description='Distance in latent space')
 
         @pydantic.model_validator(mode='after')

@@ -20,6 +20,8 @@ from aiida_qagenai.parsers.base import MlParser, ParsingError, reading_outputs
 
 __all__ = ('PredictParser',)
 
+FLAGS = ('out_of_distribution', 'magnetic', 'f_electrons')
+
 
 class PredictParser(MlParser):
     """Make a ``PredictionData`` of every member, and the arrays that the selection needs."""
@@ -55,7 +57,7 @@ def make_prediction(arrays: dict[str, NDArray[t.Any]], row: int, name: str, uuid
         candidate_uuid=uuid,
         cycle=cycle,
         index=index,
-        out_of_distribution=bool(arrays['out_of_distribution'][row]),
+        **{flag: bool(arrays[flag][row]) for flag in FLAGS if flag in arrays},
         **{scalar: finite(arrays[scalar][row]) for scalar in scalars},
         **energies,
         **sigmas,

@@ -29,7 +29,7 @@ from aiida_qagenai.queries.tables import (
     uuid_filter,
 )
 
-__all__ = ('candidates',)
+__all__ = ('FLAGS', 'candidates')
 
 CANDIDATE_FIELDS = (
     'cycle',
@@ -52,7 +52,12 @@ PREDICTION_FIELDS = (
     'divergence_sigma',
     'divergence_relative',
     'out_of_distribution',
+    'magnetic',
+    'f_electrons',
 )
+FLAGS = ('out_of_distribution', 'magnetic', 'f_electrons')
+"""Columns by which a search can leave out candidates whose prediction is in doubt."""
+
 ASSESSMENT_FIELDS = (
     'e_above_hull',
     'hull_fidelity',
@@ -86,6 +91,7 @@ def candidates(
     stability: str | None = None,
     selected: bool | None = None,
     computed: bool | None = None,
+    exclude: t.Collection[str] = (),
     sort_by: str = 'divergence',
     limit: int | None = None,
 ) -> pd.DataFrame:
@@ -100,6 +106,8 @@ def candidates(
     :param stability: class of Table 2.
     :param selected: whether it was chosen for the calculations.
     :param computed: whether any energy of it was computed.
+    :param exclude: leave out what has one of these flags of its prediction: ``out_of_distribution``, ``magnetic``,
+        ``f_electrons``.
     :param sort_by: ``divergence`` (largest first), ``e_above_hull`` (lowest first), ``score`` (best first) or ``name``.
     :param limit: most rows returned, after sorting.
     :return: columns ``name``, ``campaign``, those of the nodes, ``formation_<fidelity>`` (eV/atom),
@@ -109,6 +117,8 @@ def candidates(
     """
     if sort_by not in SORT_ORDERS:
         raise InvalidInputError(f'cannot sort by `{sort_by}`: choose from {", ".join(SORT_ORDERS)}')
+    if unknown := sorted(set(exclude) - set(FLAGS)):
+        raise InvalidInputError(f'unknown flag `{unknown[0]}`: choose from {", ".join(FLAGS)}')
     structure = attributes(cycle=cycle, chemical_system=parse_system(chemical_system), formula=parse_formula(formula))
     assessment = attributes(stability=stability, selected=selected)
     if max_e_above_hull is not None:
@@ -131,6 +141,8 @@ def candidates(
         keep &= (table['selected'] == selected).fillna(False)
     if computed is not None:
         keep &= table['protocol'].notna() == computed
+    for flag in exclude:
+        keep &= ~table[flag].fillna(False)
     table = table[keep.astype(bool)]
     ordered = _finish(table).sort_values([sort_by, 'name'], ascending=[SORT_ORDERS[sort_by], True])
     return ordered.head(len(table) if limit is None else limit).reset_index(drop=True)

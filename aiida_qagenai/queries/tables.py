@@ -20,6 +20,8 @@ BOOLEAN_FIELDS = frozenset(
         'converged',
         'duplicate',
         'eligible',
+        'f_electrons',
+        'magnetic',
         'out_of_distribution',
         'passed_constraints',
         'scientific',

@@ -24,7 +24,7 @@ from figures import figure
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from aiida_qagenai.evaluation.held_out import part_of
+from aiida_qagenai.evaluation.held_out import place_of
 from aiida_qagenai.evaluation.uncertainty import calibration_error, calibration_interval, coverage, noise_floor
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
@@ -34,6 +34,9 @@ from aiida_qagenai.thermodynamics.references.mp_elements import formation_energy
 
 FILES = ('mp/mp20_bi_ternary.csv.gz', 'mpts/mpts52.csv.gz')
 MAX_ATOMS = 20
+TEST = range(5, 10)
+"""Places of the formulas that are left for tests, see ``evaluation.held_out.part_of``."""
+
 QUICK = 150
 COMMAND = [sys.executable, '-c', 'from aiida_qagenai.cli.root import main; main()']
 
@@ -45,28 +48,31 @@ class Crystals(t.NamedTuple):
     energies: NDArray[np.float64]
 
 
-def read(folder: Path, count: int | None) -> Crystals:
-    """Return the crystals of the formulas that are left for tests, every material once."""
+def read(folder: Path, count: int | None, places: range = TEST) -> Crystals:
+    """Return the crystals of some formulas, by default those that are left for tests, every material once.
+
+    :param places: of the formulas among a hundred, see ``evaluation.held_out``.
+    """
     csv.field_size_limit(sys.maxsize)
     found: dict[str, tuple[Structure, float]] = {}
     for name in FILES:
         with gzip.open(folder / name, 'rt', encoding='utf8') as handle:
             for row in csv.DictReader(handle):
-                structure = Structure.from_str(row['cif'], fmt='cif') if _may_count(row['cif']) else None
+                structure = Structure.from_str(row['cif'], fmt='cif') if _may_count(row['cif'], places) else None
                 if structure is None or len(structure) > MAX_ATOMS:
                     continue
-                if part_of(structure.composition.reduced_formula) == 'test':
+                if place_of(structure.composition.reduced_formula) in places:
                     found.setdefault(row['material_id'], (structure, float(row['formation_energy_per_atom'])))
     chosen = [found[name] for name in sorted(found)][:count]
     return Crystals([each for each, _ in chosen], np.array([energy for _, energy in chosen]))
 
 
-def _may_count(cif: str) -> bool:
-    """Return whether the formula that a CIF file names is one that is left for tests."""
+def _may_count(cif: str, places: range) -> bool:
+    """Return whether the formula that a CIF file names is one of those asked for."""
     from pymatgen.core import Composition
 
     line = next(line for line in cif.splitlines() if line.startswith('_chemical_formula_sum'))
-    return part_of(Composition(line.split(None, 1)[1].strip("'")).reduced_formula) == 'test'
+    return place_of(Composition(line.split(None, 1)[1].strip("'")).reduced_formula) in places
 
 
 def predict(crystals: Crystals, validator: Path | None, folder: Path) -> dict[str, NDArray[t.Any]]:

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
         errors = energies.mean(axis=0)[:, level] - truth
         figure(f'teacher-equilibrium-energy-mae{suffix}', float(np.nanmean(np.abs(errors))), 'eV/atom')
         if mode == 'R2SCAN':
-            error_bars(ensemble, energies, errors)
+            error_bars(ensemble, relaxed, energies, errors)
         for name, displacement in DISPLACEMENTS.items():
             crystals = distorted(relaxed, displacement)
             truth, forces = teacher(crystals, mode)
@@ -118,7 +118,9 @@ def evaluate(
     return ensemble.evaluate(graphs, cpu, 32)[0], ensemble.derivatives(graphs, level, cpu, 32)[0]
 
 
-def error_bars(ensemble: Ensemble, energies: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
+def error_bars(
+    ensemble: Ensemble, crystals: StructureBatch, energies: NDArray[np.float64], errors: NDArray[np.float64]
+) -> None:
     """Print how honest σ and the intervals are on the rung of SCAN."""
     assert ensemble.sigma_model is not None
     known, rank = np.isfinite(errors), Fidelity.SCAN.rank

@@ -71,6 +71,31 @@ def test_sigma_with_many_members_is_their_deviation():
     assert ratio == pytest.approx(1.0, abs=0.1)
 
 
+def test_open_shells_have_a_factor_of_their_own():
+    energies, truth = draw(3000, 5, 1.0)
+    shells = np.arange(3000) % 3
+    truth = energies.mean(axis=0) + (truth - energies.mean(axis=0)) * np.array([1.0, 1.5, 0.8])[shells, None]
+    residuals = with_divergence(energies.mean(axis=0) - truth)
+    variances = with_divergence(energies).var(axis=0, ddof=1)
+    model = SigmaModel.fit(residuals, variances, np.full((3000, 1), 5), shells)
+    assert model.factors == pytest.approx([1.0, 1.5, 1.0], abs=0.1)
+    scores = np.abs(residuals) / model.sigma(energies, shells)
+    assert np.quantile(scores[shells == 1], 0.6827) == pytest.approx(np.quantile(scores[shells == 0], 0.6827), rel=0.07)
+    few = SigmaModel.fit(residuals[:3], variances[:3], np.full((3, 1), 5), np.array([0, 0, 1]))
+    assert few.factors[1] < 2
+    assert few.factors[2] == 1
+
+
+def test_sigma_grows_from_the_distance_of_typical_held_out_crystals(latent):
+    latent, _ = latent
+    distances = np.array([0.5, 1.0, 1.5]) * latent.threshold
+    unseen = np.zeros(3, dtype=bool)
+    assert latent.inflation(distances, unseen) == pytest.approx([1.0, 1.0, 1.5])
+    grown = latent.with_onset(np.array([0.4, 0.5, 0.9]) * latent.threshold)
+    assert grown.inflation(distances, unseen) == pytest.approx([1.0, 2.0, 3.0])
+    assert latent.with_onset(np.array([7.0])).onset == latent.threshold
+
+
 @pytest.fixture
 def latent():
     """Return the reference of 200 normal training points in 5 dimensions, one of which is constant."""

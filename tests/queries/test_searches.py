@@ -72,6 +72,8 @@ def test_filters_equal_filtering_the_whole_table(toy):
         ({'computed': False}, 4),
         ({'limit': 3}, 3),
         ({'min_divergence': 10.0}, 0),
+        ({'exclude': ['out_of_distribution', 'f_electrons']}, 10),
+        ({'exclude': ['magnetic']}, 8),
     ],
 )
 def test_each_filter(toy, filters, count):
@@ -83,6 +85,8 @@ def test_sorting(toy):
     assert searches.candidates('toy', cycle=1, sort_by='score')['name'].tolist()[0] == '001-00000'
     with pytest.raises(InvalidInputError, match='cannot sort'):
         searches.candidates(sort_by='colour')
+    with pytest.raises(InvalidInputError, match='unknown flag'):
+        searches.candidates(exclude=['colour'])
 
 
 def test_pipeline_numbers_are_labelled_everywhere(toy):

@@ -27,6 +27,7 @@ class PredictCalculation(BatchMixin, MlCalculation):
     """
 
     TASK = 'predict'
+    CACHE_VERSION = 2
     MEMBERS: t.ClassVar[dict[str, tuple[str, str]]] = {'members': ('candidate_set', 'candidates')}
     FOLDER_VALIDATOR = 'validator'
     FILENAME_STRUCTURES = 'structures.npz'

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aiida_qagenai.chemistry.open_shells import shells_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.common.level import LevelTree
@@ -207,10 +208,11 @@ def calibrate(
         (counts == 0)[:, :, None],
     )
     record_errors(record, 'out_of_bag', residuals[:, : len(LADDER)], LevelTree())
+    shells, inflation = shells_of(numbers for _, numbers, _ in start.labels.structures), None
     for split in ('validation', 'calibration'):
         held_out = start.split(split)
         held_graphs, strange = model_graphs(held_out.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
-        predicted, _ = ensemble.evaluate(held_graphs, runtime.device, batch_size)
+        predicted, latent = ensemble.evaluate(held_graphs, runtime.device, batch_size)
         errors = np.where(strange[:, None], np.nan, predicted.mean(axis=0) - held_out.energies)
         record_errors(record, split, errors, tree)
         known = held_out.select(np.flatnonzero(~strange))
@@ -219,7 +221,11 @@ def calibrate(
         if split == 'calibration' and np.isfinite(errors).sum() >= MIN_CALIBRATION_LABELS:
             residuals, variances = with_divergence(errors), with_divergence(predicted).var(axis=0, ddof=1)
             number = np.full((len(errors), 1), len(predicted))
-    ensemble.sigma_model = SigmaModel.fit(residuals, variances, number)
+            shells = shells_of(numbers for _, numbers, _ in held_out.structures)
+            distances = ensemble.latent.distances(latent)
+            ensemble.latent = ensemble.latent.with_onset(distances[~strange])
+            inflation = ensemble.latent.inflation(distances, np.zeros_like(strange))
+    ensemble.sigma_model = SigmaModel.fit(residuals, variances, number, shells, inflation)
     names = [*(rung.label for rung in LADDER), 'divergence']
     for name, scale, column in zip(names, ensemble.sigma_model.scale.tolist(), variances.T, strict=True):
         if np.isfinite(column).any():

@@ -8,6 +8,7 @@ import typing as t
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_qagenai.chemistry.open_shells import OPEN_SHELLS
 from aiida_qagenai.common.fidelity import Fidelity
 
 __all__ = ('LatentReference', 'SigmaModel', 'with_divergence')
@@ -53,18 +54,28 @@ class SigmaModel:
     ``COVERED`` is follows from the errors themselves (split conformal prediction: J. Lei et al., J. Am. Stat. Assoc.
     113, 1094 (2018)), not from a normal distribution.
 
+    Where electrons occupy open shells (``chemistry.open_shells``), more is left to what the network does not see than
+    the spread of its members says: there σ is larger by a further factor, from the same errors.
+
     :param scale: s of each column, shape (5,).
     :param pooled: v0, the median of each column, shape (5,), (eV/atom)².
     :param quantile: half the width of that interval in units of σ, shape (5,).
+    :param factors: of σ by the shells of a crystal, shape (3,), ≥ 1; 1 for closed ones.
     """
 
     scale: NDArray[np.float64]
     pooled: NDArray[np.float64]
     quantile: NDArray[np.float64]
+    factors: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.ones(len(OPEN_SHELLS)))
 
     @classmethod
     def fit(
-        cls, residuals: NDArray[np.float64], variances: NDArray[np.float64], number: NDArray[np.float64]
+        cls,
+        residuals: NDArray[np.float64],
+        variances: NDArray[np.float64],
+        number: NDArray[np.float64],
+        shells: NDArray[np.int64] | None = None,
+        inflation: NDArray[np.float64] | None = None,
     ) -> SigmaModel:
         """Return the model that held-out predictions call for.
 
@@ -75,12 +86,20 @@ class SigmaModel:
         :param residuals: held-out errors r, shape (n, 5), eV/atom, NaN where there is no label.
         :param variances: sample variance of these predictions, shape (n, 5), NaN where fewer than two members count.
         :param number: members behind each variance, shape (n, 1).
+        :param shells: of each crystal, shape (n,); without them no factors are fitted.
+        :param inflation: factor on σ of each crystal by its distance to the training set, shape (n,).
         """
         finite = np.isfinite(variances)
         columns = [column[each] for column, each in zip(variances.T, finite.T, strict=True)]
         pooled = np.array([np.median(column) if len(column) else 0.0 for column in columns])
         moderated = _moderate(variances, pooled, number)
+        if inflation is not None:
+            moderated = moderated * inflation[:, None] ** 2
         used = np.isfinite(residuals) & finite
+        factors = np.ones(len(OPEN_SHELLS))
+        if shells is not None:
+            factors = _factors(residuals**2 / np.where(moderated > 0, moderated, np.nan), shells)
+            moderated = moderated * factors[shells, None] ** 2
         common = _scale(residuals[used], moderated[used], prior=1.0)
         levels = [
             _scale(residuals[use, level], moderated[use, level], prior=common) for level, use in enumerate(used.T)
@@ -89,27 +108,51 @@ class SigmaModel:
         scores = np.abs(residuals) / (scale * np.sqrt(moderated))
         rest = _quantile(scores[used], NORMAL_QUANTILE)
         quantile = np.array([_quantile(scores[use, level], rest) for level, use in enumerate(used.T)])
-        return cls(scale, pooled, quantile)
+        return cls(scale, pooled, quantile, factors)
 
     @classmethod
     def restore(
-        cls, scale: NDArray[np.float64], pooled: NDArray[np.float64], quantile: NDArray[np.float64] | None = None
+        cls,
+        scale: NDArray[np.float64],
+        pooled: NDArray[np.float64],
+        quantile: NDArray[np.float64] | None = None,
+        factors: NDArray[np.float64] | None = None,
     ) -> SigmaModel:
         """Return the model of a checkpoint.
 
-        Older ones have one scale, no column of the difference of levels, and intervals of a normal distribution.
+        Older ones have one scale, no column of the difference of levels, intervals of a normal distribution, and no
+        factors.
         """
         if scale.ndim == 0:
             pooled = np.append(pooled, pooled[Fidelity.CCSD_T.rank])
         if quantile is None:
             quantile = np.full(pooled.shape, NORMAL_QUANTILE)
-        return cls(np.broadcast_to(scale, pooled.shape).copy(), pooled, quantile)
+        factors = np.ones(len(OPEN_SHELLS)) if factors is None else factors
+        return cls(np.broadcast_to(scale, pooled.shape).copy(), pooled, quantile, factors)
 
-    def sigma(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 5)."""
+    def sigma(self, energies: NDArray[np.float64], shells: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 5).
+
+        :param shells: of each crystal, shape (n,), see ``chemistry.open_shells.shells_of``; closed if not given.
+        """
         number = np.full((1, 1), len(energies))
         variances = with_divergence(energies).var(axis=0, ddof=1)
-        return self.scale * np.sqrt(_moderate(variances, self.pooled, number))
+        sigma = self.scale * np.sqrt(_moderate(variances, self.pooled, number))
+        return sigma if shells is None else sigma * self.factors[shells, None]
+
+
+def _factors(squares: NDArray[np.float64], shells: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the factors on σ of open shells, shrunk to 1, from r²/v of each crystal and column, shape (n, 5)."""
+    found = np.ones(len(OPEN_SHELLS))
+    parts = [squares[shells == kind] for kind in range(len(OPEN_SHELLS))]
+    known = [part[np.isfinite(part)] for part in parts]
+    if len(known[0]):
+        closed = float(np.quantile(known[0], ONE_SIGMA))
+        for kind, part in enumerate(known[1:], start=1):
+            if len(part) and closed > 0:
+                ratio = float(np.quantile(part, ONE_SIGMA)) / closed
+                found[kind] = max(1.0, np.sqrt((PRIOR_LABELS + len(part) * ratio) / (PRIOR_LABELS + len(part))))
+    return found
 
 
 def _scale(residuals: NDArray[np.float64], variances: NDArray[np.float64], *, prior: float) -> float:
@@ -143,12 +186,14 @@ class LatentReference:
     :param deviation: shape (d,), never 0.
     :param features: standardised features of training structures, shape (m, d).
     :param threshold: distance beyond which a structure is out of distribution.
+    :param onset: distance from which on σ grows, in proportion to it; the threshold if it is 0.
     """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     features: NDArray[np.float64]
     threshold: float
+    onset: float = 0.0
 
     @classmethod
     def fit(cls, features: NDArray[np.float64], seed: int) -> LatentReference:
@@ -168,6 +213,10 @@ class LatentReference:
         threshold = float(np.quantile(nearest, 0.99)) if len(standard) > 1 else 0.0
         return cls(mean, deviation, standard, threshold)
 
+    def with_onset(self, distances: NDArray[np.float64]) -> LatentReference:
+        """Return the reference with σ growing from the median of the ``distances`` of held-out crystals, shape (n,)."""
+        return dataclasses.replace(self, onset=min(self.threshold, float(np.median(distances))))
+
     def distances(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the distance of each row of ``features``, shape (n, d), to the nearest reference: RMS per feature."""
         standard = (features - self.mean) / self.deviation
@@ -178,7 +227,8 @@ class LatentReference:
 
     def inflation(self, distances: NDArray[np.float64], unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the factor on σ of structures at ``distances``, some with ``unseen`` elements, shape (n,) each."""
-        factor = np.maximum(1.0, distances / self.threshold) if self.threshold > 0 else np.ones(len(distances))
+        onset = self.onset or self.threshold
+        factor = np.maximum(1.0, distances / onset) if onset > 0 else np.ones(len(distances))
         return np.where(unseen, np.maximum(factor, UNSEEN_ELEMENT_INFLATION), factor)
 
 

@@ -86,7 +86,8 @@ class Ensemble:
         known = {name: tensor.numpy() for name, tensor in sigma.items() if tensor is not None}
         ensemble.sigma_model = SigmaModel.restore(**known)
         latent = {name: tensors[f'latent.{name}'].numpy() for name in ('mean', 'deviation', 'features')}
-        ensemble.latent = LatentReference(**latent, threshold=float(tensors['latent.threshold']))
+        threshold, onset = (float(tensors.get(f'latent.{name}', torch.tensor(0.0))) for name in ('threshold', 'onset'))
+        ensemble.latent = LatentReference(**latent, threshold=threshold, onset=onset)
         return ensemble
 
     def to_tensors(self) -> Tensors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from aiida_qagenai.chemistry.open_shells import OPEN_SHELLS, shells_of
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
@@ -22,9 +23,10 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
 
     The arrays are ``identifiers`` (n,), ``energies`` and ``sigma`` (n, 4) in eV/atom, ``interval_90`` (n, 4), half the
     width of the interval of 90 %, ``divergence_signed`` = E_PBE − E_CCSD(T) and ``divergence_sigma`` (n,), ``features``
-    (n, d), ``distance_to_training`` and ``out_of_distribution`` (n,). σ is the calibrated error bar (``SigmaModel``),
-    inflated out of distribution, that of the divergence as well. For each rung speaks the last level of theory on it;
-    on a rung that the validator was not trained on all numbers are NaN.
+    (n, d), ``distance_to_training``, ``out_of_distribution``, ``magnetic`` and ``f_electrons`` (n,). σ is the
+    calibrated error bar (``SigmaModel``), inflated far from the training set and by open shells, that of the divergence
+    as well. For each rung speaks the last level of theory on it; on a rung that the validator was not trained
+    on all numbers are NaN.
 
     :raises CorruptFileError: if the checkpoint or the structures are damaged.
     """
@@ -51,7 +53,8 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     finite &= np.isfinite(distances)
     outside = unseen | (distances > ensemble.latent.threshold) | ~finite
     inflation = ensemble.latent.inflation(distances, unseen)
-    sigma = ensemble.sigma_model.sigma(energies) * inflation[:, None]
+    shells = shells_of(numbers for _, numbers, _ in structures)
+    sigma = ensemble.sigma_model.sigma(energies, shells) * inflation[:, None]
     if not finite.all():
         record.warn(f'{int((~finite).sum())} structures have predictions that are not finite')
     save_arrays(
@@ -67,6 +70,8 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
             'features': latent,
             'distance_to_training': distances,
             'out_of_distribution': outside,
+            'magnetic': shells == OPEN_SHELLS.index('magnetic'),
+            'f_electrons': shells == OPEN_SHELLS.index('f_electrons'),
         },
     )
     record.counts.update(
