@@ -6,11 +6,13 @@ In `DIR`, the task `label` of the package runs for SevenNet-MF-0 at PBE and at r
 those of the elements; a run that was cut goes on. In `--output` are then `labels_PBE.npz`, `labels_R2SCAN.npz`,
 `elements_PBE.npz` and `elements_R2SCAN.npz`: energies (eV) in single, forces (eV/Å) and stresses (eV/Å3) in half
 precision, whose rounding is 0.05 % of a value. That is far below the errors of a teacher and a tenth of the size.
+`card.json` names source, licence and checksums.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -24,6 +26,11 @@ from aiida_qagenai.exchange.structures import load_arrays, save_arrays
 
 MODES = ('PBE', 'R2SCAN')
 OUTPUT = Path(__file__).with_name('labels')
+CARD = {
+    'source': 'SevenNet-MF-0 on crystals of the Materials Project, distorted and with exchanged elements',
+    'license': 'CC BY 4.0 (Materials Project), MIT (the weights of SevenNet)',
+    'recipe': 'python recipes/teacher_structures.py, python recipes/teacher_labels.py',
+}
 PRECISION = {'energies': np.float32, 'forces': np.float16, 'stresses': np.float16}
 
 
@@ -72,14 +79,22 @@ def main() -> None:
     if missing and not arguments.pack_only:
         parser.error(f'{arguments.structures} has no {", ".join(missing)}: run recipes/teacher_structures.py')
     arguments.output.mkdir(parents=True, exist_ok=True)
+    card = dict(CARD)
     for mode, structures, output in jobs():
         if not arguments.pack_only:
             label(arguments.structures, mode, structures, output)
         if (arguments.structures / output).exists():
             arrays = packed(load_arrays(arguments.structures / output))
             save_arrays(arguments.output / output, arrays, compressed=True)
-            size = (arguments.output / output).stat().st_size
-            print(f'{output}: {len(arrays["energies"])} structures, {size / 1e6:.1f} MB')
+            content = (arguments.output / output).read_bytes()
+            print(f'{output}: {len(arrays["energies"])} structures, {len(content) / 1e6:.1f} MB')
+            card[output] = {
+                'structures': len(arrays['energies']),
+                'level': str(arrays['level']),
+                'weights_sha256': str(arrays['sha256']),
+                'sha256': hashlib.sha256(content).hexdigest(),
+            }
+    (arguments.output / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
 
 
 if __name__ == '__main__':
