@@ -16,9 +16,12 @@ from aiida_qagenai.common.model import StrictModel, validation_text
 from aiida_qagenai.exchange.requests import Count, Request
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
+    ChgnetPotential,
+    EmtPotential,
     PhononSettings,
     Potential,
     RelaxSettings,
+    SevennetPotential,
     TemperatureSettings,
     VolumeSettings,
 )
@@ -82,10 +85,16 @@ class GeneratorOptions(StrictModel):
     known_types: float = pydantic.Field(0.5, ge=0, le=1)
 
 
+Base = t.Annotated[EmtPotential | ChgnetPotential | SevennetPotential, pydantic.Field(discriminator='name')]
+"""Potentials that may stand below a validator."""
+
+
 class ValidatorOptions(StrictModel):
     """Ensemble, loss and stages of the multi-fidelity validator.
 
     :param architecture: messages between atoms (``moments``), or strictly local pairs after Allegro (``pairs``).
+    :param base: potential of others below the network, which then learns what the levels say beyond it: its settings,
+        such as ``{name: sevennet, model: mf-0, modality: PBE}``, or ``chgnet`` or ``sevennet``; ``own`` for none.
     :param parents: tag of a new level of theory → tag of the level whose surface it starts from, where that is not the
         last one on its rung or, if there is none, on the next lower one.
     :param loss_weights: weight of the levels on each rung, lowest first, over their label variance (paper Eq 2). They
@@ -103,6 +112,7 @@ class ValidatorOptions(StrictModel):
     """
 
     architecture: t.Literal['moments', 'pairs'] = 'moments'
+    base: Base | None = None
     num_members: int = pydantic.Field(5, ge=2, le=32)
     loss_weights: tuple[float, float, float, float] = (0.1, 0.3, 0.6, 1.0)
     force_weight: float = pydantic.Field(1.0, ge=0)
@@ -111,6 +121,12 @@ class ValidatorOptions(StrictModel):
     gradient_stop: bool = True
     freeze_trunk_below: int = pydantic.Field(100, ge=0)
     steps_above: float = pydantic.Field(0.4, gt=0, lt=1)
+
+    @pydantic.field_validator('base', mode='before')
+    @classmethod
+    def _by_name(cls, value: t.Any) -> t.Any:
+        """Let a name stand for the potential with its default settings, and ``own`` for none."""
+        return {'own': None}.get(value, {'name': value}) if isinstance(value, str) else value
 
 
 class TrainConfig(RuntimeConfig):

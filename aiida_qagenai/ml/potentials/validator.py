@@ -16,6 +16,7 @@ from aiida_qagenai.ml.elements import species_indices
 from aiida_qagenai.ml.graph import CrystalGraph, Pairs, join_pairs
 from aiida_qagenai.ml.potentials.base import Evaluation, Potential
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.base import base_of
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.ensemble import Ensemble
 
@@ -27,15 +28,23 @@ class Validator(Potential):
 
     The energy is the formation energy of the cell, eV: another zero than a total energy, the same differences.
 
+    :param base: potential below the ensemble, whose energies, forces and stresses are added.
     :param ensemble: for relaxations and phonons in double precision, so that small displacements are not rounded away.
     :param options: ``tag``, ``level`` and ``sha256`` of a :class:`~aiida_qagenai.ml.potentials.base.Potential`.
     """
 
     def __init__(
-        self, ensemble: Ensemble, fidelity: Fidelity, device: torch.device, dtype: torch.dtype, **options: t.Any
+        self,
+        ensemble: Ensemble,
+        fidelity: Fidelity,
+        device: torch.device,
+        dtype: torch.dtype,
+        base: Potential | None = None,
+        **options: t.Any,
     ) -> None:
         super().__init__(cutoff=ensemble.cutoff, elements=frozenset(ensemble.elements), **options)
         self.ensemble = ensemble
+        self.base = base
         index = ensemble.tree.on_rung(fidelity)
         if index is None:
             seen = ', '.join(rung.value for rung in ensemble.tree.rungs)
@@ -56,7 +65,8 @@ class Validator(Potential):
         tensors, info = load_checkpoint(folder, 'validator')
         ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
         tag = f'validator:{fidelity.value}:{info.sha256[:12]}'
-        return cls(ensemble, fidelity, runtime.device, runtime.dtype, tag=tag, level=tag, sha256=info.sha256)
+        base = base_of(info, runtime)
+        return cls(ensemble, fidelity, runtime.device, runtime.dtype, base, tag=tag, level=tag, sha256=info.sha256)
 
     def _evaluate(self, structures: StructureBatch, pairs: Sequence[Pairs]) -> Evaluation:
         species = species_indices(structures.species, self.ensemble.elements)
@@ -70,4 +80,10 @@ class Validator(Potential):
 
         energies, forces, stresses = with_derivatives(mean, graph)
         arrays = (array.double().cpu().numpy() for array in (energies, forces, stresses, members[0].std(0)))
-        return Evaluation(*arrays)
+        found = Evaluation(*arrays)
+        if self.base is None:
+            return found
+        below = self.base.evaluate(structures)
+        return Evaluation(
+            found.energies + below.energies, found.forces + below.forces, found.stresses + below.stresses, found.sigmas
+        )

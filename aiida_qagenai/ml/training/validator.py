@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing as t
 
 import numpy as np
@@ -13,10 +14,11 @@ from aiida_qagenai.chemistry.open_shells import shells_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.common.level import LevelTree
-from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph, collate
+from aiida_qagenai.ml.potentials import Potential
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.training.members import (
@@ -29,6 +31,7 @@ from aiida_qagenai.ml.training.members import (
 )
 from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.stages import MemberData, shift_references, train_member
+from aiida_qagenai.ml.validator.base import describe_base, load_base, without_base
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
@@ -50,6 +53,7 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     known, ensemble = ensemble, _with_levels(ensemble, start, config.options)
     levels = ensemble.tree.levels
     start = dataclasses.replace(start, labels=start.labels.on_levels(levels), dataset=start.dataset.on_levels(levels))
+    start, base = _without_base(start, config.options, runtime, record)
     labels, parent = start.labels, start.parent
     unit = bootstrap['bootstrap_by']
     if unit != 'group':
@@ -89,6 +93,7 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
         'network': ensemble.network,
         'levels': ensemble.tree.describe(),
         **bootstrap,
+        **describe_base(config.options.base, base),
     }
     start.save(record, ensemble.to_tensors(), ensemble.members, configuration, fidelities=fidelities)
     record.counts['num_labels'] = labels.counts
@@ -110,6 +115,31 @@ def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tu
         message = f'the initial checkpoint has the architecture `{known}`, the options ask for `{architecture}`'
         raise InvalidInputError(message)
     return ensemble, {name: start.parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
+
+
+def _base_settings(options: ValidatorOptions) -> dict[str, t.Any] | None:
+    return None if options.base is None else options.base.model_dump(mode='json')
+
+
+def _without_base(
+    start: Start, options: ValidatorOptions, runtime: Runtime, record: Record
+) -> tuple[Start, Potential | None]:
+    """Return labels with the potential below the validator taken off, and that potential, if there is one."""
+    if start.parent is not None and _base_settings(options) != start.parent[1].configuration.get('base'):
+        message = 'the initial checkpoint stands on another `base` than the options ask for: '
+        raise InvalidInputError(message + json.dumps(start.parent[1].configuration.get('base') or 'own'))
+    if options.base is None:
+        return start, None
+    potential = load_base(options.base, runtime)
+    with record.stage('base'):
+        dataset, reasons = without_base(start.dataset, potential)
+    failed = [reason for reason in reasons if reason]
+    if failed:
+        record.warn(f'{len(failed)} structures are left out, {potential.tag} cannot describe them: {failed[0]}')
+    rows = np.flatnonzero((dataset.split == SPLITS.index('train')) & np.isfinite(dataset.energies).any(axis=1))
+    if not len(rows):
+        raise InvalidInputError(f'{potential.tag} describes no structure of the training set: {failed[0]}')
+    return dataclasses.replace(start, dataset=dataset, labels=dataset.select(rows)), potential
 
 
 def _tree_of(start: Start, options: ValidatorOptions, known: LevelTree | None = None) -> LevelTree:

@@ -12,6 +12,7 @@ from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.base import base_of, on_base
 from aiida_qagenai.ml.validator.calibration import with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 
@@ -36,6 +37,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
         for member in ensemble.members:
             member.to(runtime.device)
+        base = base_of(info, runtime)
     assert ensemble.latent is not None and ensemble.sigma_model is not None
     untrained = [rung.value for rung in LADDER if rung not in ensemble.tree.rungs]
     if untrained:
@@ -46,6 +48,10 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     with record.stage('evaluation'):
         progress = Progress(len(graphs))
         energies, latent = ensemble.evaluate(graphs, runtime.device, config.batch_size, progress)
+    if base is not None:
+        with record.stage('base'):
+            below, _ = on_base(base, structures)
+        energies = energies + (below.energies / structures.num_atoms)[None, :, None]
     finite = np.isfinite(energies).all(axis=(0, 2))
     energies = ensemble.on_rungs(energies)
     distances = ensemble.latent.distances(latent) if graphs else np.zeros(0)
