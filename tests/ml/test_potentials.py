@@ -18,7 +18,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.exchange.tasks import parse
-from aiida_qagenai.ml.potentials import make_potential
+from aiida_qagenai.ml.potentials import calculator, make_potential
 from aiida_qagenai.ml.potentials.weights import Weights, read_weights
 
 
@@ -256,3 +256,18 @@ def test_foundation_potentials_give_their_own_energies(runtime, potential, level
     assert teacher.level == level and len(teacher.sha256) == 64
     batch = StructureBatch.from_atoms([bulk('MgO', 'rocksalt', a=4.25), bulk('Si', 'diamond', a=5.47)])
     np.testing.assert_allclose(teacher.evaluate(batch).energies / 2, [mgo, silicon], atol=6e-4)
+
+
+def test_a_calculator_in_one_line(crystal):
+    """The shipped validator by default, on either of its rungs; what it cannot be is said."""
+    crystal.calc = calculator()
+    energy = crystal.get_potential_energy()
+    crystal.calc = calculator(fidelity='SCAN')
+    assert -4 < crystal.get_potential_energy() != energy
+    assert crystal.calc.results['energy_sigma'] > 0
+    with pytest.raises(InvalidInputError, match='HSE06'):
+        calculator(fidelity='HSE06')
+    with pytest.raises(InvalidInputError, match='colour'):
+        calculator('emt', colour='red')
+    with pytest.raises(InvalidInputError, match='invalid potential'):
+        calculator('lennard-jones')

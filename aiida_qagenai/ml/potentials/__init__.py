@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import typing as t
+from pathlib import Path
+
+import pydantic
+import torch
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.model import validation_text
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.tasks import AtomisticConfig
 from aiida_qagenai.ml.potentials.base import Evaluation, Potential, PotentialCalculator, chunks
 from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('Evaluation', 'Potential', 'PotentialCalculator', 'chunks', 'make_potential', 'used_libraries')
+__all__ = ('Evaluation', 'Potential', 'PotentialCalculator', 'calculator', 'chunks', 'make_potential', 'used_libraries')
 
 
 def used_libraries(name: str) -> tuple[str, ...]:
@@ -36,3 +45,27 @@ def make_potential(config: AtomisticConfig, runtime: Runtime) -> Potential:
 
     assert config.checkpoint is not None
     return Validator.load(config.checkpoint, settings.fidelity, runtime)
+
+
+def calculator(
+    name: str = 'validator', *, checkpoint: str | Path | None = None, device: str = 'cpu', **settings: t.Any
+) -> PotentialCalculator:
+    """Return a potential as an ASE calculator, in double precision.
+
+    ``calculator()`` is the shipped validator on the rung of PBE, ``calculator(fidelity='SCAN')`` on that of SCAN,
+    ``calculator('sevennet', model='mf-0', modality='PBE')`` a potential of others.
+
+    :param name: ``validator``, ``chgnet``, ``sevennet`` or ``emt``.
+    :param checkpoint: folder of a validator, by default the one that comes with the package.
+    :param settings: of the potential, see :mod:`aiida_qagenai.thermodynamics.vibrations.settings`.
+    :raises InvalidInputError: for unknown settings, or if the package of the potential is not installed here.
+    """
+    if name == 'validator':
+        checkpoint = checkpoint or VALIDATOR_FOUNDATION
+    try:
+        config = AtomisticConfig.model_validate(
+            {'potential': {'name': name, **settings}, 'checkpoint': checkpoint, 'device': device}
+        )
+    except pydantic.ValidationError as exception:
+        raise InvalidInputError(f'invalid potential: {validation_text(exception, AtomisticConfig)}') from exception
+    return make_potential(config, Runtime(torch.device(device), torch.float64, 0)).calculator()
