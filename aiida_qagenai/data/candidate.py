@@ -14,7 +14,7 @@ from aiida_qagenai.data.sites import structure_attributes
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('CandidateData', 'Lineage', 'candidate_name', 'parse_candidate_name')
+__all__ = ('CandidateData', 'Lineage', 'Relaxation', 'candidate_name', 'parse_candidate_name')
 
 
 def candidate_name(cycle: int, index: int) -> str:
@@ -43,8 +43,33 @@ class Lineage(t.NamedTuple):
     relation: str
 
 
+class Relaxation(t.NamedTuple):
+    """How a candidate came from the unrelaxed one of the same name.
+
+    :param relaxed_from: UUID of the unrelaxed candidate.
+    :param relaxation_potential: tag of the potential.
+    :param relaxation_reason: why the relaxation did not converge, or why there was none; empty if it converged.
+    :param relaxation_steps: ``None``, as the other numbers, for a candidate that is still unrelaxed.
+    """
+
+    relaxed_from: str
+    relaxation_potential: str
+    relaxation_converged: bool
+    relaxation_reason: str
+    relaxation_steps: int | None = None
+    relaxation_energy_per_atom: float | None = None
+    relaxation_force: float | None = None
+    relaxation_stress: float | None = None
+    relaxation_volume_change: float | None = None
+
+
 class CandidateData(StructureData):
-    """A structure that a campaign proposed (or began from, in cycle 0), with what searches filter on."""
+    """A structure that a campaign proposed (or began from, in cycle 0), with what searches filter on.
+
+    A relaxed candidate is a node of its own, with the name of the unrelaxed one, to which ``relaxed_from`` leads.
+    """
+
+    _hash_ignored_attributes = (*StructureData._hash_ignored_attributes, 'relaxed_from')
 
     class AttributesModel(StructureData.AttributesModel):
         """Attributes in addition to those of a ``StructureData``."""
@@ -66,6 +91,21 @@ class CandidateData(StructureData):
         relation: str | None = OrmMetadataField(
             None, description='To the known crystals: replay, substitution or novel framework'
         )
+        relaxed_from: str | None = OrmMetadataField(None, description='UUID of the unrelaxed candidate')
+        relaxation_potential: str | None = OrmMetadataField(None, description='Potential that relaxed it')
+        relaxation_converged: bool | None = OrmMetadataField(None, description='Whether the relaxation converged')
+        relaxation_reason: str | None = OrmMetadataField(
+            None, description='Why the relaxation did not converge, or why there was none'
+        )
+        relaxation_steps: int | None = OrmMetadataField(None, description='Steps of the relaxation')
+        relaxation_energy_per_atom: float | None = OrmMetadataField(
+            None, description='Energy of the potential after the relaxation, eV/atom'
+        )
+        relaxation_force: float | None = OrmMetadataField(None, description='Largest force left on an atom, eV/Å')
+        relaxation_stress: float | None = OrmMetadataField(None, description='Largest component of the stress, eV/Å3')
+        relaxation_volume_change: float | None = OrmMetadataField(
+            None, description='Relative change of the volume: 0.1 is 10 % larger'
+        )
 
     def __init__(
         self,
@@ -75,12 +115,14 @@ class CandidateData(StructureData):
         index: int = 0,
         origin: str = '',
         lineage: Lineage | None = None,
+        relaxation: Relaxation | None = None,
         analysis: tuple[int, str] | None = None,
         **kwargs: t.Any,
     ) -> None:
         """Construct the node from an ordered periodic structure of pymatgen.
 
         :param lineage: the motif that it began as, where there is one.
+        :param relaxation: the unrelaxed candidate that it came from, where there is one, and how.
         :param analysis: space group number and fingerprint where they are known; otherwise they are found here, which
             takes most of the time.
 
@@ -119,6 +161,7 @@ class CandidateData(StructureData):
             'index': index,
             'origin': origin,
             **({} if lineage is None else lineage._asdict()),
+            **({} if relaxation is None else relaxation._asdict()),
         }
         self.base.attributes.set_many(attributes)
 

@@ -21,7 +21,16 @@ if t.TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-__all__ = ('FORMAT_VERSION', 'StructureBatch', 'check_shapes', 'load_arrays', 'pick_arrays', 'save_arrays')
+__all__ = (
+    'FORMAT_VERSION',
+    'StructureBatch',
+    'check_shapes',
+    'find_problems',
+    'load_arrays',
+    'load_sound',
+    'pick_arrays',
+    'save_arrays',
+)
 
 FORMAT_VERSION = 1
 MAX_ATOMIC_NUMBER = 118
@@ -140,21 +149,8 @@ class StructureBatch:
             'identifiers': (n,),
         }
         check_shapes(self, expected)
-        if n == 0:
-            return
-        owner = self.owner
-        volumes = np.abs(np.linalg.det(self.cells))
-        finite = np.asarray(np.isfinite(self.fractional).all(axis=1))
-        problems: list[tuple[str, t.Any]] = [
-            ('has no atoms', self.num_atoms < 1),
-            ('has a lattice that is not finite', ~np.isfinite(self.cells).all(axis=(1, 2))),
-            ('has a cell of zero volume', ~(volumes > 1e-6)),
-            ('has coordinates that are not finite', _any(owner, ~finite, n)),
-            ('has an unknown element', _any(owner, (self.species < 1) | (self.species > MAX_ATOMIC_NUMBER), n)),
-        ]
-        for text, mask in problems:
-            if mask.any():
-                index = int(np.argmax(mask))
+        for index, text in enumerate(find_problems(self.num_atoms, self.cells, self.species, self.fractional)):
+            if text:
                 raise InvalidInputError(f'structure {index} (`{self.identifiers[index]}`) {text}')
 
     def atoms_of(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -271,6 +267,48 @@ class StructureBatch:
     def load(cls, source: str | os.PathLike[str] | t.IO[bytes]) -> StructureBatch:
         """Read a batch from an NPZ file or an open binary stream."""
         return cls.from_arrays(load_arrays(source))
+
+
+def find_problems(
+    num_atoms: NDArray[np.int64], cells: NDArray[np.float64], species: NDArray[np.int64], fractional: NDArray[np.float64]
+) -> list[str]:
+    """Return what is wrong with each structure in packed arrays, empty where nothing is."""
+    n = len(num_atoms)
+    if n == 0:
+        return []
+    owner = np.repeat(np.arange(n), num_atoms)
+    finite = np.isfinite(cells).all(axis=(1, 2))
+    volumes = np.abs(np.linalg.det(np.where(finite[:, None, None], cells, 0.0)))
+    masks: list[tuple[str, t.Any]] = [
+        ('has no atoms', num_atoms < 1),
+        ('has a lattice that is not finite', ~finite),
+        ('has a cell of zero volume', ~(volumes > 1e-6)),
+        ('has coordinates that are not finite', _any(owner, ~np.isfinite(fractional).all(axis=1), n)),
+        ('has an unknown element', _any(owner, (species < 1) | (species > MAX_ATOMIC_NUMBER), n)),
+    ]
+    texts = [''] * n
+    for text, mask in masks:
+        for index in np.flatnonzero(mask):
+            texts[index] = texts[index] or text
+    return texts
+
+
+def load_sound(source: str | os.PathLike[str] | t.IO[bytes]) -> tuple[StructureBatch, list[str], dict[str, t.Any]]:
+    """Read packed structures of which some may be broken.
+
+    :returns: the sound ones, what is wrong with each of all (empty for a sound one), and the arrays as they are.
+    :raises CorruptFileError: if the file cannot be read at all, or its arrays do not go together.
+    """
+    names = [field.name for field in dataclasses.fields(StructureBatch)]
+    arrays = pick_arrays(load_arrays(source), names)
+    sizes = arrays['num_atoms']
+    if len(arrays['cells']) != len(sizes) or not len(arrays['species']) == len(arrays['fractional']) == sizes.sum():
+        raise CorruptFileError(f'the arrays of `{source}` do not go together')
+    problems = find_problems(*(arrays[name] for name in ('num_atoms', 'cells', 'species', 'fractional')))
+    sound = np.array([not text for text in problems], dtype=np.bool_)
+    atoms = np.repeat(sound, sizes)
+    kept = {name: array[atoms if name in ('species', 'fractional') else sound] for name, array in arrays.items()}
+    return StructureBatch.from_arrays(kept), problems, arrays
 
 
 def _any(owner: NDArray[np.int64], flags: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:

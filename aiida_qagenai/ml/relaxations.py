@@ -6,13 +6,13 @@ import hashlib
 import json
 import typing as t
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.structures import StructureBatch, save_arrays
+from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, load_sound, save_arrays
 from aiida_qagenai.exchange.tasks import RelaxManyConfig
 from aiida_qagenai.ml.potentials import Potential, make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
@@ -24,25 +24,28 @@ __all__ = ('relax_many', 'relax_together')
 
 Outcome = dict[str, t.Any]
 
+FIGURES = ('energy_per_atom', 'force', 'stress', 'steps')
+"""What an outcome says in numbers, None for a crystal without an energy."""
+
 
 def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> None:
     """Relax cell and atoms of every crystal, write them packed, and a list of outcomes as ``relaxations``.
 
     An outcome has ``identifier``, ``converged``, ``energy_per_atom`` (eV), ``force`` (eV/Å), ``stress`` (eV/Å3),
     ``steps`` and ``reason``: why it did not converge, or has no energy. The crystal of one without an energy is the one
-    that was given.
+    that was given, even if it is broken (``exchange.structures.load_sound`` reads such a file).
 
     :raises InvalidInputError: if there are no structures, or the potential is not installed.
     """
-    batch = StructureBatch.load(config.structures)
-    if not len(batch):
+    batch, problems, arrays = load_sound(config.structures)
+    if not problems:
         raise InvalidInputError(f'`{config.structures}` holds no structures to relax')
     with record.stage('load'):
         potential = make_potential(config, runtime)
     keys = [_key(batch.select([index]), config, potential.tag) for index in range(len(batch))]
     done = _read_journal(config.journal)
     pending = [index for index in range(len(batch)) if keys[index] not in done]
-    progress, converged = Progress(len(batch)), sum(done[key]['converged'] for key in keys if key in done)
+    progress, converged = Progress(len(batch) or 1), sum(done[key]['converged'] for key in keys if key in done)
     if len(pending) < len(batch):
         progress.advance('relax', {'converged': converged}, count=len(batch) - len(pending))
     with record.stage('relaxation'), config.journal.open('a', encoding='utf8') as journal:
@@ -56,15 +59,7 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
             journal.flush()
             converged += outcome['converged']
             progress.advance('relax', {'converged': converged})
-    outcomes = [done[key] for key in keys]
-    relaxed = StructureBatch(
-        num_atoms=batch.num_atoms,
-        cells=np.array([outcome['cell'] for outcome in outcomes]),
-        species=batch.species,
-        fractional=np.concatenate([outcome['fractional'] for outcome in outcomes]),
-        identifiers=batch.identifiers,
-    )
-    save_arrays(config.output, relaxed.to_arrays())
+    outcomes = _write(config.output, arrays, problems, [done[key] for key in keys])
     libraries = ('ase', 'spglib', *used_libraries(config.potential.name))
     record.counts.update(
         potential=potential.tag,
@@ -72,9 +67,32 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
         num_converged=converged,
         relaxations=[
             {'identifier': str(name), **{key: outcome[key] for key in outcome if key not in ('cell', 'fractional')}}
-            for name, outcome in zip(batch.identifiers, outcomes, strict=True)
+            for name, outcome in zip(arrays['identifiers'], outcomes, strict=True)
         ],
     )
+
+
+def _write(
+    path: Path, arrays: dict[str, t.Any], problems: Sequence[str], relaxed: Sequence[Outcome]
+) -> list[Outcome]:
+    """Write all structures, those that were relaxed as they are now, and return the outcome of each.
+
+    :param problems: why a structure is broken; the others have the outcomes ``relaxed``, in their order.
+    """
+    cells, fractional = arrays['cells'].copy(), arrays['fractional'].copy()
+    ends = np.cumsum(arrays['num_atoms'])
+    found, outcomes = iter(relaxed), []
+    for index, problem in enumerate(problems):
+        if problem:
+            outcomes.append({'converged': False, **dict.fromkeys(FIGURES), 'reason': f'the structure {problem}'})
+            continue
+        outcome = next(found)
+        cells[index] = outcome['cell']
+        fractional[ends[index] - arrays['num_atoms'][index] : ends[index]] = outcome['fractional']
+        outcomes.append(outcome)
+    version = np.array(FORMAT_VERSION)
+    save_arrays(path, {**arrays, 'cells': cells, 'fractional': fractional, 'format_version': version})
+    return outcomes
 
 
 def _key(crystal: StructureBatch, config: RelaxManyConfig, tag: str) -> str:
@@ -142,7 +160,13 @@ def _step(crystals: StructureBatch, moving: dict[int, Descent], potential: Poten
         forces = found.forces[present.offsets[position] : present.offsets[position + 1]]
         if problems[position]:
             ended.append((index, problems[position]))
-        elif not descent.advance(float(found.energies[position]), forces, found.stresses[position]):
+            continue
+        try:
+            goes_on = descent.advance(float(found.energies[position]), forces, found.stresses[position])
+        except Exception as exception:  # a step into a cell that has no inverse costs this crystal alone
+            ended.append((index, _text(exception)))
+            continue
+        if not goes_on:
             ended.append((index, descent.problem))
     return ended
 
@@ -150,7 +174,7 @@ def _step(crystals: StructureBatch, moving: dict[int, Descent], potential: Poten
 def _outcome(crystal: StructureBatch, descent: Descent | None, reason: str) -> Outcome:
     """Return the outcome of one crystal; ``descent`` is None for one without an energy."""
     if descent is None:
-        figures = dict.fromkeys(('energy_per_atom', 'force', 'stress', 'steps'))
+        figures = dict.fromkeys(FIGURES)
         place = {'cell': crystal.cells[0].tolist(), 'fractional': crystal.fractional.tolist()}
         return {'converged': False, **figures, 'reason': reason, **place}
     return {

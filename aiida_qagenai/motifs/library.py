@@ -231,6 +231,11 @@ class MotifLibrary:
         """Return one crystal in its reduced primitive cell, exactly symmetric."""
         return expand(self.unit(index))
 
+    def within(self, symbols: Iterable[str]) -> list[int]:
+        """Return the positions of the crystals that consist of these elements alone, in the order of the library."""
+        wanted = {SYMBOLS.index(symbol) + 1 for symbol in symbols}
+        return [index for index, total in enumerate(self.compositions) if total.keys() <= wanted]
+
     def without(self, formulas: Collection[str]) -> MotifLibrary:
         """Return the library without the crystals of these reduced formulas."""
         return self.select(~np.isin(self.formulas, list(formulas)))

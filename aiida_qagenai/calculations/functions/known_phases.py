@@ -1,0 +1,52 @@
+"""The phases that compete with the candidates of a campaign: known crystals of its chemical system."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from pathlib import Path
+
+from aiida.engine import calcfunction
+from aiida.orm import Dict, List
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.exchange.checkpoint import sha256
+from aiida_qagenai.motifs.known import known_phases
+from aiida_qagenai.motifs.library import DEFAULT_LIBRARY
+from aiida_qagenai.thermodynamics.hull.reference import DEFAULT_HULL
+
+__all__ = ('find_known_phases', 'installed_tables')
+
+TABLES = {'library_sha256': DEFAULT_LIBRARY, 'hull_sha256': DEFAULT_HULL}
+"""Parameter → the file of the package whose checksum it is."""
+
+
+@calcfunction
+def find_known_phases(elements: List, parameters: Dict) -> dict[str, t.Any]:
+    """Return the crystals of a system in the motif library of the package, and what the library lacks.
+
+    :param elements: symbols of the chemical system.
+    :param parameters: ``library_sha256`` and ``hull_sha256``, checksums of the two files that the answer comes from:
+        those of :func:`installed_tables`.
+    :returns: ``phases``, the crystals packed under their identifiers (none if there are none), and ``gaps``: identifier
+        → formula of the compounds on the list of stable phases of whose composition the library has no crystal.
+    :raises InvalidInputError: if the files of this package are others.
+    """
+    if parameters.get_dict() != installed_tables():
+        raise InvalidInputError('the motif library or the reference hull of this package is another one')
+    known = known_phases(elements.get_list())
+    outputs: dict[str, t.Any] = {'gaps': Dict(known.gaps)}
+    if len(known.crystals):
+        outputs['phases'] = DatasetData(known.crystals)
+    return outputs
+
+
+def installed_tables() -> dict[str, str]:
+    """Return the checksums of the motif library and of the reference hull of the package."""
+    return {name: _checksum(path) for name, path in TABLES.items()}
+
+
+@functools.cache
+def _checksum(path: Path) -> str:
+    return sha256(path.read_bytes())
