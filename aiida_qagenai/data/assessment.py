@@ -26,6 +26,9 @@ class AssessmentData(RecordData):
         passed_constraints: bool = OrmMetadataField(description='Whether no constraint failed')
         duplicate: bool = OrmMetadataField(description='Whether an equal candidate or known structure came before')
         duplicate_of: str | None = OrmMetadataField(None, description='Name of the representative of its cluster')
+        known_as: str | None = OrmMetadataField(
+            None, description='Identifier of the known crystal of the motif library that it equals'
+        )
         e_above_hull: float | None = OrmMetadataField(None, ge=0, description='Distance to the predicted hull')
         decomposition_energy: float | None = OrmMetadataField(None, description='Energy above the hull of the others')
         decomposition: dict[str, float] = OrmMetadataField(
@@ -35,6 +38,9 @@ class AssessmentData(RecordData):
         stability: str | None = OrmMetadataField(None, description='Stability class (Table 2)')
         hull_complete: bool | None = OrmMetadataField(None, description='Whether the competing phases span the system')
         hull_references: int | None = OrmMetadataField(None, ge=0, description='Known compositions of the system')
+        hull_gaps: list[str] = OrmMetadataField(
+            default_factory=list, description='Stable compounds of the system of which no structure is in the hull'
+        )
         eligible: bool = OrmMetadataField(description='Whether the candidate may be selected')
         stopped_by: str | None = OrmMetadataField(None, description='First filter that excluded the candidate')
         divergence: float | None = OrmMetadataField(None, ge=0, description='Divergence D = |E_PBE − E_CCSD(T)|')

@@ -9,7 +9,7 @@ import typing as t
 
 from aiida.common.links import LinkType
 from aiida.engine import WorkChain
-from aiida.orm import ProcessNode, QueryBuilder, WorkChainNode
+from aiida.orm import ProcessNode, QueryBuilder, RemoteData, WorkChainNode
 
 from aiida_qagenai.engine.broker import ReconnectingMixin
 from aiida_qagenai.engine.endings import close, mark_killed, mark_lost, never_started, was_lost
@@ -67,6 +67,16 @@ class ResumableWorkChain(ReconnectingMixin, WorkChain):
         for child in self.called(*attempt_labels(label)).values():
             if never_started(child):
                 mark_lost(child)
+
+    def lost_folder(self, label: str) -> RemoteData | None:
+        """Return the remote folder of the last child of ``label`` that was lost: one with a journal goes on from it."""
+        names = attempt_labels(label)
+        lost = {name: child for name, child in self.called(*names).items() if was_lost(child)}
+        for name in reversed([name for name in names if name in lost]):
+            folder = lost[name].base.links.get_outgoing(RemoteData, link_label_filter='remote_folder').first()
+            if folder is not None:
+                return t.cast('RemoteData', folder.node)
+        return None
 
     def should_submit(self, *labels: str) -> bool:
         """Return whether a child of one of these labels was not yet called, or was lost and may be tried again.

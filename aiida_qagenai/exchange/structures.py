@@ -270,20 +270,24 @@ class StructureBatch:
 
 
 def find_problems(
-    num_atoms: NDArray[np.int64], cells: NDArray[np.float64], species: NDArray[np.int64], fractional: NDArray[np.float64]
+    num_atoms: NDArray[np.int64],
+    cells: NDArray[np.float64],
+    species: NDArray[np.int64],
+    fractional: NDArray[np.float64],
 ) -> list[str]:
     """Return what is wrong with each structure in packed arrays, empty where nothing is."""
     n = len(num_atoms)
     if n == 0:
         return []
     owner = np.repeat(np.arange(n), num_atoms)
-    finite = np.isfinite(cells).all(axis=(1, 2))
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(cells).all(axis=(1, 2)))
+    placed: NDArray[np.bool_] = np.asarray(np.isfinite(fractional).all(axis=1))
     volumes = np.abs(np.linalg.det(np.where(finite[:, None, None], cells, 0.0)))
     masks: list[tuple[str, t.Any]] = [
         ('has no atoms', num_atoms < 1),
         ('has a lattice that is not finite', ~finite),
         ('has a cell of zero volume', ~(volumes > 1e-6)),
-        ('has coordinates that are not finite', _any(owner, ~np.isfinite(fractional).all(axis=1), n)),
+        ('has coordinates that are not finite', _any(owner, ~placed, n)),
         ('has an unknown element', _any(owner, (species < 1) | (species > MAX_ATOMIC_NUMBER), n)),
     ]
     texts = [''] * n

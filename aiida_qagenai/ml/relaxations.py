@@ -72,9 +72,7 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
     )
 
 
-def _write(
-    path: Path, arrays: dict[str, t.Any], problems: Sequence[str], relaxed: Sequence[Outcome]
-) -> list[Outcome]:
+def _write(path: Path, arrays: dict[str, t.Any], problems: Sequence[str], relaxed: Sequence[Outcome]) -> list[Outcome]:
     """Write all structures, those that were relaxed as they are now, and return the outcome of each.
 
     :param problems: why a structure is broken; the others have the outcomes ``relaxed``, in their order.

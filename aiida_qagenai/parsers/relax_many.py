@@ -38,9 +38,12 @@ class RelaxManyParser(AtomisticParser):
         count = len(rows)
         after = replace_rows(before, rows, relaxed.select(np.arange(count)))
         outcomes = dict(zip(rows.tolist(), results['relaxations'][:count], strict=True))
-        potential = results['potential']
+        changes = np.abs(np.linalg.det(after.cells)) / np.abs(np.linalg.det(before.cells)) - 1
         relaxations = [
-            describe(before, after, row, outcomes.get(row), left_out.get(str(before.identifiers[row]), ''), potential)
+            {
+                'relaxation_potential': results['potential'],
+                **describe(outcomes.get(row), float(changes[row]), left_out.get(str(before.identifiers[row]), '')),
+            }
             for row in range(len(before))
         ]
         self.out('candidate_set', DatasetData(after))
@@ -91,33 +94,19 @@ def replace_rows(batch: StructureBatch, rows: NDArray[np.int64], moved: Structur
     return dataclasses.replace(batch, cells=cells, fractional=fractional)
 
 
-def describe(
-    before: StructureBatch,
-    after: StructureBatch,
-    row: int,
-    outcome: dict[str, t.Any] | None,
-    left_out: str,
-    potential: str,
-) -> dict[str, t.Any]:
-    """Return the fields of a ``Relaxation`` but for the unrelaxed candidate.
+def describe(outcome: dict[str, t.Any] | None, volume_change: float, left_out: str) -> dict[str, t.Any]:
+    """Return the fields of a ``Relaxation`` that say how it ended.
 
     :param outcome: of the task, None for a candidate that it was not given, for the reason ``left_out``.
     """
     if outcome is None or outcome['steps'] is None:
         reason = left_out if outcome is None else outcome['reason']
-        return {
-            'relaxation_potential': potential,
-            'relaxation_converged': False,
-            'relaxation_reason': reason,
-            'relaxation_steps': None,
-        }
-    volumes = [abs(float(np.linalg.det(batch.cells[row]))) for batch in (before, after)]
+        return {'relaxation_converged': False, 'relaxation_reason': reason, 'relaxation_steps': None}
     return {
-        'relaxation_potential': potential,
         'relaxation_converged': outcome['converged'],
         'relaxation_reason': outcome['reason'],
         **{f'relaxation_{name}': outcome[name] for name in ('steps', 'energy_per_atom', 'force', 'stress')},
-        'relaxation_volume_change': volumes[1] / volumes[0] - 1,
+        'relaxation_volume_change': volume_change,
     }
 
 

@@ -10,6 +10,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_qagenai.data.assessment import AssessmentData
+from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine import canonical
 from aiida_qagenai.engine.bulk import check_labels
@@ -17,6 +18,14 @@ from aiida_qagenai.engine.profile import profile_storage
 from aiida_qagenai.engine.rows import HASH_KEY, rows_of
 
 __all__ = ('Fault', 'IntegrityReport', 'check_integrity')
+
+
+NAMING: dict[type[orm.Data], str] = {
+    PredictionData: 'candidate_uuid',
+    AssessmentData: 'candidate_uuid',
+    CandidateData: 'relaxed_from',
+}
+"""Class of nodes → the attribute that names a candidate by its uuid; unrelaxed candidates lack it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +54,8 @@ def check_integrity(*, hashes: bool = True) -> IntegrityReport:
 
     - ``outputs``, ``inputs``: link labels of a process are valid and unique, none is a node and a namespace at once,
       and no node was created twice;
-    - ``candidates``: predictions and assessments name a candidate that is an input of the process that made them;
+    - ``candidates``: predictions, assessments and relaxed candidates name a candidate that is an input of the process
+      that made them;
     - ``processes``: what has ended is sealed, and what is sealed has ended;
     - ``files``: every file of a node is in the repository;
     - ``hashes``: the hash of every data node is that of its content (most of the time; leave it out to be quick).
@@ -92,10 +102,11 @@ def _links(link_type: LinkType) -> tuple[int, list[tuple[int, str]]]:
 
 def _candidates() -> tuple[int, list[tuple[int, str]]]:
     count, faults = 0, []
-    for kind in (PredictionData, AssessmentData):
+    for kind, attribute in NAMING.items():
         builder = orm.QueryBuilder().append(orm.CalculationNode, tag='process', project='id')
-        columns = ['id', 'attributes.candidate_uuid']
-        builder.append(kind, with_incoming='process', edge_filters={'type': LinkType.CREATE.value}, project=columns)
+        columns, named_only = ['id', f'attributes.{attribute}'], {'attributes': {'has_key': attribute}}
+        edges = {'type': LinkType.CREATE.value}
+        builder.append(kind, with_incoming='process', edge_filters=edges, project=columns, filters=named_only)
         named = defaultdict(list)
         for process, pk, uuid in rows_of(builder):
             named[process].append((pk, uuid))

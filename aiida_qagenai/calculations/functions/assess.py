@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Sequence
 
 import numpy as np
 from aiida.engine import Process, calcfunction
 from aiida.orm import ArrayData, Dict
+from numpy.typing import NDArray
 
+from aiida_qagenai.calculations.functions.duplicates import find_duplicates, find_known
+from aiida_qagenai.calculations.functions.known_phases import find_gaps, gap_notes, gaps_of
 from aiida_qagenai.chemistry.constraints import Screening, screen
-from aiida_qagenai.chemistry.formula import parse_formula
-from aiida_qagenai.chemistry.symmetry import fingerprint
+from aiida_qagenai.chemistry.elements import SYMBOLS
+from aiida_qagenai.chemistry.formula import parse_formula, reduced_formula
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.candidate import CandidateData
@@ -26,10 +30,6 @@ __all__ = ('assess_candidates',)
 STAGES = ('constraints', 'duplicate', 'prediction', 'out of distribution', 'unstable')
 """What can stop a candidate."""
 
-UNKNOWN_DIVERGENCE = (
-    'the validator was not trained on both PBE and CCSD(T): no divergence is known, and it ranks nothing'
-)
-
 
 @bulk_inputs('candidates', 'predictions')
 @calcfunction
@@ -38,30 +38,39 @@ def assess_candidates(
 ) -> dict[str, t.Any]:
     """Return the verdict on every candidate and the choice of the cycle (Algorithm 1, line 5).
 
-    The funnel: constraints → duplicates of each other and of known structures → a finite prediction, within the
+    The funnel: constraints → duplicates of each other and of computed structures → a finite prediction, within the
     distribution of the validator if that is asked for → distance to the predicted hull → score → choice within the
-    budget. A rung that the validator was not trained on stops nobody, see ``hull_level``. The hull holds the known
-    phases and the elements, all predicted by the model that predicted the candidates; energies are formation energies,
-    so that the elements lie at zero. Where too few phases are known the hull abstains: the candidate has no distance
-    and is not rejected by it.
+    budget. A rung that the validator was not trained on stops nobody, see ``hull_level``. The hull holds the training
+    set, the known phases and the elements, all predicted by the model that predicted the candidates; energies are
+    formation energies, so that the elements lie at zero. Where too few phases are known the hull abstains: the
+    candidate has no distance and is not rejected by it.
 
-    :param candidate_set: the n candidates, packed.
-    :param arrays: ``features`` (n, d) and ``competing_energies`` (m, 4), eV/atom, of the m structures of ``competing``.
-    :param competing: known phases of the system.
+    :param candidate_set: the n candidates, packed: relaxed ones where they were relaxed.
+    :param arrays: ``features`` (n, d) and ``competing_energies`` (m, 4), eV/atom, of the m structures of ``competing``
+        and ``known_phases``.
+    :param competing: training set of the campaign.
     :param parameters: ``screen``, ``select``, ``remaining_budget`` and ``seed``.
-    :param kwargs: the namespaces ``candidates`` and ``predictions``, by the same n labels.
-    :returns: the namespace ``assessments`` by label, and ``selection``: chosen labels, funnel, scaling, notes.
+    :param kwargs: the namespaces ``candidates`` and ``predictions``, by the same n labels; ``known_phases`` (optional),
+        crystals of the system in the motif library, and ``gaps`` (optional), see ``find_known_phases``.
+    :returns: the namespace ``assessments`` by label, and ``selection``: chosen labels, funnel, scaling, gaps of the
+        hull, notes.
     """
     options = parameters.get_dict()
     labels = sorted(kwargs['candidates'])
     candidates: list[CandidateData] = [kwargs['candidates'][label] for label in labels]
     predictions = [kwargs['predictions'][label].content for label in labels]
     stage = options['screen'].get('stage', 'validation')
-    screenings = [screen(structure, stage=stage) for structure in candidate_set.structures().structures()]
-    duplicates = find_duplicates(candidates, competing)
+    structures = candidate_set.structures().structures()
+    screenings = [screen(structure, stage=stage) for structure in structures]
+    passed, known = [screening.passed for screening in screenings], kwargs.get('known_phases')
+    duplicates = find_duplicates(candidates, structures, passed, competing)
+    known_as = find_known(candidates, structures, known)
     level, notes = hull_level(predictions, Fidelity.parse(options['screen']['hull_fidelity']))
-    energies, fewest = arrays.get_array('competing_energies'), options['screen'].get('min_references', 0)
-    hull = predicted_hull(candidates, predictions, competing, energies, level, min_references=fewest)
+    phases = competing_phases(competing, known, arrays.get_array('competing_energies'), level)
+    gaps = find_gaps(kwargs['gaps'].get_dict() if 'gaps' in kwargs else {}, phases)
+    hull = predicted_hull(
+        candidates, predictions, phases, level, min_references=options['screen'].get('min_references', 0)
+    )
     strict = options['screen'].get('out_of_distribution') == 'reject'
     unfamiliar = [strict and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
@@ -83,6 +92,8 @@ def assess_candidates(
             **choice_fields(choice, row),
             duplicate=duplicates[row] is not None,
             duplicate_of=duplicates[row],
+            known_as=known_as[row],
+            hull_gaps=gaps_of(candidates[row], gaps),
             divergence=predictions[row].divergence,
             eligible=stages[row] == 'eligible',
             stopped_by=None if stages[row] == 'eligible' else stages[row],
@@ -91,7 +102,7 @@ def assess_candidates(
     }
     process = Process.current()
     assert process is not None
-    selection = summarise(labels, stages, choice, notes=notes)
+    selection = summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps))
     return {'assessments': store_in_bulk(process.node, assessments), 'selection': selection}
 
 
@@ -103,24 +114,6 @@ def store_in_bulk(node: t.Any, assessments: dict[str, AssessmentData]) -> dict[s
     """Store all verdicts with their links at once and return them by label."""
     stored = store_outputs(node, {f'assessments__{label}': item for label, item in assessments.items()})
     return {label.removeprefix('assessments__'): t.cast(AssessmentData, item) for label, item in stored.items()}
-
-
-def find_duplicates(candidates: list[CandidateData], competing: DatasetData) -> list[str | None]:
-    """Return per candidate the name of the equal structure that is known or came before it, or None.
-
-    That structure represents the cluster. Equal are structures of equal fingerprint: nothing is relaxed here, and
-    matching up to a scale would take strained polymorphs for one.
-    """
-    known = competing.structures()
-    seen: dict[str | None, str] = {}
-    for name, structure in zip(known.identifiers.tolist(), known.structures(), strict=True):
-        seen.setdefault(fingerprint(structure), str(name))
-    found = []
-    for candidate in candidates:
-        key = candidate.base.attributes.get('fingerprint')
-        found.append(seen.get(key))
-        seen.setdefault(key, candidate.name)
-    return found
 
 
 def hull_level(predictions: list[t.Any], wanted: Fidelity) -> tuple[Fidelity, list[str]]:
@@ -140,35 +133,48 @@ def hull_level(predictions: list[t.Any], wanted: Fidelity) -> tuple[Fidelity, li
     return level, notes
 
 
+def competing_phases(
+    competing: DatasetData, known: DatasetData | None, energies: NDArray[np.float64], level: Fidelity
+) -> list[Phase]:
+    """Return the phases that compete with the candidates: the training set, then the known crystals.
+
+    Elements compete at zero, which is what formation energies refer to: a prediction below it, of a model that saw few
+    of them, would hide every compound.
+
+    :param energies: predicted, of both after each other, shape (m, 4), eV/atom.
+    """
+    labels = competing.labels()
+    formulas, names = labels.groups.tolist(), labels.structures.identifiers.tolist()
+    if known is not None:
+        batch = known.structures()
+        formulas += [reduced_formula(_amounts(species)) for _, species, _ in batch]
+        names += batch.identifiers.tolist()
+    compounds = [len(parse_formula(formula)) > 1 for formula in formulas]
+    return [
+        Phase(formula, float(energy), identifier=name, level=f'predicted {level.value}')
+        for formula, energy, name, is_compound in zip(formulas, energies[:, level.rank], names, compounds, strict=True)
+        if (is_compound or not any(compounds)) and np.isfinite(energy)
+    ]
+
+
+def _amounts(species: NDArray[np.int64]) -> dict[str, float]:
+    numbers, counts = np.unique(species, return_counts=True)
+    return {SYMBOLS[number - 1]: float(count) for number, count in zip(numbers, counts, strict=True)}
+
+
 def predicted_hull(
     candidates: list[CandidateData],
     predictions: list[t.Any],
-    competing: DatasetData,
-    competing_energies: t.Any,
+    phases: Sequence[Phase],
     level: Fidelity,
     *,
     min_references: int = 0,
 ) -> list[HullResult | None]:
-    """Return the place of every candidate on the hull of the known phases, all at ``level`` by the same model.
+    """Return the place of every candidate on the hull of the competing phases, all at ``level`` by the same model.
 
-    Candidates without a finite prediction have none. Elements compete with compounds at zero, which is what formation
-    energies refer to: a prediction below it, of a model that saw few of them, would hide every compound.
+    Candidates without a finite prediction have none.
     """
-    known = competing.labels()
     tag = f'predicted {level.value}'
-    formulas = known.groups.tolist()
-    compounds = [len(parse_formula(formula)) > 1 for formula in formulas]
-    phases = [
-        Phase(formula, float(energy), identifier=name, level=tag)
-        for formula, energy, name, is_compound in zip(
-            formulas,
-            competing_energies[:, level.rank],
-            known.structures.identifiers.tolist(),
-            compounds,
-            strict=True,
-        )
-        if (is_compound or not any(compounds)) and np.isfinite(energy)
-    ]
     values = [getattr(prediction, f'energy_{level.label}') for prediction in predictions]
     diverge = any(prediction.divergence is not None for prediction in predictions)
     lost = [diverge and prediction.divergence is None for prediction in predictions]
@@ -259,9 +265,12 @@ def choice_fields(choice: Choice, row: int) -> dict[str, t.Any]:
     return fields
 
 
-def summarise(labels: list[str], stages: list[str], choice: Choice, *, notes: list[str]) -> Dict:
+def summarise(
+    labels: list[str], stages: list[str], choice: Choice, *, gaps: list[dict[str, t.Any]], notes: list[str]
+) -> Dict:
     """Return the choice and the counts of the funnel (paper Figure 2), each stage with what reached it.
 
+    :param gaps: stable compounds without a known structure.
     :param notes: what people need to know of the choice.
     """
     stopped = {name: stages.count(name) for name in STAGES}
@@ -285,6 +294,7 @@ def summarise(labels: list[str], stages: list[str], choice: Choice, *, notes: li
             'acquisition': choice.arm,
             'scaling': choice.scaling,
             'seed': choice.seed,
+            'gaps': gaps,
             'notes': notes,
         }
     )

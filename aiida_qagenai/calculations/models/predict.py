@@ -22,8 +22,8 @@ __all__ = ('PredictCalculation',)
 class PredictCalculation(BatchMixin, MlCalculation):
     """Predict the energies of candidates with the validator, one prediction per candidate, under its label.
 
-    The known phases of ``competing`` are predicted in the same run, because a hull may only hold energies of one
-    level of theory by one model.
+    The structures of ``competing`` and ``known_phases`` are predicted in the same run, because a hull may only hold
+    energies of one level of theory by one model.
     """
 
     TASK = 'predict'
@@ -53,7 +53,13 @@ class PredictCalculation(BatchMixin, MlCalculation):
             'competing',
             valid_type=DatasetData,
             required=False,
-            help='Known phases of the same chemical system, predicted as well.',
+            help='Structures that were computed in the same chemical system, predicted as well.',
+        )
+        spec.input(
+            'known_phases',
+            valid_type=DatasetData,
+            required=False,
+            help='Known crystals of the same chemical system, predicted as well, after those of `competing`.',
         )
         spec.output_namespace(
             'predictions',
@@ -65,14 +71,14 @@ class PredictCalculation(BatchMixin, MlCalculation):
             'arrays',
             valid_type=ArrayData,
             required=False,
-            help='Arrays `features` (n, d) of candidates and `competing_energies` (m, 4), eV/atom, of known phases.',
+            help='Arrays `features` (n, d) of candidates and `competing_energies` (m, 4), eV/atom, of the structures '
+            'of `competing` and `known_phases`.',
         )
 
     def write_inputs(self, folder: Folder) -> list[str]:
-        """Write the checkpoint and all structures: the candidates first, then the known phases."""
+        """Write the checkpoint and all structures: the candidates first, then those that compete with them."""
         names = self.write_checkpoint(folder, self.FOLDER_VALIDATOR, self.inputs.validator)
         batches = [self.inputs.candidate_set.structures()]
-        if 'competing' in self.inputs:
-            batches.append(self.inputs.competing.structures())
+        batches += [self.inputs[name].structures() for name in ('competing', 'known_phases') if name in self.inputs]
         StructureBatch.concatenate(batches).save(folder.get_abs_path(self.FILENAME_STRUCTURES))
         return [*names, self.FILENAME_STRUCTURES]

@@ -1,24 +1,28 @@
-"""One cycle: generate → predict → assess → compute → learn."""
+"""One cycle: generate → predict → relax → predict again → assess → compute → learn."""
 
 from __future__ import annotations
 
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
-from aiida.orm import Dict, Int
+from aiida.orm import Dict, Int, ProcessNode
 
 from aiida_qagenai.calculations.functions.assess import assess_candidates
 from aiida_qagenai.calculations.functions.dataset import build_dataset
+from aiida_qagenai.calculations.functions.known_phases import find_known_phases, installed_tables
 from aiida_qagenai.calculations.functions.ledger import remaining_budget, update_ledger
+from aiida_qagenai.calculations.functions.screen import screen_candidates
 from aiida_qagenai.calculations.models.generate import GenerateCalculation
-from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.candidate import CandidateData
+from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.generator import external_generation
 from aiida_qagenai.workchains.campaign.requests import generation_requests
+from aiida_qagenai.workchains.campaign.screening import NOTHING_RELAXED, prediction, relaxation, relaxation_counts
 from aiida_qagenai.workchains.campaign.state import (
     REFERENCES,
     define_state_inputs,
@@ -49,7 +53,12 @@ class CycleWorkChain(ResumableWorkChain):
         spec.output('selection', valid_type=Dict, required=False, help='Funnel, scaling and the chosen candidates.')
         spec.outline(
             while_(cls.should_generate)(cls.generate),
+            cls.prepare,
             while_(cls.should_predict)(cls.predict),
+            if_(cls.has_relaxation)(
+                while_(cls.should_relax)(cls.relax),
+                while_(cls.should_predict_again)(cls.predict_again),
+            ),
             cls.assess,
             if_(cls.has_selection)(
                 while_(cls.should_compute)(cls.compute),
@@ -63,6 +72,7 @@ class CycleWorkChain(ResumableWorkChain):
         spec.exit_code(410, 'ERROR_GENERATE', message='No candidates were generated: {reason}')
         spec.exit_code(411, 'ERROR_PREDICT', message='The predictions failed: {reason}')
         spec.exit_code(412, 'ERROR_TRAINING', message='The training of the {role} failed: {reason}')
+        spec.exit_code(414, 'ERROR_RELAX', message='The candidates could not be relaxed: {reason}')
         spec.exit_code(413, 'ERROR_BUDGET_SPENT', message='The budget is spent: raise it or start another campaign.')
 
     @classmethod
@@ -140,39 +150,108 @@ class CycleWorkChain(ResumableWorkChain):
         )
         return builder
 
+    def prepare(self) -> ExitCode | None:
+        """Find the known phases, and the candidates that are worth a relaxation."""
+        generation = self.ctx.generation
+        if not generation.is_finished_ok:
+            return self.exit_codes.ERROR_GENERATE.format(reason=ending(generation))
+        candidate_set = generation.outputs.candidate_set
+        tables = Dict(installed_tables())
+        known = self.call_once('known', find_known_phases, elements=self.inputs.elements, parameters=tables)
+        self.ctx.gaps, self.ctx.known_phases = known['gaps'], known.get('phases')
+        report = f'{len(candidate_set)} candidates generated'
+        self.ctx.screening = None
+        if self.settings.screen.relax is not None:
+            stage = Dict({'stage': 'generation'})
+            screening = self.call_once('filter', screen_candidates, candidate_set=candidate_set, parameters=stage)
+            left = len(candidate_set) - len(screening['result'].get_dict())
+            report += f', {left} worth a relaxation'
+            if left:
+                self.ctx.screening = screening['result']
+        self.report(f'cycle {self.number}: {report}')
+        return None
+
     def should_predict(self) -> bool:
         """Return whether the predictions have to be made, once or again after the job was lost."""
         return self.should_submit('predict')
 
-    def predict(self) -> ToContext | ExitCode:
-        """Predict every level for the candidates and for the known phases."""
-        generation = self.ctx.generation
-        if not generation.is_finished_ok:
-            return self.exit_codes.ERROR_GENERATE.format(reason=ending(generation))
-        builder = PredictCalculation.get_builder()
-        builder.code = self.inputs.ml_code
-        builder.validator = self.inputs.state.checkpoints.validator
-        builder.candidate_set = generation.outputs.candidate_set
-        builder.competing = self.inputs.state.dataset
-        builder.parameters = Dict(self.runtime(11))
-        set_options(builder, self.options('ml'))
-        self.report(f'cycle {self.number}: {len(generation.outputs.candidate_set)} candidates generated')
+    def predict(self) -> ToContext:
+        """Predict every level for the candidates, and if they stay as they are for what competes with them."""
+        rivals = {} if self.has_relaxation() else self.rivals()
+        builder = self.prediction(self.ctx.generation.outputs.candidate_set, rivals)
         return ToContext(prediction=self.submit_once('predict', builder))
+
+    def prediction(self, candidate_set: DatasetData, rivals: dict[str, t.Any]) -> t.Any:
+        """Return the builder of predictions of ``candidate_set`` and of what competes with it."""
+        builder = prediction(self.inputs, candidate_set, rivals, self.runtime(11))
+        set_options(builder, self.options('ml'))
+        return builder
+
+    def rivals(self) -> dict[str, t.Any]:
+        """Return what competes with the candidates: the training set and the known phases, relaxed if they are."""
+        relaxed = 'relaxation' in self.ctx and self.ctx.known_phases is not None
+        known = self.ctx.relaxation.outputs.competing if relaxed else self.ctx.known_phases
+        return {'competing': self.inputs.state.dataset, **({} if known is None else {'known_phases': known})}
+
+    def has_relaxation(self) -> bool:
+        """Return whether candidates are relaxed."""
+        return self.ctx.screening is not None
+
+    def should_relax(self) -> bool:
+        """Return whether the candidates have to be relaxed, once or again after the job was lost."""
+        return self.should_submit('relax')
+
+    def relax(self) -> ToContext | ExitCode:
+        """Relax the candidates that are worth it and the known phases, all in one job."""
+        if not self.ctx.prediction.is_finished_ok:
+            return self.exit_codes.ERROR_PREDICT.format(reason=ending(self.ctx.prediction))
+        builder = relaxation(self.settings, self.inputs, self.ctx, {**self.runtime(13), 'seed': 0})
+        folder = self.lost_folder('relax')
+        if folder is not None:
+            builder.parent_folder = folder
+        set_options(builder, self.options('ml'))
+        return ToContext(relaxation=self.submit_once('relax', builder))
+
+    def should_predict_again(self) -> bool:
+        """Return whether the relaxed candidates have to be predicted, once or again after the job was lost."""
+        return self.should_submit('predictrelaxed')
+
+    def predict_again(self) -> ToContext | ExitCode:
+        """Predict every level for the relaxed candidates and for what competes with them."""
+        child = self.ctx.relaxation
+        if not (child.is_finished_ok or child.exit_status == NOTHING_RELAXED):
+            return self.exit_codes.ERROR_RELAX.format(reason=ending(child))
+        counts = ', '.join(f'{count} {name}' for name, count in relaxation_counts(child).items())
+        self.report('; '.join([f'cycle {self.number}: {counts}', *([child.exit_message] if child.exit_status else [])]))
+        builder = self.prediction(child.outputs.candidate_set, self.rivals())
+        return ToContext(last_prediction=self.submit_once('predictrelaxed', builder))
+
+    @property
+    def proposal(self) -> ProcessNode:
+        """Return the process with the candidates as they are assessed and computed: relaxed, or as generated."""
+        return self.ctx.relaxation if 'relaxation' in self.ctx else self.ctx.generation
+
+    @property
+    def candidates(self) -> dict[str, CandidateData]:
+        """Return the candidates as they are assessed and computed, by label."""
+        found: dict[str, CandidateData] = nested_outputs(self.proposal)['candidates']
+        return found
 
     def assess(self) -> ExitCode | None:
         """Screen, place on the hull, score and choose."""
-        prediction = self.ctx.prediction
-        if not prediction.is_finished_ok:
-            return self.exit_codes.ERROR_PREDICT.format(reason=ending(prediction))
+        predicted = self.ctx.last_prediction if self.has_relaxation() else self.ctx.prediction
+        if not predicted.is_finished_ok:
+            return self.exit_codes.ERROR_PREDICT.format(reason=ending(predicted))
         settings = self.settings
         outputs = self.call_once(
             'assess',
             assess_candidates,
-            candidate_set=self.ctx.generation.outputs.candidate_set,
-            candidates=nested_outputs(self.ctx.generation)['candidates'],
-            predictions=nested_outputs(prediction)['predictions'],
-            arrays=prediction.outputs.arrays,
-            competing=self.inputs.state.dataset,
+            candidate_set=self.proposal.outputs.candidate_set,
+            candidates=self.candidates,
+            predictions=nested_outputs(predicted)['predictions'],
+            arrays=predicted.outputs.arrays,
+            **self.rivals(),
+            gaps=self.ctx.gaps,
             parameters=Dict(
                 {
                     'screen': settings.screen.model_dump(mode='json'),
@@ -201,7 +280,7 @@ class CycleWorkChain(ResumableWorkChain):
         counts = self.inputs.state.dataset.counts
         levels = [level.value for level in LADDER if level is Fidelity.PBE or counts[level.value]]
         labels = self.ctx.selection['selected']
-        candidates = nested_outputs(self.ctx.generation)['candidates']
+        candidates = self.candidates
         child = self.submit_once(
             'energies',
             LadderWorkChain,
@@ -223,7 +302,7 @@ class CycleWorkChain(ResumableWorkChain):
         energies = outputs.get('energies', {})
         self.ctx.dataset = self.inputs.state.dataset
         if energies:
-            candidates = nested_outputs(self.ctx.generation)['candidates']
+            candidates = self.candidates
             labels = sorted(label for label in self.ctx.selection['selected'])
             self.ctx.dataset = self.call_once(
                 'dataset',
@@ -299,6 +378,7 @@ class CycleWorkChain(ResumableWorkChain):
             'cycle': self.number,
             'budget': self.settings.budget,
             'funnel': selection['funnel'],
+            **({'relaxation': relaxation_counts(self.ctx.relaxation)} if 'relaxation' in self.ctx else {}),
             'eligible': selection['eligible'],
             'selected': len(selection['selected']),
             'audit': len(selection['audit']),

@@ -14,6 +14,7 @@ from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.exchange.tasks import NoiseSchedule, parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
 from aiida_qagenai.thermodynamics.hull.convex_hull import MINIMUM_REFERENCES
+from aiida_qagenai.thermodynamics.vibrations.settings import Potential, RelaxSettings
 from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
 from aiida_qagenai.workchains.protocols.loader import (
     DEFAULT_PROTOCOL,
@@ -117,8 +118,27 @@ class GenerateSettings(StrictModel):
         return value
 
 
+class CandidateRelaxation(StrictModel):
+    """How all candidates of a cycle that pass the cheap constraints are relaxed, with the known phases."""
+
+    potential: Potential = pydantic.Field(
+        description='`validator` (that of the campaign, as it is in each cycle), `chgnet` or `sevennet`, by its name '
+        'or with its other keys'
+    )
+    relaxation: RelaxSettings = pydantic.Field(
+        RelaxSettings(max_force=0.05, max_stress=0.003, max_steps=200), description='When a crystal counts as relaxed'
+    )
+    batch_atoms: int = pydantic.Field(256, ge=1, description='Most atoms evaluated at once')
+
+    @pydantic.field_validator('potential', mode='before')
+    @classmethod
+    def _by_name(cls, value: t.Any) -> t.Any:
+        """Take a name for the potential with its defaults."""
+        return {'name': value} if isinstance(value, str) else value
+
+
 class ScreenSettings(StrictModel):
-    """The stability filter of Algorithm 1."""
+    """The stability filter of Algorithm 1, and what is relaxed before it."""
 
     max_e_above_hull: float = pydantic.Field(ge=0, description='Predicted, eV/atom')
     hull_fidelity: Fidelity = pydantic.Field(Fidelity.CCSD_T, description='Level of theory of the predicted hull')
@@ -131,6 +151,17 @@ class ScreenSettings(StrictModel):
     stage: t.Literal['generation', 'validation', 'final'] = pydantic.Field(
         'validation', description='Whose constraints apply; final adds the bond-valence sums'
     )
+    relax: CandidateRelaxation | None = pydantic.Field(
+        None,
+        description='Relax the candidates on a potential before they are assessed; the name of one is enough. By '
+        'default they stay as generated',
+    )
+
+    @pydantic.field_validator('relax', mode='before')
+    @classmethod
+    def _by_name(cls, value: t.Any) -> t.Any:
+        """Take the name of a potential for relaxations with it."""
+        return {'potential': value} if isinstance(value, str) else value
 
 
 class SelectSettings(StrictModel):

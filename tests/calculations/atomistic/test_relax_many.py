@@ -38,7 +38,9 @@ def propose(n):
     """Create the candidates and the set that packs them, as a generation does."""
     crystals = CRYSTALS[: n.value]
     nodes = {
-        f'c{index:05d}': CandidateData(crystal, cycle=2, index=index, origin='toy', lineage=LINEAGE, label=f'toy {index}')
+        f'c{index:05d}': CandidateData(
+            crystal, cycle=2, index=index, origin='toy', lineage=LINEAGE, label=f'toy {index}'
+        )
         for index, crystal in enumerate(crystals)
     }
     batch = StructureBatch.from_structures(crystals, [node.name for node in nodes.values()])
