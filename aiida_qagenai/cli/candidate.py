@@ -43,6 +43,9 @@ COLUMNS = columns(
     'selected: chosen, formation_pbe: PBE, formation_scan: SCAN, formation_hse06: HSE06, formation_ccsdt: CCSD(T), '
     'divergence_computed: D comp, note, pk'
 )
+RELAXED = columns('relaxation_converged: relaxed, relaxation_volume_change: ΔV/V, unrelaxed_pk: unrelaxed pk')
+"""Added where candidates were relaxed."""
+
 PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, place, pk')
 
 
@@ -80,7 +83,8 @@ def list_(fmt: str, **filters: t.Any) -> None:
 
     frame = searches.candidates(filters.pop('campaign'), **filters)
     footer = f'{len(frame)} candidates; formation energies, D and E hull in eV/atom'
-    print_frame(frame, fmt, COLUMNS, footer=footer)
+    shown = COLUMNS | RELAXED if frame['relaxed_from'].notna().any() else COLUMNS
+    print_frame(frame, fmt, shown, footer=footer)
 
 
 @candidate.command('generate')

@@ -62,7 +62,7 @@ def load_node(
     :raises InvalidInputError: if there is no such node, several, or one of another kind.
     """
     others: list[Node] = []
-    for candidates in _candidates(identifier, named):
+    for candidates in map(_latest_of_each, _candidates(identifier, named)):
         found = [
             node
             for node in candidates
@@ -98,6 +98,12 @@ def _candidates(identifier: str, named: Sequence[tuple[type[Node], dict[str, t.A
     yield QueryBuilder().append(Node, filters={'or': ways}).all(flat=True)
     for kind, filters in named:
         yield QueryBuilder().append(kind, filters=filters, subclassing=False).all(flat=True)
+
+
+def _latest_of_each(nodes: list[Node]) -> list[Node]:
+    """Return nodes without the candidates that one of the others was relaxed from: these have the same name."""
+    origins = {node.base.attributes.get('relaxed_from', None) for node in nodes}
+    return [node for node in nodes if node.uuid not in origins]
 
 
 def load_process(identifier: str, label: str | None = None, advice: str = '') -> ProcessNode:

@@ -17,7 +17,7 @@ from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine.bulk import NAMESPACE_SEPARATOR
 from aiida_qagenai.queries.campaigns import all_campaigns, among, called_under, find_campaign
 from aiida_qagenai.queries.energies import formation_energies
-from aiida_qagenai.queries.outputs import nodes_of
+from aiida_qagenai.queries.outputs import created_by, nodes_of
 from aiida_qagenai.queries.tables import (
     MAX_IN_FILTER,
     attributes,
@@ -40,6 +40,11 @@ CANDIDATE_FIELDS = (
     'space_group_number',
     'fingerprint',
     'origin',
+    'relaxed_from',
+    'relaxation_converged',
+    'relaxation_reason',
+    'relaxation_steps',
+    'relaxation_volume_change',
 )
 PREDICTION_FIELDS = (
     'energy_pbe',
@@ -64,6 +69,8 @@ ASSESSMENT_FIELDS = (
     'stability',
     'passed_constraints',
     'duplicate',
+    'duplicate_of',
+    'known_as',
     'eligible',
     'stopped_by',
     'score',
@@ -71,6 +78,9 @@ ASSESSMENT_FIELDS = (
     'selected',
     'audit',
 )
+
+RELAXATION = 'aiida.calculations:qagenai.relax_many'
+"""Process type of the calculation that relaxes candidates."""
 
 CALCULATION = orm.Node
 """Class at the other end of links that only calculations have. PostgreSQL would begin with calculations if they were
@@ -96,6 +106,9 @@ def candidates(
     limit: int | None = None,
 ) -> pd.DataFrame:
     """Return candidates with their prediction, assessment and computed energies, one row each.
+
+    The row of a candidate that was relaxed is that of the relaxed one, from which ``relaxed_from`` and ``unrelaxed_pk``
+    lead to the other.
 
     :param campaign: label, pk or uuid; all campaigns by default.
     :param cycle: cycle that proposed the candidate, 0 for the initial set.
@@ -178,6 +191,9 @@ def _candidates(filters: _Filters, known: list[str] | None, campaign: int | str 
     table = created(CandidateData, CANDIDATE_FIELDS, filters, columns, None if campaign is None else labels)
     creators = table['pk'].map(_creators(filters))
     table = table.assign(campaign=creators.map(labels).astype(object))[~creators.isin(replaced)]
+    table = table[~table['candidate_uuid'].isin(_superseded(None if campaign is None else labels, replaced))]
+    table = table.assign(unrelaxed_pk=table['relaxed_from'].map(_pks(table['relaxed_from'].dropna().tolist())))
+    table = table.astype({'unrelaxed_pk': 'Int64', 'relaxation_steps': 'Int64'})
     if known is not None:
         table = table[table['candidate_uuid'].isin(set(known))]
     numbers = zip(table['cycle'], table['index'], strict=True)
@@ -192,6 +208,23 @@ def _creators(filters: dict[str, t.Any]) -> dict[int, int]:
     builder.append(CandidateData, with_incoming='process', edge_filters=edge, filters=filters, project='id')
     # Not iterall: PostgreSQL plans a cursor for its first rows, which takes seconds for a thousand.
     return {candidate: process for process, candidate in builder.all()}
+
+
+def _superseded(counting: t.Collection[int] | None, replaced: set[int]) -> set[str]:
+    """Return the candidates, by uuid, that a relaxed one stands for.
+
+    :param counting: only relaxations among these calculations; all by default.
+    :param replaced: calculations that do not count.
+    """
+    builder = orm.QueryBuilder().append(orm.CalcJobNode, filters={'process_type': RELAXATION}, project='id')
+    found = set(builder.all(flat=True)) - replaced
+    found = found if counting is None else found & set(counting)
+    return set(created_by(found, CandidateData, 'attributes.relaxed_from').all(flat=True)) if found else set()
+
+
+def _pks(uuids: list[str]) -> dict[str, int]:
+    """Return uuid → pk of candidates."""
+    return dict(nodes_of(CandidateData, ['uuid', 'id'], uuid_filter('uuid', uuids)).all()) if uuids else {}
 
 
 def _calculations(campaign: int | str | None) -> tuple[dict[int, str], set[int]]:

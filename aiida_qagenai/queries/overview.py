@@ -30,6 +30,8 @@ class CampaignSummary:
     :param state: ``running``, ``paused``, ``finished``, ``failed``, ``excepted`` or ``killed``, of the last process.
     :param advice: what to do next.
     :param counts: nodes created, of ``candidates``, ``predictions`` and ``assessments``, and energies by fidelity.
+        ``relaxed`` are candidates that were relaxed, where there are any: they are not counted among the candidates.
+    :param hull_gaps: stable compounds of which the last hull has no structure.
     :param stages: one row per stage: ``stage``, ``pk``, ``state``, ``exit_status`` and the counts of the ledger.
     :param note: ``not scientific`` if any energy is.
     """
@@ -47,6 +49,7 @@ class CampaignSummary:
     spent: int
     core_hours: float
     counts: dict[str, int]
+    hull_gaps: tuple[str, ...]
     stages: pd.DataFrame
     note: str
 
@@ -115,6 +118,7 @@ def _summary(campaign: Campaign) -> CampaignSummary:
         spent=ledger.get('spent', 0),
         core_hours=float(ledger.get('core_hours', 0.0)),
         counts=counts,
+        hull_gaps=_hull_gaps([process.pk for process in called if process.is_calculation]),
         stages=_stages(stages, ledger),
         note='' if scientific else NOT_SCIENTIFIC,
     )
@@ -166,11 +170,24 @@ def _stages(stages: list[Called], ledger: dict[str, t.Any]) -> pd.DataFrame:
 
 
 def _counts(calculations: list[int]) -> tuple[dict[str, int], bool]:
-    counts = {name: created_by(calculations, cls, 'id').count() for name, cls in NODES.items()}
+    counts = {}
+    for name, cls in NODES.items():
+        unrelaxed = {'attributes': {'!has_key': 'relaxed_from'}} if cls is CandidateData else None
+        counts[name] = created_by(calculations, cls, 'id', filters=unrelaxed).count()
+    relaxed = created_by(calculations, CandidateData, 'id', filters={'attributes.relaxation_converged': True}).count()
+    if relaxed:
+        counts = {'candidates': counts.pop('candidates'), 'relaxed': relaxed, **counts}
     fidelities = created_by(calculations, EnergyData, ['attributes.fidelity', 'attributes.scientific']).all()
     for level in LADDER:
         counts[level.value] = sum(fidelity == level.value for fidelity, _ in fidelities)
     return counts, all(scientific for _, scientific in fidelities)
+
+
+def _hull_gaps(calculations: list[int]) -> tuple[str, ...]:
+    """Return the formulas that the hull of the last assessment lacks."""
+    builder = created_by(calculations, orm.Dict, ['ctime', 'attributes.gaps'], label='selection')
+    gaps = max(builder.all(), key=lambda row: row[0], default=(None, None))[1] or []
+    return tuple(gap['formula'] for gap in gaps if not gap['in_training_set'])
 
 
 def _ledger(campaign: Campaign) -> dict[str, t.Any] | None:

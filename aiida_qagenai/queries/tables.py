@@ -24,6 +24,7 @@ BOOLEAN_FIELDS = frozenset(
         'magnetic',
         'out_of_distribution',
         'passed_constraints',
+        'relaxation_converged',
         'scientific',
         'selected',
     }

@@ -189,6 +189,8 @@ def show(campaign: str, fmt: str) -> None:
     click.echo(f'energies: {summary.protocol}{note}')
     click.echo(f'budget: {summary.spent} of {summary.budget} spent, {summary.core_hours:.2f} core hours')
     click.echo('counts: ' + ', '.join(f'{count} {name}' for name, count in summary.counts.items()))
+    if summary.hull_gaps:
+        click.echo(f'gaps of the hull, stable compounds without a known structure: {", ".join(summary.hull_gaps)}')
     click.echo(f'started {summary.started:%Y-%m-%d %H:%M}, last change {summary.last_change:%Y-%m-%d %H:%M} UTC')
     print_frame(summary.stages, fmt, STAGES)
     if summary.message:

@@ -124,7 +124,10 @@ def _read(cls: type[orm.Data], wanted: set[str], kind: str) -> list[_Structure]:
     if not wanted:
         return []
     builder = nodes_of(cls, ['id', 'uuid', 'mtime', 'attributes'], uuid_filter('uuid', list(wanted)))
-    rows = (_Structure(pk, uuid, changed, attributes, kind) for pk, uuid, changed, attributes in builder.iterall())
+    rows = (
+        _Structure(pk, uuid, changed, attributes, 'relaxed' if attributes.get('relaxed_from') else kind)
+        for pk, uuid, changed, attributes in builder.iterall()
+    )
     return [structure for structure in rows if structure.uuid in wanted]
 
 
