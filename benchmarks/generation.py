@@ -70,6 +70,9 @@ class Sample(t.NamedTuple):
     structure: Structure | None
 
 
+CHGNET = {'potential': {'name': 'chgnet'}}
+
+
 def unseen_systems(library: MotifLibrary, count: int, seed: int, part: str = 'validation') -> list[tuple[str, ...]]:
     """Return chemical systems of held-out formulas in the order of their hashes, where the hull does not abstain."""
     formulas = {formula for formula in set(library.formulas.tolist()) if part_of(formula) == part}
@@ -154,7 +157,7 @@ def judge(samples: Sequence[Sample], library: MotifLibrary, folder: Path, steps:
     new = [valid[place] for place in first]
     if not new or not steps:
         return found
-    relaxed, outcomes = relax_structures([structures[index] for index in new], 'chgnet', steps, folder)
+    relaxed, outcomes = relax_structures([structures[index] for index in new], CHGNET, steps, folder)
     energies = [outcome['energy_per_atom'] if outcome['converged'] else None for outcome in outcomes]
     placed = place_relaxed([cell(structure) for structure in relaxed], energies)
     clusters = find_duplicates(relaxed, distortions=False).labels
@@ -218,7 +221,7 @@ def known_phases(library: MotifLibrary, count: int, seed: int) -> list[tuple[Str
 def calibrate(library: MotifLibrary, count: int, elements: Path | None, folder: Path, seed: int) -> None:
     """Print how far formation energies by CHGNet are from those of the hull."""
     known = known_phases(library, count, seed)
-    relaxed, outcomes = relax_structures([structure for structure, _ in known], 'chgnet', 200, folder / 'known')
+    relaxed, outcomes = relax_structures([structure for structure, _ in known], CHGNET, 200, folder / 'known')
     own = element_energies(elements, folder / 'elements') if elements else {}
     errors: dict[str, list[float]] = {'': [], '-own-elements': []}
     for structure, outcome, (_, phase) in zip(relaxed, outcomes, known, strict=True):
@@ -249,7 +252,7 @@ def element_energies(path: Path, folder: Path) -> dict[str, float]:
         symbol: Structure.from_dict(entry['structure'][int(np.argmin(entry['energy_per_atom']))])
         for symbol, entry in content_of.items()
     }
-    _, outcomes = relax_structures([each.get_primitive_structure() for each in lowest.values()], 'chgnet', 200, folder)
+    _, outcomes = relax_structures([each.get_primitive_structure() for each in lowest.values()], CHGNET, 200, folder)
     return {
         symbol: outcome['energy_per_atom']
         for symbol, outcome in zip(lowest, outcomes, strict=True)

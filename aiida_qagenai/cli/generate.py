@@ -75,9 +75,10 @@ def generate(
     exchanged, at the volume that is expected of the new ones, and a diffusion model moves atoms and cell to where they
     should be. With --novelty above 0 it adds noise first: from 0.5 on other structures come out, at 1 only cell content
     and symmetry are left. The most probable motifs come first. `replay` marks a crystal that the library contains,
-    `substitution` a known framework with other elements, `novel framework` what is neither. With --relax chgnet the
-    crystals are relaxed, and ranked by their distance to the hull of the stable phases of the Materials Project and of
-    each other. With --validator the table has the divergence of the levels of theory that the trained model predicts.
+    `substitution` a known framework with other elements, `novel framework` what is neither. With --relax the
+    crystals are relaxed on a potential, and ranked by their distance to the hull of the stable phases of the Materials
+    Project and of each other. With --validator the table has the divergence of the levels of theory that the trained
+    model predicts.
     """
     with tempfile.TemporaryDirectory() as folder:
         request = _request(wanted, count, exclude_known=exclude_known, files=motifs, folder=Path(folder), **limits)
@@ -93,7 +94,7 @@ def generate(
     if len(records) < count:
         footer += f' ({count} were asked for: the library has no more)'
     records, about = relax_and_rank(
-        records, relax=relax, relax_steps=relax_steps, min_references=min_references, output=output
+        records, relax=relax, relax_steps=relax_steps, min_references=min_references, output=output, validator=validator
     )
     divergence = add_divergences(records, validator)
     if output is not None:

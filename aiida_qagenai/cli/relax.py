@@ -1,4 +1,4 @@
-"""`aiida-qagenai relax`: relaxations at PBE, run and shown."""
+"""`aiida-qagenai relax`: relaxations at PBE, run and shown, and of files on a potential."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from aiida_qagenai.cli.params import (
     protocol_option,
     read_options,
 )
+from aiida_qagenai.cli.relax_files import relax_files
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('relax',)
 
-relax = Noun('relax', help='Relax crystals at PBE with PySCF or pw.x.')
+relax = Noun('relax', help='Relax crystals at PBE with PySCF or pw.x, or files on a potential.')
+relax.add_command(relax_files)
 add_continue(relax, 'PbeRelaxWorkChain')
 add_protocols(relax, 'aiida_qagenai.workchains.protocols.relaxation:available_protocols', 'relaxations')
 

@@ -1,8 +1,7 @@
-"""Proposed crystals relaxed with a foundation potential, and placed on the hull of the package with each other."""
+"""Proposed crystals relaxed on a potential, and placed on the hull of the package with each other."""
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import typing as t
 from collections.abc import Sequence
@@ -12,6 +11,12 @@ import click
 
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.params import option, several
+from aiida_qagenai.cli.potentials import (
+    about_energies,
+    hull_problem,
+    potential_config,
+    require_installed,
+)
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -22,11 +27,12 @@ __all__ = ('COLUMNS', 'RELAXATION', 'relax_and_rank', 'relax_structures')
 COLUMNS = 'e_above_hull: E above hull, formation_energy_per_atom: E of formation, '
 """What relaxing adds to a table, eV/atom."""
 
-MODULES = ('torch', 'vesin', 'chgnet')
-"""What has to be installed."""
-
 RELAXATION = several(
-    option('--relax', type=click.Choice(['chgnet']), help='Relax the crystals with CHGNet 0.3.0 and rank by E_hull.'),
+    option(
+        '--relax',
+        type=click.Choice(['validator', 'chgnet', 'sevennet']),
+        help='Relax on this potential and rank by E_hull. The validator is that of --validator, or of the package.',
+    ),
     option('--relax-steps', type=click.IntRange(min=1), default=200, help='Most steps of a relaxation.'),
     option(
         '--min-references',
@@ -41,7 +47,13 @@ Records = list[dict[str, t.Any]]
 
 
 def relax_and_rank(
-    records: Records, *, relax: str | None, relax_steps: int, min_references: int, output: Path | None
+    records: Records,
+    *,
+    relax: str | None,
+    relax_steps: int,
+    min_references: int,
+    output: Path | None,
+    validator: Path | None = None,
 ) -> tuple[Records, str]:
     """Return records with relaxed structures and their distances to the hull, the lowest first, and what to say.
 
@@ -50,23 +62,19 @@ def relax_and_rank(
 
     :param records: each with a `structure`.
     :param output: folder in which the relaxations are kept, so that the same command goes on where it was cut.
-    :raises InvalidInputError: if the potential is not installed.
+    :param validator: folder of a checkpoint for the potential `validator`.
+    :raises InvalidInputError: if the potential is not installed, or its energies have no place on the hull.
     """
     if relax is None:
         return records, ''
-    missing = [name for name in MODULES if importlib.util.find_spec(name) is None]
-    if missing:
-        message = (
-            f'--relax {relax} needs {", ".join(missing)}, not installed here: pip install "aiida-qagenai[ml,chgnet]"'
-        )
-        raise InvalidInputError(message)
+    config = ranking_config(relax, validator)
     structures = [record['structure'] for record in records]
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
-            relaxed, outcomes = relax_structures(structures, relax, relax_steps, Path(folder))
+            relaxed, outcomes = relax_structures(structures, config, relax_steps, Path(folder))
     else:
-        relaxed, outcomes = relax_structures(structures, relax, relax_steps, output / 'relaxation')
-    placed = _place(relaxed, outcomes, min_references)
+        relaxed, outcomes = relax_structures(structures, config, relax_steps, output / 'relaxation')
+    placed = _place(relaxed, outcomes, min_references, of_formation=relax == 'validator')
     new = [
         {**record, 'structure': structure, 'volume_per_atom': structure.volume / len(structure), **place}
         for record, structure, place in zip(records, relaxed, placed, strict=True)
@@ -75,19 +83,35 @@ def relax_and_rank(
     kept.sort(key=lambda record: (record['e_above_hull'] is None, record['e_above_hull'] or 0.0))
     for rank, record in enumerate(kept, start=1):
         record['rank'] = rank
-    return kept, _note(kept, len(records))
+    return kept, _note(kept, len(records), about_energies(config))
+
+
+def ranking_config(name: str, validator: Path | None) -> dict[str, t.Any]:
+    """Return the keys of a task that name a potential whose energies have a place on the hull of the package.
+
+    :raises InvalidInputError: if it has none, or the potential is not installed.
+    """
+    require_installed(name, '--relax')
+    config = potential_config(name, validator if name == 'validator' else None)
+    problem = hull_problem(config)
+    if problem:
+        raise InvalidInputError(problem)
+    return config
 
 
 def relax_structures(
-    structures: Sequence[Structure], potential: str, steps: int, folder: Path
+    structures: Sequence[Structure], potential: dict[str, t.Any], steps: int, folder: Path
 ) -> tuple[list[Structure], list[dict[str, t.Any]]]:
-    """Return the relaxed structures and what the task says of each."""
+    """Return the relaxed structures and what the task says of each.
+
+    :param potential: keys of the task that name the potential.
+    """
     from aiida_qagenai.exchange.structures import StructureBatch
 
     folder.mkdir(parents=True, exist_ok=True)
     StructureBatch.from_structures(structures).save(folder / 'structures.npz')
     config = {
-        'potential': {'name': potential},
+        **potential,
         'structures': 'structures.npz',
         'relaxation': {'max_force': 0.05, 'max_stress': 0.003, 'max_steps': steps},
     }
@@ -95,7 +119,9 @@ def relax_structures(
     return StructureBatch.load(folder / 'relaxed.npz').structures(), results['relaxations']
 
 
-def _place(structures: Sequence[Structure], outcomes: Sequence[dict[str, t.Any]], fewest: int) -> Records:
+def _place(
+    structures: Sequence[Structure], outcomes: Sequence[dict[str, t.Any]], fewest: int, *, of_formation: bool
+) -> Records:
     """Return energies, and where there is no distance the reason, of each structure."""
     from aiida_qagenai.thermodynamics.hull.reference import SCALE
     from aiida_qagenai.thermodynamics.hull.relaxed import place_relaxed
@@ -105,7 +131,7 @@ def _place(structures: Sequence[Structure], outcomes: Sequence[dict[str, t.Any]]
         for structure in structures
     ]
     energies = [outcome['energy_per_atom'] if outcome['converged'] else None for outcome in outcomes]
-    found = place_relaxed(compositions, energies, min_references=fewest)
+    found = place_relaxed(compositions, energies, of_formation=of_formation, min_references=fewest)
     return [
         {
             'converged': outcome['converged'],
@@ -133,14 +159,13 @@ def _distinct(records: Records) -> Records:
     return [records[index] for index in sorted(best.values())]
 
 
-def _note(records: Records, number: int) -> str:
+def _note(records: Records, number: int, energies: str) -> str:
     """Return which hull the distances are from, and for how many crystals there is none."""
     from aiida_qagenai.cli.default_hull import about_hull, competing_phases
 
     systems = [[element.symbol for element in record['structure'].composition.elements] for record in records]
-    lines = [
-        f'relaxed with CHGNet 0.3.0; {about_hull(competing_phases(systems))}; the other crystals of the table compete'
-    ]
+    hull = about_hull(competing_phases(systems))
+    lines = [f'relaxed; {energies}; {hull}; the other crystals of the table compete']
     if len(records) < number:
         lines.append(f'{number - len(records)} relaxed into the same crystal as another')
     reasons = [record['no_e_above_hull'] for record in records if record['e_above_hull'] is None]

@@ -6,8 +6,9 @@ import json
 import pytest
 from click.testing import CliRunner
 from pymatgen.core import Lattice, Structure
+from untrained import write_untrained_validator
 
-from aiida_qagenai.cli import relaxing
+from aiida_qagenai.cli import potentials, relaxing
 from aiida_qagenai.cli.generate import generate
 from aiida_qagenai.cli.hull import hull
 from aiida_qagenai.common.errors import InvalidInputError
@@ -75,7 +76,7 @@ def test_what_did_not_converge_has_no_distance():
 
 
 def test_without_chgnet_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(relaxing, 'MODULES', ('torch', 'no_such_potential'))
+    monkeypatch.setitem(potentials.PACKAGES, 'chgnet', 'no_such_potential')
     with pytest.raises(InvalidInputError, match=r'no_such_potential.*pip install "aiida-qagenai\[ml,chgnet\]"'):
         relax([{'rank': 1, 'structure': salt(4.2)}])
 
@@ -84,3 +85,24 @@ def test_nothing_is_relaxed_unless_asked():
     records = [{'rank': 1, 'structure': salt(4.2)}]
     options = {'relax_steps': 1, 'min_references': 12, 'output': None}
     assert relaxing.relax_and_rank(records, relax=None, **options) == (records, '')
+
+
+def test_a_potential_of_another_level_is_refused_before_anything_runs(tmp_path):
+    """SevenNet is uncorrected, and the validator of a campaign has levels of its own at PBE."""
+    record = [{'rank': 1, 'structure': salt(4.2)}]
+    options = {'relax_steps': 1, 'min_references': 12, 'output': None}
+    with pytest.raises(InvalidInputError, match=r'SevenNet-0, and the hull .* levels never meet in one hull'):
+        relaxing.relax_and_rank(record, relax='sevennet', **options)
+    write_untrained_validator(tmp_path / 'own', ('Mg', 'O'))
+    with pytest.raises(InvalidInputError, match='of validator are of the level PBE'):
+        relaxing.relax_and_rank(record, relax='validator', validator=tmp_path / 'own', **options)
+
+
+def test_the_shipped_validator_places_crystals_on_the_hull():
+    """Its level at PBE has the scale of the hull: rock salt MgO is near it."""
+    (record,), note = relaxing.relax_and_rank(
+        [{'rank': 1, 'structure': salt(4.3)}], relax='validator', relax_steps=60, min_references=12, output=None
+    )
+    assert 'level of theory MP2020 PBE' in note
+    assert record['e_above_hull'] is not None and record['e_above_hull'] < 0.3
+    assert record['formation_energy_per_atom'] == pytest.approx(-3.0, abs=0.4)

@@ -14,13 +14,14 @@ from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.tasks import AtomisticConfig
 from aiida_qagenai.ml.potentials.base import Evaluation, Potential, PotentialCalculator, chunks
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES
 
 __all__ = ('Evaluation', 'Potential', 'PotentialCalculator', 'calculator', 'chunks', 'make_potential', 'used_libraries')
 
 
 def used_libraries(name: str) -> tuple[str, ...]:
     """Return the packages of others that compute a potential: their versions go into the record of a task."""
-    return {'chgnet': ('chgnet',), 'sevennet': ('sevenn',)}.get(name, ())
+    return (PACKAGES[name],) if name in PACKAGES else ()
 
 
 def make_potential(config: AtomisticConfig, runtime: Runtime) -> Potential:

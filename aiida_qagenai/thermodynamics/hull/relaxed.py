@@ -29,6 +29,7 @@ def place_relaxed(
     compositions: Sequence[Mapping[str, int]],
     energies_per_atom: Sequence[float | None],
     *,
+    of_formation: bool = False,
     hull: ReferenceHull | None = None,
     min_references: int = MINIMUM_REFERENCES,
 ) -> list[Placed]:
@@ -37,12 +38,13 @@ def place_relaxed(
     :param compositions: element → number of atoms.
     :param energies_per_atom: by a potential on the scale of the hull (``mp_elements.POTENTIALS``), eV/atom; ``None``
         for a crystal without an energy that can be used.
+    :param of_formation: whether these are formation energies already (``mp_elements.FORMATION_LEVELS``).
     :param hull: that of the package if ``None``.
     :param min_references: fewest known phases of a chemical system, see ``convex_hull.abstention``.
     """
     hull = hull or ReferenceHull.default()
     formation = [
-        None if energy is None else formation_energy_per_atom(energy, composition)
+        energy if energy is None or of_formation else formation_energy_per_atom(energy, composition)
         for energy, composition in zip(energies_per_atom, compositions, strict=True)
     ]
     phases = {

@@ -9,10 +9,16 @@ from pathlib import Path
 
 from aiida_qagenai.thermodynamics.references.reference_states import self_consistent_formation_energy
 
-__all__ = ('POTENTIALS', 'element_energies', 'formation_energy_per_atom')
+__all__ = ('FORMATION_LEVELS', 'LEVELS', 'POTENTIALS', 'element_energies', 'formation_energy_per_atom')
 
 POTENTIALS = ('chgnet:0.3.0',)
 """Tags of potentials that were trained on PBE(+U) energies with MP2020 corrections, as those of the shipped hull."""
+
+LEVELS = ('CHGNet-0.3.0',)
+"""Levels of theory of these potentials."""
+
+FORMATION_LEVELS = ('MP2020 PBE',)
+"""Tags of levels of a validator whose formation energies are on that scale."""
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
+    'PACKAGES',
     'BandSettings',
     'ChgnetPotential',
     'EmtPotential',
@@ -103,6 +104,10 @@ class SevennetPotential(StrictModel):
 Potential = t.Annotated[
     EmtPotential | ValidatorPotential | ChgnetPotential | SevennetPotential, pydantic.Field(discriminator='name')
 ]
+
+
+PACKAGES = {'chgnet': 'chgnet', 'sevennet': 'sevenn'}
+"""Name of a potential → the package of others that computes it, which the extra of that name installs."""
 
 
 class RelaxSettings(StrictModel):

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import typing as t
 
-from aiida.orm import Dict, ProcessNode
+from aiida.orm import AbstractCode, Dict, InstalledCode, ProcessNode
 
 from aiida_qagenai.calculations.atomistic.relax_many import RelaxManyCalculation
 from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings
 
-__all__ = ('NOTHING_RELAXED', 'prediction', 'relaxation', 'relaxation_counts')
+__all__ = ('NOTHING_RELAXED', 'potential_problem', 'prediction', 'relaxation', 'relaxation_counts')
 
 NOTHING_RELAXED = 730
 """Exit status of a relaxation whose candidates all go on as they were generated."""
+
+
+def potential_problem(settings: CampaignSettings, code: AbstractCode) -> str | None:
+    """Return why candidates cannot be relaxed with the Python of a code, if that is the one which runs here."""
+    asked = settings.screen.relax
+    package = None if asked is None else PACKAGES.get(asked.potential.name)
+    if asked is None or package is None or not isinstance(code, InstalledCode):
+        return None
+    here = code.computer.hostname == 'localhost' and str(code.filepath_executable) == sys.executable
+    if not here or importlib.util.find_spec(package) is not None:
+        return None
+    name = asked.potential.name
+    return (
+        f'`screen.relax` names {name}, but {package} is not installed where the models run: '
+        f'pip install "aiida-qagenai[ml,{name}]", or set `screen.relax=null`'
+    )
 
 
 def prediction(

@@ -20,6 +20,7 @@ from aiida_qagenai.workchains.campaign.generator import (
     generator_problem,
     initial_generator_problem,
 )
+from aiida_qagenai.workchains.campaign.screening import potential_problem
 from aiida_qagenai.workchains.energy.references import reference_structure
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, parse_settings
@@ -103,7 +104,12 @@ def fill_builder(
         'generator_code': generator_code,
         'generator_files': generator_files,
     }
-    problem = elements_problem(symbols) or relax_problem(settings.relax, places) or generator_problem(settings, places)
+    problem = (
+        elements_problem(symbols)
+        or relax_problem(settings.relax, places)
+        or generator_problem(settings, places)
+        or potential_problem(settings, ml_code)
+    )
     if problem:
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)

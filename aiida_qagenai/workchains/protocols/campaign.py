@@ -15,6 +15,7 @@ from aiida_qagenai.exchange.tasks import NoiseSchedule, parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
 from aiida_qagenai.thermodynamics.hull.convex_hull import MINIMUM_REFERENCES
 from aiida_qagenai.thermodynamics.vibrations.settings import Potential, RelaxSettings
+from aiida_qagenai.workchains.protocols.atomistic import parse_potential
 from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
 from aiida_qagenai.workchains.protocols.loader import (
     DEFAULT_PROTOCOL,
@@ -133,8 +134,8 @@ class CandidateRelaxation(StrictModel):
     @pydantic.field_validator('potential', mode='before')
     @classmethod
     def _by_name(cls, value: t.Any) -> t.Any:
-        """Take a name for the potential with its defaults."""
-        return {'name': value} if isinstance(value, str) else value
+        """Take a name for the potential, with its options behind colons: `sevennet:mf-0:PBE`."""
+        return parse_potential(value) if isinstance(value, str) else value
 
 
 class ScreenSettings(StrictModel):
