@@ -142,23 +142,39 @@ def candidates(
     beside = _beside(known, table['pk'].tolist())
     for other in (_predictions(beside), _assessments(beside), formation_energies(known)):
         table = table.merge(other, on='candidate_uuid', how='left')
-    # What let an older prediction or assessment pass must hold for the latest one, too.
-    keep = pd.Series(True, index=table.index)
-    if min_divergence is not None:
-        keep &= pd.to_numeric(table['divergence']) >= min_divergence
-    if max_e_above_hull is not None:
-        keep &= pd.to_numeric(table['e_above_hull']) <= max_e_above_hull
-    if stability is not None:
-        keep &= table['stability'] == stability
-    if selected is not None:
-        keep &= (table['selected'] == selected).fillna(False)
-    if computed is not None:
-        keep &= table['protocol'].notna() == computed
-    for flag in exclude:
-        keep &= ~table[flag].fillna(False)
-    table = table[keep.astype(bool)]
+    limits = _Limits(min_divergence, max_e_above_hull, stability, selected, computed, exclude)
+    table = table[_holds(table, limits)]
     ordered = _finish(table).sort_values([sort_by, 'name'], ascending=[SORT_ORDERS[sort_by], True])
     return ordered.head(len(table) if limit is None else limit).reset_index(drop=True)
+
+
+class _Limits(t.NamedTuple):
+    """What the latest prediction and assessment of a candidate have to hold."""
+
+    min_divergence: float | None
+    max_e_above_hull: float | None
+    stability: str | None
+    selected: bool | None
+    computed: bool | None
+    exclude: t.Collection[str]
+
+
+def _holds(table: pd.DataFrame, limits: _Limits) -> pd.Series[bool]:
+    """Return which rows pass: what let an older prediction or assessment pass must hold for the latest one, too."""
+    keep = pd.Series(True, index=table.index)
+    if limits.min_divergence is not None:
+        keep &= pd.to_numeric(table['divergence']) >= limits.min_divergence
+    if limits.max_e_above_hull is not None:
+        keep &= pd.to_numeric(table['e_above_hull']) <= limits.max_e_above_hull
+    if limits.stability is not None:
+        keep &= table['stability'] == limits.stability
+    if limits.selected is not None:
+        keep &= (table['selected'] == limits.selected).fillna(False)
+    if limits.computed is not None:
+        keep &= table['protocol'].notna() == limits.computed
+    for flag in limits.exclude:
+        keep &= ~table[flag].fillna(False)
+    return keep.astype(bool)
 
 
 _Filters = dict[str, t.Any]

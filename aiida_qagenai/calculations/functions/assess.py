@@ -68,24 +68,13 @@ def assess_candidates(
     level, notes = hull_level(predictions, Fidelity.parse(options['screen']['hull_fidelity']))
     phases = competing_phases(competing, known, arrays.get_array('competing_energies'), level)
     gaps = find_gaps(kwargs['gaps'].get_dict() if 'gaps' in kwargs else {}, phases)
-    hull = predicted_hull(
-        candidates, predictions, phases, level, min_references=options['screen'].get('min_references', 0)
-    )
+    fewest = options['screen'].get('min_references', 0)
+    hull = predicted_hull(candidates, predictions, phases, level, min_references=fewest)
     strict = options['screen'].get('out_of_distribution') == 'reject'
     unfamiliar = [strict and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, options['screen']['max_e_above_hull']) for item in columns]
-    pool = make_pool(candidates, predictions, stages, arrays)
-    fraction, cap = options['select']['fraction'], options['select']['cap']
-    choice = choose(
-        pool,
-        budget_k=allocation(options['remaining_budget'], fraction=fraction, cap=cap),
-        audit_fraction=options['select']['audit_fraction'],
-        arm=options['select']['acquisition'],
-        divergence=options['select']['divergence'],
-        num_clusters=options['select']['num_clusters'],
-        seed=options['seed'],
-    )
+    choice = choose_within_budget(make_pool(candidates, predictions, stages, arrays), options)
     assessments = {
         label: AssessmentData(
             **verdict(candidates[row], screenings[row], hull[row], level),
@@ -250,6 +239,20 @@ def verdict(
         'hull_complete': hull.complete,
         'hull_references': hull.num_references,
     }
+
+
+def choose_within_budget(pool: CandidatePool, options: dict[str, t.Any]) -> Choice:
+    """Return the choice within the budget that is left."""
+    select = options['select']
+    return choose(
+        pool,
+        budget_k=allocation(options['remaining_budget'], fraction=select['fraction'], cap=select['cap']),
+        audit_fraction=select['audit_fraction'],
+        arm=select['acquisition'],
+        divergence=select['divergence'],
+        num_clusters=select['num_clusters'],
+        seed=options['seed'],
+    )
 
 
 def choice_fields(choice: Choice, row: int) -> dict[str, t.Any]:

@@ -104,12 +104,7 @@ def fill_builder(
         'generator_code': generator_code,
         'generator_files': generator_files,
     }
-    problem = (
-        elements_problem(symbols)
-        or relax_problem(settings.relax, places)
-        or generator_problem(settings, places)
-        or potential_problem(settings, ml_code)
-    )
+    problem = elements_problem(symbols) or places_problem(settings, places) or potential_problem(settings, ml_code)
     if problem:
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)
@@ -132,6 +127,11 @@ def fill_builder(
         if value:
             setattr(builder, name, value)
     return builder
+
+
+def places_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -> str | None:
+    """Return what is missing or wrong with the codes that relax at PBE and that propose candidates."""
+    return relax_problem(settings.relax, inputs) or generator_problem(settings, inputs)
 
 
 def elements_problem(symbols: list[t.Any]) -> str | None:
@@ -182,9 +182,4 @@ def validate_system(value: dict[str, t.Any], _: t.Any) -> str | None:
         return None
     settings = parse_settings(value['parameters'].get_dict())
     problem = problem_of(check_system, value['elements'].get_list(), settings, value.get('bases') or {})
-    return (
-        problem
-        or relax_problem(settings.relax, value)
-        or generator_problem(settings, value)
-        or initial_generator_problem(settings, value)
-    )
+    return problem or places_problem(settings, value) or initial_generator_problem(settings, value)
