@@ -41,6 +41,8 @@ class LabelledBatch:
         none by default.
     :param stresses: stress (1/V) dE/dε of each structure on each level, shape (n, L, 3, 3), eV/Å3, likewise.
     :param levels: levels of theory, by default one per rung of the ladder under its name.
+    :param doubtful: energies whose calculation did not converge or warns that it cannot be trusted, shape (n, L), bool;
+        none by default.
     """
 
     structures: StructureBatch
@@ -51,6 +53,7 @@ class LabelledBatch:
     forces: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(0))
     stresses: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(0))
     levels: tuple[Level, ...] = LADDER_LEVELS
+    doubtful: NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     def __post_init__(self) -> None:
         n, total, levels = len(self.structures), len(self.structures.species), len(self.levels)
@@ -59,7 +62,9 @@ class LabelledBatch:
         for name, shape in derivatives.items():
             if not getattr(self, name).size:
                 object.__setattr__(self, name, np.full(shape, np.nan))
-        check_shapes(self, {**columns, **derivatives})
+        if not self.doubtful.any():
+            object.__setattr__(self, 'doubtful', np.zeros((n, levels), dtype=np.bool_))
+        check_shapes(self, {**columns, **derivatives, 'doubtful': (n, levels)})
         for name in ('energies', *DERIVATIVES):
             if np.isinf(getattr(self, name)).any():
                 raise InvalidInputError(f'{name} contain infinities: use NaN for {name} that were not computed')
@@ -118,6 +123,8 @@ class LabelledBatch:
             array = getattr(self, name)
             arrays[name] = np.full((len(array), len(levels), *array.shape[2:]), np.nan)
             arrays[name][:, found >= 0] = array[:, found[found >= 0]]
+        arrays['doubtful'] = np.zeros((len(self), len(levels)), dtype=np.bool_)
+        arrays['doubtful'][:, found >= 0] = self.doubtful[:, found[found >= 0]]
         return dataclasses.replace(self, levels=tuple(levels), **arrays)
 
     def tagged(self, tags: t.Mapping[str, str]) -> LabelledBatch:
@@ -126,12 +133,23 @@ class LabelledBatch:
         named = tuple(Level(tags[level.rung.value], level.rung) for level in known)
         return dataclasses.replace(self.on_levels(known), levels=named)
 
+    def without(self, wrong: NDArray[np.bool_]) -> LabelledBatch:
+        """Return the set without the energies, forces and stresses where ``wrong`` is true, shape (n, L)."""
+        atoms = wrong[self.structures.owner]
+        return dataclasses.replace(
+            self,
+            energies=np.where(wrong, np.nan, self.energies),
+            forces=np.where(atoms[:, :, None], np.nan, self.forces),
+            stresses=np.where(wrong[:, :, None, None], np.nan, self.stresses),
+            doubtful=self.doubtful & ~wrong,
+        )
+
     def select(self, indices: NDArray[np.int64] | list[int]) -> LabelledBatch:
         """Return the rows at ``indices``."""
         indices = np.asarray(indices, dtype=np.int64)
         return LabelledBatch(
             self.structures.select(indices),
-            **{name: getattr(self, name)[indices] for name in (*LABELS, 'stresses')},
+            **{name: getattr(self, name)[indices] for name in (*LABELS, 'stresses', 'doubtful')},
             forces=self.forces[self.structures.atoms_of(indices)],
             levels=self.levels,
         )
@@ -139,7 +157,7 @@ class LabelledBatch:
     @classmethod
     def concatenate(cls, batches: t.Sequence[LabelledBatch]) -> LabelledBatch:
         """Return all rows of ``batches`` in order, with the levels of all, lowest rung first."""
-        names = (*LABELS, *DERIVATIVES)
+        names = (*LABELS, *DERIVATIVES, 'doubtful')
         union = dict.fromkeys(level for batch in batches for level in batch.levels)
         levels = tuple(sorted(union, key=lambda level: level.rung.rank))
         batches = [batch.on_levels(levels) for batch in batches]
@@ -150,8 +168,9 @@ class LabelledBatch:
         )
 
     def to_arrays(self) -> dict[str, NDArray[t.Any]]:
-        """Return the arrays of the file format, without forces, stresses and tags of levels where there are none."""
+        """Return the arrays of the file format, without forces, stresses, doubts and tags where there are none."""
         known = [name for name in DERIVATIVES if np.isfinite(getattr(self, name)).any()]
+        known += ['doubtful'] if self.doubtful.any() else []
         arrays = {**self.structures.to_arrays(), **{name: getattr(self, name) for name in (*LABELS, *known)}}
         if self.levels != LADDER_LEVELS:
             arrays['level_tags'] = np.array([level.tag for level in self.levels], dtype=np.str_)
@@ -164,7 +183,7 @@ class LabelledBatch:
 
         :raises CorruptFileError: if an array is missing.
         """
-        known = [name for name in DERIVATIVES if name in arrays]
+        known = [name for name in (*DERIVATIVES, 'doubtful') if name in arrays]
         levels = LADDER_LEVELS
         if 'level_tags' in arrays:
             names = pick_arrays(arrays, ('level_tags', 'level_rungs')).values()

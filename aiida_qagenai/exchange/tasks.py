@@ -13,6 +13,7 @@ import pydantic
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel, validation_text
+from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.requests import Count, Request
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
@@ -109,6 +110,7 @@ class ValidatorOptions(StrictModel):
     :param freeze_trunk_below: with fewer labels than this at a level above the lowest, its stage trains only the
         references, the Δ read-out and the bias.
     :param steps_above: share of the steps given to the stages above the lowest, together.
+    :param recovery: what is done about noisy, wrong, missing and mixed labels.
     """
 
     architecture: t.Literal['moments', 'pairs'] = 'moments'
@@ -121,6 +123,7 @@ class ValidatorOptions(StrictModel):
     gradient_stop: bool = True
     freeze_trunk_below: int = pydantic.Field(100, ge=0)
     steps_above: float = pydantic.Field(0.4, gt=0, lt=1)
+    recovery: RecoveryOptions = RecoveryOptions()
 
     @pydantic.field_validator('base', mode='before')
     @classmethod

@@ -1,12 +1,14 @@
 """The loss of a micro-batch (paper Eq 2): energies and, where a level has them, forces and stresses.
 
 w_l [ Huber(E) / Var E + λ_F Huber(F) / Var F + λ_S Huber(S) / Var S ], each a mean over the labels of the micro-batch.
-The variances are those of the labels of the level, so that the λ compare like with like.
+The variances are those of the labels of the level, so that the λ compare like with like. A label that is not fully
+trusted enters the mean with its weight.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aiida_qagenai.common.errors import NonFiniteError
+from aiida_qagenai.evaluation.influence import MAD_TO_SIGMA
 from aiida_qagenai.exchange.tasks import ValidatorOptions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
@@ -24,8 +27,6 @@ __all__ = ('Scale', 'Scales', 'Targets', 'micro_batch_loss')
 HUBER = 1.345
 """Threshold of the Huber loss in standard deviations of the residuals: 95 % efficient where these are normal."""
 
-MAD_TO_SIGMA = 1.4826
-
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
@@ -34,11 +35,13 @@ class Targets:
     :param energies: shape (B,), eV/atom.
     :param forces: shape (N, 3), eV/Å, NaN on structures without; None if none has any.
     :param stresses: shape (B, 3, 3), eV/Å3, likewise.
+    :param weights: how much the labels of each structure count, shape (B,); 1 if None.
     """
 
     energies: Tensor
     forces: Tensor | None = None
     stresses: Tensor | None = None
+    weights: Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Scale:
     """What the errors of one kind of label are measured in.
 
     :param deviation: standard deviation of the labels.
-    :param threshold: error beyond which the loss grows linearly.
+    :param threshold: error beyond which the loss grows linearly; infinite for a plain square.
     """
 
     deviation: float = 1.0
@@ -67,11 +70,21 @@ class Scale:
             raise NonFiniteError(f'the spread of labels of up to {np.abs(labels).max():.3g} is not finite')
         return cls(max(deviation, smallest), max(HUBER * spread, smallest))
 
-    def loss(self, residuals: Tensor) -> Tensor:
-        """Return the mean Huber loss over the variance of the labels; of residuals that are NaN there is none."""
-        known = residuals[~residuals.isnan()]
+    def loss(self, residuals: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the mean Huber loss over the variance of the labels; of residuals that are NaN there is none.
+
+        :param weights: of the first axis of ``residuals``; 1 if None.
+        """
+        there = ~residuals.isnan()
+        known = residuals[there]
         zeros = torch.zeros_like(known)
-        return nn.functional.huber_loss(known, zeros, delta=self.threshold) / self.deviation**2
+        if math.isinf(self.threshold):
+            losses = known**2 / 2
+        else:
+            losses = nn.functional.huber_loss(known, zeros, reduction='none', delta=self.threshold)
+        if weights is not None:
+            losses = losses * weights.view(-1, *[1] * (residuals.dim() - 1)).expand_as(residuals)[there]
+        return losses.mean() / self.deviation**2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +94,11 @@ class Scales:
     energies: Scale = Scale()
     forces: Scale = Scale()
     stresses: Scale = Scale()
+
+    def squares(self) -> Scales:
+        """Return the scales of a loss that is a plain square, however large the error."""
+        fields = {name: dataclasses.replace(scale, threshold=math.inf) for name, scale in vars(self).items()}
+        return Scales(**fields)
 
 
 def micro_batch_loss(
@@ -103,9 +121,11 @@ def micro_batch_loss(
         total = model(graph, level)
     else:
         total, *predicted = with_derivatives(lambda moved: model(moved, level), graph, trainable=True)
-    loss = scales.energies.loss(total / graph.num_atoms - targets.energies)
+    weights = targets.weights
+    loss = scales.energies.loss(total / graph.num_atoms - targets.energies, weights)
     if predicted is not None and forces is not None:
-        loss = loss + options.force_weight * scales.forces.loss(predicted[0] - forces)
+        of_atoms = None if weights is None else weights[graph.owner]
+        loss = loss + options.force_weight * scales.forces.loss(predicted[0] - forces, of_atoms)
     if predicted is not None and stresses is not None:
-        loss = loss + options.stress_weight * scales.stresses.loss(predicted[1] - stresses)
+        loss = loss + options.stress_weight * scales.stresses.loss(predicted[1] - stresses, weights)
     return loss

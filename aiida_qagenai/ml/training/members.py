@@ -108,6 +108,7 @@ def fit_references(
     ridge: float = RIDGE,
     *,
     parents: Sequence[int] | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return the references E0, shape (levels, elements), eV.
 
@@ -118,6 +119,7 @@ def fit_references(
     :param fractions: atomic fractions x, shape (n, elements).
     :param energies: labels, shape (n, levels), eV/atom, NaN where missing.
     :param parents: parent of each level, −1 for the root; by default each stands on the one before.
+    :param weights: of the labels in these sums, shape (n, levels); 1 by default.
     """
     num_levels, num_elements = energies.shape[1], fractions.shape[1]
     parents = range(-1, num_levels - 1) if parents is None else parents
@@ -131,7 +133,8 @@ def fit_references(
             lower = nearest_label(energies[row], level, parents)
             if lower >= 0:
                 targets[place] += x[place] @ references[lower] - energies[row, lower]
-        references[level] = below + ridge_solution(x, targets - x @ below, ridge)
+        counted = None if weights is None else weights[rows, level]
+        references[level] = below + ridge_solution(x, targets - x @ below, ridge, counted)
     return references
 
 
@@ -143,6 +146,12 @@ def nearest_label(energies: NDArray[np.float64], level: int, parents: Sequence[i
     return lower
 
 
-def ridge_solution(x: NDArray[np.float64], targets: NDArray[np.float64], ridge: float = RIDGE) -> NDArray[np.float64]:
-    """Return d that minimises Σ (e − x·d)² + ridge ‖d‖², shape (elements,)."""
-    return np.asarray(np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ targets), dtype=np.float64)
+def ridge_solution(
+    x: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    ridge: float = RIDGE,
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Return d that minimises Σ w (e − x·d)² + ridge ‖d‖², shape (elements,), with w = 1 by default."""
+    weighted = x if weights is None else x * weights[:, None]
+    return np.asarray(np.linalg.solve(weighted.T @ x + ridge * np.eye(x.shape[1]), weighted.T @ targets), np.float64)

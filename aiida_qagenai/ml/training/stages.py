@@ -41,6 +41,7 @@ class MemberData:
     :param forces: shape (N, L, 3), eV/Å; none by default.
     :param stresses: shape (n, L, 3, 3), eV/Å3; none by default.
     :param rungs: on which the L levels stand.
+    :param weights: how much each label counts, shape (n, L); 1 by default.
     """
 
     graphs: list[CrystalGraph]
@@ -49,6 +50,7 @@ class MemberData:
     forces: NDArray[np.float64] | None = None
     stresses: NDArray[np.float64] | None = None
     rungs: tuple[Fidelity, ...] = LADDER
+    weights: NDArray[np.float64] | None = None
 
     @functools.cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -89,6 +91,8 @@ class MemberData:
             arrays['forces'] = self.forces[self.atoms(rows), level]
         if self.stresses is not None:
             arrays['stresses'] = self.stresses[rows, level]
+        if self.weights is not None and (self.weights[rows, level] < 1).any():
+            arrays['weights'] = self.weights[rows, level]
         found = {name: array for name, array in arrays.items() if np.isfinite(array).any()}
         return graph, Targets(**{name: torch.as_tensor(array).to(graph.positions) for name, array in found.items()})
 
@@ -190,6 +194,8 @@ def train_member(
         below = [k for k in levels if k < level] if not stands_still else []
         labels = paired_labels(model, data, level) if freeze else data
         scales = {k: data.scales(k, model.references[k].detach()) for k in (level, *below)}
+        if config.options.recovery.loss == 'square':
+            scales = {k: scale.squares() for k, scale in scales.items()}
         averaged = Averaged(own + shared)
         references = model.references[level].detach().clone()
         optimiser = _optimiser(own, shared, rate)

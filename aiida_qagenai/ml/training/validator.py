@@ -15,6 +15,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.common.level import LevelTree
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
+from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph, collate
@@ -30,6 +31,7 @@ from aiida_qagenai.ml.training.members import (
     ridge_solution,
 )
 from aiida_qagenai.ml.training.optimisation import Start
+from aiida_qagenai.ml.training.recovery import Repaired, describe, repair
 from aiida_qagenai.ml.training.stages import MemberData, shift_references, train_member
 from aiida_qagenai.ml.validator.base import describe_base, load_base, without_base
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
@@ -54,30 +56,34 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     levels = ensemble.tree.levels
     start = dataclasses.replace(start, labels=start.labels.on_levels(levels), dataset=start.dataset.on_levels(levels))
     start, base = _without_base(start, config.options, runtime, record)
-    labels, parent = start.labels, start.parent
+    parent = start.parent
+    with record.stage('neighbour_lists'):
+        graphs, _ = model_graphs(start.labels.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
+        graphs = [graph.to(runtime.device) for graph in graphs]
+    fractions = composition_fractions(start.labels.structures, ensemble.elements)
+    recovery = config.options.recovery
+    start, repaired = _repaired(start, recovery, ensemble, graphs, fractions, runtime=runtime, record=record)
+    labels, weights = repaired.labels, repaired.weights
     unit = bootstrap['bootstrap_by']
     if unit != 'group':
         record.warn(f'few formulas at first: the members are bootstrapped by {unit}')
     keys = bootstrap_keys(labels, unit)
     counts = multiplicities(keys, labels.energies, num_members=len(ensemble.members), seed=bootstrap['bootstrap_seed'])
-    with record.stage('neighbour_lists'):
-        graphs, _ = model_graphs(labels.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
-        graphs = [graph.to(runtime.device) for graph in graphs]
-    fractions = composition_fractions(labels.structures, ensemble.elements)
     progress = Progress(config.steps * len(ensemble.members))
     with record.stage('training'):
         for index, member in enumerate(ensemble.members):
             rows = np.repeat(np.arange(len(labels)), counts[index])
             member.to(runtime.device)
             if parent is None:
-                initialise(member, graphs, fractions, labels.energies, rows)
+                initialise(member, graphs, fractions, labels.energies, rows, weights=weights)
             else:
-                refit_references(member, len(known.tree.levels), graphs, fractions, labels.energies, rows=rows)
+                refit_references(
+                    member, len(known.tree.levels), graphs, fractions, labels.energies, rows=rows, weights=weights
+                )
+            rungs = tuple(each.rung for each in levels)
             train_member(
                 member,
-                MemberData(
-                    graphs, labels.energies, rows, labels.forces, labels.stresses, tuple(each.rung for each in levels)
-                ),
+                MemberData(graphs, labels.energies, rows, labels.forces, labels.stresses, rungs, weights),
                 config=config,
                 generator=runtime.generator(index),
                 progress=progress,
@@ -155,15 +161,47 @@ def _with_levels(ensemble: Ensemble, start: Start, options: ValidatorOptions) ->
     return ensemble if tree == ensemble.tree else ensemble.grown(tree)
 
 
+def _repaired(
+    start: Start,
+    options: RecoveryOptions,
+    ensemble: Ensemble,
+    graphs: list[CrystalGraph],
+    fractions: NDArray[np.float64],
+    *,
+    runtime: Runtime,
+    record: Record,
+) -> tuple[Start, Repaired]:
+    """Return the start with the labels that errors are measured against, and the labels that are trained on."""
+    trained, batch_size = start.parent is not None, start.config.batch_size
+    with record.stage('recovery'):
+        repaired = repair(
+            start.labels,
+            lambda: describe(ensemble, graphs, fractions, trained=trained, runtime=runtime, batch_size=batch_size),
+            ensemble.tree.parents,
+            options,
+            record,
+        )
+    dataset = start.dataset
+    if options.unconverged == 'leave_out':
+        dataset = dataset.without(dataset.doubtful)
+    return dataclasses.replace(start, labels=start.labels.without(~repaired.measured), dataset=dataset), repaired
+
+
 def initialise(
     member: MultiFidelityPotential,
     graphs: list[CrystalGraph],
     fractions: NDArray[np.float64],
     energies: NDArray[np.float64],
     rows: NDArray[np.int64],
+    *,
+    weights: NDArray[np.float64] | None = None,
 ) -> None:
-    """Set the references, the energy scale and the mean number of neighbours of a new member from its sample."""
-    references = fit_references(fractions[rows], energies[rows], parents=member.parents)
+    """Set the references, the energy scale and the mean number of neighbours of a new member from its sample.
+
+    :param weights: how much each label counts, shape (n, L); 1 by default.
+    """
+    counted = None if weights is None else weights[rows]
+    references = fit_references(fractions[rows], energies[rows], parents=member.parents, weights=counted)
     residuals = energies[rows] - fractions[rows] @ references.T
     finite = residuals[np.isfinite(residuals)]
     neighbours = sum(len(graphs[row].senders) for row in rows) / sum(len(graphs[row].species) for row in rows)
@@ -182,6 +220,7 @@ def refit_references(
     energies: NDArray[np.float64],
     *,
     rows: NDArray[np.int64],
+    weights: NDArray[np.float64],
 ) -> None:
     """Let the references of a trained member take up the mean error, per element, on each level of its new sample.
 
@@ -197,10 +236,10 @@ def refit_references(
         for k in np.unique(lower[lower >= 0]):
             same = chosen[lower == k]
             errors[lower == k] -= energies[same, k] - _surface(member, [graphs[row] for row in same], int(k))
-        change = torch.as_tensor(ridge_solution(fractions[chosen], errors)).to(member.scale)
+        change = ridge_solution(fractions[chosen], errors, weights=weights[chosen, level])
         with torch.no_grad():
             member.references[level].copy_(member.references[start])
-        shift_references(member, level, change)
+        shift_references(member, level, torch.as_tensor(change).to(member.scale))
 
 
 def _surface(member: MultiFidelityPotential, graphs: list[CrystalGraph], level: int) -> NDArray[np.float64]:
