@@ -67,10 +67,11 @@ class MemberData:
         """Return the atoms of the structures ``rows``, in that order."""
         return np.concatenate([np.arange(self.offsets[row], self.offsets[row + 1]) for row in rows])
 
-    def scales(self, level: int, references: torch.Tensor) -> Scales:
+    def scales(self, level: int, references: torch.Tensor, *, square: bool = False) -> Scales:
         """Return what the errors on ``level`` are measured in.
 
         :param references: energies of the elements, about which those of the structures scatter, shape (elements,), eV.
+        :param square: whether the loss is a plain square.
         """
         rows = self.labelled[level]
         species = [self.graphs[row].species for row in rows]
@@ -81,7 +82,8 @@ class MemberData:
             found['forces'] = Scale.of(forces, forces, MIN_FORCE)
         if self.stresses is not None and len(stresses := known(self.stresses[rows, level])):
             found['stresses'] = Scale.of(stresses, stresses, MIN_STRESS)
-        return Scales(**found)
+        scales = Scales(**found)
+        return scales.squares() if square else scales
 
     def batch(self, rows: NDArray[np.int64], level: int) -> tuple[CrystalGraph, Targets]:
         """Return some structures and their labels on ``level``."""
@@ -193,9 +195,8 @@ def train_member(
         # Where what they share stands still, the levels below keep their surface: there is nothing to replay.
         below = [k for k in levels if k < level] if not stands_still else []
         labels = paired_labels(model, data, level) if freeze else data
-        scales = {k: data.scales(k, model.references[k].detach()) for k in (level, *below)}
-        if config.options.recovery.loss == 'square':
-            scales = {k: scale.squares() for k, scale in scales.items()}
+        square = config.options.recovery.loss == 'square'
+        scales = {k: data.scales(k, model.references[k].detach(), square=square) for k in (level, *below)}
         averaged = Averaged(own + shared)
         references = model.references[level].detach().clone()
         optimiser = _optimiser(own, shared, rate)
