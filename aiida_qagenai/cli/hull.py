@@ -63,7 +63,9 @@ def hull(
     `decomposition_energy` (eV/atom, against all other phases; null where these cannot express the composition),
     `decomposition` (formula → fraction of the atoms), `stability`, `complete`, `missing` (the elements and subsystems
     without a phase), `num_references` (known phases in the chemical system) and `reason` (why there is no distance).
-    With `--samples` also `probability_stable` and `e_above_hull_interval` (5 % and 95 %).
+    With `--samples` also `probability_stable`, `e_above_hull_interval` (5 % and 95 %), `e_above_hull_sigma` (the
+    standard deviation of the draws) and `e_above_hull_linear_sigma` (the linear law, which ignores that the distance
+    is never negative and that other phases may take over).
     """
     from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
     from aiida_qagenai.thermodynamics.hull.plots import plot_distances as draw_distances
@@ -95,7 +97,7 @@ def hull(
 def _add_probabilities(
     records: list[dict[str, t.Any]], candidates: list[Phase], competing: CompetingPhases, **draws: t.Any
 ) -> None:
-    """Add the probability of being stable and the interval of the distance to the records."""
+    """Add the probability of being stable, and the interval and σ of the distance, to the records."""
     from aiida_qagenai.thermodynamics.hull.convex_hull import stability_probability
 
     for record, candidate in zip(records, candidates, strict=True):
@@ -103,6 +105,8 @@ def _add_probabilities(
         interval = None if estimate is None else estimate.interval
         record['probability_stable'] = None if estimate is None else estimate.probability
         record['e_above_hull_interval'] = None if interval is None else list(interval)
+        record['e_above_hull_sigma'] = None if estimate is None else estimate.sigma
+        record['e_above_hull_linear_sigma'] = None if estimate is None else estimate.linear_sigma
 
 
 def _read(phases: Path, candidates: Path) -> tuple[CompetingPhases, list[Phase], str]:
@@ -155,9 +159,9 @@ def _print(records: list[dict[str, t.Any]], *, all_known: bool) -> None:
         products = ' + '.join(f'{fraction:.3f} {name}' for name, fraction in record['decomposition'].items())
         missing = f'no phase in {", ".join(record["missing"])}' if record['missing'] and not all_known else ''
         energies = (record['formula'], record['e_above_hull'], record['decomposition_energy'])
-        chance = (record['probability_stable'],) if probable else ()
+        chance = (record['e_above_hull_sigma'], record['probability_stable']) if probable else ()
         remark = record['reason'] or missing
         rows.append((*energies, *chance, record['stability'], products, record['num_references'], remark))
     if probable:
-        headings.insert(3, 'P(stable)')
+        headings[3:3] = ['σ', 'P(stable)']
     print_table(headings, rows, title='eV/atom')

@@ -18,6 +18,7 @@ from aiida_qagenai.chemistry.formula import reduced_formula
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.thermodynamics.hull.phases import CompetingPhases, Phase, System
 from aiida_qagenai.thermodynamics.hull.simplex import Solution, solve
+from aiida_qagenai.thermodynamics.propagation import linear_sigma
 
 __all__ = (
     'MARGINAL_LIMIT',
@@ -100,6 +101,9 @@ class StabilityEstimate:
     :param mean: mean of E_hull, eV/atom.
     :param interval: 5 % and 95 % quantiles of E_hull, eV/atom.
     :param num_samples: draws.
+    :param sigma: standard deviation of E_hull, eV/atom.
+    :param linear_sigma: the same by the linear law (paper Eq 16) as if the decomposition were certain and E_hull could
+        be negative, eV/atom: larger near the hull, where E_hull ≥ 0 cuts off a part of the distribution.
     """
 
     probability: float | None
@@ -107,6 +111,8 @@ class StabilityEstimate:
     mean: float | None
     interval: tuple[float, float] | None
     num_samples: int
+    sigma: float | None = None
+    linear_sigma: float | None = None
 
 
 def stability_class(e_above_hull: float | None, *, tolerance: float = STABLE_LIMIT) -> Stability:
@@ -309,6 +315,8 @@ def stability_probability(
     else:
         hull = np.full(num_samples, central.cost)
     distances = np.maximum(0.0, own - hull)
+    used = central.weights > WEIGHT_CUTOFF
+    of_hull = linear_sigma(central.weights[None, used], system.sigmas[central.columns[used]])
     probability = float((distances <= tolerance).mean())
     return StabilityEstimate(
         probability=probability,
@@ -316,4 +324,6 @@ def stability_probability(
         mean=float(distances.mean()),
         interval=(float(np.quantile(distances, 0.05)), float(np.quantile(distances, 0.95))),
         num_samples=num_samples,
+        sigma=float(distances.std()),
+        linear_sigma=float(np.hypot(candidate.sigma, of_hull[0])),
     )
