@@ -11,7 +11,19 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.record import RecordData
 
-__all__ = ('EnergyData',)
+__all__ = ('LARGEST_T1', 'EnergyData', 'is_doubtful')
+
+LARGEST_T1 = 0.05
+"""T1 diagnostic of periodic CCSD above which a single reference is no good one."""
+
+
+def is_doubtful(attributes: t.Mapping[str, t.Any]) -> bool:
+    """Return whether an energy with these attributes should not teach a model: see ``unconverged`` of its options.
+
+    An iteration did not converge, or the T1 diagnostic says that CCSD(T) is the wrong method.
+    """
+    diagnostic = attributes.get('t1_diagnostic')
+    return not attributes['converged'] or (diagnostic is not None and diagnostic > LARGEST_T1)
 
 
 class EnergyData(RecordData):

@@ -15,9 +15,10 @@ from aiida_qagenai.chemistry.classes import material_class
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.level import Level
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.energy import EnergyData, is_doubtful
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.databases.groups import DatabaseGroup
 from aiida_qagenai.databases.merge.process import load_merge
@@ -50,18 +51,19 @@ class Selection(t.NamedTuple):
 def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
     """Pack the structures with energies and distribute them over the splits.
 
-    :param parameters: ``fractions`` of the splits, their ``seed``, and ``licenses`` of the relaxed structures.
+    :param parameters: ``fractions`` of the splits, their ``seed``, ``licenses`` of the relaxed structures, and
+        ``level_tags``, which may be several on one rung: of these the last one speaks for it.
     :param kwargs: the namespaces ``structures`` (EntryData, CandidateData, or StructureData relaxed from one) and
         ``energies`` (EnergyData of these).
     :returns: the ``dataset`` and ``report``: counts by class, fidelity and split, and the SHA-256 of the splits.
-    :raises InvalidInputError: if energies of two level tags meet at one fidelity, or two formation schemes, or an
-        energy has no formation energy or belongs to no given structure.
+    :raises InvalidInputError: if energies of two level tags meet at one fidelity that are not both among
+        ``level_tags``, or two formation schemes, or an energy has no formation energy or belongs to no given structure.
     """
     options = parameters.get_dict()
     energies = [node.base.attributes.all for node in kwargs['energies'].values()]
     nodes = {node.uuid: node for node in kwargs['structures'].values()}
-    tags, scheme = check_levels(energies)
-    matrix, composition = _rows(energies, nodes)
+    levels, scheme = check_levels(energies, options.get('level_tags', ()))
+    matrix, composition = _rows(energies, nodes, levels)
     names = {uuid: structure_name(nodes[uuid]) for uuid in matrix}
     order = sorted(matrix, key=names.__getitem__)
     structures = [nodes[uuid] for uuid in order]
@@ -71,15 +73,17 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
     batch = LabelledBatch(
         structures=pack(structures, [names[uuid] for uuid in order]),
         energies=np.array([matrix[uuid] for uuid in order]),
+        levels=levels,
         descriptors=np.full((len(order), NUM_DESCRIPTORS), np.nan),
         groups=groups,
         split=split,
+        doubtful=_doubts(energies, order, levels),
     )
     own = [node for node in structures if isinstance(node, EntryData | CandidateData)]
     licenses = {str((node.source or {}).get('license') or OUR_LICENSE) for node in own} | {*options.get('licenses', ())}
     dataset = DatasetData(
         batch,
-        level_tags=tags,
+        level_tags={level.rung.value: level.tag for level in levels},
         formation_scheme=scheme,
         scientific=all(energy['scientific'] for energy in energies),
         license=' AND '.join(sorted(licenses)) or OUR_LICENSE,
@@ -94,9 +98,9 @@ def build_view(parameters: orm.Dict, **kwargs: t.Any) -> dict[str, orm.Data]:
 
 
 def _rows(
-    energies: list[dict[str, t.Any]], nodes: t.Collection[str]
+    energies: list[dict[str, t.Any]], nodes: t.Collection[str], levels: tuple[Level, ...]
 ) -> tuple[dict[str, list[float]], dict[str, tuple[str, str]]]:
-    """Return the formation energies by fidelity, and the formula and chemical system, of every structure."""
+    """Return the formation energies by level, and the formula and chemical system, of every structure."""
     matrix: dict[str, list[float]] = {}
     composition: dict[str, tuple[str, str]] = {}
     for energy in energies:
@@ -104,13 +108,22 @@ def _rows(
         if owner not in nodes:
             raise InvalidInputError(f'an energy of {energy["formula"]} belongs to no structure of the set')
         composition[owner] = energy['formula'], energy['chemical_system']
-        row = matrix.setdefault(owner, [np.nan] * len(LADDER))
-        rank = Fidelity(energy['fidelity']).rank
-        if np.isfinite(row[rank]) and abs(row[rank] - energy['formation_energy_per_atom']) > 1e-3:
-            message = f'two energies of {energy["formula"]} at {energy["fidelity"]} differ by more than 1 meV/atom'
+        row = matrix.setdefault(owner, [np.nan] * len(levels))
+        place = levels.index(level_of(energy))
+        if np.isfinite(row[place]) and abs(row[place] - energy['formation_energy_per_atom']) > 1e-3:
+            message = f'two energies of {energy["formula"]} at {energy["level_tag"]} differ by more than 1 meV/atom'
             raise InvalidInputError(message)
-        row[rank] = energy['formation_energy_per_atom']
+        row[place] = energy['formation_energy_per_atom']
     return matrix, composition
+
+
+def _doubts(energies: list[dict[str, t.Any]], order: list[str], levels: tuple[Level, ...]) -> NDArray[np.bool_]:
+    """Return which energies should not teach a model, shape (n, L)."""
+    rows = {uuid: row for row, uuid in enumerate(order)}
+    doubtful = np.zeros((len(order), len(levels)), dtype=np.bool_)
+    for energy in energies:
+        doubtful[rows[energy['structure_uuid']], levels.index(level_of(energy))] |= is_doubtful(energy)
+    return doubtful
 
 
 def _counts(batch: LabelledBatch, classes: NDArray[t.Any]) -> dict[str, t.Any]:
@@ -119,41 +132,55 @@ def _counts(batch: LabelledBatch, classes: NDArray[t.Any]) -> dict[str, t.Any]:
     def by_split(members: NDArray[np.bool_]) -> dict[str, int]:
         return {name: int((members & (batch.split == index)).sum()) for index, name in enumerate(SPLITS)}
 
+    known = np.isfinite(batch.energies)
     return {
         'splits': by_split(np.full(len(batch), True)),
         'classes': {str(name): by_split(classes == name) for name in sorted(set(classes.tolist()))},
-        'fidelities': {level.value: by_split(np.isfinite(batch.energies_of(level))) for level in LADDER},
+        'fidelities': {
+            rung.value: by_split(np.any(known[:, [level.rung is rung for level in batch.levels]], axis=1))
+            for rung in LADDER
+        },
         'groups': len(set(batch.groups.tolist())),
     }
 
 
-def check_levels(energies: list[dict[str, t.Any]]) -> tuple[dict[str, str], str | None]:
-    """Return level tag by fidelity, and the formation scheme.
+def level_of(energy: t.Mapping[str, t.Any]) -> Level:
+    """Return the level of theory of an energy with these attributes."""
+    return Level(energy['level_tag'], Fidelity(energy['fidelity']))
 
+
+def check_levels(
+    energies: list[dict[str, t.Any]], chosen: t.Sequence[str] = ()
+) -> tuple[tuple[Level, ...], str | None]:
+    """Return the levels of theory, lowest rung first, and the formation scheme.
+
+    :param chosen: tags that may share a rung; the later speaks for it.
     :raises InvalidInputError: if what must be equal differs, or there is nothing.
     """
-    tags: dict[str, str] = {}
-    scheme: str | None = None
+    levels: dict[Level, None] = {}
+    schemes: dict[str, None] = {}
     for energy in energies:
         if energy['formation_energy_per_atom'] is None:
             message = f'an energy of {energy["formula"]} at {energy["level_tag"]} has no formation energy'
             raise InvalidInputError(message)
-        known = tags.setdefault(energy['fidelity'], energy['level_tag'])
-        if known != energy['level_tag']:
-            message = (
-                f'energies at {energy["fidelity"]} are of two levels of theory, `{known}` and `{energy["level_tag"]}`: '
-                f'never mix them; choose one with --level-tag'
-            )
-            raise InvalidInputError(message)
-        if scheme not in (None, energy['formation_scheme']):
-            message = (
-                f'formation energies of two schemes, `{scheme}` and `{energy["formation_scheme"]}`: never mix them'
-            )
-            raise InvalidInputError(message)
-        scheme = energy['formation_scheme']
-    if not tags:
+        levels.setdefault(level_of(energy))
+        schemes.setdefault(energy['formation_scheme'])
+    if not levels:
         raise InvalidInputError('none of the structures has an energy')
-    return tags, scheme
+    for rung in LADDER:
+        tags = [level.tag for level in levels if level.rung is rung]
+        if len(tags) > 1 and not set(tags) <= set(chosen):
+            message = (
+                f'energies at {rung.value} are of two levels of theory, `{tags[0]}` and `{tags[1]}`: never mix them; '
+                f'choose one with --level-tag, or name both to keep them apart, of which the last speaks for the rung'
+            )
+            raise InvalidInputError(message)
+    if len(schemes) > 1:
+        first, second = list(schemes)[:2]
+        raise InvalidInputError(f'formation energies of two schemes, `{first}` and `{second}`: never mix them')
+    order = {tag: index for index, tag in enumerate(chosen)}
+    ordered = sorted(levels, key=lambda level: (level.rung.rank, order.get(level.tag, -1)))
+    return tuple(ordered), next(iter(schemes))
 
 
 def pack(nodes: list[t.Any], names: list[str]) -> StructureBatch:
@@ -232,10 +259,15 @@ def select(
 
 
 def make_view(
-    selection: Selection, *, fractions: tuple[float, ...] = FRACTIONS, seed: int = 0
+    selection: Selection,
+    *,
+    fractions: tuple[float, ...] = FRACTIONS,
+    seed: int = 0,
+    level_tags: t.Sequence[str] = (),
 ) -> tuple[orm.ProcessNode, bool]:
     """Build the training set of a selection and return the process, and whether it is one that ran before.
 
+    :param level_tags: those that may share a rung, as levels of their own; the later speaks for it.
     :raises InvalidInputError: for wrong fractions, or energies that must not meet.
     """
     check_fractions(fractions)
@@ -243,11 +275,13 @@ def make_view(
     licenses = _licenses_before_relaxation(selection.structures)
     if licenses:
         options['licenses'] = licenses
+    if len(level_tags) > 1:
+        options['level_tags'] = list(level_tags)
     done = find_finished('build_view', digest(options, selection))
     if done is not None:
         return done, True
     structures, energies = (_load(uuids) for uuids in selection)
-    check_levels([node.base.attributes.all for node in energies])
+    check_levels([node.base.attributes.all for node in energies], level_tags)
     _, process = build_view.run_get_node(
         orm.Dict(options),
         structures={f's{index:07d}': node for index, node in enumerate(structures)},

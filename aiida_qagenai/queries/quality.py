@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData
-from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.energy import LARGEST_T1, EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.queries.outputs import nodes_of
 
@@ -35,9 +35,6 @@ FIELDS = (
 
 LARGEST_CELL = 20
 """Atoms in the cells of CCSD(T), Table 4."""
-
-LARGEST_T1 = 0.05
-"""T1 diagnostic of periodic CCSD above which a single reference is no good one."""
 
 SAME_ENERGY = 1e-3
 """Two energies of one structure at one level agree within this, eV/atom (Table 4)."""

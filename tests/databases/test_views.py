@@ -16,6 +16,7 @@ from aiida_qagenai.chemistry.classes import CLASSES, material_class
 from aiida_qagenai.cli import main
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.level import Level
 from aiida_qagenai.databases.merge.process import select_databases
 from aiida_qagenai.databases.sources.importer import import_files
 from aiida_qagenai.databases.views import make_view, select, view_outputs
@@ -108,6 +109,21 @@ def test_levels_of_theory_never_mix(database, write_csv, rows, settings):
     assert orm.QueryBuilder().append(orm.ProcessNode).count() == before
     chosen = select(databases=[*database, *select_databases(['other/1'])], level_tags=['other:PBE'])
     assert len(view_outputs(make_view(chosen)[0])[0]) == 2
+
+
+def test_two_levels_on_one_rung_are_kept_apart_if_both_are_named(database, write_csv, rows, settings):
+    import_files([write_csv(rows(2))], [settings(database='salts', version='2', level='small basis')])
+    tags = ['salts:PBE', 'salts:PBE:small basis']
+    chosen = select(databases=[*database, *select_databases(['salts/2'])], level_tags=tags)
+    dataset, report = view_outputs(make_view(chosen, level_tags=tags)[0])
+    batch = dataset.labels()
+    assert batch.levels == (Level('salts:PBE', Fidelity.PBE), Level('salts:PBE:small basis', Fidelity.PBE))
+    assert np.isfinite(batch.energies).sum(axis=0).tolist() == [40, 2]
+    assert (np.isfinite(batch.energies).sum(axis=1) == 1).all()
+    assert dataset.base.attributes.get('level_tags') == {'PBE': 'salts:PBE:small basis'}
+    assert sum(report['fidelities']['PBE'].values()) == 42
+    turned = view_outputs(make_view(chosen, level_tags=tags[::-1])[0])[0]
+    assert turned.base.attributes.get('level_tags') == {'PBE': 'salts:PBE'}
 
 
 def test_table_of_the_graph(database):

@@ -14,7 +14,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.energy import EnergyData, is_doubtful
 from aiida_qagenai.engine.batch import bulk_inputs
 from aiida_qagenai.exchange.dataset import LabelledBatch, hashed_splits
 from aiida_qagenai.exchange.structures import StructureBatch
@@ -95,7 +95,10 @@ def merge_tags(
             raise InvalidInputError(f'energy `{label}` has no formation energy: compute it with references')
         known = tags.setdefault(content.fidelity.value, content.level_tag)
         if known != content.level_tag:
-            message = f'energy `{label}` has the level tag `{content.level_tag}`, the set has `{known}`: never mix them'
+            message = (
+                f'energy `{label}` has the level tag `{content.level_tag}`, the set has `{known}`: never mix them; '
+                '`aiida-qagenai dataset build` with both as --level-tag keeps them apart'
+            )
             raise InvalidInputError(message)
         if scheme not in (None, content.formation_scheme):
             message = f'energy `{label}` is `{content.formation_scheme}`, the set is `{scheme}`: never mix them'
@@ -116,11 +119,13 @@ def pack_labels(
     labels = list(structures)
     rows = {label: row for row, label in enumerate(labels)}
     matrix = np.full((len(labels), len(LADDER)), np.nan)
+    doubtful = np.zeros(matrix.shape, dtype=np.bool_)
     for label, energy in energies.items():
         name, fidelity = split_energy_label(label)
         if fidelity is not energy.fidelity:
             raise InvalidInputError(f'energy `{label}` was computed at {energy.fidelity}')
         matrix[rows[name], fidelity.rank] = energy.formation_energy_per_atom
+        doubtful[rows[name], fidelity.rank] = is_doubtful(energy.base.attributes.all)
     vectors = [pack(descriptors[label].get_dict() if label in descriptors else {}) for label in labels]
     nodes = list(structures.values())
     geometries = [relaxed.get(label, node).get_pymatgen() for label, node in structures.items()]
@@ -130,6 +135,7 @@ def pack_labels(
         descriptors=np.array(vectors, dtype=np.float64).reshape(len(labels), -1),
         groups=np.array([node.formula for node in nodes], dtype=np.str_),
         split=np.zeros(len(labels), dtype=np.int8),
+        doubtful=doubtful,
     )
     fill_derivatives(batch, rows, energies, forces)
     return batch

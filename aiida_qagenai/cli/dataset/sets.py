@@ -133,7 +133,8 @@ def build(
     """Build a training set from the graph.
 
     Splits keep the structures of one formula together and divide every class in the same proportions. Building the
-    same again adds nothing. The number of structures is printed by class and split.
+    same again adds nothing. The number of structures is printed by class and split. Several `--level-tag` on one rung,
+    such as two bases, are levels of their own, of which the last one speaks for the rung.
     """
     import pandas as pd
 
@@ -149,7 +150,7 @@ def build(
         level_tags=level_tags,
         fidelities=[Fidelity(name) for name in fidelities],
     )
-    process, repeated = make_view(selection, fractions=fractions, seed=seed)
+    process, repeated = make_view(selection, fractions=fractions, seed=seed, level_tags=level_tags)
     dataset, report = view_outputs(process)
     counts = ', '.join(f'{count} {name}' for name, count in dataset.counts.items() if count)
     empty = [name for name in SPLITS if not report['splits'][name]]

@@ -209,6 +209,15 @@ class TestDataset:
         with pytest.raises(InvalidInputError, match='never mix'):
             self.build(previous=first, index=1, pbe=other)
 
+    def test_energies_that_cannot_be_trusted_are_marked(self, aiida_profile_clean):
+        """Those of iterations that did not converge, and of CCSD(T) where one determinant is no good reference."""
+        bad = energy(Fidelity.CCSD_T, -0.6, t1_diagnostic=0.08)
+        batch = self.build(pbe=energy(Fidelity.PBE, -0.4, converged=False), ccsdt=bad).labels()
+        assert batch.doubtful.tolist() == [[True, True]]
+        good = energy(Fidelity.CCSD_T, -0.6, t1_diagnostic=0.04)
+        batch = self.build(index=1, pbe=energy(Fidelity.PBE, -0.4), ccsdt=good).labels()
+        assert batch.doubtful.tolist() == [[False, False]]
+
     def test_the_same_structure_is_not_counted_twice(self, aiida_profile_clean):
         """A candidate that is in the set already is refused."""
         first = self.build(pbe=energy(Fidelity.PBE, -0.4))
