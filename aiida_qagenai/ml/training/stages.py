@@ -22,11 +22,20 @@ from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, sche
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential
 
-__all__ = ('MemberData', 'paired_labels', 'shift_references', 'stage_steps', 'train_member', 'trainable_groups')
+__all__ = (
+    'MemberData',
+    'paired_labels',
+    'shift_references',
+    'stage_steps',
+    'surface',
+    'train_member',
+    'trainable_groups',
+)
 
 STAGE_DECAY = 3.0
 TRUNK_FACTOR = 0.1
 LABELS = ('energies', 'forces', 'stresses')
+CHUNK = 64
 MIN_ENERGY, MIN_FORCE, MIN_STRESS = 0.02, 0.05, 2e-3
 """Least scales of the loss: eV/atom, eV/Å and eV/Å3."""
 
@@ -67,17 +76,28 @@ class MemberData:
         """Return the atoms of the structures ``rows``, in that order."""
         return np.concatenate([np.arange(self.offsets[row], self.offsets[row + 1]) for row in rows])
 
-    def scales(self, level: int, references: torch.Tensor, *, square: bool = False) -> Scales:
+    def of_elements(self, level: int, references: torch.Tensor) -> NDArray[np.float64]:
+        """Return the energies that the sample would have on ``level`` by its elements alone, shape (m,), eV/atom.
+
+        :param references: energies of the elements, shape (elements,), eV.
+        """
+        species = [self.graphs[row].species for row in self.labelled[level]]
+        return np.array([references[each].mean().item() for each in species])
+
+    def predicted(self, level: int, model: MultiFidelityPotential) -> NDArray[np.float64]:
+        """Return the energies of the sample on ``level`` by the model as it is, shape (m,), eV/atom."""
+        rows, places = np.unique(self.labelled[level], return_inverse=True)
+        return surface(model, [self.graphs[row] for row in rows], level)[places]
+
+    def scales(self, level: int, expected: NDArray[np.float64], *, square: bool = False) -> Scales:
         """Return what the errors on ``level`` are measured in.
 
-        :param references: energies of the elements, about which those of the structures scatter, shape (elements,), eV.
+        :param expected: energies about which those of the sample scatter, shape (m,), eV/atom.
         :param square: whether the loss is a plain square.
         """
         rows = self.labelled[level]
-        species = [self.graphs[row].species for row in rows]
-        means = np.array([references[each].mean().item() for each in species])
         energies = self.energies[rows, level]
-        found = {'energies': Scale.of(energies, energies - means, MIN_ENERGY)}
+        found = {'energies': Scale.of(energies, energies - expected, MIN_ENERGY)}
         if self.forces is not None and len(forces := known(self.forces[self.atoms(rows), level])):
             found['forces'] = Scale.of(forces, forces, MIN_FORCE)
         if self.stresses is not None and len(stresses := known(self.stresses[rows, level])):
@@ -97,6 +117,16 @@ class MemberData:
             arrays['weights'] = self.weights[rows, level]
         found = {name: array for name, array in arrays.items() if np.isfinite(array).any()}
         return graph, Targets(**{name: torch.as_tensor(array).to(graph.positions) for name, array in found.items()})
+
+
+def surface(model: MultiFidelityPotential, graphs: list[CrystalGraph], level: int) -> NDArray[np.float64]:
+    """Return the energies of structures on one level, shape (n,), eV/atom."""
+    found = [np.zeros(0)]
+    with torch.no_grad():
+        for start in range(0, len(graphs), CHUNK):
+            batch = collate(graphs[start : start + CHUNK])
+            found.append((model(batch, level) / batch.num_atoms).double().cpu().numpy())
+    return np.concatenate(found)
 
 
 def known(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -195,8 +225,7 @@ def train_member(
         # Where what they share stands still, the levels below keep their surface: there is nothing to replay.
         below = [k for k in levels if k < level] if not stands_still else []
         labels = paired_labels(model, data, level) if freeze else data
-        square = config.options.recovery.loss == 'square'
-        scales = {k: data.scales(k, model.references[k].detach(), square=square) for k in (level, *below)}
+        scales = {k: _scales(model, labels, k, config, fresh=lowest) for k in (level, *below)}
         averaged = Averaged(own + shared)
         references = model.references[level].detach().clone()
         optimiser = _optimiser(own, shared, rate)
@@ -222,6 +251,17 @@ def train_member(
         averaged.apply()
         shift_references(model, level, model.references[level].detach() - references, itself=False)
     model.requires_grad_(True)
+
+
+def _scales(
+    model: MultiFidelityPotential, labels: MemberData, level: int, config: ValidatorTraining, *, fresh: bool
+) -> Scales:
+    """Return the scales of a level: errors stick out of what the model predicts, or, before it learned anything, of the
+    energies of the elements.
+    """
+    references = model.references[level].detach()
+    expected = labels.of_elements(level, references) if fresh else labels.predicted(level, model)
+    return labels.scales(level, expected, square=config.options.recovery.loss == 'square')
 
 
 def _optimiser(own: list[nn.Parameter], shared: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:

@@ -18,7 +18,7 @@ from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.elements import composition_fractions
-from aiida_qagenai.ml.graph import CrystalGraph, collate
+from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.potentials import Potential
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
@@ -32,7 +32,7 @@ from aiida_qagenai.ml.training.members import (
 )
 from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.recovery import Repaired, describe, repair
-from aiida_qagenai.ml.training.stages import MemberData, shift_references, train_member
+from aiida_qagenai.ml.training.stages import MemberData, shift_references, surface, train_member
 from aiida_qagenai.ml.validator.base import describe_base, load_base, without_base
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
@@ -42,7 +42,6 @@ __all__ = ('train_validator',)
 
 MIN_CALIBRATION_LABELS = 10
 MAX_DERIVATIVES = 512
-CHUNK = 64
 
 
 def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record) -> None:
@@ -231,25 +230,15 @@ def refit_references(
     for level in range(len(member.parents)):
         start = level if level < known else member.parents[level]
         chosen = rows[np.isfinite(energies[rows, level])]
-        errors = energies[chosen, level] - _surface(member, [graphs[row] for row in chosen], start)
+        errors = energies[chosen, level] - surface(member, [graphs[row] for row in chosen], start)
         lower = np.array([nearest_label(energies[row], level, member.parents) for row in chosen], dtype=np.int64)
         for k in np.unique(lower[lower >= 0]):
             same = chosen[lower == k]
-            errors[lower == k] -= energies[same, k] - _surface(member, [graphs[row] for row in same], int(k))
+            errors[lower == k] -= energies[same, k] - surface(member, [graphs[row] for row in same], int(k))
         change = ridge_solution(fractions[chosen], errors, weights=weights[chosen, level])
         with torch.no_grad():
             member.references[level].copy_(member.references[start])
         shift_references(member, level, torch.as_tensor(change).to(member.scale))
-
-
-def _surface(member: MultiFidelityPotential, graphs: list[CrystalGraph], level: int) -> NDArray[np.float64]:
-    """Return the energies of structures on one level, shape (n,), eV/atom."""
-    found = [np.zeros(0)]
-    with torch.no_grad():
-        for start in range(0, len(graphs), CHUNK):
-            batch = collate(graphs[start : start + CHUNK])
-            found.append((member(batch, level) / batch.num_atoms).double().cpu().numpy())
-    return np.concatenate(found)
 
 
 def calibrate(
