@@ -35,7 +35,7 @@ from noise_parts.training import run
 from numpy.typing import NDArray
 
 RECORD = Path(__file__).with_name('noise.json')
-SEEDS = 6
+SEEDS = 5
 QUICK = (('clean', 'none'), ('unconverged 5 %', 'none'), ('unconverged 5 %', 'huber, cook leave out'))
 RESAMPLES = 2000
 

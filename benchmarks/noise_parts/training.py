@@ -18,7 +18,9 @@ from noise_parts.arms import Arm, rows_of, start
 
 NUM_MEMBERS = 2
 ROOT_STEPS = 400
-STEPS = 160
+STEPS = 80
+"""Of each level above PBE."""
+
 LEARNING_RATE = 5e-3
 
 
@@ -26,10 +28,10 @@ def run(labels: LabelledBatch, arm: Arm, seed: int, work: Path) -> dict[str, t.A
     """Train one arm and return its errors.
 
     :param labels: undamaged.
-    :param work: folder that keeps the validator of PBE of each seed.
+    :param work: folder that keeps the validator of PBE.
     """
     whole = start(labels, seed)
-    root = _root(whole, seed, work)
+    root = _root(whole, work)
     spoilt = arm.spoil(whole, np.random.default_rng(1000 + seed))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -37,7 +39,7 @@ def run(labels: LabelledBatch, arm: Arm, seed: int, work: Path) -> dict[str, t.A
         held_out = np.flatnonzero(whole.split == SPLITS.index('validation'))
         whole.structures.select(held_out).save(folder / 'structures.npz')
         config = {
-            **_config(seed, STEPS, dict(arm.recovery), steps_above=0.98),
+            **_config(seed, STEPS * (len(spoilt.levels) - 1), dict(arm.recovery), steps_above=0.98),
             'initial_checkpoint': str(root.resolve()),
         }
         results = command(folder, 'train', config)
@@ -72,13 +74,13 @@ def _detected(whole: LabelledBatch, spoilt: LabelledBatch, results: dict[str, t.
     }
 
 
-def _root(whole: LabelledBatch, seed: int, work: Path) -> Path:
-    """Return the folder of the validator of PBE that all arms of a seed start from."""
-    folder = work / f'root_{seed}'
+def _root(whole: LabelledBatch, work: Path) -> Path:
+    """Return the folder of the validator of PBE that all arms start from."""
+    folder = work / 'root'
     if not (folder / 'validator').exists():
         folder.mkdir(exist_ok=True)
         whole.on_levels(whole.levels[:1]).save(folder / 'dataset.npz')
-        command(folder, 'train', _config(seed, ROOT_STEPS, {}, steps_above=0.4))
+        command(folder, 'train', _config(0, ROOT_STEPS, {}, steps_above=0.4))
     return folder / 'validator'
 
 
