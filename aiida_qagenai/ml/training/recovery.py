@@ -171,7 +171,6 @@ def _judge_outliers(
                 'compared_with': labels.levels[lower].tag if lower >= 0 else None,
                 'cooks_distance': float(fit.distances[place]),
                 'residual': float(fit.residuals[place]),
-                'energy_per_atom': float(labels.energies[rows[place], level]),
             }
             for place in places
         ]
