@@ -76,7 +76,7 @@ def _keep_freed_memory() -> None:
 def package_versions(device: torch.device | None = None) -> dict[str, str]:
     """Return the versions that decide the numbers, without importing anything more, and the hardware of ``device``."""
     versions = {'python': platform.python_version(), 'aiida_qagenai': aiida_qagenai.__version__}
-    versions |= installed_versions('torch', 'e3nn', 'numpy')
+    versions |= installed_versions('torch', 'numpy')
     if device is not None:
         cuda = device.type == 'cuda'
         versions['device'] = torch.cuda.get_device_name(device) if cuda else f'cpu ({platform.machine()})'

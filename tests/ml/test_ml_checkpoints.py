@@ -23,7 +23,7 @@ def test_tensors_come_back_and_undefined_metrics_are_left_out(tmp_path):
     tensors, info = load_checkpoint(tmp_path / 'c', 'generator')
     assert all(torch.equal(tensors[name], weights[name]) for name in weights)
     assert info.metrics == {'loss': 1.0}
-    assert {'torch', 'e3nn', 'numpy', 'aiida_qagenai'} <= set(info.versions)
+    assert {'torch', 'numpy', 'aiida_qagenai'} <= set(info.versions)
 
 
 def test_a_checkpoint_replaces_another_completely(tmp_path):

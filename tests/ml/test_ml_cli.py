@@ -33,7 +33,7 @@ def test_results_describe_the_run(models):
     results = json.loads((models / 'validator.json').read_text())
     assert results['format_version'] == 1
     assert (results['task'], results['status'], results['error']) == ('train', 'ok', None)
-    assert {'python', 'torch', 'e3nn', 'numpy', 'aiida_qagenai', 'device'} <= set(results['versions'])
+    assert {'python', 'torch', 'numpy', 'aiida_qagenai', 'device'} <= set(results['versions'])
     assert {'wall_seconds', 'cpu_seconds', 'training_seconds'} <= set(results['timings'])
     assert results['peak_memory_mb'] > 0
     assert all(isinstance(value, float) for value in results['metrics'].values())
@@ -217,7 +217,7 @@ def test_new_elements_ask_for_a_fresh_training(folder, command):
     assert 'Na' in results['error']['message']
 
 
-def test_the_commands_load_neither_aiida_nor_pymatgen_and_only_the_validator_loads_e3nn(folder):
+def test_generation_loads_neither_aiida_nor_pymatgen(folder):
     (folder / 'config.json').write_text(json.dumps(GENERATE))
     script = (
         'import sys; from aiida_qagenai.ml.cli import main; status = main(["generate", "--config", "config.json"]); '

@@ -14,6 +14,7 @@ from aiida_qagenai.exchange.tasks import ValidatorOptions
 from aiida_qagenai.ml.elements import species_indices
 from aiida_qagenai.ml.graph import build_graphs, collate
 from aiida_qagenai.ml.training.losses import Scales, Targets, micro_batch_loss
+from aiida_qagenai.ml.validator.moments import contractions, symmetric_traceless
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
 
 ELEMENTS = (1, 3)
@@ -221,3 +222,28 @@ def test_pairs_see_nothing_beyond_the_cutoff():
         ]
         moved.append(not torch.equal(*atomic))
     assert moved == [True, False]
+
+
+def test_contractions_are_those_of_irreducible_tensors():
+    """The Cartesian forms are proportional to the couplings of e3nn, each with one factor for all tensors."""
+    from e3nn import o3
+
+    generator = torch.Generator().manual_seed(0)
+    v, a, b = torch.randn((3, 50, 3), generator=generator, dtype=torch.float64)
+    matrix = symmetric_traceless(torch.einsum('ni,nj->nij', a, b))
+    turned, length, square, scalar, determinant = contractions(v.unsqueeze(-1), matrix.unsqueeze(-1))
+    couple = {(i, j, k): o3.wigner_3j(i, j, k, dtype=torch.float64) for i, j, k in ((1, 1, 2), (2, 1, 1), (2, 2, 2))}
+    # e3nn orders the components of a vector as ours; a matrix is the coupling of two vectors to rank 2.
+    rank2 = torch.einsum('ni,nj,ijk->nk', a, b, couple[1, 1, 2])
+    vector = torch.einsum('nk,ni,kij->nj', rank2, v, couple[2, 1, 1])
+    pairs = {
+        'M v': (turned[:, :, 0], vector),
+        'v.v': (length[:, 0], (v**2).sum(1)),
+        'tr M2': (square[:, 0], (rank2**2).sum(1)),
+        'v.M.v': (scalar[:, 0], (vector * v).sum(1)),
+        'det M': (determinant[:, 0], torch.einsum('ni,nj,nk,ijk->n', rank2, rank2, rank2, couple[2, 2, 2])),
+    }
+    for name, (ours, theirs) in pairs.items():
+        factor = (ours * theirs).sum() / (theirs**2).sum()
+        assert factor.abs() > 0.1, name
+        torch.testing.assert_close(ours, factor * theirs, rtol=1e-9, atol=1e-9, msg=name)
