@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.contest import contest
 from aiida_qagenai.cli.groups import Noun
 from aiida_qagenai.cli.loaders import load_checkpoint
 from aiida_qagenai.cli.output import columns, print_frame
@@ -14,7 +15,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('model',)
 
-model = Noun('model', help='Import and inspect trained models.')
+model = Noun('model', help='Import, inspect and compare trained models.')
+model.add_command(contest)
 COLUMNS = columns('pk, kind, what, made_by: made by, process, used_by: used by, created, note')
 
 

@@ -13,8 +13,10 @@ import pydantic
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel, validation_text
+from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.requests import Count, Request
+from aiida_qagenai.exchange.runtime import Rate, RuntimeConfig, Size
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
     ChgnetPotential,
@@ -49,19 +51,8 @@ __all__ = (
     'parse',
 )
 
-TASKS = ('train', 'generate', 'predict', 'label', 'relax', 'relax_many', 'free_energy', 'barrier')
-Size = t.Literal['tiny', 'base']
-Rate = t.Annotated[float, pydantic.Field(gt=0, le=1)]
+TASKS = ('train', 'generate', 'predict', 'label', 'relax', 'relax_many', 'free_energy', 'barrier', 'contest')
 NoiseSchedule = t.Literal['linear', 'cosine']
-
-
-class RuntimeConfig(StrictModel):
-    """What every command takes: all of it decides the numbers that come out."""
-
-    seed: int = pydantic.Field(0, ge=0, lt=2**31)
-    device: t.Literal['cpu', 'cuda'] = 'cpu'
-    dtype: t.Literal['float32', 'float64'] = 'float32'
-    num_threads: int = pydantic.Field(1, ge=1, le=1024)
 
 
 class DescriptorOptions(StrictModel):
@@ -111,6 +102,7 @@ class ValidatorOptions(StrictModel):
         references, the Δ read-out and the bias.
     :param steps_above: share of the steps given to the stages above the lowest, together.
     :param recovery: what is done about noisy, wrong, missing and mixed labels.
+    :param staged: train the levels one after the other, the lowest first; otherwise all at once, in turns.
     """
 
     architecture: t.Literal['moments', 'pairs'] = 'moments'
@@ -124,6 +116,7 @@ class ValidatorOptions(StrictModel):
     freeze_trunk_below: int = pydantic.Field(100, ge=0)
     steps_above: float = pydantic.Field(0.4, gt=0, lt=1)
     recovery: RecoveryOptions = RecoveryOptions()
+    staged: bool = True
 
     @pydantic.field_validator('base', mode='before')
     @classmethod
@@ -381,6 +374,7 @@ _ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
     'relax_many': pydantic.TypeAdapter(RelaxManyConfig),
     'free_energy': pydantic.TypeAdapter(FreeEnergyConfig),
     'barrier': pydantic.TypeAdapter(BarrierConfig),
+    'contest': pydantic.TypeAdapter(ContestConfig),
 }
 
 

@@ -37,6 +37,7 @@ MODULES = {
     'predict': 'validator.predict',
     'label': 'labelling',
     'relax_many': 'relaxations',
+    'contest': 'alternatives.contest',
     **dict.fromkeys(('relax', 'free_energy', 'barrier'), 'atomistic'),
 }
 """Name of the function behind a command → its module, imported when it is called."""

@@ -214,3 +214,51 @@ def _last_stage(model, data, config, runtime, level=3):
             record=Record(),
             label='member',
         )
+
+
+def member_data(labels):
+    """Return a member of two levels with its first guess, and what it trains on."""
+    labels = labels.on_levels(labels.levels[:2])
+    elements = tuple(int(number) for number in np.unique(labels.structures.species))
+    model = MultiFidelityPotential(len(elements), (-1, 0), **hyperparameters('tiny')).double()
+    graphs, _ = model_graphs(labels.structures, elements, model.cutoff, torch.float64)
+    rows = np.arange(len(labels))
+    initialise(model, graphs, composition_fractions(labels.structures, elements), labels.energies, rows)
+    return model, MemberData(graphs, labels.energies, rows, rungs=tuple(each.rung for each in labels.levels))
+
+
+def settings(**options):
+    """Return settings of a short training."""
+    return ValidatorTraining(role='validator', dataset='none', steps=120, options={'num_members': 2, **options})
+
+
+def train_one(model, data, config, **options):
+    """Train a member."""
+    generator = torch.Generator().manual_seed(0)
+    train_member(
+        model, data, config=config, generator=generator, progress=Progress(120), record=Record(), label='', **options
+    )
+
+
+def errors_of(model, data):
+    """Return the mean absolute error on both levels."""
+    with torch.no_grad():
+        found = np.array([model.all_levels(graph)[0][0].numpy() for graph in data.graphs])
+    return np.nanmean(np.abs(found - data.energies), axis=0)
+
+
+def test_all_levels_can_be_trained_at_once(dataset):
+    model, data = member_data(dataset)
+    before = errors_of(model, data)
+    train_one(model, data, settings(staged=False))
+    assert (errors_of(model, data) < 0.5 * before).all()
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_stages_that_were_trained_before_can_be_left_out(dataset):
+    model, data = member_data(dataset)
+    lowest = model.references[0].detach().clone()
+    before = errors_of(model, data)
+    train_one(model, data, settings(), first=1)
+    assert torch.equal(model.references[0], lowest) and errors_of(model, data)[0] == before[0]
+    assert model.delta[0][-1].weight.any() and model.bias[0].any()

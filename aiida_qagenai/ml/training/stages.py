@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
-from aiida_qagenai.exchange.tasks import ValidatorTraining
+from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
 from aiida_qagenai.ml.graph import CrystalGraph, collate
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.training.losses import Scale, Scales, Targets, micro_batch_loss
@@ -202,54 +202,89 @@ def train_member(
     record: Record,
     label: str,
     tuning: bool = False,
+    first: int = 0,
 ) -> None:
     """Train one member on its bootstrap sample, in place.
 
     :param tuning: whether the member was trained before: then no stage moves what levels share at the full rate.
+    :param first: the first level that is trained; stages of those before it are left out.
     """
-    rate = config.learning_rate
+    options, rate = config.options, config.learning_rate
     levels = list(data.labelled)
-    for level, steps in stage_steps(levels, config.steps, config.options.steps_above).items():
+    descend = functools.partial(_descend, model, options=options, progress=progress, record=record, label=label)
+    if not options.staged:
+        everything = [parameter for parameter in model.parameters() if parameter.numel()]
+        plan = _turns(data, levels, config.batch_size, generator)
+        scales = {k: _scales(model, data, k, config, fresh=not tuning) for k in levels}
+        descend(data, levels[-1], plan, groups=(everything, []), scales=scales, rate=rate, steps=config.steps)
+        return
+    for level, steps in stage_steps(levels, config.steps, options.steps_above).items():
         lowest = level == levels[0] and not tuning
-        few = len(np.unique(data.labelled[level])) < config.options.freeze_trunk_below
+        few = len(np.unique(data.labelled[level])) < options.freeze_trunk_below
         freeze = not lowest and level > 0 and few
         if level != levels[0] and not freeze:
             # A stage that trains only its own small read-out keeps the full rate.
             rate /= STAGE_DECAY
+        if level < first:
+            continue
         own, shared = trainable_groups(model, level, lowest=lowest, freeze=freeze)
-        if stands_still := freeze or (config.options.gradient_stop and level > 0):
+        if stands_still := freeze or (options.gradient_stop and level > 0):
             shared = []
-        model.requires_grad_(False)
-        for parameter in own + shared:
-            parameter.requires_grad_(True)
         # Where what they share stands still, the levels below keep their surface: there is nothing to replay.
         below = [k for k in levels if k < level] if not stands_still else []
-        labels = paired_labels(model, data, level) if freeze else data
-        scales = {k: _scales(model, labels, k, config, fresh=lowest) for k in (level, *below)}
-        averaged = Averaged(own + shared)
         references = model.references[level].detach().clone()
-        optimiser = _optimiser(own, shared, rate)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, functools.partial(schedule, total=steps))
-        for plan in itertools.islice(_plan(labels, level, below, config.batch_size, generator), steps):
-            optimiser.zero_grad(set_to_none=True)
-            losses = []
-            for current, rows in plan:
-                graph, targets = labels.batch(rows, current)
-                weight = config.options.loss_weights[data.rungs[current].rank]
-                loss = weight * micro_batch_loss(
-                    model, graph, targets, level=current, scales=scales[current], options=config.options
-                )
-                loss.backward()
-                losses.append(loss.item())
-            nn.utils.clip_grad_norm_(own + shared, CLIP)
-            optimiser.step()
-            scheduler.step()
-            averaged.update()
-            rung = data.rungs[level]
-            if progress.advance(f'{label} stage {rung.value}', {'loss': losses[0]}):
-                record.log(**{f'{label} loss_{rung.label}': losses[0]})
-        averaged.apply()
+        labels = paired_labels(model, data, level) if freeze else data
+        plan = _plan(labels, level, below, config.batch_size, generator)
+        scales = {k: _scales(model, labels, k, config, fresh=lowest) for k in (level, *below)}
+        descend(labels, level, plan, groups=(own, shared), scales=scales, rate=rate, steps=steps)
         shift_references(model, level, model.references[level].detach() - references, itself=False)
+
+
+def _descend(
+    model: MultiFidelityPotential,
+    labels: MemberData,
+    level: int,
+    plan: Iterator[list[tuple[int, NDArray[np.int64]]]],
+    *,
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]],
+    scales: dict[int, Scales],
+    rate: float,
+    steps: int,
+    options: ValidatorOptions,
+    progress: Progress,
+    record: Record,
+    label: str,
+) -> None:
+    """Take ``steps`` steps of a ``plan`` of micro-batches down the loss of Eq 2, in place.
+
+    :param level: whose loss is shown.
+    :param groups: parameters at the full ``rate`` and those at a tenth of it; all others stand still.
+    """
+    model.requires_grad_(False)
+    for parameter in (moved := [*groups[0], *groups[1]]):
+        parameter.requires_grad_(True)
+    averaged = Averaged(moved)
+    optimiser = _optimiser(*groups, rate)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, functools.partial(schedule, total=steps))
+    for batches_of_step in itertools.islice(plan, steps):
+        optimiser.zero_grad(set_to_none=True)
+        losses = {}
+        for current, rows in batches_of_step:
+            graph, targets = labels.batch(rows, current)
+            weight = options.loss_weights[labels.rungs[current].rank]
+            loss = weight * micro_batch_loss(
+                model, graph, targets, level=current, scales=scales[current], options=options
+            )
+            loss.backward()
+            losses[current] = loss.item()
+        nn.utils.clip_grad_norm_(moved, CLIP)
+        optimiser.step()
+        scheduler.step()
+        averaged.update()
+        rung = labels.rungs[level]
+        if progress.advance(f'{label} stage {rung.value}', {'loss': losses[level]}):
+            record.log(**{f'{label} loss_{rung.label}': losses[level]})
+    averaged.apply()
     model.requires_grad_(True)
 
 
@@ -296,3 +331,12 @@ def _plan(
             turn = next(turns)
             plan.append((turn, next(replay[turn])))
         yield plan
+
+
+def _turns(
+    data: MemberData, levels: list[int], size: int, generator: torch.Generator
+) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
+    """Yield the micro-batches of each step, one of every level, of ``size`` structures together."""
+    streams = {k: batches(data.labelled[k], max(1, size // len(levels)), generator) for k in levels}
+    while True:
+        yield [(k, next(stream)) for k, stream in streams.items()]
