@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument('--validator', type=Path, help='checkpoint in place of the shipped one')
     parser.add_argument('--potential', choices=POTENTIALS, default='validator', help='what relaxes')
     parser.add_argument('--count', type=int, help='crystals that are relaxed together')
+    parser.add_argument('--sample', type=int, help='random ones of these that ASE relaxes one by one')
     arguments = parser.parse_args()
     missing = [name for name in accuracy.FILES if arguments.data is None or not (arguments.data / name).exists()]
     for name, part in PARTS.items():

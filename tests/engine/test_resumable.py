@@ -217,3 +217,44 @@ def test_a_lost_child_is_submitted_again_twice_at_most(aiida_profile_clean, loss
     _, node = run_get_node(Persistent, losses=Int(losses))
     assert node.exit_status == status
     assert len(node.called) == children
+
+
+class Looking(ResumableWorkChain):
+    """Has lost two jobs of one label to the end of their walltime, and looks for the folder of the last."""
+
+    @classmethod
+    def define(cls, spec):
+        """Define the two steps."""
+        super().define(spec)
+        spec.output('before', valid_type=orm.Bool)
+        spec.output('found', valid_type=orm.RemoteData)
+        spec.outline(cls.lose, cls.look)
+
+    def lose(self):
+        """Leave what AiiDA leaves of a job that ran out of walltime, and of one that was cut before it had a folder."""
+        self.ctx.before = self.lost_folder('job') is None
+        computer = orm.load_computer('localhost')
+        for label, folders in (('job', 1), ('jobagain', 1), ('jobagainagain', 0)):
+            job = orm.CalcJobNode(computer=computer, process_type='aiida.calculations:qagenai.relax_many')
+            job.set_option('resources', {'num_machines': 1})
+            job.base.links.add_incoming(self.node, LinkType.CALL_CALC, label)
+            job.store()
+            for _ in range(folders):
+                folder = orm.RemoteData(computer=computer, remote_path=f'/{label}')
+                folder.base.links.add_incoming(job, LinkType.CREATE, 'remote_folder')
+                folder.store()
+            job.set_process_state('finished')
+            job.set_exit_status(120)
+            job.seal()
+
+    def look(self):
+        """Return what is found."""
+        self.out('before', orm.Bool(self.ctx.before).store())
+        self.out('found', self.lost_folder('job'))
+
+
+def test_the_folder_of_the_last_lost_job_is_found(aiida_profile_clean, localhost):
+    """It has the journal of all that was done before."""
+    outputs, node = run_get_node(Looking)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['before'].value and outputs['found'].get_remote_path() == '/jobagain'

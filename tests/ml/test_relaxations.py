@@ -8,7 +8,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
+from aiida_qagenai.exchange.structures import StructureBatch, load_arrays, load_sound, save_arrays
 from aiida_qagenai.ml import relaxations
 from aiida_qagenai.ml.potentials.ase_calculator import AseCalculator
 from aiida_qagenai.thermodynamics.vibrations.descent import Descent
@@ -149,3 +150,50 @@ def test_chgnet_relaxes_many(command, tmp_path):
     _, results = command(tmp_path, 'relax_many', {**CONFIG, 'potential': {'name': 'chgnet'}})
     assert results['potential'].startswith('chgnet:0.3.0') and results['num_converged'] == 2
     assert results['relaxations'][0]['energy_per_atom'] == pytest.approx(-6.3, abs=0.3)
+
+
+def test_three_poisoned_members_leave_the_others_as_they_are_alone(command, tmp_path):
+    """A cell that is not a number, overlapping atoms, an element without parameters: reported; the rest bit by bit."""
+    sound = [bulk('Cu', 'fcc', a=3.7), bulk('Ag', 'fcc', a=4.2, cubic=True)]
+    overlapping = Atoms('Cu2', positions=[(0, 0, 0), (0.001, 0, 0)], cell=np.eye(3) * 3, pbc=True)
+    crystals = [bulk('Cu'), sound[0], overlapping, bulk('Na', 'fcc', a=4.0), sound[1]]
+    write(tmp_path, crystals)
+    arrays = load_arrays(tmp_path / 'structures.npz')
+    arrays['cells'][0] = np.nan
+    save_arrays(tmp_path / 'structures.npz', arrays)
+    status, results = command(tmp_path, 'relax_many', CONFIG)
+    assert status == 0 and results['num_converged'] == 2
+    found = results['relaxations']
+    assert [outcome['converged'] for outcome in found] == [False, True, False, False, True]
+    assert found[0]['reason'] == 'the structure has a lattice that is not finite'
+    assert 'Na' in found[3]['reason'] and found[2]['reason']
+    relaxed, problems, kept = load_sound(tmp_path / 'relaxed.npz')
+    assert [bool(problem) for problem in problems] == [True, False, False, False, False]
+    assert np.isnan(kept['cells'][0]).all() and kept['identifiers'].tolist() == [f'c{index}' for index in range(5)]
+    np.testing.assert_array_equal(kept['cells'][2], overlapping.cell.array)
+    (tmp_path / 'alone').mkdir()
+    write(tmp_path / 'alone', sound)
+    _, alone = command(tmp_path / 'alone', 'relax_many', CONFIG)
+    assert [found[1] | {'identifier': 'c0'}, found[4] | {'identifier': 'c1'}] == alone['relaxations']
+    batch = StructureBatch.load(tmp_path / 'alone' / 'relaxed.npz')
+    np.testing.assert_array_equal(batch.cells, kept['cells'][[1, 4]])
+    np.testing.assert_array_equal(batch.fractional, relaxed.select([0, 3]).fractional)
+
+
+def test_a_network_relaxes_beside_poisoned_members_as_without_them(command, tmp_path):
+    """The shipped validator in single precision: sums over a batch round in another order, by less than 1e-3 Å."""
+    config = {**CONFIG, 'potential': {'name': 'validator'}, 'checkpoint': str(VALIDATOR_FOUNDATION)}
+    config |= {'relaxation': {'max_steps': 8}}
+    sound = [bulk('MgO', 'rocksalt', a=4.4), bulk('Si', 'diamond', a=5.3)]
+    overlapping = Atoms('Mg2', positions=[(0, 0, 0), (0.001, 0, 0)], cell=np.eye(3) * 3, pbc=True)
+    write(tmp_path, [sound[0], overlapping, bulk('Po', 'sc', a=3.4), sound[1]])
+    _, results = command(tmp_path, 'relax_many', config)
+    outcomes = results['relaxations']
+    assert not outcomes[1]['converged'] and not outcomes[2]['converged'] and 'Po' in outcomes[2]['reason']
+    (tmp_path / 'alone').mkdir()
+    write(tmp_path / 'alone', sound)
+    _, alone = command(tmp_path / 'alone', 'relax_many', config)
+    cells = StructureBatch.load(tmp_path / 'relaxed.npz').cells[[0, 3]]
+    np.testing.assert_allclose(cells, StructureBatch.load(tmp_path / 'alone' / 'relaxed.npz').cells, atol=1e-3)
+    for one, other in zip(alone['relaxations'], (outcomes[0], outcomes[3]), strict=True):
+        assert one['energy_per_atom'] == pytest.approx(other['energy_per_atom'], abs=1e-4)
