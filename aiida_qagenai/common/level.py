@@ -65,17 +65,22 @@ class LevelTree:
     def grown(self, new: Iterable[Level], chosen: Mapping[str, str] | None = None) -> LevelTree:
         """Return the tree with the ``new`` levels that it lacks, the lowest rung first.
 
-        The parent of a new level is the last one on its rung; if there is none, the last one on the next lower rung
-        that has any; else the root.
+        The parent of a new level is the next lower one of ``new``: they are computed for the same structures, so that
+        their difference can be learned from pairs of labels. The lowest has none there. Its parent is the level on its
+        rung that is nearest to the root, so that raw energies do not inherit the corrections of others; if its rung is
+        empty, that of the next lower rung that is not; else the root.
 
+        :param new: all levels with labels, those that the tree has included.
         :param chosen: tag of a new level → tag of the parent that it has instead.
         :raises InvalidInputError: if a chosen parent is not among the levels before.
         """
         levels, parents = list(self.levels), list(self.parents)
+        below: int | None = None
         for level in sorted(new, key=lambda each: each.rung.rank):
             if level not in levels:
-                parents.append(_parent(level, levels, (chosen or {}).get(level.tag)))
+                parents.append(_parent(level, levels, parents, below, (chosen or {}).get(level.tag)))
                 levels.append(level)
+            below = levels.index(level)
         return LevelTree(tuple(levels), tuple(parents))
 
     def ancestors(self, index: int) -> list[int]:
@@ -106,17 +111,19 @@ class LevelTree:
         return cls(levels, tuple(int(entry['parent']) for entry in entries))
 
 
-def _parent(level: Level, before: Sequence[Level], chosen: str | None) -> int:
+def _parent(
+    level: Level, before: Sequence[Level], parents: Sequence[int], below: int | None, chosen: str | None
+) -> int:
     if chosen is not None:
         named = [index for index, each in enumerate(before) if each.tag == chosen]
         if not named:
             known = ', '.join(f'`{each.tag}`' for each in before)
             raise InvalidInputError(f'`{chosen}`, the parent of the level `{level.tag}`, is not among {known}')
         return named[-1]
-    if not before:
-        return -1
+    if below is not None:
+        return below
     for rung in reversed(LADDER[: level.rung.rank + 1]):
-        index = last_on_rung(before, rung)
-        if index is not None:
-            return index
-    return 0
+        found = [index for index, each in enumerate(before) if each.rung is rung]
+        if found:
+            return min(found, key=lambda index: len(line_of(index, parents)))
+    return 0 if before else -1

@@ -16,6 +16,7 @@ from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, rep
 from aiida_qagenai.exchange.checkpoint import (
     CONFIG_NAME,
     FOUNDATION,
+    VALIDATOR_FOUNDATION,
     WEIGHTS_NAME,
     CheckpointInfo,
     read_checkpoint,
@@ -128,14 +129,19 @@ def import_checkpoint(folder: str | os.PathLike[str], label: str = '') -> tuple[
     return node.store(), True
 
 
-def import_foundation(label: str = 'foundation') -> tuple[CheckpointData, bool]:
-    """Return the stored generator of any chemistry that comes with the package, and whether it is new.
+def import_foundation(role: str = 'generator', label: str = '') -> tuple[CheckpointData, bool]:
+    """Return the stored model of any chemistry that comes with the package, and whether it is new.
 
-    :param label: of a new node.
+    :param role: ``generator`` or ``validator``.
+    :param label: of a new node; by default ``foundation`` for the generator and ``foundation-validator`` for the other.
     :raises InvalidInputError: if this installation lacks it.
     :raises CorruptFileError: if a file is damaged.
     """
-    if not FOUNDATION.is_dir():
-        message = f'this installation lacks the generator of any chemistry, `{FOUNDATION}`: install the package again'
+    name, folder = {
+        'generator': ('foundation', FOUNDATION),
+        'validator': ('foundation-validator', VALIDATOR_FOUNDATION),
+    }[role]
+    if not folder.is_dir():
+        message = f'this installation lacks the {role} of any chemistry, `{folder}`: install the package again'
         raise InvalidInputError(message)
-    return import_checkpoint(FOUNDATION, label)
+    return import_checkpoint(folder, label or name)

@@ -52,7 +52,7 @@ def test_the_checkpoint_names_its_levels_and_their_parents(shipped):
         {'tag': 'teacher PBE', 'rung': 'PBE', 'parent': -1},
         {'tag': 'teacher r2SCAN', 'rung': 'SCAN', 'parent': 0},
         {'tag': 'fast:pbe', 'rung': 'PBE', 'parent': 0},
-        {'tag': 'fast:hse', 'rung': 'HSE06', 'parent': 1},
+        {'tag': 'fast:hse', 'rung': 'HSE06', 'parent': 2},
     ]
     assert read_checkpoint(shipped / 'shipped')[1].fidelities == ('PBE', 'SCAN')
     assert read_checkpoint(shipped / 'tuned')[1].fidelities == ('PBE', 'SCAN', 'HSE06')
@@ -95,7 +95,7 @@ def test_a_new_level_starts_from_the_surface_of_its_parent():
     after, _ = grown.evaluate(graphs, torch.device('cpu'), 64)
     np.testing.assert_allclose(after[..., :2], before, atol=1e-12)
     np.testing.assert_allclose(after[..., 2], before[..., 0], atol=1e-12)
-    np.testing.assert_allclose(after[..., 3], before[..., 1], atol=1e-12)
+    np.testing.assert_allclose(after[..., 3], before[..., 0], atol=1e-12)
 
 
 def test_references_follow_the_tree():
@@ -108,3 +108,16 @@ def test_references_follow_the_tree():
     lonely[:, 2] = np.nan
     fitted = fit_references(fractions, lonely, ridge=1e-9, parents=(-1, 0, 0))
     np.testing.assert_allclose(fitted[2], fitted[0])
+
+
+def test_the_lowest_new_level_inherits_raw_energies():
+    """On its rung stand a raw and a corrected level: it takes the one nearer to the root; higher ones stand on it."""
+    corrected = Level('corrected PBE', Fidelity.PBE)
+    tree = LevelTree((), ()).grown([TEACHER[0]]).grown([corrected, TEACHER[1]], {TEACHER[1].tag: TEACHER[0].tag})
+    assert tree.levels[tree.on_rung(Fidelity.PBE)] == corrected
+    assert tree.grown(CAMPAIGN).parents == (-1, 0, 0, 0, 3)
+
+
+def test_a_level_whose_rung_is_new_stands_on_the_next_lower_one():
+    tree = LevelTree((), ()).grown(TEACHER).grown([Level('mine', Fidelity.HSE06)])
+    assert tree.parents == (-1, 0, 1)

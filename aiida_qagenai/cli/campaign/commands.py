@@ -55,6 +55,7 @@ STAGES = columns(
 @option('--ml-code', metavar=NODE, default=ML_CODE, help='Python with torch.')
 @option('--relax-code', metavar=NODE, help='Code that relaxes candidates: pw.x for `relax.engine=espresso`.')
 @option('--initial-generator', metavar=NODE, help='Generator to start from, in place of the one of the package.')
+@option('--initial-validator', metavar=NODE, help='Validator to start from, in place of the one of the package.')
 @option('--generator-code', metavar=NODE, help='Code that proposes candidates in place of the generator.')
 @option('--generator-parameters', type=FILE, help='YAML file with the parameters of that code.')
 @file_option('--generator-file')
@@ -70,6 +71,7 @@ def run(
     ml_code: str,
     relax_code: str | None,
     initial_generator: str | None,
+    initial_validator: str | None,
     generator_code: str | None,
     generator_parameters: Path | None,
     files: tuple[Path, ...],
@@ -90,6 +92,7 @@ def run(
         ml_code=load_code(ml_code),
         relax_code=load_code(relax_code) if relax_code else None,
         initial_generator=load_checkpoint(initial_generator),
+        initial_validator=load_checkpoint(initial_validator),
         generator_code=load_code(generator_code) if generator_code else None,
         generator_files=make_file_nodes(files),
         elements=elements,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.chemistry.open_shells import shells_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.common.level import LevelTree
+from aiida_qagenai.common.level import Level, LevelTree
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
@@ -110,7 +110,7 @@ def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tu
     if start.parent is None:
         network = hyperparameters(start.config.size, architecture)
         ensemble = Ensemble.create(network, start.elements, num_members, dtype, _tree_of(start, options))
-        return ensemble, {'bootstrap_seed': start.config.seed, 'bootstrap_by': bootstrap_unit(start.labels)}
+        return ensemble, _new_bootstrap(start)
     ensemble = Ensemble.from_checkpoint(*start.parent, dtype)
     if num_members != len(ensemble.members):
         message = f'the initial checkpoint has {len(ensemble.members)} members, the options ask for {num_members}'
@@ -119,6 +119,9 @@ def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tu
     if architecture != known:
         message = f'the initial checkpoint has the architecture `{known}`, the options ask for `{architecture}`'
         raise InvalidInputError(message)
+    if not set(_labelled(start)) & set(ensemble.tree.levels):
+        # The members drew their samples from other data: for these a new choice is made, which later trainings keep.
+        return ensemble, _new_bootstrap(start)
     return ensemble, {name: start.parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
 
 
@@ -147,11 +150,20 @@ def _without_base(
     return dataclasses.replace(start, dataset=dataset, labels=dataset.select(rows)), potential
 
 
+def _new_bootstrap(start: Start) -> dict[str, t.Any]:
+    """Return how the members are bootstrapped in the first training on a dataset."""
+    return {'bootstrap_seed': start.config.seed, 'bootstrap_by': bootstrap_unit(start.labels)}
+
+
+def _labelled(start: Start) -> list[Level]:
+    """Return the levels with labels in the training split."""
+    columns = zip(start.labels.levels, start.labels.energies.T, strict=True)
+    return [level for level, column in columns if np.isfinite(column).any()]
+
+
 def _tree_of(start: Start, options: ValidatorOptions, known: LevelTree | None = None) -> LevelTree:
     """Return the levels that a model knows and those with labels in the training split."""
-    columns = zip(start.labels.levels, start.labels.energies.T, strict=True)
-    found = [level for level, column in columns if np.isfinite(column).any()]
-    return (known or LevelTree((), ())).grown(found, options.parents)
+    return (known or LevelTree((), ())).grown(_labelled(start), options.parents)
 
 
 def _with_levels(ensemble: Ensemble, start: Start, options: ValidatorOptions) -> Ensemble:

@@ -340,6 +340,7 @@ class CycleWorkChain(ResumableWorkChain):
                 self.ctx.dataset,
                 code=self.inputs.ml_code,
                 seed=settings.cycle_seed(self.number, 20 + ROLES.index(role)),
+                steps=getattr(settings.learn, role).tune_steps,
                 initial_checkpoint=self.inputs.state.checkpoints[role],
                 options=self.options('ml'),
             )

@@ -1,4 +1,4 @@
-"""What proposes the candidates of a cycle: the generator of the campaign, where it starts, or a program of others."""
+"""What proposes the candidates of a cycle in place of the generator: a program of others."""
 
 from __future__ import annotations
 
@@ -8,36 +8,21 @@ from aiida.engine import ProcessSpec
 from aiida.orm import AbstractCode, Dict, FolderData, Int, SinglefileData
 
 from aiida_qagenai.calculations.models.external import ExternalGenerateCalculation, files_problem
-from aiida_qagenai.calculations.models.generate import checkpoint_validator
-from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings
 
 __all__ = (
     'GENERATOR_PORTS',
-    'INITIAL_GENERATOR',
     'define_generator_inputs',
     'external_generation',
     'generator_problem',
-    'initial_generator_problem',
 )
-
-INITIAL_GENERATOR = 'initial_generator'
-"""Name of the input that the generator starts from, where the settings say `learn.generator.start: foundation`."""
 
 GENERATOR_PORTS = ('generator_code', 'generator_files')
 """Names of the inputs of a program that proposes candidates in place of the generator."""
 
 
 def define_generator_inputs(spec: ProcessSpec) -> None:
-    """Add the checkpoint that the generator starts from, and the code and files of a program in its place."""
-    spec.input(
-        INITIAL_GENERATOR,
-        valid_type=CheckpointData,
-        validator=checkpoint_validator('generator'),
-        required=False,
-        help='Checkpoint that the generator starts from: used as it is in the first cycles, and then fine-tuned. With '
-        '`learn.generator.start: nothing`, a new generator is trained on the initial set instead.',
-    )
+    """Add the code and files of a program that proposes candidates in place of the generator."""
     spec.input(
         'generator_code',
         valid_type=AbstractCode,
@@ -51,28 +36,6 @@ def define_generator_inputs(spec: ProcessSpec) -> None:
         required=False,
         help='Files that the code `generator_code` reads: a single file under its own name, a folder under its label.',
     )
-
-
-def initial_generator_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -> str | None:
-    """Return what is missing or wrong with the checkpoint that the generator starts from.
-
-    :param inputs: of the work chain, with its ``elements`` as symbols or node.
-    """
-    learn, given = settings.learn.generator, inputs.get(INITIAL_GENERATOR)
-    if learn.start == 'nothing':
-        return f'`{INITIAL_GENERATOR}` would not be used with `learn.generator.start: nothing`' if given else None
-    if given is None:
-        # A campaign that goes on has its generator in the state.
-        missing = f'`learn.generator.start: {learn.start}` needs `{INITIAL_GENERATOR}`, the checkpoint of a generator'
-        return None if inputs.get('state') else missing
-    attributes = given.base.attributes
-    unseen = sorted(set(inputs['elements']) - set(attributes.get('elements')))
-    if unseen:
-        return f'`{INITIAL_GENERATOR}` was not trained on {", ".join(unseen)}'
-    size = attributes.get('architecture').rpartition('-')[2]
-    if size != learn.size:
-        return f'`{INITIAL_GENERATOR}` has the size `{size}`: set `learn.generator.size={size}`, now `{learn.size}`'
-    return None
 
 
 def generator_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -> str | None:

@@ -11,7 +11,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.engine.daemon import ensure_daemon, restart_processes
 from aiida_qagenai.engine.endings import close
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain, last_state
-from aiida_qagenai.workchains.campaign.generator import GENERATOR_PORTS, INITIAL_GENERATOR
+from aiida_qagenai.workchains.campaign.generator import GENERATOR_PORTS
+from aiida_qagenai.workchains.campaign.initial import unused_inputs
 from aiida_qagenai.workchains.campaign.validation import COMMON, complete_settings
 from aiida_qagenai.workchains.protocols.campaign import merge_settings
 from aiida_qagenai.workchains.relaxation.relax_first import RELAX_PORTS
@@ -105,7 +106,7 @@ def continuation(
     unused = {
         *(RELAX_PORTS if settings.relax is None else ()),
         *(() if settings.generate.external else GENERATOR_PORTS),
-        *((INITIAL_GENERATOR,) if settings.learn.generator.start == 'nothing' else ()),
+        *unused_inputs(settings),
     }
     builder = CampaignWorkChain.get_builder()
     for name, value in given.items():

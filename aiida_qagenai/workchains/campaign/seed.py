@@ -15,7 +15,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
-from aiida_qagenai.workchains.campaign.generator import INITIAL_GENERATOR
+from aiida_qagenai.workchains.campaign.initial import INITIAL
 from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
@@ -30,7 +30,8 @@ MINIMUM_LABELS = 4
 class SeedWorkChain(ResumableWorkChain):
     """Elements → structures, energies on every level, a training set and the three models.
 
-    A generator that starts from a checkpoint is handed on as it is; every other model is trained on the set.
+    A generator that starts from a checkpoint is handed on as it is; a validator that does is fine-tuned on the set, and
+    every other model is trained on it.
     """
 
     @classmethod
@@ -139,26 +140,29 @@ class SeedWorkChain(ResumableWorkChain):
     @property
     def trained_roles(self) -> list[str]:
         """Return the models that are trained on the initial set."""
-        given = INITIAL_GENERATOR in self.inputs
+        given = INITIAL['generator'] in self.inputs
         return [role for role in ROLES if not (given and role == 'generator')]
 
     def should_train(self) -> bool:
         """Return whether the models have to be trained, once or again after a job was lost."""
         return self.should_submit(*(f'train{role}' for role in self.trained_roles))
 
+    def training(self, role: str) -> t.Any:
+        """Return the builder of the first training of the model of ``role``."""
+        return training_inputs(
+            role,
+            self.settings,
+            self.ctx.dataset,
+            code=self.inputs.ml_code,
+            seed=self.settings.cycle_seed(0, 1 + ROLES.index(role)),
+            steps=getattr(self.settings.learn, role).initial_steps,
+            initial_checkpoint=self.inputs.get(INITIAL[role]) if role in INITIAL else None,
+            options=self.inputs.ml_options.get_dict() if 'ml_options' in self.inputs else None,
+        )
+
     def train(self) -> ToContext:
         """Train the models side by side."""
-        children = {}
-        for role in self.trained_roles:
-            inputs = training_inputs(
-                role,
-                self.settings,
-                self.ctx.dataset,
-                code=self.inputs.ml_code,
-                seed=self.settings.cycle_seed(0, 1 + ROLES.index(role)),
-                options=self.inputs.ml_options.get_dict() if 'ml_options' in self.inputs else None,
-            )
-            children[role] = self.submit_once(f'train{role}', inputs)
+        children = {role: self.submit_once(f'train{role}', self.training(role)) for role in self.trained_roles}
         return ToContext(**children)
 
     def inspect_training(self) -> ExitCode | None:
@@ -168,8 +172,8 @@ class SeedWorkChain(ResumableWorkChain):
             if not child.is_finished_ok:
                 return self.exit_codes.ERROR_TRAINING.format(role=role, reason=ending(child))
             self.out(f'state.checkpoints.{role}', child.outputs.checkpoint)
-        if INITIAL_GENERATOR in self.inputs:
-            self.out('state.checkpoints.generator', self.inputs[INITIAL_GENERATOR])
+        if 'generator' not in self.trained_roles:
+            self.out('state.checkpoints.generator', self.inputs[INITIAL['generator']])
         costs = {
             'core_hours': core_hours(self.node.pk),
             'energies': self.ctx.dataset.counts,

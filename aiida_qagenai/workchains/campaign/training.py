@@ -25,6 +25,7 @@ def training_inputs(
     *,
     code: AbstractCode,
     seed: int,
+    steps: int,
     initial_checkpoint: CheckpointData | None = None,
     options: dict[str, t.Any] | None = None,
 ) -> t.Any:
@@ -33,7 +34,6 @@ def training_inputs(
     builder = TrainCalculation.get_builder()
     builder.code = code
     builder.dataset = dataset
-    steps = training.initial_steps if initial_checkpoint is None else training.tune_steps
     run = settings.run
     builder.parameters = Dict(
         {

@@ -11,14 +11,18 @@ from pymatgen.core import Element
 from aiida_qagenai.calculations.validators import problem_of, validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
-from aiida_qagenai.data.checkpoint import CheckpointData, import_foundation
+from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.campaign.generator import (
     GENERATOR_PORTS,
-    INITIAL_GENERATOR,
     define_generator_inputs,
     generator_problem,
-    initial_generator_problem,
+)
+from aiida_qagenai.workchains.campaign.initial import (
+    INITIAL,
+    define_initial_inputs,
+    initial_checkpoints,
+    initial_problem,
 )
 from aiida_qagenai.workchains.campaign.screening import potential_problem
 from aiida_qagenai.workchains.energy.references import reference_structure
@@ -37,7 +41,7 @@ __all__ = ('COMMON', 'define_common_inputs', 'fill_builder')
 COMMON = (
     *('pyscf_code', 'ml_code', 'elements', 'parameters', 'bases', 'pyscf_options', 'ml_options'),
     *RELAX_PORTS,
-    INITIAL_GENERATOR,
+    *INITIAL.values(),
     *GENERATOR_PORTS,
 )
 """Names of the inputs that every work chain of a campaign takes."""
@@ -64,6 +68,7 @@ def define_common_inputs(spec: ProcessSpec) -> None:
     spec.input('pyscf_options', valid_type=Dict, required=False, help='Scheduler options of the PySCF jobs.')
     spec.input('ml_options', valid_type=Dict, required=False, help='Scheduler options of the jobs of the models.')
     define_relax_inputs(spec)
+    define_initial_inputs(spec)
     define_generator_inputs(spec)
     spec.inputs.validator = validate_system
 
@@ -83,6 +88,7 @@ def fill_builder(
     generator_code: AbstractCode | None = None,
     generator_files: t.Mapping[str, Data] | None = None,
     initial_generator: CheckpointData | None = None,
+    initial_validator: CheckpointData | None = None,
 ) -> t.Any:
     """Return ``builder`` with the common inputs set from a protocol of campaigns.
 
@@ -94,6 +100,7 @@ def fill_builder(
         ``generator_files`` that it reads.
     :param initial_generator: checkpoint that the generator starts from where the settings say so
         (``learn.generator.start: foundation``); by default the one that comes with the package, stored if need be.
+    :param initial_validator: likewise of the validator.
     :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, an element that the
         level of theory or the relaxation does not cover, or a code that cannot relax or is missing.
     """
@@ -109,9 +116,10 @@ def fill_builder(
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)
     check_system(symbols, settings, nodes.get('bases', {}))
-    if initial_generator is None and settings.learn.generator.start == 'foundation':
-        initial_generator = import_foundation()[0]
-    problem = initial_generator_problem(settings, {INITIAL_GENERATOR: initial_generator, 'elements': symbols})
+    initial = initial_checkpoints(
+        settings, {'initial_generator': initial_generator, 'initial_validator': initial_validator}
+    )
+    problem = initial_problem(settings, {**initial, 'elements': symbols})
     if problem:
         raise InvalidInputError(problem)
     builder.pyscf_code = pyscf_code
@@ -121,7 +129,7 @@ def fill_builder(
     for name, given in nodes.items():
         setattr(builder, name, given)
     options = {'pyscf_options': pyscf_options, 'ml_options': ml_options, 'relax_options': relax_options}
-    given = {name: places[name] for name in ('relax_code', *GENERATOR_PORTS)} | {INITIAL_GENERATOR: initial_generator}
+    given = {name: places[name] for name in ('relax_code', *GENERATOR_PORTS)} | initial
     given.update({name: Dict(values) for name, values in options.items() if values})
     for name, value in given.items():
         if value:
@@ -182,4 +190,4 @@ def validate_system(value: dict[str, t.Any], _: t.Any) -> str | None:
         return None
     settings = parse_settings(value['parameters'].get_dict())
     problem = problem_of(check_system, value['elements'].get_list(), settings, value.get('bases') or {})
-    return problem or places_problem(settings, value) or initial_generator_problem(settings, value)
+    return problem or places_problem(settings, value) or initial_problem(settings, value)

@@ -227,12 +227,22 @@ class GeneratorSettings(TrainSettings):
         return {**super().parameters(role, steps), 'num_layers': self.num_layers}
 
 
+class ValidatorSettings(TrainSettings):
+    """Steps of the validator, and where it starts."""
+
+    start: t.Literal['foundation', 'nothing'] = pydantic.Field(
+        'nothing',
+        description='The validator of any chemistry that comes with the package (or a checkpoint that is given), '
+        'fine-tuned on the initial set in `initial_steps`; or a new one, trained on it',
+    )
+
+
 class LearnSettings(StrictModel):
     """The models."""
 
     descriptor: TrainSettings
     generator: GeneratorSettings
-    validator: TrainSettings
+    validator: ValidatorSettings
     generator_every: int = pydantic.Field(5, ge=1, description='Cycles between updates of the generator')
 
     @pydantic.model_validator(mode='after')

@@ -1,4 +1,4 @@
-"""Where the generator of a campaign starts, and a program of others in its place."""
+"""A program of others in the place of the generator."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from generators import PYXTAL_SCRIPT, VERSION, script
 
 from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.data.checkpoint import import_checkpoint
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
 from aiida_qagenai.workchains.campaign.cycle import CycleWorkChain
 from aiida_qagenai.workchains.campaign.launch import continuation
-from aiida_qagenai.workchains.campaign.seed import SeedWorkChain
 
 OPTIONS = ['--composition', '{"Li": 1, "H": 1}', '--count', 12, '--seed', '{seed}', '--output', 'crystals.extxyz']
 PYXTAL = {
@@ -103,52 +101,3 @@ def test_a_continuation_keeps_the_program(common, python_code):
     builder = continuation(node, {}, {'generate': {'external': None}})
     assert builder.parameters['generate']['external'] is None
     assert 'generator_code' not in builder and not builder.generator_files
-
-
-@pytest.mark.usefixtures('foundation')
-def test_the_shipped_generator_is_an_input_and_is_not_trained(common):
-    """It is stored once for all campaigns; the initial set trains the other models and hands it on as it is."""
-    first, second = (SeedWorkChain.get_builder_from_protocol(**common) for _ in range(2))
-    assert first.initial_generator.uuid == second.initial_generator.uuid
-    assert first.initial_generator.label == 'foundation'
-    process = instantiate_process(get_manager().get_runner(), first)
-    assert process.trained_roles == ['descriptor', 'validator']
-    assert process.node.inputs.initial_generator.uuid == first.initial_generator.uuid
-
-
-def test_a_generator_that_starts_from_nothing_is_trained(common):
-    """Then there is no input, and the seeds of the other trainings stay the same."""
-    overrides = {'learn': {'generator': {'start': 'nothing', 'size': 'tiny'}}}
-    builder = SeedWorkChain.get_builder_from_protocol(**common, overrides=overrides)
-    assert 'initial_generator' not in builder
-    process = instantiate_process(get_manager().get_runner(), builder)
-    assert process.trained_roles == list(ROLES)
-
-
-@pytest.mark.parametrize(
-    ('elements', 'generator', 'message'),
-    [
-        (['Li', 'N'], {}, r'`initial_generator` was not trained on N'),
-        (['Li', 'H'], {'size': 'tiny'}, r'set `learn\.generator\.size=base`, now `tiny`'),
-        (['Li', 'H'], {'start': 'nothing'}, 'would not be used'),
-    ],
-)
-def test_a_checkpoint_that_does_not_fit_is_refused(common, foundation, elements, generator, message):
-    """Before anything is computed, with what to change."""
-    given = {} if generator.get('start') != 'nothing' else {'initial_generator': import_checkpoint(foundation)[0]}
-    with pytest.raises(InvalidInputError, match=message):
-        CampaignWorkChain.get_builder_from_protocol(
-            **{**common, 'elements': elements}, overrides={'learn': {'generator': generator}}, **given
-        )
-
-
-def test_a_campaign_without_its_checkpoint_is_refused(common):
-    """A builder whose input was taken away says what is missing; a campaign that goes on needs none."""
-    builder = CampaignWorkChain.get_builder_from_protocol(**common)
-    node = instantiate_process(get_manager().get_runner(), builder).node
-    goes_on = continuation(node, {}, {})
-    assert goes_on.initial_generator.uuid == builder.initial_generator.uuid
-    assert 'initial_generator' not in continuation(node, {}, {'learn': {'generator': {'start': 'nothing'}}})
-    del builder.initial_generator
-    with pytest.raises(ValueError, match='needs `initial_generator`, the checkpoint of a generator'):
-        instantiate_process(get_manager().get_runner(), builder)

@@ -33,7 +33,7 @@ def test_overrides_reach_nested_keys():
         ({'generate': {'symmetry': 'P1'}}, 'generate.symmetry'),
         ({'seed_set': {'source': 'mp'}}, 'seed_set.source'),
         ({'learn': {'generator': {'start': 'scratch'}}}, 'learn.generator.start'),
-        ({'learn': {'validator': {'start': 'foundation'}}}, 'learn.validator.start'),
+        ({'learn': {'descriptor': {'start': 'foundation'}}}, 'learn.descriptor.start'),
         ({'learn': {'generator': {'start': 'foundation', 'num_layers': 4}}}, 'a checkpoint keeps its layers'),
         ({'generate': {'noise_schedule': 'sine'}}, 'generate.noise_schedule'),
         ({'select': {'acquisition': 'best'}}, 'select'),
