@@ -16,18 +16,23 @@ from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, rep
 from aiida_qagenai.exchange.checkpoint import (
     CONFIG_NAME,
     FOUNDATION,
+    MEMORY_NAME,
     VALIDATOR_FOUNDATION,
     WEIGHTS_NAME,
     CheckpointInfo,
     read_checkpoint,
+    sha256,
     verify_weights,
 )
+from aiida_qagenai.exchange.dataset import LabelledBatch
 
 __all__ = ('CheckpointData', 'import_checkpoint', 'import_foundation')
 
 
 class CheckpointData(Data):
     """A checkpoint: ``model.safetensors`` and ``config.json`` in the repository, the description as attributes.
+
+    That of a validator may have ``memory.npz``: what later trainings replay and are measured by.
 
     The checksum is verified when the node is made, when it is stored, and every time the weights are read.
     """
@@ -46,9 +51,10 @@ class CheckpointData(Data):
         seed: int = OrmMetadataField(description='Seed of the training')
         versions: dict[str, str] = OrmMetadataField(description='Versions of the software that trained it')
         sha256: str = OrmMetadataField(description='SHA-256 of the weights')
+        memory_sha256: str | None = OrmMetadataField(None, description='SHA-256 of what later trainings replay')
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, role: str | None = None, **kwargs: t.Any) -> None:
-        """Construct the node from a folder that holds both files.
+        """Construct the node from a folder that holds its files.
 
         :param folder: absolute or relative path.
         :param role: if given, the role that the checkpoint must have.
@@ -64,6 +70,13 @@ class CheckpointData(Data):
             io.BytesIO((Path(folder) / CONFIG_NAME).read_bytes()), CONFIG_NAME
         )
         self.base.attributes.set_many(self._attributes_of(info))
+        memory = Path(folder) / MEMORY_NAME
+        if memory.exists():
+            content = memory.read_bytes()
+            with reported_as(f'{MEMORY_NAME} of the checkpoint is damaged:', InvalidInputError, error=CorruptFileError):
+                LabelledBatch.load(io.BytesIO(content))
+            self.base.repository.put_object_from_filelike(io.BytesIO(content), MEMORY_NAME)
+            self.base.attributes.set('memory_sha256', sha256(content))
 
     @staticmethod
     def _attributes_of(info: CheckpointInfo) -> dict[str, t.Any]:
@@ -95,12 +108,28 @@ class CheckpointData(Data):
         verify_weights(weights, self.info)
         return weights
 
+    @property
+    def memory(self) -> bytes | None:
+        """Return the content of ``memory.npz``, its checksum verified, or None if there is none.
+
+        :raises CorruptFileError: if the file does not match the checksum.
+        """
+        known = self.base.attributes.get('memory_sha256', None)
+        if known is None:
+            return None
+        content: bytes = self.base.repository.get_object_content(MEMORY_NAME, mode='rb')
+        if sha256(content) != known:
+            raise CorruptFileError(f'{MEMORY_NAME} of {self} does not match its checksum')
+        return content
+
     def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write both files to ``folder``, which is created."""
+        """Write all files to ``folder``, which is created."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / WEIGHTS_NAME).write_bytes(self.weights)
         (folder / CONFIG_NAME).write_bytes(self.base.repository.get_object_content(CONFIG_NAME, mode='rb'))
+        if (memory := self.memory) is not None:
+            (folder / MEMORY_NAME).write_bytes(memory)
 
     def _validate(self) -> bool:
         super()._validate()
@@ -108,6 +137,7 @@ class CheckpointData(Data):
             info = self.info
             verify_weights(self.base.repository.get_object_content(WEIGHTS_NAME, mode='rb'), info)
         # Storing rounds floats to 15 digits, so that only the identity is compared.
+        _ = self.memory
         identity = {name: self.base.attributes.get(name, None) for name in ('role', 'sha256', 'architecture')}
         if identity != info.model_dump(include=set(identity)):
             raise ValidationError(f'the attributes differ from {CONFIG_NAME}')
@@ -121,7 +151,9 @@ def import_checkpoint(folder: str | os.PathLike[str], label: str = '') -> tuple[
     :raises CorruptFileError: if a file is missing, truncated or does not match its checksum.
     """
     node = CheckpointData(folder)
-    same = {f'attributes.{name}': node.base.attributes.get(name) for name in ('sha256', 'role', 'architecture')}
+    names = ('sha256', 'role', 'architecture', 'memory_sha256')
+    values = {name: node.base.attributes.get(name, None) for name in names}
+    same = {f'attributes.{name}': value for name, value in values.items() if value is not None}
     known = QueryBuilder().append(CheckpointData, filters=same).order_by({CheckpointData: 'id'}).first(flat=True)
     if known is not None:
         return t.cast('CheckpointData', known), False

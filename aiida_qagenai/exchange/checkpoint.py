@@ -18,6 +18,7 @@ __all__ = (
     'CONFIG_NAME',
     'FORMAT_VERSION',
     'FOUNDATION',
+    'MEMORY_NAME',
     'VALIDATOR_FOUNDATION',
     'WEIGHTS_NAME',
     'CheckpointInfo',
@@ -30,6 +31,9 @@ __all__ = (
 FORMAT_VERSION = 1
 WEIGHTS_NAME = 'model.safetensors'
 CONFIG_NAME = 'config.json'
+MEMORY_NAME = 'memory.npz'
+"""What a validator was trained on and is measured by when it is fine-tuned; checkpoints of other models have none."""
+
 FOUNDATION = Path(__file__).parents[1] / 'ml' / 'generator' / 'foundation'
 """Folder of the generator of any chemistry that comes with the package, made by ``recipes/foundation.py``."""
 

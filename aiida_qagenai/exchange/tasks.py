@@ -102,6 +102,10 @@ class ValidatorOptions(StrictModel):
     :param freeze_trunk_below: with fewer labels than this at a level above the lowest, its stage trains only the
         references, the Δ read-out and the bias.
     :param steps_above: share of the steps given to the stages above the lowest, together.
+    :param replay: share of the labels of a step that are replayed, where the step moves what other levels use: those of
+        lower levels, and in a fine-tuning those in the memory of the initial checkpoint. 0 replays nothing.
+    :param max_degradation: growth of the error on any level of the probe set, as a share of it, that a fine-tuning is
+        allowed (5 % is 0.05); beyond, weights are moved back. With none, the errors are recorded only.
     :param recovery: what is done about noisy, wrong, missing and mixed labels.
     :param staged: train the levels one after the other, the lowest first; otherwise all at once, in turns.
     """
@@ -116,6 +120,8 @@ class ValidatorOptions(StrictModel):
     gradient_stop: bool = True
     freeze_trunk_below: int = pydantic.Field(100, ge=0)
     steps_above: float = pydantic.Field(0.4, gt=0, lt=1)
+    replay: float = pydantic.Field(1 / 3, ge=0, lt=1)
+    max_degradation: float | None = pydantic.Field(0.05, ge=0)
     recovery: RecoveryOptions = RecoveryOptions()
     staged: bool = True
 

@@ -12,10 +12,20 @@ import torch
 from torch import nn
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, NonFiniteError
-from aiida_qagenai.exchange.checkpoint import WEIGHTS_NAME, CheckpointInfo, read_checkpoint, write_info
+from aiida_qagenai.exchange.checkpoint import MEMORY_NAME, WEIGHTS_NAME, CheckpointInfo, read_checkpoint, write_info
+from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.ml.runtime import package_versions
 
-__all__ = ('Parent', 'Tensors', 'load_checkpoint', 'load_parent', 'load_weights', 'rebuild', 'save_checkpoint')
+__all__ = (
+    'Parent',
+    'Tensors',
+    'load_checkpoint',
+    'load_memory',
+    'load_parent',
+    'load_weights',
+    'rebuild',
+    'save_checkpoint',
+)
 
 Tensors = dict[str, torch.Tensor]
 Parent = tuple[Tensors, CheckpointInfo]
@@ -25,11 +35,18 @@ M = t.TypeVar('M', bound=nn.Module)
 
 
 def save_checkpoint(
-    folder: Path, tensors: Tensors, *, role: str, metrics: dict[str, float], **fields: t.Any
+    folder: Path,
+    tensors: Tensors,
+    *,
+    role: str,
+    metrics: dict[str, float],
+    memory: LabelledBatch | None = None,
+    **fields: t.Any,
 ) -> CheckpointInfo:
     """Write a checkpoint to ``folder``; it appears complete or not at all.
 
     :param metrics: only the finite ones are kept.
+    :param memory: what later trainings replay and measure.
     :param fields: further fields of :class:`~aiida_qagenai.exchange.checkpoint.CheckpointInfo`.
     :raises NonFiniteError: if a weight is not finite: such a model is never written.
     """
@@ -49,6 +66,8 @@ def save_checkpoint(
         versions=package_versions(),
         **fields,
     )
+    if memory is not None:
+        memory.save(partial / MEMORY_NAME)
     if folder.exists():
         shutil.rmtree(folder)
     partial.replace(folder)
@@ -63,6 +82,15 @@ def load_checkpoint(folder: Path, role: str) -> tuple[Tensors, CheckpointInfo]:
     """
     weights, info = read_checkpoint(folder, role)
     return safetensors.torch.load(weights), info
+
+
+def load_memory(folder: Path) -> LabelledBatch | None:
+    """Return what the checkpoint in ``folder`` was trained on and is measured by, if it has that.
+
+    :raises CorruptFileError: if the file is damaged.
+    """
+    path = folder / MEMORY_NAME
+    return LabelledBatch.load(path) if path.exists() else None
 
 
 def load_weights(module: nn.Module, tensors: Tensors, architecture: str) -> None:

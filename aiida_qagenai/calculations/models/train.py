@@ -10,7 +10,7 @@ from aiida.engine import CalcJobProcessSpec
 from aiida_qagenai.calculations.models.base import MlCalculation
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from aiida_qagenai.exchange.checkpoint import CONFIG_NAME, MEMORY_NAME, WEIGHTS_NAME
 
 __all__ = ('TrainCalculation',)
 
@@ -21,6 +21,7 @@ class TrainCalculation(MlCalculation):
     """Train a model on a dataset, optionally from the weights of a checkpoint."""
 
     TASK = 'train'
+    CACHE_VERSION = MlCalculation.CACHE_VERSION + 1
     FILENAME_DATASET = 'dataset.npz'
     FOLDER_INITIAL = 'initial'
     FOLDER_OUTPUT = 'checkpoint'
@@ -58,8 +59,8 @@ class TrainCalculation(MlCalculation):
         return names
 
     def output_files(self) -> list[str]:
-        """Return the two files of the checkpoint."""
-        return [f'{self.FOLDER_OUTPUT}/{name}' for name in (WEIGHTS_NAME, CONFIG_NAME)]
+        """Return the files of the checkpoint, the last of which only a validator has."""
+        return [f'{self.FOLDER_OUTPUT}/{name}' for name in (WEIGHTS_NAME, CONFIG_NAME, MEMORY_NAME)]
 
 
 def validate_dataset(value: DatasetData, _: t.Any) -> str | None:

@@ -24,8 +24,8 @@ from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.training.members import nearest_label
+from aiida_qagenai.ml.training.references import initialise, refit_references
 from aiida_qagenai.ml.training.stages import MemberData, train_member
-from aiida_qagenai.ml.training.validator import initialise, refit_references
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from aiida_qagenai.ml.validator.network import hyperparameters
 

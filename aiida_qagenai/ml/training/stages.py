@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ class MemberData:
     :param stresses: shape (n, L, 3, 3), eV/Å3; none by default.
     :param rungs: on which the L levels stand.
     :param weights: how much each label counts, shape (n, L); 1 by default.
+    :param replayed: structures of the memory of the initial checkpoint; none by default.
     """
 
     graphs: list[CrystalGraph]
@@ -60,6 +61,7 @@ class MemberData:
     stresses: NDArray[np.float64] | None = None
     rungs: tuple[Fidelity, ...] = LADDER
     weights: NDArray[np.float64] | None = None
+    replayed: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @functools.cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -69,33 +71,43 @@ class MemberData:
     @functools.cached_property
     def labelled(self) -> dict[int, NDArray[np.int64]]:
         """Return the labelled rows of the sample for each level with labels."""
-        rows = {level: self.rows[np.isfinite(self.energies[self.rows, level])] for level in range(len(self.rungs))}
-        return {level: each for level, each in rows.items() if len(each)}
+        return self._with_labels(self.rows)
+
+    @functools.cached_property
+    def remembered(self) -> dict[int, NDArray[np.int64]]:
+        """Return the labelled rows of the memory for each level with labels."""
+        return self._with_labels(self.replayed)
+
+    def _with_labels(self, rows: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+        found = {level: rows[np.isfinite(self.energies[rows, level])] for level in range(len(self.rungs))}
+        return {level: each for level, each in found.items() if len(each)}
 
     def atoms(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the atoms of the structures ``rows``, in that order."""
         return np.concatenate([np.arange(self.offsets[row], self.offsets[row + 1]) for row in rows])
 
-    def of_elements(self, level: int, references: torch.Tensor) -> NDArray[np.float64]:
-        """Return the energies that the sample would have on ``level`` by its elements alone, shape (m,), eV/atom.
+    def of_elements(self, rows: NDArray[np.int64], references: torch.Tensor) -> NDArray[np.float64]:
+        """Return the energies that structures would have by their elements alone, shape (m,), eV/atom.
 
         :param references: energies of the elements, shape (elements,), eV.
         """
-        species = [self.graphs[row].species for row in self.labelled[level]]
+        species = [self.graphs[row].species for row in rows]
         return np.array([references[each].mean().item() for each in species])
 
-    def predicted(self, level: int, model: MultiFidelityPotential) -> NDArray[np.float64]:
-        """Return the energies of the sample on ``level`` by the model as it is, shape (m,), eV/atom."""
-        rows, places = np.unique(self.labelled[level], return_inverse=True)
-        return surface(model, [self.graphs[row] for row in rows], level)[places]
+    def predicted(self, rows: NDArray[np.int64], level: int, model: MultiFidelityPotential) -> NDArray[np.float64]:
+        """Return the energies of structures on ``level`` by the model as it is, shape (m,), eV/atom."""
+        different, places = np.unique(rows, return_inverse=True)
+        return surface(model, [self.graphs[row] for row in different], level)[places]
 
-    def scales(self, level: int, expected: NDArray[np.float64], *, square: bool = False) -> Scales:
+    def scales(
+        self, rows: NDArray[np.int64], level: int, expected: NDArray[np.float64], *, square: bool = False
+    ) -> Scales:
         """Return what the errors on ``level`` are measured in.
 
-        :param expected: energies about which those of the sample scatter, shape (m,), eV/atom.
+        :param rows: structures with labels on it.
+        :param expected: energies about which theirs scatter, shape (m,), eV/atom.
         :param square: whether the loss is a plain square.
         """
-        rows = self.labelled[level]
         energies = self.energies[rows, level]
         found = {'energies': Scale.of(energies, energies - expected, MIN_ENERGY)}
         if self.forces is not None and len(forces := known(self.forces[self.atoms(rows), level])):
@@ -214,8 +226,9 @@ def train_member(
     descend = functools.partial(_descend, model, options=options, progress=progress, record=record, label=label)
     if not options.staged:
         everything = [parameter for parameter in model.parameters() if parameter.numel()]
-        plan = _turns(data, levels, config.batch_size, generator)
-        scales = {k: _scales(model, data, k, config, fresh=not tuning) for k in levels}
+        sources = list(data.labelled.items())
+        plan = _turns(sources, config.batch_size, generator)
+        scales = [_scales(model, data, k, rows, config, fresh=not tuning) for k, rows in sources]
         descend(data, levels[-1], plan, groups=(everything, []), scales=scales, rate=rate, steps=config.steps)
         return
     for level, steps in stage_steps(levels, config.steps, options.steps_above).items():
@@ -230,12 +243,12 @@ def train_member(
         own, shared = trainable_groups(model, level, lowest=lowest, freeze=freeze)
         if stands_still := freeze or (options.gradient_stop and level > 0):
             shared = []
-        # Where what they share stands still, the levels below keep their surface: there is nothing to replay.
-        below = [k for k in levels if k < level] if not stands_still else []
         references = model.references[level].detach().clone()
         labels = paired_labels(model, data, level) if freeze else data
-        plan = _plan(labels, level, below, config.batch_size, generator)
-        scales = {k: _scales(model, labels, k, config, fresh=lowest) for k in (level, *below)}
+        replay = replay_sources(data, level, model.parents, stands_still=stands_still) if options.replay else []
+        sources = [(level, data.labelled[level]), *replay]
+        scales = [_scales(model, labels, k, rows, config, fresh=lowest) for k, rows in sources]
+        plan = _plan(sources, config, generator)
         descend(labels, level, plan, groups=(own, shared), scales=scales, rate=rate, steps=steps)
         shift_references(model, level, model.references[level].detach() - references, itself=False)
 
@@ -244,10 +257,10 @@ def _descend(
     model: MultiFidelityPotential,
     labels: MemberData,
     level: int,
-    plan: Iterator[list[tuple[int, NDArray[np.int64]]]],
+    plan: Iterator[list[tuple[int, int, NDArray[np.int64]]]],
     *,
     groups: tuple[list[nn.Parameter], list[nn.Parameter]],
-    scales: dict[int, Scales],
+    scales: Sequence[Scales],
     rate: float,
     steps: int,
     options: ValidatorOptions,
@@ -258,6 +271,7 @@ def _descend(
     """Take ``steps`` steps of a ``plan`` of micro-batches down the loss of Eq 2, in place.
 
     :param level: whose loss is shown.
+    :param scales: of each source of the plan.
     :param groups: parameters at the full ``rate`` and those at a tenth of it; all others stand still.
     """
     model.requires_grad_(False)
@@ -268,15 +282,15 @@ def _descend(
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, functools.partial(schedule, total=steps))
     for batches_of_step in itertools.islice(plan, steps):
         optimiser.zero_grad(set_to_none=True)
-        losses = {}
-        for current, rows in batches_of_step:
+        losses: dict[int, float] = {}
+        for source, current, rows in batches_of_step:
             graph, targets = labels.batch(rows, current)
             weight = options.loss_weights[labels.rungs[current].rank]
             loss = weight * micro_batch_loss(
-                model, graph, targets, level=current, scales=scales[current], options=options
+                model, graph, targets, level=current, scales=scales[source], options=options
             )
             loss.backward()
-            losses[current] = loss.item()
+            losses.setdefault(current, loss.item())
         nn.utils.clip_grad_norm_(moved, CLIP)
         optimiser.step()
         scheduler.step()
@@ -289,14 +303,20 @@ def _descend(
 
 
 def _scales(
-    model: MultiFidelityPotential, labels: MemberData, level: int, config: ValidatorTraining, *, fresh: bool
+    model: MultiFidelityPotential,
+    labels: MemberData,
+    level: int,
+    rows: NDArray[np.int64],
+    config: ValidatorTraining,
+    *,
+    fresh: bool,
 ) -> Scales:
-    """Return the scales of a level: errors stick out of what the model predicts, or, before it learned anything, of the
-    energies of the elements.
+    """Return the scales of labels on a level: errors stick out of what the model predicts, or, before it learned
+    anything, of the energies of the elements.
     """
     references = model.references[level].detach()
-    expected = labels.of_elements(level, references) if fresh else labels.predicted(level, model)
-    return labels.scales(level, expected, square=config.options.recovery.loss == 'square')
+    expected = labels.of_elements(rows, references) if fresh else labels.predicted(rows, level, model)
+    return labels.scales(rows, level, expected, square=config.options.recovery.loss == 'square')
 
 
 def _optimiser(own: list[nn.Parameter], shared: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
@@ -304,39 +324,65 @@ def _optimiser(own: list[nn.Parameter], shared: list[nn.Parameter], rate: float)
     return torch.optim.Adam([group for group in groups if group['params']], amsgrad=True)
 
 
+def heirs_of(level: int, parents: Sequence[int]) -> set[int]:
+    """Return ``level`` and all levels that inherit from it."""
+    heirs = {level}
+    for k, parent in enumerate(parents):
+        if parent in heirs:
+            heirs.add(k)
+    return heirs
+
+
 def shift_references(model: MultiFidelityPotential, level: int, change: torch.Tensor, *, itself: bool = True) -> None:
     """Add ``change`` to the references of ``level`` and of all that inherit from it, so that these keep their distance.
 
     :param itself: whether ``level`` is not there yet.
     """
-    heirs = {level}
+    heirs = heirs_of(level, model.parents)
     with torch.no_grad():
-        for k, parent in enumerate(model.parents):
-            if parent in heirs:
-                heirs.add(k)
         for k in heirs if itself else heirs - {level}:
             model.references[k].add_(change)
 
 
+def replay_sources(
+    data: MemberData, level: int, parents: Sequence[int], *, stands_still: bool
+) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return the labels that a stage of ``level`` replays, as level and rows: those on other surfaces that it moves.
+
+    Where what levels share stands still, the levels below keep their surface: only what inherits from ``level`` moves.
+    """
+    below = [] if stands_still else [(k, rows) for k, rows in data.labelled.items() if k < level]
+    moved = heirs_of(level, parents) if stands_still else set(range(len(parents)))
+    return [*below, *((k, rows) for k, rows in data.remembered.items() if k in moved)]
+
+
 def _plan(
-    data: MemberData, level: int, below: list[int], size: int, generator: torch.Generator
-) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
-    """Yield the micro-batches of each step, one level each: the stage's own, and a third of replay from below."""
-    own = batches(data.labelled[level], size, generator)
-    replay = {k: batches(data.labelled[k], max(1, size // 2), generator) for k in below}
-    turns = itertools.cycle(below)
-    for rows in own:
-        plan = [(level, rows)]
-        if below:
+    sources: Sequence[tuple[int, NDArray[np.int64]]], config: ValidatorTraining, generator: torch.Generator
+) -> Iterator[list[tuple[int, int, NDArray[np.int64]]]]:
+    """Yield the micro-batches of each step: position of the source, its level, and rows.
+
+    The first is of the stage itself, the other one of a source of replay, each of which comes in turn.
+
+    :param sources: level and rows, those of the stage first.
+    """
+    share = config.options.replay
+    small = max(1, round(config.batch_size * share / (1 - share)))
+    streams = [
+        batches(rows, small if index else config.batch_size, generator) for index, (_, rows) in enumerate(sources)
+    ]
+    turns = itertools.cycle(range(1, len(sources)))
+    for rows in streams[0]:
+        plan = [(0, sources[0][0], rows)]
+        if len(sources) > 1:
             turn = next(turns)
-            plan.append((turn, next(replay[turn])))
+            plan.append((turn, sources[turn][0], next(streams[turn])))
         yield plan
 
 
 def _turns(
-    data: MemberData, levels: list[int], size: int, generator: torch.Generator
-) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
-    """Yield the micro-batches of each step, one of every level, of ``size`` structures together."""
-    streams = {k: batches(data.labelled[k], max(1, size // len(levels)), generator) for k in levels}
+    sources: Sequence[tuple[int, NDArray[np.int64]]], size: int, generator: torch.Generator
+) -> Iterator[list[tuple[int, int, NDArray[np.int64]]]]:
+    """Yield the micro-batches of each step, one of every source, of ``size`` structures together."""
+    streams = [batches(rows, max(1, size // len(sources)), generator) for _, rows in sources]
     while True:
-        yield [(k, next(stream)) for k, stream in streams.items()]
+        yield [(index, sources[index][0], next(stream)) for index, stream in enumerate(streams)]

@@ -17,31 +17,33 @@ from aiida_qagenai.common.level import Level, LevelTree
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.tasks import ValidatorOptions, ValidatorTraining
+from aiida_qagenai.ml.checkpoints import load_memory
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.potentials import Potential
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.training.errors import metric_names, record_derivative_errors, record_errors
 from aiida_qagenai.ml.training.members import (
     bootstrap_keys,
     bootstrap_unit,
-    fit_references,
     multiplicities,
-    nearest_label,
-    ridge_solution,
 )
+from aiida_qagenai.ml.training.memory import Guard, replayed, updated_memory
 from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.recovery import Repaired, describe, repair
-from aiida_qagenai.ml.training.stages import MemberData, shift_references, surface, train_member
+from aiida_qagenai.ml.training.references import initialise, refit_references
+from aiida_qagenai.ml.training.stages import MemberData, train_member
 from aiida_qagenai.ml.validator.base import describe_base, load_base, without_base
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
-from aiida_qagenai.ml.validator.network import MultiFidelityPotential, hyperparameters
+from aiida_qagenai.ml.validator.network import hyperparameters
 
 __all__ = ('train_validator',)
 
 MIN_CALIBRATION_LABELS = 10
-MAX_DERIVATIVES = 512
+EVALUATED = 64
+"""Structures of the probe evaluated at once."""
 
 
 def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record) -> None:
@@ -50,49 +52,35 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
     :raises InvalidInputError: if there are no labels, or the dataset holds elements that the initial checkpoint lacks.
     """
     start = Start.read(config, 'energies')
-    ensemble, bootstrap = _ensemble(start, config.options, runtime.dtype)
-    known, ensemble = ensemble, _with_levels(ensemble, start, config.options)
+    known, bootstrap = _ensemble(start, config.options, runtime.dtype)
+    ensemble = _with_levels(known, start, config.options)
     levels = ensemble.tree.levels
     start = dataclasses.replace(start, labels=start.labels.on_levels(levels), dataset=start.dataset.on_levels(levels))
     start, base = _without_base(start, config.options, runtime, record)
-    parent = start.parent
     with record.stage('neighbour_lists'):
         graphs, _ = model_graphs(start.labels.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
         graphs = [graph.to(runtime.device) for graph in graphs]
     fractions = composition_fractions(start.labels.structures, ensemble.elements)
     recovery = config.options.recovery
     start, repaired = _repaired(start, recovery, ensemble, graphs, fractions, runtime=runtime, record=record)
-    labels, weights = repaired.labels, repaired.weights
+    labels = repaired.labels
     unit = bootstrap['bootstrap_by']
     if unit != 'group':
         record.warn(f'few formulas at first: the members are bootstrapped by {unit}')
     keys = bootstrap_keys(labels, unit)
     counts = multiplicities(keys, labels.energies, num_members=len(ensemble.members), seed=bootstrap['bootstrap_seed'])
-    progress = Progress(config.steps * len(ensemble.members))
+    memory = None if config.initial_checkpoint is None else load_memory(config.initial_checkpoint)
+    data = _member_data(ensemble, graphs, repaired, replayed(memory, start.dataset), runtime)
+    for member in ensemble.members:
+        member.to(runtime.device)
+    num_known = len(known.tree.levels) if start.parent else 0
+    guard = _guard(ensemble, num_known, memory, start, counts=counts, runtime=runtime, record=record)
     with record.stage('training'):
-        for index, member in enumerate(ensemble.members):
-            rows = np.repeat(np.arange(len(labels)), counts[index])
-            member.to(runtime.device)
-            if parent is None:
-                initialise(member, graphs, fractions, labels.energies, rows, weights=weights)
-            else:
-                refit_references(
-                    member, len(known.tree.levels), graphs, fractions, labels.energies, rows=rows, weights=weights
-                )
-            rungs = tuple(each.rung for each in levels)
-            train_member(
-                member,
-                MemberData(graphs, labels.energies, rows, labels.forces, labels.stresses, rungs, weights),
-                config=config,
-                generator=runtime.generator(index),
-                progress=progress,
-                record=record,
-                label=f'member {index + 1}',
-                tuning=parent is not None,
-            )
+        _train_members(ensemble, num_known, data, start, counts=counts, runtime=runtime, record=record)
+    if guard is not None:
+        _keep_to_the_bar(guard, ensemble, num_known, data, start, counts=counts, record=record)
     with record.stage('calibration'):
         calibrate(ensemble, start, graphs, counts=counts, runtime=runtime, record=record)
-    fidelities = tuple(rung.value for rung in ensemble.tree.rungs)
     configuration = {
         'num_members': len(ensemble.members),
         'network': ensemble.network,
@@ -100,8 +88,139 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
         **bootstrap,
         **describe_base(config.options.base, base),
     }
-    start.save(record, ensemble.to_tensors(), ensemble.members, configuration, fidelities=fidelities)
+    tensors, updated = ensemble.to_tensors(), updated_memory(memory, start.dataset)
+    fidelities = tuple(rung.value for rung in ensemble.tree.rungs)
+    start.save(record, tensors, ensemble.members, configuration, fidelities=fidelities, memory=updated)
     record.counts['num_labels'] = labels.counts
+
+
+def _member_data(
+    ensemble: Ensemble,
+    graphs: list[CrystalGraph],
+    repaired: Repaired,
+    memory: LabelledBatch | None,
+    runtime: Runtime,
+) -> MemberData:
+    """Return what the members train on, all structures with repaired labels and behind them those to be replayed.
+
+    :param graphs: of the structures with repaired labels.
+    """
+    levels, labels, weights = ensemble.tree.levels, repaired.labels, repaired.weights
+    both = labels if memory is None else LabelledBatch.concatenate([labels, memory]).on_levels(levels)
+    if memory is not None:
+        others, _ = model_graphs(memory.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
+        graphs = [*graphs, *(graph.to(runtime.device) for graph in others)]
+        weights = np.concatenate([weights, np.ones((len(memory), len(levels)))])
+    return MemberData(
+        graphs,
+        both.energies,
+        np.arange(len(labels)),
+        both.forces,
+        both.stresses,
+        tuple(each.rung for each in levels),
+        weights,
+        replayed=np.arange(len(labels), len(both)),
+    )
+
+
+def _train_members(
+    ensemble: Ensemble,
+    num_known: int,
+    data: MemberData,
+    start: Start,
+    *,
+    counts: NDArray[np.int64],
+    runtime: Runtime,
+    record: Record,
+) -> None:
+    """Train every member on its sample.
+
+    :param data: with all rows.
+    :param num_known: levels of the initial checkpoint, 0 without one.
+    """
+    config = start.config
+    assert isinstance(config, ValidatorTraining)
+    fractions = composition_fractions(start.labels.structures, ensemble.elements)
+    progress = Progress(config.steps * len(ensemble.members))
+    for index, member in enumerate(ensemble.members):
+        rows = np.repeat(data.rows, counts[index])
+        if num_known:
+            refit_references(member, num_known, data.graphs, fractions, data.energies, rows=rows, weights=data.weights)
+        else:
+            initialise(member, data.graphs, fractions, data.energies, rows, weights=data.weights)
+        train_member(
+            member,
+            dataclasses.replace(data, rows=rows),
+            config=config,
+            generator=runtime.generator(index),
+            progress=progress,
+            record=record,
+            label=f'member {index + 1}',
+            tuning=num_known > 0,
+        )
+
+
+def _guard(
+    ensemble: Ensemble,
+    num_known: int,
+    memory: LabelledBatch | None,
+    start: Start,
+    *,
+    counts: NDArray[np.int64],
+    runtime: Runtime,
+    record: Record,
+) -> Guard | None:
+    """Return the errors on the probe before a fine-tuning, or None where the checkpoint has no memory."""
+    if not num_known:
+        return None
+    if memory is None:
+        record.warn('the initial checkpoint has no memory: nothing is replayed, and what is forgotten is not measured')
+        return None
+    with record.stage('probe'):
+        size = start.config.batch_size
+        return Guard(
+            ensemble,
+            num_known,
+            memory,
+            start.labels,
+            counts=counts,
+            dataset=start.dataset,
+            runtime=runtime,
+            batch_size=max(size, EVALUATED),
+        )
+
+
+def _keep_to_the_bar(
+    guard: Guard,
+    ensemble: Ensemble,
+    num_known: int,
+    data: MemberData,
+    start: Start,
+    *,
+    counts: NDArray[np.int64],
+    record: Record,
+) -> None:
+    """Move weights back until the probe keeps to the bar; the references of new levels follow what they stand on."""
+    config = start.config
+    assert isinstance(config, ValidatorTraining)
+    most = config.options.max_degradation
+    kept = guard.enforce(most)
+    if kept < 1:
+        fractions = composition_fractions(start.labels.structures, ensemble.elements)
+        new = range(num_known, len(ensemble.tree.levels))
+        for index, member in enumerate(ensemble.members):
+            rows = np.repeat(data.rows, counts[index])
+            refit_references(
+                member,
+                len(ensemble.tree.levels),
+                data.graphs,
+                fractions,
+                data.energies,
+                rows=rows,
+                weights=data.weights,
+                levels=new,
+            )
+    guard.report(record, kept, metric_names(ensemble.tree), most)
 
 
 def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tuple[Ensemble, dict[str, t.Any]]:
@@ -123,6 +242,17 @@ def _ensemble(start: Start, options: ValidatorOptions, dtype: torch.dtype) -> tu
         # The members drew their samples from other data: for these a new choice is made, which later trainings keep.
         return ensemble, _new_bootstrap(start)
     return ensemble, {name: start.parent[1].configuration[name] for name in ('bootstrap_seed', 'bootstrap_by')}
+
+
+def _new_bootstrap(start: Start) -> dict[str, t.Any]:
+    """Return how the members are bootstrapped in the first training on a dataset."""
+    return {'bootstrap_seed': start.config.seed, 'bootstrap_by': bootstrap_unit(start.labels)}
+
+
+def _labelled(start: Start) -> list[Level]:
+    """Return the levels with labels in the training split."""
+    columns = zip(start.labels.levels, start.labels.energies.T, strict=True)
+    return [level for level, column in columns if np.isfinite(column).any()]
 
 
 def _base_settings(options: ValidatorOptions) -> dict[str, t.Any] | None:
@@ -148,17 +278,6 @@ def _without_base(
     if not len(rows):
         raise InvalidInputError(f'{potential.tag} describes no structure of the training set: {failed[0]}')
     return dataclasses.replace(start, dataset=dataset, labels=dataset.select(rows)), potential
-
-
-def _new_bootstrap(start: Start) -> dict[str, t.Any]:
-    """Return how the members are bootstrapped in the first training on a dataset."""
-    return {'bootstrap_seed': start.config.seed, 'bootstrap_by': bootstrap_unit(start.labels)}
-
-
-def _labelled(start: Start) -> list[Level]:
-    """Return the levels with labels in the training split."""
-    columns = zip(start.labels.levels, start.labels.energies.T, strict=True)
-    return [level for level, column in columns if np.isfinite(column).any()]
 
 
 def _tree_of(start: Start, options: ValidatorOptions, known: LevelTree | None = None) -> LevelTree:
@@ -196,61 +315,6 @@ def _repaired(
     if options.unconverged == 'leave_out':
         dataset = dataset.without(dataset.doubtful)
     return dataclasses.replace(start, labels=start.labels.without(~repaired.measured), dataset=dataset), repaired
-
-
-def initialise(
-    member: MultiFidelityPotential,
-    graphs: list[CrystalGraph],
-    fractions: NDArray[np.float64],
-    energies: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    *,
-    weights: NDArray[np.float64] | None = None,
-) -> None:
-    """Set the references, the energy scale and the mean number of neighbours of a new member from its sample.
-
-    :param weights: how much each label counts, shape (n, L); 1 by default.
-    """
-    counted = None if weights is None else weights[rows]
-    references = fit_references(fractions[rows], energies[rows], parents=member.parents, weights=counted)
-    residuals = energies[rows] - fractions[rows] @ references.T
-    finite = residuals[np.isfinite(residuals)]
-    neighbours = sum(len(graphs[row].senders) for row in rows) / sum(len(graphs[row].species) for row in rows)
-    with torch.no_grad():
-        for level, parameter in enumerate(member.references):
-            parameter.copy_(torch.as_tensor(references[level]))
-        member.scale.fill_(max(float(finite.std()), 1e-2))
-        member.mean_neighbours.fill_(max(neighbours, 1.0))
-
-
-def refit_references(
-    member: MultiFidelityPotential,
-    known: int,
-    graphs: list[CrystalGraph],
-    fractions: NDArray[np.float64],
-    energies: NDArray[np.float64],
-    *,
-    rows: NDArray[np.int64],
-    weights: NDArray[np.float64],
-) -> None:
-    """Let the references of a trained member take up the mean error, per element, on each level of its new sample.
-
-    A level that it did not know, from position ``known`` on, starts from the surface of its parent. Where a structure
-    has a label on an ancestor as well, the error there is taken off: it is mended on that level. What inherits from a
-    level follows it.
-    """
-    for level in range(len(member.parents)):
-        start = level if level < known else member.parents[level]
-        chosen = rows[np.isfinite(energies[rows, level])]
-        errors = energies[chosen, level] - surface(member, [graphs[row] for row in chosen], start)
-        lower = np.array([nearest_label(energies[row], level, member.parents) for row in chosen], dtype=np.int64)
-        for k in np.unique(lower[lower >= 0]):
-            same = chosen[lower == k]
-            errors[lower == k] -= energies[same, k] - surface(member, [graphs[row] for row in same], int(k))
-        change = ridge_solution(fractions[chosen], errors, weights=weights[chosen, level])
-        with torch.no_grad():
-            member.references[level].copy_(member.references[start])
-        shift_references(member, level, torch.as_tensor(change).to(member.scale))
 
 
 def calibrate(
@@ -312,46 +376,3 @@ def _out_of_bag(
     mean = np.where(unseen, energies, 0.0).sum(axis=0) / number
     variance = np.where(unseen, (energies - mean) ** 2, 0.0).sum(axis=0) / (number - 1)
     return mean - labels, variance, number
-
-
-def record_derivative_errors(
-    record: Record, name: str, ensemble: Ensemble, labels: LabelledBatch, *, runtime: Runtime, batch_size: int
-) -> None:
-    """Add the mean absolute error of the forces, eV/Å per component, and stresses, eV/Å3, of each level to the metrics.
-
-    :param labels: of which at most ``MAX_DERIVATIVES`` structures a level are taken, drawn with the seed of the run.
-    """
-    for index, key in enumerate(metric_names(ensemble.tree)):
-        forces, stresses = labels.has_forces[:, index], np.isfinite(labels.stresses[:, index, 0, 0])
-        rows = np.flatnonzero(forces | stresses)
-        if not len(rows):
-            continue
-        if len(rows) > MAX_DERIVATIVES:
-            rows = np.sort(np.random.default_rng(runtime.seed).choice(rows, MAX_DERIVATIVES, replace=False))
-        chosen = labels.select(rows)
-        graphs, _ = model_graphs(chosen.structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
-        predicted = ensemble.derivatives(graphs, index, runtime.device, batch_size)
-        truth = (chosen.forces[:, index], chosen.stresses[:, index])
-        for quantity, values, true in zip(('force', 'stress'), predicted, truth, strict=True):
-            errors = np.abs(values - true)
-            if np.isfinite(errors).any():
-                record.metrics[f'{name}_{quantity}_mae_{key}'] = float(np.nanmean(errors))
-
-
-def record_errors(record: Record, name: str, errors: NDArray[np.float64], tree: LevelTree) -> None:
-    """Add the mean absolute error of each level, eV/atom, to the metrics.
-
-    :param errors: on the levels of ``tree``, shape (n, L), NaN where there is no label.
-    """
-    for key, column in zip(metric_names(tree), errors.T, strict=True):
-        found = column[np.isfinite(column)]
-        if len(found):
-            record.metrics[f'{name}_mae_{key}'] = float(np.abs(found).mean())
-
-
-def metric_names(tree: LevelTree) -> list[str]:
-    """Return what metrics call each level: by the rung that it speaks for, or by rung and tag."""
-    return [
-        level.rung.label if tree.on_rung(level.rung) == index else f'{level.rung.label} ({level.tag})'
-        for index, level in enumerate(tree.levels)
-    ]
