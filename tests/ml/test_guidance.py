@@ -6,8 +6,9 @@ import torch
 
 from aiida_qagenai.chemistry.constraints import screen
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.exchange.structures import StructureBatch
-from aiida_qagenai.exchange.tasks import ConstraintOptions, parse
+from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.sampler import Task
 

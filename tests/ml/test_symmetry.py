@@ -7,7 +7,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.tasks import ConstraintOptions
+from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.lattice import log_coordinates
 from aiida_qagenai.ml.generator.network import SIZES, Denoiser

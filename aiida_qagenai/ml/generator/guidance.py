@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.tasks import ConstraintOptions
+from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.ml.elements import element_symbols
 from aiida_qagenai.ml.penalties import PENALTIES, CrystalBatch, Penalty, descend, neutral_types
 
