@@ -7,6 +7,7 @@ import typing as t
 from aiida.engine import ProcessSpec
 
 from aiida_qagenai.calculations.models.generate import checkpoint_validator
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.data.checkpoint import CheckpointData, import_foundation
 from aiida_qagenai.exchange.tasks import ValidatorOptions
@@ -34,18 +35,22 @@ def define_initial_inputs(spec: ProcessSpec) -> None:
 
 
 def initial_checkpoints(
-    settings: CampaignSettings, given: t.Mapping[str, CheckpointData | None]
+    settings: CampaignSettings, symbols: list[str], given: tuple[CheckpointData | None, CheckpointData | None]
 ) -> dict[str, CheckpointData | None]:
-    """Return the checkpoints ``given``, by input, with those of the package where the settings ask for one.
+    """Return the checkpoints that the models start from, by input, checked.
 
-    Those of the package are stored if need be.
+    Those of the package, where the settings ask for them, are stored if need be.
 
-    :raises InvalidInputError: if this installation lacks one.
+    :param given: that of the generator and that of the validator.
+    :raises InvalidInputError: if one does not fit, would not be used, or is missing in this installation.
     """
-    found = {name: given.get(name) for name in INITIAL.values()}
+    found: dict[str, CheckpointData | None] = dict(zip(INITIAL.values(), given, strict=True))
     for role, name in INITIAL.items():
         if found[name] is None and starts(settings, role) == 'foundation':
             found[name] = import_foundation(role)[0]
+    problem = initial_problem(settings, {**found, 'elements': symbols})
+    if problem:
+        raise InvalidInputError(problem)
     return found
 
 

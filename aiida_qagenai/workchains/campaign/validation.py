@@ -100,7 +100,7 @@ def fill_builder(
         ``generator_files`` that it reads.
     :param initial_generator: checkpoint that the generator starts from where the settings say so
         (``learn.generator.start: foundation``); by default the one that comes with the package, stored if need be.
-    :param initial_validator: likewise of the validator.
+    :param initial_validator: likewise for the validator.
     :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, an element that the
         level of theory or the relaxation does not cover, or a code that cannot relax or is missing.
     """
@@ -116,12 +116,7 @@ def fill_builder(
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)
     check_system(symbols, settings, nodes.get('bases', {}))
-    initial = initial_checkpoints(
-        settings, {'initial_generator': initial_generator, 'initial_validator': initial_validator}
-    )
-    problem = initial_problem(settings, {**initial, 'elements': symbols})
-    if problem:
-        raise InvalidInputError(problem)
+    initial = initial_checkpoints(settings, symbols, (initial_generator, initial_validator))
     builder.pyscf_code = pyscf_code
     builder.ml_code = ml_code
     builder.elements = List(symbols)
