@@ -26,7 +26,11 @@ STAGES = {
     'energies': 'computing energies',
     'dataset': 'building the training set',
     'generate': 'generating candidates',
+    'known': 'looking up known crystals',
+    'filter': 'choosing the candidates to relax',
     'predict': 'predicting all levels',
+    'relax': 'relaxing candidates and known crystals',
+    'predictrelaxed': 'predicting all levels for the relaxed candidates',
     'assess': 'screening and selecting',
     'ledger': 'writing the ledger',
 }
@@ -135,7 +139,9 @@ def describe_campaign(node: ProcessNode, _: float) -> str:
         models = {each.removeprefix('train'): model for each, model in children if each.startswith('train')}
         training = [each for each, model in models.items() if not model.is_terminated]
         return f'{name}: training the models ({", ".join(training)}) {len(models) - len(training)}/{len(models)}'
-    return f'{name}: {STAGES.get(link, link)}'
+    link = link.replace('again', '')
+    detail = f'; {activity(child)}' if link == 'relax' else ''
+    return f'{name}: {STAGES.get(link, link)}{detail}'
 
 
 def task_in_words(link: str) -> str:
