@@ -53,8 +53,11 @@ CONTESTS: dict[str, dict[str, t.Any]] = {
     },
     'teacher-ladder-networks': {
         'set': 'teacher', 'given': True, 'features': 'composition', 'numbers': (55,),
-        'arms': ('network-difference', 'network-transfer', 'mf-ennp', 'mf-ennp-frozen', 'mf-ennp-no-stop',
-                 'mf-ennp-direct', 'mf-ennp-pairs'), **NETWORK,
+        'arms': ('network-difference', 'mf-ennp', 'mf-ennp-no-stop', 'mf-ennp-direct'), **NETWORK,
+    },
+    'teacher-ladder-variants': {
+        'set': 'teacher', 'given': True, 'features': 'composition', 'numbers': (55,), 'repeats': 1,
+        'arms': ('network-transfer', 'mf-ennp', 'mf-ennp-frozen', 'mf-ennp-pairs'), **NETWORK,
     },
     'experiment-ladder-networks': {
         'set': 'experiment', 'given': True, 'features': 'composition', 'numbers': (50,),
@@ -110,7 +113,9 @@ def hold(name: str, folder: Path, work: Path, repeats: int, arms: Sequence[str] 
     """Hold one contest, or go on with one that was cut, and return its results."""
     work.mkdir(parents=True, exist_ok=True)
     chosen = {'arms': tuple(arms)} if arms else {}
-    config = config_of(name, repeats=repeats, journal=work / f'{name}.jsonl', **chosen)
+    config = config_of(
+        name, repeats=min(repeats, CONTESTS[name].get('repeats', repeats)), journal=work / f'{name}.jsonl', **chosen
+    )
     return compete(field_of(name, folder), config, setup(config), Record())
 
 

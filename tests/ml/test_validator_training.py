@@ -264,3 +264,19 @@ def test_stages_that_were_trained_before_can_be_left_out(dataset):
     train_one(model, data, settings(), first=1)
     assert torch.equal(model.references[0], lowest) and errors_of(model, data)[0] == before[0]
     assert model.delta[0][-1].weight.any() and model.bias[0].any()
+
+
+def test_a_level_on_a_trunk_that_stands_still_learns_the_difference_to_the_level_below(dataset):
+    """Its few parameters must not chase the errors of the trunk, which it cannot mend, however many labels it has."""
+    model, data = member_data(dataset)
+    both = np.isfinite(data.energies).all(axis=1)
+    truth = (data.energies[:, 1] - data.energies[:, 0])[both]
+
+    def error():
+        with torch.no_grad():
+            found = np.array([model.all_levels(graph)[0][0].numpy() for graph in data.graphs])[both]
+        return np.abs(found[:, 1] - found[:, 0] - truth).mean()
+
+    before = error()
+    train_one(model, data, settings(freeze_trunk_below=0), first=1)
+    assert error() < 2 * before

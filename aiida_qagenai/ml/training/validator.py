@@ -33,6 +33,7 @@ from aiida_qagenai.ml.training.memory import Guard, replayed, updated_memory
 from aiida_qagenai.ml.training.optimisation import Start
 from aiida_qagenai.ml.training.recovery import Repaired, describe, repair
 from aiida_qagenai.ml.training.references import initialise, refit_references
+from aiida_qagenai.ml.training.simpler import compare_with_linear
 from aiida_qagenai.ml.training.stages import MemberData, train_member
 from aiida_qagenai.ml.validator.base import describe_base, load_base, without_base
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
@@ -342,6 +343,15 @@ def calibrate(
         (counts == 0)[:, :, None],
     )
     record_errors(record, 'out_of_bag', residuals[:, : len(LADDER)], LevelTree())
+    compare_with_linear(
+        record,
+        tree,
+        metric_names(tree),
+        predicted=_out_of_bag(energies, np.zeros_like(start.labels.energies), (counts == 0)[:, :, None])[0],
+        labels=start.labels.energies,
+        fractions=composition_fractions(start.labels.structures, ensemble.elements),
+        groups=start.labels.groups,
+    )
     shells, inflation = shells_of(numbers for _, numbers, _ in start.labels.structures), None
     for split in ('validation', 'calibration'):
         held_out = start.split(split)
