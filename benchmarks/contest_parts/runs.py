@@ -124,7 +124,8 @@ def store(results: dict[str, Iterable[Result]]) -> None:
     fields = [field.name for field in dataclasses.fields(Result)]
     content: dict[str, t.Any] = {'fields': fields}
     content |= {
-        name: sorted([getattr(each, field) for field in fields] for each in found) for name, found in results.items()
+        name: sorted(([getattr(each, field) for field in fields] for each in found), key=lambda row: row[:4])
+        for name, found in results.items()
     }
     text = json.dumps(content, separators=(',', ':')).replace('],[', '],\n[')
     RECORDS.write_text(text + '\n')
