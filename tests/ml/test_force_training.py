@@ -157,8 +157,9 @@ def test_the_threshold_follows_the_residuals_about_the_references(data):
     shifts = torch.tensor([0.0, 30.0, -20.0], dtype=torch.float64)
     means = np.array([shifts[graph.species].mean().item() for graph in data.graphs])
     moved = dataclasses.replace(data, energies=data.energies + means[:, None])
-    expected = data.scales(0, data.of_elements(0, torch.zeros(3))).energies.threshold
-    scale = moved.scales(0, moved.of_elements(0, shifts)).energies
+    rows = np.arange(len(data.graphs))
+    expected = data.scales(rows, 0, data.of_elements(rows, torch.zeros(3))).energies.threshold
+    scale = moved.scales(rows, 0, moved.of_elements(rows, shifts)).energies
     assert scale.threshold == pytest.approx(expected)
     assert scale.deviation > 1
 
@@ -166,10 +167,11 @@ def test_the_threshold_follows_the_residuals_about_the_references(data):
 def test_above_the_lowest_level_the_threshold_follows_the_errors_of_the_model(model, data):
     """The spread of the energies themselves would hide an error of what a higher level adds."""
     moved = data.energies.copy()
-    predicted = data.predicted(0, model)
+    rows = np.arange(len(data.graphs))
+    predicted = data.predicted(rows, 0, model)
     noise = np.random.default_rng(0).normal(0, 0.1, len(moved))
     moved[:, 1] = predicted + noise
-    scale = dataclasses.replace(data, energies=moved).scales(1, predicted).energies
+    scale = dataclasses.replace(data, energies=moved).scales(rows, 1, predicted).energies
     assert scale.threshold == pytest.approx(1.345 * 1.4826 * np.median(np.abs(noise - np.median(noise))))
 
 

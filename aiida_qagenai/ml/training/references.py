@@ -64,11 +64,11 @@ def refit_references(
     for level in range(len(member.parents)) if levels is None else levels:
         start = level if level < known else member.parents[level]
         chosen = rows[np.isfinite(energies[rows, level])]
-        errors = energies[chosen, level] - surface(member, [graphs[row] for row in chosen], start)
+        errors = energies[chosen, level] - surface(member, graphs, chosen, start)
         lower = np.array([nearest_label(energies[row], level, member.parents) for row in chosen], dtype=np.int64)
         for k in np.unique(lower[lower >= 0]):
             same = chosen[lower == k]
-            errors[lower == k] -= energies[same, k] - surface(member, [graphs[row] for row in same], int(k))
+            errors[lower == k] -= energies[same, k] - surface(member, graphs, same, int(k))
         change = ridge_solution(fractions[chosen], errors, weights=None if weights is None else weights[chosen, level])
         with torch.no_grad():
             member.references[level].copy_(member.references[start])

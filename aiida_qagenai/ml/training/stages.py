@@ -96,8 +96,7 @@ class MemberData:
 
     def predicted(self, rows: NDArray[np.int64], level: int, model: MultiFidelityPotential) -> NDArray[np.float64]:
         """Return the energies of structures on ``level`` by the model as it is, shape (m,), eV/atom."""
-        different, places = np.unique(rows, return_inverse=True)
-        return surface(model, [self.graphs[row] for row in different], level)[places]
+        return surface(model, self.graphs, rows, level)
 
     def scales(
         self, rows: NDArray[np.int64], level: int, expected: NDArray[np.float64], *, square: bool = False
@@ -131,14 +130,17 @@ class MemberData:
         return graph, Targets(**{name: torch.as_tensor(array).to(graph.positions) for name, array in found.items()})
 
 
-def surface(model: MultiFidelityPotential, graphs: list[CrystalGraph], level: int) -> NDArray[np.float64]:
-    """Return the energies of structures on one level, shape (n,), eV/atom."""
+def surface(
+    model: MultiFidelityPotential, graphs: list[CrystalGraph], rows: NDArray[np.int64], level: int
+) -> NDArray[np.float64]:
+    """Return the energies of some structures on one level, each computed once, shape (len(rows),), eV/atom."""
+    distinct, places = np.unique(rows, return_inverse=True)
     found = [np.zeros(0)]
     with torch.no_grad():
-        for start in range(0, len(graphs), CHUNK):
-            batch = collate(graphs[start : start + CHUNK])
+        for start in range(0, len(distinct), CHUNK):
+            batch = collate([graphs[row] for row in distinct[start : start + CHUNK]])
             found.append((model(batch, level) / batch.num_atoms).double().cpu().numpy())
-    return np.concatenate(found)
+    return np.concatenate(found)[places]
 
 
 def known(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,24 +186,37 @@ def paired_labels(model: MultiFidelityPotential, data: MemberData, level: int) -
     E_k: otherwise the few parameters of a high level would learn the errors of the trunk. Forces and stresses likewise.
     """
     labels = {name: getattr(data, name).copy() for name in LABELS if getattr(data, name) is not None}
-    for row in np.unique(data.labelled[level]):
-        lower = nearest_label(data.energies[row], level, model.parents)
-        if lower < 0:
-            continue
-        predicted = _predict(model, data.graphs[row], lower)
-        atoms = slice(data.offsets[row], data.offsets[row + 1])
-        for name, array in labels.items():
-            place = atoms if name == 'forces' else row
-            error = array[place, lower] - predicted[name]
-            array[place, level] -= np.where(np.isfinite(error), error, 0.0)
+    rows = np.unique(data.labelled[level])
+    nearest = np.array([nearest_label(data.energies[row], level, model.parents) for row in rows])
+    for lower in np.unique(nearest[nearest >= 0]).tolist():
+        chosen = rows[nearest == lower]
+        predicted = surface(model, data.graphs, chosen, lower)
+        labels['energies'][chosen, level] -= data.energies[chosen, lower] - predicted
+        for row in chosen:
+            _pair_derivatives(model, data, labels, row, levels=(level, lower))
     return dataclasses.replace(data, **labels)
 
 
-def _predict(model: MultiFidelityPotential, graph: CrystalGraph, level: int) -> dict[str, NDArray[np.float64]]:
-    """Return energy per atom, forces and stress of one structure by their names."""
-    energy, forces, stresses = with_derivatives(lambda moved: model(moved, level), graph)
-    values = zip(LABELS, (energy[0] / graph.num_atoms[0], forces, stresses[0]), strict=True)
-    return {name: value.double().cpu().numpy() for name, value in values}
+def _pair_derivatives(
+    model: MultiFidelityPotential,
+    data: MemberData,
+    labels: dict[str, NDArray[np.float64]],
+    row: int,
+    *,
+    levels: tuple[int, int],
+) -> None:
+    """Take the errors of forces and stress on the second of two levels off the ``labels`` on the first."""
+    upper, lower = levels
+    atoms = slice(data.offsets[row], data.offsets[row + 1])
+    places = {name: atoms if name == 'forces' else row for name in LABELS[1:] if name in labels}
+    if not any(np.isfinite(labels[name][place, upper]).any() for name, place in places.items()):
+        return
+    graph = data.graphs[row]
+    _, forces, stresses = with_derivatives(lambda moved: model(moved, lower), graph)
+    predicted = {'forces': forces.double().cpu().numpy(), 'stresses': stresses[0].double().cpu().numpy()}
+    for name, place in places.items():
+        error = getattr(data, name)[place, lower] - predicted[name]
+        labels[name][place, upper] -= np.where(np.isfinite(error), error, 0.0)
 
 
 def train_member(
