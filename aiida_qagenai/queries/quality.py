@@ -8,16 +8,17 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pandas as pd
-from aiida.orm import CalcJobNode, QueryBuilder
+from aiida.orm import CalcJobNode, Dict, QueryBuilder
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import LARGEST_T1, EnergyData
 from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.queries.campaigns import among, find_campaign
 from aiida_qagenai.queries.outputs import nodes_of
 
-__all__ = ('composition', 'quality_controls', 'repeat_noise', 'unconverged')
+__all__ = ('composition', 'quality_controls', 'repeat_noise', 'suspicious_labels', 'unconverged')
 
 FIELDS = (
     'structure_uuid',
@@ -183,6 +184,35 @@ def _pooled(groups: list[NDArray[np.float64]]) -> float:
 def _fingerprints() -> dict[str, str]:
     query = QueryBuilder().append(CandidateData, project=['uuid', 'attributes.fingerprint'])
     return {uuid: fingerprint for uuid, fingerprint in query.iterall() if fingerprint}
+
+
+SUSPICIONS = {'outlying_labels': 'outlier', 'doubtful_labels': 'doubtful'}
+"""Entry of the results of a training → what it says of the labels."""
+
+SUSPICIOUS_FIELDS = ('training', 'identifier', 'level', 'kind', 'compared_with', 'cooks_distance', 'residual')
+
+
+def suspicious_labels(campaign: int | str | None = None) -> pd.DataFrame:
+    """Return the labels that the latest training to name them found suspicious: look at their calculations.
+
+    :param campaign: only those of this campaign.
+    :return: columns training (pk), identifier, level (tag), kind (``outlier`` by Cook's distance, or ``doubtful``:
+        iterations that did not converge, or a T1 diagnostic beyond its limit), compared_with (tag of the level that the
+        energy was compared with), cooks_distance, and residual, the energy minus what all others say, eV/atom; outliers
+        with the largest distance first.
+    """
+    filters: dict[str, t.Any] = {'process_type': {'like': '%qagenai.train'}}
+    if campaign is not None:
+        filters |= among('id', [process.pk for process in find_campaign(campaign).called()])
+    builder = QueryBuilder().append(CalcJobNode, filters=filters, project='id', tag='training')
+    builder.append(Dict, with_incoming='training', edge_filters={'label': 'results'}, project='attributes')
+    found: dict[tuple[str, str, str], dict[str, t.Any]] = {}
+    for pk, results in sorted(builder.all(), key=lambda row: row[0]):
+        for entry, kind in SUSPICIONS.items():
+            for label in results.get(entry, ()):
+                found[label['identifier'], label['level'], kind] = {'training': pk, 'kind': kind, **label}
+    rows = pd.DataFrame(list(found.values()), columns=list(SUSPICIOUS_FIELDS))
+    return rows.sort_values('cooks_distance', ascending=False, ignore_index=True)
 
 
 def unconverged() -> pd.DataFrame:

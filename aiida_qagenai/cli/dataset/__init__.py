@@ -12,6 +12,6 @@ dataset = Noun(
     help='Import and merge data, build training sets.',
     commands=[
         *(sources.import_, sources.list_, sources.materials_project, sources.optimade),
-        *(sets.build, sets.export, sets.merge, sets.table, sets.why),
+        *(sets.build, sets.export, sets.merge, sets.suspicious, sets.table, sets.why),
     ],
 )

@@ -1,4 +1,4 @@
-"""`aiida-qagenai dataset merge|why|export|build|table`: several databases as one, and training sets."""
+"""`aiida-qagenai dataset merge|why|export|build|table|suspicious`: several databases as one, and training sets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from aiida_qagenai.cli.loaders import load_process
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FORMAT, LEVEL, NODE, OUTPUT, option
 
-__all__ = ('build', 'export', 'merge', 'table', 'why')
+__all__ = ('build', 'export', 'merge', 'suspicious', 'table', 'why')
 
 MERGED = columns('database, entries, representatives: represent, shared, duplicates: repeated, discarded: left out')
 CLASSES = columns('class, train, validation, calibration, test, all')
 COMPOSITION = columns('fidelity, structures, energies, scientific, sources')
 CONTROLS = columns('fidelity, control: quality control, checked, passed, failed, note')
+SUSPICIOUS = columns(
+    "identifier, level, kind, compared_with: compared with, cooks_distance: Cook's distance, residual, training"
+)
 
 MERGE = option('--merge', metavar=NODE, help='Process of the merge; the latest by default.')
 
@@ -178,3 +181,20 @@ def table(*, controls: bool, fmt: str) -> None:
         print_frame(quality_controls(), fmt, CONTROLS)
     else:
         print_frame(composition(), fmt, COMPOSITION)
+
+
+@click.command(cls=ProfileCommand)
+@option('--campaign', metavar=NODE, help='Only labels of this campaign.')
+@FORMAT
+def suspicious(campaign: str | None, *, fmt: str) -> None:
+    """Show labels that trainings of the validator found suspicious.
+
+    An outlier has a large Cook's distance: its energy minus what all others say of it, the residual in eV/atom, is far
+    larger than theirs. It is compared with the energy of the same structure on the level named there, if it has one. A
+    doubtful label is of iterations that did not converge, or of a CCSD(T) whose T1 diagnostic is beyond its limit.
+    Whether such labels are left out is set by `learn.validator.options.recovery`.
+    """
+    from aiida_qagenai.queries.quality import suspicious_labels
+
+    rows = suspicious_labels(campaign)
+    print_frame(rows, fmt, SUSPICIOUS, footer=f'{len(rows)} labels: look at their calculations')
