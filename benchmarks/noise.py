@@ -8,8 +8,9 @@ is that of the difference of the levels on formulas that nothing was trained on,
 
 `error-NOISE-ARM` is its mean over the seeds, beside the error on clean labels without recovery.
 `recovered-NOISE-ARM` is the share of the loss that the recovery takes back, with its 95 % bootstrap interval over the
-seeds as `…-low` and `…-high`; 1 is as good as clean labels, below 0 the recovery does harm. `loss-NOISE` says how much
-there is to recover, in eV/atom. `found-ARM` is the share of the wrong labels that Cook's distance finds, and
+seeds as `…-low` and `…-high`; 1 is as good as clean labels, below 0 the recovery does harm; it is null where no loss is
+certain. `loss-NOISE` says how much there is to recover, `change-NOISE-ARM` what the recovery does to the error, both in
+eV/atom with their intervals. `found-ARM` is the share of the wrong labels that Cook's distance finds, and
 `false-ARM` that of the right ones that it takes for wrong.
 
 With `--data` the crystals are labelled and all arms trained (about 25 minutes of one core); what is done is kept in
@@ -21,6 +22,7 @@ are those of the stored runs. `--quick` repeats some arms of one seed if it is g
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -38,42 +40,56 @@ RECORD = Path(__file__).with_name('noise.json')
 SEEDS = 5
 QUICK = (('clean', 'none'), ('unconverged 5 %', 'none'), ('unconverged 5 %', 'huber, cook leave out'))
 RESAMPLES = 2000
+NOISES = tuple(dict.fromkeys(arm.noise for arm in ARMS))
 
 Runs = list[dict[str, t.Any]]
 
 
-def table(runs: Runs, noise: str, arm: str, key: str = 'error') -> NDArray[np.float64]:
-    """Return a figure of one arm by seed."""
-    found = {each['seed']: each[key] for each in runs if each['noise'] == noise and each['arm'] == arm}
-    return np.array([found[seed] for seed in sorted(found)], dtype=float)
+def table(runs: Runs, noise: str, key: str = 'error') -> dict[str, NDArray[np.float64]]:
+    """Return a figure by arm, of the seeds that all arms of this noise and clean labels have."""
+    arms = {arm.name: (noise, arm.name) for arm in ARMS if arm.noise == noise}
+    if noise != 'clean':
+        arms['clean'] = ('clean', 'none')
+    found = {
+        name: {each['seed']: each.get(key, 0) for each in runs if (each['noise'], each['arm']) == pair}
+        for name, pair in arms.items()
+    }
+    seeds = sorted(set.intersection(*(set(values) for values in found.values())))
+    return {name: np.array([values[seed] for seed in seeds], dtype=float) for name, values in found.items()}
 
 
 def report(runs: Runs) -> None:
     """Print the figures of stored runs."""
-    clean = table(runs, 'clean', 'none')
-    figure('seeds', len(clean), '1')
-    for noise in dict.fromkeys(arm.noise for arm in ARMS):
-        names = [arm.name for arm in ARMS if arm.noise == noise]
-        spoilt = table(runs, noise, names[0])
+    for noise in NOISES:
+        errors = table(runs, noise)
+        spoilt = errors['none']
+        clean = errors.get('clean', spoilt)
+        figure(f'seeds-{slug(noise)}', len(clean), '1')
         if noise != 'clean':
-            low, high = interval(spoilt - clean)
-            figure(f'loss-{slug(noise)}', float((spoilt - clean).mean()), 'eV/atom')
-            figure(f'loss-{slug(noise)}-low', low, 'eV/atom')
-            figure(f'loss-{slug(noise)}-high', high, 'eV/atom')
-        for name in names:
-            errors = table(runs, noise, name)
+            for suffix, value in zip(('', '-low', '-high'), with_interval(spoilt - clean), strict=True):
+                figure(f'loss-{slug(noise)}{suffix}', value, 'eV/atom')
+        for name, values in errors.items():
+            if name == 'clean':
+                continue
             key = f'{slug(noise)}-{slug(name)}'
-            figure(f'error-{key}', float(errors.mean()), 'eV/atom', 'clean labels', float(clean.mean()))
-            if noise != 'clean' and name != names[0]:
-                shares = recovered(clean, spoilt, errors)
-                for suffix, value in zip(('', '-low', '-high'), shares, strict=True):
+            figure(f'error-{key}', float(values.mean()), 'eV/atom', 'clean labels', float(clean.mean()))
+            if noise != 'clean' and name != 'none':
+                for suffix, value in zip(('', '-low', '-high'), recovered(clean, spoilt, values), strict=True):
                     figure(f'recovered-{key}{suffix}', value, '1')
+                difference = with_interval(values - spoilt)
+                for suffix, value in zip(('', '-low', '-high'), difference, strict=True):
+                    figure(f'change-{key}{suffix}', value, 'eV/atom')
             if 'cook' in name:
-                found, wrong = (table(runs, noise, name, each).sum() for each in ('found', 'wrong'))
-                false, right = (table(runs, noise, name, each).sum() for each in ('false', 'right'))
-                if wrong:
-                    figure(f'found-{key}', float(found / wrong), '1')
-                figure(f'false-{key}', float(false / right), '1')
+                report_outliers(runs, noise, name)
+
+
+def report_outliers(runs: Runs, noise: str, name: str) -> None:
+    """Print how many wrong and right labels were taken for outliers."""
+    found, wrong, false, right = (table(runs, noise, key)[name].sum() for key in ('found', 'wrong', 'false', 'right'))
+    if wrong:
+        figure(f'found-{slug(noise)}-{slug(name)}', float(found / wrong), '1')
+    if right:
+        figure(f'false-{slug(noise)}-{slug(name)}', float(false / right), '1')
 
 
 def slug(text: str) -> str:
@@ -81,17 +97,17 @@ def slug(text: str) -> str:
     return text.replace(',', '').replace(' %', '').replace(' ', '-')
 
 
-def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a mean."""
+def with_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return a mean and its 95 % bootstrap interval."""
     draws = np.random.default_rng(0).choice(values, (RESAMPLES, len(values))).mean(axis=1)
-    return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
+    return float(values.mean()), float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
 
 
 def recovered(
     clean: NDArray[np.float64], spoilt: NDArray[np.float64], errors: NDArray[np.float64]
 ) -> tuple[float | None, float | None, float | None]:
     """Return the share of the loss taken back and its interval; None where no loss is certain."""
-    if interval(spoilt - clean)[0] <= 0:
+    if with_interval(spoilt - clean)[1] <= 0:
         return None, None, None
     rows = np.random.default_rng(0).integers(len(clean), size=(RESAMPLES, len(clean)))
     loss, back = (spoilt - clean)[rows].sum(axis=1), (spoilt - errors)[rows].sum(axis=1)
@@ -124,9 +140,9 @@ def everything(data: Path | None, work: Path, seeds: int) -> Runs:
     done = work / 'runs.jsonl'
     runs: Runs = [json.loads(line) for line in done.read_text().splitlines()] if done.exists() else []
     known = {(each['seed'], each['noise'], each['arm']) for each in runs}
-    for seed in range(seeds):
+    for noise, seed in itertools.product(NOISES, range(seeds)):
         for arm in ARMS:
-            if (seed, arm.noise, arm.name) not in known:
+            if arm.noise == noise and (seed, noise, arm.name) not in known:
                 runs.append(run(labels, arm, seed, work))
                 with done.open('a') as handle:
                     handle.write(json.dumps(runs[-1]) + '\n')
