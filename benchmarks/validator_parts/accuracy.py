@@ -24,8 +24,15 @@ from figures import figure
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+from aiida_qagenai.chemistry.classes import material_class
 from aiida_qagenai.evaluation.held_out import place_of
-from aiida_qagenai.evaluation.uncertainty import calibration_error, calibration_interval, coverage, noise_floor
+from aiida_qagenai.evaluation.uncertainty import (
+    calibration_by_class,
+    calibration_error,
+    calibration_interval,
+    coverage,
+    noise_floor,
+)
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
 from aiida_qagenai.thermodynamics.hull.phases import Phase
@@ -125,6 +132,20 @@ def classification(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[s
     return {'f1': f1, 'precision': precision, 'recall': recall, 'daf': precision / truth.mean()}
 
 
+def report_classes(
+    crystals: Crystals, errors: NDArray[np.float64], sigmas: NDArray[np.float64], intervals: NDArray[np.float64]
+) -> None:
+    """Print error, calibration and coverage for each chemistry class."""
+    classes = [material_class(structure.composition.get_el_amt_dict()) for structure in crystals.structures]
+    for row in calibration_by_class(errors, sigmas, classes, intervals):
+        figure(f'class-{row.name}-crystals', row.number, 'crystals')
+        figure(f'class-{row.name}-mae', row.mae, 'eV/atom')
+        figure(f'class-{row.name}-ece', row.calibration_error, '1', 'noise floor', row.noise_floor)
+        figure(f'class-{row.name}-ece-interval-low', row.interval[0], '1', 'noise floor', row.noise_floor)
+        figure(f'class-{row.name}-ece-interval-high', row.interval[1], '1', 'noise floor', row.noise_floor)
+        figure(f'class-{row.name}-coverage-90', row.coverage, '1', 'nominal', 0.9)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Print the figures."""
     crystals = read(arguments.data, QUICK if arguments.quick else None)
@@ -151,6 +172,7 @@ def run(arguments: argparse.Namespace) -> None:
     intervals = ours['interval_90_pbe'][known].astype(float)
     figure('coverage-90', float((np.abs(errors) <= intervals).mean()), '1', 'nominal', 0.9)
     figure('coverage-90-of-a-normal-distribution', coverage(errors, sigmas), '1', 'nominal', 0.9)
+    report_classes(chosen, errors, sigmas, intervals)
     figure('predict-seconds', (middle - begin) / len(truth), 's/crystal', 'CHGNet 0.3.0', (end - middle) / len(truth))
     true, predicted, reference = (above_others(chosen, each) <= 0 for each in (truth, energies, theirs))
     for key, value in classification(true, predicted).items():

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.evaluation.uncertainty import calibration_error, calibration_interval, coverage, noise_floor
+from aiida_qagenai.evaluation.uncertainty import (
+    calibration_by_class,
+    calibration_error,
+    calibration_interval,
+    coverage,
+    noise_floor,
+)
 
 
 @pytest.fixture
@@ -56,3 +62,23 @@ def test_units_do_not_matter(scale, seed):
 def test_what_has_no_error_bar_is_refused(values, sigmas):
     with pytest.raises(InvalidInputError, match='above 0'):
         calibration_error(np.array(values), np.array(sigmas))
+
+
+def test_each_class_has_its_own_calibration(errors):
+    values, sigmas = errors
+    classes = ['oxide'] * 1500 + ['halide'] * (len(values) - 1500)
+    wrong = np.where(np.arange(len(values)) < 1500, sigmas, sigmas / 2)
+    oxide, halide = calibration_by_class(values, wrong, classes)
+    assert (oxide.name, oxide.number, halide.name) == ('oxide', 1500, 'halide')
+    assert oxide.is_calibrated
+    assert not halide.is_calibrated
+    assert oxide.mae == pytest.approx(np.abs(values[:1500]).mean())
+    assert oxide.coverage == pytest.approx(0.9, abs=0.03)
+    assert halide.coverage < 0.7
+    assert halide.noise_floor > oxide.noise_floor
+
+
+def test_given_intervals_decide_the_coverage_of_a_class(errors):
+    values, sigmas = errors
+    (row,) = calibration_by_class(values, sigmas, ['oxide'] * len(values), np.full(len(values), np.inf))
+    assert row.coverage == 1
