@@ -18,11 +18,10 @@ from pathlib import Path
 
 import torch
 import training
-from crystals import Cells, by_size, read_crystals
+from crystals import Cells
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
-from aiida_qagenai.exchange.tasks import RuntimeConfig
-from aiida_qagenai.ml.runtime import Runtime, setup
+from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.training.generator import Batches
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks'))
@@ -70,12 +69,7 @@ def train(model: CSPNet, splits: dict[str, list[Cells]], arguments: argparse.Nam
 
 def main() -> None:
     """Read the arguments and train."""
-    arguments = training.parse(training.parser(__doc__))
-    runtime = setup(RuntimeConfig(seed=arguments.seed))
-    splits, arguments.card = read_crystals(arguments.data, arguments.excluded, arguments.output / 'crystals.npz')
-    cells = {part: by_size(labels, MAX_ATOMIC_NUMBER) for part, labels in splits.items()}
-    counts = {part: sum(len(each) for each in found) for part, found in cells.items()}
-    print(f'{counts["train"]} structures to train on, {counts["validation"]} to validate', flush=True)
+    arguments, runtime, cells = training.prepared(__doc__, MAX_ATOMIC_NUMBER)
     train(CSPNet(**SMALL), cells, arguments, runtime)
 
 

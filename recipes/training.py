@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from crystals import FILES, Cells
+from crystals import FILES, Cells, by_size, read_crystals
 from torch import nn
 
+from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.checkpoints import save_checkpoint
-from aiida_qagenai.ml.runtime import Runtime, package_versions
+from aiida_qagenai.ml.runtime import Runtime, package_versions, setup
 from aiida_qagenai.ml.training.optimisation import Averaged
 
 LEARNING_RATE = 1e-3
@@ -108,6 +109,22 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     arguments.output.mkdir(parents=True, exist_ok=True)
     arguments.excluded = set(arguments.exclude.read_text().split()) if arguments.exclude else set()
     return arguments
+
+
+def prepared(
+    description: str | None, max_atomic_number: int
+) -> tuple[argparse.Namespace, Runtime, dict[str, list[Cells]]]:
+    """Return the arguments, the runtime, and the crystals of the lighter elements by split and number of atoms.
+
+    :param description: of the recipe.
+    """
+    arguments = parse(parser(description))
+    runtime = setup(RuntimeConfig(seed=arguments.seed))
+    splits, arguments.card = read_crystals(arguments.data, arguments.excluded, arguments.output / 'crystals.npz')
+    cells = {part: by_size(labels, max_atomic_number) for part, labels in splits.items()}
+    counts = {part: sum(len(each) for each in found) for part, found in cells.items()}
+    print(f'{counts["train"]} structures to train on, {counts["validation"]} to validate', flush=True)
+    return arguments, runtime, cells
 
 
 def resume(training: Training, arguments: argparse.Namespace, runtime: Runtime) -> None:
