@@ -135,7 +135,7 @@ def claims_of_fields(fields: t.Mapping[str, t.Any]) -> Claims:
     if isinstance(composition, dict) and composition:
         try:
             amounts = parse_formula({str(key): float(value) for key, value in composition.items()})
-        except (InvalidInputError, TypeError, ValueError):
+        except (InvalidInputError, TypeError, ValueError, OverflowError):
             return Claims()
         return Claims(amounts, ''.join(f'{element}{amount:g}' for element, amount in amounts.items()))
     text = next((fields[name] for name in _FORMULA_FIELDS if isinstance(fields.get(name), str) and fields[name]), '')

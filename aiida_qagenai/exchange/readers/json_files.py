@@ -277,7 +277,8 @@ def _entry_fields(content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             fields[meaning] = fields.pop(name)
     if fields.get('energy') is not None:
         # pymatgen keeps corrections apart from the raw energy; the corrected one is what its hulls use
-        with reported_as(f'`energy` or `correction` is not a number: {fields["energy"]!r:.40}', TypeError, ValueError):
+        message = f'`energy` or `correction` is not a number: {fields["energy"]!r:.40}'
+        with reported_as(message, TypeError, ValueError, OverflowError):
             fields['energy'] = float(fields['energy']) + float(fields.get('correction') or 0.0)
     return fields
 

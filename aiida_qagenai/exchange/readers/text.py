@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -227,7 +228,10 @@ def parse_number(name: str, value: t.Any) -> float | None:
     if isinstance(value, str):
         number = float(value) if _NUMBER.fullmatch(value.strip()) else math.inf
     else:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.inf
+        number = math.inf
+        with contextlib.suppress(OverflowError):  # an integer of JSON has any number of digits
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                number = float(value)
     if math.isnan(number):
         return None
     if math.isinf(number):

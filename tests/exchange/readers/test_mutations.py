@@ -188,6 +188,19 @@ def test_undamaged_files_are_read(tmp_path, name):
         assert read_named_structures(path)
 
 
+LONG = b'9' * 400
+"""An integer that is no float: JSON allows any number of digits."""
+
+
+@pytest.mark.parametrize(
+    ('name', 'number'),
+    [('phases.json', b'-4.5'), ('a.jsonl', b'-9.0'), ('a.jsonl', b'1.0'), ('a.json', b'-9.0'), ('c.json', b'5.2')],
+)
+def test_integers_beyond_the_range_of_floats(tmp_path, name, number):
+    assert number in ORIGINALS[name]
+    _through_every_reader(tmp_path, (name, ORIGINALS[name].replace(number, LONG)))
+
+
 SHARED = {'deadline': None, 'suppress_health_check': [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 
 
