@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.training.members import fit_references, nearest_label, ridge_solution
-from aiida_qagenai.ml.training.stages import shift_references, surface
+from aiida_qagenai.ml.training.stages import shift_references
+from aiida_qagenai.ml.training.surfaces import surface
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential
 
 __all__ = ('initialise', 'refit_references')

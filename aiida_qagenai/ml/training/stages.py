@@ -19,6 +19,7 @@ from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.training.losses import Scale, Scales, Targets, micro_batch_loss
 from aiida_qagenai.ml.training.members import nearest_label
 from aiida_qagenai.ml.training.optimisation import CLIP, Averaged, batches, schedule
+from aiida_qagenai.ml.training.surfaces import surface
 from aiida_qagenai.ml.validator.derivatives import with_derivatives
 from aiida_qagenai.ml.validator.network import MultiFidelityPotential
 
@@ -27,7 +28,6 @@ __all__ = (
     'paired_labels',
     'shift_references',
     'stage_steps',
-    'surface',
     'train_member',
     'trainable_groups',
 )
@@ -35,7 +35,6 @@ __all__ = (
 STAGE_DECAY = 3.0
 TRUNK_FACTOR = 0.1
 LABELS = ('energies', 'forces', 'stresses')
-CHUNK = 64
 MIN_ENERGY, MIN_FORCE, MIN_STRESS = 0.02, 0.05, 2e-3
 """Least scales of the loss: eV/atom, eV/Å and eV/Å3."""
 
@@ -128,19 +127,6 @@ class MemberData:
             arrays['weights'] = self.weights[rows, level]
         found = {name: array for name, array in arrays.items() if np.isfinite(array).any()}
         return graph, Targets(**{name: torch.as_tensor(array).to(graph.positions) for name, array in found.items()})
-
-
-def surface(
-    model: MultiFidelityPotential, graphs: list[CrystalGraph], rows: NDArray[np.int64], level: int
-) -> NDArray[np.float64]:
-    """Return the energies of some structures on one level, each computed once, shape (len(rows),), eV/atom."""
-    distinct, places = np.unique(rows, return_inverse=True)
-    found = [np.zeros(0)]
-    with torch.no_grad():
-        for start in range(0, len(distinct), CHUNK):
-            batch = collate([graphs[row] for row in distinct[start : start + CHUNK]])
-            found.append((model(batch, level) / batch.num_atoms).double().cpu().numpy())
-    return np.concatenate(found)[places]
 
 
 def known(values: NDArray[np.float64]) -> NDArray[np.float64]:
