@@ -73,7 +73,8 @@ def load_node(
             return t.cast('N', found[0])
         if found:
             pks = ', '.join(str(node.pk) for node in found[:5]) + (', …' if len(found) > 5 else '')
-            message = f'`{identifier}` names {len(found)} {name}s (pk {pks}), expected exactly one: give its pk or uuid'
+            names = f'{name}es' if name.endswith('s') else f'{name}s'
+            message = f'`{identifier}` names {len(found)} {names} (pk {pks}), expected exactly one: give its pk or uuid'
             raise InvalidInputError(message)
         others += candidates
     advice = advice and f': {advice}'

@@ -94,9 +94,6 @@ def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator
     named = [f'{rung}: {tag}' for rung, tag in levels.items() if rung != tag]
     if named:
         lines.append(f'levels of theory: {", ".join(named)}')
-    untrained = [level.value for level in LADDER if level.value not in info.fidelities]
-    if untrained:
-        lines.append(f'it was not trained on {", ".join(untrained)}: there is no number for them')
     unfamiliar = sum(record['out_of_distribution'] for record in records)
     if unfamiliar:
         lines.append(f'{unfamiliar} of {len(records)} are unlike all that it was trained on')

@@ -66,6 +66,8 @@ def add_divergences(records: Records, validator: Path | None) -> str:
         record.update(values)
     unfamiliar = sum(record['out_of_distribution'] for record in records)
     said = f'D = |E(PBE) − E(CCSD(T))| in eV/atom by the validator in {validator}'
+    if all(record['divergence'] is None for record in records):
+        said += '; it is empty, since the validator was not trained on both levels'
     return said + (f'; {unfamiliar} are unlike all that it was trained on' if unfamiliar else '')
 
 

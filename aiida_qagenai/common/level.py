@@ -71,14 +71,14 @@ class LevelTree:
         empty, that of the next lower rung that is not; else the root.
 
         :param new: all levels with labels, those that the tree has included.
-        :param chosen: tag of a new level → tag of the parent that it has instead.
+        :param chosen: tag of a new level, or name of its rung → tag of the parent that it has instead.
         :raises InvalidInputError: if a chosen parent is not among the levels before.
         """
         levels, parents = list(self.levels), list(self.parents)
         below: int | None = None
         for level in sorted(new, key=lambda each: each.rung.rank):
             if level not in levels:
-                parents.append(_parent(level, levels, parents, below, (chosen or {}).get(level.tag)))
+                parents.append(_parent(level, levels, parents, below, _chosen(level, chosen or {})))
                 levels.append(level)
             below = levels.index(level)
         return LevelTree(tuple(levels), tuple(parents))
@@ -109,6 +109,10 @@ class LevelTree:
         entries = list(content)
         levels = tuple(Level(str(entry['tag']), Fidelity(str(entry['rung']))) for entry in entries)
         return cls(levels, tuple(int(entry['parent']) for entry in entries))
+
+
+def _chosen(level: Level, chosen: Mapping[str, str]) -> str | None:
+    return chosen.get(level.tag, chosen.get(level.rung.value))
 
 
 def _parent(

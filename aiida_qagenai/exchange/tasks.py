@@ -87,9 +87,9 @@ class ValidatorOptions(StrictModel):
     :param architecture: messages between atoms (``moments``), or strictly local pairs after Allegro (``pairs``).
     :param base: potential of others below the network, which then learns what the levels say beyond it: its settings,
         such as ``{name: sevennet, model: mf-0, modality: PBE}``, or ``chgnet`` or ``sevennet``; ``own`` for none.
-    :param parents: tag of a new level of theory → tag of the level whose surface it starts from. By default that is the
-        next lower level of the training set; for the lowest, the level of the initial checkpoint on its rung that is
-        nearest to the root.
+    :param parents: tag of a new level of theory, or name of its rung → tag of the level whose surface it starts from.
+        By default that is the next lower level of the training set; for the lowest, the level of the initial checkpoint
+        on its rung that is nearest to the root.
     :param loss_weights: weight of the levels on each rung, lowest first, over their label variance (paper Eq 2). They
         act where one step trains several levels: without the gradient stop, in the replay of the levels below.
     :param force_weight: weight of the forces against the energies, both over their label variances: 1 lets a relative

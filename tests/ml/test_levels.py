@@ -118,6 +118,14 @@ def test_the_lowest_new_level_inherits_raw_energies():
     assert tree.grown(CAMPAIGN).parents == (-1, 0, 0, 0, 3)
 
 
+def test_a_chosen_parent_is_named_by_the_tag_or_the_rung_of_its_child():
+    """Levels on several rungs may have one tag."""
+    tree = LevelTree((), ()).grown(TEACHER)
+    new = [Level('fast', Fidelity.PBE), Level('fast', Fidelity.SCAN)]
+    assert tree.grown(new).parents == (-1, 0, 0, 2)
+    assert tree.grown(new, {'SCAN': 'teacher r2SCAN'}).parents == (-1, 0, 0, 1)
+
+
 def test_a_level_whose_rung_is_new_stands_on_the_next_lower_one():
     tree = LevelTree((), ()).grown(TEACHER).grown([Level('mine', Fidelity.HSE06)])
     assert tree.parents == (-1, 0, 1)

@@ -118,9 +118,10 @@ def parents_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -
     given = inputs.get(INITIAL['validator'])
     levels = () if given is None else given.info.configuration.get('levels', ())
     shipped = [str(level['tag']) for level in levels]
-    for what, names, choices in (('level', parents, own), ('parent', parents.values(), [*shipped, *own])):
+    rungs = [rung.value for rung in LADDER]
+    for what, names, choices in (('level', parents, [*rungs, *own]), ('parent', parents.values(), [*shipped, *own])):
         unknown = sorted(set(names) - set(choices))
         if unknown:
-            listed = ', '.join(f'`{choice}`' for choice in choices)
+            listed = ', '.join(f'`{choice}`' for choice in dict.fromkeys(choices))
             return f'`learn.validator.options.parents` names the {what} `{unknown[0]}`: choose from {listed}'
     return None
