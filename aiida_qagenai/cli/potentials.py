@@ -7,7 +7,6 @@ import typing as t
 from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES
 
 __all__ = ('POTENTIAL_HELP', 'about_energies', 'hull_problem', 'potential_config', 'require_installed')
 
@@ -20,6 +19,8 @@ def require_installed(name: str, option: str) -> None:
     :param option: with which it was asked for, for the message.
     :raises InvalidInputError: saying what to install.
     """
+    from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES
+
     needed = ['torch', 'vesin', *([PACKAGES[name]] if name in PACKAGES else [])]
     missing = [module for module in needed if importlib.util.find_spec(module) is None]
     if missing:

@@ -8,10 +8,11 @@ from click.testing import CliRunner
 from pymatgen.core import Lattice, Structure
 from untrained import write_untrained_validator
 
-from aiida_qagenai.cli import potentials, relaxing
+from aiida_qagenai.cli import relaxing
 from aiida_qagenai.cli.generate import generate
 from aiida_qagenai.cli.hull import hull
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES
 
 needs_chgnet = pytest.mark.skipif(importlib.util.find_spec('chgnet') is None, reason='chgnet is not installed')
 
@@ -76,7 +77,7 @@ def test_what_did_not_converge_has_no_distance():
 
 
 def test_without_chgnet_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(potentials.PACKAGES, 'chgnet', 'no_such_potential')
+    monkeypatch.setitem(PACKAGES, 'chgnet', 'no_such_potential')
     with pytest.raises(InvalidInputError, match=r'no_such_potential.*pip install "aiida-qagenai\[ml,chgnet\]"'):
         relax([{'rank': 1, 'structure': salt(4.2)}])
 
