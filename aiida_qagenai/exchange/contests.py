@@ -25,7 +25,7 @@ ABOUT = {
     'network-high-only': 'network trained on the labels of the target alone',
     'network-difference': 'network of the level below and one of the difference',
     'network-transfer': 'network of the level below, all of it fine-tuned on the target',
-    'mf-ennp': 'multi-fidelity network, trained in stages with the gradient stop',
+    'mf-ennp': 'multi-fidelity network, in stages with the gradient stop and paired labels',
     'mf-ennp-frozen': 'the same, in which the target learns only references, bias and Δ of paired labels',
     'mf-ennp-no-stop': 'the same without the gradient stop, with replay',
     'mf-ennp-direct': 'the same, trained on all levels at once',

@@ -108,6 +108,9 @@ class ValidatorOptions(StrictModel):
         allowed (5 % is 0.05); beyond, weights are moved back. With none, the errors are recorded only.
     :param recovery: what is done about noisy, wrong, missing and mixed labels.
     :param staged: train the levels one after the other, the lowest first; otherwise all at once, in turns.
+    :param paired: take what the trunk gets wrong on a lower label of a structure off its higher label wherever the
+        trunk stands still, also from ``freeze_trunk_below`` labels on: a level then learns only the difference to the
+        one below, and noise of the lower labels reaches it.
     """
 
     architecture: t.Literal['moments', 'pairs'] = 'moments'
@@ -124,6 +127,7 @@ class ValidatorOptions(StrictModel):
     max_degradation: float | None = pydantic.Field(0.05, ge=0)
     recovery: RecoveryOptions = RecoveryOptions()
     staged: bool = True
+    paired: bool = False
 
     @pydantic.field_validator('base', mode='before')
     @classmethod

@@ -266,7 +266,7 @@ def test_stages_that_were_trained_before_can_be_left_out(dataset):
     assert model.delta[0][-1].weight.any() and model.bias[0].any()
 
 
-def test_a_level_on_a_trunk_that_stands_still_learns_the_difference_to_the_level_below(dataset):
+def test_a_level_with_paired_labels_learns_the_difference_to_the_level_below(dataset):
     """Its few parameters must not chase the errors of the trunk, which it cannot mend, however many labels it has."""
     model, data = member_data(dataset)
     both = np.isfinite(data.energies).all(axis=1)
@@ -278,5 +278,5 @@ def test_a_level_on_a_trunk_that_stands_still_learns_the_difference_to_the_level
         return np.abs(found[:, 1] - found[:, 0] - truth).mean()
 
     before = error()
-    train_one(model, data, settings(freeze_trunk_below=0), first=1)
+    train_one(model, data, settings(freeze_trunk_below=0, paired=True), first=1)
     assert error() < 2 * before

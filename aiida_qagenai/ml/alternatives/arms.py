@@ -27,13 +27,13 @@ METHODS: dict[str, Method] = {
     'network-high-only': networks.network_high_only,
     'network-difference': networks.network_difference,
     'network-transfer': networks.network_transfer,
-    'mf-ennp': networks.multi_fidelity,
+    'mf-ennp': functools.partial(networks.multi_fidelity, paired=True),
     'mf-ennp-frozen': functools.partial(networks.multi_fidelity, freeze_trunk_below=ALWAYS),
     'mf-ennp-no-stop': functools.partial(networks.multi_fidelity, gradient_stop=False, freeze_trunk_below=0),
     'mf-ennp-direct': functools.partial(networks.multi_fidelity, staged=False),
-    'mf-ennp-outer': functools.partial(networks.multi_fidelity, ladder='outer'),
-    'mf-ennp-upper': functools.partial(networks.multi_fidelity, ladder='upper'),
-    'mf-ennp-pairs': functools.partial(networks.multi_fidelity, architecture='pairs'),
+    'mf-ennp-outer': functools.partial(networks.multi_fidelity, ladder='outer', paired=True),
+    'mf-ennp-upper': functools.partial(networks.multi_fidelity, ladder='upper', paired=True),
+    'mf-ennp-pairs': functools.partial(networks.multi_fidelity, architecture='pairs', paired=True),
 }
 assert tuple(METHODS) == tuple(ABOUT)
 

@@ -245,7 +245,8 @@ def train_member(
         if stands_still := freeze or (options.gradient_stop and level > 0):
             shared = []
         references = model.references[level].detach().clone()
-        labels = paired_labels(model, data, level) if stands_still else data
+        pair = freeze or (options.paired and stands_still)
+        labels = paired_labels(model, data, level) if pair else data
         replay = replay_sources(data, level, model.parents, stands_still=stands_still) if options.replay else []
         sources = [(level, data.labelled[level]), *replay]
         scales = [_scales(model, labels, k, rows, config, fresh=lowest) for k, rows in sources]
