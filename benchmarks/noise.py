@@ -13,9 +13,9 @@ certain. `loss-NOISE` says how much there is to recover, `change-NOISE-ARM` what
 eV/atom with their intervals. `found-ARM` is the share of the wrong labels that Cook's distance finds, and
 `false-ARM` that of the right ones that it takes for wrong.
 
-With `--data` the crystals are labelled and all arms trained (about 5 minutes of processor time); what is done is kept in
-`--work`, and a run that was cut goes on from there. `--record` writes all runs to a file. Without `--data`, the figures
-are those of the stored runs. `--quick` repeats some arms of one seed if it is given `--data`, prints them as
+With `--data` the crystals are labelled and all arms trained (about 7 minutes of processor time); what is done is kept
+in `--work`, and a run that was cut goes on from there. `--record` writes all runs to a file. Without `--data`, the
+figures are those of the stored runs. `--quick` repeats some arms of one seed if it is given `--data`, prints them as
 `again-NOISE-ARM` beside the stored run, and takes the rest from the stored runs.
 """
 
