@@ -127,10 +127,10 @@ def again(data: Path | None, work: Path, stored: Runs) -> None:
     for arm in ARMS:
         if (arm.noise, arm.name) in QUICK:
             found = run(labels, arm, 0, work)
-            before = table([each for each in stored if each['seed'] == 0], arm.noise, arm.name)
-            figure(
-                f'again-{slug(arm.noise)}-{slug(arm.name)}', found['error'], 'eV/atom', 'stored run', float(before[0])
-            )
+            same = {'seed': 0, 'noise': arm.noise, 'arm': arm.name}
+            before = next(each for each in stored if same.items() <= each.items())
+            name = f'again-{slug(arm.noise)}-{slug(arm.name)}'
+            figure(name, found['error'], 'eV/atom', 'stored run', before['error'])
     print('these arms of seed 0 were repeated: all other figures are those of stored runs', file=sys.stderr)
 
 
