@@ -21,6 +21,7 @@ from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.chemistry.open_shells import shells_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.level import LevelTree
+from aiida_qagenai.exchange.checkpoint import read_checkpoint
 from aiida_qagenai.exchange.dataset import SPLITS
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
@@ -192,6 +193,7 @@ def write(members: Sequence[Member], data: Data, arguments: argparse.Namespace) 
         name: value.half() if name.startswith('members.') or name == 'latent.features' else value
         for name, value in ensemble.to_tensors().items()
     }
+    parent = read_checkpoint(arguments.start, 'validator')[1].sha256 if arguments.start else None
     info = save_checkpoint(
         arguments.output / 'foundation',
         tensors,
@@ -210,7 +212,7 @@ def write(members: Sequence[Member], data: Data, arguments: argparse.Namespace) 
         fidelities=tuple(rung.value for rung in ensemble.tree.rungs),
         metrics={f'validation_mae_{name}': value for name, value in errors.items()},
         dataset_sha256=digest(arguments.structures),
-        parent_sha256=None,
+        parent_sha256=parent,
         seed=0,
     )
     counts = {
@@ -224,6 +226,7 @@ def write(members: Sequence[Member], data: Data, arguments: argparse.Namespace) 
         'labels': {path.name: digest(path) for path in arguments.labels},
         'num_labels': counts,
         'recipe': f'python recipes/validator.py --hours {arguments.hours:g}',
+        'started_from': parent,
         'core_hours': sum(member.seconds for member in members) / 3600,
         'steps': [member.step for member in members],
         'validation_mae': errors,
