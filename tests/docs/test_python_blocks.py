@@ -334,3 +334,10 @@ def test_generating(blocks, capsys):
         assert MotifsRequest.parse(request).count == 100
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert {each.structure.chemical_system for each in names['nitrides']} == {'Li-Mg-N'}
+
+
+def test_calculators(blocks, capsys):
+    """The shipped validator is a calculator of ASE on both of its rungs."""
+    for names in blocks('docs/howto/predict.md'):
+        assert names['atoms'].calc.results['energy_sigma'] > 0
+    assert capsys.readouterr().out.count('\n') == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.open_shells import OPEN_SHELLS, shells_of
 from aiida_qagenai.common.fidelity import LADDER
@@ -10,6 +11,8 @@ from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.graph import CrystalGraph
+from aiida_qagenai.ml.potentials import Potential
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.base import base_of, on_base
@@ -45,13 +48,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     with record.stage('neighbour_lists'):
         graphs, unseen = model_graphs(structures, ensemble.elements, ensemble.cutoff, runtime.dtype)
 
-    with record.stage('evaluation'):
-        progress = Progress(len(graphs))
-        energies, latent = ensemble.evaluate(graphs, runtime.device, config.batch_size, progress)
-    if base is not None:
-        with record.stage('base'):
-            below, _ = on_base(base, structures)
-        energies = energies + (below.energies / structures.num_atoms)[None, :, None]
+    energies, latent = _evaluate(ensemble, base, structures, graphs, config, runtime=runtime, record=record)
     finite = np.isfinite(energies).all(axis=(0, 2))
     energies = ensemble.on_rungs(energies)
     distances = ensemble.latent.distances(latent) if graphs else np.zeros(0)
@@ -87,3 +84,23 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         validator_sha256=info.sha256,
         fidelities=list(info.fidelities),
     )
+
+
+def _evaluate(
+    ensemble: Ensemble,
+    base: Potential | None,
+    structures: StructureBatch,
+    graphs: list[CrystalGraph],
+    config: PredictConfig,
+    *,
+    runtime: Runtime,
+    record: Record,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return energies per atom of the members on all levels, shape (members, n, L), eV, and the features, (n, d)."""
+    with record.stage('evaluation'):
+        energies, latent = ensemble.evaluate(graphs, runtime.device, config.batch_size, Progress(len(graphs)))
+    if base is not None:
+        with record.stage('base'):
+            below, _ = on_base(base, structures)
+        energies = energies + (below.energies / structures.num_atoms)[None, :, None]
+    return energies, latent
