@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.open_shells import OPEN_SHELLS, shells_of
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION, CheckpointInfo
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
@@ -36,11 +36,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     """
     with record.stage('load'):
         structures = StructureBatch.load(config.structures)
-        tensors, info = load_checkpoint(config.validator or VALIDATOR_FOUNDATION, 'validator')
-        ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
-        for member in ensemble.members:
-            member.to(runtime.device)
-        base = base_of(info, runtime)
+        ensemble, base, info = _load(config, runtime)
     assert ensemble.latent is not None and ensemble.sigma_model is not None
     untrained = [rung.value for rung in LADDER if rung not in ensemble.tree.rungs]
     if untrained:
@@ -104,3 +100,12 @@ def _evaluate(
             below, _ = on_base(base, structures)
         energies = energies + (below.energies / structures.num_atoms)[None, :, None]
     return energies, latent
+
+
+def _load(config: PredictConfig, runtime: Runtime) -> tuple[Ensemble, Potential | None, CheckpointInfo]:
+    """Return the ensemble on its device, the potential below it, and what the checkpoint says of itself."""
+    tensors, info = load_checkpoint(config.validator or VALIDATOR_FOUNDATION, 'validator')
+    ensemble = Ensemble.from_checkpoint(tensors, info, runtime.dtype)
+    for member in ensemble.members:
+        member.to(runtime.device)
+    return ensemble, base_of(info, runtime), info
