@@ -26,7 +26,7 @@ from contest_parts import data, runs
 from figures import figure
 
 from aiida_qagenai.evaluation.contests import Result, Standing, labels_for, plot_contest, standings
-from aiida_qagenai.exchange.contests import ABOUT
+from aiida_qagenai.exchange.arms import ABOUT
 
 QUICK = 'experiment-ladder'
 QUICK_ARMS = ('lower', 'linear', 'difference')

@@ -14,7 +14,7 @@ from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FORMAT, NODE, PICTURE, option
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.contests import ABOUT, CHEAP
+from aiida_qagenai.exchange.arms import ABOUT, CHEAP
 
 __all__ = ('contest',)
 

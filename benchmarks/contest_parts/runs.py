@@ -16,7 +16,8 @@ from pymatgen.core import Composition
 
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
 from aiida_qagenai.evaluation.contests import Result
-from aiida_qagenai.exchange.contests import CHEAP, ContestConfig
+from aiida_qagenai.exchange.arms import CHEAP
+from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.ml.alternatives.contest import Field, compete
 from aiida_qagenai.ml.alternatives.features import composition_features
 from aiida_qagenai.ml.progress import Record

@@ -21,6 +21,7 @@ import torch
 from figures import figure
 from numpy.typing import NDArray
 
+from aiida_qagenai.chemistry.open_shells import shells_of
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.evaluation.uncertainty import calibration_error, calibration_interval, noise_floor
 from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
@@ -91,15 +92,15 @@ def run(arguments: argparse.Namespace) -> None:
     for mode, tag in LEVELS.items():
         level, suffix = tags.index(tag), '' if mode == 'PBE' else '-r2scan'
         truth, _ = teacher(relaxed, mode)
-        energies, _ = evaluate(ensemble, relaxed, level)
+        energies, latent, _ = evaluate(ensemble, relaxed, level)
         errors = energies.mean(axis=0)[:, level] - truth
         figure(f'teacher-equilibrium-energy-mae{suffix}', float(np.nanmean(np.abs(errors))), 'eV/atom')
         if mode == 'R2SCAN':
-            error_bars(ensemble, relaxed, energies, errors)
+            error_bars(ensemble, relaxed, energies, latent, errors)
         for name, displacement in DISPLACEMENTS.items():
             crystals = distorted(relaxed, displacement)
             truth, forces = teacher(crystals, mode)
-            energies, found = evaluate(ensemble, crystals, level)
+            energies, _, found = evaluate(ensemble, crystals, level)
             results = {
                 'teacher-energy-mae': (energies.mean(axis=0)[:, level] - truth, 'eV/atom'),
                 'teacher-force-mae': (found - forces, 'eV/Å'),
@@ -111,20 +112,27 @@ def run(arguments: argparse.Namespace) -> None:
 
 def evaluate(
     ensemble: Ensemble, crystals: StructureBatch, level: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the energies of the members on all levels, shape (members, n, L), and the mean forces on one."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the energies of the members on all levels, shape (members, n, L), features, and mean forces on one."""
     graphs, _ = model_graphs(crystals, ensemble.elements, ensemble.cutoff, torch.float32)
     cpu = torch.device('cpu')
-    return ensemble.evaluate(graphs, cpu, 32)[0], ensemble.derivatives(graphs, level, cpu, 32)[0]
+    return *ensemble.evaluate(graphs, cpu, 32), ensemble.derivatives(graphs, level, cpu, 32)[0]
 
 
 def error_bars(
-    ensemble: Ensemble, crystals: StructureBatch, energies: NDArray[np.float64], errors: NDArray[np.float64]
+    ensemble: Ensemble,
+    crystals: StructureBatch,
+    energies: NDArray[np.float64],
+    latent: NDArray[np.float64],
+    errors: NDArray[np.float64],
 ) -> None:
-    """Print how honest σ and the intervals are on the rung of SCAN."""
+    """Print how honest σ and the intervals of the task `predict` are on the rung of SCAN."""
     assert ensemble.sigma_model is not None
+    assert ensemble.latent is not None
     known, rank = np.isfinite(errors), Fidelity.SCAN.rank
-    sigmas = ensemble.sigma_model.sigma(ensemble.on_rungs(energies))[known, rank]
+    shells = shells_of(numbers for _, numbers, _ in crystals)
+    far = ensemble.latent.inflation(ensemble.latent.distances(latent), np.zeros(len(errors), dtype=bool))
+    sigmas = (ensemble.sigma_model.sigma(ensemble.on_rungs(energies), shells)[:, rank] * far)[known]
     errors = errors[known]
     floor = noise_floor(len(errors))
     figure('ece-r2scan', calibration_error(errors, sigmas), '1', 'noise floor', floor)

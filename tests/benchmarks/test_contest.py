@@ -12,7 +12,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 from contest_parts import data, runs  # noqa: E402
 
-from aiida_qagenai.exchange.contests import ABOUT  # noqa: E402
+from aiida_qagenai.exchange.arms import ABOUT  # noqa: E402
 
 
 @pytest.mark.parametrize(

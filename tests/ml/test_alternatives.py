@@ -9,7 +9,8 @@ import pytest
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.level import Level
-from aiida_qagenai.exchange.contests import ABOUT, CHEAP, NETWORKS, ContestConfig
+from aiida_qagenai.exchange.arms import ABOUT, CHEAP, NETWORKS
+from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.tasks import RuntimeConfig, parse
 from aiida_qagenai.ml.alternatives import kriging, regressions
 from aiida_qagenai.ml.alternatives.arms import METHODS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from aiida_qagenai.exchange.contests import ABOUT
+from aiida_qagenai.exchange.arms import ABOUT
 from aiida_qagenai.ml.alternatives import networks, regressions
 from aiida_qagenai.ml.alternatives.kriging import co_kriging
 from aiida_qagenai.ml.alternatives.problem import Method

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.level import Level
 from aiida_qagenai.evaluation.contests import Result, standings
-from aiida_qagenai.exchange.contests import NETWORKS, ContestConfig
+from aiida_qagenai.exchange.arms import NETWORKS
+from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.ml.alternatives.arms import METHODS, NEEDS_BASE, NEEDS_LEVELS
 from aiida_qagenai.ml.alternatives.features import composition_features, knowledge_of
