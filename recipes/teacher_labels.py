@@ -5,7 +5,7 @@
 In `DIR`, the task `label` of the package runs for SevenNet-MF-0 at PBE and at r2SCAN, each on its structures and on
 those of the elements; a run that was cut goes on. In `--output` are then `labels_PBE.npz`, `labels_R2SCAN.npz`,
 `elements_PBE.npz` and `elements_R2SCAN.npz`: energies (eV) in single, forces (eV/Å) and stresses (eV/Å3) in half
-precision, whose rounding is 0.05 % of a value. That is far below the errors of a teacher and a tenth of the size.
+precision, whose rounding is 0.05 % of a value, far below the errors of a teacher.
 `card.json` names source, licence and checksums.
 """
 

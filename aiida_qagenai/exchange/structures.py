@@ -44,7 +44,7 @@ def save_arrays(
 ) -> None:
     """Write named arrays as NPZ, atomically and byte-for-byte reproducibly (fixed time stamps, sorted names).
 
-    :param compressed: for what is kept for long; it takes about a second for every 30 MB.
+    :param compressed: for what is kept for long; writing takes longer.
     """
     path = Path(path)
     temporary = path.with_name(path.name + '.partial')

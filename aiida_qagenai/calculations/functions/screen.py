@@ -13,7 +13,7 @@ __all__ = ('screen_candidates',)
 
 @calcfunction
 def screen_candidates(candidate_set: DatasetData, parameters: Dict) -> Dict:
-    """Return which candidates are not worth a relaxation: name → the first constraint that they fail, and why.
+    """Return the candidates that are not relaxed: name → the first constraint that they fail, and why.
 
     :param candidate_set: candidates, packed.
     :param parameters: ``stage``, whose constraints apply.

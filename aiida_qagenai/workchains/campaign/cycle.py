@@ -151,7 +151,7 @@ class CycleWorkChain(ResumableWorkChain):
         return builder
 
     def prepare(self) -> ExitCode | None:
-        """Find the known phases, and the candidates that are worth a relaxation."""
+        """Find the known phases, and the candidates that pass the constraints before a relaxation."""
         generation = self.ctx.generation
         if not generation.is_finished_ok:
             return self.exit_codes.ERROR_GENERATE.format(reason=ending(generation))
@@ -165,7 +165,7 @@ class CycleWorkChain(ResumableWorkChain):
             stage = Dict({'stage': 'generation'})
             screening = self.call_once('filter', screen_candidates, candidate_set=candidate_set, parameters=stage)
             left = len(candidate_set) - len(screening['result'].get_dict())
-            report += f', {left} worth a relaxation'
+            report += f', {left} to be relaxed'
             if left:
                 self.ctx.screening = screening['result']
         self.report(f'cycle {self.number}: {report}')

@@ -95,7 +95,7 @@ def checkpoint_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]
 
 
 def ensemble_problem(checkpoint: CheckpointData, options: ValidatorOptions) -> str | None:
-    """Return in what the ensemble of a checkpoint differs from the one that is asked for."""
+    """Return how the ensemble of a checkpoint differs from the one that the settings ask for."""
     configuration = checkpoint.info.configuration
     known = {
         'num_members': configuration['num_members'],
