@@ -1,10 +1,10 @@
-"""Label the structures of `teacher_structures.py` by foundation potentials, and pack the labels for the repository.
+"""Label structures by foundation potentials, and pack the labels for the repository.
 
     python recipes/teacher_labels.py --structures DIR [--output recipes/labels] [--pack-only]
 
-In `DIR`, the task `label` of the package runs for SevenNet-MF-0 at PBE and at r2SCAN, each on its structures and on
-those of the elements; a run that was cut goes on. In `--output` are then `labels_PBE.npz`, `labels_R2SCAN.npz`,
-`elements_PBE.npz` and `elements_R2SCAN.npz`: energies (eV) in single, forces (eV/Å) and stresses (eV/Å3) in half
+In `DIR`, the task `label` of the package runs for SevenNet-MF-0 at PBE and at r2SCAN, each on its structures of
+`teacher_structures.py`, on those of the elements and on those of `generated_structures.py`; a run that was cut goes on.
+In `--output` are then `labels_PBE.npz`, `elements_PBE.npz`, `generated_PBE.npz` and the same at r2SCAN: energies (eV) in single, forces (eV/Å) and stresses (eV/Å3) in half
 precision, whose rounding is 0.05 % of a value, far below the errors of a teacher.
 `card.json` names source, licence and checksums.
 """
@@ -38,7 +38,7 @@ def jobs() -> list[tuple[str, str, str]]:
     """Return the mode of the teacher, the structures and the labels of each job; the short ones first."""
     return [
         (mode, f'structures_{structures or mode}.npz', f'{name}_{mode}.npz')
-        for name, structures in (('elements', 'elements'), ('labels', None))
+        for name, structures in (('elements', 'elements'), ('generated', 'generated'), ('labels', None))
         for mode in MODES
     ]
 
@@ -77,7 +77,8 @@ def main() -> None:
     arguments = parser.parse_args()
     missing = [name for _, name, _ in jobs() if not (arguments.structures / name).exists()]
     if missing and not arguments.pack_only:
-        parser.error(f'{arguments.structures} has no {", ".join(missing)}: run recipes/teacher_structures.py')
+        recipes = 'recipes/teacher_structures.py and recipes/generated_structures.py'
+        parser.error(f'{arguments.structures} has no {", ".join(missing)}: run {recipes}')
     arguments.output.mkdir(parents=True, exist_ok=True)
     card = dict(CARD)
     for mode, structures, output in jobs():

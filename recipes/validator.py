@@ -1,9 +1,11 @@
 """Train the ensemble of validators of any chemistry that the package ships.
 
-    python recipes/validator.py --data /path/to/shared/data --structures structures_PBE.npz --labels labels_*.npz \
-        --elements elements_*.npz --output DIR --hours 2 [--resume] [--start CHECKPOINT] [--members 0 1]
+    python recipes/validator.py --data /path/to/shared/data --structures structures_PBE.npz structures_generated.npz \
+        --labels labels_*.npz generated_*.npz --elements elements_*.npz --output DIR --hours 2 [--resume] \
+        [--start CHECKPOINT] [--members 0 1]
 
-Structures and labels of teachers come from `teacher_structures.py`; labels may be incomplete, and more of them may come
+Structures come from `teacher_structures.py` and `generated_structures.py`, labels from `teacher_labels.py`; labels may
+be incomplete, and more of them may come
 with `--resume`. Five members are trained one after the other for a fifth of `--hours` each (hours of one core), on all
 levels together: every step takes a batch of published energies and one of a teacher with forces and stresses, at PBE
 twice as often as at r2SCAN. A twentieth of all formulas validates, a twentieth is left for tests, one in 25 calibrates
@@ -256,7 +258,7 @@ def main() -> None:
     """Read the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
-    parser.add_argument('--structures', type=Path, required=True, help='structures that the teachers label')
+    parser.add_argument('--structures', type=Path, nargs='+', required=True, help='structures that the teachers label')
     parser.add_argument(
         '--labels', type=Path, nargs='+', required=True, help='labels of teachers, the first is the root'
     )
@@ -271,7 +273,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     if not arguments.resume and not arguments.members and list(arguments.output.glob('member_*.pt')):
         parser.error(f'{arguments.output} holds trainings: give --resume')
-    structures = StructureBatch.load(arguments.structures)
+    structures = StructureBatch.concatenate([StructureBatch.load(path) for path in arguments.structures])
     data = Data(validator_data.labelled_batch(structures, arguments.labels, arguments.data))
     elements = validator_data.element_energies(arguments.elements)
     members = []

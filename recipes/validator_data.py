@@ -100,15 +100,16 @@ def labelled_batch(structures: StructureBatch, files: Sequence[Path], folder: Pa
     """Return the structures with total energies, forces and stresses of the teachers and published formation energies.
 
     :param structures: from ``teacher_structures.py``; some may have no labels yet.
-    :param files: labels of teachers.
+    :param files: labels of teachers; several may be of one teacher.
     :param folder: with the files of the Materials Project.
     :raises InvalidInputError: if a file holds labels of other structures.
     """
     index = {str(name): row for row, name in enumerate(structures.identifiers)}
     arrays = [load_arrays(path) for path in files]
     teachers = [Level(str(each['level']), RUNGS[str(each['level']).split()[-1]]) for each in arrays]
-    at_pbe = [level for level in teachers if level.rung is Fidelity.PBE]
-    levels = (*at_pbe, MP2020, MP2018, *(level for level in teachers if level not in at_pbe))
+    distinct = list(dict.fromkeys(teachers))
+    at_pbe = [level for level in distinct if level.rung is Fidelity.PBE]
+    levels = (*at_pbe, MP2020, MP2018, *(level for level in distinct if level not in at_pbe))
     n, total = len(structures), len(structures.species)
     energies = np.full((n, len(levels)), np.nan)
     forces, stresses = np.full((total, len(levels), 3), np.nan), np.full((n, len(levels), 3, 3), np.nan)

@@ -211,7 +211,7 @@ def write(members: Sequence[Member], data: Data, arguments: argparse.Namespace) 
         elements=tuple(SYMBOLS[number - 1] for number in ensemble.elements),
         fidelities=tuple(rung.value for rung in ensemble.tree.rungs),
         metrics={f'validation_mae_{name}': value for name, value in errors.items()},
-        dataset_sha256=digest(arguments.structures),
+        dataset_sha256=digest(*arguments.structures),
         parent_sha256=parent,
         seed=0,
     )
@@ -236,6 +236,6 @@ def write(members: Sequence[Member], data: Data, arguments: argparse.Namespace) 
     (arguments.output / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
 
 
-def digest(path: Path) -> str:
-    """Return the checksum of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest(*paths: Path) -> str:
+    """Return the checksum of files, one after the other."""
+    return hashlib.sha256(b''.join(path.read_bytes() for path in paths)).hexdigest()

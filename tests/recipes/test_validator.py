@@ -162,6 +162,22 @@ def test_labels_of_other_structures_are_refused(folder):
         validator_data.labelled_batch(structures, [folder / 'labels_PBE.npz'], folder)
 
 
+def test_labels_of_one_teacher_come_from_several_files(folder, tmp_path):
+    """They are one level, and those of no file are missing."""
+    structures = StructureBatch.load(folder / 'structures.npz')
+    arrays = load_arrays(folder / 'labels_PBE.npz')
+    names, numbers = arrays['identifiers'].tolist(), arrays['num_atoms'].tolist()
+    for part, (start, stop) in enumerate(((0, 20), (20, 50))):
+        values = {name: arrays[name][start:stop] for name in ('energies', 'stresses')}
+        values['forces'] = arrays['forces'][4 * start : 4 * stop]
+        write_labels(tmp_path / f'{part}.npz', LEVELS['PBE'], names[start:stop], numbers[start:stop], values)
+    labels = validator_data.labelled_batch(structures, [tmp_path / '0.npz', tmp_path / '1.npz'], folder)
+    whole = validator_data.labelled_batch(structures, [folder / 'labels_PBE.npz'], folder)
+    assert labels.levels == whole.levels
+    np.testing.assert_array_equal(labels.energies[:50], whole.energies[:50])
+    assert np.isnan(labels.energies[50:, 0]).all()
+
+
 def test_formulas_are_split_once_and_for_all():
     """Calibration takes formulas from those that train, never from those that validate or test."""
     from aiida_qagenai.evaluation.held_out import part_of
