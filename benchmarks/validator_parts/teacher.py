@@ -31,6 +31,11 @@ from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from validator_parts.accuracy import read
 
+RECIPES = Path(__file__).resolve().parents[2] / 'recipes'
+sys.path.insert(0, str(RECIPES))
+
+import validator_data
+
 LEVELS = {'PBE': 'SevenNet-MF-0 PBE', 'R2SCAN': 'SevenNet-MF-0 r2SCAN'}
 """Mode of the teacher → level of theory of its labels."""
 
@@ -41,7 +46,7 @@ DISPLACEMENTS = {'': 0.1, '-mild': 0.03}
 STRAIN = 0.03
 COUNT, QUICK = 300, 40
 ELEMENTS = tuple(range(1, 95))
-ELEMENT_LABELS = Path(__file__).resolve().parents[2] / 'recipes' / 'labels'
+ELEMENT_LABELS = RECIPES / 'labels'
 
 
 def distorted(crystals: StructureBatch, displacement: float) -> StructureBatch:
@@ -64,18 +69,11 @@ def teacher(crystals: StructureBatch, mode: str) -> tuple[NDArray[np.float64], N
         command = [sys.executable, '-m', 'aiida_qagenai.ml', 'label', '--config', 'config.json']
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         arrays = load_arrays(folder / 'labels.npz')
-    zeros = element_energies(ELEMENT_LABELS / f'elements_{mode}.npz')
+    known = validator_data.element_energies([ELEMENT_LABELS / f'elements_{mode}.npz'])[LEVELS[mode]]
+    zeros = np.array([known.get(number, np.inf) for number in ELEMENTS])
     fractions = composition_fractions(crystals, ELEMENTS)
     energies = arrays['energies'] / crystals.num_atoms - fractions @ np.where(np.isfinite(zeros), zeros, 0.0)
     return np.where(fractions[:, ~np.isfinite(zeros)].any(axis=1), np.nan, energies), arrays['forces']
-
-
-def element_energies(path: Path) -> NDArray[np.float64]:
-    """Return the energy of each element in its lowest structure, shape (94,), eV/atom, infinite where there is none."""
-    arrays = load_arrays(path)
-    numbers = np.array([int(str(name).split('/')[0]) for name in arrays['identifiers']])
-    values = arrays['energies'] / arrays['num_atoms']
-    return np.array([values[numbers == number].min(initial=np.inf) for number in ELEMENTS])
 
 
 def run(arguments: argparse.Namespace) -> None:

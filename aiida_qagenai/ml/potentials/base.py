@@ -131,6 +131,8 @@ class Potential(ABC):
                 try:
                     found = neighbour_list(cell, fractional @ cell, self.cutoff)
                     problem = self._isolated(species, found)
+                except MemoryError:
+                    raise
                 except Exception as exception:  # a cell that the list cannot take is the problem of one structure
                     problem = ' '.join(str(exception).split()) or type(exception).__name__
             pairs.append(found)

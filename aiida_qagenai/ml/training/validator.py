@@ -35,7 +35,7 @@ from aiida_qagenai.ml.training.recovery import Repaired, describe, repair
 from aiida_qagenai.ml.training.references import initialise, refit_references
 from aiida_qagenai.ml.training.simpler import compare_with_linear
 from aiida_qagenai.ml.training.stages import MemberData, train_member
-from aiida_qagenai.ml.validator.base import describe_base, load_base, without_base
+from aiida_qagenai.ml.validator.base import describe_base, load_base, settings_of, without_base
 from aiida_qagenai.ml.validator.calibration import LatentReference, SigmaModel, with_divergence
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from aiida_qagenai.ml.validator.network import hyperparameters
@@ -256,15 +256,11 @@ def _labelled(start: Start) -> list[Level]:
     return [level for level, column in columns if np.isfinite(column).any()]
 
 
-def _base_settings(options: ValidatorOptions) -> dict[str, t.Any] | None:
-    return None if options.base is None else options.base.model_dump(mode='json')
-
-
 def _without_base(
     start: Start, options: ValidatorOptions, runtime: Runtime, record: Record
 ) -> tuple[Start, Potential | None]:
     """Return labels with the potential below the validator taken off, and that potential, if there is one."""
-    if start.parent is not None and _base_settings(options) != start.parent[1].configuration.get('base'):
+    if start.parent is not None and settings_of(options.base) != start.parent[1].configuration.get('base'):
         message = 'the initial checkpoint stands on another `base` than the options ask for: '
         raise InvalidInputError(message + json.dumps(start.parent[1].configuration.get('base') or 'own'))
     if options.base is None:

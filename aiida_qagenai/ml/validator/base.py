@@ -21,7 +21,7 @@ from aiida_qagenai.exchange.tasks import AtomisticConfig, Base
 from aiida_qagenai.ml.potentials import Evaluation, Potential, chunks, make_potential
 from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('base_of', 'describe_base', 'load_base', 'on_base', 'without_base')
+__all__ = ('base_of', 'describe_base', 'load_base', 'on_base', 'settings_of', 'without_base')
 
 MAX_ATOMS = 256
 """Most atoms that the potential evaluates at once."""
@@ -35,11 +35,16 @@ def load_base(settings: Base, runtime: Runtime) -> Potential:
     return make_potential(AtomisticConfig(potential=settings), runtime)
 
 
+def settings_of(base: Base | None) -> dict[str, t.Any] | None:
+    """Return the settings of a potential as a checkpoint holds them, None if there is none."""
+    return None if base is None else base.model_dump(mode='json')
+
+
 def describe_base(settings: Base | None, potential: Potential | None) -> dict[str, t.Any]:
     """Return what a checkpoint says of the potential below it; nothing if there is none."""
-    if settings is None or potential is None:
+    if potential is None:
         return {}
-    return {'base': settings.model_dump(mode='json'), 'base_sha256': potential.sha256}
+    return {'base': settings_of(settings), 'base_sha256': potential.sha256}
 
 
 def base_of(info: CheckpointInfo, runtime: Runtime) -> Potential | None:
