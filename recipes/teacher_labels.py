@@ -4,9 +4,9 @@
 
 In `DIR`, the task `label` of the package runs for SevenNet-MF-0 at PBE and at r2SCAN, each on its structures of
 `teacher_structures.py`, on those of the elements and on those of `generated_structures.py`; a run that was cut goes on.
-In `--output` are then `labels_PBE.npz`, `elements_PBE.npz`, `generated_PBE.npz` and the same at r2SCAN: energies (eV) in
-single, forces (eV/Å) and stresses (eV/Å3) in half precision, whose rounding is 0.05 % of a value, far below the errors
-of a teacher.
+In `--output` are then `labels_PBE.npz`, `elements_PBE.npz`, `generated_PBE.npz` and the same at r2SCAN: energies (eV)
+in single, forces (eV/Å) and stresses (eV/Å3) in half precision, whose rounding is 0.05 % of a value, far below the
+errors of a teacher.
 `card.json` names source, licence and checksums.
 """
 

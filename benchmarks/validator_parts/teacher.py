@@ -31,8 +31,7 @@ from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from validator_parts.accuracy import read
 
-RECIPES = Path(__file__).resolve().parents[2] / 'recipes'
-sys.path.insert(0, str(RECIPES))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
 
 import validator_data
 
@@ -46,7 +45,7 @@ DISPLACEMENTS = {'': 0.1, '-mild': 0.03}
 STRAIN = 0.03
 COUNT, QUICK = 300, 40
 ELEMENTS = tuple(range(1, 95))
-ELEMENT_LABELS = RECIPES / 'labels'
+ELEMENT_LABELS = Path(validator_data.__file__).with_name('labels')
 
 
 def distorted(crystals: StructureBatch, displacement: float) -> StructureBatch:
