@@ -101,7 +101,7 @@ def test_a_dry_run_shows_what_would_be_computed(run, pyscf_code, rock_salt):
         (['--level', 'PBE', '--code', 'nothing'], 'no code `nothing`'),
         (['--level', 'PBE', '--options', '{options}'], 'has no section `pyscf`'),
         (['--level', 'PBE', '999999'], 'no structure `999999`'),
-        (['--level', 'PBE', '{uranium}'], 'no basis for U'),
+        (['--level', 'PBE', '{uranium}'], 'with a basis for U'),
         (['--level', 'CCSD(T)', '{metal}', '--only'], 'CCSD(T) is not defined for a metal'),
     ],
 )
@@ -131,6 +131,22 @@ def test_what_can_be_computed_is_left(run, pyscf_code, rock_salt, tmp_path):
     rows = json.loads(run('energy', 'run', rock_salt, metal, uranium, *arguments).output)
     refused = [(row['structure'], row['level']) for row in rows if row['refused']]
     assert refused == [('s001Li', 'CCSD(T)'), ('s002U', 'PBE'), ('s002U', 'CCSD(T)')]
+
+
+def test_elements_of_a_run_decide_the_basis(run, pyscf_code, rock_salt, tmp_path):
+    """LiH has the basis of ZnO that it is computed with, but not that of a structure that is left out."""
+    oxide, uranium = tmp_path / 'zno.cif', tmp_path / 'u.cif'
+    bulk('ZnO', 'zincblende', a=4.6).write(oxide)
+    bulk('UZn', 'zincblende', a=4.6).write(uranium)
+    arguments = ('--all-levels', '--protocol', 'pipeline', '--no-references', '--dry-run', '--format', 'json')
+    rows = json.loads(run('energy', 'run', rock_salt, oxide, *arguments).output)
+    assert {row['basis'] for row in rows if not row['refused']} == {'gth-szv-molopt-sr'}
+    refused = [row for row in rows if row['refused']]
+    assert [(row['structure'], row['level']) for row in refused] == [('s000LiH', 'CCSD(T)'), ('s001ZnO', 'CCSD(T)')]
+    assert all('the top rung of this system is HSE06' in row['refused'] for row in refused)
+    rows = json.loads(run('energy', 'run', uranium, rock_salt, *arguments).output)
+    assert [(row['structure'], row.get('basis')) for row in rows if not row['refused']] == [('s001LiH', 'gth-szv')] * 4
+    assert [row['structure'] for row in rows if row['refused']] == ['s000UZn'] * 4
 
 
 def test_show_of_what_has_no_energies(run, pyscf_code):

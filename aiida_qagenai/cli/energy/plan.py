@@ -59,16 +59,15 @@ def make_plan(
     :param references: whether formation energies are computed as well.
     :raises InvalidInputError: for unknown settings, if nothing can be computed, or if references cannot be.
     """
-    rows: list[dict[str, t.Any]] = []
-    for label, structure in structures.items():
-        for level in levels:
-            row: dict[str, t.Any] = {'structure': label, 'atoms': len(structure.sites), 'level': level.value}
-            try:
-                complete = EnergyProtocol.resolve(protocol, overrides, elements_of(structure))
-                builder = builder_of_level(code, structure, level, complete)
-                rows.append({**row, **describe_builder(builder, structure), 'refused': ''})
-            except InvalidInputError as exception:
-                rows.append({**row, 'refused': str(exception)})
+    symbols = elements_of(*structures.values())
+    rows = check_levels(code, structures, levels, EnergyProtocol.resolve(protocol, overrides, symbols))
+    admitted = {row['structure']: structures[row['structure']] for row in rows if not row['refused']}
+    if admitted and elements_of(*admitted.values()) != symbols:
+        # The elements decide the basis: those of structures that are left out have no say.
+        places = {label: index for index, label in enumerate(structures)}
+        others = [row for row in rows if row['structure'] not in admitted]
+        again = EnergyProtocol.resolve(protocol, overrides, elements_of(*admitted.values()))
+        rows = sorted(others + check_levels(code, admitted, levels, again), key=lambda row: places[row['structure']])
     computed = [row for row in rows if not row['refused']]
     if not computed:
         reasons = list(dict.fromkeys(row['refused'] for row in rows))
@@ -88,6 +87,25 @@ def make_plan(
     corrected = complete.settings.counterpoise is not None
     shared = symbols if references and not corrected else []
     return EnergyPlan(complete.settings, wanted, shared, corrected, rows)
+
+
+def check_levels(
+    code: AbstractCode,
+    structures: t.Mapping[str, StructureData],
+    levels: t.Sequence[Fidelity],
+    protocol: EnergyProtocol,
+) -> list[dict[str, t.Any]]:
+    """Return a row for each structure and level: what would be computed, or why it is refused."""
+    rows: list[dict[str, t.Any]] = []
+    for label, structure in structures.items():
+        for level in levels:
+            row: dict[str, t.Any] = {'structure': label, 'atoms': len(structure.sites), 'level': level.value}
+            try:
+                builder = builder_of_level(code, structure, level, protocol)
+                rows.append({**row, **describe_builder(builder, structure), 'refused': ''})
+            except InvalidInputError as exception:
+                rows.append({**row, 'refused': str(exception)})
+    return rows
 
 
 def elements_of(*structures: StructureData) -> list[str]:

@@ -9,12 +9,16 @@ import typing as t
 from aiida_qagenai.calculations.pyscf.bases import tag_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData, find_family
+from aiida_qagenai.workchains.protocols.beyond_argon import is_beyond_argon, missing_basis, settings_beyond_argon
 from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('EnergyProtocol', 'ResolvedBasis', 'key_of', 'unversioned')
 
-CARDINALS = {'cc-pvdz': 2, 'cc-pvtz': 3, 'cc-pvqz': 4, 'cc-pv5z': 5, 'gth-szv': 1, 'gth-cc-dzvp': 2}
+CARDINALS = {
+    **{'cc-pvdz': 2, 'cc-pvtz': 3, 'cc-pvqz': 4, 'cc-pv5z': 5},
+    **{'gth-szv': 1, 'gth-cc-dzvp': 2, 'gth-szv-molopt-sr': 1, 'gth-dzvp-molopt-sr': 2},
+}
 """X of the bases of PySCF that protocols use."""
 
 SIZES = {'functions': 'num_functions', 'valence': 'valence'}
@@ -69,7 +73,14 @@ class EnergyProtocol:
 
     @classmethod
     def of_settings(cls, settings: EnergySettings, symbols: t.Collection[str]) -> EnergyProtocol:
-        """Return ``settings`` with the latest installed version of each family that they name, and its bases."""
+        """Return ``settings`` with the latest installed version of each family that they name, and its bases.
+
+        The elements decide the basis: a system with one beyond argon that the basis of the protocol lacks has another,
+        see :func:`~aiida_qagenai.workchains.protocols.beyond_argon.settings_beyond_argon`.
+        """
+        other = settings.beyond_argon
+        if other is not None and (settings.basis == other.basis or is_beyond_argon(symbols, _covered(settings))):
+            settings = settings_beyond_argon(settings)
         names, families = {}, {}
         for name in sorted(settings.basis_names):
             family = find_family(name) if '/' in name else None
@@ -134,10 +145,14 @@ class EnergyProtocol:
         settings = self.settings
         for name in {settings.basis, settings.coupled_cluster_basis or settings.basis}:
             covered = self.basis(name, symbols, isolated=isolated).settings.basis_sizes
-            missing = [symbol for symbol in symbols if symbol not in covered]
-            if missing:
-                message = f'there is no basis {name} for {", ".join(missing)}: it covers {", ".join(covered)}'
-                raise InvalidInputError(message)
+            if (missing := missing_basis(symbols, covered, settings.protocol)) is not None:
+                raise InvalidInputError(missing)
+
+
+def _covered(settings: EnergySettings) -> t.Collection[str]:
+    """Return the elements that the basis of the settings has, of a family as it is installed."""
+    family = find_family(settings.basis) if '/' in settings.basis else None
+    return settings.basis_sizes if family is None else family.bases
 
 
 def key_of(label: str) -> str:

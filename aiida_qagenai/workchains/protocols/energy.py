@@ -14,12 +14,14 @@ from pymatgen.core import Element
 
 from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
-from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, has_spin_error
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state
+from aiida_qagenai.workchains.protocols.beyond_argon import missing_basis
 from aiida_qagenai.workchains.protocols.energy_parts import (
     BasisSize,
+    BeyondArgonSettings,
     CompositeSettings,
     CounterpoiseSettings,
     CoupledClusterSettings,
@@ -69,6 +71,12 @@ class EnergySettings(StrictModel):
     basis: str = pydantic.Field(description='Name of a basis of PySCF, or of a family: ccgto/cc-pvdz.')
     coupled_cluster_basis: str | None = pydantic.Field(None, description='Where CCSD(T) has another one.')
     fallback: FallbackSettings | None = None
+    beyond_argon: BeyondArgonSettings | None = pydantic.Field(
+        None, description='For systems with an element beyond argon; None once the settings are those of a system.'
+    )
+    unavailable: dict[Fidelity, str] = pydantic.Field(
+        {}, description='Levels of theory that the elements of the system do not have, each with the reason.'
+    )
     fitting: t.Literal['even_tempered', 'family'] = pydantic.Field(
         'even_tempered', description='Auxiliary basis of crystals: even-tempered, or the fitting set of the family.'
     )
@@ -117,6 +125,11 @@ class EnergySettings(StrictModel):
         update = {'basis': name, 'coupled_cluster_basis': None, 'fallback': None, 'composite': None}
         return self.model_copy(update=update)
 
+    @property
+    def available_levels(self) -> tuple[Fidelity, ...]:
+        """Return the levels of theory that have a basis and a pseudopotential for the elements, lowest first."""
+        return tuple(fidelity for fidelity in LADDER if fidelity not in self.unavailable)
+
     def basis_of(self, fidelity: Fidelity) -> str:
         """Return the name of the basis, or of its family, for ``fidelity``."""
         return (self.coupled_cluster_basis or self.basis) if fidelity is Fidelity.CCSD_T else self.basis
@@ -149,6 +162,8 @@ class EnergySettings(StrictModel):
             'basis',
             'coupled_cluster_basis',
             'fallback',
+            'beyond_argon',
+            'unavailable',
             'composite',
             'prefer_composite',
             'separate_triples',
@@ -234,6 +249,7 @@ class EnergyLevel(StrictModel):
     max_atoms: pydantic.PositiveInt
     basis_sizes: dict[str, BasisSize]
     notes: list[str] = pydantic.Field([], description='What the result must say about its level.')
+    unavailable: str | None = pydantic.Field(None, description='Why the elements of the system do not have the level.')
 
     @classmethod
     def create(
@@ -253,6 +269,7 @@ class EnergyLevel(StrictModel):
             max_atoms=settings.limit_of(fidelity, isolated=isolated),
             basis_sizes=settings.basis_sizes,
             notes=list(notes),
+            unavailable=settings.unavailable.get(fidelity),
         )
 
 
@@ -285,10 +302,10 @@ def find_refusal(
     :param band_gap: known from a lower level, eV.
     """
     counts = Counter(structure.get_kind(site.kind_name).symbol for site in structure.sites)
-    missing = sorted(set(counts) - set(level.basis_sizes))
-    if missing:
-        known = ', '.join(sorted(level.basis_sizes))
-        return f'protocol `{level.protocol}` has no basis for {", ".join(missing)}; it has {known}'
+    if (missing := missing_basis(counts, level.basis_sizes, level.protocol)) is not None:
+        return missing
+    if level.unavailable is not None:
+        return level.unavailable
     num_atoms = sum(counts.values())
     if num_atoms > level.max_atoms:
         return f'{num_atoms} atoms, protocol `{level.protocol}` allows {level.max_atoms} at {fidelity.value}'

@@ -8,10 +8,12 @@ import numpy as np
 import pydantic
 
 from aiida_qagenai.calculations.pyscf.parameters import LocalOptions
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
     'BasisSize',
+    'BeyondArgonSettings',
     'ComponentSettings',
     'CompositeSettings',
     'CorrelationSettings',
@@ -99,6 +101,20 @@ class FallbackSettings(StrictModel):
         None, description='The family that it stands in for, set when the protocol is resolved without that family.'
     )
     not_isolated: list[str] = pydantic.Field([], description='Elements whose isolated atom it cannot describe.')
+
+
+class BeyondArgonSettings(StrictModel):
+    """What takes the place of the basis, for all elements of a system with one beyond argon."""
+
+    basis: t.Literal['gth-szv-molopt-sr', 'gth-dzvp-molopt-sr']
+    expected_error: str
+    cost: str
+    max_atoms: dict[Fidelity, pydantic.PositiveInt] = pydantic.Field(
+        description='Applies where it is less than `max_atoms` of the protocol.'
+    )
+    grid_spacing: pydantic.PositiveFloat = pydantic.Field(
+        description='Å; applies where it is finer than `grid_spacing` of the protocol: semi-core electrons are harder.'
+    )
 
 
 class ComponentSettings(StrictModel):

@@ -47,7 +47,7 @@ def test_wrong_arguments_are_named(build, lithium_hydride, arguments, text):
 @pytest.mark.parametrize(
     ('symbols', 'fidelity', 'protocol', 'text'),
     [
-        (['Fe'], 'PBE', 'pipeline', 'has no basis for Fe; it has Al, Ar'),
+        (['La'], 'PBE', 'pipeline', 'no pseudopotential gth-pbe with a basis for La'),
         (['Na', 'Cl'], 'PBE', 'fast', 'no basis for Cl, Na, only for C, H, Li, N, O: run'),
         (['Li'] * 5 + ['H'] * 4, 'PBE', 'pipeline', '9 atoms, protocol `pipeline` allows 8 at PBE'),
         (['Li', 'H', 'Li', 'H', 'Li', 'H'], 'CCSD(T)', 'pipeline', 'allows 4 at CCSD'),
