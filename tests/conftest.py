@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,41 @@ def python_code(localhost):
 def pyscf_code(python_code):
     """Return the code that runs PySCF scripts."""
     return python_code('pyscf', 'qagenai.pyscf_cell')
+
+
+@pytest.fixture
+def pw_code(localhost):
+    """Return the code pw.x of Debian's package."""
+    from aiida.orm import InstalledCode
+
+    code = InstalledCode(
+        label='pw',
+        computer=localhost,
+        filepath_executable=shutil.which('pw.x') or '/usr/bin/pw.x',
+        default_calc_job_plugin='quantumespresso.pw',
+        prepend_text='export OMP_NUM_THREADS=1',
+    )
+    return code.store()
+
+
+@pytest.fixture
+def family(aiida_profile_clean, tmp_path):
+    """Return a factory of the family `local`, of Debian's UPF files, by the command that the documentation gives."""
+    from aiida_pseudo.cli.root import cmd_root
+    from click.testing import CliRunner
+    from pw_runs import PSEUDOS
+
+    def create(*names: str | Path) -> str:
+        folder = tmp_path / 'upf'
+        folder.mkdir()
+        for name in names:
+            shutil.copy(PSEUDOS / name, folder)
+        command = ['install', 'family', str(folder), 'local', '-P', 'pseudo.upf', '-F', 'pseudo.family.cutoffs']
+        result = CliRunner().invoke(cmd_root, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return 'local'
+
+    return create
 
 
 @pytest.fixture(scope='session')

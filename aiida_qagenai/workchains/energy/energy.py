@@ -15,6 +15,7 @@ from aiida_qagenai.calculations.functions.energy import (
     check_elements,
     check_references,
 )
+from aiida_qagenai.calculations.functions.espresso import collect_results, prepare_structure
 from aiida_qagenai.calculations.pyscf.bases import bases_problem
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf.memory import least_memory
@@ -25,10 +26,12 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.workchains.energy import espresso
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.energy.ports import define_energy, define_spectra, fill_references
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, find_refusal
+from aiida_qagenai.workchains.protocols.espresso import EspressoProtocol
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('MINIMUM_GAP', 'EnergyWorkChain', 'estimate_memory')
@@ -40,7 +43,8 @@ METALLIC = (EXIT_CODES.ERROR_METALLIC.status, EXIT_CODES.ERROR_VARYING_OCCUPATIO
 class EnergyWorkChain(ResumableWorkChain):
     """The energy of one structure at one fidelity and, with isolated atoms given, its formation energy.
 
-    What cannot work is refused when the inputs are validated, before anything is computed.
+    PySCF computes it, or pw.x: the namespace of one of them holds what it needs, and the level names the engine. What
+    cannot work is refused when the inputs are validated, before anything is computed.
     """
 
     @classmethod
@@ -64,6 +68,9 @@ class EnergyWorkChain(ResumableWorkChain):
             help='Isolated atoms by element symbol.',
         )
         spec.expose_inputs(PyscfCellBaseWorkChain, exclude=('pyscf.structure',))
+        spec.inputs['pyscf'].required = False
+        spec.inputs['pyscf'].populate_defaults = False
+        espresso.define_espresso(spec)
         spec.inputs.validator = validate_inputs
         spec.outline(while_(cls.should_calculate)(cls.run_calculation), cls.inspect_calculation)
 
@@ -73,58 +80,47 @@ class EnergyWorkChain(ResumableWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         fidelity: Fidelity | str,
-        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
+        protocol: str | EnergyProtocol | EspressoProtocol = DEFAULT_PROTOCOL,
         *,
+        engine: t.Literal['pyscf', 'espresso'] | None = None,
+        pseudos: str | None = None,
         overrides: dict[str, t.Any] | None = None,
         atomic_references: dict[str, EnergyData] | None = None,
         elemental_references: dict[str, EnergyData] | None = None,
         options: dict[str, t.Any] | None = None,
         band_gap: float | None = None,
-        ghosts: orm.StructureData | None = None,
-        crystal: orm.StructureData | None = None,
-        **wanted: bool,
+        **wanted: t.Any,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
         :param structure: a crystal, or without periodicity an isolated atom or the molecule of an element (H2, N2, O2,
             F2, Cl2), computed in its ground state.
         :param protocol: name of a protocol, or one that is resolved already.
+        :param engine: ``pyscf`` by default, or ``espresso``: pw.x, for PBE, PBE with U, SCAN and HSE06.
+        :param pseudos: label of a family of pseudopotentials, in place of that of the protocol of pw.x.
         :param overrides: nested changes to the settings of the protocol.
         :param atomic_references: isolated atoms at the same level by element symbol, for the anchored formation energy.
         :param elemental_references: reference states at the same level, likewise, for the self-consistent one.
         :param options: scheduler options of the calculation.
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
-        :param ghosts: sites around an isolated atom, of ``crystal``, that lend it their basis functions.
-        :param wanted: ``descriptors``, or ``forces`` with the stress: computed as well if true (PBE of a crystal).
+        :param wanted: of PySCF ``descriptors``, or ``forces`` with the stress: computed as well if true (PBE of a
+            crystal); ``ghosts``, sites around an isolated atom, of ``crystal``, that lend it their basis functions. Of
+            pw.x ``spin_polarized``, ``moments`` (initial, of each site, μB) and ``spin`` (electrons of spin up minus
+            spin down per cell, fixed).
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
-        level_of_theory = Fidelity.parse(fidelity)
-        symbols = {kind.symbol for node in (structure, ghosts) if node is not None for kind in node.kinds}
-        complete = EnergyProtocol.resolve(protocol, overrides, symbols)
-        family = complete.settings.basis_of(level_of_theory)
-        isolated = not any(structure.pbc)
-        resolved = complete.basis(family, symbols, isolated=isolated and len(structure.sites) == 1)
-        settings = resolved.settings
-        around = surroundings_of(crystal or structure)
-        level = EnergyLevel.create(
-            settings, level_of_theory, isolated=isolated, surroundings=around, notes=resolved.notes
-        )
-        if (refusal := find_refusal(structure, level_of_theory, level, band_gap)) is not None:
-            raise InvalidInputError(refusal)
+        level = Fidelity.parse(fidelity)
         builder = cls.get_builder()
-        builder.structure = structure
-        builder.fidelity = orm.Str(level_of_theory.value)
-        builder.level = orm.Dict(level.model_dump(mode='json'))
-        builder.pyscf.code = code
-        builder.pyscf.parameters = orm.Dict(settings.parameters(level_of_theory, structure, **wanted))
-        if settings.splits_triples and level_of_theory is Fidelity.CCSD_T and not isolated:
-            builder.separate_triples = orm.Bool(True)
-        if resolved.bases:
-            builder.pyscf.bases = resolved.bases
-        if ghosts is not None:
-            builder.pyscf.ghosts = ghosts
-        if options:
-            builder.pyscf.metadata.options = options
+        builder.structure, builder.fidelity = structure, orm.Str(level.value)
+        symbols = {kind.symbol for kind in structure.kinds}
+        if engine == 'espresso' or isinstance(protocol, EspressoProtocol):
+            planned = EspressoProtocol.resolve(t.cast('str', protocol), overrides, symbols, pseudos)
+            espresso.fill_espresso(builder, planned, code, level, options=options, **wanted)
+        else:
+            if pseudos is not None:
+                raise InvalidInputError('`pseudos` is for the engine espresso')
+            wanted.update(options=options, band_gap=band_gap)
+            fill_pyscf(builder, code, level, protocol, overrides, **wanted)
         references = {'atomic_references': atomic_references, 'elemental_references': elemental_references}
         fill_references(builder, symbols, band_gap=band_gap, **references)
         return builder
@@ -135,23 +131,44 @@ class EnergyWorkChain(ResumableWorkChain):
 
     def run_calculation(self) -> ToContext:
         """Run the calculation with restarts."""
+        if self.runs_espresso:
+            inputs = {'structure': self.inputs.structure, 'parameters': self.inputs.espresso.parameters}
+            prepared = self.call_once('prepare', prepare_structure, **inputs)['result']
+            process, inputs = espresso.submission(self.inputs, prepared)
+            return ToContext(calculation=self.submit_once('calculation', process, **inputs))
         inputs = self.exposed_inputs(PyscfCellBaseWorkChain)
         inputs.pyscf.structure = self.inputs.structure
         return ToContext(calculation=self.submit_once('calculation', PyscfCellBaseWorkChain, **inputs))
+
+    @property
+    def runs_espresso(self) -> bool:
+        """Return whether pw.x computes."""
+        return EnergyLevel.parse(self.inputs.level.get_dict()).engine == 'espresso'
+
+    def results_of(self, child: t.Any) -> orm.Dict:
+        """Return the results of a calculation that has ended well."""
+        if not self.runs_espresso:
+            return t.cast('orm.Dict', child.outputs.results)
+        names = ('output_parameters', 'output_trajectory', 'output_band')
+        outputs = {name: child.outputs[name] for name in names if name in child.outputs}
+        inputs = {'parameters': self.inputs.espresso.parameters, 'cost': orm.Dict(espresso.cost_of(child))}
+        return t.cast('orm.Dict', self.call_once('collect', collect_results, **inputs, **outputs)['result'])
 
     def inspect_calculation(self) -> ExitCode | None:
         """Assemble the energy, or say why there is none."""
         child = self.ctx.calculation
         if not child.is_finished_ok:
             reason = f'{child.exit_status}, {child.exit_message}' if child.is_finished else str(child.process_state)
+            if self.runs_espresso:
+                reason = espresso.failure_of(child)
             self.report(f'{child.process_label}<{child.pk}> failed: {reason}')
-            if child.exit_status in METALLIC:
+            if child.exit_status in METALLIC and not self.runs_espresso:
                 return self.exit_codes.ERROR_METALLIC.format(reason=reason)
             return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)
         outputs = self.call_once(
             'assemble',
             assemble_energy,
-            results=child.outputs.results,
+            results=self.results_of(child),
             structure=self.inputs.structure,
             level=self.inputs.level,
             **self.inputs.get('atomic_references', {}),
@@ -167,6 +184,47 @@ class EnergyWorkChain(ResumableWorkChain):
         return None
 
 
+def fill_pyscf(
+    builder: ProcessBuilder,
+    code: orm.AbstractCode,
+    fidelity: Fidelity,
+    protocol: str | EnergyProtocol,
+    overrides: dict[str, t.Any] | None,
+    *,
+    options: dict[str, t.Any] | None,
+    band_gap: float | None,
+    ghosts: orm.StructureData | None = None,
+    crystal: orm.StructureData | None = None,
+    **wanted: bool,
+) -> None:
+    """Set the inputs of PySCF and the label of the result; arguments as of the builder, which has its ``structure``.
+
+    :raises InvalidInputError: for an unknown protocol or key, or a structure that the level does not admit.
+    """
+    structure = builder.structure
+    symbols = {kind.symbol for node in (structure, ghosts) if node is not None for kind in node.kinds}
+    complete = EnergyProtocol.resolve(protocol, overrides, symbols)
+    isolated = not any(structure.pbc)
+    family = complete.settings.basis_of(fidelity)
+    resolved = complete.basis(family, symbols, isolated=isolated and len(structure.sites) == 1)
+    settings = resolved.settings
+    around = surroundings_of(crystal or structure)
+    level = EnergyLevel.create(settings, fidelity, isolated=isolated, surroundings=around, notes=resolved.notes)
+    if (refusal := find_refusal(structure, fidelity, level, band_gap)) is not None:
+        raise InvalidInputError(refusal)
+    builder.level = orm.Dict(level.model_dump(mode='json'))
+    builder.pyscf.code = code
+    builder.pyscf.parameters = orm.Dict(settings.parameters(fidelity, structure, **wanted))
+    if settings.splits_triples and fidelity is Fidelity.CCSD_T and not isolated:
+        builder.separate_triples = orm.Bool(True)
+    if resolved.bases:
+        builder.pyscf.bases = resolved.bases
+    if ghosts is not None:
+        builder.pyscf.ghosts = ghosts
+    if options:
+        builder.pyscf.metadata.options = options
+
+
 def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structure: orm.StructureData) -> float:
     """Return the least memory that the correlation energy needs, MB; see :func:`least_memory`."""
     functions = {symbol: element.functions for symbol, element in level.basis_sizes.items()}
@@ -177,10 +235,26 @@ def estimate_memory(parameters: PyscfCellParameters, level: EnergyLevel, structu
 
 def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     """Refuse what cannot work: structure, level, parameters and references must belong together."""
-    if not all(inputs.get(name) for name in ('structure', 'fidelity', 'level')) or 'parameters' not in inputs['pyscf']:
+    if not all(inputs.get(name) for name in ('structure', 'fidelity', 'level')):
         return None
     structure, fidelity = inputs['structure'], Fidelity.parse(inputs['fidelity'].value)
     level = EnergyLevel.parse(inputs['level'].get_dict())
+    others = {'pyscf', 'espresso'} - {level.engine}
+    if not inputs.get(level.engine) or any(inputs.get(name) for name in others):
+        return f'the level is of the engine {level.engine}: give the inputs `{level.engine}`, and no others'
+    if level.engine == 'espresso':
+        problem = espresso.espresso_problem(structure, fidelity, level, inputs['espresso'])
+    else:
+        problem = pyscf_problem(structure, fidelity, level, inputs)
+    return problem or validate_references(inputs, fidelity, level)
+
+
+def pyscf_problem(
+    structure: orm.StructureData, fidelity: Fidelity, level: EnergyLevel, inputs: t.Mapping[str, t.Any]
+) -> str | None:
+    """Return why PySCF cannot compute an energy, or None; nothing is run to find out."""
+    if 'parameters' not in inputs['pyscf']:
+        return None
     parameters = PyscfCellParameters.parse(inputs['pyscf']['parameters'].get_dict())
     if parameters.fidelity is not fidelity:
         return f'`fidelity` is {fidelity}, the parameters are for {parameters.fidelity}'
@@ -195,7 +269,7 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
         memory = estimate_memory(parameters, level, structure)
         if memory > parameters.max_memory_mb:
             return f'CCSD(T) would need at least {memory:.1f} MB, `max_memory_mb` is {parameters.max_memory_mb:.0f}'
-    return validate_references(inputs, fidelity, level)
+    return None
 
 
 def validate_references(inputs: t.Any, fidelity: Fidelity, level: EnergyLevel) -> str | None:

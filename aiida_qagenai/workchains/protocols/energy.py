@@ -243,11 +243,12 @@ class EnergySettings(StrictModel):
 class EnergyLevel(StrictModel):
     """What the result of a calculation must be labelled with, and what the level admits: an input of the work chain."""
 
+    engine: t.Literal['pyscf', 'espresso'] = 'pyscf'
     protocol: str
     level_tag: str
     scientific: bool
     max_atoms: pydantic.PositiveInt
-    basis_sizes: dict[str, BasisSize]
+    basis_sizes: dict[str, BasisSize] = pydantic.Field(description='By element; none of plane waves.')
     notes: list[str] = pydantic.Field([], description='What the result must say about its level.')
     unavailable: str | None = pydantic.Field(None, description='Why the elements of the system do not have the level.')
 

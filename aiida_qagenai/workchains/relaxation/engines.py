@@ -5,33 +5,25 @@ aiida-quantumespresso is an optional extra: it is imported only where pw.x is as
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import typing as t
 
 from aiida import orm
-from aiida.common.exceptions import NotExistent
 from aiida_pseudo.data.pseudo import UpfData
-from aiida_pseudo.groups.family import PseudoPotentialFamily
-from aiida_pseudo.groups.mixins import RecommendedCutoffMixin
 from ase.units import Bohr, Rydberg
 
+from aiida_qagenai.calculations.espresso.pseudos import find_pseudos, functional_problem, missing_extra
 from aiida_qagenai.calculations.pyscf.bases import bases_problem
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.energy.espresso import default_options
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, find_refusal
-from aiida_qagenai.workchains.protocols.relaxation import EspressoRelaxSettings, PyscfRelaxSettings, RelaxationSettings
+from aiida_qagenai.workchains.protocols.relaxation import PyscfRelaxSettings, RelaxationSettings
 
 __all__ = ('ENGINES', 'EspressoEngine', 'PyscfEngine', 'find_code_problem')
-
-INSTALL = 'install the extra: pip install "aiida-qagenai[espresso]"'
-FUNCTIONAL = re.compile(r'functional\s*=\s*"([^"]*)"|^\s*(.*?)\s+Exchange-Correlation functional', re.MULTILINE)
-PBE_NAMES = ('PBE', 'SLA PW PBE PBE', 'SLA PW PBX PBC')
-"""How UPF files call PBE; the long forms name its parts."""
 
 
 class PyscfEngine:
@@ -149,16 +141,11 @@ class EspressoEngine:
 
     PLUGIN = 'quantumespresso.pw'
 
-    @staticmethod
-    def is_installed() -> bool:
-        """Return whether aiida-quantumespresso can be imported."""
-        return importlib.util.find_spec('aiida_quantumespresso') is not None
-
     @classmethod
     def find_problem(cls, inputs: t.Mapping[str, t.Any]) -> str | None:
         """Return what the engine cannot do of the inputs of the work chain."""
-        if not cls.is_installed():
-            return f'the engine espresso needs aiida-quantumespresso: {INSTALL}'
+        if (problem := missing_extra()) is not None:
+            return problem
         if inputs.get('bases'):
             return '`bases` are for the engine pyscf'
         if set(inputs['numerics'].get_dict()) != {'SYSTEM', 'ELECTRONS', 'kpoints_distance'}:
@@ -177,39 +164,18 @@ class EspressoEngine:
         cls.complete(settings, symbols)
 
     @classmethod
-    def find_pseudos(
-        cls, options: EspressoRelaxSettings, symbols: t.Collection[str]
-    ) -> tuple[dict[str, UpfData], tuple[float, float]]:
-        """Return the pseudopotentials by element, and the cutoffs of the orbitals and of the density, Ry.
-
-        :raises InvalidInputError: if the extra or the family is not installed, an element has no pseudopotential or one
-            of another functional, or nothing gives the cutoffs.
-        """
-        if not cls.is_installed():
-            raise InvalidInputError(f'the engine espresso needs aiida-quantumespresso: {INSTALL}')
-        family, elements = load_family(options.pseudo_family), tuple(sorted(set(symbols)))
-        missing = sorted(set(elements) - set(family.elements))
-        if missing:
-            known = ', '.join(sorted(family.elements))
-            message = f'the family {family.label} has no pseudopotential for {", ".join(missing)}; it has {known}'
-            raise InvalidInputError(message)
-        pseudos = dict(family.get_pseudos(elements=elements))
-        problem = functional_problem(pseudos)
-        if problem is not None:
-            raise InvalidInputError(problem)
-        return pseudos, find_cutoffs(family, options.ecutwfc, options.ecutrho, elements)
-
-    @classmethod
     def complete(
         cls, settings: RelaxationSettings, symbols: t.Collection[str]
     ) -> tuple[RelaxationSettings, dict[str, t.Any]]:
         """Return settings with the cutoffs for all of ``symbols``, and the input ``pseudos`` by element.
 
-        :raises InvalidInputError: see :meth:`find_pseudos`.
+        :raises InvalidInputError: see :func:`~aiida_qagenai.calculations.espresso.pseudos.find_pseudos`.
         """
         assert settings.espresso is not None
-        pseudos, (ecutwfc, ecutrho) = cls.find_pseudos(settings.espresso, symbols)
-        numerics = settings.espresso.model_copy(update={'ecutwfc': ecutwfc, 'ecutrho': ecutrho})
+        options = settings.espresso
+        cutoffs = (options.ecutwfc, options.ecutrho)
+        _, pseudos, (ecutwfc, ecutrho) = find_pseudos(options.pseudo_family, symbols, *cutoffs)
+        numerics = options.model_copy(update={'ecutwfc': ecutwfc, 'ecutrho': ecutrho})
         return settings.model_copy(update={'espresso': numerics}), {'pseudos': pseudos}
 
     @classmethod
@@ -222,7 +188,7 @@ class EspressoEngine:
         """Return the inputs ``numerics`` and ``pseudos``.
 
         :param pseudos: by element, with the cutoffs in the settings; by default those of the installed family.
-        :raises InvalidInputError: see :meth:`find_pseudos`.
+        :raises InvalidInputError: see :func:`~aiida_qagenai.calculations.espresso.pseudos.find_pseudos`.
         """
         symbols = {kind.symbol for kind in structure.kinds}
         if pseudos is None:
@@ -309,71 +275,3 @@ def find_code_problem(engine: str, code: orm.AbstractCode | None) -> str | None:
     if known is not None and known != plugin:
         return f'the engine {engine} needs a code of {plugin}, {code.label} is of {known}'
     return None
-
-
-def default_options() -> dict[str, t.Any]:
-    """Return scheduler options: one process, and what the restarts of pw.x need to know, a walltime."""
-    return {
-        'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1},
-        'max_wallclock_seconds': 12 * 3600,
-        'withmpi': False,
-    }
-
-
-def load_family(label: str) -> t.Any:
-    """Return an installed family of pseudopotentials.
-
-    :raises InvalidInputError: if it is not installed, with the command that installs it.
-    """
-    try:
-        return orm.QueryBuilder().append(PseudoPotentialFamily, filters={'label': label}).one()[0]
-    except NotExistent as exception:
-        command = 'aiida-pseudo install family FOLDER LABEL -P pseudo.upf -F pseudo.family.cutoffs'
-        parts = label.split('/')
-        if parts[0] == 'SSSP' and len(parts) == 4:
-            command = (
-                f'aiida-pseudo install sssp -v {parts[1]} -x {parts[2]} -p {parts[3]}`, or from UPF files `{command}'
-            )
-        message = f'the family of pseudopotentials {label} is not installed: run `{command}`'
-        raise InvalidInputError(message) from exception
-
-
-def find_cutoffs(
-    family: t.Any, ecutwfc: float | None, ecutrho: float | None, elements: tuple[str, ...]
-) -> tuple[float, float]:
-    """Return the cutoffs of the orbitals and of the density, Ry: the given ones, or those the family recommends.
-
-    :raises InvalidInputError: if there are neither.
-    """
-    if ecutwfc is not None and ecutrho is not None:
-        return ecutwfc, ecutrho
-    problem = 'it has no cutoffs'
-    if isinstance(family, RecommendedCutoffMixin):
-        try:
-            return t.cast('tuple[float, float]', family.get_recommended_cutoffs(elements=elements, unit='Ry'))
-        except ValueError as exception:
-            problem = str(exception)
-    message = (
-        f'the family {family.label} recommends no cutoffs ({problem}): give `espresso: {{ecutwfc, ecutrho}}` (Ry), or '
-        'set them once with `aiida-pseudo family cutoffs set`'
-    )
-    raise InvalidInputError(message)
-
-
-def functional_problem(pseudos: t.Mapping[str, UpfData]) -> str | None:
-    """Return which pseudopotential is of another functional than PBE."""
-    for name, pseudo in pseudos.items():
-        functional = functional_of(pseudo)
-        if functional is not None and functional not in PBE_NAMES:
-            return f'the pseudopotential {pseudo.filename} of {name} is of {functional}, not of PBE'
-    return None
-
-
-def functional_of(pseudo: UpfData) -> str | None:
-    """Return the functional that a UPF file says it was made with, or None if it does not say."""
-    found = FUNCTIONAL.search(pseudo.get_content())
-    if found is None:
-        return None
-    words = (found[1] or found[2]).upper().split()
-    # The old header ends the parts by the name of the whole: SLA PW PBE PBE PBE.
-    return ' '.join(words[:4])

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
-from aiida_pseudo.cli.root import cmd_root
 from aiida_pseudo.data.pseudo import UpfData
-from click.testing import CliRunner
+from pw_runs import PSEUDOS, needs_espresso
 
+from aiida_qagenai.calculations.espresso import pseudos
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.queries.costs import core_hours, costs
@@ -20,44 +17,8 @@ from aiida_qagenai.queries.relaxations import relaxed_to
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.protocols.relaxation import relaxation_settings
-from aiida_qagenai.workchains.relaxation import engines as relaxation_engines
 from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 from aiida_qagenai.workchains.relaxation.relax_first import complete_relaxation
-
-PSEUDOS = Path('/usr/share/espresso/pseudo')
-needs_espresso = pytest.mark.skipif(
-    shutil.which('pw.x') is None or not PSEUDOS.is_dir(), reason='needs Debian packages: run .ci/espresso'
-)
-
-
-@pytest.fixture
-def pw_code(localhost):
-    """Return the code pw.x of Debian's package."""
-    code = orm.InstalledCode(
-        label='pw',
-        computer=localhost,
-        filepath_executable=shutil.which('pw.x') or '/usr/bin/pw.x',
-        default_calc_job_plugin='quantumespresso.pw',
-        prepend_text='export OMP_NUM_THREADS=1',
-    )
-    return code.store()
-
-
-@pytest.fixture
-def family(aiida_profile_clean, tmp_path):
-    """Return the label of a family made of local UPF files by the command that the documentation gives."""
-
-    def create(*names: str) -> str:
-        folder = tmp_path / 'upf'
-        folder.mkdir()
-        for name in names:
-            shutil.copy(PSEUDOS / name, folder)
-        command = ['install', 'family', str(folder), 'local', '-P', 'pseudo.upf', '-F', 'pseudo.family.cutoffs']
-        result = CliRunner().invoke(cmd_root, command, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return 'local'
-
-    return create
 
 
 @pytest.fixture
@@ -153,7 +114,7 @@ def test_a_pseudopotential_of_another_functional_is_refused(pw_code, family, sil
 
 def test_without_the_extra_the_error_says_what_to_install(pyscf_code, silicon, monkeypatch):
     """The package works without aiida-quantumespresso until pw.x is asked for."""
-    monkeypatch.setattr(relaxation_engines.EspressoEngine, 'is_installed', staticmethod(lambda: False))
+    monkeypatch.setattr(pseudos, 'is_installed', lambda: False)
     with pytest.raises(InvalidInputError, match=r'aiida-qagenai\[espresso\]'):
         PbeRelaxWorkChain.get_builder_from_protocol(pyscf_code, silicon, engine='espresso')
 

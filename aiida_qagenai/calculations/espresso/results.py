@@ -1,0 +1,128 @@
+"""What pw.x says at its end, in the words of the results of a PySCF job."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_qagenai.calculations.espresso.parameters import PwParameters
+
+__all__ = ('band_edges', 'error_text', 'normalise_results')
+
+COMPONENTS = {
+    'one_electron': 'energy_one_electron',
+    'hartree': 'energy_hartree',
+    'exchange_correlation': 'energy_xc',
+    'ewald': 'energy_ewald',
+    'one_center_paw': 'energy_one_center_paw',
+    'exact_exchange': 'energy_fock',
+    'hubbard': 'energy_hubbard',
+    'smearing': 'energy_smearing',
+}
+"""Parts of the total energy, eV, and what aiida-quantumespresso calls them."""
+
+ERROR = re.compile(r'Error in routine\s+(\S+)\s*\((-?\d+)\):\s*\n\s*(.*?)\s*\n\s*%%%', re.DOTALL)
+
+WITHOUT_LIBXC = 'this pw.x was built without libxc, which SCAN needs: build it with libxc, or use the engine pyscf'
+HINTS = {
+    'libxc needed': WITHOUT_LIBXC,
+    'libxc is not active': WITHOUT_LIBXC,
+    'input syntax has changed': 'pw.x from version 7.1 on reads U from a card: set `hubbard_card: true`',
+}
+"""What helps against an error of pw.x that does not say so itself."""
+
+
+def error_text(stdout: str) -> str | None:
+    """Return the error that stopped pw.x and what helps against it, or None where the output shows none."""
+    found = ERROR.search(stdout)
+    if found is None:
+        return None
+    text = ' '.join(found[3].split())
+    hints = (hint for phrase, hint in HINTS.items() if phrase in text)
+    return '; '.join([f'pw.x stopped in {found[1]}: {text}', *hints])
+
+
+def normalise_results(
+    parameters: PwParameters,
+    output: t.Mapping[str, t.Any],
+    *,
+    bands: NDArray[np.float64] | None,
+    occupations: NDArray[np.float64] | None,
+    site_moments: t.Sequence[float] | None,
+    cost: t.Mapping[str, float],
+) -> dict[str, t.Any]:
+    """Return results that an :class:`~aiida_qagenai.calculations.pyscf.results.EnergyResults` reads.
+
+    :param output: ``output_parameters`` of aiida-quantumespresso.
+    :param bands: eV, of shape (k, n), or (2, k, n) with two spins.
+    :param occupations: of the same shape; up to 2 without spin.
+    :param site_moments: μB in spheres around the sites.
+    :param cost: ``core_hours`` and ``wall_seconds`` of all attempts.
+    """
+    warnings: list[tuple[int, str]] = []
+    if not parameters.spin_polarized and round(float(output['number_of_electrons'])) % 2:
+        warnings.append((707, 'odd number of electrons per cell, computed without spin polarisation'))
+    energies = {name: output[key] for name, key in COMPONENTS.items() if output.get(key) is not None}
+    values: dict[str, t.Any] = {
+        'status': 'finished',
+        'stage': 'finished',
+        'fidelity': parameters.fidelity.value,
+        'versions': {'Quantum ESPRESSO': str(output.get('creator_version', 'unknown'))},
+        'scf_converged': True,
+        'scf_cycles': output.get('scf_iterations') or None,
+        'scf_thresholds': {'conv_thr_rydberg': parameters.conv_thr},
+        'total_energy': output['energy'],
+        'components': {name: float(value) for name, value in energies.items()},
+        'num_kpoints': output.get('number_of_k_points'),
+        'num_electrons': round(float(output['number_of_electrons'])),
+        'kmesh': list(parameters.kmesh),
+        'kmesh_shift': list(parameters.kmesh_shift),
+        'warnings': [text for _, text in warnings],
+        'warning_codes': [code for code, _ in warnings],
+        'spin_polarized': parameters.spin_polarized,
+        **cost,
+    }
+    if bands is not None and occupations is not None:
+        values.update(band_edges(bands, occupations))
+    if parameters.spin_polarized:
+        values.update(
+            total_moment=float(output['total_magnetization']),
+            absolute_moment=float(output['absolute_magnetization']),
+            initial_moments=list(parameters.moments or []),
+            site_moments=[float(moment) for moment in site_moments] if site_moments is not None else None,
+        )
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def band_edges(bands: NDArray[np.float64], occupations: NDArray[np.float64]) -> dict[str, t.Any]:
+    """Return the gap over all spins and of each spin, the valence band maximum (eV), and the number of occupied bands.
+
+    A level counts as occupied from half its electrons on; where their number varies between k-points there is no gap.
+    """
+    spins, filled = (values[None] if values.ndim == 2 else values for values in (bands, occupations))
+    full = 2.0 if len(spins) == 1 else 1.0
+    counts = [(filled[spin] > full / 2).sum(axis=1) for spin in range(len(spins))]
+    edges = [_edges(levels, number) for levels, number in zip(spins, counts, strict=True)]
+    valence, conduction = max(top for top, _ in edges), min(bottom for _, bottom in edges)
+    metallic = any(len(set(number.tolist())) > 1 for number in counts)
+    gap = 0.0 if metallic else max(0.0, conduction - valence)
+    values: dict[str, t.Any] = {
+        'band_gap': gap if np.isfinite(gap) else None,
+        'valence_band_maximum': valence if np.isfinite(valence) else None,
+        'num_occupied_per_k': sum(counts).tolist(),  # type: ignore[union-attr]
+    }
+    if len(spins) == 2:
+        for name, (top, bottom), number in zip(('up', 'down'), edges, counts, strict=True):
+            own = 0.0 if len(set(number.tolist())) > 1 else max(0.0, bottom - top)
+            values[f'band_gap_{name}'] = own if np.isfinite(own) else None
+    return values
+
+
+def _edges(levels: NDArray[np.float64], number: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the highest occupied and the lowest empty level, eV; infinite where there is none."""
+    occupied = [row[count - 1] for row, count in zip(levels, number, strict=True) if count]
+    empty = [row[count] for row, count in zip(levels, number, strict=True) if count < len(row)]
+    return float(max(occupied, default=-np.inf)), float(min(empty, default=np.inf))
