@@ -15,6 +15,8 @@ WARNING_CODES: dict[int, str] = {
     707: 'odd number of electrons per cell, computed without spin polarisation',
     708: 'imaginary part of the (T) energy above 1e-6 Ha (an error above 1e-4)',
     709: 'Hartree-Fock of a metal: the number of occupied bands varies between k-points',
+    710: 'the magnetic ordering is another than the one that the density began with',
+    711: 'some of the sites that began with a moment lost it',
     720: 'the forces of PySCF add up to more than 0.02 eV/Å: the grid is coarse',
     721: 'the relaxation changed the volume by more than the limit of its protocol',
     722: 'an imaginary phonon at Γ: the relaxed structure is a saddle point',

@@ -67,6 +67,25 @@ class EnergyData(RecordData):
         scientific: bool = OrmMetadataField(description='False for levels that only exercise the machinery')
         structure_uuid: str = OrmMetadataField(description='UUID of the structure')
         band_gap: float | None = OrmMetadataField(None, description='Gap on the k-mesh of the calculation, eV')
+        band_gap_up: float | None = OrmMetadataField(None, description='Gap of spin up, eV')
+        band_gap_down: float | None = OrmMetadataField(None, description='Gap of spin down, eV')
+        spin_polarized: bool = OrmMetadataField(False, description='Whether there are two spin densities (crystals)')
+        magnetic_ordering: str | None = OrmMetadataField(
+            None, description='nonmagnetic, ferromagnetic, antiferromagnetic or ferrimagnetic'
+        )
+        total_moment: float | None = OrmMetadataField(None, description='Moment of the cell, μB')
+        absolute_moment: float | None = OrmMetadataField(
+            None, description='Integral of the absolute spin density over the cell, μB'
+        )
+        site_moments: list[float] | None = OrmMetadataField(
+            None, description='Moments of the sites in the order of the structure, Löwdin populations, μB'
+        )
+        initial_moments: list[float] | None = OrmMetadataField(
+            None, description='Moments of the sites that the density began with, μB'
+        )
+        spin_squared: float | None = OrmMetadataField(
+            None, description='⟨S²⟩ per cell: S(S + 1) of its moment, and the contamination per cell; dimensionless'
+        )
         t1_diagnostic: float | None = OrmMetadataField(None, description='‖t1‖/√(2·n_occ·N_k), dimensionless')
         d1_diagnostic: float | None = OrmMetadataField(None, description='Largest spectral norm of t1, dimensionless')
         core_hours: float = OrmMetadataField(0.0, ge=0.0, description='Cores times wall time of the calculation, h')

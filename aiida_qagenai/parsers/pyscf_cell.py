@@ -37,6 +37,7 @@ EXIT_LABELS = {
     'amplitudes_lost': 'ERROR_AMPLITUDES_LOST',
     'memory_estimate': 'ERROR_MEMORY_ESTIMATE',
     'scf_not_converged': 'ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED',
+    'magnetic_collapse': 'ERROR_MAGNETIC_COLLAPSE',
     'cc_not_converged': 'ERROR_COUPLED_CLUSTER_NOT_CONVERGED',
     'not_finite': 'ERROR_ENERGY_NOT_FINITE',
     'integration_error': 'ERROR_INTEGRATION',

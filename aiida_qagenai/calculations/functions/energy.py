@@ -27,6 +27,19 @@ __all__ = ('ELEMENT_PREFIX', 'assemble_energy', 'check_elements', 'check_referen
 ELEMENT_PREFIX = 'element'
 """Prefix of the symbol in the name of an input: the element in its reference state, not the isolated atom."""
 
+MAGNETIC_FIELDS = (
+    'spin_polarized',
+    'magnetic_ordering',
+    'total_moment',
+    'absolute_moment',
+    'site_moments',
+    'initial_moments',
+    'spin_squared',
+    'band_gap_up',
+    'band_gap_down',
+)
+"""What a spin-polarised crystal has beside its energy, in the results and in the ``EnergyData``."""
+
 
 @calcfunction
 def assemble_energy(results: Dict, structure: StructureData, level: Dict, **references: EnergyData) -> EnergyData:
@@ -52,6 +65,7 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         t1_diagnostic=values.t1_diagnostic,
         d1_diagnostic=values.d1_diagnostic,
         components=values.components,
+        **magnetic_fields(values),
         **(derivative_fields(values) if isinstance(values, ForceResults) else {}),
     )
 
@@ -103,6 +117,11 @@ def make_energy(
         warning_codes=sorted(codes),
         **fields,
     )
+
+
+def magnetic_fields(results: EnergyResults) -> dict[str, t.Any]:
+    """Return moments and gaps of each spin as fields of an ``EnergyData``, none without spin polarisation."""
+    return {name: getattr(results, name) for name in MAGNETIC_FIELDS} if results.spin_polarized else {}
 
 
 def derivative_fields(results: ForceResults) -> dict[str, t.Any]:

@@ -120,6 +120,7 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         for status, label, message in (
             (410, 'ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED', 'The SCF did not converge: {message}'),
             (411, 'ERROR_COUPLED_CLUSTER_NOT_CONVERGED', 'CCSD did not converge: {message}'),
+            (412, 'ERROR_MAGNETIC_COLLAPSE', 'The moments were lost: {message}'),
             (430, 'ERROR_RELAXATION_NOT_CONVERGED', 'The relaxation did not converge: {message}'),
             (421, 'ERROR_MEMORY_ESTIMATE', 'Not started, it would not fit into memory: {message}'),
             (501, 'ERROR_ENERGY_NOT_FINITE', 'An energy is not a number: {message}'),
@@ -227,6 +228,8 @@ def _find_misfit(
         return f'a crystal is periodic in three directions, the structure in {sum(structure.pbc)}'
     if structure.has_vacancies or structure.is_alloy:
         return 'the structure has partially occupied sites'
+    if parameters.moments is not None and len(parameters.moments) != len(structure.sites):
+        return f'{len(parameters.moments)} `moments` for {len(structure.sites)} sites'
     real = {kind.symbol for kind in structure.kinds}
     for name, needed in (('basis', set(symbols)), ('pseudo', real), ('auxiliary_basis', real)):
         table = getattr(parameters, name)

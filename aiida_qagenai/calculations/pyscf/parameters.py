@@ -124,7 +124,18 @@ class PyscfCellParameters(StrictModel):
         None, description='Scalar relativity of all electrons: spin-free exact two-component, one-electron terms.'
     )
     charge: int = 0
-    spin: int = pydantic.Field(0, ge=0, description='Unpaired electrons (molecules and atoms).')
+    spin: int | None = pydantic.Field(
+        None,
+        description='Electrons of spin up minus those of spin down: of a molecule, 0 by default, or per cell of a '
+        'spin-polarised crystal, by default the sum of the `moments`, made even or odd as the electrons are.',
+    )
+    spin_polarized: bool = pydantic.Field(False, description='Two spin densities (crystals): KUKS, or KUHF.')
+    moments: list[float] | None = pydantic.Field(
+        None, description='Moment (μB) of each site that the density begins with, in the order of the sites.'
+    )
+    free_moment: bool = pydantic.Field(
+        False, description='Let the moment of the cell relax from `spin`: for magnetic metals, with `scf.smearing`.'
+    )
     kmesh: Mesh | None = pydantic.Field(None, description='k-points along each reciprocal vector.')
     kmesh_shift: Shift = pydantic.Field((0.0, 0.0, 0.0), description='Displacement from Gamma, in steps of the mesh.')
     grid_mesh: Mesh | None = pydantic.Field(None, description='Points of the uniform grid of density functionals.')
@@ -145,6 +156,15 @@ class PyscfCellParameters(StrictModel):
     max_memory_mb: float = pydantic.Field(4000, gt=0, description='Memory PySCF may use; larger estimates are refused.')
     cache_orbitals: bool = pydantic.Field(True, description='Keep orbitals on the grid between cycles where they fit.')
     checkpoint_interval_seconds: float = pydantic.Field(60, ge=0, description='How often CCSD saves its amplitudes.')
+
+    def dump(self) -> dict[str, t.Any]:
+        """Return the complete parameters; without spin polarisation as they were before there was any."""
+        values = super().dump()
+        if not self.spin_polarized:
+            values['spin'] = self.spin or 0
+            for name in ('spin_polarized', 'moments', 'free_moment'):
+                del values[name]
+        return values
 
     @property
     def is_crystal(self) -> bool:
@@ -182,7 +202,6 @@ class PyscfCellParameters(StrictModel):
         problems = (
             (crystal and self.kmesh is None, '`kmesh` is needed for a crystal'),
             (crystal and functional and self.grid_mesh is None, '`grid_mesh` is needed for a functional of a crystal'),
-            (crystal and self.spin != 0, '`spin` is for molecules: crystals are computed without spin polarisation'),
             (not crystal and self.kmesh is not None, '`kmesh` is not for molecules'),
             (not crystal and self.auxiliary_basis is not None, '`auxiliary_basis` is for crystals'),
             (functional and self.method is not None, '`method` is for the fidelity CCSD(T)'),
@@ -230,7 +249,24 @@ class PyscfCellParameters(StrictModel):
                 '`cc.kmesh` and `cc.kmesh_shift` go together',
             ),
         )
-        for wrong, text in problems:
+        for wrong, text in (*problems, *self._spin_problems()):
             if wrong:
                 raise ValueError(text)
         return self
+
+    def _spin_problems(self) -> tuple[tuple[bool, str], ...]:
+        polarized = self.spin_polarized
+        extras = self.descriptors or self.band_path_spacing is not None or self.has_forces
+        return (
+            (polarized and not self.is_crystal, '`spin_polarized` is for crystals: a molecule is by its `spin`'),
+            (self.is_crystal and not polarized and bool(self.spin), '`spin` of a crystal needs `spin_polarized`'),
+            (not self.is_crystal and (self.spin or 0) < 0, '`spin` of a molecule is not negative'),
+            (self.moments is not None and not polarized, '`moments` need `spin_polarized`'),
+            (self.free_moment and not polarized, '`free_moment` needs `spin_polarized`'),
+            (self.free_moment and self.scf.smearing is None, '`free_moment` needs `scf.smearing`'),
+            (
+                polarized and self.is_coupled_cluster and self.method != 'HF',
+                '`spin_polarized` is for density functionals and the `method` HF',
+            ),
+            (polarized and extras, '`descriptors`, bands, `forces` and `relax` go without `spin_polarized`'),
+        )

@@ -31,6 +31,7 @@ FINISHED = 'finished'
 Names = str | dict[str, str] | None
 Number = float | None
 Vectors = list[list[float]]
+Ordering = t.Literal['nonmagnetic', 'ferromagnetic', 'antiferromagnetic', 'ferrimagnetic']
 
 
 class _Written(pydantic.BaseModel):
@@ -100,7 +101,9 @@ class PyscfResults(Cost):
     num_correlated_electrons: int | None = None
     num_frozen_core: int | None = pydantic.Field(None, description='Core orbitals left uncorrelated.')
     num_ghosts: int | None = None
-    spin: int | None = pydantic.Field(None, description='Unpaired electrons of a molecule.')
+    spin: int | None = pydantic.Field(
+        None, description='Electrons of spin up minus spin down: of a molecule, or per cell at the beginning.'
+    )
     kmesh: list[int] | None = None
     kmesh_shift: list[float] | None = pydantic.Field(None, description='In steps of the mesh.')
     cc_kmesh: list[int] | None = pydantic.Field(None, description='Mesh of the correlation energy.')
@@ -119,14 +122,27 @@ class PyscfResults(Cost):
     smearing_hartree: Number = None
     integration_error: Number = pydantic.Field(None, description='Electrons the grid integrates minus electrons.')
     smallest_overlap_eigenvalue: Number = None
-    spin_contamination: Number = pydantic.Field(None, description='<S²> minus S(S + 1).')
+    spin_contamination: Number = pydantic.Field(None, description='<S²> minus S(S + 1), per molecule or cell.')
     triples_imaginary_hartree: Number = pydantic.Field(None, description='Imaginary part of the (T) energy, Ha.')
     orbitals_cached: bool | None = None
     # Diagnostics
     band_gap: Number = pydantic.Field(None, description='Gap, eV; none without an empty level.')
     band_gap_uncorrected: Number = pydantic.Field(None, description='Without the finite-size correction, eV.')
     valence_band_maximum: Number = pydantic.Field(None, description='eV.')
-    num_occupied_per_k: list[int] | None = None
+    num_occupied_per_k: list[int] | None = pydantic.Field(None, description='Of spin up where there are two.')
+    num_occupied_per_k_down: list[int] | None = pydantic.Field(None, description='Likewise of spin down.')
+    # Spin-polarised crystals
+    spin_polarized: bool = False
+    initial_moments: list[float] | None = pydantic.Field(None, description='Of the sites at the beginning, μB.')
+    site_moments: list[float] | None = pydantic.Field(None, description='Of the sites (Löwdin), μB.')
+    total_moment: Number = pydantic.Field(None, description='μB per cell.')
+    absolute_moment: Number = pydantic.Field(None, description='Integral of the absolute spin density, μB per cell.')
+    spin_squared: Number = pydantic.Field(
+        None, description='⟨S²⟩ per cell: S(S + 1) of its moment, plus `spin_contamination`.'
+    )
+    magnetic_ordering: Ordering | None = pydantic.Field(None, description='Collinear ordering of `site_moments`.')
+    band_gap_up: Number = pydantic.Field(None, description='Gap of spin up, eV.')
+    band_gap_down: Number = pydantic.Field(None, description='Gap of spin down, eV.')
     t1_diagnostic: Number = None
     d1_diagnostic: Number = None
     largest_t1: list[Number] = []

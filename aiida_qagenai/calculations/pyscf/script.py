@@ -78,6 +78,7 @@ def script_variables(
         values['local'] = LocalOptions().model_dump()
     values.update(
         functional=FUNCTIONALS.get(parameters.fidelity),
+        spin_polarized=parameters.spin_polarized,
         method=parameters.resolved_method,
         band_path=_path(parameters, cell, sites),
         cell=[list(vector) for vector in cell],
@@ -123,8 +124,9 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
     """Return the names of the templates that make up the script."""
     if not parameters.is_crystal:
         return ['molecule']
+    crystal = ['crystal', 'spin'] if parameters.spin_polarized else ['crystal']
     if parameters.is_coupled_cluster:
-        return ['crystal', 'correlation', 'local_coupled_cluster' if parameters.is_local else 'coupled_cluster']
+        return [*crystal, 'correlation', 'local_coupled_cluster' if parameters.is_local else 'coupled_cluster']
     if parameters.has_forces:
-        return ['crystal', 'geometry']
-    return ['crystal', *(['descriptors'] if parameters.descriptors else []), 'density_functional']
+        return [*crystal, 'geometry']
+    return [*crystal, *(['descriptors'] if parameters.descriptors else []), 'density_functional']

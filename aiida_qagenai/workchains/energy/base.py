@@ -41,6 +41,12 @@ SCF_AIDS: tuple[dict[str, t.Any], ...] = (
 WITHOUT_SECOND_ORDER: dict[str, t.Any] = {'damping': 0.7, 'level_shift': 0.5}
 """The last aid where fractional occupations rule the second-order solver out."""
 
+MOMENT_AIDS: tuple[tuple[float, dict[str, t.Any]], ...] = (
+    (1.5, {'damping': 0.0, 'level_shift': 0.3}),
+    (2.0, {'damping': 0.5, 'level_shift': 0.0}),
+)
+"""Factor of the moments, and aids to convergence, that are tried in turn where a density lost its moments."""
+
 MINIMUM_CYCLES = 3
 """Fewer iterations than that before the walltime ended: as much time again would not get far."""
 
@@ -76,6 +82,7 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
         super().setup()
         self.ctx.inputs = AttributeDict(self.exposed_inputs(PyscfCellCalculation, 'pyscf'))
         self.ctx.scf_aids_tried = 0
+        self.ctx.collapses = 0
         self.ctx.cc_failures = 0
         self.ctx.memory_doublings = 0
         self.ctx.grid_refinements = 0
@@ -219,6 +226,21 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
         self.change_parameters('scf', max_cycle=99, **aid)
         source = self.use_restart_files(node) or 'scratch'
         self.report_action(node, f'restart from {source} with {aid}')
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=495, exit_codes=[EXIT_CODES.ERROR_MAGNETIC_COLLAPSE])
+    def handle_magnetic_collapse(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Begin again from larger moments with the same spin of the cell, and aids to convergence; twice."""
+        if self.ctx.collapses == len(MOMENT_AIDS):
+            return self.abort(node, 'larger moments were lost as well: there may be no solution with such moments')
+        factor, aid = MOMENT_AIDS[self.ctx.collapses]
+        self.ctx.collapses += 1
+        moments = [factor * moment for moment in self.inputs.pyscf.parameters['moments']]
+        # The spin of the cell is not what larger moments would add up to.
+        self.change_parameters(moments=moments, spin=node.outputs.results.get('spin'))
+        self.change_parameters('scf', max_cycle=99, **aid)
+        self.ctx.inputs.pop('checkpoint', None)
+        self.report_action(node, f'restart from scratch with the moments {moments} and {aid}')
         return ProcessHandlerReport(True)
 
     @process_handler(priority=490, exit_codes=[EXIT_CODES.ERROR_COUPLED_CLUSTER_NOT_CONVERGED])

@@ -71,6 +71,7 @@ class EnergyWorkChain(ResumableWorkChain):
         spec.inputs['pyscf'].required = False
         spec.inputs['pyscf'].populate_defaults = False
         espresso.define_espresso(spec)
+        spec.exit_code(521, 'ERROR_MAGNETIC_COLLAPSE', message='There is no energy with such moments: {reason}')
         spec.inputs.validator = validate_inputs
         spec.outline(while_(cls.should_calculate)(cls.run_calculation), cls.inspect_calculation)
 
@@ -105,8 +106,8 @@ class EnergyWorkChain(ResumableWorkChain):
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
         :param wanted: of PySCF ``descriptors``, or ``forces`` with the stress: computed as well if true (PBE of a
             crystal); ``ghosts``, sites around an isolated atom, of ``crystal``, that lend it their basis functions. Of
-            pw.x ``spin_polarized``, ``moments`` (initial, of each site, μB) and ``spin`` (electrons of spin up minus
-            spin down per cell, fixed).
+            a crystal ``moments`` (initial, of each site, μB) or ``spin`` (electrons of spin up minus spin down per
+            cell, fixed), with which it is computed spin-polarised; of pw.x ``spin_polarized`` as well.
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level = Fidelity.parse(fidelity)
@@ -164,6 +165,8 @@ class EnergyWorkChain(ResumableWorkChain):
             self.report(f'{child.process_label}<{child.pk}> failed: {reason}')
             if child.exit_status in METALLIC and not self.runs_espresso:
                 return self.exit_codes.ERROR_METALLIC.format(reason=reason)
+            if child.exit_status == EXIT_CODES.ERROR_MAGNETIC_COLLAPSE.status and not self.runs_espresso:
+                return self.exit_codes.ERROR_MAGNETIC_COLLAPSE.format(reason=child.exit_message)
             return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)
         outputs = self.call_once(
             'assemble',
@@ -195,7 +198,7 @@ def fill_pyscf(
     band_gap: float | None,
     ghosts: orm.StructureData | None = None,
     crystal: orm.StructureData | None = None,
-    **wanted: bool,
+    **wanted: t.Any,
 ) -> None:
     """Set the inputs of PySCF and the label of the result; arguments as of the builder, which has its ``structure``.
 

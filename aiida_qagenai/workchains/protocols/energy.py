@@ -14,6 +14,7 @@ from pymatgen.core import Element
 
 from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, has_spin_error
@@ -189,18 +190,50 @@ class EnergySettings(StrictModel):
         return ':'.join((self.protocol, basis, self.pseudo_of(fidelity) or 'all-electron', kmesh, digest))
 
     def parameters(
-        self, fidelity: Fidelity, structure: StructureData, *, descriptors: bool = False, forces: bool = False
+        self,
+        fidelity: Fidelity,
+        structure: StructureData,
+        *,
+        descriptors: bool = False,
+        forces: bool = False,
+        moments: t.Sequence[float] | None = None,
+        spin: int | None = None,
     ) -> dict[str, t.Any]:
-        """Return the complete parameters of the calculation of a crystal, with ``forces`` or not, or of an atom."""
+        """Return the complete parameters of the calculation of a crystal, with ``forces`` or not, or of an atom.
+
+        :param moments: of the sites of a crystal at the beginning, μB: computed spin-polarised with them, or ``spin``.
+        :param spin: electrons of spin up minus spin down per cell, by default what the moments add up to. In a metal,
+            where all elements are, the moment is free instead if the level has a smearing.
+        """
         if any(structure.pbc):
-            values = self.crystal_parameters(fidelity, structure.cell, descriptors=descriptors)
+            if moments is not None and len(moments) != len(structure.sites):
+                raise InvalidInputError(f'{len(moments)} `moments` for {len(structure.sites)} sites')
+            is_metal = all(Element(kind.symbol).is_metal for kind in structure.kinds)
+            values = self.crystal_parameters(
+                fidelity, structure.cell, descriptors=descriptors, moments=moments, spin=spin, metal=is_metal
+            )
             return PyscfCellParameters.parse({**values, 'forces': True}).dump() if forces else values
+        if moments is not None or spin is not None:
+            raise InvalidInputError('`moments` and `spin` are for crystals: an atom is computed in its ground state')
         spin = ground_state_spin([structure.get_kind(site.kind_name).symbol for site in structure.sites])
         assert spin is not None, 'the structure was refused'
         return self.atom_parameters(fidelity, spin)
 
-    def crystal_parameters(self, fidelity: Fidelity, cell: t.Any, *, descriptors: bool = False) -> dict[str, t.Any]:
-        """Return the complete parameters for a crystal with lattice vectors as rows (Å)."""
+    def crystal_parameters(
+        self,
+        fidelity: Fidelity,
+        cell: t.Any,
+        *,
+        descriptors: bool = False,
+        moments: t.Sequence[float] | None = None,
+        spin: int | None = None,
+        metal: bool = False,
+    ) -> dict[str, t.Any]:
+        """Return the complete parameters for a crystal with lattice vectors as rows (Å).
+
+        :param moments: of the sites at the beginning, μB; spin-polarised with these or a ``spin``.
+        :param metal: whether the moment of the cell is free where no ``spin`` is given.
+        """
         values = self._common(fidelity)
         if fidelity is Fidelity.CCSD_T:
             mean_field, correlation = self.meshes['HF'], self.meshes['CCSD(T)']
@@ -215,6 +248,10 @@ class EnergySettings(StrictModel):
             values['auxiliary_basis'] = self.basis_of(fidelity)
         values.update(kmesh=mean_field.mesh(cell), kmesh_shift=mean_field.shift, descriptors=descriptors)
         values['band_path_spacing'] = BAND_PATH_SPACING if descriptors and self.scientific else None
+        if moments is not None or spin is not None:
+            free = metal and spin is None and values['scf'].get('smearing') is not None
+            given = None if moments is None else [float(moment) for moment in moments]
+            values.update(spin_polarized=True, moments=given, spin=spin, free_moment=free)
         return PyscfCellParameters.parse(values).dump()
 
     def atom_parameters(self, fidelity: Fidelity, spin: int) -> dict[str, t.Any]:

@@ -265,6 +265,7 @@ def test_every_warning_has_a_meaning(render, lithium_hydride, make_structure, py
     molecule = {'fidelity': 'CCSD(T)', 'system': 'molecule', 'basis': 'gth-szv', 'pseudo': 'gth-hf-rev', 'spin': 1}
     scripts = [render(lithium_hydride, pyscf_parameters(fidelity)) for fidelity in ('PBE', 'CCSD(T)')]
     scripts.append(render(lithium_hydride, pyscf_parameters(relax={})))
+    scripts.append(render(lithium_hydride, pyscf_parameters(spin_polarized=True)))
     scripts.append(render(make_structure(['H'], [(0, 0, 0)]), molecule))
     calls = [node for script in scripts for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Call)]
     codes = {call.args[0].value for call in calls if ast.unparse(call.func) == 'warn'}

@@ -14,7 +14,7 @@ from plumpy import ProcessState
 from aiida_qagenai.calculations.functions.energy import cost_fields
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf.results import PyscfResults
-from aiida_qagenai.workchains.energy.base import CC_DAMPING, SCF_AIDS, PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.energy.base import CC_DAMPING, MOMENT_AIDS, SCF_AIDS, PyscfCellBaseWorkChain
 
 EXIT_CODES = PyscfCellCalculation.exit_codes
 
@@ -96,6 +96,20 @@ def test_no_second_order_with_fractional_occupations(start, fail):
     scf = parameters_of(process)['scf']
     assert not scf.get('second_order') and scf['smearing'] == 0.005
     assert (scf['damping'], scf['level_shift']) == (0.7, 0.5)
+
+
+def test_lost_moments_begin_larger(start, fail):
+    """Not from the density that lost them, and with the spin of the cell that the first moments had."""
+    process, seen = start(spin_polarized=True, moments=[1.0, -0.5]), []
+    for _ in MOMENT_AIDS:
+        node = fail(EXIT_CODES.ERROR_MAGNETIC_COLLAPSE, checkpoint=True, spin=0)
+        assert process.handle_magnetic_collapse(node).exit_code.status == 0
+        values = parameters_of(process)
+        seen.append((values['moments'], values['spin'], values['scf']['damping'], values['scf']['level_shift']))
+        assert 'checkpoint' not in process.ctx.inputs
+    assert seen == [([1.5, -0.75], 0, 0.0, 0.3), ([2.0, -1.0], 0, 0.5, 0.0)]
+    last = process.handle_magnetic_collapse(fail(EXIT_CODES.ERROR_MAGNETIC_COLLAPSE))
+    assert last.exit_code.status == EXIT_CODES.ERROR_MAGNETIC_COLLAPSE.status
 
 
 def test_coupled_cluster_continues_from_amplitudes(start, fail):

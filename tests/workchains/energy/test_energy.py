@@ -36,6 +36,7 @@ CHEAP = {'meshes': {'PBE': {'fixed': [1, 1, 1]}}, 'grid_spacing': 0.15}
         ({'overrides': {'scf': {'tolerance': 1}}}, 'unknown key `scf.tolerance`: expected one of conv_tol, max_cycle'),
         ({'overrides': {'meshes': {'PBE': {'spacing': -1}}}}, 'meshes.PBE.spacing'),
         ({'fidelity': 'SCAN', 'descriptors': True}, '`descriptors` need PBE'),
+        ({'moments': [1.0]}, '1 `moments` for 2 sites'),
     ],
 )
 def test_wrong_arguments_are_named(build, lithium_hydride, arguments, text):
@@ -68,6 +69,36 @@ def test_metal_by_its_gap(build, lithium_hydride):
         build(lithium_hydride, 'CCSD(T)', band_gap=0.2)
     assert build(lithium_hydride, 'CCSD(T)', band_gap=4.0).band_gap.value == 4.0
     assert build(lithium_hydride, 'PBE', band_gap=0.0).fidelity.value == 'PBE'
+
+
+def test_moments_become_attributes(build, make_structure):
+    """Hydrogen atoms far apart: the alternating order is computed, and found again by a search."""
+    chain = make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 2.5)], [[5.0, 0, 0], [0, 5.0, 0], [0, 0, 5.0]])
+    builder = build(chain, moments=[1, -1], overrides={**CHEAP, 'smearing': None})
+    energy = run_get_node(builder)[0]['energy'].content
+    assert energy.spin_polarized and energy.magnetic_ordering == 'antiferromagnetic'
+    assert energy.initial_moments == [1.0, -1.0] and energy.site_moments[0] > 0.9 > -0.9 > energy.site_moments[1]
+    assert 0 < energy.band_gap <= min(energy.band_gap_up, energy.band_gap_down) and energy.spin_squared > 0.8
+    query = QueryBuilder().append(EnergyData, filters={'attributes.magnetic_ordering': 'antiferromagnetic'})
+    assert energy.structure_uuid == chain.uuid and query.count()
+
+
+@pytest.mark.slow
+def test_lost_moments_are_an_error(build, make_structure):
+    """Atoms of a hydrogen molecule lose their moments three times; no energy is passed off as the magnetic one."""
+    molecule = make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 0.75)], [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]])
+    outputs, node = run_get_node(build(molecule, moments=[1, -1], overrides={**CHEAP, 'smearing': None}))
+    assert node.exit_status == EnergyWorkChain.exit_codes.ERROR_MAGNETIC_COLLAPSE.status
+    assert 'energy' not in outputs and 'the sites have' in node.exit_message
+    assert len(node.called[0].called) == 3
+
+
+def test_moment_of_a_metal_is_free(build, make_structure):
+    """A metal has bands of both spins at one Fermi level; a given spin, and that of an insulator, is kept."""
+    metal, hydride = (make_structure(symbols, [(0, 0, 0), (0, 0, 1.5)], CUBE) for symbols in (['Li'] * 2, ['Li', 'H']))
+    options = [build(metal, moments=[1, 1]), build(metal, moments=[1, 1], spin=2), build(hydride, moments=[1, 1])]
+    assert [one.pyscf.parameters['free_moment'] for one in options] == [True, False, False]
+    assert [one.pyscf.parameters['spin'] for one in options] == [None, 2, None]
 
 
 def test_molecules_of_elements_only(build, make_structure):
