@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from aiida_qagenai.chemistry.charges import assign_charges
 from aiida_qagenai.chemistry.elements import SYMBOLS, require_elements
 
-__all__ = ('F_ELEMENTS', 'MAGNETIC_METALS', 'OPEN_SHELLS', 'has_f_electrons', 'is_magnetic', 'shells_of')
+__all__ = (
+    'F_ELEMENTS',
+    'MAGNETIC_METALS',
+    'OPEN_SHELLS',
+    'has_f_electrons',
+    'is_magnetic',
+    'open_shell_elements',
+    'shells_of',
+)
 
 OPEN_SHELLS = ('closed', 'magnetic', 'f_electrons')
 """What ``shells_of`` tells apart, by their numbers."""
@@ -56,6 +64,15 @@ def is_magnetic(composition: Mapping[str, int]) -> bool:
         return bool(symbols & MAGNETIC_METALS)
     electrons = (_VALENCE[symbol] - assignment.states[symbol] for symbol in symbols & _VALENCE.keys())
     return any(0.01 < number < 9.99 for number in electrons)
+
+
+def open_shell_elements(symbols: t.Collection[str]) -> set[str]:
+    """Return those of the elements that have an open d or f shell in some of their compounds.
+
+    :raises aiida_qagenai.common.errors.InvalidInputError: for an unknown element.
+    """
+    found = set(require_elements(symbols))
+    return found & (F_ELEMENTS | _VALENCE.keys())
 
 
 def shells_of(compositions: t.Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -41,7 +41,7 @@ add_continue(candidate, PROCESS_LABEL, describe_job)
 COLUMNS = columns(
     'campaign, name, formula, space_group_number: group, divergence: D pred, e_above_hull: E hull, stability, '
     'selected: chosen, formation_pbe: PBE, formation_scan: SCAN, formation_hse06: HSE06, formation_ccsdt: CCSD(T), '
-    'divergence_computed: D comp, note, pk'
+    'top_fidelity: top, divergence_computed: D comp, note, pk'
 )
 RELAXED = columns('relaxation_converged: relaxed, relaxation_volume_change: ΔV/V, unrelaxed_pk: unrelaxed pk')
 """Added where candidates were relaxed."""
@@ -52,7 +52,7 @@ PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, 
 @candidate.command('list')
 @CAMPAIGN
 @option('--cycle', type=click.IntRange(min=0), help='Only this cycle; 0 is the initial set.')
-@option('--min-divergence', type=float, help='Smallest predicted difference of PBE from CCSD(T), eV/atom.')
+@option('--min-divergence', type=float, help='Smallest predicted difference of PBE from the top rung, eV/atom.')
 @option('--max-e-above-hull', type=float, help='Largest distance to the predicted hull, eV/atom.')
 @CHEMICAL_SYSTEM
 @FORMULA
@@ -77,7 +77,8 @@ PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, 
 def list_(fmt: str, **filters: t.Any) -> None:
     """Find candidates by what was predicted, decided and computed.
 
-    Formation energies are in eV/atom, side by side per level of theory; D is the divergence of PBE from CCSD(T).
+    Formation energies are in eV/atom, side by side per level of theory; D is the divergence
+    of PBE from the top rung of the chemical system.
     """
     from aiida_qagenai.queries import searches
 

@@ -35,9 +35,9 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> Non
 
     FILES are CIF, POSCAR, extxyz, JSON or CSV files with one or more crystals each. For every rung of the ladder that
     the validator was trained on, the table has the formation energy at that level and its uncertainty σ in eV/atom; a
-    rung without labels has no number. D is the divergence, the absolute value of E(PBE) − E(CCSD(T)). A crystal that is
-    unlike all that the validator was trained on, or has an element that it never saw, is marked as unfamiliar, and its
-    σ is larger.
+    rung without labels has no number. D is the divergence, the absolute value of E(PBE) − E(top) for the rung that the
+    validator was calibrated for, which the line below the table names. A crystal that is unlike all that the validator
+    was trained on, or has an element that it never saw, is marked as unfamiliar, and its σ is larger.
     """
     import pandas as pd
 
@@ -94,6 +94,8 @@ def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator
     named = [f'{rung}: {tag}' for rung, tag in levels.items() if rung != tag]
     if named:
         lines.append(f'levels of theory: {", ".join(named)}')
+    if records and any(record['divergence'] is not None for record in records):
+        lines.append(f'D = |E(PBE) − E({records[0]["top_fidelity"]})|')
     unfamiliar = sum(record['out_of_distribution'] for record in records)
     if unfamiliar:
         lines.append(f'{unfamiliar} of {len(records)} are unlike all that it was trained on')

@@ -52,7 +52,7 @@ def predict_structures(structures: Sequence[Structure], validator: Path) -> dict
 def add_divergences(records: Records, validator: Path | None) -> str:
     """Add to each record what a validator predicts for its `structure`, and return what to say about it.
 
-    ``divergence`` is the absolute value of E_PBE − E_CCSD(T) (equation 3 of the paper) and ``divergence_sigma`` its
+    ``divergence`` is the absolute value of E_PBE − E_top (equation 3 of the paper) and ``divergence_sigma`` its
     uncertainty over the members of the ensemble, eV/atom. A crystal that is far from all that the validator was trained
     on is out of its distribution.
 
@@ -65,7 +65,7 @@ def add_divergences(records: Records, validator: Path | None) -> str:
     for record, values in zip(records, divergences(arrays), strict=True):
         record.update(values)
     unfamiliar = sum(record['out_of_distribution'] for record in records)
-    said = f'D = |E(PBE) − E(CCSD(T))| in eV/atom by the validator in {validator}'
+    said = f'D = |E(PBE) − E({arrays["top"]})| in eV/atom by the validator in {validator}'
     if all(record['divergence'] is None for record in records):
         said += '; it is empty, since the validator was not trained on both levels'
     return said + (f'; {unfamiliar} are unlike all that it was trained on' if unfamiliar else '')
@@ -81,6 +81,7 @@ def divergences(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
             {
                 'divergence': abs(signed) if finite else None,
                 'divergence_sigma': sigma if finite else None,
+                'top_fidelity': str(arrays['top']),
                 'out_of_distribution': outside,
                 'magnetic': magnetic,
                 'f_electrons': f_electrons,

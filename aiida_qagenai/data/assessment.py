@@ -6,6 +6,7 @@ import typing as t
 
 from aiida.orm.pydantic import OrmMetadataField
 
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.record import RecordData
 
 __all__ = ('AssessmentData',)
@@ -43,7 +44,10 @@ class AssessmentData(RecordData):
         )
         eligible: bool = OrmMetadataField(description='Whether the candidate may be selected')
         stopped_by: str | None = OrmMetadataField(None, description='First filter that excluded the candidate')
-        divergence: float | None = OrmMetadataField(None, ge=0, description='Divergence D = |E_PBE − E_CCSD(T)|')
+        divergence: float | None = OrmMetadataField(None, ge=0, description='Divergence D = |E_PBE − E_top|')
+        top_fidelity: Fidelity | None = OrmMetadataField(
+            None, description='Top rung, which the divergence refers to; CCSD(T) in nodes without it'
+        )
         diversity: float | None = OrmMetadataField(None, ge=0, le=1, description='Diversity term U, scaled to the pool')
         score: float | None = OrmMetadataField(None, description='Score S = w_D D + w_U U of scaled terms')
         rank: int | None = OrmMetadataField(None, ge=1, description='Place among the eligible candidates, 1 is best')

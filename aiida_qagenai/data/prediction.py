@@ -7,6 +7,7 @@ import typing as t
 import pydantic
 from aiida.orm.pydantic import OrmMetadataField
 
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.record import RecordData
 
 __all__ = ('PredictionData',)
@@ -34,12 +35,15 @@ class PredictionData(RecordData):
         sigma_scan: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at SCAN')
         sigma_hse06: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at HSE06')
         sigma_ccsdt: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at CCSD(T)')
-        divergence: float | None = OrmMetadataField(None, description='|E_PBE − E_CCSD(T)|, Eq 3')
-        divergence_signed: float | None = OrmMetadataField(None, description='E_PBE − E_CCSD(T), Eq 5')
+        divergence: float | None = OrmMetadataField(None, description='|E_PBE − E_top|, Eq 3')
+        divergence_signed: float | None = OrmMetadataField(None, description='E_PBE − E_top, Eq 5')
         divergence_sigma: float | None = OrmMetadataField(
             None, ge=0, description='Calibrated standard deviation of divergence_signed'
         )
         divergence_relative: float | None = OrmMetadataField(None, description='divergence / divergence_sigma, Eq 4')
+        top_fidelity: Fidelity | None = OrmMetadataField(
+            None, description='Top rung, which the divergence refers to; CCSD(T) in nodes without it'
+        )
         out_of_distribution: bool = OrmMetadataField(description='Whether it is unlike the training set')
         magnetic: bool | None = OrmMetadataField(None, description='Whether it probably has moments in a 3d shell')
         f_electrons: bool | None = OrmMetadataField(None, description='Whether it has electrons in an f shell')

@@ -12,6 +12,7 @@ import pydantic
 
 from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel, validation_text
 from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.exchange.contests import ContestConfig
@@ -107,6 +108,7 @@ class ValidatorOptions(StrictModel):
     :param max_degradation: growth of the error on any level of the probe set, as a share of it, that a fine-tuning is
         allowed (5 % is 0.05); beyond, weights are moved back. With none, the errors are recorded only.
     :param recovery: what is done about noisy, wrong, missing and mixed labels.
+    :param top: rung above PBE whose difference from PBE, the divergence, has an error bar of its own.
     :param staged: train the levels one after the other, the lowest first; otherwise all at once, in turns.
     :param paired: take what the trunk gets wrong on a lower label of a structure off its higher label wherever the
         trunk stands still, also from ``freeze_trunk_below`` labels on: a level then learns only the difference to the
@@ -126,6 +128,7 @@ class ValidatorOptions(StrictModel):
     replay: float = pydantic.Field(1 / 3, ge=0, lt=1)
     max_degradation: float | None = pydantic.Field(0.05, ge=0)
     recovery: RecoveryOptions = RecoveryOptions()
+    top: Fidelity = Fidelity.CCSD_T
     staged: bool = True
     paired: bool = False
 

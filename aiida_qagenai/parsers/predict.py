@@ -59,6 +59,7 @@ def make_prediction(arrays: dict[str, NDArray[t.Any]], row: int, name: str, uuid
         index=index,
         **{flag: bool(arrays[flag][row]) for flag in FLAGS if flag in arrays},
         **{scalar: finite(arrays[scalar][row]) for scalar in scalars},
+        top_fidelity=str(arrays['top']) if 'top' in arrays else None,
         **energies,
         **sigmas,
     )

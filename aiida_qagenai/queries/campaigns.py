@@ -11,6 +11,7 @@ from aiida.common.exceptions import NotExistent
 from aiida.common.links import LinkType
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 
 __all__ = (
     'GROUP_PREFIX',
@@ -23,6 +24,8 @@ __all__ = (
     'called_by',
     'called_under',
     'find_campaign',
+    'top_of',
+    'tops',
 )
 
 GROUP_PREFIX = 'qagenai/campaign/'
@@ -152,6 +155,27 @@ def find_campaign(identifier: int | str) -> Campaign:
             return campaign
     known = ', '.join(f'{campaign.label} ({campaign.processes[-1]})' for campaign in campaigns[-10:]) or 'none'
     raise InvalidInputError(f'no campaign `{identifier}` in this profile; give a label or a pk, known are: {known}')
+
+
+def tops(campaigns: t.Sequence[Campaign]) -> dict[str, Fidelity]:
+    """Return label → top rung of campaigns, which their divergence and their hulls refer to."""
+    builder = orm.QueryBuilder()
+    processes = {campaign.processes[-1]: campaign.label for campaign in campaigns}
+    builder.append(orm.WorkChainNode, filters=among('id', processes), tag='process', project='id')
+    edge = {'label': 'parameters'}
+    builder.append(orm.Dict, with_outgoing='process', edge_filters=edge, project='attributes.energy.top')
+    found = {processes[pk]: Fidelity(top or Fidelity.CCSD_T) for pk, top in builder.all()}
+    return {label: found.get(label, Fidelity.CCSD_T) for label in processes.values()}
+
+
+def top_of(campaign: int | str) -> Fidelity:
+    """Return the top rung of one campaign.
+
+    :param campaign: label, pk or uuid.
+    :raises InvalidInputError: if there is no such campaign.
+    """
+    found = find_campaign(campaign)
+    return tops([found])[found.label]
 
 
 def _process_pk(text: str) -> int | None:

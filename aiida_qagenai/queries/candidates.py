@@ -9,14 +9,15 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine.bulk import NAMESPACE_SEPARATOR
-from aiida_qagenai.queries.campaigns import all_campaigns, among, called_under, find_campaign
-from aiida_qagenai.queries.energies import formation_energies
+from aiida_qagenai.queries.campaigns import all_campaigns, among, called_under, find_campaign, tops
+from aiida_qagenai.queries.energies import computed_divergence, formation_energies
 from aiida_qagenai.queries.outputs import created_by, nodes_of
 from aiida_qagenai.queries.tables import (
     MAX_IN_FILTER,
@@ -51,6 +52,7 @@ PREDICTION_FIELDS = (
     'energy_scan',
     'energy_hse06',
     'energy_ccsdt',
+    'sigma_hse06',
     'sigma_ccsdt',
     'divergence',
     'divergence_signed',
@@ -112,7 +114,7 @@ def candidates(
 
     :param campaign: label, pk or uuid; all campaigns by default.
     :param cycle: cycle that proposed the candidate, 0 for the initial set.
-    :param min_divergence: smallest predicted ``|E_PBE − E_CCSD(T)|``, eV/atom.
+    :param min_divergence: smallest predicted ``|E_PBE − E_top|``, eV/atom.
     :param max_e_above_hull: largest distance to the predicted hull, eV/atom.
     :param chemical_system: elements joined by dashes, in any order: ``Li-H``.
     :param formula: chemical formula, reduced here.
@@ -123,9 +125,9 @@ def candidates(
         ``f_electrons``.
     :param sort_by: ``divergence`` (largest first), ``e_above_hull`` (lowest first), ``score`` (best first) or ``name``.
     :param limit: most rows returned, after sorting.
-    :return: columns ``name``, ``campaign``, those of the nodes, ``formation_<fidelity>`` (eV/atom),
-        ``divergence_computed``, ``protocol``, ``note``, ``candidate_uuid`` and ``pk``; missing values where a stage has
-        not been reached.
+    :return: columns ``name``, ``campaign``, those of the nodes, ``formation_<fidelity>`` (eV/atom), ``top_fidelity``
+        (that of the campaign), ``divergence_computed``, ``protocol``, ``note``, ``candidate_uuid`` and ``pk``; missing
+        values where a stage has not been reached.
     :raises InvalidInputError: for an unknown campaign, column or formula.
     """
     if sort_by not in SORT_ORDERS:
@@ -142,6 +144,9 @@ def candidates(
     beside = _beside(known, table['pk'].tolist())
     for other in (_predictions(beside), _assessments(beside), formation_energies(known)):
         table = table.merge(other, on='candidate_uuid', how='left')
+    found = tops(all_campaigns() if campaign is None else [find_campaign(campaign)])
+    table['top_fidelity'] = table['campaign'].map(found).fillna(Fidelity.CCSD_T).map(str).astype(object)
+    table = computed_divergence(table)
     limits = _Limits(min_divergence, max_e_above_hull, stability, selected, computed, exclude)
     table = table[_holds(table, limits)]
     ordered = _finish(table).sort_values([sort_by, 'name'], ascending=[SORT_ORDERS[sort_by], True])

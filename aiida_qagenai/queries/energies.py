@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import typing as t
 
+import numpy as np
 import pandas as pd
 
+from aiida_qagenai.chemistry.formula import parse_formula as parse_amounts
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.data.prediction import PredictionData
-from aiida_qagenai.queries.campaigns import among, find_campaign
+from aiida_qagenai.queries.campaigns import among, find_campaign, top_of
 from aiida_qagenai.queries.outputs import nodes_of
 from aiida_qagenai.queries.relaxations import relaxed_from, relaxed_to
 from aiida_qagenai.queries.tables import (
@@ -23,8 +25,16 @@ from aiida_qagenai.queries.tables import (
     parse_system,
     uuid_filter,
 )
+from aiida_qagenai.thermodynamics.top_rung import top_rung
 
-__all__ = ('divergences', 'energies', 'energies_side_by_side', 'formation_energies', 'structure_names')
+__all__ = (
+    'computed_divergence',
+    'divergences',
+    'energies',
+    'energies_side_by_side',
+    'formation_energies',
+    'structure_names',
+)
 
 ENERGY_FIELDS = (
     'structure_uuid',
@@ -94,13 +104,30 @@ def energies(
 def energies_side_by_side(campaign: int | str | None = None, **filters: t.Any) -> pd.DataFrame:
     """Return one row per structure and level tag set: the formation energy at each fidelity, eV/atom, and D.
 
-    Energies of different protocols never share a row.
+    Energies of different protocols never share a row. D refers to the rung in the column ``top_fidelity``: the top rung
+    of the campaign; without one, that of the latest prediction for the structure, or of its own chemical system.
 
     :param filters: those of :func:`energies`.
     """
     table = energies(campaign, **filters)
     keys = ['name', 'formula', 'structure_uuid', 'candidate_uuid', 'protocol', 'note']
-    return _pivot(table, keys).sort_values(['name', 'formula', 'protocol']).reset_index(drop=True)
+    wide = _pivot(table, keys)
+    if campaign is not None:
+        wide['top_fidelity'] = top_of(campaign).value
+    else:
+        predicted = _predicted(wide['candidate_uuid'].unique().tolist()).set_index('candidate_uuid')['predicted_top']
+        own = wide['formula'].map(lambda formula: top_rung(list(parse_amounts(formula))).fidelity.value)
+        wide['top_fidelity'] = wide['candidate_uuid'].map(predicted).fillna(own).astype(object)
+    return computed_divergence(wide).sort_values(['name', 'formula', 'protocol']).reset_index(drop=True)
+
+
+def computed_divergence(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the column ``divergence_computed``, |E_PBE − E_top| for the rung in ``top_fidelity``."""
+    found = pd.Series(np.nan, index=table.index)
+    for level in LADDER[1:]:
+        difference = (table['formation_pbe'] - table[f'formation_{level.label}']).abs()
+        found = found.mask(table['top_fidelity'] == level.value, difference)
+    return table.assign(divergence_computed=found.astype(float))
 
 
 def formation_energies(uuids: list[str]) -> pd.DataFrame:
@@ -113,7 +140,7 @@ def formation_energies(uuids: list[str]) -> pd.DataFrame:
 
 
 def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Return the latest formation energy of each fidelity as a column, and the computed divergence."""
+    """Return the latest formation energy of each fidelity as a column."""
     columns = {level.value: f'formation_{level.label}' for level in LADDER}
     latest = table.sort_values('ctime').drop_duplicates([*keys, 'fidelity'], keep='last')
     wide = latest.pivot(index=keys, columns='fidelity', values='formation_energy_per_atom')
@@ -121,7 +148,6 @@ def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     wide.columns.name = None
     for column in columns.values():
         wide[column] = pd.to_numeric(wide[column])
-    wide['divergence_computed'] = (wide['formation_pbe'] - wide['formation_ccsdt']).abs()
     return wide
 
 
@@ -142,8 +168,8 @@ def divergences(
     :param filters: those of :func:`energies` but ``fidelity``.
     :return: columns ``name``, ``formula``, ``protocol``, ``formation_pbe``, signed differences
         ``divergence_<fidelity>`` = E_PBE − E_fidelity of formation energies (eV/atom), ``divergence_largest`` (of their
-        magnitudes), the latest prediction ``predicted`` of E_PBE − E_CCSD(T) with ``predicted_sigma``, ``note`` and
-        ``structure_uuid``;
+        magnitudes), the latest prediction ``predicted`` of E_PBE − E_top with ``predicted_sigma`` and the rung
+        ``predicted_top``, ``note`` and ``structure_uuid``;
         largest divergence first.
     """
     table = energies_side_by_side(campaign, **filters)
@@ -156,13 +182,16 @@ def divergences(
         table = table[table['divergence_largest'] >= min_divergence]
     table = table.merge(_predicted(table['candidate_uuid'].unique().tolist()), on='candidate_uuid', how='left')
     columns = ['name', 'formula', 'protocol', 'formation_pbe', *differences, 'divergence_largest', 'predicted']
-    table = table[[*columns, 'predicted_sigma', 'note', 'structure_uuid']]
+    table = table[[*columns, 'predicted_sigma', 'predicted_top', 'note', 'structure_uuid']]
     order = ['divergence_largest', 'name']
     return table.sort_values(order, ascending=[False, True]).reset_index(drop=True)
 
 
 def _predicted(uuids: list[str]) -> pd.DataFrame:
-    fields = ['ctime', *(f'attributes.{name}' for name in ('candidate_uuid', 'divergence_signed', 'divergence_sigma'))]
+    names = ('candidate_uuid', 'divergence_signed', 'divergence_sigma', 'top_fidelity')
+    fields = ['ctime', *(f'attributes.{name}' for name in names)]
     builder = nodes_of(PredictionData, fields, uuid_filter('attributes.candidate_uuid', uuids))
-    table = pd.DataFrame(builder.all(), columns=['ctime', 'candidate_uuid', 'predicted', 'predicted_sigma'])
+    columns = ['ctime', 'candidate_uuid', 'predicted', 'predicted_sigma', 'predicted_top']
+    table = pd.DataFrame(builder.all(), columns=columns)
+    table['predicted_top'] = table['predicted_top'].fillna(Fidelity.CCSD_T.value).astype(object)
     return table.sort_values('ctime').drop_duplicates('candidate_uuid', keep='last').drop(columns='ctime')

@@ -10,7 +10,7 @@ import pandas as pd
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
@@ -27,6 +27,7 @@ NODES = {'candidates': CandidateData, 'predictions': PredictionData, 'assessment
 class CampaignSummary:
     """A campaign at one moment.
 
+    :param top: top rung of the chemical system, which divergence, hulls and models refer to.
     :param state: ``running``, ``paused``, ``finished``, ``failed``, ``excepted`` or ``killed``, of the last process.
     :param advice: what to do next.
     :param counts: nodes created, of ``candidates``, ``predictions`` and ``assessments``, and energies by fidelity.
@@ -40,6 +41,7 @@ class CampaignSummary:
     processes: tuple[int, ...]
     elements: tuple[str, ...]
     protocol: str
+    top: str
     state: str
     message: str
     advice: str
@@ -56,7 +58,19 @@ class CampaignSummary:
 
 def campaigns() -> pd.DataFrame:
     """Return one row per campaign, oldest first."""
-    columns = ['label', 'pk', 'elements', 'protocol', 'state', 'cycles', 'spent', 'budget', 'candidates', 'started']
+    columns = [
+        'label',
+        'pk',
+        'elements',
+        'protocol',
+        'top',
+        'state',
+        'cycles',
+        'spent',
+        'budget',
+        'candidates',
+        'started',
+    ]
     rows = []
     for campaign in all_campaigns():
         summary = _summary(campaign)
@@ -64,7 +78,7 @@ def campaigns() -> pd.DataFrame:
             {
                 **{
                     name: getattr(summary, name)
-                    for name in ('label', 'protocol', 'state', 'spent', 'budget', 'started')
+                    for name in ('label', 'protocol', 'top', 'state', 'spent', 'budget', 'started')
                 },
                 'pk': summary.processes[-1],
                 'elements': '-'.join(summary.elements),
@@ -109,6 +123,7 @@ def _summary(campaign: Campaign) -> CampaignSummary:
         processes=campaign.processes,
         elements=tuple(last.inputs.elements.get_list()) if 'elements' in last.inputs else (),
         protocol=settings.get('energy', {}).get('protocol', ''),
+        top=settings.get('energy', {}).get('top') or Fidelity.CCSD_T.value,
         state=state,
         message=message,
         advice=advice,

@@ -40,7 +40,8 @@ class CandidatePool:
 
     :param fingerprints: one per candidate; equal ones are duplicates and are chosen once.
     :param eligible: whether the candidate passed the constraints and the stability filter, shape (n,).
-    :param divergence: D = abs(E_PBE − E_MF) on formation energies, eV/atom, shape (n,) (paper Eq 3).
+    :param divergence: D = abs(E_PBE − E_MF) on formation energies, eV/atom, shape (n,) (paper Eq 3); E_MF is the energy
+        on the top rung of the chemical system, see ``thermodynamics.top_rung``.
     :param divergence_signed: E_PBE − E_MF, eV/atom, shape (n,) (Eq 5).
     :param divergence_sigma: calibrated standard deviation of the difference E_PBE − E_MF, eV/atom, shape (n,).
     :param sigma: predictive uncertainty of E_MF, eV/atom, shape (n,).

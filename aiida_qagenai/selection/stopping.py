@@ -29,7 +29,7 @@ class CycleRecord:
     :param num_computed: high-fidelity calculations of the cycle, failed ones included.
     :param num_stable: stable candidates that they confirmed.
     :param remaining: calls left afterwards.
-    :param mean_sigma: mean predictive uncertainty over the cycle's pool, eV/atom, if known.
+    :param mean_sigma: mean predictive uncertainty on the top rung over the cycle's pool, eV/atom, if known.
     """
 
     num_computed: int

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.ml.validator.calibration import PRIOR_LABELS, LatentReference, SigmaModel, with_divergence
 
 
@@ -165,3 +166,14 @@ def test_a_level_with_too_few_labels_has_the_interval_of_all():
     model = fit(energies, truth)
     assert model.quantile[3] == model.quantile[4] and model.quantile[3] > 1
     assert len(set(model.quantile.tolist())) == 4
+
+
+def test_the_divergence_is_that_of_the_top_rung():
+    """The fifth column is E_PBE minus the energy on any rung above."""
+    energies = np.array([[4.0, 3.0, 1.0, 0.0]])
+    assert with_divergence(energies)[0].tolist() == [4.0, 3.0, 1.0, 0.0, 4.0]
+    assert with_divergence(energies, Fidelity.HSE06)[0, 4] == 3.0
+    model = SigmaModel(np.ones(5), np.zeros(5), np.ones(5))
+    members = np.stack([energies, energies + np.array([0.0, 0.0, 2.0, 0.0])])
+    assert model.sigma(members)[0, 4] == 0.0
+    assert model.sigma(members, top=Fidelity.HSE06)[0, 4] > 0

@@ -49,7 +49,7 @@ def assess_candidates(
     :param arrays: ``features`` (n, d) and ``competing_energies`` (m, 4), eV/atom, of the m structures of ``competing``
         and ``known_phases``.
     :param competing: training set of the campaign.
-    :param parameters: ``screen``, ``select``, ``remaining_budget`` and ``seed``.
+    :param parameters: ``screen``, ``select``, ``top`` (CCSD(T) by default), ``remaining_budget`` and ``seed``.
     :param kwargs: the namespaces ``candidates`` and ``predictions``, by the same n labels; ``known_phases`` (optional),
         crystals of the system in the motif library, and ``gaps`` (optional), see ``find_known_phases``.
     :returns: the namespace ``assessments`` by label, and ``selection``: chosen labels, funnel, scaling, gaps of the
@@ -59,13 +59,13 @@ def assess_candidates(
     labels = sorted(kwargs['candidates'])
     candidates: list[CandidateData] = [kwargs['candidates'][label] for label in labels]
     predictions = [kwargs['predictions'][label].content for label in labels]
-    stage = options['screen'].get('stage', 'validation')
     structures = candidate_set.structures().structures()
-    screenings = [screen(structure, stage=stage) for structure in structures]
+    screenings = [screen(structure, stage=options['screen'].get('stage', 'validation')) for structure in structures]
     passed, known = [screening.passed for screening in screenings], kwargs.get('known_phases')
     duplicates = find_duplicates(candidates, structures, passed, competing)
     known_as = find_known(candidates, structures, known)
-    level, notes = hull_level(predictions, Fidelity.parse(options['screen']['hull_fidelity']))
+    wanted, top = (Fidelity.parse(name) for name in (options['screen']['hull_fidelity'], options.get('top', 'CCSD(T)')))
+    level, notes = hull_level(predictions, wanted, top)
     phases = competing_phases(competing, known, arrays.get_array('competing_energies'), level)
     gaps = find_gaps(kwargs['gaps'].get_dict() if 'gaps' in kwargs else {}, phases)
     fewest = options['screen'].get('min_references', 0)
@@ -74,7 +74,7 @@ def assess_candidates(
     unfamiliar = [strict and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, options['screen']['max_e_above_hull']) for item in columns]
-    choice = choose_within_budget(make_pool(candidates, predictions, stages, arrays), options)
+    choice = choose_within_budget(make_pool(candidates, predictions, stages, arrays, top), options)
     assessments = {
         label: AssessmentData(
             **verdict(candidates[row], screenings[row], hull[row], level),
@@ -84,32 +84,38 @@ def assess_candidates(
             known_as=known_as[row],
             hull_gaps=gaps_of(candidates[row], gaps),
             divergence=predictions[row].divergence,
+            top_fidelity=predictions[row].top_fidelity,
             eligible=stages[row] == 'eligible',
             stopped_by=None if stages[row] == 'eligible' else stages[row],
         )
         for row, label in enumerate(labels)
     }
-    process = Process.current()
-    assert process is not None
     selection = summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps))
-    return {'assessments': store_in_bulk(process.node, assessments), 'selection': selection}
+    return {'assessments': store_in_bulk(assessments), 'selection': selection}
 
 
 # A clone would name the candidates of another run, see ``AssessmentData.candidate_uuid``; a new verdict costs little.
 assess_candidates.is_valid_cache = lambda node: False
 
 
-def store_in_bulk(node: t.Any, assessments: dict[str, AssessmentData]) -> dict[str, AssessmentData]:
-    """Store all verdicts with their links at once and return them by label."""
-    stored = store_outputs(node, {f'assessments__{label}': item for label, item in assessments.items()})
+def store_in_bulk(assessments: dict[str, AssessmentData]) -> dict[str, AssessmentData]:
+    """Store all verdicts with the links of the running calculation at once and return them by label."""
+    process = Process.current()
+    assert process is not None
+    stored = store_outputs(process.node, {f'assessments__{label}': item for label, item in assessments.items()})
     return {label.removeprefix('assessments__'): t.cast(AssessmentData, item) for label, item in stored.items()}
 
 
-def hull_level(predictions: list[t.Any], wanted: Fidelity) -> tuple[Fidelity, list[str]]:
+def hull_level(
+    predictions: list[t.Any], wanted: Fidelity, top: Fidelity = Fidelity.CCSD_T
+) -> tuple[Fidelity, list[str]]:
     """Return the level of the hull, the highest up to ``wanted`` with predictions, and notes on what is unknown.
 
     The validator predicts nothing on a rung that it was not trained on.
+
+    :param top: top rung of the chemical system, above which there is no hull.
     """
+    wanted = min(wanted, top, key=lambda each: each.rank)
 
     def is_known(name: str) -> bool:
         return any(getattr(prediction, name) is not None for prediction in predictions)
@@ -119,6 +125,8 @@ def hull_level(predictions: list[t.Any], wanted: Fidelity) -> tuple[Fidelity, li
     notes = [] if level is wanted else [f'no prediction at {wanted.value}: the hull is at {level.value}']
     if predictions and not is_known('divergence'):
         notes.append('no divergence is predicted: it ranks nothing')
+    if others := sorted({each.top_fidelity or Fidelity.CCSD_T for each in predictions} - {top}):
+        notes.append(f'the divergence is that of {others[0]}, which the validator was calibrated for, not of {top}')
     return level, notes
 
 
@@ -193,11 +201,13 @@ def funnel_stage(
 
 
 def make_pool(
-    candidates: list[CandidateData], predictions: list[t.Any], stages: list[str], arrays: ArrayData
+    candidates: list[CandidateData], predictions: list[t.Any], stages: list[str], arrays: ArrayData, top: Fidelity
 ) -> CandidatePool:
     """Return what the acquisition needs, as arrays.
 
     What no candidate has, of a rung that the validator was not trained on, is equal for all: then it ranks nothing.
+
+    :param top: top rung of the chemical system, whose σ counts.
     """
 
     def column(name: str) -> t.Any:
@@ -211,7 +221,7 @@ def make_pool(
         divergence=column('divergence'),
         divergence_signed=column('divergence_signed'),
         divergence_sigma=column('divergence_sigma'),
-        sigma=column('sigma_ccsdt'),
+        sigma=column(f'sigma_{top.label}'),
         low_fidelity_energy=column('energy_pbe'),
         features=arrays.get_array('features'),
     )

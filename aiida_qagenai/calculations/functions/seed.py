@@ -59,9 +59,10 @@ def build_seed_set(elements: List, parameters: Dict) -> dict[str, t.Any]:
 def plan_labels(seeds: t.Sequence[SeedStructure], labels: dict[Fidelity, int]) -> list[list[Fidelity]]:
     """Return for each structure the fidelities to compute: PBE for all, higher ones for a nested, spread choice.
 
-    Higher levels are given to neutral compositions only, the likely insulators, because CCSD(T) does not apply to
-    metals. They are spread evenly over the neutral structures in their order (ideal, strained, perturbed; small cells
-    first), and each level takes its structures from those of the level below, so that differences can be learned.
+    Higher levels, those up to the top rung, are given to neutral compositions only, the likely insulators, because
+    CCSD(T) does not apply to metals. They are spread evenly over the neutral structures in their order (ideal,
+    strained, perturbed; small cells first), and each level takes its structures from those of the level below, so that
+    differences can be learned.
     """
     chosen = [index for index, seed in enumerate(seeds) if seed.neutral] or list(range(len(seeds)))
     plan = [[Fidelity.PBE] for _ in seeds]

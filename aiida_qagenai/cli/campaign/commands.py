@@ -17,6 +17,7 @@ from aiida_qagenai.cli.params import (
     FILE,
     FOLLOW,
     FORMAT,
+    LEVEL,
     ML_CODE,
     NODE,
     OPTIONS,
@@ -39,7 +40,7 @@ add_protocols(campaign, 'aiida_qagenai.workchains.protocols.campaign:available_p
 
 CAMPAIGN = click.argument('campaign', metavar=NODE)
 CAMPAIGNS = columns(
-    'label, pk, elements: system, protocol: energies, state, cycles, spent, budget, candidates, started'
+    'label, pk, elements: system, protocol: energies, top, state, cycles, spent, budget, candidates, started'
 )
 STAGES = columns(
     'stage, pk, state, exit_status: exit, eligible, selected: chosen, failed, PBE, SCAN, HSE06, CCSD(T), '
@@ -51,6 +52,7 @@ STAGES = columns(
 @click.argument('elements', nargs=-1, required=True)
 @protocol_option('campaign')
 @option('--label', help='Label of the campaign; by default the chemical system and the protocol.')
+@option('--top', type=LEVEL, help='Top rung of the campaign; by default the best that is valid in the chemical system.')
 @option('--pyscf-code', metavar=NODE, default=PYSCF_CODE, help='Code that runs PySCF.')
 @option('--ml-code', metavar=NODE, default=ML_CODE, help='Python with torch.')
 @option('--relax-code', metavar=NODE, help='Code that relaxes candidates: pw.x for `relax.engine=espresso`.')
@@ -67,6 +69,7 @@ def run(
     *,
     protocol: str,
     label: str | None,
+    top: str | None,
     pyscf_code: str,
     ml_code: str,
     relax_code: str | None,
@@ -87,6 +90,7 @@ def run(
     from aiida_qagenai.workchains.campaign.launch import launch_campaign
     from aiida_qagenai.workchains.protocols.loader import merge_overrides
 
+    overrides = merge_overrides(read_generator(generator_parameters), parse_settings(settings))
     builder = CampaignWorkChain.get_builder_from_protocol(
         pyscf_code=load_code(pyscf_code),
         ml_code=load_code(ml_code),
@@ -97,13 +101,24 @@ def run(
         generator_files=make_file_nodes(files),
         elements=elements,
         protocol=protocol,
-        overrides=merge_overrides(read_generator(generator_parameters), parse_settings(settings)),
+        overrides=merge_overrides(overrides, {'energy': {'top': top}} if top else {}),
         **read_options(options),
     )
+    click.echo(describe_top(builder.parameters.get_dict(), elements))
     node = launch_campaign(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
     click.echo(f'campaign {node.pk} started')
     if watch:
         watch_campaign(node)
+
+
+def describe_top(settings: dict[str, t.Any], elements: t.Sequence[str]) -> str:
+    """Return which rung tops a campaign, and why if it is not CCSD(T)."""
+    from aiida_qagenai.thermodynamics.top_rung import top_rung
+
+    top = settings['energy']['top']
+    found = top_rung(elements)
+    because = f', because {found.reason}' if found.reason and found.fidelity == top else ''
+    return f'top rung of {"-".join(sorted(elements))}: {top}{because}'
 
 
 def read_generator(path: Path | None) -> dict[str, t.Any]:
@@ -189,7 +204,7 @@ def show(campaign: str, fmt: str) -> None:
         return
     note = f' ({summary.note})' if summary.note else ''
     click.echo(f'{summary.label} (pk {summary.processes[-1]}), {"-".join(summary.elements)}: {summary.state}')
-    click.echo(f'energies: {summary.protocol}{note}')
+    click.echo(f'energies: {summary.protocol}{note}, up to the top rung {summary.top}')
     click.echo(f'budget: {summary.spent} of {summary.budget} spent, {summary.core_hours:.2f} core hours')
     click.echo('counts: ' + ', '.join(f'{count} {name}' for name, count in summary.counts.items()))
     if summary.hull_gaps:

@@ -6,7 +6,7 @@ import math
 import typing as t
 from pathlib import Path
 
-from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.plotting import new_figure, save_figure
 
 if t.TYPE_CHECKING:
@@ -55,7 +55,8 @@ def print_candidates(table: pd.DataFrame, console: Console) -> None:
     from rich.table import Table
 
     notes = sorted(set(table['note'].dropna()) - {''})
-    title = 'Computed candidates by divergence D (formation energies, eV/atom)'
+    tops = ' or '.join(sorted(set(table['top_fidelity'])))
+    title = f'Computed candidates by divergence D = |PBE − {tops}| (formation energies, eV/atom)'
     shown = Table(title='\n'.join([title, *notes]), box=box.SIMPLE, padding=(0, 1, 0, 0))
     for name in ('candidate', 'formula', 'group', *(level.value for level in LADDER), 'D', 'D pred.'):
         shown.add_column(name, justify='left' if name in {'candidate', 'formula'} else 'right', no_wrap=True)
@@ -120,9 +121,10 @@ def plot_divergence(table: pd.DataFrame, path: Path) -> None:
     if values:
         limits = (min(values) * 0.95, max(values) * 1.05)
         axes.plot(limits, limits, color='0.7', linewidth=1, zorder=0)
+    top = ' or '.join(sorted(set(data['top_fidelity']))) or Fidelity.CCSD_T.value
     note = '' if (table['note'].fillna('') == '').all() else TITLE_NOTE
     axes.set(
-        xlabel='computed |E$_f$(PBE) − E$_f$(CCSD(T))| (eV/atom)',
+        xlabel=f'computed |E$_f$(PBE) − E$_f$({top})| (eV/atom)',
         ylabel='predicted before (eV/atom)',
         title=f'Divergence of the computed candidates{note}',
     )

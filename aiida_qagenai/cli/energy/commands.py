@@ -53,11 +53,11 @@ COLUMNS = columns(
 )
 SIDE_BY_SIDE = columns(
     'name, formula, protocol, formation_pbe: PBE, formation_scan: SCAN, formation_hse06: HSE06, '
-    'formation_ccsdt: CCSD(T), divergence_computed: D, note'
+    'formation_ccsdt: CCSD(T), top_fidelity: top, divergence_computed: D, note'
 )
 DIVERGENCES = columns(
     'name, formula, protocol, formation_pbe: PBE, divergence_scan: PBE−SCAN, divergence_hse06: PBE−HSE06, '
-    'divergence_ccsdt: PBE−CCSD(T), predicted, predicted_sigma: σ, note'
+    'divergence_ccsdt: PBE−CCSD(T), predicted, predicted_sigma: σ, predicted_top: top, note'
 )
 EACH = columns(
     'name, formula, fidelity, level_tag: level, total_energy: total, formation_energy_per_atom: formation, '
@@ -306,5 +306,5 @@ def divergence(campaign: str | None, *, fmt: str, **filters: t.Any) -> None:
     from aiida_qagenai.queries import searches
 
     frame = searches.divergences(campaign, **filters)
-    footer = f'{len(frame)} structures; formation energies in eV/atom; predicted is PBE−CCSD(T)'
+    footer = f'{len(frame)} structures; formation energies in eV/atom; predicted is PBE−top'
     print_frame(frame, fmt, DIVERGENCES, footer=footer)

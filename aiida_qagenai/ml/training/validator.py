@@ -80,12 +80,14 @@ def train_validator(config: ValidatorTraining, runtime: Runtime, record: Record)
         _train_members(ensemble, num_known, data, start, counts=counts, runtime=runtime, record=record)
     if guard is not None:
         _keep_to_the_bar(guard, ensemble, num_known, data, start, counts=counts, record=record)
+    ensemble.top = config.options.top
     with record.stage('calibration'):
         calibrate(ensemble, start, graphs, counts=counts, runtime=runtime, record=record)
     configuration = {
         'num_members': len(ensemble.members),
         'network': ensemble.network,
         'levels': ensemble.tree.describe(),
+        'top': ensemble.top.value,
         **bootstrap,
         **describe_base(config.options.base, base),
     }
@@ -328,14 +330,14 @@ def calibrate(
     The scales come from the split ``calibration`` if that has enough labels, else from the out-of-bag predictions:
     the predictions for each training structure by the members that never saw it.
     """
-    tree, batch_size = ensemble.tree, start.config.batch_size
+    tree, top, batch_size = ensemble.tree, ensemble.top, start.config.batch_size
     energies, features = ensemble.evaluate(graphs, runtime.device, batch_size)
     ensemble.latent = LatentReference.fit(features, runtime.seed)
     record_errors(record, 'train', energies.mean(axis=0) - start.labels.energies, tree)
     record_derivative_errors(record, 'train', ensemble, start.labels, runtime=runtime, batch_size=batch_size)
     residuals, variances, number = _out_of_bag(
-        with_divergence(ensemble.on_rungs(energies)),
-        with_divergence(ensemble.on_rungs(start.labels.energies)),
+        with_divergence(ensemble.on_rungs(energies), top),
+        with_divergence(ensemble.on_rungs(start.labels.energies), top),
         (counts == 0)[:, :, None],
     )
     record_errors(record, 'out_of_bag', residuals[:, : len(LADDER)], LevelTree())
@@ -359,7 +361,7 @@ def calibrate(
         record_derivative_errors(record, split, ensemble, known, runtime=runtime, batch_size=batch_size)
         errors, predicted = ensemble.on_rungs(errors), ensemble.on_rungs(predicted)
         if split == 'calibration' and np.isfinite(errors).sum() >= MIN_CALIBRATION_LABELS:
-            residuals, variances = with_divergence(errors), with_divergence(predicted).var(axis=0, ddof=1)
+            residuals, variances = with_divergence(errors, top), with_divergence(predicted, top).var(axis=0, ddof=1)
             number = np.full((len(errors), 1), len(predicted))
             shells = shells_of(numbers for _, numbers, _ in held_out.structures)
             distances = ensemble.latent.distances(latent)

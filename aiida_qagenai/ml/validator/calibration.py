@@ -32,9 +32,9 @@ MAX_REFERENCES = 4096
 UNSEEN_ELEMENT_INFLATION = 10.0
 
 
-def with_divergence(energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return energies of the levels, shape (…, 4), with E_PBE − E_CCSD(T) behind them, shape (…, 5)."""
-    difference = energies[..., Fidelity.PBE.rank] - energies[..., Fidelity.CCSD_T.rank]
+def with_divergence(energies: NDArray[np.float64], top: Fidelity = Fidelity.CCSD_T) -> NDArray[np.float64]:
+    """Return energies of the levels, shape (…, 4), with E_PBE − E_top behind them, shape (…, 5)."""
+    difference = energies[..., Fidelity.PBE.rank] - energies[..., top.rank]
     return np.concatenate([energies, difference[..., None]], axis=-1)
 
 
@@ -46,8 +46,8 @@ class SigmaModel:
     enough that a bare v would claim errors ten times too small. It is moderated by the typical variance v0 of the level
     (G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004)), then scaled by the calibrated factor s of the level.
 
-    What has an error bar are the columns of ``with_divergence``: the levels and the difference of the outer two, in
-    which errors cancel that a member makes on both.
+    What has an error bar are the columns of ``with_divergence``: the levels and the difference of PBE and the top rung,
+    in which errors cancel that a member makes on both.
 
     Errors of energies have long tails: scaled by their root mean square, σ would be too large for nearly all crystals.
     Therefore σ is such that the share ``ONE_SIGMA`` of the errors is smaller, and the interval within which the share
@@ -130,13 +130,19 @@ class SigmaModel:
         factors = np.ones(len(OPEN_SHELLS)) if factors is None else factors
         return cls(np.broadcast_to(scale, pooled.shape).copy(), pooled, quantile, factors)
 
-    def sigma(self, energies: NDArray[np.float64], shells: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    def sigma(
+        self,
+        energies: NDArray[np.float64],
+        shells: NDArray[np.int64] | None = None,
+        top: Fidelity = Fidelity.CCSD_T,
+    ) -> NDArray[np.float64]:
         """Return σ of the mean of the members' ``energies``, shape (members, n, 4), as shape (n, 5).
 
         :param shells: of each crystal, shape (n,), see ``chemistry.open_shells.shells_of``; closed if not given.
+        :param top: rung of the difference in the fifth column, that which the scales were fitted for.
         """
         number = np.full((1, 1), len(energies))
-        variances = with_divergence(energies).var(axis=0, ddof=1)
+        variances = with_divergence(energies, top).var(axis=0, ddof=1)
         sigma = self.scale * np.sqrt(_moderate(variances, self.pooled, number))
         return sigma if shells is None else sigma * self.factors[shells, None]
 

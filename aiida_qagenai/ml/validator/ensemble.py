@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.radii import COVALENT_RADII
-from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.level import LevelTree
 from aiida_qagenai.exchange.checkpoint import CheckpointInfo
 from aiida_qagenai.exchange.structures import StructureBatch
@@ -34,6 +34,7 @@ class Ensemble:
     :param elements: atomic numbers in ascending order.
     :param sigma_model: turns the spread of the members into σ; None until trained.
     :param latent: positions of the training structures; None until trained.
+    :param top: rung that the divergence of its predictions refers to.
     """
 
     network: dict[str, t.Any]
@@ -42,6 +43,7 @@ class Ensemble:
     sigma_model: SigmaModel | None = None
     latent: LatentReference | None = None
     tree: LevelTree = dataclasses.field(default_factory=LevelTree)
+    top: Fidelity = Fidelity.CCSD_T
 
     @classmethod
     def create(
@@ -78,6 +80,7 @@ class Ensemble:
         elements = element_numbers(info.elements)
         tree = LevelTree.parse(configuration['levels']) if 'levels' in configuration else LevelTree()
         ensemble = cls.create(configuration['network'], elements, configuration['num_members'], dtype, tree)
+        ensemble.top = Fidelity(configuration.get('top', Fidelity.CCSD_T))
         for index, member in enumerate(ensemble.members):
             prefix = f'members.{index}.'
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

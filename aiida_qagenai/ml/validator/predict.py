@@ -26,11 +26,11 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     """Predict all structures of ``config.structures`` and write the packed predictions.
 
     The arrays are ``identifiers`` (n,), ``energies`` and ``sigma`` (n, 4) in eV/atom, ``interval_90`` (n, 4), half the
-    width of the interval of 90 %, ``divergence_signed`` = E_PBE − E_CCSD(T) and ``divergence_sigma`` (n,), ``features``
-    (n, d), ``distance_to_training``, ``out_of_distribution``, ``magnetic`` and ``f_electrons`` (n,). σ is the
-    calibrated error bar (``SigmaModel``), inflated far from the training set and by open shells, that of the divergence
-    as well. For each rung speaks the last level of theory on it; on a rung that the validator was not trained
-    on all numbers are NaN.
+    width of the interval of 90 %, ``divergence_signed`` = E_PBE − E_top and ``divergence_sigma`` (n,), ``top`` (the
+    rung that the validator was calibrated for), ``features`` (n, d), ``distance_to_training``, ``out_of_distribution``,
+    ``magnetic`` and ``f_electrons`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated far from training
+    structures and by open shells, that of the divergence as well. For each rung speaks the last level of theory on it;
+    on a rung that the validator was not trained on all numbers are NaN.
 
     :raises CorruptFileError: if the checkpoint or the structures are damaged.
     """
@@ -48,12 +48,12 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     finite = np.isfinite(energies).all(axis=(0, 2))
     energies = ensemble.on_rungs(energies)
     distances = ensemble.latent.distances(latent) if graphs else np.zeros(0)
-    means = with_divergence(energies).mean(axis=0)
+    means = with_divergence(energies, ensemble.top).mean(axis=0)
     finite &= np.isfinite(distances)
     outside = unseen | (distances > ensemble.latent.threshold) | ~finite
     inflation = ensemble.latent.inflation(distances, unseen)
     shells = shells_of(numbers for _, numbers, _ in structures)
-    sigma = ensemble.sigma_model.sigma(energies, shells) * inflation[:, None]
+    sigma = ensemble.sigma_model.sigma(energies, shells, ensemble.top) * inflation[:, None]
     if not finite.all():
         record.warn(f'{int((~finite).sum())} structures have predictions that are not finite')
     save_arrays(
@@ -65,6 +65,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
             'sigma': sigma[:, : len(LADDER)],
             'divergence_signed': means[:, len(LADDER)],
             'divergence_sigma': sigma[:, len(LADDER)],
+            'top': np.array(ensemble.top.value),
             'interval_90': (sigma * ensemble.sigma_model.quantile)[:, : len(LADDER)],
             'features': latent,
             'distance_to_training': distances,

@@ -256,6 +256,7 @@ class CycleWorkChain(ResumableWorkChain):
                 {
                     'screen': settings.screen.model_dump(mode='json'),
                     'select': settings.select.model_dump(mode='json'),
+                    'top': settings.energy.top_rung.value,
                     'remaining_budget': self.remaining,
                     'seed': settings.cycle_seed(self.number, 12),
                 }
@@ -276,9 +277,10 @@ class CycleWorkChain(ResumableWorkChain):
         return self.should_submit('energies')
 
     def compute(self) -> ToContext:
-        """Climb the ladder with the chosen candidates, on the levels that the training set holds."""
+        """Climb the ladder with the chosen candidates: the levels of the training set, up to the top rung."""
         counts = self.inputs.state.dataset.counts
-        levels = [level.value for level in LADDER if level is Fidelity.PBE or counts[level.value]]
+        rungs = LADDER[: self.settings.energy.top_rung.rank + 1]
+        levels = [level.value for level in rungs if level is Fidelity.PBE or counts[level.value]]
         labels = self.ctx.selection['selected']
         candidates = self.candidates
         child = self.submit_once(
@@ -378,6 +380,7 @@ class CycleWorkChain(ResumableWorkChain):
         return {
             'cycle': self.number,
             'budget': self.settings.budget,
+            'top': self.settings.energy.top_rung.value,
             'funnel': selection['funnel'],
             **({'relaxation': relaxation_counts(self.ctx.relaxation)} if 'relaxation' in self.ctx else {}),
             'eligible': selection['eligible'],

@@ -75,7 +75,8 @@ class SeedWorkChain(ResumableWorkChain):
         outputs = self.call_once('seedset', build_seed_set, elements=self.inputs.elements, parameters=Dict(parameters))
         self.ctx.candidates = outputs['candidates']
         self.ctx.plan = outputs['plan']
-        self.report(f'{len(outputs["candidates"])} structures of {"-".join(self.inputs.elements.get_list())}')
+        system, top = '-'.join(self.inputs.elements.get_list()), settings.energy.top_rung
+        self.report(f'{len(outputs["candidates"])} structures of {system}, whose top rung is {top}')
 
     @property
     def needs_atoms(self) -> bool:
@@ -176,6 +177,7 @@ class SeedWorkChain(ResumableWorkChain):
             self.out('state.checkpoints.generator', self.inputs[INITIAL['generator']])
         costs = {
             'core_hours': core_hours(self.node.pk),
+            'top': self.settings.energy.top_rung.value,
             'energies': self.ctx.dataset.counts,
             'structures': len(self.ctx.dataset),
         }

@@ -7,6 +7,7 @@ import typing as t
 from aiida.orm import AbstractCode, Dict
 
 from aiida_qagenai.calculations.models.train import TrainCalculation
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.workchains.options import set_options
@@ -31,13 +32,16 @@ def training_inputs(
 ) -> t.Any:
     """Return the builder that trains, or with ``initial_checkpoint`` fine-tunes, the model of ``role``."""
     training: TrainSettings = getattr(settings.learn, role)
+    parameters, top = training.parameters(role, steps), settings.energy.top_rung
+    if role == 'validator' and top is not Fidelity.CCSD_T:
+        parameters['options'] = {**parameters['options'], 'top': top.value}
     builder = TrainCalculation.get_builder()
     builder.code = code
     builder.dataset = dataset
     run = settings.run
     builder.parameters = Dict(
         {
-            **training.parameters(role, steps),
+            **parameters,
             'seed': seed,
             'device': run.device,
             'dtype': run.dtype,

@@ -10,9 +10,11 @@ from pymatgen.core import Element
 
 from aiida_qagenai.calculations.validators import problem_of, validator
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.thermodynamics.top_rung import TopRung, top_rung
 from aiida_qagenai.workchains.campaign.generator import (
     GENERATOR_PORTS,
     define_generator_inputs,
@@ -36,7 +38,7 @@ from aiida_qagenai.workchains.relaxation.relax_first import (
     relax_problem,
 )
 
-__all__ = ('COMMON', 'define_common_inputs', 'fill_builder')
+__all__ = ('COMMON', 'define_common_inputs', 'fill_builder', 'find_top')
 
 COMMON = (
     *('pyscf_code', 'ml_code', 'elements', 'parameters', 'bases', 'pyscf_options', 'ml_options'),
@@ -150,16 +152,33 @@ def elements_problem(symbols: list[t.Any]) -> str | None:
 def complete_settings(
     settings: CampaignSettings, symbols: t.Collection[str]
 ) -> tuple[CampaignSettings, dict[str, t.Any]]:
-    """Return settings that name what is installed, and the inputs ``bases`` and ``relax_pseudos`` that hold it.
+    """Return settings that name the top rung and what is installed, and the inputs that hold the latter.
 
-    :raises InvalidInputError: if what relaxes needs a basis or a pseudopotential that is missing.
+    These are ``bases`` and ``relax_pseudos``.
+
+    :raises InvalidInputError: if what relaxes needs a basis or a pseudopotential that is missing, or the top rung in
+        the settings is not valid in the system.
     """
     protocol = EnergyProtocol.of_settings(settings.energy, symbols)
     relax, nodes = complete_relaxation(settings.relax, symbols)
     families = {**protocol.families, **nodes.pop('bases', {})}
     bases = {key: dict(family) for key, family in families.items() if family}
     settings = settings.model_copy(update={'energy': protocol.settings, 'relax': relax})
+    settings = settings.with_top(find_top(protocol, symbols).fidelity)
     return settings, {**nodes, **({'bases': bases} if bases else {})}
+
+
+def find_top(protocol: EnergyProtocol, symbols: t.Collection[str]) -> TopRung:
+    """Return the top rung of a chemical system at the levels of theory of a campaign.
+
+    :raises InvalidInputError: if the one in the settings is not valid there.
+    """
+    return top_rung(
+        symbols,
+        covered=protocol.covered(Fidelity.CCSD_T, symbols),
+        max_atoms=protocol.settings.limit_of(Fidelity.CCSD_T, isolated=False),
+        wanted=protocol.settings.top,
+    )
 
 
 def check_system(symbols: list[str], settings: CampaignSettings, bases: t.Mapping[str, t.Any]) -> None:

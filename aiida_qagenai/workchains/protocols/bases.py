@@ -8,6 +8,7 @@ import typing as t
 
 from aiida_qagenai.calculations.pyscf.bases import tag_of
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData, find_family
 from aiida_qagenai.workchains.protocols.beyond_argon import is_beyond_argon, missing_basis, settings_beyond_argon
 from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
@@ -136,6 +137,17 @@ class EnergyProtocol:
             return fallback.replaces
         return unversioned(name)
 
+    def covered(self, fidelity: Fidelity, symbols: t.Collection[str]) -> set[str]:
+        """Return those of the elements whose crystals have a basis at a level of theory."""
+        found = set()
+        for symbol in symbols:
+            try:
+                sizes = self.basis(self.settings.basis_of(fidelity), [symbol]).settings.basis_sizes
+            except InvalidInputError:
+                continue
+            found |= {symbol} & sizes.keys()
+        return found
+
     def cover(self, symbols: t.Collection[str], *, isolated: bool = True) -> None:
         """Check that crystals of all elements can be computed.
 
@@ -143,7 +155,8 @@ class EnergyProtocol:
         :raises InvalidInputError: saying what is missing.
         """
         settings = self.settings
-        for name in {settings.basis, settings.coupled_cluster_basis or settings.basis}:
+        names = {settings.basis, settings.basis_of(settings.top_rung)}
+        for name in sorted(names):
             covered = self.basis(name, symbols, isolated=isolated).settings.basis_sizes
             if (missing := missing_basis(symbols, covered, settings.protocol)) is not None:
                 raise InvalidInputError(missing)

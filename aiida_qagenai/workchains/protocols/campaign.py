@@ -252,6 +252,8 @@ class LearnSettings(StrictModel):
             training: TrainSettings = getattr(self, role)
             for steps in (training.initial_steps, training.tune_steps):
                 parse('train', {**training.parameters(role, steps), 'dataset': 'dataset.npz'})
+        if 'top' in self.validator.options:
+            raise ValueError('`validator.options.top` is the top rung of the campaign: set `energy.top` instead')
         return self
 
 
@@ -291,6 +293,17 @@ class CampaignSettings(StrictModel):
     learn: LearnSettings
     stop: StopSettings
     run: RunSettings
+
+    def with_top(self, top: Fidelity) -> CampaignSettings:
+        """Return the settings of a campaign with a top rung: no hull and no label is above it."""
+        labels = {level: count for level, count in self.seed_set.labels.items() if level.rank <= top.rank}
+        hull = min(self.screen.hull_fidelity, top, key=lambda level: level.rank)
+        update = {
+            'energy': self.energy.model_copy(update={'top': top}),
+            'seed_set': self.seed_set.model_copy(update={'labels': labels}),
+            'screen': self.screen.model_copy(update={'hull_fidelity': hull}),
+        }
+        return self.model_copy(update=update)
 
     def cycle_seed(self, cycle: int, stage: int) -> int:
         """Return a seed for one stage of one cycle: no two are equal within a campaign of under 10,000 cycles."""

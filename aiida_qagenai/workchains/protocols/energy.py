@@ -105,6 +105,16 @@ class EnergySettings(StrictModel):
         None, description='Correction of the isolated atoms that anchored formation energies of crystals refer to.'
     )
     prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
+    top: Fidelity | None = pydantic.Field(
+        None,
+        description='Top rung of a campaign, which divergence, hulls and models refer to; the best by default that is '
+        'valid in the chemical system, see `top_rung`.',
+    )
+
+    @property
+    def top_rung(self) -> Fidelity:
+        """Return the top rung, CCSD(T) where a campaign of before does not say."""
+        return self.top or Fidelity.CCSD_T
 
     @property
     def basis_names(self) -> set[str]:
@@ -171,6 +181,8 @@ class EnergySettings(StrictModel):
             'local',
             # The tag names it.
             'counterpoise',
+            # It chooses among energies and moves none.
+            'top',
         }
         values, basis = self.model_dump(mode='json', exclude=silent), self.basis_of(fidelity)
         if fidelity is Fidelity.CCSD_T and self.local is not None:

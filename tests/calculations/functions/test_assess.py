@@ -184,3 +184,15 @@ class TestAssess:
         """With nothing left, candidates are judged but not computed."""
         pool['parameters'] = orm.Dict({**pool['parameters'].get_dict(), 'remaining_budget': 0})
         assert assess_candidates(**pool)['selection']['selected'] == []
+
+
+@pytest.mark.parametrize(('top', 'ranked_by'), [('HSE06', 'HSE06'), (None, 'CCSD(T)')])
+def test_hull_and_sigma_are_those_of_the_top_rung(pool, top, ranked_by):
+    """No hull is above it, and its σ ranks the candidates."""
+    parameters = pool['parameters'].get_dict()
+    parameters['select']['acquisition'] = 'uncertainty'
+    pool['parameters'] = orm.Dict({**parameters, **({'top': top} if top else {})})
+    outputs = assess_candidates(**pool)
+    assert outputs['assessments']['c00000'].base.attributes.get('hull_fidelity') == ranked_by
+    notes = outputs['selection']['notes']
+    assert bool([note for note in notes if 'calibrated' in note]) is (top is not None)
