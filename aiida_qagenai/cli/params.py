@@ -15,6 +15,7 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 __all__ = (
     'CAMPAIGN',
     'CHEMICAL_SYSTEM',
+    'ENGINE_CODES',
     'FILE',
     'FOLDER',
     'FOLLOW',
@@ -103,6 +104,8 @@ OPTIONS = option(
     help='YAML file with scheduler options, in the sections `pyscf`, `models` and `relax`.',
 )
 PYSCF_CODE = 'pyscf@localhost'
+ENGINE_CODES = {'pyscf': PYSCF_CODE, 'espresso': 'pw@localhost'}
+"""The code of each engine, unless told otherwise."""
 ML_CODE = 'qagenai-ml@localhost'
 
 SECTIONS = {'pyscf': 'pyscf_options', 'models': 'ml_options', 'relax': 'relax_options'}

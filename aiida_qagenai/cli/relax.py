@@ -11,6 +11,7 @@ from aiida_qagenai.cli.groups import Noun, add_continue, add_protocols, launch
 from aiida_qagenai.cli.loaders import load_code, load_process, load_structure
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import (
+    ENGINE_CODES,
     FOLLOW,
     FORMAT,
     LABEL,
@@ -35,9 +36,6 @@ relax.add_command(relax_files)
 add_continue(relax, 'PbeRelaxWorkChain')
 add_protocols(relax, 'aiida_qagenai.workchains.protocols.relaxation:available_protocols', 'relaxations')
 
-CODES = {'pyscf': 'pyscf@localhost', 'espresso': 'pw@localhost'}
-"""The code of each engine, unless told otherwise."""
-
 COLUMNS = columns(
     'formula, program, total_energy: energy eV, max_force: force eV/Å, pressure: pressure GPa, '
     'volume_change: volume change, min_frequency_gamma: lowest THz at Γ, warnings, pk: relaxed pk'
@@ -46,9 +44,9 @@ COLUMNS = columns(
 
 @relax.command('run')
 @click.argument('structure', metavar=STRUCTURE)
-@option('--engine', type=click.Choice(list(CODES)), default='pyscf', help='Program.')
+@option('--engine', type=click.Choice(list(ENGINE_CODES)), default='pyscf', help='Program.')
 @protocol_option('relax')
-@option('--code', metavar=NODE, help=f'Code of the engine; by default {" or ".join(CODES.values())}.')
+@option('--code', metavar=NODE, help=f'Code of the engine; by default {" or ".join(ENGINE_CODES.values())}.')
 @option('--phonons', is_flag=True, help='Also compute the phonons at Γ of the relaxed crystal.')
 @OPTIONS
 @SET
@@ -73,7 +71,7 @@ def run(
     from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
 
     builder = PbeRelaxWorkChain.get_builder_from_protocol(
-        load_code(code or CODES[engine]),
+        load_code(code or ENGINE_CODES[engine]),
         load_structure(structure),
         protocol,
         engine=engine,

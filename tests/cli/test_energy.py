@@ -10,6 +10,7 @@ import pytest
 from aiida.orm import ProcessNode, QueryBuilder, StructureData, WorkChainNode
 from ase import Atoms
 from ase.build import bulk
+from pw_runs import needs_espresso
 
 from aiida_qagenai.cli.progress import task_in_words
 
@@ -189,3 +190,49 @@ def test_tasks_are_named_in_words(link, words):
 
 def test_protocols_are_listed(run):
     assert 'all_electron' in run('energy', 'protocols').output
+
+
+@pytest.fixture
+def silicon_carbide(tmp_path):
+    """Return a file with SiC in the structure of zinc blende."""
+    file = tmp_path / 'sic.cif'
+    bulk('SiC', 'zincblende', a=4.36).write(file)
+    return file
+
+
+BY_PW = ('--engine', 'espresso', '--pseudos', 'local', '--protocol', 'pipeline', '--level', 'PBE')
+
+
+@needs_espresso
+def test_a_dry_run_by_pw_names_cutoffs_u_and_elements(run, pw_code, family, silicon_carbide):
+    """The cutoffs and every U are in the level tag; the elements are what formation energies refer to."""
+    family('Si.pbe-rrkj.UPF', 'C.pbe-rrkjus.UPF')
+    settings = ('--set', 'ecutwfc=25', '--set', 'ecutrho=200', '--hubbard', 'Mn=3.9 Wang 2006')
+    result = run('energy', 'run', silicon_carbide, *BY_PW, *settings, '--dry-run')
+    assert 'and the elements C, Si at each level' in result.output
+    assert 'pw.x-25-200Ry+U(Mn=3.9)' in result.output
+    (row,) = json.loads(
+        run('energy', 'run', silicon_carbide, *BY_PW, *settings, '--dry-run', '--format', 'json').output
+    )
+    assert (row['calculations'], row['kmesh'], row['refused']) == (1, '4×4×4', '')
+    assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+@needs_espresso
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (['--hubbard', 'Mn'], 'expected an element and U in eV, as in Mn=3.9'),
+        (['--hubbard', 'Si=3'], 'U is for elements of the d and f blocks'),
+        (['--level', 'CCSD(T)'], 'not CCSD(T): use the engine pyscf'),
+        (['--set', 'scf.max_cycles=3'], 'max_cycles'),
+        (['--pseudos', 'none'], 'the family of pseudopotentials none is not installed'),
+    ],
+)
+def test_what_pw_cannot_compute_is_one_line(run, pw_code, family, silicon_carbide, arguments, text):  # noqa: PLR0917
+    family('Si.pbe-rrkj.UPF', 'C.pbe-rrkjus.UPF')
+    settings = ('--set', 'ecutwfc=25', '--set', 'ecutrho=200')
+    arguments = [*BY_PW, *settings, *arguments] if arguments[0] != '--level' else [*BY_PW[:-2], *settings, *arguments]
+    result = run('energy', 'run', silicon_carbide, *arguments, status=1)
+    assert text in result.output
+    assert QueryBuilder().append(ProcessNode).count() == 0

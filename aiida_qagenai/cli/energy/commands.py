@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import (
     CAMPAIGN,
     CHEMICAL_SYSTEM,
+    ENGINE_CODES,
     FOLLOW,
     FORMAT,
     FORMULA,
@@ -21,7 +23,6 @@ from aiida_qagenai.cli.params import (
     NODE,
     OPTIONS,
     PROCESS,
-    PYSCF_CODE,
     SET,
     STRUCTURE,
     option,
@@ -70,11 +71,19 @@ EACH = columns(
 @option('--level', 'names', multiple=True, type=LEVEL, help='Level of theory. Repeatable.')
 @option('--all-levels', is_flag=True, help='Compute PBE, SCAN, HSE06 and CCSD(T).')
 @protocol_option('energy')
-@option('--code', metavar=NODE, default=PYSCF_CODE, help='Code that runs PySCF.')
+@option('--engine', type=click.Choice(list(ENGINE_CODES)), default='pyscf', help='Program; espresso is pw.x.')
+@option('--pseudos', metavar='LABEL', help='Family of pseudopotentials of pw.x, in place of that of the protocol.')
+@option(
+    '--hubbard',
+    multiple=True,
+    metavar='ELEMENT=U',
+    help='U of pw.x on the open shell of an element, eV, with its source: "Mn=3.9 Wang 2006". Repeatable.',
+)
+@option('--code', metavar=NODE, help=f'Code of the engine; by default {" or ".join(ENGINE_CODES.values())}.')
 @option(
     '--references/--no-references',
     default=True,
-    help='Compute the isolated atoms as well, to which formation energies refer.',
+    help='Compute as well what formation energies refer to: the isolated atoms or, of pw.x, the elements.',
 )
 @option('--max-concurrent', type=click.IntRange(1), default=4, help='Energies at a time.')
 @option('--primitive/--as-given', default=True, help='Reduce the crystals of files to their primitive cells.')
@@ -90,7 +99,10 @@ def run(
     names: tuple[str, ...],
     all_levels: bool,
     protocol: str,
-    code: str,
+    engine: t.Literal['pyscf', 'espresso'],
+    pseudos: str | None,
+    hubbard: tuple[str, ...],
+    code: str | None,
     references: bool,
     max_concurrent: int,
     primitive: bool,
@@ -107,21 +119,22 @@ def run(
 
     Structures are files, which may hold many, or nodes; each is computed at its own geometry, so relax it first where
     that matters. Formation energies are in eV/atom and refer to isolated atoms at the same level, anchored by
-    experimental atomisation energies. What was computed before comes from the cache.
+    experimental atomisation energies; those of pw.x refer to the elements. What was computed before comes from the
+    cache.
     """
     from aiida_qagenai.cli.energy.plan import make_plan
     from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
+    from aiida_qagenai.workchains.protocols.engines import resolve_protocol
 
     levels = list(LADDER) if all_levels else sorted({Fidelity(name) for name in names}, key=lambda each: each.rank)
     if not levels:
         message = "choose the level of theory: --level PBE, SCAN, HSE06 or 'CCSD(T)' (repeatable), or --all-levels"
         raise InvalidInputError(message)
-    overrides = parse_settings(settings)
-    if not references:
-        overrides = {**overrides, 'counterpoise': None}
-    runner, nodes = load_code(code), load_structures(structures, primitive=primitive)
+    overrides = energy_overrides(settings, hubbard, counterpoise=references or engine != 'pyscf')
+    resolve = functools.partial(resolve_protocol, protocol, overrides, engine=engine, pseudos=pseudos)
+    runner, nodes = load_code(code or ENGINE_CODES[engine]), load_structures(structures, primitive=primitive)
     scheduler = read_options(options, 'pyscf')['pyscf_options']
-    plan = make_plan(runner, nodes, levels, protocol, overrides, references=references)
+    plan = make_plan(runner, nodes, levels, resolve, references=references)
     if dry_run:
         show_plan(plan, references, fmt)
         return
@@ -131,14 +144,44 @@ def run(
         runner,
         {name: nodes[name] for name in plan.levels},
         plan.levels,
-        protocol,
-        overrides=overrides,
+        plan.protocol,
         reference_elements=plan.elements,
         options=scheduler,
         max_concurrent=max_concurrent,
     )
     node = launch(builder, 'energy', label=label, watch=watch, describe=count_ladder)
     finish(node, fmt)
+
+
+def energy_overrides(settings: t.Sequence[str], hubbard: t.Sequence[str], *, counterpoise: bool) -> dict[str, t.Any]:
+    """Return the changes to a protocol that `--set` and `--hubbard` ask for.
+
+    :param counterpoise: whether the correction of the protocol stays.
+    :raises InvalidInputError: if a text cannot be read.
+    """
+    overrides = parse_settings(settings)
+    if hubbard:
+        overrides['hubbard'] = {**overrides.get('hubbard', {}), **parse_hubbard(hubbard)}
+    return overrides if counterpoise else {**overrides, 'counterpoise': None}
+
+
+def parse_hubbard(terms: t.Sequence[str]) -> dict[str, dict[str, t.Any]]:
+    """Return U by element from texts as ``Mn=3.9 Wang 2006``.
+
+    :raises InvalidInputError: for a text of another form.
+    """
+    found = {}
+    for term in terms:
+        symbol, _, rest = term.partition('=')
+        value, _, source = rest.strip().partition(' ')
+        try:
+            found[symbol.strip()] = {'U': float(value), 'source': source.strip() or 'given on the command line'}
+        except ValueError as exception:
+            message = (
+                f'`--hubbard {term}`: expected an element and U in eV, as in Mn=3.9, with its source after a space'
+            )
+            raise InvalidInputError(message) from exception
+    return found
 
 
 @energy.command('continue')
@@ -167,7 +210,8 @@ def show_plan(plan: EnergyPlan, references: bool, fmt: str) -> None:
 
     lines = [f'cost: {plan.settings.cost}', f'expected error: {plan.settings.expected_error}']
     if plan.elements:
-        lines.insert(0, f'and the isolated atoms of {", ".join(plan.elements)} at each level')
+        what = 'the isolated atoms of' if plan.protocol.has_atoms else 'the elements'
+        lines.insert(0, f'and {what} {", ".join(plan.elements)} at each level')
     elif references:
         lines.insert(0, 'and the isolated atoms of each crystal, with the counterpoise correction')
     lines += [f'note: {note}' for note in dict.fromkeys(row.get('notes') for row in plan.rows) if note]

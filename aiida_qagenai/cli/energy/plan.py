@@ -10,7 +10,6 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.workchains.energy.composite import CompositeWorkChain, builder_of_level
 from aiida_qagenai.workchains.energy.energy import estimate_memory
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
-from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel
 
 if t.TYPE_CHECKING:
@@ -19,6 +18,8 @@ if t.TYPE_CHECKING:
 
     from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
     from aiida_qagenai.workchains.protocols.energy import EnergySettings
+    from aiida_qagenai.workchains.protocols.engines import AnyProtocol
+    from aiida_qagenai.workchains.protocols.espresso import EspressoSettings
 
 __all__ = ('EnergyPlan', 'make_plan')
 
@@ -27,17 +28,23 @@ __all__ = ('EnergyPlan', 'make_plan')
 class EnergyPlan:
     """The energies that can be computed, and those that cannot.
 
+    :param protocol: for the elements of the structures that can be computed.
     :param levels: levels of theory of each structure, by its label.
-    :param elements: elements whose isolated atoms are computed once for all structures.
+    :param elements: elements whose isolated atoms, or of pw.x reference states, are computed once for all structures.
     :param corrected_atoms: whether each crystal has atoms of its own instead, with the counterpoise correction.
     :param rows: one row per structure and level, for people; ``refused`` says why an energy cannot be computed.
     """
 
-    settings: EnergySettings
+    protocol: AnyProtocol
     levels: dict[str, list[Fidelity]]
     elements: list[str]
     corrected_atoms: bool
     rows: list[dict[str, t.Any]]
+
+    @property
+    def settings(self) -> EnergySettings | EspressoSettings:
+        """Return the settings of the protocol."""
+        return self.protocol.settings
 
     @property
     def refusals(self) -> list[str]:
@@ -49,24 +56,24 @@ def make_plan(
     code: AbstractCode,
     structures: t.Mapping[str, StructureData],
     levels: t.Sequence[Fidelity],
-    protocol: str,
-    overrides: dict[str, t.Any],
+    resolve: t.Callable[[t.Collection[str]], AnyProtocol],
     *,
     references: bool,
 ) -> EnergyPlan:
     """Check every structure at every level.
 
+    :param resolve: returns the protocol for given elements, which decide bases and cutoffs.
     :param references: whether formation energies are computed as well.
     :raises InvalidInputError: for unknown settings, if nothing can be computed, or if references cannot be.
     """
     symbols = elements_of(*structures.values())
-    rows = check_levels(code, structures, levels, EnergyProtocol.resolve(protocol, overrides, symbols))
+    rows = check_levels(code, structures, levels, resolve(symbols))
     admitted = {row['structure']: structures[row['structure']] for row in rows if not row['refused']}
     if admitted and elements_of(*admitted.values()) != symbols:
         # The elements decide the basis: those of structures that are left out have no say.
         places = {label: index for index, label in enumerate(structures)}
         others = [row for row in rows if row['structure'] not in admitted]
-        again = EnergyProtocol.resolve(protocol, overrides, elements_of(*admitted.values()))
+        again = resolve(elements_of(*admitted.values()))
         rows = sorted(others + check_levels(code, admitted, levels, again), key=lambda row: places[row['structure']])
     computed = [row for row in rows if not row['refused']]
     if not computed:
@@ -76,24 +83,29 @@ def make_plan(
     for row in computed:
         wanted.setdefault(row['structure'], []).append(Fidelity(row['level']))
     symbols = elements_of(*(structures[label] for label in wanted))
-    complete = EnergyProtocol.resolve(protocol, overrides, symbols)
+    complete = resolve(symbols)
     if references:
         try:
             ReferenceWorkChain.get_builder_from_protocol(
-                code=code, elements=symbols, fidelities=levels, protocol=complete
+                code=code,
+                elements=symbols,
+                fidelities=levels,
+                protocol=complete,
+                atoms=complete.has_atoms,
+                self_consistent=not complete.has_atoms,
             )
         except InvalidInputError as exception:
             raise InvalidInputError(f'{exception} (--no-references leaves out formation energies)') from exception
     corrected = complete.settings.counterpoise is not None
     shared = symbols if references and not corrected else []
-    return EnergyPlan(complete.settings, wanted, shared, corrected, rows)
+    return EnergyPlan(complete, wanted, shared, corrected, rows)
 
 
 def check_levels(
     code: AbstractCode,
     structures: t.Mapping[str, StructureData],
     levels: t.Sequence[Fidelity],
-    protocol: EnergyProtocol,
+    protocol: AnyProtocol,
 ) -> list[dict[str, t.Any]]:
     """Return a row for each structure and level: what would be computed, or why it is refused."""
     rows: list[dict[str, t.Any]] = []
@@ -119,6 +131,10 @@ def describe_builder(builder: ProcessBuilder, structure: StructureData) -> dict[
     :raises InvalidInputError: if it needs more memory than it may use.
     """
     level = EnergyLevel.parse(builder.level.get_dict())
+    common = {'level_tag': level.level_tag, 'notes': '; '.join(level.notes), 'basis': level.level_tag.split(':')[1]}
+    if level.engine == 'espresso':
+        given = builder.espresso['parameters'].get_dict()
+        return {**common, 'kmesh': '×'.join(map(str, given['kmesh'])), 'calculations': 1, 'memory_mb': None}
     parameters = calculations(builder)
     memory = max((estimate_memory(each, level, structure) for each in parameters if each.is_crystal), default=0.0)
     allowed = parameters[0].max_memory_mb
@@ -127,12 +143,10 @@ def describe_builder(builder: ProcessBuilder, structure: StructureData) -> dict[
     last = parameters[-1]
     mesh = last.cc.kmesh if last.is_coupled_cluster and last.cc.kmesh else last.kmesh
     return {
-        'basis': level.level_tag.split(':')[1],
+        **common,
         'kmesh': '×'.join(map(str, mesh)) if mesh else 'none',
         'calculations': len(parameters),
         'memory_mb': memory or None,
-        'level_tag': level.level_tag,
-        'notes': '; '.join(level.notes),
     }
 
 

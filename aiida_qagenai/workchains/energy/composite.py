@@ -28,6 +28,7 @@ from aiida_qagenai.workchains.energy.ports import define_energy, fill_references
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, Surroundings, plan_composite
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, find_refusal
+from aiida_qagenai.workchains.protocols.engines import AnyProtocol
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('CompositeWorkChain', 'builder_of_level')
@@ -205,7 +206,7 @@ def builder_of_level(
     code: orm.AbstractCode,
     structure: orm.StructureData,
     fidelity: Fidelity,
-    protocol: EnergyProtocol,
+    protocol: AnyProtocol,
     **arguments: t.Any,
 ) -> ProcessBuilder:
     """Return the builder of what a protocol means by a fidelity: one calculation, or for CCSD(T) the composite.
@@ -213,7 +214,7 @@ def builder_of_level(
     :param arguments: of the EnergyWorkChain.
     :raises InvalidInputError: as the EnergyWorkChain.
     """
-    if fidelity is Fidelity.CCSD_T and protocol.settings.prefer_composite:
+    if isinstance(protocol, EnergyProtocol) and fidelity is Fidelity.CCSD_T and protocol.settings.prefer_composite:
         arguments.pop('descriptors', None)
         return CompositeWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)
     return EnergyWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)

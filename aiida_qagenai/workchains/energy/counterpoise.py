@@ -27,6 +27,7 @@ from aiida_qagenai.workchains.energy.ports import (
 )
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import ground_state_spin
+from aiida_qagenai.workchains.protocols.engines import AnyProtocol
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('CounterpoiseWorkChain', 'builder_with_atoms')
@@ -195,7 +196,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
 def builder_with_atoms(
     *,
     structure: orm.StructureData,
-    protocol: EnergyProtocol,
+    protocol: AnyProtocol,
     atomic_references: dict[str, EnergyData] | None = None,
     **arguments: t.Any,
 ) -> ProcessBuilder:

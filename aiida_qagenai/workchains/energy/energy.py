@@ -31,6 +31,7 @@ from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.energy.ports import define_energy, define_spectra, fill_references
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, find_refusal
+from aiida_qagenai.workchains.protocols.engines import AnyProtocol, Engine, resolve_protocol
 from aiida_qagenai.workchains.protocols.espresso import EspressoProtocol
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
@@ -81,9 +82,9 @@ class EnergyWorkChain(ResumableWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         fidelity: Fidelity | str,
-        protocol: str | EnergyProtocol | EspressoProtocol = DEFAULT_PROTOCOL,
+        protocol: str | AnyProtocol = DEFAULT_PROTOCOL,
         *,
-        engine: t.Literal['pyscf', 'espresso'] | None = None,
+        engine: Engine | None = None,
         pseudos: str | None = None,
         overrides: dict[str, t.Any] | None = None,
         atomic_references: dict[str, EnergyData] | None = None,
@@ -114,14 +115,12 @@ class EnergyWorkChain(ResumableWorkChain):
         builder = cls.get_builder()
         builder.structure, builder.fidelity = structure, orm.Str(level.value)
         symbols = {kind.symbol for kind in structure.kinds}
-        if engine == 'espresso' or isinstance(protocol, EspressoProtocol):
-            planned = EspressoProtocol.resolve(t.cast('str', protocol), overrides, symbols, pseudos)
-            espresso.fill_espresso(builder, planned, code, level, options=options, **wanted)
+        needed = symbols | {kind.symbol for kind in wanted['ghosts'].kinds} if wanted.get('ghosts') else symbols
+        complete = resolve_protocol(protocol, overrides, needed, engine=engine, pseudos=pseudos)
+        if isinstance(complete, EspressoProtocol):
+            espresso.fill_espresso(builder, complete, code, level, options=options, **wanted)
         else:
-            if pseudos is not None:
-                raise InvalidInputError('`pseudos` is for the engine espresso')
-            wanted.update(options=options, band_gap=band_gap)
-            fill_pyscf(builder, code, level, protocol, overrides, **wanted)
+            fill_pyscf(builder, complete, code, level, options=options, band_gap=band_gap, **wanted)
         references = {'atomic_references': atomic_references, 'elemental_references': elemental_references}
         fill_references(builder, symbols, band_gap=band_gap, **references)
         return builder
@@ -189,10 +188,9 @@ class EnergyWorkChain(ResumableWorkChain):
 
 def fill_pyscf(
     builder: ProcessBuilder,
+    protocol: EnergyProtocol,
     code: orm.AbstractCode,
     fidelity: Fidelity,
-    protocol: str | EnergyProtocol,
-    overrides: dict[str, t.Any] | None,
     *,
     options: dict[str, t.Any] | None,
     band_gap: float | None,
@@ -202,14 +200,13 @@ def fill_pyscf(
 ) -> None:
     """Set the inputs of PySCF and the label of the result; arguments as of the builder, which has its ``structure``.
 
-    :raises InvalidInputError: for an unknown protocol or key, or a structure that the level does not admit.
+    :raises InvalidInputError: for a structure that the level does not admit.
     """
     structure = builder.structure
     symbols = {kind.symbol for node in (structure, ghosts) if node is not None for kind in node.kinds}
-    complete = EnergyProtocol.resolve(protocol, overrides, symbols)
     isolated = not any(structure.pbc)
-    family = complete.settings.basis_of(fidelity)
-    resolved = complete.basis(family, symbols, isolated=isolated and len(structure.sites) == 1)
+    family = protocol.settings.basis_of(fidelity)
+    resolved = protocol.basis(family, symbols, isolated=isolated and len(structure.sites) == 1)
     settings = resolved.settings
     around = surroundings_of(crystal or structure)
     level = EnergyLevel.create(settings, fidelity, isolated=isolated, surroundings=around, notes=resolved.notes)

@@ -70,6 +70,9 @@ def fill_espresso(
     :raises InvalidInputError: for what pw.x cannot compute.
     """
     structure = builder.structure
+    for name in ('descriptors', 'forces', 'ghosts', 'crystal'):
+        if spins.pop(name, None):
+            raise InvalidInputError(f'`{name}` is for the engine pyscf')
     level = protocol.settings.level(fidelity, isolated=not any(structure.pbc))
     inputs: dict[str, t.Any] = {
         'code': code,

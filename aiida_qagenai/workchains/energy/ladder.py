@@ -17,9 +17,10 @@ from aiida_qagenai.engine.resumable import nested_outputs
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms
-from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
+from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_any_protocol
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.protocols.engines import AnyProtocol, Engine, resolve_protocol
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings, relax_section
 from aiida_qagenai.workchains.relaxation.pbe_relax import PbeRelaxWorkChain
@@ -53,10 +54,10 @@ class LadderWorkChain(WindowWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Define ports, outline and exit codes."""
         super().define(spec)
-        spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
+        spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts, or pw.x.')
         spec.input_namespace('structures', valid_type=StructureData, dynamic=True, help='Structures by label.')
         spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
-        define_protocol(spec)
+        define_protocol(spec, engines=True)
         for name, text in REFERENCES.items():
             spec.input_namespace(name, dynamic=True, valid_type=EnergyData, help=text)
         spec.input(
@@ -109,8 +110,10 @@ class LadderWorkChain(WindowWorkChain):
         code: AbstractCode,
         structures: t.Mapping[str, StructureData],
         plan: t.Mapping[str, t.Sequence[Fidelity | str]],
-        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
+        protocol: str | AnyProtocol = DEFAULT_PROTOCOL,
         *,
+        engine: Engine | None = None,
+        pseudos: str | None = None,
         overrides: dict[str, t.Any] | None = None,
         reference_elements: t.Sequence[str] = (),
         isolated_atoms: bool = True,
@@ -125,18 +128,23 @@ class LadderWorkChain(WindowWorkChain):
 
         :param structures: structures by label.
         :param plan: levels of theory of each structure by label.
+        :param engine: ``pyscf`` by default, or ``espresso``.
+        :param pseudos: label of a family of pseudopotentials, in place of that of the protocol of pw.x.
         :param overrides: nested changes to the settings of the protocol.
         :param reference_elements: elements whose reference energies are computed as well.
-        :param isolated_atoms: whether these are the isolated atoms; the protocol may correct atoms in each crystal.
+        :param isolated_atoms: whether these are the isolated atoms; the protocol may correct atoms in each crystal. Of
+            pw.x they are the elements in their reference states.
         :param options: scheduler options of the calculations.
         :param relax: relax each structure first: ``engine``, ``protocol`` and changes to the settings of that protocol.
         :param relax_code: code that relaxes, with ``relax_options``; pw.x needs it, PySCF is ``code`` by default.
         :raises InvalidInputError: for an unknown protocol, fidelity or key.
         """
         symbols = {kind.symbol for structure in structures.values() for kind in structure.kinds}
-        complete = EnergyProtocol.resolve(protocol, overrides, symbols | set(reference_elements))
+        needed = symbols | set(reference_elements)
+        complete = resolve_protocol(protocol, overrides, needed, engine=engine, pseudos=pseudos)
         relaxation, nodes = complete_relaxation(relax_section(relax), symbols)
-        complete = EnergyProtocol(complete.settings, {**complete.families, **nodes.pop('bases', {})})
+        if isinstance(complete, EnergyProtocol):
+            complete = EnergyProtocol(complete.settings, {**complete.families, **nodes.pop('bases', {})})
         places = {'relax_code': relax_code, 'relax_options': Dict(relax_options) if relax_options else None, **nodes}
         builder = cls.get_builder()
         builder.code = code
@@ -150,7 +158,8 @@ class LadderWorkChain(WindowWorkChain):
         builder.max_concurrent, builder.descriptors = Int(max_concurrent), Bool(descriptors)
         if reference_elements:
             builder.reference_elements = List(list(reference_elements))
-            builder.isolated_atoms = Bool(isolated_atoms)
+            builder.isolated_atoms = Bool(isolated_atoms and complete.has_atoms)
+            builder.self_consistent = Bool(not complete.has_atoms)
         if options:
             builder.options = Dict(options)
         return builder
@@ -200,7 +209,8 @@ class LadderWorkChain(WindowWorkChain):
     def relaxation(self, label: str) -> t.Any:
         """Return the builder of one relaxation."""
         settings = RelaxationSettings.parse(self.inputs.relax.get_dict())
-        families, pseudos = self.protocol.families, self.inputs.get('relax_pseudos')
+        families = {key: dict(bases) for key, bases in self.inputs.get('bases', {}).items()}
+        pseudos = self.inputs.get('relax_pseudos')
         given = {'pyscf': {'families': families}, 'espresso': {'pseudos': pseudos}}
         return PbeRelaxWorkChain.get_builder_from_protocol(
             code=self.inputs.get('relax_code', self.inputs.code),
@@ -223,9 +233,9 @@ class LadderWorkChain(WindowWorkChain):
         )
 
     @property
-    def protocol(self) -> EnergyProtocol:
-        """Return the settings of the energies and their bases."""
-        return given_protocol(self.inputs)
+    def protocol(self) -> AnyProtocol:
+        """Return the settings of the energies and their bases or pseudopotentials."""
+        return given_any_protocol(self.inputs)
 
     def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
         """Return the references of a level, of the kind ``name``, by element: computed here, or given."""

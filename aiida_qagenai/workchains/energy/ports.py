@@ -6,6 +6,7 @@ import typing as t
 
 from aiida import orm
 from aiida.engine import ProcessBuilder, ProcessSpec
+from aiida_pseudo.data.pseudo import UpfData
 
 from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.fidelity import Fidelity
@@ -13,6 +14,8 @@ from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import EnergySettings
+from aiida_qagenai.workchains.protocols.engines import AnyProtocol, parse_settings
+from aiida_qagenai.workchains.protocols.espresso import EspressoProtocol, EspressoSettings
 
 __all__ = (
     'define_energy',
@@ -20,6 +23,7 @@ __all__ = (
     'define_spectra',
     'fill_protocol',
     'fill_references',
+    'given_any_protocol',
     'given_protocol',
     'protocol_inputs',
 )
@@ -41,13 +45,17 @@ def define_energy(spec: ProcessSpec) -> None:
     spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
 
 
-def define_protocol(spec: ProcessSpec) -> None:
-    """Define the complete settings of the energies, and the bases that they name."""
+def define_protocol(spec: ProcessSpec, *, engines: bool = False) -> None:
+    """Define the complete settings of the energies, and the bases that they name.
+
+    :param engines: whether pw.x may compute as well, with its own settings and pseudopotentials.
+    """
+    names = '`EnergySettings` or, of pw.x, `EspressoSettings`' if engines else '`EnergySettings`'
     spec.input(
         'settings',
         valid_type=orm.Dict,
-        validator=validator(EnergySettings.parse),
-        help='Complete settings of the energies, see `EnergySettings`: a protocol with all overrides applied.',
+        validator=validator(parse_settings if engines else EnergySettings.parse),
+        help=f'Complete settings of the energies, see {names}: a protocol with all overrides applied.',
     )
     spec.input_namespace(
         'bases',
@@ -56,24 +64,39 @@ def define_protocol(spec: ProcessSpec) -> None:
         required=False,
         help='Gaussian bases by family and element, of every family that the settings name.',
     )
+    if engines:
+        spec.input_namespace(
+            'pseudos', valid_type=UpfData, dynamic=True, required=False, help='Pseudopotentials of pw.x by element.'
+        )
 
 
-def fill_protocol(builder: ProcessBuilder, protocol: EnergyProtocol) -> None:
-    """Set the settings and the bases of a builder."""
+def fill_protocol(builder: ProcessBuilder, protocol: AnyProtocol) -> None:
+    """Set the settings and the bases or pseudopotentials of a builder."""
     for name, value in protocol_inputs(protocol).items():
         setattr(builder, name, value)
 
 
-def protocol_inputs(protocol: EnergyProtocol) -> dict[str, t.Any]:
-    """Return the settings and the bases as inputs."""
+def protocol_inputs(protocol: AnyProtocol) -> dict[str, t.Any]:
+    """Return the settings and the bases or pseudopotentials as inputs."""
+    settings = {'settings': orm.Dict(protocol.settings.dump())}
+    if isinstance(protocol, EspressoProtocol):
+        return {**settings, 'pseudos': dict(protocol.pseudos)}
     families = {key: dict(bases) for key, bases in protocol.families.items() if bases}
-    return {'settings': orm.Dict(protocol.settings.dump()), **({'bases': families} if families else {})}
+    return {**settings, **({'bases': families} if families else {})}
 
 
 def given_protocol(inputs: t.Mapping[str, t.Any]) -> EnergyProtocol:
-    """Return the protocol that the inputs of a process hold."""
+    """Return the protocol of PySCF that the inputs of a process hold."""
     families = {key: dict(bases) for key, bases in (inputs.get('bases') or {}).items()}
     return EnergyProtocol(EnergySettings.parse(inputs['settings'].get_dict()), families)
+
+
+def given_any_protocol(inputs: t.Mapping[str, t.Any]) -> AnyProtocol:
+    """Return the protocol that the inputs of a process hold, of the engine that its settings name."""
+    settings = parse_settings(inputs['settings'].get_dict())
+    if isinstance(settings, EspressoSettings):
+        return EspressoProtocol(settings, dict(inputs.get('pseudos') or {}))
+    return given_protocol(inputs)
 
 
 def define_spectra(spec: ProcessSpec) -> None:

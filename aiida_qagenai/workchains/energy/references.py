@@ -17,8 +17,8 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, atomization_energy
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state
 from aiida_qagenai.workchains.energy.composite import builder_of_level
-from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
-from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_any_protocol
+from aiida_qagenai.workchains.protocols.engines import AnyProtocol, resolve_protocol
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
 __all__ = ('ReferenceWorkChain', 'isolated_atom', 'reference_structure')
@@ -39,7 +39,7 @@ class ReferenceWorkChain(ResumableWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Define ports, outline and exit codes."""
         super().define(spec)
-        spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts.')
+        spec.input('code', valid_type=AbstractCode, help='Code that runs PySCF scripts, or pw.x.')
         spec.input_namespace(
             'atoms', valid_type=StructureData, dynamic=True, required=False, help='Isolated atoms by element.'
         )
@@ -47,7 +47,7 @@ class ReferenceWorkChain(ResumableWorkChain):
             'states', valid_type=StructureData, dynamic=True, required=False, help='Reference states by element.'
         )
         spec.input('fidelities', valid_type=List, help='Names of the fidelities.')
-        define_protocol(spec)
+        define_protocol(spec, engines=True)
         spec.input('options', valid_type=Dict, required=False, help='Scheduler options of the calculations.')
         for name in ('known_atomic_references', 'known_elemental_references'):
             spec.input_namespace(
@@ -82,7 +82,7 @@ class ReferenceWorkChain(ResumableWorkChain):
         code: AbstractCode,
         elements: t.Sequence[str],
         fidelities: t.Sequence[Fidelity | str],
-        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
+        protocol: str | AnyProtocol = DEFAULT_PROTOCOL,
         overrides: dict[str, t.Any] | None = None,
         options: dict[str, t.Any] | None = None,
         atoms: bool = True,
@@ -101,9 +101,13 @@ class ReferenceWorkChain(ResumableWorkChain):
         :raises InvalidInputError: if the protocol or a fidelity is unknown, or an element has no basis, no experimental
             atomisation energy, or no reference state where one is asked for.
         """
-        complete = EnergyProtocol.resolve(protocol, overrides, elements)
+        complete = resolve_protocol(protocol, overrides, elements)
+        if atoms and not complete.has_atoms:
+            raise InvalidInputError(
+                'pw.x computes no isolated atoms here: its formation energies refer to the elements'
+            )
         complete.cover(elements)
-        for element in elements:
+        for element in elements if atoms else ():
             atomization_energy(element)
         builder = cls.get_builder()
         builder.code = code
@@ -151,7 +155,7 @@ class ReferenceWorkChain(ResumableWorkChain):
 
     def compute(self) -> ToContext | ExitCode:
         """Submit one calculation per structure and level that is not known yet."""
-        children, protocol = {}, given_protocol(self.inputs)
+        children, protocol = {}, given_any_protocol(self.inputs)
         for namespace, element, structure, fidelity in self.tasks():
             builder = builder_of_level(
                 code=self.inputs.code,

@@ -52,6 +52,8 @@ class EnergyProtocol:
 
     settings: EnergySettings
     families: t.Mapping[str, t.Mapping[str, BasisData]]
+    has_atoms: t.ClassVar[bool] = True
+    """Whether isolated atoms can be computed, to which anchored formation energies refer."""
 
     @classmethod
     def resolve(

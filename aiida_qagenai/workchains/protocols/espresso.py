@@ -61,6 +61,9 @@ class CycleSettings(StrictModel):
 class EspressoSettings(StrictModel):
     """One protocol of pw.x."""
 
+    counterpoise: t.ClassVar[None] = None
+    """Plane waves have no superposition error."""
+
     engine: t.Literal['espresso'] = 'espresso'
     protocol: str = pydantic.Field(description='Name of the protocol that the settings come from: part of level tags.')
     description: str
@@ -225,6 +228,7 @@ class EspressoProtocol:
 
     settings: EspressoSettings
     pseudos: t.Mapping[str, UpfData]
+    has_atoms: t.ClassVar[bool] = False
 
     @classmethod
     def resolve(
@@ -251,3 +255,14 @@ class EspressoProtocol:
         family, nodes, (ecutwfc, ecutrho) = find_pseudos(label, symbols, *cutoffs)
         update = {'family_hash': hash_of_family(family), 'ecutwfc': ecutwfc, 'ecutrho': ecutrho}
         return cls(settings.model_copy(update=update), nodes)
+
+    def cover(self, symbols: t.Collection[str]) -> None:
+        """Check that crystals of all elements can be computed.
+
+        :raises InvalidInputError: saying what is missing.
+        """
+        missing = sorted(set(symbols) - set(self.pseudos))
+        if missing:
+            known = ', '.join(sorted(self.pseudos))
+            message = f'there is no pseudopotential of {self.settings.pseudo_family} for {", ".join(missing)}: {known}'
+            raise InvalidInputError(message)

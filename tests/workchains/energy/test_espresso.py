@@ -15,6 +15,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
+from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.espresso import EspressoProtocol
 
 CHEAP = {'ecutwfc': 16, 'ecutrho': 64, 'meshes': {'PBE': {'spacing': 0.8}, 'HSE06': {'spacing': 1.8}}}
@@ -185,3 +186,51 @@ def test_antiferromagnetic_nickel_oxide_keeps_its_order(build, family, nickel_ox
         assert results['initial_moments'] == [2.0, -2.0, 0.0, 0.0]
         found[name] = results['band_gap']
     assert found['U'] > found['PBE'] + 1.0
+
+
+@pytest.mark.slow
+@needs_espresso
+def test_silicon_carbide_has_a_formation_energy_against_its_elements(pw_code, family, make_structure):
+    """The cutoffs of all elements are those of every energy; PBE: −0.27 eV/atom or so, minus 0.1 by few k-points."""
+    family('Si.pbe-rrkj.UPF', 'C.pbe-rrkjus.UPF')
+    half = 4.36 / 2
+    cell = [[0.0, half, half], [half, 0.0, half], [half, half, 0.0]]
+    carbide = make_structure(['Si', 'C'], [(0, 0, 0), (half / 2, half / 2, half / 2)], cell)
+    builder = LadderWorkChain.get_builder_from_protocol(
+        pw_code,
+        {'c': carbide},
+        {'c': ['PBE']},
+        'pipeline',
+        engine='espresso',
+        pseudos='local',
+        overrides={'ecutwfc': 25, 'ecutrho': 200, 'meshes': {'PBE': {'spacing': 0.6}}},
+        reference_elements=['C', 'Si'],
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    content = outputs['energies']['cpbe'].content
+    assert content.formation_scheme == 'self_consistent'
+    assert -0.5 < content.formation_energy_per_atom < -0.1
+    elements = outputs['elemental_references']['pbe']
+    assert elements['Si'].content.level_tag == content.level_tag == elements['C'].content.level_tag
+    assert 'atomic_references' not in outputs
+
+
+@needs_espresso
+def test_oxygen_is_a_triplet_in_a_box(build, family, make_structure):
+    """The molecule of an element has the spin of its ground state; its tag is that of crystals but for the mesh."""
+    family(OXYGEN)
+    oxygen = make_structure(['O', 'O'], [(0, 0, 0), (0, 0, 1.21)])
+    outputs, node = run_get_node(build(oxygen, overrides={**SOFT, 'box': 5.0}))
+    assert node.is_finished_ok, node.exit_message
+    results = next(child for child in node.called if child.process_label == 'collect_results').outputs.result
+    assert results['total_moment'] == pytest.approx(2.0, abs=1e-3)
+    assert results['site_moments'] == pytest.approx([results['site_moments'][0]] * 2, abs=1e-3)
+    assert outputs['energy'].content.level_tag.split(':')[3] == 'box5'
+
+
+@needs_espresso
+def test_an_isolated_atom_is_refused(build, family, make_structure):
+    family(OXYGEN)
+    with pytest.raises(InvalidInputError, match=r'not an isolated atom \(O\): formation energies of the engine'):
+        build(make_structure(['O'], [(0, 0, 0)]), overrides=SOFT)
