@@ -106,8 +106,9 @@ def cost_ledger(campaign: int | str) -> pd.DataFrame:
     ledger = _ledger(find_campaign(campaign))
     if ledger is None:
         return pd.DataFrame(columns=['cycle'])
-    seed = {'cycle': 0, **ledger.get('seed', {})}
-    return pd.json_normalize([seed, *ledger['cycles']], sep='_')
+    rows = [{'cycle': 0, **ledger.get('seed', {})}, *ledger['cycles']]
+    shown = [{name: value for name, value in row.items() if name not in {'costs', 'left_out'}} for row in rows]
+    return pd.json_normalize(shown, sep='_')
 
 
 def _summary(campaign: Campaign) -> CampaignSummary:

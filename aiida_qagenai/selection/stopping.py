@@ -29,6 +29,8 @@ class CycleRecord:
     :param num_computed: high-fidelity calculations of the cycle, failed ones included.
     :param num_stable: stable candidates that they confirmed.
     :param remaining: calls left afterwards.
+    :param remaining_core_hours: core hours left afterwards; None without a budget of core hours.
+    :param num_left_out: candidates that were chosen and not started, because they would not fit into the core hours.
     :param mean_sigma: mean predictive uncertainty on the top rung over the cycle's pool, eV/atom, if known.
     """
 
@@ -36,6 +38,8 @@ class CycleRecord:
     num_stable: int
     remaining: int
     mean_sigma: float | None = None
+    remaining_core_hours: float | None = None
+    num_left_out: int = 0
 
 
 class StoppingRule(t.Protocol):
@@ -83,12 +87,21 @@ class EmptyCycles(_PositiveNumbers):
 
 @dataclasses.dataclass(frozen=True)
 class BudgetSpent:
-    """Stop when no call remains."""
+    """Stop when no call remains, or when of the core hours too few are left for any candidate that was chosen."""
 
     name: str = 'budget_spent'
 
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
-        return 'the budget is spent' if history and history[-1].remaining <= 0 else None
+        if not history:
+            return None
+        last, hours = history[-1], history[-1].remaining_core_hours
+        if last.remaining <= 0:
+            return 'the budget is spent'
+        if hours is not None and hours <= 0:
+            return 'the budget of core hours is spent'
+        if hours is not None and last.num_left_out and not last.num_computed:
+            return f'none of {last.num_left_out} candidates fits into the {hours:.3g} core hours that are left'
+        return None
 
 
 @dataclasses.dataclass(frozen=True)

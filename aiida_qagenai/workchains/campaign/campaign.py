@@ -7,6 +7,7 @@ import typing as t
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.orm import Int, ProcessNode
 
+from aiida_qagenai.calculations.functions.ledger import energy_hours
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.selection.stopping import BudgetSpent, CycleRecord, EmptyCycles, FixedCycles, reason_to_stop
@@ -105,7 +106,7 @@ class CampaignWorkChain(ResumableWorkChain):
         """Return the rule that ends the campaign now and its reason, or None."""
         settings, ledger = self.settings, self.ledger
         rules = (FixedCycles(settings.stop.max_cycles), BudgetSpent(), EmptyCycles(settings.stop.max_empty_cycles))
-        return reason_to_stop(rules, cycle_records(ledger, settings.budget))
+        return reason_to_stop(rules, cycle_records(ledger, settings.budget, settings.budget_core_hours))
 
     def run_cycle(self) -> ToContext:
         """Run the next cycle."""
@@ -152,12 +153,17 @@ def cycle_label(number: int) -> str:
     return f'cycle{number:03d}'
 
 
-def cycle_records(ledger: dict[str, t.Any], budget: int) -> list[CycleRecord]:
+def cycle_records(ledger: dict[str, t.Any], budget: int, budget_core_hours: float | None = None) -> list[CycleRecord]:
     """Return what the stopping rules look at; a cycle is empty if the predicted stability filter let nothing pass."""
-    remaining, records = budget, []
+    remaining, hours, records = budget, budget_core_hours, []
     for cycle in ledger['cycles']:
         remaining -= cycle['oracle_calls']
-        records.append(CycleRecord(cycle['oracle_calls'], cycle['eligible'], remaining))
+        if hours is not None:
+            hours -= energy_hours({'cycles': [cycle]})
+        calls, left_out = cycle['oracle_calls'], len(cycle.get('left_out', {}))
+        records.append(
+            CycleRecord(calls, cycle['eligible'], remaining, remaining_core_hours=hours, num_left_out=left_out)
+        )
     return records
 
 

@@ -12,7 +12,6 @@ from aiida_qagenai.calculations.functions.dataset import build_dataset
 from aiida_qagenai.calculations.functions.known_phases import find_known_phases, installed_tables
 from aiida_qagenai.calculations.functions.ledger import remaining_budget, update_ledger
 from aiida_qagenai.calculations.functions.screen import screen_candidates
-from aiida_qagenai.calculations.models.generate import GenerateCalculation
 from aiida_qagenai.calculations.models.train import ROLES
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData
@@ -20,8 +19,8 @@ from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
-from aiida_qagenai.workchains.campaign.generator import external_generation
-from aiida_qagenai.workchains.campaign.requests import generation_requests
+from aiida_qagenai.workchains.campaign.budget import fitting_candidates, measured_costs
+from aiida_qagenai.workchains.campaign.generator import external_generation, sampled_generation
 from aiida_qagenai.workchains.campaign.screening import NOTHING_RELAXED, prediction, relaxation, relaxation_counts
 from aiida_qagenai.workchains.campaign.state import (
     REFERENCES,
@@ -125,30 +124,12 @@ class CycleWorkChain(ResumableWorkChain):
         """Sample candidates, or let a program of others propose them."""
         if self.remaining < 1:
             return self.exit_codes.ERROR_BUDGET_SPENT
-        samples = self.settings.generate.external is None
-        builder = self.sampling() if samples else external_generation(self.inputs, self.settings)
+        if self.settings.generate.external is None:
+            builder = sampled_generation(self.inputs, self.settings, self.runtime(10))
+        else:
+            builder = external_generation(self.inputs, self.settings)
         set_options(builder, self.options('ml'))
         return ToContext(generation=self.submit_once('generate', builder))
-
-    def sampling(self) -> t.Any:
-        """Return the builder of the candidates that the generator of the campaign samples."""
-        settings = self.settings.generate
-        builder = GenerateCalculation.get_builder()
-        builder.code = self.inputs.ml_code
-        builder.generator = self.inputs.state.checkpoints.generator
-        builder.descriptor = self.inputs.state.checkpoints.descriptor
-        builder.cycle = self.inputs.cycle
-        builder.parameters = Dict(
-            {
-                'requests': generation_requests(self.inputs.elements.get_list(), settings),
-                'target': settings.target,
-                'guidance_scale': settings.guidance_scale,
-                'steps': settings.steps,
-                'noise_schedule': settings.noise_schedule,
-                **self.runtime(10),
-            }
-        )
-        return builder
 
     def prepare(self) -> ExitCode | None:
         """Find the known phases, and the candidates that pass the constraints before a relaxation."""
@@ -266,22 +247,42 @@ class CycleWorkChain(ResumableWorkChain):
         self.out('selection', outputs['selection'])
         funnel = ', '.join(f'{count} {name}' for name, count in outputs['selection']['funnel'].items())
         self.report('; '.join([f'cycle {self.number}: {funnel}', *outputs['selection'].get_dict().get('notes', [])]))
+        self.ration()
         return None
 
+    def ration(self) -> None:
+        """Note which of the chosen candidates are started, and which do not fit into the core hours that are left."""
+        chosen = {label: self.candidates[label] for label in self.ctx.selection['selected']}
+        ledger = self.inputs.state.ledger.get_dict()
+        self.ctx.fitting, self.ctx.left_out = fitting_candidates(self.settings, ledger, chosen, self.levels)
+        if self.ctx.left_out:
+            left = ', '.join(f'{label} ({hours:.2g} core hours)' for label, hours in self.ctx.left_out.items())
+            self.report(f'cycle {self.number}: not started, beyond the budget of core hours: {left}')
+
+    @property
+    def started(self) -> list[str]:
+        """Return the labels of the candidates that are computed: all that were chosen if nothing else is noted."""
+        labels: list[str] = self.ctx.get('fitting', self.ctx.selection['selected'])
+        return labels
+
     def has_selection(self) -> bool:
-        """Return whether any candidate was chosen."""
-        return bool(self.ctx.selection['selected'])
+        """Return whether any candidate is computed."""
+        return bool(self.started)
+
+    @property
+    def levels(self) -> list[Fidelity]:
+        """Return the levels that candidates are computed on: those of the training set, up to the top rung."""
+        counts = self.inputs.state.dataset.counts
+        rungs = LADDER[: self.settings.energy.top_rung.rank + 1]
+        return [level for level in rungs if level is Fidelity.PBE or counts[level.value]]
 
     def should_compute(self) -> bool:
         """Return whether the ladder has to be climbed, once or again after its process was lost."""
         return self.should_submit('energies')
 
     def compute(self) -> ToContext:
-        """Climb the ladder with the chosen candidates: the levels of the training set, up to the top rung."""
-        counts = self.inputs.state.dataset.counts
-        rungs = LADDER[: self.settings.energy.top_rung.rank + 1]
-        levels = [level.value for level in rungs if level is Fidelity.PBE or counts[level.value]]
-        labels = self.ctx.selection['selected']
+        """Climb the ladder with the candidates that are started."""
+        levels, labels = [level.value for level in self.levels], self.started
         candidates = self.candidates
         child = self.submit_once(
             'energies',
@@ -305,7 +306,7 @@ class CycleWorkChain(ResumableWorkChain):
         self.ctx.dataset = self.inputs.state.dataset
         if energies:
             candidates = self.candidates
-            labels = sorted(label for label in self.ctx.selection['selected'])
+            labels = sorted(self.started)
             self.ctx.dataset = self.call_once(
                 'dataset',
                 build_dataset,
@@ -386,8 +387,10 @@ class CycleWorkChain(ResumableWorkChain):
             'eligible': selection['eligible'],
             'selected': len(selection['selected']),
             'audit': len(selection['audit']),
-            'oracle_calls': len(selection['selected']),
+            'oracle_calls': len(self.started),
+            **({'left_out': left_out} if (left_out := self.ctx.get('left_out')) else {}),
             'energies': counts,
+            'costs': measured_costs(self.settings, self.candidates, succeeded),
             'relaxed': len(relaxed),
             'failed': attempted - len(succeeded) - len(relaxed),
             'core_hours': core_hours(self.node.pk),

@@ -1,4 +1,4 @@
-"""What proposes the candidates of a cycle in place of the generator: a program of others."""
+"""What proposes the candidates of a cycle: the generator of the campaign, or a program of others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from aiida.engine import ProcessSpec
 from aiida.orm import AbstractCode, Dict, FolderData, Int, SinglefileData
 
 from aiida_qagenai.calculations.models.external import ExternalGenerateCalculation, files_problem
+from aiida_qagenai.calculations.models.generate import GenerateCalculation
+from aiida_qagenai.workchains.campaign.requests import generation_requests
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings
 
 __all__ = (
@@ -15,6 +17,7 @@ __all__ = (
     'define_generator_inputs',
     'external_generation',
     'generator_problem',
+    'sampled_generation',
 )
 
 GENERATOR_PORTS = ('generator_code', 'generator_files')
@@ -47,6 +50,31 @@ def generator_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any])
     if inputs.get('generator_code') is None:
         return f'`generate.external` needs `generator_code`, the code that runs {program.program}'
     return files_problem(program, inputs.get('generator_files') or {})
+
+
+def sampled_generation(inputs: t.Mapping[str, t.Any], settings: CampaignSettings, runtime: dict[str, t.Any]) -> t.Any:
+    """Return the builder of the candidates of a cycle that the generator of the campaign samples.
+
+    :param inputs: those of the cycle.
+    :param runtime: what every job of the models takes.
+    """
+    asked = settings.generate
+    builder = GenerateCalculation.get_builder()
+    builder.code = inputs['ml_code']
+    builder.generator = inputs['state']['checkpoints']['generator']
+    builder.descriptor = inputs['state']['checkpoints']['descriptor']
+    builder.cycle = inputs['cycle']
+    builder.parameters = Dict(
+        {
+            'requests': generation_requests(inputs['elements'].get_list(), asked),
+            'target': asked.target,
+            'guidance_scale': asked.guidance_scale,
+            'steps': asked.steps,
+            'noise_schedule': asked.noise_schedule,
+            **runtime,
+        }
+    )
+    return builder
 
 
 def external_generation(inputs: t.Mapping[str, t.Any], settings: CampaignSettings) -> t.Any:

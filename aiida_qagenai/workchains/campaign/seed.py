@@ -15,6 +15,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
+from aiida_qagenai.workchains.campaign.budget import measured_costs
 from aiida_qagenai.workchains.campaign.initial import INITIAL
 from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
@@ -180,6 +181,9 @@ class SeedWorkChain(ResumableWorkChain):
             'top': self.settings.energy.top_rung.value,
             'energies': self.ctx.dataset.counts,
             'structures': len(self.ctx.dataset),
+            'costs': measured_costs(
+                self.settings, self.ctx.candidates, nested_outputs(self.ctx.energies).get('energies', {})
+            ),
         }
         ledger = self.call_once('ledger', open_ledger, seed=Dict(costs))
         self.out('state.dataset', self.ctx.dataset)

@@ -143,6 +143,8 @@ class EnergyProtocol:
         """Return those of the elements whose crystals have a basis at a level of theory."""
         found = set()
         for symbol in symbols:
+            if fidelity in self.settings.unavailable and is_beyond_argon([symbol], ()):
+                continue
             try:
                 sizes = self.basis(self.settings.basis_of(fidelity), [symbol]).settings.basis_sizes
             except InvalidInputError:
