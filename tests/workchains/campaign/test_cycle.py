@@ -27,3 +27,21 @@ def test_stopping(ledger, budget, rule):
     """Three empty cycles or a spent budget end the campaign."""
     stop = reason_to_stop((BudgetSpent(), EmptyCycles(3)), cycle_records(ledger, budget))
     assert (stop[0] if stop else None) == rule
+
+
+@pytest.mark.parametrize(
+    ('cycle', 'reason'),
+    [
+        ({'core_hours': {'pyscf': 0.5, 'espresso': 0.2, 'ml': 9.0}}, None),
+        ({'core_hours': {'pyscf': 0.9, 'espresso': 0.2, 'ml': 0.0}}, 'core hours is spent'),
+        ({'left_out': {'c1': 2.0}}, None),
+        ({'left_out': {'c1': 2.0, 'c2': 3.0}, 'oracle_calls': 0}, 'none of 2 candidates fits into the 0.9 core hours'),
+    ],
+)
+def test_core_hours_end_a_campaign(cycle, reason):
+    """What energies have cost counts, not what the models did; what fits into the rest goes on."""
+    entry = {'oracle_calls': 2, 'eligible': 3, 'core_hours': {'pyscf': 0.1}, **cycle}
+    stop = reason_to_stop((BudgetSpent(),), cycle_records({'cycles': [entry]}, 10, 1.0))
+    assert (stop is None) == (reason is None)
+    assert reason is None or reason in stop[1]
+    assert reason_to_stop((BudgetSpent(),), cycle_records({'cycles': [entry]}, 10)) is None
