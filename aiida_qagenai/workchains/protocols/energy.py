@@ -17,8 +17,7 @@ from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN, has_spin_error
-from aiida_qagenai.thermodynamics.references.reference_states import reference_state
+from aiida_qagenai.thermodynamics.references.atomization import has_spin_error
 from aiida_qagenai.workchains.protocols.beyond_argon import missing_basis
 from aiida_qagenai.workchains.protocols.energy_parts import (
     BasisSize,
@@ -38,6 +37,12 @@ from aiida_qagenai.workchains.protocols.loader import (
     merge_overrides,
     protocol_values,
 )
+from aiida_qagenai.workchains.protocols.refusals import (
+    MINIMUM_GAP,
+    ground_state_spin,
+    refuse_coupled_cluster,
+    refuse_isolated,
+)
 
 if t.TYPE_CHECKING:
     from aiida.orm import StructureData
@@ -53,9 +58,6 @@ __all__ = (
 )
 
 PROTOCOLS_FILE = Path(__file__).with_name('energy.yaml')
-
-MINIMUM_GAP = 0.5
-"""Smallest gap, eV, of a structure that CCSD(T) is tried on."""
 
 BAND_PATH_SPACING = 0.3
 """Distance of points on the path of the bands, 1/Å."""
@@ -360,39 +362,8 @@ def find_refusal(
     if num_atoms > level.max_atoms:
         return f'{num_atoms} atoms, protocol `{level.protocol}` allows {level.max_atoms} at {fidelity.value}'
     if not any(structure.pbc):
-        return _refuse_isolated(structure)
-    return _refuse_coupled_cluster(structure, counts, level, band_gap) if fidelity is Fidelity.CCSD_T else None
-
-
-def _refuse_coupled_cluster(
-    structure: StructureData, counts: Counter[str], level: EnergyLevel, band_gap: float | None
-) -> str | None:
-    if band_gap is not None and band_gap < MINIMUM_GAP:
-        return f'CCSD(T) is not defined for a metal: the gap is {band_gap:.2f} eV, at least {MINIMUM_GAP} eV are needed'
-    if all(Element(symbol).is_metal for symbol in counts):
-        return f'CCSD(T) is not defined for a metal: {structure.get_formula()} consists of metals only'
-    num_electrons = sum(count * level.basis_sizes[symbol].valence for symbol, count in counts.items())
-    if num_electrons % 2:
-        return f'CCSD(T) needs an even number of electrons per cell, {structure.get_formula()} has {num_electrons}'
-    return None
-
-
-def _refuse_isolated(structure: StructureData) -> str | None:
-    symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
-    if ground_state_spin(symbols) is not None:
-        return None
-    if len(symbols) > 1:
-        return f'the spin of the molecule {structure.get_formula()} is not known here: use the PyscfCellCalculation'
-    return f'the ground state of the atom {symbols[0]} is not known here'
-
-
-def ground_state_spin(symbols: t.Sequence[str]) -> int | None:
-    """Return the number of unpaired electrons of an atom or a homonuclear molecule of an element, if known here."""
-    if len(symbols) == 1:
-        return GROUND_STATE_SPIN.get(symbols[0])
-    state = reference_state(symbols[0])
-    same = state is not None and state.num_atoms == len(symbols) and len(set(symbols)) == 1
-    return state.spin if state is not None and same and not state.is_crystal else None
+        return refuse_isolated(structure)
+    return refuse_coupled_cluster(structure, counts, level, band_gap) if fidelity is Fidelity.CCSD_T else None
 
 
 def _odd(value: float) -> int:
