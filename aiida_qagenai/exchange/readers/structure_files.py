@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import typing as t
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from aiida_qagenai.chemistry.species import plain_structure
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
@@ -30,6 +33,14 @@ __all__ = (
     'read_structures',
     'structures_of',
 )
+
+
+FARTHEST = 1e6
+"""Fractional coordinates beyond this have fewer than ten digits left for the place in the cell, and neighbours of such
+atoms are looked for in all cells in between."""
+
+_WIDE = re.compile(r':[A-Z]:\d{4,}', re.ASCII)
+"""A column of an extended XYZ file with a thousand values or more."""
 
 
 class ReadStructure(t.NamedTuple):
@@ -95,6 +106,10 @@ def _checked(item: ReadStructure, record: RawRecord) -> ReadStructure:
     if structure is None:
         return item
     structure = plain_structure(structure)
+    farthest = float(np.abs(structure.frac_coords).max(initial=0.0))
+    if not farthest < FARTHEST:
+        problem = f'an atom stands {farthest:.1g} cells away: so large a coordinate does not say where in its cell'
+        return item._replace(structure=None, problem=problem)
     found = []
     if structure.is_ordered:
         for row in record.rows[:1]:
@@ -155,6 +170,8 @@ def _from_extxyz(text: str) -> tuple[Structure, dict[str, t.Any]]:
     from ase.io import read
     from pymatgen.io.ase import AseAtomsAdaptor
 
+    if (wide := _WIDE.search(text.split('\n', 2)[1])) is not None:
+        raise InvalidInputError(f'no line has so many columns: {wide[0][:60]}')
     try:
         atoms = _periodic(t.cast(t.Any, read(io.StringIO(text), format='extxyz')))
     except KeyError as exception:

@@ -72,6 +72,8 @@ def test_extxyz_holds_many(tmp_path):
         ('a.csv', 'cif\nrubbish\n', 'line 2'),
         ('a.extxyz', EXTXYZ + EXTXYZ.replace('H 2', 'Qq 2'), "index 1: unknown element 'Qq'"),
         ('a.extxyz', EXTXYZ + EXTXYZ.replace('0 0 0 4"', '0 0 0 0"'), 'index 1: the cell has zero volume'),
+        ('a.extxyz', EXTXYZ.replace('H 2', 'H 2e12'), 'index 0: an atom stands 5e[+]11 cells away'),
+        ('a.extxyz', EXTXYZ.replace('pos:R:3', 'pos:R:99999999'), 'index 0: no line has so many columns'),
         ('a.cif', CIF.replace('4.08', '0.0'), 'section 1: the cell has zero volume'),
         (
             'a.cif',
