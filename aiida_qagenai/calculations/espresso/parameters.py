@@ -131,6 +131,11 @@ class PwParameters(StrictModel):
         """Return the name of the functional for pw.x."""
         return FUNCTIONALS[self.fidelity]
 
+    def with_larger_moments(self, factor: float) -> PwParameters:
+        """Return parameters whose density begins with moments that are ``factor`` times as large."""
+        moments = None if self.moments is None else [factor * moment for moment in self.moments]
+        return self.model_copy(update={'moments': moments})
+
     def namelists(self, symbols: t.Sequence[str], valence: t.Mapping[str, float]) -> dict[str, dict[str, t.Any]]:
         """Return the namelists of pw.x.
 

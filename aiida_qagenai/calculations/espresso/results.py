@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.calculations.espresso.parameters import PwParameters
+from aiida_qagenai.chemistry.collinear import moment_warnings, name_ordering
 
 __all__ = ('band_edges', 'error_text', 'normalise_results')
 
@@ -63,8 +64,11 @@ def normalise_results(
     :param cost: ``core_hours`` and ``wall_seconds`` of all attempts.
     """
     warnings: list[tuple[int, str]] = []
+    moments = [float(moment) for moment in site_moments] if site_moments is not None else None
     if not parameters.spin_polarized and round(float(output['number_of_electrons'])) % 2:
         warnings.append((707, 'odd number of electrons per cell, computed without spin polarisation'))
+    if parameters.moments is not None and moments is not None:
+        warnings += moment_warnings(parameters.moments, moments)
     energies = {name: output[key] for name, key in COMPONENTS.items() if output.get(key) is not None}
     values: dict[str, t.Any] = {
         'status': 'finished',
@@ -88,11 +92,14 @@ def normalise_results(
     if bands is not None and occupations is not None:
         values.update(band_edges(bands, occupations))
     if parameters.spin_polarized:
+        total = float(output['total_magnetization'])
         values.update(
-            total_moment=float(output['total_magnetization']),
+            total_moment=total,
             absolute_moment=float(output['absolute_magnetization']),
-            initial_moments=list(parameters.moments or []),
-            site_moments=[float(moment) for moment in site_moments] if site_moments is not None else None,
+            initial_moments=parameters.moments,
+            site_moments=moments,
+            magnetic_ordering=name_ordering(moments, total) if moments else None,
+            spin=parameters.spin,
         )
     return {name: value for name, value in values.items() if value is not None}
 
@@ -112,9 +119,10 @@ def band_edges(bands: NDArray[np.float64], occupations: NDArray[np.float64]) -> 
     values: dict[str, t.Any] = {
         'band_gap': gap if np.isfinite(gap) else None,
         'valence_band_maximum': valence if np.isfinite(valence) else None,
-        'num_occupied_per_k': sum(counts).tolist(),  # type: ignore[union-attr]
+        'num_occupied_per_k': counts[0].tolist(),
     }
     if len(spins) == 2:
+        values['num_occupied_per_k_down'] = counts[1].tolist()
         for name, (top, bottom), number in zip(('up', 'down'), edges, counts, strict=True):
             own = 0.0 if len(set(number.tolist())) > 1 else max(0.0, bottom - top)
             values[f'band_gap_{name}'] = own if np.isfinite(own) else None

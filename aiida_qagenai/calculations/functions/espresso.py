@@ -11,7 +11,7 @@ from aiida.orm import ArrayData, BandsData, Dict, StructureData
 from aiida_qagenai.calculations.espresso.parameters import PwParameters, manifold_of, split_by_moment
 from aiida_qagenai.calculations.espresso.results import normalise_results
 
-__all__ = ('collect_results', 'prepare_structure')
+__all__ = ('collect_results', 'prepare_structure', 'site_moments_of')
 
 
 @calcfunction
@@ -59,7 +59,7 @@ def collect_results(
     """Return the results of a single point in the words of the results of a PySCF job.
 
     :param parameters: what pw.x was asked for.
-    :param cost: ``core_hours`` and ``wall_seconds`` of all attempts.
+    :param cost: ``core_hours`` and ``wall_seconds`` of all attempts, and the ``factor`` of the moments of the last.
     :param output_parameters: output of aiida-quantumespresso, as the other two.
     """
     output = output_parameters.get_dict()
@@ -67,12 +67,18 @@ def collect_results(
     if output_band is not None:
         bands, occupations = (np.array(values) for values in output_band.get_bands(also_occupations=True))
     if output_trajectory is not None:
-        names = output_trajectory.get_arraynames()
-        if 'atomic_magnetic_moments' in names:
-            moments = np.ravel(output_trajectory.get_array('atomic_magnetic_moments')[-1]).tolist()
+        names, moments = output_trajectory.get_arraynames(), site_moments_of(output_trajectory)
         for name in ('total_magnetization', 'absolute_magnetization'):
             if name in names:
                 output.setdefault(name, float(output_trajectory.get_array(name)[-1]))
-    given, spent = PwParameters.parse(parameters.get_dict()), cost.get_dict()
+    spent = cost.get_dict()
+    given = PwParameters.parse(parameters.get_dict()).with_larger_moments(spent.pop('factor', 1.0))
     values = {'bands': bands, 'occupations': occupations, 'site_moments': moments, 'cost': spent}
     return Dict(normalise_results(given, output, **values))
+
+
+def site_moments_of(trajectory: ArrayData) -> list[float] | None:
+    """Return the moments in spheres around the sites at the end, μB, or None if there are none."""
+    if 'atomic_magnetic_moments' not in trajectory.get_arraynames():
+        return None
+    return t.cast('list[float]', np.ravel(trajectory.get_array('atomic_magnetic_moments')[-1]).tolist())

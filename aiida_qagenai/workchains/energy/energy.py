@@ -126,16 +126,28 @@ class EnergyWorkChain(ResumableWorkChain):
         return builder
 
     def should_calculate(self) -> bool:
-        """Return whether the calculation has to be run, once or again after its process was lost."""
-        return self.should_submit('calculation')
+        """Return whether a calculation has to be run: the first, one that was lost again, or one of larger moments."""
+        if self.should_submit(self.calls[-1]):
+            return True
+        lost = espresso.lost_moments(self.inputs, self.ctx.calculation) if self.runs_espresso else None
+        if lost is None or len(self.calls) == len(espresso.MOMENT_FACTORS):
+            return False
+        self.ctx.attempt = len(self.calls)
+        self.report(f'{lost}: it begins again with {espresso.MOMENT_FACTORS[self.ctx.attempt]} times the moments')
+        return True
+
+    @property
+    def calls(self) -> list[str]:
+        """Return the labels of the calculations so far; only pw.x has several, from larger moments."""
+        return ['calculation', *(f'calculation{number}' for number in range(2, self.ctx.get('attempt', 0) + 2))]
 
     def run_calculation(self) -> ToContext:
         """Run the calculation with restarts."""
         if self.runs_espresso:
             inputs = {'structure': self.inputs.structure, 'parameters': self.inputs.espresso.parameters}
             prepared = self.call_once('prepare', prepare_structure, **inputs)['result']
-            process, inputs = espresso.submission(self.inputs, prepared)
-            return ToContext(calculation=self.submit_once('calculation', process, **inputs))
+            process, inputs = espresso.submission(self.inputs, prepared, len(self.calls) - 1)
+            return ToContext(calculation=self.submit_once(self.calls[-1], process, **inputs))
         inputs = self.exposed_inputs(PyscfCellBaseWorkChain)
         inputs.pyscf.structure = self.inputs.structure
         return ToContext(calculation=self.submit_once('calculation', PyscfCellBaseWorkChain, **inputs))
@@ -151,7 +163,9 @@ class EnergyWorkChain(ResumableWorkChain):
             return t.cast('orm.Dict', child.outputs.results)
         names = ('output_parameters', 'output_trajectory', 'output_band')
         outputs = {name: child.outputs[name] for name in names if name in child.outputs}
-        inputs = {'parameters': self.inputs.espresso.parameters, 'cost': orm.Dict(espresso.cost_of(child))}
+        cost = espresso.cost_of(self.called(*self.calls).values())
+        cost['factor'] = espresso.MOMENT_FACTORS[len(self.calls) - 1]
+        inputs = {'parameters': self.inputs.espresso.parameters, 'cost': orm.Dict(cost)}
         return t.cast('orm.Dict', self.call_once('collect', collect_results, **inputs, **outputs)['result'])
 
     def inspect_calculation(self) -> ExitCode | None:
@@ -167,6 +181,8 @@ class EnergyWorkChain(ResumableWorkChain):
             if child.exit_status == EXIT_CODES.ERROR_MAGNETIC_COLLAPSE.status and not self.runs_espresso:
                 return self.exit_codes.ERROR_MAGNETIC_COLLAPSE.format(reason=child.exit_message)
             return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=reason)
+        if self.runs_espresso and (lost := espresso.lost_moments(self.inputs, child)) is not None:
+            return self.exit_codes.ERROR_CALCULATION_FAILED.format(reason=lost)
         outputs = self.call_once(
             'assemble',
             assemble_energy,

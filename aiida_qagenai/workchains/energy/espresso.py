@@ -16,7 +16,9 @@ from aiida_qagenai.calculations.espresso.pseudos import (
     orbitals_of,
 )
 from aiida_qagenai.calculations.espresso.results import error_text
+from aiida_qagenai.calculations.functions.espresso import site_moments_of
 from aiida_qagenai.calculations.validators import validator
+from aiida_qagenai.chemistry.collinear import moments_are_lost
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.engine.endings import ending
@@ -35,6 +37,9 @@ __all__ = (
 )
 
 PLUGIN = 'quantumespresso.pw'
+
+MOMENT_FACTORS = (1.0, 1.5, 2.0)
+"""Factors of the initial moments that are tried in turn where the density loses all of them."""
 
 
 def define_espresso(spec: ProcessSpec) -> None:
@@ -140,17 +145,19 @@ def _pseudo_problem(
     return None
 
 
-def submission(inputs: t.Any, structure: orm.StructureData) -> tuple[t.Any, dict[str, t.Any]]:
+def submission(inputs: t.Any, structure: orm.StructureData, attempt: int = 0) -> tuple[t.Any, dict[str, t.Any]]:
     """Return the process, and its inputs, that computes the energy.
 
     :param inputs: of the EnergyWorkChain.
     :param structure: with a kind per element and initial moment, see
         :func:`~aiida_qagenai.calculations.functions.espresso.prepare_structure`.
+    :param attempt: place in ``MOMENT_FACTORS``.
     """
     from aiida_quantumespresso.workflows.pw.base import PwBaseWorkChain
 
     given = inputs.espresso
     parameters, pseudos = PwParameters.parse(given.parameters.get_dict()), given.pseudos
+    parameters = parameters.with_larger_moments(MOMENT_FACTORS[attempt])
     symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
     valence = {symbol: float(pseudos[symbol].z_valence) for symbol in set(symbols)}
     kpoints = orm.KpointsData()
@@ -175,15 +182,27 @@ def default_options() -> dict[str, t.Any]:
     }
 
 
-def cost_of(child: orm.ProcessNode) -> dict[str, float]:
-    """Return core hours and wall time of all attempts that a restart work chain made."""
+def cost_of(children: t.Iterable[orm.ProcessNode]) -> dict[str, float]:
+    """Return core hours and wall time of all attempts that restart work chains made."""
     hours, seconds = 0.0, 0.0
-    for job in child.called:
-        if isinstance(job, orm.CalcJobNode) and 'output_parameters' in job.outputs:
+    for job in (job for child in children for job in child.called if isinstance(job, orm.CalcJobNode)):
+        if 'output_parameters' in job.outputs:
             wall = float(job.outputs.output_parameters.get('wall_time_seconds', 0.0) or 0.0)
             seconds += wall
             hours += wall * count_cores(job.get_option('resources') or {}) / 3600
     return {'core_hours': hours, 'wall_seconds': seconds}
+
+
+def lost_moments(inputs: t.Any, child: orm.ProcessNode) -> str | None:
+    """Return that a calculation ended without any of the moments that it began with, or None."""
+    moments = PwParameters.parse(inputs.espresso.parameters.get_dict()).moments
+    if not child.is_finished_ok or moments is None or 'output_trajectory' not in child.outputs:
+        return None
+    found = site_moments_of(child.outputs.output_trajectory)
+    if found is None or not moments_are_lost(moments, found):
+        return None
+    shown = ', '.join(f'{moment:.2f}' for moment in found)
+    return f'the moments that the density began with are lost: the sites have {shown} Bohr magnetons'
 
 
 def failure_of(child: orm.ProcessNode) -> str:

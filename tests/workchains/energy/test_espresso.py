@@ -176,16 +176,32 @@ def test_antiferromagnetic_nickel_oxide_keeps_its_order(build, family, nickel_ox
     found = {}
     for name, hubbard in (('PBE', {}), ('U', {'Ni': {'U': 6.0, 'source': 'a test'}})):
         overrides = {**SOFT, 'hubbard': hubbard}
-        _, node = run_get_node(build(nickel_oxide, overrides=overrides, moments=[2.0, -2.0, 0.0, 0.0]))
+        outputs, node = run_get_node(build(nickel_oxide, overrides=overrides, moments=[2.0, -2.0, 0.0, 0.0]))
         assert node.is_finished_ok, node.exit_message
-        results = next(child for child in node.called if child.process_label == 'collect_results').outputs.result
-        assert results['total_moment'] == pytest.approx(0.0, abs=0.01)
-        up, down, *oxygen = results['site_moments']
+        content = outputs['energy'].content
+        assert (content.spin_polarized, content.magnetic_ordering) == (True, 'antiferromagnetic')
+        assert content.total_moment == pytest.approx(0.0, abs=0.01)
+        up, down, *oxygen = content.site_moments
         assert up == pytest.approx(-down, abs=0.01) and up > 1.0
         assert max(map(abs, oxygen)) < 0.05
-        assert results['initial_moments'] == [2.0, -2.0, 0.0, 0.0]
-        found[name] = results['band_gap']
+        assert content.absolute_moment > 2 * up
+        assert content.initial_moments == [2.0, -2.0, 0.0, 0.0]
+        assert content.band_gap <= min(content.band_gap_up, content.band_gap_down)
+        found[name] = content.band_gap
     assert found['U'] > found['PBE'] + 1.0
+
+
+@needs_espresso
+def test_lost_moments_are_tried_again_and_never_returned_as_a_magnetic_solution(build, family, silicon):
+    """Silicon has no moments, whatever it begins with."""
+    family('Si.pbe-rrkj.UPF')
+    outputs, node = run_get_node(build(silicon, moments=[1.0, -1.0]))
+    assert node.exit_status == EnergyWorkChain.exit_codes.ERROR_CALCULATION_FAILED.status
+    assert 'the moments that the density began with are lost: the sites have' in node.exit_message
+    children = [child for child in node.called if child.process_label == 'PwBaseWorkChain']
+    given = [child.inputs.pw.parameters['SYSTEM']['starting_magnetization']['Si1'] for child in children]
+    assert given == pytest.approx([0.25, 0.375, 0.5])
+    assert 'energy' not in outputs
 
 
 @pytest.mark.slow
