@@ -17,7 +17,7 @@ from pathlib import Path
 import isolated_atoms
 from cohesion import CRYSTALS, Cohesion
 from figures import figure
-from gth_plane_waves import CUTOFFS, converged_energy
+from gth_plane_waves import MEASURED_CUTOFFS, converged_energy
 from pyscf_runs import Runner, kept
 
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
@@ -124,7 +124,7 @@ def parts(run: Runner, folder: Path, name: str) -> Parts:
     atoms, crystal = Atoms(run), CRYSTALS[name]
     symbols = [symbol for symbol, _ in crystal.structure[1]]
     waves = []
-    if set(symbols) <= set(CUTOFFS):
+    if set(symbols) <= set(MEASURED_CUTOFFS):
         free = sum(atoms.energies(symbol, 'PBE', all_electron=False)['polarised'] for symbol in symbols)
         bound = [converged_energy(run.python, run.cache, crystal.structure, mesh) for mesh in MESHES]
         waves = [(free - energy) / len(symbols) for energy in bound]

@@ -77,3 +77,22 @@ def show(label: str, element: str | None, fmt: str) -> None:
     assert family is not None
     rows = [{**node.base.attributes.all, 'pk': node.pk} for node in family.bases.values()]
     print_frame(pd.DataFrame(rows), fmt, ELEMENTS, title=family.label, footer=family.description)
+
+
+@basis.command()
+@click.argument('label', metavar='LABEL')
+@click.argument('elements', nargs=-1, required=True, metavar='ELEMENT...')
+@option('--pseudo', default='gth-pbe', help='Pseudopotential of PySCF.')
+def upf(label: str, elements: tuple[str, ...], *, pseudo: str) -> None:
+    """Convert pseudopotentials of PySCF to a family of UPF files.
+
+    For example: `aiida-qagenai basis upf gth/pbe Si C`. With such a family pw.x computes with the same pseudopotentials
+    as PySCF. It recommends the cutoffs at which total energies are converged; differences between like structures need
+    about half.
+    """
+    from aiida_qagenai.calculations.espresso.gth import MEASURED_CUTOFFS, install_gth_family
+
+    for symbol, cutoff in install_gth_family(label, elements, pseudo).items():
+        source = 'measured' if symbol in MEASURED_CUTOFFS else 'estimated'
+        click.echo(f'{symbol}: {cutoff:.0f} Ry, {source}')
+    click.echo(f'{label}: installed; see it with `aiida-pseudo family show {label}`')

@@ -26,3 +26,18 @@ def test_wrong_folder_is_refused_in_one_line(run, tmp_path, aiida_profile_clean)
     output = run('basis', 'install', '--from', tmp_path, status=1).output
     assert 'not a copy of the repository' in output and 'Traceback' not in output
     assert 'run `aiida-qagenai basis install ccgto`' in run('basis', 'show', 'ccgto/cc-pvdz', status=1).output
+
+
+def test_pseudopotentials_of_pyscf_become_a_family_for_pw(run, aiida_profile_clean):
+    """Its cutoffs are recommended; nothing is stored where an element is missing or the label is taken."""
+    from aiida_qagenai.calculations.espresso.pseudos import load_family
+
+    printed = run('basis', 'upf', 'gth/pbe', 'Si', 'Ge').output
+    assert 'Si: 80 Ry, measured' in printed and 'Ry, estimated' in printed
+    family = load_family('gth/pbe')
+    assert sorted(family.elements) == ['Ge', 'Si']
+    assert family.get_recommended_cutoffs(elements=('Si',), unit='Ry') == (80.0, 320.0)
+    assert 'a family gth/pbe exists' in run('basis', 'upf', 'gth/pbe', 'Si', status=1).output
+    assert 'unknown element `Xx`' in run('basis', 'upf', 'other', 'Xx', status=1).output
+    assert 'no pseudopotential gth-pbe of Md' in run('basis', 'upf', 'other', 'Md', status=1).output
+    assert 'is not of PBE' in run('basis', 'upf', 'other', 'Si', '--pseudo', 'gth-pade', status=1).output
