@@ -17,6 +17,8 @@ WARNING_CODES: dict[int, str] = {
     709: 'Hartree-Fock of a metal: the number of occupied bands varies between k-points',
     710: 'the magnetic ordering is another than the one that the density began with',
     711: 'some of the sites that began with a moment lost it',
+    712: 'another magnetic ordering within 10 meV/atom of the lowest: multireference character',
+    713: 'a magnetic ordering has no energy, the lowest of the others was taken',
     720: 'the forces of PySCF add up to more than 0.02 eV/Å: the grid is coarse',
     721: 'the relaxation changed the volume by more than the limit of its protocol',
     722: 'an imaginary phonon at Γ: the relaxed structure is a saddle point',

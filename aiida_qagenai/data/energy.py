@@ -32,8 +32,8 @@ class EnergyData(RecordData):
     Energies of different ``level_tag`` (basis, pseudopotential, meshes) must never meet in one hull or training set.
     """
 
-    # Names the node it belongs to, not what it holds: a cached clone must keep its hash.
-    _hash_ignored_attributes = ('structure_uuid',)
+    # Names of the nodes it belongs to, not what it holds: a cached clone must keep its hash.
+    _hash_ignored_attributes = ('structure_uuid', 'ordering_uuid')
 
     class AttributesModel(RecordData.AttributesModel):
         """Energies in eV, times in hours or seconds as named."""
@@ -86,6 +86,10 @@ class EnergyData(RecordData):
         spin_squared: float | None = OrmMetadataField(
             None, description='⟨S²⟩ per cell: S(S + 1) of its moment, and the contamination per cell; dimensionless'
         )
+        ordering: str | None = OrmMetadataField(
+            None, description='Of the lowest of several magnetic orderings, its name'
+        )
+        ordering_uuid: str | None = OrmMetadataField(None, description='UUID of the energy of that ordering')
         t1_diagnostic: float | None = OrmMetadataField(None, description='‖t1‖/√(2·n_occ·N_k), dimensionless')
         d1_diagnostic: float | None = OrmMetadataField(None, description='Largest spectral norm of t1, dimensionless')
         core_hours: float = OrmMetadataField(0.0, ge=0.0, description='Cores times wall time of the calculation, h')

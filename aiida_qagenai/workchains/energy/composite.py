@@ -24,6 +24,7 @@ from aiida_qagenai.workchains.energy.energy import (
     estimate_memory,
     validate_references,
 )
+from aiida_qagenai.workchains.energy.orderings import Moments, OrderingsWorkChain, has_orderings
 from aiida_qagenai.workchains.energy.ports import define_energy, fill_references
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, Surroundings, plan_composite
@@ -207,13 +208,26 @@ def builder_of_level(
     structure: orm.StructureData,
     fidelity: Fidelity,
     protocol: AnyProtocol,
+    *,
+    moments: Moments = None,
+    only: t.Sequence[str] | None = None,
     **arguments: t.Any,
 ) -> ProcessBuilder:
-    """Return the builder of what a protocol means by a fidelity: one calculation, or for CCSD(T) the composite.
+    """Return the builder of what a protocol means by a fidelity.
 
+    It is one calculation, for CCSD(T) the composite, and for a crystal with local moments the lowest of its magnetic
+    orderings, see :func:`~aiida_qagenai.workchains.energy.orderings.has_orderings`.
+
+    :param moments: initial moments by site or by element, μB.
+    :param only: names of the orderings that are computed, all by default.
     :param arguments: of the EnergyWorkChain.
-    :raises InvalidInputError: as the EnergyWorkChain.
+    :raises InvalidInputError: as the EnergyWorkChain, or for moments that do not fit.
     """
+    if has_orderings(structure, fidelity, protocol.settings, moments):
+        arguments.pop('descriptors', None)
+        return OrderingsWorkChain.get_builder_from_protocol(
+            code, structure, fidelity, protocol, moments=moments, only=only, **arguments
+        )
     if isinstance(protocol, EnergyProtocol) and fidelity is Fidelity.CCSD_T and protocol.settings.prefer_composite:
         arguments.pop('descriptors', None)
         return CompositeWorkChain.get_builder_from_protocol(code, structure, fidelity, protocol, **arguments)

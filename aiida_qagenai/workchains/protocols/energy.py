@@ -28,6 +28,7 @@ from aiida_qagenai.workchains.protocols.energy_parts import (
     FallbackSettings,
     LocalSettings,
     MeshRule,
+    OrderingsSettings,
     PseudoSettings,
     ScfSettings,
 )
@@ -107,6 +108,10 @@ class EnergySettings(StrictModel):
         None, description='Correction of the isolated atoms that anchored formation energies of crystals refer to.'
     )
     prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
+    magnetism: t.Literal['none', 'auto'] = pydantic.Field(
+        'auto', description='`auto`: crystals with local moments are computed with spin polarisation, by `orderings`.'
+    )
+    orderings: OrderingsSettings = OrderingsSettings()
     top: Fidelity | None = pydantic.Field(
         None,
         description='Top rung of a campaign, which divergence, hulls and models refer to; the best by default that is '
@@ -181,6 +186,9 @@ class EnergySettings(StrictModel):
             'prefer_composite',
             'separate_triples',
             'local',
+            # The lowest energy of all orderings, however many were computed.
+            'magnetism',
+            'orderings',
             # The tag names it.
             'counterpoise',
             # It chooses among energies and moves none.
@@ -193,6 +201,8 @@ class EnergySettings(StrictModel):
         if has_spin_error(self.pseudo_of(fidelity), fidelity):
             # Formation energies from before the correction have another tag.
             values['spin_polarization'] = 'corrected'
+        if self.magnetism == 'none':
+            values['magnetism'] = 'none'
         content = json.dumps(values, sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
         kmesh = surroundings if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]

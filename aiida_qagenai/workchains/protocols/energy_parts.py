@@ -22,6 +22,7 @@ __all__ = (
     'FallbackSettings',
     'LocalSettings',
     'MeshRule',
+    'OrderingsSettings',
     'PositiveMesh',
     'PseudoSettings',
     'ScfSettings',
@@ -173,3 +174,22 @@ class CounterpoiseSettings(StrictModel):
     """Which neighbours in the crystal lend their basis functions to the isolated atoms."""
 
     shells: int = pydantic.Field(1, ge=1, le=3, description='Shells of neighbours.')
+
+
+class OrderingsSettings(StrictModel):
+    """Which magnetic orderings of a crystal with local moments are computed; the lowest one counts."""
+
+    max_atoms: pydantic.PositiveInt = pydantic.Field(
+        8,
+        description='Largest cell of an ordering, or the cell of the crystal if it is larger; the level has its limit.',
+    )
+    max_orderings: pydantic.PositiveInt = pydantic.Field(
+        4, description='Smallest cells first, and of a size the likely ones; the non-magnetic solution does not count.'
+    )
+    spin_state: t.Literal['high', 'low'] = pydantic.Field('high', description='Of 3d ions, for the initial moments.')
+    nonmagnetic: bool | None = pydantic.Field(
+        None, description='Compute the crystal without moments as well; by default where all ions may have low spin 0.'
+    )
+    window: pydantic.NonNegativeFloat = pydantic.Field(
+        0.03, description='Orderings up to this above the lowest one at PBE are computed at the higher levels, eV/atom.'
+    )
