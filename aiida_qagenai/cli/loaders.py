@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
 __all__ = (
+    'MOMENTS_EXTRA',
     'formula_of',
     'load_campaign',
     'load_checkpoint',
@@ -35,6 +36,9 @@ __all__ = (
 
 MAX_WARNINGS = 20
 """Warnings printed of one file."""
+
+MOMENTS_EXTRA = 'initial_moments'
+"""Extra of a structure that was read from a file with moments: of its sites, μB."""
 
 UUID = r'[0-9a-f-]{4,36}'
 """What is taken for a uuid or the beginning of one."""
@@ -240,12 +244,14 @@ def print_warnings(file: Path, texts: Sequence[str]) -> None:
 def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[StructureData]:
     """Return the structures of a file as nodes, which are labelled by the file and their name in it.
 
-    A structure that the profile holds already under this label is not stored again: the label stays unambiguous.
+    A structure that the profile holds already under this label is not stored again: the label stays unambiguous. One
+    with magnetic moments keeps its cell, and the moments as an extra.
 
     :raises InvalidInputError: naming the structure that cannot be used.
     """
     from aiida.orm import QueryBuilder, StructureData
 
+    from aiida_qagenai.chemistry.moments import moments_of_structure
     from aiida_qagenai.chemistry.symmetry import primitive_cell
 
     nodes = []
@@ -253,7 +259,9 @@ def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[Structu
         if not item.structure.is_ordered:
             raise InvalidInputError(f'`{file}`, {item.name}: partial occupancies, order the structure first')
         label = file.stem if item.name == file.stem else f'{file.name}: {item.name}'
-        cell = primitive_cell(item.structure) if primitive else item.structure
+        moments = moments_of_structure(item.structure)
+        reduced = primitive and not (moments and any(moments))
+        cell = primitive_cell(item.structure) if reduced else item.structure
         if len(cell) < len(item.structure):
             label += ' (primitive cell)'
         node = StructureData(pymatgen=cell, label=label)
@@ -261,6 +269,8 @@ def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[Structu
             node.base.extras.set('warnings', list(item.warnings))
         known = QueryBuilder().append(StructureData, filters={'label': label}, subclassing=False).all(flat=True)
         nodes.append(next((each for each in known if each.get_pymatgen() == node.get_pymatgen()), node))
+        if moments and any(moments):
+            nodes[-1].base.extras.set(MOMENTS_EXTRA, moments)
     return nodes
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.energy.arguments import energy_overrides, parse_moments
 from aiida_qagenai.cli.groups import Noun, add_protocols, launch, resume
 from aiida_qagenai.cli.loaders import load_code, load_node, load_structures
 from aiida_qagenai.cli.output import columns, print_frame
@@ -26,7 +27,6 @@ from aiida_qagenai.cli.params import (
     SET,
     STRUCTURE,
     option,
-    parse_settings,
     protocol_option,
     read_options,
 )
@@ -50,7 +50,8 @@ PLANNED = columns(
 )
 COLUMNS = columns(
     'structure, name, fidelity: level, total_energy: total eV, energy_per_atom: eV/atom, '
-    'formation_energy_per_atom: formation eV/atom, band_gap: gap eV, t1_diagnostic: T1, core_hours: core h, remarks, pk'
+    'formation_energy_per_atom: formation eV/atom, band_gap: gap eV, ordering, moments: moments μB, t1_diagnostic: T1, '
+    'core_hours: core h, remarks, pk'
 )
 SIDE_BY_SIDE = columns(
     'name, formula, protocol, formation_pbe: PBE, formation_scan: SCAN, formation_hse06: HSE06, '
@@ -87,6 +88,18 @@ EACH = columns(
 )
 @option('--max-concurrent', type=click.IntRange(1), default=4, help='Energies at a time.')
 @option('--primitive/--as-given', default=True, help='Reduce the crystals of files to their primitive cells.')
+@option(
+    '--magnetism',
+    type=click.Choice(['auto', 'none']),
+    help='Compute crystals with local moments with spin polarisation, or none; as the protocol says by default.',
+)
+@option(
+    '--moments',
+    default='',
+    metavar='Mn=5,…',
+    help='Initial moments (μB) by element, or one number per atom separated by commas.',
+)
+@option('--orderings', type=click.IntRange(1), help='Most magnetic orderings of a crystal that are computed.')
 @OPTIONS
 @SET
 @LABEL
@@ -101,17 +114,17 @@ def run(
     protocol: str,
     engine: t.Literal['pyscf', 'espresso'],
     pseudos: str | None,
-    hubbard: tuple[str, ...],
     code: str | None,
     references: bool,
     max_concurrent: int,
     primitive: bool,
+    moments: str,
     options: Path | None,
-    settings: tuple[str, ...],
     label: str,
     dry_run: bool,
     watch: bool,
     fmt: str,
+    **changes: t.Any,
 ) -> None:
     """Compute energies of crystals at levels of theory.
 
@@ -130,11 +143,12 @@ def run(
     if not levels:
         message = "choose the level of theory: --level PBE, SCAN, HSE06 or 'CCSD(T)' (repeatable), or --all-levels"
         raise InvalidInputError(message)
-    overrides = energy_overrides(settings, hubbard, counterpoise=references or engine != 'pyscf')
+    overrides = energy_overrides(**changes, counterpoise=references or engine != 'pyscf')
     resolve = functools.partial(resolve_protocol, protocol, overrides, engine=engine, pseudos=pseudos)
     runner, nodes = load_code(code or ENGINE_CODES[engine]), load_structures(structures, primitive=primitive)
     scheduler = read_options(options, 'pyscf')['pyscf_options']
-    plan = make_plan(runner, nodes, levels, resolve, references=references)
+    starts = parse_moments(moments, nodes)
+    plan = make_plan(runner, nodes, levels, resolve, references=references, moments=starts)
     if dry_run:
         show_plan(plan, references, fmt)
         return
@@ -148,40 +162,10 @@ def run(
         reference_elements=plan.elements,
         options=scheduler,
         max_concurrent=max_concurrent,
+        moments={name: starts[name] for name in plan.levels if name in starts},
     )
     node = launch(builder, 'energy', label=label, watch=watch, describe=count_ladder)
     finish(node, fmt)
-
-
-def energy_overrides(settings: t.Sequence[str], hubbard: t.Sequence[str], *, counterpoise: bool) -> dict[str, t.Any]:
-    """Return the changes to a protocol that `--set` and `--hubbard` ask for.
-
-    :param counterpoise: whether the correction of the protocol stays.
-    :raises InvalidInputError: if a text cannot be read.
-    """
-    overrides = parse_settings(settings)
-    if hubbard:
-        overrides['hubbard'] = {**overrides.get('hubbard', {}), **parse_hubbard(hubbard)}
-    return overrides if counterpoise else {**overrides, 'counterpoise': None}
-
-
-def parse_hubbard(terms: t.Sequence[str]) -> dict[str, dict[str, t.Any]]:
-    """Return U by element from texts as ``Mn=3.9 Wang 2006``.
-
-    :raises InvalidInputError: for a text of another form.
-    """
-    found = {}
-    for term in terms:
-        symbol, _, rest = term.partition('=')
-        value, _, source = rest.strip().partition(' ')
-        try:
-            found[symbol.strip()] = {'U': float(value), 'source': source.strip() or 'given on the command line'}
-        except ValueError as exception:
-            message = (
-                f'`--hubbard {term}`: expected an element and U in eV, as in Mn=3.9, with its source after a space'
-            )
-            raise InvalidInputError(message) from exception
-    return found
 
 
 @energy.command('continue')
@@ -267,6 +251,8 @@ def energy_row(structure: str, name: str, energy: EnergyData) -> dict[str, t.Any
         'structure': structure or content['formula'],
         'name': name,
         **content,
+        'ordering': content['ordering'] or content.get('magnetic_ordering'),
+        'moments': ' '.join(f'{moment:+.2f}' for moment in content.get('site_moments') or []),
         'remarks': '; '.join(content['warnings']),
         'pk': energy.pk,
         'uuid': energy.uuid,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from aiida_qagenai.calculations.functions.orderings import OrderingOptions, orderings_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.workchains.energy.composite import CompositeWorkChain, builder_of_level
 from aiida_qagenai.workchains.energy.energy import estimate_memory
+from aiida_qagenai.workchains.energy.orderings import Moments, OrderingsWorkChain
+from aiida_qagenai.workchains.energy.ports import given_any_protocol, given_protocol
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel
 
@@ -21,7 +24,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.workchains.protocols.engines import AnyProtocol
     from aiida_qagenai.workchains.protocols.espresso import EspressoSettings
 
-__all__ = ('EnergyPlan', 'make_plan')
+__all__ = ('EnergyPlan', 'elements_of', 'make_plan')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,22 +62,26 @@ def make_plan(
     resolve: t.Callable[[t.Collection[str]], AnyProtocol],
     *,
     references: bool,
+    moments: t.Mapping[str, Moments] | None = None,
 ) -> EnergyPlan:
     """Check every structure at every level.
 
     :param resolve: returns the protocol for given elements, which decide bases and cutoffs.
+    :param moments: initial moments (μB) of structures by label, each by site or by element.
     :param references: whether formation energies are computed as well.
     :raises InvalidInputError: for unknown settings, if nothing can be computed, or if references cannot be.
     """
     symbols = elements_of(*structures.values())
-    rows = check_levels(code, structures, levels, resolve(symbols))
+    complete, starts = resolve(symbols), moments or {}
+    rows = check_levels(code, structures, levels, complete, starts)
     admitted = {row['structure']: structures[row['structure']] for row in rows if not row['refused']}
     if admitted and elements_of(*admitted.values()) != symbols:
         # The elements decide the basis: those of structures that are left out have no say.
         places = {label: index for index, label in enumerate(structures)}
         others = [row for row in rows if row['structure'] not in admitted]
         again = resolve(elements_of(*admitted.values()))
-        rows = sorted(others + check_levels(code, admitted, levels, again), key=lambda row: places[row['structure']])
+        rows = others + check_levels(code, admitted, levels, again, starts)
+        rows.sort(key=lambda row: places[row['structure']])
     computed = [row for row in rows if not row['refused']]
     if not computed:
         reasons = list(dict.fromkeys(row['refused'] for row in rows))
@@ -106,6 +113,7 @@ def check_levels(
     structures: t.Mapping[str, StructureData],
     levels: t.Sequence[Fidelity],
     protocol: AnyProtocol,
+    moments: t.Mapping[str, Moments],
 ) -> list[dict[str, t.Any]]:
     """Return a row for each structure and level: what would be computed, or why it is refused."""
     rows: list[dict[str, t.Any]] = []
@@ -113,11 +121,27 @@ def check_levels(
         for level in levels:
             row: dict[str, t.Any] = {'structure': label, 'atoms': len(structure.sites), 'level': level.value}
             try:
-                builder = builder_of_level(code, structure, level, protocol)
+                given = None if level is Fidelity.CCSD_T else moments.get(label)
+                builder = builder_of_level(code, structure, level, protocol, moments=given)
                 rows.append({**row, **describe_builder(builder, structure), 'refused': ''})
             except InvalidInputError as exception:
                 rows.append({**row, 'refused': str(exception)})
     return rows
+
+
+def listed_orderings(builder: ProcessBuilder, structure: StructureData) -> list[str]:
+    """Return the names of the magnetic orderings that are computed."""
+    options = OrderingOptions.parse(builder.ordering_options.get_dict())
+    return [each.name for each in orderings_of(structure, options)[0].orderings]
+
+
+def ordering_notes(builder: ProcessBuilder, structure: StructureData) -> list[str]:
+    """Return which magnetic orderings are computed and what their moments begin with."""
+    if builder.process_class is not OrderingsWorkChain:
+        return []
+    found, sources = orderings_of(structure, OrderingOptions.parse(builder.ordering_options.get_dict()))
+    names = ', '.join(each.name for each in found.orderings)
+    return [f'{structure.get_formula()}: {names} ({"; ".join([*sources, *found.left_out])})']
 
 
 def elements_of(*structures: StructureData) -> list[str]:
@@ -131,11 +155,11 @@ def describe_builder(builder: ProcessBuilder, structure: StructureData) -> dict[
     :raises InvalidInputError: if it needs more memory than it may use.
     """
     level = EnergyLevel.parse(builder.level.get_dict())
-    common = {'level_tag': level.level_tag, 'notes': '; '.join(level.notes), 'basis': level.level_tag.split(':')[1]}
+    notes = '; '.join([*level.notes, *ordering_notes(builder, structure)])
+    common = {'level_tag': level.level_tag, 'notes': notes, 'basis': level.level_tag.split(':')[1]}
     if level.engine == 'espresso':
-        given = builder.espresso['parameters'].get_dict()
-        return {**common, 'kmesh': '×'.join(map(str, given['kmesh'])), 'calculations': 1, 'memory_mb': None}
-    parameters = calculations(builder)
+        return {**common, **describe_espresso(builder, structure)}
+    parameters = calculations(builder, structure)
     memory = max((estimate_memory(each, level, structure) for each in parameters if each.is_crystal), default=0.0)
     allowed = parameters[0].max_memory_mb
     if memory > allowed:
@@ -150,11 +174,28 @@ def describe_builder(builder: ProcessBuilder, structure: StructureData) -> dict[
     }
 
 
-def calculations(builder: ProcessBuilder) -> list[PyscfCellParameters]:
-    """Return the parameters of every calculation of one energy; of a composite the coupled cluster is the last."""
+def describe_espresso(builder: ProcessBuilder, structure: StructureData) -> dict[str, t.Any]:
+    """Return k-mesh and number of calculations of one energy by pw.x; orderings have the mesh of the crystal here."""
+    if builder.process_class is OrderingsWorkChain:
+        protocol, count = given_any_protocol(builder), len(listed_orderings(builder, structure))
+        kmesh = protocol.settings.parameters(Fidelity.parse(builder.fidelity.value), structure)['kmesh']
+    else:
+        kmesh, count = builder.espresso['parameters'].get_dict()['kmesh'], 1
+    return {'kmesh': '×'.join(map(str, kmesh)), 'calculations': count, 'memory_mb': None}
+
+
+def calculations(builder: ProcessBuilder, structure: StructureData) -> list[PyscfCellParameters]:
+    """Return the parameters of every calculation of one energy; of a composite the coupled cluster is the last.
+
+    Those of magnetic orderings are of the crystal in its own cell, once for each ordering.
+    """
     from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
     from aiida_qagenai.workchains.protocols.composite import CompositePlan
 
+    if builder.process_class is OrderingsWorkChain:
+        settings, fidelity = given_protocol(builder).settings, Fidelity.parse(builder.fidelity.value)
+        one = PyscfCellParameters.parse(settings.parameters(fidelity, structure))
+        return [one] * len(listed_orderings(builder, structure))
     if builder.process_class is not CompositeWorkChain:
         return [PyscfCellParameters.parse(builder.pyscf.parameters.get_dict())]
     plan = CompositePlan.parse(builder.plan.get_dict())

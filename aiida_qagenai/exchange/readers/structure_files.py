@@ -123,9 +123,14 @@ def _from_pymatgen(content: t.Any) -> Structure:
     from pymatgen.core import Structure
 
     try:
-        return Structure.from_dict(content)
+        structure = Structure.from_dict(content)
     except Exception as exception:  # pymatgen raises whatever the dictionary lacks
         raise InvalidInputError(f'not a structure as pymatgen writes it ({exception!r:.100})') from exception
+    spins = [getattr(next(iter(site.species)), 'spin', None) for site in structure]
+    if any(spins) and 'magmom' not in structure.site_properties:
+        # The species become bare elements.
+        structure.add_site_property('magmom', [spin or 0.0 for spin in spins])
+    return structure
 
 
 def _from_ase(content: dict[str, t.Any]) -> Structure:
@@ -144,6 +149,7 @@ def _from_ase(content: dict[str, t.Any]) -> Structure:
                     positions=values['positions'],
                     cell=values['cell'],
                     pbc=True if periodic is None else periodic,
+                    magmoms=values.get('initial_magmoms'),
                 )
             )
         ),
@@ -179,6 +185,8 @@ def _from_extxyz(text: str) -> tuple[Structure, dict[str, t.Any]]:
     fields = {name: value.tolist() if hasattr(value, 'tolist') else value for name, value in atoms.info.items()}
     if atoms.calc is not None and 'energy' in atoms.calc.results:
         fields.setdefault('energy', float(atoms.calc.results['energy']))
+    if atoms.calc is not None and 'magmoms' in atoms.calc.results:
+        atoms.set_initial_magnetic_moments(atoms.calc.results['magmoms'])
     atoms.calc = None
     return AseAtomsAdaptor.get_structure(atoms), fields
 

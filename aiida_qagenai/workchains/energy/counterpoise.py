@@ -17,6 +17,7 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.composite import builder_of_level
 from aiida_qagenai.workchains.energy.energy import METALLIC
+from aiida_qagenai.workchains.energy.orderings import Moments
 from aiida_qagenai.workchains.energy.ports import (
     define_energy,
     define_protocol,
@@ -94,7 +95,11 @@ class CounterpoiseWorkChain(ResumableWorkChain):
             if ground_state_spin([symbol]) is None:
                 raise InvalidInputError(f'the ground state of the atom {symbol} is not known here')
         # Refused here rather than after the atoms.
-        common = {'elemental_references': elemental_references, 'options': options, 'band_gap': band_gap}
+        common: dict[str, t.Any] = {
+            'elemental_references': elemental_references,
+            'options': options,
+            'band_gap': band_gap,
+        }
         builder_of_level(code, structure, level, complete, descriptors=descriptors, **common)
         builder = cls.get_builder()
         builder.code, builder.structure = code, structure
@@ -198,6 +203,8 @@ def builder_with_atoms(
     structure: orm.StructureData,
     protocol: AnyProtocol,
     atomic_references: dict[str, EnergyData] | None = None,
+    moments: Moments = None,
+    only: t.Sequence[str] | None = None,
     **arguments: t.Any,
 ) -> ProcessBuilder:
     """Return the builder of an energy with its formation energy, against ``atomic_references`` or corrected atoms.
@@ -205,8 +212,13 @@ def builder_with_atoms(
     Where the protocol asks for the counterpoise correction the atoms belong to the crystal, and the
     ``atomic_references`` are not used.
 
-    :raises InvalidInputError: as the EnergyWorkChain.
+    :param moments: initial moments by site or by element, μB.
+    :param only: names of the magnetic orderings that are computed.
+    :raises InvalidInputError: as the EnergyWorkChain, or for moments that do not fit.
     """
     if any(structure.pbc) and protocol.settings.counterpoise is not None:
+        if moments is not None:
+            raise InvalidInputError('initial moments do not go with the setting `counterpoise`: set it to null')
         return CounterpoiseWorkChain.get_builder_from_protocol(structure=structure, protocol=protocol, **arguments)
-    return builder_of_level(structure=structure, protocol=protocol, atomic_references=atomic_references, **arguments)
+    arguments.update(moments=moments, only=only, atomic_references=atomic_references)
+    return builder_of_level(structure=structure, protocol=protocol, **arguments)

@@ -7,16 +7,19 @@ import typing as t
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida.orm import AbstractCode, ArrayData, Bool, Dict, Int, List, ProcessNode, StructureData, load_node
 
-from aiida_qagenai.calculations.functions.dataset import energy_label, split_energy_label
+from aiida_qagenai.calculations.functions.dataset import split_energy_label
+from aiida_qagenai.calculations.functions.orderings import near_lowest
 from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import nested_outputs
 from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms
+from aiida_qagenai.workchains.energy.ladder_order import REFER, RELAX, ready, task_name, urgency
+from aiida_qagenai.workchains.energy.orderings import Moments, has_orderings, plain_moments
 from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_any_protocol
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
@@ -31,13 +34,7 @@ from aiida_qagenai.workchains.relaxation.relax_first import (
     relax_problem,
 )
 
-__all__ = ('LadderWorkChain', 'ready')
-
-RELAX = 'relax'
-REFER = 'references'
-"""Steps besides the fidelities; of the second the label is a fidelity, not a structure."""
-
-PBE_REFERENCES = (REFER, Fidelity.PBE.value)
+__all__ = ('LadderWorkChain',)
 
 
 class LadderWorkChain(WindowWorkChain):
@@ -46,8 +43,9 @@ class LadderWorkChain(WindowWorkChain):
     As many calculations run at a time as ``max_concurrent`` allows: when one ends, the next starts. PBE comes first, so
     that the gap tells metals apart before a CCSD(T) is started. One that fails is counted, and the others go on. With
     ``relax`` each structure is relaxed at PBE first, and every level is computed at the relaxed geometry; one that
-    cannot be relaxed is not computed at all. Where ``reference_elements`` are named, what formation energies refer to
-    is computed as well, level by level: that of PBE first, that of the others beside the last energies at PBE.
+    cannot be relaxed is not computed at all. Of a crystal with local moments the lowest magnetic ordering counts; the
+    higher levels compute those that are near it at PBE. Where ``reference_elements`` are named, what formation energies
+    refer to is computed as well, level by level: that of PBE first, that of the others beside the last energies at PBE.
     """
 
     @classmethod
@@ -58,6 +56,12 @@ class LadderWorkChain(WindowWorkChain):
         spec.input_namespace('structures', valid_type=StructureData, dynamic=True, help='Structures by label.')
         spec.input('plan', valid_type=Dict, validator=validate_plan, help='Names of the fidelities by label.')
         define_protocol(spec, engines=True)
+        spec.input(
+            'moments',
+            valid_type=Dict,
+            required=False,
+            help='Initial moments (μB) of structures by label, each by site or by element; from rules by default.',
+        )
         for name, text in REFERENCES.items():
             spec.input_namespace(name, dynamic=True, valid_type=EnergyData, help=text)
         spec.input(
@@ -120,6 +124,7 @@ class LadderWorkChain(WindowWorkChain):
         options: dict[str, t.Any] | None = None,
         max_concurrent: int = 8,
         descriptors: bool = False,
+        moments: t.Mapping[str, Moments] | None = None,
         relax: t.Mapping[str, t.Any] | None = None,
         relax_code: AbstractCode | None = None,
         relax_options: dict[str, t.Any] | None = None,
@@ -135,6 +140,7 @@ class LadderWorkChain(WindowWorkChain):
         :param isolated_atoms: whether these are the isolated atoms; the protocol may correct atoms in each crystal. Of
             pw.x they are the elements in their reference states.
         :param options: scheduler options of the calculations.
+        :param moments: initial moments (μB) of structures by label, each by site or by element.
         :param relax: relax each structure first: ``engine``, ``protocol`` and changes to the settings of that protocol.
         :param relax_code: code that relaxes, with ``relax_options``; pw.x needs it, PySCF is ``code`` by default.
         :raises InvalidInputError: for an unknown protocol, fidelity or key.
@@ -162,6 +168,8 @@ class LadderWorkChain(WindowWorkChain):
             builder.self_consistent = Bool(not complete.has_atoms)
         if options:
             builder.options = Dict(options)
+        if moments:
+            builder.moments = Dict({label: plain_moments(values) for label, values in moments.items()})
         return builder
 
     def setup(self) -> None:
@@ -178,6 +186,8 @@ class LadderWorkChain(WindowWorkChain):
         self.ctx.relaxed = {}
         self.ctx.references = {name: {} for name in REFERENCES}
         self.ctx.gaps = {}
+        self.ctx.magnetic = [label for label in plan if self.is_magnetic(label)]
+        self.ctx.orderings = {}
         self.ctx.failed = []
         self.ctx.refused = []
         self.ctx.succeeded = {}
@@ -190,7 +200,8 @@ class LadderWorkChain(WindowWorkChain):
     def ready(self) -> list[t.Sequence[str]]:
         """Return the tasks that may start now."""
         running = [task for _, task in self.ctx.running.values()]
-        return ready(self.ctx.waiting, running, self.inputs.max_concurrent.value - len(running))
+        limit = self.inputs.max_concurrent.value - len(running)
+        return ready(self.ctx.waiting, running, limit, self.ctx.magnetic)
 
     def submit_task(self, task: t.Sequence[str]) -> None:
         """Submit one calculation, or note that it is refused."""
@@ -237,6 +248,19 @@ class LadderWorkChain(WindowWorkChain):
         """Return the settings of the energies and their bases or pseudopotentials."""
         return given_any_protocol(self.inputs)
 
+    def moments(self, label: str) -> Moments:
+        """Return the initial moments that were given for a structure."""
+        given: Moments = self.inputs.moments.get_dict().get(label) if 'moments' in self.inputs else None
+        return given
+
+    def is_magnetic(self, label: str) -> bool:
+        """Return whether magnetic orderings of a structure are compared; what is refused is refused by its energies."""
+        try:
+            settings = self.protocol.settings
+            return has_orderings(self.inputs.structures[label], Fidelity.PBE, settings, self.moments(label))
+        except InvalidInputError:
+            return False
+
     def known(self, name: str, fidelity: Fidelity) -> dict[str, EnergyData]:
         """Return the references of a level, of the kind ``name``, by element: computed here, or given."""
         computed: dict[str, EnergyData] | None = self.ctx.references[name].get(fidelity.label)
@@ -264,6 +288,7 @@ class LadderWorkChain(WindowWorkChain):
         atoms, elements = (self.known(name, fidelity) for name in REFERENCES)
         # CCSD(T) of metals does not exist: a compound of one is anchored only.
         has_elements = elements and set(structure.get_symbols_set()) <= set(elements)
+        below_top = fidelity is not Fidelity.CCSD_T
         return builder_with_atoms(
             code=self.inputs.code,
             structure=structure,
@@ -274,6 +299,8 @@ class LadderWorkChain(WindowWorkChain):
             options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
             band_gap=self.ctx.gaps.get(label) if fidelity is Fidelity.CCSD_T else None,
             descriptors=fidelity is Fidelity.PBE and self.inputs.descriptors.value,
+            moments=self.moments(label) if below_top else None,
+            only=self.ctx.orderings.get(label) if below_top and fidelity is not Fidelity.PBE else None,
         )
 
     def note_ended(self, name: str, task: t.Sequence[str], child: ProcessNode) -> None:
@@ -307,6 +334,9 @@ class LadderWorkChain(WindowWorkChain):
             gap = child.outputs.energy.content.band_gap
             if gap is not None:
                 self.ctx.gaps[label] = gap
+            if 'orderings' in child.outputs:
+                energies = nested_outputs(child)['orderings']
+                self.ctx.orderings[label] = near_lowest(energies, self.protocol.settings.orderings.window)
 
     def finalize(self) -> ExitCode | None:
         """Return the energies and descriptors of what succeeded."""
@@ -325,42 +355,6 @@ class LadderWorkChain(WindowWorkChain):
             exit_code: ExitCode = self.exit_codes.ERROR_ALL_FAILED.format(count=count)
             return exit_code
         return None
-
-
-def urgency(step: str, label: str) -> int:
-    """Return the place of a task in the order: what others wait for comes first, then long ones."""
-    places = [PBE_REFERENCES, (RELAX, label), (Fidelity.PBE.value, label), (REFER, label)]
-    if (step, label) in places:
-        return len(LADDER) + len(places) - places.index((step, label))
-    return Fidelity(step).rank
-
-
-def ready(
-    waiting: t.Sequence[t.Sequence[str]], running: t.Collection[t.Sequence[str]], limit: int
-) -> list[t.Sequence[str]]:
-    """Return the first ``limit`` tasks, pairs of step and label, that may start.
-
-    Energies wait for the relaxed structure and for what their level refers to, a CCSD(T) for the gap of its structure
-    at PBE, and the references of the higher levels for those of PBE, for which everything else waits.
-    """
-    open_tasks = {tuple(task) for task in (*waiting, *running)}
-
-    def may_start(step: str, label: str) -> bool:
-        needed = [] if step == RELAX else [PBE_REFERENCES]
-        if step in LADDER:
-            needed += [(RELAX, label), (REFER, step)]
-        if step == Fidelity.CCSD_T.value:
-            needed.append((Fidelity.PBE.value, label))
-        return not any(other in open_tasks for other in needed if other != (step, label))
-
-    return [task for task in waiting if may_start(*task)][: max(0, limit)]
-
-
-def task_name(step: str, label: str) -> str:
-    """Return the label of the call of a task."""
-    if step == REFER:
-        return f'{REFER}{Fidelity(label).label}'
-    return f'{RELAX}{label}' if step == RELAX else energy_label(label, Fidelity(step))
 
 
 def references_by_element(node: ProcessNode) -> dict[str, dict[str, EnergyData]]:

@@ -32,13 +32,16 @@ from aiida_qagenai.workchains.energy.ports import (
     define_protocol,
     fill_protocol,
     fill_references,
-    given_protocol,
+    given_any_protocol,
 )
-from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, EnergySettings, find_refusal
+from aiida_qagenai.workchains.protocols.engines import AnyProtocol, resolve_protocol
+from aiida_qagenai.workchains.protocols.espresso import EspressoSettings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 
-__all__ = ('Moments', 'OrderingsWorkChain', 'has_orderings')
+__all__ = ('Moments', 'OrderingsWorkChain', 'has_orderings', 'plain_moments')
+
+Settings = EnergySettings | EspressoSettings
 
 Moments = t.Mapping[str, float] | t.Sequence[float] | None
 """Initial moments by element or by site, μB; None for those of the rules."""
@@ -55,11 +58,11 @@ class OrderingsWorkChain(WindowWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Define ports, outline and exit codes."""
         super().define(spec)
-        spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts.')
+        spec.input('code', valid_type=orm.AbstractCode, help='Code that runs PySCF scripts, or pw.x.')
         spec.input('structure', valid_type=orm.StructureData, help='Crystal.')
         define_energy(spec)
         spec.inputs['fidelity'].help = 'PBE, SCAN or HSE06.'
-        define_protocol(spec)
+        define_protocol(spec, engines=True)
         spec.input(
             'level',
             valid_type=orm.Dict,
@@ -96,7 +99,7 @@ class OrderingsWorkChain(WindowWorkChain):
         code: orm.AbstractCode,
         structure: orm.StructureData,
         fidelity: Fidelity | str,
-        protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
+        protocol: str | AnyProtocol = DEFAULT_PROTOCOL,
         *,
         overrides: dict[str, t.Any] | None = None,
         atomic_references: dict[str, EnergyData] | None = None,
@@ -117,17 +120,16 @@ class OrderingsWorkChain(WindowWorkChain):
         if level_of_theory is Fidelity.CCSD_T:
             raise InvalidInputError('orderings are compared by density functionals: PBE, SCAN or HSE06, not by CCSD(T)')
         symbols = {kind.symbol for kind in structure.kinds}
-        complete = EnergyProtocol.resolve(protocol, overrides, symbols)
-        resolved = complete.basis(complete.settings.basis_of(level_of_theory), symbols)
-        level = EnergyLevel.create(resolved.settings, level_of_theory, notes=resolved.notes)
-        if (refusal := find_refusal(structure, level_of_theory, level, band_gap)) is not None:
-            raise InvalidInputError(refusal)
+        complete = resolve_protocol(protocol, overrides, symbols)
+        # Refused here rather than when an ordering is submitted; and the label is that of a single calculation.
+        single = EnergyWorkChain.get_builder_from_protocol(code, structure, level_of_theory, complete)
+        level = EnergyLevel.parse(single.level.get_dict())
         chosen = ordering_options(structure, complete.settings, level.max_atoms, moments, only)
         orderings_of(structure, chosen)
         builder = cls.get_builder()
         builder.code, builder.structure = code, structure
         builder.fidelity = orm.Str(level_of_theory.value)
-        builder.level = orm.Dict(level.model_dump(mode='json'))
+        builder.level = single.level
         builder.ordering_options = orm.Dict(chosen.dump())
         fill_protocol(builder, complete)
         if options:
@@ -164,7 +166,7 @@ class OrderingsWorkChain(WindowWorkChain):
                 code=self.inputs.code,
                 structure=self.ctx.cells[task],
                 fidelity=Fidelity.parse(self.inputs.fidelity.value),
-                protocol=given_protocol(self.inputs),
+                protocol=given_any_protocol(self.inputs),
                 options=self.inputs.options.get_dict() if 'options' in self.inputs else None,
                 **({} if task == NONMAGNETIC else {'moments': moments}),
             )
@@ -217,7 +219,7 @@ class OrderingsWorkChain(WindowWorkChain):
 
 
 def has_orderings(
-    structure: orm.StructureData, fidelity: Fidelity, settings: EnergySettings, moments: Moments = None
+    structure: orm.StructureData, fidelity: Fidelity, settings: Settings, moments: Moments = None
 ) -> bool:
     """Return whether an energy is that of the lowest magnetic ordering.
 
@@ -239,9 +241,16 @@ def has_orderings(
     return bool(start.magnetic)
 
 
+def plain_moments(moments: Moments) -> dict[str, float] | list[float] | None:
+    """Return initial moments as a dictionary or a list."""
+    if moments is None:
+        return None
+    return dict(moments) if isinstance(moments, t.Mapping) else [float(value) for value in moments]
+
+
 def ordering_options(
     structure: orm.StructureData,
-    settings: EnergySettings,
+    settings: Settings,
     limit: int,
     moments: Moments,
     only: t.Sequence[str] | None,
@@ -249,7 +258,7 @@ def ordering_options(
     """Return what the settings mean for a crystal: cells as large as its own at least, and as the level admits."""
     chosen = settings.orderings
     return OrderingOptions(
-        moments=dict(moments) if isinstance(moments, t.Mapping) else moments if moments is None else list(moments),
+        moments=plain_moments(moments),
         spin_state=chosen.spin_state,
         max_atoms=min(max(chosen.max_atoms, len(structure.sites)), limit),
         max_orderings=chosen.max_orderings,
@@ -265,7 +274,7 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     fidelity, level = Fidelity.parse(inputs['fidelity'].value), EnergyLevel.parse(inputs['level'].get_dict())
     if fidelity is Fidelity.CCSD_T:
         return 'orderings are compared by density functionals, not by CCSD(T)'
-    if (refusal := find_refusal(inputs['structure'], fidelity, level)) is not None:
+    if level.engine == 'pyscf' and (refusal := find_refusal(inputs['structure'], fidelity, level)) is not None:
         return refusal
     try:
         orderings_of(inputs['structure'], OrderingOptions.parse(inputs['ordering_options'].get_dict()))

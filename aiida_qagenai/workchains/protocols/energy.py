@@ -20,6 +20,7 @@ from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.thermodynamics.references.atomization import has_spin_error
 from aiida_qagenai.workchains.protocols.beyond_argon import missing_basis
 from aiida_qagenai.workchains.protocols.energy_parts import (
+    MAGNETISM,
     BasisSize,
     BeyondArgonSettings,
     CompositeSettings,
@@ -27,6 +28,7 @@ from aiida_qagenai.workchains.protocols.energy_parts import (
     CoupledClusterSettings,
     FallbackSettings,
     LocalSettings,
+    Magnetism,
     MeshRule,
     OrderingsSettings,
     PseudoSettings,
@@ -108,9 +110,7 @@ class EnergySettings(StrictModel):
         None, description='Correction of the isolated atoms that anchored formation energies of crystals refer to.'
     )
     prefer_composite: bool = pydantic.Field(False, description='Whether the ladder takes the composite for CCSD(T).')
-    magnetism: t.Literal['none', 'auto'] = pydantic.Field(
-        'auto', description='`auto`: crystals with local moments are computed with spin polarisation, by `orderings`.'
-    )
+    magnetism: Magnetism = MAGNETISM
     orderings: OrderingsSettings = OrderingsSettings()
     top: Fidelity | None = pydantic.Field(
         None,

@@ -12,6 +12,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
+    'MAGNETISM',
     'BasisSize',
     'BeyondArgonSettings',
     'ComponentSettings',
@@ -21,11 +22,18 @@ __all__ = (
     'CoupledClusterSettings',
     'FallbackSettings',
     'LocalSettings',
+    'Magnetism',
     'MeshRule',
     'OrderingsSettings',
     'PositiveMesh',
     'PseudoSettings',
     'ScfSettings',
+)
+
+Magnetism = t.Literal['none', 'auto']
+
+MAGNETISM: t.Any = pydantic.Field(
+    'auto', description='`auto`: crystals with local moments are computed with spin polarisation, by `orderings`.'
 )
 
 PositiveMesh = tuple[pydantic.PositiveInt, pydantic.PositiveInt, pydantic.PositiveInt]

@@ -16,7 +16,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, ground_state_spin
-from aiida_qagenai.workchains.protocols.energy_parts import MeshRule
+from aiida_qagenai.workchains.protocols.energy_parts import MAGNETISM, Magnetism, MeshRule, OrderingsSettings
 from aiida_qagenai.workchains.protocols.loader import (
     DEFAULT_PROTOCOL,
     describe_protocols,
@@ -88,6 +88,8 @@ class EspressoSettings(StrictModel):
         {}, description='U by element, of PBE and SCAN: a level of its own, whose tag names every U.'
     )
     hubbard_projectors: Projectors = pydantic.Field('ortho-atomic', description='Orbitals that U acts on.')
+    magnetism: Magnetism = MAGNETISM
+    orderings: OrderingsSettings = OrderingsSettings()
     hubbard_card: bool = pydantic.Field(False, description='Write U as pw.x reads it from version 7.1 on.')
 
     @pydantic.model_validator(mode='after')
@@ -118,10 +120,14 @@ class EspressoSettings(StrictModel):
         """
         exchange = {'exchange'} if fidelity is not Fidelity.HSE06 else set()
         silent = {'protocol', 'description', 'expected_error', 'cost', 'scientific', 'max_atoms', 'hubbard_card', 'scf'}
+        # The lowest energy of all orderings, however many were computed.
+        silent |= {'magnetism', 'orderings'}
         named = {'pseudo_family', 'family_hash', 'ecutwfc', 'ecutrho', 'hubbard', 'meshes'}
         values = self.model_dump(mode='json', exclude=silent | named | exchange)
         mesh = self.meshes[fidelity.value]  # type: ignore[index]
         values.update(mesh=mesh.model_dump(mode='json'), conv_thr_per_atom=self.scf.conv_thr_per_atom)
+        if self.magnetism == 'none':
+            values['magnetism'] = 'none'
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
         terms = ','.join(f'{symbol}={term.U:g}' for symbol, term in sorted(self.hubbard_of(fidelity).items()))
         method = f'pw.x-{self.ecutwfc:g}-{self.ecutrho:g}Ry' + (f'+U({terms})' if terms else '')

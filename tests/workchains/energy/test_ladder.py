@@ -14,7 +14,8 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.queries.energies import energies
-from aiida_qagenai.workchains.energy.ladder import LadderWorkChain, ready
+from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
+from aiida_qagenai.workchains.energy.ladder_order import ready
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 from aiida_qagenai.workchains.protocols.relaxation import relaxation_settings
 
