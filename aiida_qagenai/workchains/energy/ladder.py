@@ -151,7 +151,9 @@ class LadderWorkChain(WindowWorkChain):
         relaxation, nodes = complete_relaxation(relax_section(relax), symbols)
         if isinstance(complete, EnergyProtocol):
             complete = EnergyProtocol(complete.settings, {**complete.families, **nodes.pop('bases', {})})
-        places = {'relax_code': relax_code, 'relax_options': Dict(relax_options) if relax_options else None, **nodes}
+        given = {label: plain_moments(values) for label, values in (moments or {}).items()}
+        plain = {'relax_options': relax_options, 'options': options, 'moments': given}
+        places = {'relax_code': relax_code, **{name: Dict(value) for name, value in plain.items() if value}, **nodes}
         builder = cls.get_builder()
         builder.code = code
         builder.structures = dict(structures)
@@ -166,10 +168,6 @@ class LadderWorkChain(WindowWorkChain):
             builder.reference_elements = List(list(reference_elements))
             builder.isolated_atoms = Bool(isolated_atoms and complete.has_atoms)
             builder.self_consistent = Bool(not complete.has_atoms)
-        if options:
-            builder.options = Dict(options)
-        if moments:
-            builder.moments = Dict({label: plain_moments(values) for label, values in moments.items()})
         return builder
 
     def setup(self) -> None:
