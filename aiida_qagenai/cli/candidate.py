@@ -41,7 +41,7 @@ add_continue(candidate, PROCESS_LABEL, describe_job)
 COLUMNS = columns(
     'campaign, name, formula, space_group_number: group, divergence: D pred, e_above_hull: E hull, stability, '
     'selected: chosen, formation_pbe: PBE, formation_scan: SCAN, formation_hse06: HSE06, formation_ccsdt: CCSD(T), '
-    'top_fidelity: top, divergence_computed: D comp, note, pk'
+    'top_fidelity: top, divergence_computed: D comp, multireference, note, pk'
 )
 RELAXED = columns('relaxation_converged: relaxed, relaxation_volume_change: ΔV/V, unrelaxed_pk: unrelaxed pk')
 """Added where candidates were relaxed."""
@@ -62,8 +62,8 @@ PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, 
 @option(
     '--exclude',
     multiple=True,
-    type=click.Choice(['out_of_distribution', 'magnetic', 'f_electrons']),
-    help='Leave out what its prediction marks so; several times for several marks.',
+    type=click.Choice(['out_of_distribution', 'magnetic', 'f_electrons', 'multireference']),
+    help='Leave out what its prediction, or for multireference its energies, mark so. Repeatable.',
 )
 @option(
     '--sort',

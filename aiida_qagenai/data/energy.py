@@ -10,20 +10,19 @@ from aiida.orm.pydantic import OrmMetadataField
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.record import RecordData
+from aiida_qagenai.thermodynamics.multireference import METHOD_FLAGS, multireference_flags
 
-__all__ = ('LARGEST_T1', 'EnergyData', 'is_doubtful')
-
-LARGEST_T1 = 0.05
-"""T1 diagnostic of periodic CCSD above which a single reference is no good one."""
+__all__ = ('EnergyData', 'is_doubtful')
 
 
-def is_doubtful(attributes: t.Mapping[str, t.Any]) -> bool:
+def is_doubtful(attributes: t.Mapping[str, t.Any], flags: t.Collection[str] = METHOD_FLAGS) -> bool:
     """Return whether an energy with these attributes should not teach a model: see ``unconverged`` of its options.
 
-    An iteration did not converge, or the T1 diagnostic says that CCSD(T) is the wrong method.
+    An iteration did not converge, or a diagnostic says that CCSD(T) is the wrong method.
+
+    :param flags: of multireference character that make a label doubtful.
     """
-    diagnostic = attributes.get('t1_diagnostic')
-    return not attributes['converged'] or (diagnostic is not None and diagnostic > LARGEST_T1)
+    return not attributes['converged'] or not set(flags).isdisjoint(multireference_flags(attributes))
 
 
 class EnergyData(RecordData):
@@ -133,6 +132,11 @@ class EnergyData(RecordData):
     def fidelity(self) -> Fidelity:
         """Return the level of theory."""
         return Fidelity(self.base.attributes.get('fidelity'))
+
+    @property
+    def multireference_flags(self) -> tuple[str, ...]:
+        """Return the signs of multireference character, names of ``thermodynamics.multireference.FLAGS``."""
+        return multireference_flags(self.base.attributes.all)
 
     @property
     def total_energy(self) -> float:

@@ -62,8 +62,9 @@ PREDICTION_FIELDS = (
     'magnetic',
     'f_electrons',
 )
-FLAGS = ('out_of_distribution', 'magnetic', 'f_electrons')
-"""Columns by which a search can leave out candidates whose prediction is in doubt."""
+MULTIREFERENCE = 'multireference'
+FLAGS = ('out_of_distribution', 'magnetic', 'f_electrons', MULTIREFERENCE)
+"""Columns by which a search can leave out candidates whose prediction, or computed energies, are in doubt."""
 
 ASSESSMENT_FIELDS = (
     'e_above_hull',
@@ -121,8 +122,8 @@ def candidates(
     :param stability: class of Table 2.
     :param selected: whether it was chosen for the calculations.
     :param computed: whether any energy of it was computed.
-    :param exclude: leave out what has one of these flags of its prediction: ``out_of_distribution``, ``magnetic``,
-        ``f_electrons``.
+    :param exclude: leave out what has one of these flags: ``out_of_distribution``, ``magnetic`` and ``f_electrons`` of
+        its prediction, ``multireference`` of its energies.
     :param sort_by: ``divergence`` (largest first), ``e_above_hull`` (lowest first), ``score`` (best first) or ``name``.
     :param limit: most rows returned, after sorting.
     :return: columns ``name``, ``campaign``, those of the nodes, ``formation_<fidelity>`` (eV/atom), ``top_fidelity``
@@ -178,7 +179,8 @@ def _holds(table: pd.DataFrame, limits: _Limits) -> pd.Series[bool]:
     if limits.computed is not None:
         keep &= table['protocol'].notna() == limits.computed
     for flag in limits.exclude:
-        keep &= ~table[flag].fillna(False)
+        marked = table[flag].fillna('').ne('') if flag == MULTIREFERENCE else table[flag].fillna(False)
+        keep &= ~marked
     return keep.astype(bool)
 
 

@@ -25,6 +25,7 @@ from aiida_qagenai.queries.tables import (
     parse_system,
     uuid_filter,
 )
+from aiida_qagenai.thermodynamics.multireference import multireference_flags
 from aiida_qagenai.thermodynamics.top_rung import top_rung
 
 __all__ = (
@@ -51,6 +52,11 @@ ENERGY_FIELDS = (
     'converged',
     'band_gap',
     't1_diagnostic',
+    'd1_diagnostic',
+    'magnetic_ordering',
+    'total_moment',
+    'absolute_moment',
+    'spin_squared',
     'warning_codes',
     'core_hours',
     'scientific',
@@ -65,6 +71,7 @@ def energies(
     formula: str | None = None,
     structure_uuids: t.Sequence[str] | None = None,
     exclude_warnings: t.Sequence[int] = (),
+    exclude_flags: t.Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return computed energies, one row each, in the order of their calculation.
 
@@ -72,8 +79,10 @@ def energies(
     :param fidelity: ``PBE``, ``SCAN``, ``HSE06`` or ``CCSD(T)``.
     :param structure_uuids: only energies of these structures, or of what they were relaxed to.
     :param exclude_warnings: codes of warnings, see ``WARNING_CODES``: energies with any of them are left out.
-    :return: the attributes of ``EnergyData`` with ``name`` of the candidate (empty for references), ``candidate_uuid``
-        (that of the structure, or of what it was relaxed from), ``note``, ``uuid``, ``pk`` and ``ctime``.
+    :param exclude_flags: signs of multireference character, see ``thermodynamics.multireference.FLAGS``, likewise.
+    :return: the attributes of ``EnergyData`` with ``multireference`` (its flags, separated by commas), ``name`` of the
+        candidate (empty for references), ``candidate_uuid`` (that of the structure, or of what it was relaxed from),
+        ``note``, ``uuid``, ``pk`` and ``ctime``.
     :raises InvalidInputError: for an unknown campaign, fidelity or formula.
     """
     filters = attributes(
@@ -98,6 +107,10 @@ def energies(
     table.insert(1, 'candidate_uuid', table['structure_uuid'].map(owners).astype(object))
     table.insert(0, 'name', table['candidate_uuid'].map(structure_names(list(set(owners.values())))).fillna(''))
     table['note'] = note(table['scientific'])
+    flags = [multireference_flags(row) for row in table.astype(object).where(table.notna(), None).to_dict('records')]
+    table['multireference'] = pd.Series([', '.join(each) for each in flags], index=table.index, dtype=object)
+    keep = pd.Series([set(exclude_flags).isdisjoint(each) for each in flags], index=table.index, dtype=bool)
+    table = table[keep]
     return table.sort_values('ctime').reset_index(drop=True)
 
 
@@ -132,11 +145,22 @@ def computed_divergence(table: pd.DataFrame) -> pd.DataFrame:
 
 def formation_energies(uuids: list[str]) -> pd.DataFrame:
     """Return one row of computed energies per structure: of the scientific protocol, or that with most fidelities."""
-    wide = _pivot(energies(structure_uuids=uuids), ['candidate_uuid', 'protocol', 'scientific'])
+    table = energies(structure_uuids=uuids)
+    wide = _pivot(table, ['candidate_uuid', 'protocol', 'scientific'])
     columns = [f'formation_{level.label}' for level in LADDER]
     wide['count'] = wide[columns].notna().sum(axis=1)
     wide = wide.sort_values(['scientific', 'count']).drop_duplicates('candidate_uuid', keep='last')
+    wide = wide.merge(_flags_of_structures(table), on='candidate_uuid', how='left')
     return wide.rename(columns={'scientific': 'computed_scientific'}).drop(columns='count')
+
+
+def _flags_of_structures(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the flags of all energies of each structure, ``multireference``, separated by commas."""
+
+    def together(texts: pd.Series[str]) -> str:
+        return ', '.join(sorted({flag for text in texts for flag in text.split(', ') if flag}))
+
+    return table.groupby('candidate_uuid')['multireference'].agg(together).reset_index()
 
 
 def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

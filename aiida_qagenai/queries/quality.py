@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.candidate import CandidateData
-from aiida_qagenai.data.energy import LARGEST_T1, EnergyData
+from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
 from aiida_qagenai.queries.campaigns import among, find_campaign
 from aiida_qagenai.queries.outputs import nodes_of
+from aiida_qagenai.thermodynamics.multireference import LARGEST_T1
 
 __all__ = ('composition', 'quality_controls', 'repeat_noise', 'suspicious_labels', 'unconverged')
 

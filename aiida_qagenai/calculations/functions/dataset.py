@@ -18,6 +18,7 @@ from aiida_qagenai.data.energy import EnergyData, is_doubtful
 from aiida_qagenai.engine.batch import bulk_inputs
 from aiida_qagenai.exchange.dataset import LabelledBatch, hashed_splits
 from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.thermodynamics.multireference import METHOD_FLAGS
 
 __all__ = ('build_dataset', 'energy_label', 'split_energy_label')
 
@@ -44,7 +45,8 @@ def split_energy_label(label: str) -> tuple[str, Fidelity]:
 def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
     """Return the training set that extends ``previous`` by newly computed energies.
 
-    :param parameters: ``fractions`` of the splits and their ``seed``.
+    :param parameters: ``fractions`` of the splits and their ``seed``; ``doubtful`` (optional): flags of multireference
+        character that make a label doubtful, those of ``METHOD_FLAGS`` by default.
     :param kwargs: ``previous``, the DatasetData to extend (optional); the namespaces ``structures`` (CandidateData by
         label), ``energies`` (EnergyData by :func:`energy_label`), ``descriptors`` (Dict by label, optional) and
         ``relaxed`` (StructureData by label, optional): the geometry of the energies where the candidate was relaxed;
@@ -55,6 +57,7 @@ def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
     """
     previous: DatasetData | None = kwargs.get('previous')
     energies: dict[str, EnergyData] = dict(sorted(kwargs.get('energies', {}).items()))
+    options = parameters.get_dict()
     tags, scheme, scientific = merge_tags(previous, energies)
     labelled = sorted({split_energy_label(label)[0] for label in energies})
     new = pack_labels(
@@ -63,10 +66,10 @@ def build_dataset(parameters: Dict, **kwargs: t.Any) -> DatasetData:
         kwargs.get('descriptors', {}),
         kwargs.get('relaxed', {}),
         kwargs.get('forces', {}),
+        doubtful_flags=options.get('doubtful', METHOD_FLAGS),
     )
     new, old = new.tagged(tags), None if previous is None else previous.labels()
     batch = new if old is None else append(old, new)
-    options = parameters.get_dict()
     split = hashed_splits(
         batch.structures.identifiers,
         batch.groups,
@@ -114,6 +117,8 @@ def pack_labels(
     descriptors: dict[str, Dict],
     relaxed: dict[str, StructureData],
     forces: dict[str, ArrayData],
+    *,
+    doubtful_flags: t.Collection[str] = METHOD_FLAGS,
 ) -> LabelledBatch:
     """Return the new structures, as they were computed, with their energies, forces and descriptors, packed."""
     labels = list(structures)
@@ -125,7 +130,7 @@ def pack_labels(
         if fidelity is not energy.fidelity:
             raise InvalidInputError(f'energy `{label}` was computed at {energy.fidelity}')
         matrix[rows[name], fidelity.rank] = energy.formation_energy_per_atom
-        doubtful[rows[name], fidelity.rank] = is_doubtful(energy.base.attributes.all)
+        doubtful[rows[name], fidelity.rank] = is_doubtful(energy.base.attributes.all, doubtful_flags)
     vectors = [pack(descriptors[label].get_dict() if label in descriptors else {}) for label in labels]
     nodes = list(structures.values())
     geometries = [relaxed.get(label, node).get_pymatgen() for label, node in structures.items()]

@@ -62,13 +62,15 @@ def plan_labels(seeds: t.Sequence[SeedStructure], labels: dict[Fidelity, int]) -
     Higher levels, those up to the top rung, are given to neutral compositions only, the likely insulators, because
     CCSD(T) does not apply to metals. They are spread evenly over the neutral structures in their order (ideal,
     strained, perturbed; small cells first), and each level takes its structures from those of the level below, so that
-    differences can be learned.
+    differences can be learned. A level without labels is left out.
     """
     chosen = [index for index, seed in enumerate(seeds) if seed.neutral] or list(range(len(seeds)))
     plan = [[Fidelity.PBE] for _ in seeds]
     for level in LADDER[1:]:
         count = min(labels.get(level, 0), len(chosen))
-        spread: t.Any = np.unique(np.linspace(0, len(chosen) - 1, count).round().astype(int)) if count else []
+        if not count:
+            continue
+        spread = np.unique(np.linspace(0, len(chosen) - 1, count).round().astype(int))
         chosen = [chosen[i] for i in spread]
         for index in chosen:
             plan[index].append(level)

@@ -65,6 +65,9 @@ def print_candidates(table: pd.DataFrame, console: Console) -> None:
         divergence = [_number(row['divergence_computed']), _number(row['divergence'])]
         shown.add_row(row['name'], row['formula'], str(row['space_group_number']), *energies, *divergence)
     console.print(shown)
+    doubtful = table[table['multireference'].fillna('') != '']
+    for row in doubtful.to_dict('records'):
+        console.print(f'multireference character of {row["formula"]} {row["name"]}: {row["multireference"]}')
 
 
 def print_next(node: ProcessNode, console: Console) -> None:

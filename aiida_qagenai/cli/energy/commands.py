@@ -63,7 +63,8 @@ DIVERGENCES = columns(
 )
 EACH = columns(
     'name, formula, fidelity, level_tag: level, total_energy: total, formation_energy_per_atom: formation, '
-    'band_gap: gap, t1_diagnostic: T1, core_hours: core h, converged, note, pk'
+    'band_gap: gap, magnetic_ordering: ordering, t1_diagnostic: T1, multireference, core_hours: core h, converged, '
+    'note, pk'
 )
 
 
@@ -302,6 +303,13 @@ def refusal(node: ProcessNode, label: str) -> str:
 @CHEMICAL_SYSTEM
 @FORMULA
 @option('--each', is_flag=True, help='One row per energy instead of one per structure.')
+@option(
+    '--exclude-flag',
+    'exclude_flags',
+    multiple=True,
+    type=click.Choice(['t1', 'd1', 'spin_contamination', 'near_degenerate']),
+    help='Leave out energies with this sign of multireference character. Repeatable.',
+)
 @FORMAT
 def list_(*, each: bool, fmt: str, **filters: t.Any) -> None:
     """List computed energies.

@@ -28,7 +28,7 @@ from aiida_qagenai.workchains.campaign.state import (
     define_state_outputs,
     reference_outputs,
 )
-from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
+from aiida_qagenai.workchains.campaign.training import dataset_parameters, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.options import set_options
@@ -310,7 +310,7 @@ class CycleWorkChain(ResumableWorkChain):
             self.ctx.dataset = self.call_once(
                 'dataset',
                 build_dataset,
-                parameters=Dict({'fractions': list(SPLIT_FRACTIONS), 'seed': self.settings.seed}),
+                parameters=Dict(dataset_parameters(self.settings)),
                 previous=self.inputs.state.dataset,
                 structures={label: candidates[label] for label in labels},
                 energies=energies,

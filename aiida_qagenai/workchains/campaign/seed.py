@@ -18,7 +18,7 @@ from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.budget import measured_costs
 from aiida_qagenai.workchains.campaign.initial import INITIAL
 from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs
-from aiida_qagenai.workchains.campaign.training import SPLIT_FRACTIONS, training_inputs
+from aiida_qagenai.workchains.campaign.training import dataset_parameters, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, parse_settings
@@ -131,7 +131,7 @@ class SeedWorkChain(ResumableWorkChain):
         outputs = self.call_once(
             'dataset',
             build_dataset,
-            parameters=Dict({'fractions': list(SPLIT_FRACTIONS), 'seed': self.settings.seed}),
+            parameters=Dict(dataset_parameters(self.settings)),
             structures=self.ctx.candidates,
             energies=energies,
             descriptors=computed.get('descriptors', {}),

@@ -10,13 +10,21 @@ from aiida_qagenai.calculations.models.train import TrainCalculation
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.thermodynamics.multireference import METHOD_FLAGS
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, TrainSettings
 
-__all__ = ('SPLIT_FRACTIONS', 'training_inputs')
+__all__ = ('dataset_parameters', 'training_inputs')
 
 SPLIT_FRACTIONS = (0.8, 0.1, 0.1, 0.0)
 """Train, validation, calibration, test: a campaign is judged by its audit slice, not by a test split of its own."""
+
+
+def dataset_parameters(settings: CampaignSettings) -> dict[str, t.Any]:
+    """Return the parameters of the training set of a campaign."""
+    doubtful = settings.learn.doubtful
+    more = {} if doubtful == METHOD_FLAGS else {'doubtful': list(doubtful)}
+    return {'fractions': list(SPLIT_FRACTIONS), 'seed': settings.seed, **more}
 
 
 def training_inputs(

@@ -14,6 +14,7 @@ from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.exchange.tasks import NoiseSchedule, parse
 from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
 from aiida_qagenai.thermodynamics.hull.convex_hull import MINIMUM_REFERENCES
+from aiida_qagenai.thermodynamics.multireference import FLAGS, METHOD_FLAGS
 from aiida_qagenai.thermodynamics.vibrations.settings import Potential, RelaxSettings
 from aiida_qagenai.workchains.protocols.atomistic import parse_potential
 from aiida_qagenai.workchains.protocols.energy import EnergySettings, energy_settings
@@ -44,7 +45,9 @@ class SeedSettings(StrictModel):
     max_atoms: int = pydantic.Field(ge=1, le=20, description='Atoms per cell')
     strain: float = pydantic.Field(gt=0, le=0.3, description='Largest component of the strain')
     displacement: float = pydantic.Field(ge=0, le=0.5, description='Standard deviation of displacements, Å')
-    labels: dict[Fidelity, int] = pydantic.Field(description='Structures computed above PBE, by fidelity')
+    labels: dict[Fidelity, int] = pydantic.Field(
+        description='Structures computed above PBE, by fidelity; a level without any is left out'
+    )
 
     @pydantic.field_validator('labels')
     @classmethod
@@ -52,8 +55,8 @@ class SeedSettings(StrictModel):
         """Check that the ladder gets no wider towards the top and that PBE is left out."""
         if Fidelity.PBE in value:
             raise ValueError('PBE is computed for every structure (num_structures): leave it out')
-        counts = [value.get(level, 0) for level in LADDER[1:]]
-        if any(high > low for low, high in itertools.pairwise(counts)) or min(counts) < 0:
+        counts = [value[level] for level in LADDER[1:] if value.get(level)]
+        if any(high > low for low, high in itertools.pairwise(counts)) or min(counts, default=0) < 0:
             raise ValueError(f'labels must not grow towards the top of the ladder, got {counts}')
         return value
 
@@ -244,6 +247,11 @@ class LearnSettings(StrictModel):
     generator: GeneratorSettings
     validator: ValidatorSettings
     generator_every: int = pydantic.Field(5, ge=1, description='Cycles between updates of the generator')
+    doubtful: tuple[str, ...] = pydantic.Field(
+        METHOD_FLAGS,
+        description='Flags of multireference character that make a label doubtful: it is then treated as one that did '
+        'not converge',
+    )
 
     @pydantic.model_validator(mode='after')
     def _trainable(self) -> LearnSettings:
@@ -252,6 +260,8 @@ class LearnSettings(StrictModel):
             training: TrainSettings = getattr(self, role)
             for steps in (training.initial_steps, training.tune_steps):
                 parse('train', {**training.parameters(role, steps), 'dataset': 'dataset.npz'})
+        if unknown := sorted(set(self.doubtful) - FLAGS.keys()):
+            raise ValueError(f'unknown flag `{unknown[0]}` in `doubtful`: choose from {", ".join(FLAGS)}')
         if 'top' in self.validator.options:
             raise ValueError('`validator.options.top` is the top rung of the campaign: set `energy.top` instead')
         return self

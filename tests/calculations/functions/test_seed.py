@@ -27,6 +27,12 @@ class TestSeed:
         plan = plan_labels(seeds, {Fidelity.SCAN: 8})
         assert all(seed.neutral for seed, levels in zip(seeds, plan, strict=True) if len(levels) > 1)
 
+    def test_a_level_without_labels_is_left_out(self):
+        """The ladder may go from PBE to HSE06 without SCAN."""
+        seeds = seed_structures(['Li', 'H'], max_atoms=4, num_structures=24, seed=1)
+        plan = plan_labels(seeds, {Fidelity.SCAN: 0, Fidelity.HSE06: 6})
+        assert [sum(level in levels for levels in plan) for level in LADDER] == [24, 0, 6, 0]
+
     @pytest.mark.parametrize('source', ['library', 'prototypes'])
     def test_nodes_and_packed_set_agree(self, aiida_profile_clean, source):
         """The set packs the candidates in the order of their labels."""
