@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
@@ -109,3 +111,21 @@ def test_what_cannot_be_read_can_be_kept(tmp_path):
     assert (broken.name, broken.structure) == ('samples#1', None) and broken.problem
     with pytest.raises(InvalidInputError, match='is not a file'):
         read_attempts(tmp_path / 'nothing.cif')
+
+
+def test_moments_are_read(tmp_path):
+    """From extended XYZ, computed or given, and from JSON of pymatgen with spins of species or moments of sites."""
+    atoms = Atoms('MnO', scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[3.0] * 3, pbc=True)
+    atoms.set_initial_magnetic_moments([5.0, 0.0])
+    atoms.write(tmp_path / 'given.extxyz')
+    atoms.set_initial_magnetic_moments(None)
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, magmoms=[4.5, 0.1])
+    atoms.write(tmp_path / 'computed.extxyz')
+    crystal = Structure(np.eye(3) * 3, ['Mn', 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    crystal.copy(site_properties={'magmom': [4.0, 0.0]}).to(str(tmp_path / 'sites.json'))
+    crystal.add_spin_by_element({'Mn': 3, 'O': 0})
+    crystal.to(str(tmp_path / 'species.json'))
+    names = ('given.extxyz', 'computed.extxyz', 'sites.json', 'species.json')
+    found = [read_structures(tmp_path / name)[0][1] for name in names]
+    assert [each.site_properties['magmom'] for each in found] == [[5.0, 0.0], [4.5, 0.1], [4.0, 0.0], [3.0, 0.0]]
+    assert all(each[0].species_string == 'Mn' for each in found)
