@@ -258,6 +258,8 @@ def _structure(block: Block) -> tuple[Structure, tuple[str, ...]]:
     notes = [*warnings, *symmetry.warnings, *([symmetry.contradiction] if symmetry.contradiction else [])]
     if symmetry.contradiction or len(symmetry.choices) > 1:
         notes.append(f'read with {operations.name}, which agrees with the rest')
+    if any(name.startswith('_atom_site_moment') for name in block.values):
+        notes.append('its magnetic moments are not read: give initial moments')
     return structure, tuple(notes)
 
 

@@ -320,3 +320,15 @@ def test_a_file_that_is_not_quite_a_cif_is_read_with_a_warning():
     [item] = read_cif(text)
     assert item.structure.composition.reduced_formula == 'NaCl'
     assert any('not quite a CIF' in warning for warning in item.warnings)
+
+
+def test_magnetic_moments_are_said_to_be_left_out():
+    """Their symmetry is that of a magnetic group, which is not read."""
+    moments = 'loop_\n_atom_site_moment_label\n_atom_site_moment_crystalaxis_z\nMn1 4.5\n'
+    atoms = 'loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nMn1 0 0 0\n'
+    cell = ''.join(f'_cell_length_{axis} 3\n' for axis in 'abc') + ''.join(
+        f'_cell_angle_{angle} 90\n' for angle in ('alpha', 'beta', 'gamma')
+    )
+    [plain], [magnetic] = read_cif(f'data_a\n{cell}{atoms}'), read_cif(f'data_a\n{cell}{atoms}{moments}')
+    assert not plain.problem and not magnetic.problem
+    assert set(magnetic.warnings) - set(plain.warnings) == {'its magnetic moments are not read: give initial moments'}
