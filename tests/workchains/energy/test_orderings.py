@@ -6,6 +6,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from magnetic_crystals import rock_salt_cell
+from pw_runs import needs_espresso
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
@@ -15,9 +16,11 @@ from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.energy.orderings import OrderingsWorkChain, has_orderings
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import energy_settings
+from aiida_qagenai.workchains.protocols.espresso import EspressoProtocol
 
 SPARSE = {'fixed': [1, 1, 2]}
 SETTINGS = {'meshes': dict.fromkeys(('PBE', 'SCAN', 'HSE06'), SPARSE), 'grid_spacing': 0.15, 'smearing': None}
+SOFT = {'ecutwfc': 20, 'ecutrho': 120, 'meshes': {'PBE': {'spacing': 2.0}}, 'scf': {'conv_thr_per_atom': 1e-4}}
 """Two k-points along a chain: seconds per energy."""
 
 
@@ -153,3 +156,24 @@ def test_inputs_of_the_process_are_checked(pyscf_code, oxide):
     builder.ordering_options = orm.Dict({**builder.ordering_options.get_dict(), 'moments': [1.0, 2.0, 3.0]})
     with pytest.raises(ValueError, match='3 moments for the 2 atoms'):
         run_get_node(builder)
+
+
+@needs_espresso
+@pytest.mark.slow
+def test_orderings_by_plane_waves(pw_code, family, oxide):
+    """At one k-point the ferromagnetic order loses its moments: it is counted, and the other one is the energy."""
+    family('Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF')
+    overrides = {**SOFT, 'orderings': {'max_atoms': 4, 'max_orderings': 2}}
+    protocol = EspressoProtocol.resolve('pipeline', overrides, ['Ni', 'O'], 'local')
+    builder = builder_of_level(pw_code, oxide('Ni'), Fidelity.PBE, protocol)
+    assert builder.process_class is OrderingsWorkChain
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert list(outputs['orderings']) == ['antiferromagnetic_1']
+    content, lowest = outputs['energy'].content, outputs['orderings']['antiferromagnetic_1'].content
+    assert content.energy_per_atom == pytest.approx(lowest.energy_per_atom)
+    assert content.site_moments == [lowest.site_moments[0], lowest.site_moments[2]]
+    assert (content.num_atoms, content.magnetic_ordering) == (2, 'antiferromagnetic')
+    assert 713 in content.warning_codes
+    assert any('no energy of ferromagnetic' in text for text in content.warnings)
+    assert content.level_tag == lowest.level_tag == protocol.settings.tag(Fidelity.PBE)
