@@ -41,7 +41,7 @@ SAME_MOMENT = 0.05
 
 PER_CELL = ('total_energy', 'uncertainty', 'total_moment', 'absolute_moment')
 PER_SITE = ('site_moments', 'initial_moments')
-DERIVED = ('energy_per_atom', 'source', 'forces', 'stress', 'spin_squared', 'ordering', 'ordering_uuid')
+DERIVED = ('energy_per_atom', 'source', 'forces', 'stress', 'ordering', 'ordering_uuid')
 
 
 class OrderingOptions(StrictModel):
@@ -128,6 +128,8 @@ def take_lowest(structure: StructureData, level: Dict, listing: Dict, failed: Di
     row = listing['orderings'][name]
     factor = len(structure.sites) / content['num_atoms']
     scaled = {key: content[key] * factor for key in PER_CELL if content.get(key) is not None}
+    if content.get('spin_squared') is not None:
+        scaled['spin_squared'] = _scale_spin(content['spin_squared'], content['total_moment'], factor)
     sites = {key: [content[key][site] for site in row['sites']] for key in PER_SITE if content.get(key) is not None}
     warnings, codes = _warnings(energies, name, failed.get_dict())
     composition, tag = count_atoms(structure), level['level_tag']
@@ -157,6 +159,15 @@ def take_lowest(structure: StructureData, level: Dict, listing: Dict, failed: Di
 
 # A clone would name the structure of another run, see ``EnergyData.structure_uuid``.
 take_lowest.is_valid_cache = lambda node: False
+
+
+def _scale_spin(squared: float, moment: float, factor: float) -> float:
+    """Return ⟨S²⟩ of another cell: S(S + 1) of its moment, and the contamination, which grows with the cell."""
+
+    def pure(number: float) -> float:
+        return abs(number) / 2 * (abs(number) / 2 + 1)
+
+    return pure(moment * factor) + factor * (squared - pure(moment))
 
 
 def near_lowest(energies: t.Mapping[str, EnergyData], window: float) -> list[str]:

@@ -107,7 +107,8 @@ def test_the_lowest_ordering_in_the_cell_of_the_crystal(oxide):
     assert content.initial_moments == [4.5, 0.02]
     assert content.absolute_moment == pytest.approx(4.52)
     assert content.components == {'nuclear': -2.0}
-    assert content.spin_squared is None
+    # Contamination alone, half of 5.0 of twice the cell.
+    assert content.spin_squared == pytest.approx(2.5)
     assert content.core_hours == 4.0
     assert (content.level_tag, content.band_gap) == (TAG, 1.0)
     assert content.warning_codes == []
@@ -152,6 +153,14 @@ def test_formation_energies_are_those_of_the_crystal(oxide):
     )
     with pytest.raises(InvalidInputError, match='level tag'):
         choose(oxide, energies, **elements)
+
+
+def test_spin_of_a_ferromagnet_in_another_cell(oxide):
+    """Two moments of 4 are S = 4, one is S = 2; the contamination of 0.1 per formula unit is kept."""
+    double = energy(-100.0, 4, [4.0, 4.0, 0.0, 0.0], spin_squared=4 * 5 + 0.2)
+    content = choose(oxide, {'ferromagnetic': double}).content
+    assert content.total_moment == pytest.approx(4.0)
+    assert content.spin_squared == pytest.approx(2 * 3 + 0.1)
 
 
 def test_near_the_lowest(oxide):
