@@ -252,6 +252,19 @@ def test_moments_with_signs_come_first():
     assert found.left_out == ('1 orderings beyond the 2 that are asked for',)
 
 
+@pytest.mark.parametrize('sign', [1, -1])
+def test_the_global_flip_changes_nothing(sign):
+    """Of given moments with one sign, and with both."""
+    cell = rock_salt_cell().make_supercell([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])
+    one = [5.0 * (site.specie.symbol == 'Mn') for site in cell]
+    both = [(-1) ** index * moment for index, moment in enumerate(one)]
+    for moments in (one, both):
+        found = find_orderings(cell, [sign * moment for moment in moments], max_atoms=4, max_orderings=3).orderings
+        expected = find_orderings(cell, moments, max_atoms=4, max_orderings=3).orderings
+        assert [each.name for each in found] == [each.name for each in expected]
+        assert [label(each) for each in found] == [label(each) for each in expected]
+
+
 def test_signs_that_are_not_enumerated_are_kept():
     """Three up and one down of equal sites: no ordering of the list, but given."""
     cell = rock_salt_cell().make_supercell([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])

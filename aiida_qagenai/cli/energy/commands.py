@@ -234,7 +234,7 @@ def print_energies(node: Node, fmt: str) -> None:
         state = f'exit status {node.exit_status}{message}' if node.is_terminated else 'still running'
         ending = f'{state}; '
     elif 'fidelity' in getattr(node, 'inputs', {}) and 'energy' in getattr(node, 'outputs', {}):
-        rows, ending = [energy_row('', node.inputs.structure.label, node.outputs.energy)], ''
+        rows, ending = [energy_row('', node.inputs.structure.label, node.outputs.energy), *ordering_rows(node)], ''
     else:
         raise InvalidInputError(f'node {node.pk} has no energies: expected an energy, or a process that computes some')
     table = pd.DataFrame(rows)
@@ -258,6 +258,15 @@ def energy_row(structure: str, name: str, energy: EnergyData) -> dict[str, t.Any
         'pk': energy.pk,
         'uuid': energy.uuid,
     }
+
+
+def ordering_rows(node: Node) -> list[dict[str, t.Any]]:
+    """Return a row for each magnetic ordering of an OrderingsWorkChain, lowest first."""
+    from aiida_qagenai.engine.resumable import nested_outputs
+
+    energies = nested_outputs(t.cast('ProcessNode', node)).get('orderings', {})
+    rows = [energy_row('', name, energy) for name, energy in energies.items()]
+    return sorted(rows, key=lambda row: float(row['energy_per_atom']))
 
 
 def ladder_rows(node: ProcessNode) -> list[dict[str, t.Any]]:

@@ -8,6 +8,7 @@ from aiida.engine import run_get_node
 from magnetic_crystals import rock_salt_cell
 from pw_runs import needs_espresso
 
+from aiida_qagenai.cli.energy.commands import ordering_rows
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.workchains.energy.composite import builder_of_level
@@ -58,6 +59,9 @@ def test_the_lowest_ordering_of_a_chain_counts(pyscf_code, chain):
     assert content.energy_per_atom < outputs['orderings']['ferromagnetic'].content.energy_per_atom - 0.05
     assert content.level_tag == lowest.content.level_tag == protocol.settings.tag(Fidelity.PBE)
     assert outputs['listing']['sources'] == ['given']
+    rows = ordering_rows(node)
+    assert [row['name'] for row in rows] == ['antiferromagnetic_1', 'ferromagnetic']
+    assert rows[0]['moments'].count('+') == rows[0]['moments'].count('-') == 1
 
 
 @pytest.mark.slow
