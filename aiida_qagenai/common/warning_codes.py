@@ -22,5 +22,6 @@ WARNING_CODES: dict[int, str] = {
     720: 'the forces of PySCF add up to more than 0.02 eV/Å: the grid is coarse',
     721: 'the relaxation changed the volume by more than the limit of its protocol',
     722: 'an imaginary phonon at Γ: the relaxed structure is a saddle point',
+    723: 'a crystal with local moments was relaxed without them',
 }
 """Code → what it means. In a search: ``{'attributes.warning_codes': {'!contains': [701]}}`` leaves those out."""

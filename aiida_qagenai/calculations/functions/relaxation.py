@@ -8,12 +8,17 @@ import numpy as np
 from aiida.engine import calcfunction
 from aiida.orm import ArrayData, Dict, StructureData, TrajectoryData
 
+from aiida_qagenai.calculations.functions.energy import count_atoms
 from aiida_qagenai.calculations.pyscf.results import ForceResults
+from aiida_qagenai.chemistry.open_shells import is_magnetic
 from aiida_qagenai.common.units import EV_PER_A3_TO_GPA
 from aiida_qagenai.data.sites import move_atoms
 from aiida_qagenai.thermodynamics.vibrations.phonons import gamma_displacements, gamma_frequencies
 
 __all__ = ('DISPLACED', 'displace_atoms', 'gamma_phonons', 'summarize_relaxation')
+
+SMALLEST_MOMENT = 0.1
+"""Integral of the absolute spin density below which a cell has no local moments, μB."""
 
 DISPLACED = 'displaced'
 """Prefix of the number in the names of displaced structures and of their forces."""
@@ -35,6 +40,9 @@ def summarize_relaxation(
     outcome, forces, stress = read(values, kwargs.get('trajectory'))
     change = relaxed.get_cell_volume() / initial.get_cell_volume() - 1
     warnings, codes = list(outcome.pop('warnings')), list(outcome.pop('warning_codes'))
+    if is_magnetic(count_atoms(initial)) and not outcome['absolute_moment'] > SMALLEST_MOMENT:
+        warnings.append('a crystal with local moments was relaxed without them')
+        codes.append(723)
     if abs(change) > options['max_volume_change']:
         warnings.append(f'the volume changed by {100 * change:+.0f} %: another phase, or a poor start')
         codes.append(721)
@@ -73,6 +81,7 @@ def _read_pyscf(values: dict[str, t.Any], _: None) -> tuple[dict[str, t.Any], t.
         'total_energy': results.total_energy,
         'ionic_steps': len(results.relaxation.energies),
         'program': f'PySCF {results.versions["pyscf"]}',
+        'absolute_moment': 0.0,
         'warnings': results.warnings,
         'warning_codes': results.warning_codes,
     }
@@ -85,10 +94,11 @@ def _read_espresso(values: dict[str, t.Any], trajectory: TrajectoryData) -> tupl
         'total_energy': values['energy'],
         'ionic_steps': len(trajectory.get_array('forces')),
         'program': f'{values.get("creator_name", "pwscf")} {values.get("creator_version", "")}'.strip(),
+        'absolute_moment': float(values.get('absolute_magnetization', 0.0)),
         'warnings': [],
         'warning_codes': [],
     }
-    if round(values['number_of_electrons']) % 2:
+    if round(values['number_of_electrons']) % 2 and not values.get('lsda'):
         outcome['warnings'] = ['odd number of electrons per cell, computed without spin polarisation']
         outcome['warning_codes'] = [707]
     stress = None

@@ -6,6 +6,7 @@ aiida-quantumespresso is an optional extra: it is imported only where pw.x is as
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 
 from aiida import orm
 from aiida_pseudo.data.pseudo import UpfData
@@ -14,6 +15,8 @@ from ase.units import Bohr, Rydberg
 from aiida_qagenai.calculations.espresso.pseudos import find_pseudos, functional_problem, missing_extra
 from aiida_qagenai.calculations.pyscf.bases import bases_problem
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.chemistry.moments import initial_moments
+from aiida_qagenai.chemistry.open_shells import is_magnetic
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
@@ -23,7 +26,7 @@ from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, find_refusal
 from aiida_qagenai.workchains.protocols.relaxation import PyscfRelaxSettings, RelaxationSettings
 
-__all__ = ('ENGINES', 'EspressoEngine', 'PyscfEngine', 'find_code_problem')
+__all__ = ('ENGINES', 'EspressoEngine', 'PyscfEngine', 'find_code_problem', 'parallel_moments')
 
 
 class PyscfEngine:
@@ -196,7 +199,7 @@ class EspressoEngine:
             pseudos = t.cast('dict[str, UpfData]', found['pseudos'])
         options, number = settings.espresso, len(structure.sites)
         assert options is not None
-        numerics = {
+        numerics: dict[str, t.Any] = {
             'SYSTEM': {
                 'ecutwfc': options.ecutwfc,
                 'ecutrho': options.ecutrho,
@@ -208,6 +211,8 @@ class EspressoEngine:
             'kpoints_distance': options.kpoints_distance,
         }
         by_kind = {kind.name: pseudos[kind.symbol] for kind in structure.kinds}
+        if start := parallel_moments(structure, {name: float(node.z_valence) for name, node in by_kind.items()}):
+            numerics['SYSTEM'].update(nspin=2, starting_magnetization=start)
         return {'numerics': orm.Dict(numerics), 'pseudos': by_kind}
 
     @staticmethod
@@ -258,6 +263,25 @@ class EspressoEngine:
     def forces(child: orm.ProcessNode) -> orm.Data:
         """Return the node that holds the forces."""
         return child.outputs.output_trajectory
+
+
+def parallel_moments(structure: orm.StructureData, valence: t.Mapping[str, float]) -> dict[str, float]:
+    """Return the moments of kinds that a relaxation by pw.x begins with, in units of their valence electrons.
+
+    All are parallel: which are antiparallel changes a geometry less than whether there are moments at all. There are
+    none in a crystal without local moments.
+
+    :param valence: electrons beside the pseudopotential, by the name of the kind.
+    """
+    symbols = {kind.name: kind.symbol for kind in structure.kinds}
+    if not is_magnetic(Counter(symbols[site.kind_name] for site in structure.sites)):
+        return {}
+    found: dict[str, float] = {}
+    for site, moment in zip(structure.sites, initial_moments(structure.get_pymatgen()).values, strict=True):
+        fraction = min(1.0, moment / valence[site.kind_name])
+        if fraction:
+            found[site.kind_name] = max(fraction, found.get(site.kind_name, 0.0))
+    return found
 
 
 ENGINES: dict[str, type[PyscfEngine] | type[EspressoEngine]] = {'pyscf': PyscfEngine, 'espresso': EspressoEngine}

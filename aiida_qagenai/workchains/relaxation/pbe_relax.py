@@ -29,7 +29,8 @@ __all__ = ('PbeRelaxWorkChain',)
 class PbeRelaxWorkChain(ResumableWorkChain):
     """Relax a crystal at PBE by PySCF or by pw.x of Quantum ESPRESSO, behind one interface.
 
-    Neither engine polarises the spin. SCAN and CCSD(T) have no forces: relax at PBE, then compute single points.
+    pw.x relaxes a crystal with local moments with these parallel, PySCF without. SCAN and CCSD(T) have no forces: relax
+    at PBE, then compute single points.
     """
 
     @classmethod

@@ -7,6 +7,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from aiida_pseudo.data.pseudo import UpfData
+from magnetic_crystals import rock_salt_cell
 from pw_runs import PSEUDOS, needs_espresso
 
 from aiida_qagenai.calculations.espresso import pseudos
@@ -179,3 +180,37 @@ def test_a_candidate_is_relaxed_by_pw_and_computed_by_pyscf(pw_code, pyscf_code,
     assert relaxed_to([relaxed.uuid]) == {relaxed.uuid: candidate.uuid}
     hours = core_hours(node.pk)
     assert hours['pyscf'] > 0 and hours['espresso'] > 0 and hours['ml'] == 0
+
+
+@needs_espresso
+def test_a_magnetic_crystal_begins_with_parallel_moments(pw_code, family):
+    """In units of the ten valence electrons of nickel; a light oxide has none, and no second density."""
+    family('Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF', 'Si.pbe-rrkj.UPF')
+    oxide = orm.StructureData(pymatgen=rock_salt_cell('Ni', a=4.17))
+    builder = PbeRelaxWorkChain.get_builder_from_protocol(
+        pw_code, oxide, 'pipeline', engine='espresso', overrides=espresso()
+    )
+    system = builder.numerics['SYSTEM']
+    assert (system['nspin'], system['starting_magnetization']) == (2, {'Ni': pytest.approx(0.2)})
+    light = orm.StructureData(pymatgen=rock_salt_cell('Si', a=4.17))
+    builder = PbeRelaxWorkChain.get_builder_from_protocol(
+        pw_code, light, 'pipeline', engine='espresso', overrides=espresso()
+    )
+    assert 'nspin' not in builder.numerics['SYSTEM']
+
+
+@pytest.mark.slow
+@needs_espresso
+def test_nickel_oxide_keeps_its_moments(pw_code, family):
+    """Few k-points: the moments are there at the end, and there is no warning of their loss."""
+    family('Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF')
+    numerics = {'pseudo_family': 'local', 'ecutwfc': 20, 'ecutrho': 120, 'kpoints_distance': 1.0}
+    overrides = {'espresso': numerics, 'freedom': 'atoms'}
+    oxide = orm.StructureData(pymatgen=rock_salt_cell('Ni', a=4.2))
+    builder = PbeRelaxWorkChain.get_builder_from_protocol(
+        pw_code, oxide, 'pipeline', engine='espresso', overrides=overrides
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['results']['absolute_moment'] > 1.0
+    assert 723 not in outputs['results']['warning_codes']
