@@ -56,7 +56,9 @@ class OrderingOptions(StrictModel):
     nonmagnetic: bool | None = pydantic.Field(
         None, description='Whether the crystal without moments is one; by default if it is all low spin can be.'
     )
-    only: list[str] | None = pydantic.Field(None, description='Names of those that are taken of the list.')
+    only: list[str] | None = pydantic.Field(
+        None, description='Names of those that are taken of the list; the first one must be on it.'
+    )
 
 
 def orderings_of(structure: StructureData, options: OrderingOptions) -> tuple[Orderings, list[str]]:
@@ -78,12 +80,21 @@ def orderings_of(structure: StructureData, options: OrderingOptions) -> tuple[Or
         nonmagnetic=nonmagnetic,
     )
     if options.only is not None:
-        unknown = sorted(set(options.only) - {each.name for each in found.orderings})
-        if unknown:
-            known = ', '.join(each.name for each in found.orderings)
-            raise InvalidInputError(f'no ordering `{unknown[0]}` of {crystal.formula}: there are {known}')
-        found = Orderings(tuple(each for each in found.orderings if each.name in options.only), found.left_out)
+        found = _named(found, options.only, f'{crystal.formula} in cells of up to {options.max_atoms} atoms')
     return found, start.summary
+
+
+def _named(found: Orderings, names: t.Sequence[str], what: str) -> Orderings:
+    """Return the orderings with these names, of which the first must be among them.
+
+    :raises InvalidInputError: if it is not.
+    """
+    by_name = {each.name: each for each in found.orderings}
+    if not names or names[0] not in by_name:
+        raise InvalidInputError(f'no ordering `{", ".join(names[:1])}` of {what}: there are {", ".join(by_name)}')
+    missing = [name for name in names if name not in by_name]
+    left_out = [*found.left_out, *(f'{name}: not among those of {what}' for name in missing)]
+    return Orderings(tuple(each for name, each in by_name.items() if name in names), tuple(left_out))
 
 
 @calcfunction

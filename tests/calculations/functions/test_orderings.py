@@ -91,8 +91,22 @@ def test_some_of_the_orderings(oxide):
     options = OrderingOptions(max_atoms=4, max_orderings=4, only=['antiferromagnetic_2'])
     found, _ = orderings_of(oxide, options)
     assert [each.name for each in found.orderings] == ['antiferromagnetic_2']
-    with pytest.raises(InvalidInputError, match='no ordering `other` of Mn1 O1: there are ferromagnetic, anti'):
+    text = 'no ordering `other` of Mn1 O1 in cells of up to 4 atoms: there are ferromagnetic, anti'
+    with pytest.raises(InvalidInputError, match=text):
         orderings_of(oxide, options.model_copy(update={'only': ['other']}))
+
+
+def test_the_lowest_ordering_must_fit_into_the_cells_of_a_level(oxide):
+    """HSE06 may admit fewer atoms than PBE: without the lowest one there is no energy, others are left out."""
+    small = OrderingOptions(max_atoms=2, max_orderings=4)
+    names = ['ferromagnetic', 'antiferromagnetic_1']
+    found, _ = orderings_of(oxide, small.model_copy(update={'only': names}))
+    assert [each.name for each in found.orderings] == ['ferromagnetic']
+    assert found.left_out == ('antiferromagnetic_1: not among those of Mn1 O1 in cells of up to 2 atoms',)
+    with pytest.raises(
+        InvalidInputError, match='no ordering `antiferromagnetic_1` of Mn1 O1 in cells of up to 2 atoms'
+    ):
+        orderings_of(oxide, small.model_copy(update={'only': names[::-1]}))
 
 
 def test_the_lowest_ordering_in_the_cell_of_the_crystal(oxide):
