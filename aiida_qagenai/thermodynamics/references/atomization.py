@@ -31,10 +31,20 @@ def _table(name: str, section: str) -> t.Any:
 GROUND_STATE_SPIN: dict[str, int] = {
     **{'H': 1, 'He': 0, 'Li': 1, 'Be': 0, 'B': 1, 'C': 2, 'N': 3, 'O': 2, 'F': 1, 'Ne': 0},
     **{'Na': 1, 'Mg': 0, 'Al': 1, 'Si': 2, 'P': 3, 'S': 2, 'Cl': 1, 'Ar': 0},
+    **{'K': 1, 'Ca': 0, 'Sc': 1, 'Ti': 2, 'V': 3, 'Cr': 6, 'Mn': 5, 'Fe': 4, 'Co': 3, 'Ni': 2, 'Cu': 1, 'Zn': 0},
+    **{'Ga': 1, 'Ge': 2, 'As': 3, 'Se': 2, 'Br': 1, 'Kr': 0},
+    **{'Rb': 1, 'Sr': 0, 'Y': 1, 'Zr': 2, 'Nb': 5, 'Mo': 6, 'Tc': 5, 'Ru': 4, 'Rh': 3, 'Pd': 0, 'Ag': 1, 'Cd': 0},
+    **{'In': 1, 'Sn': 2, 'Sb': 3, 'Te': 2, 'I': 1, 'Xe': 0},
+    **{'Cs': 1, 'Ba': 0, 'Hf': 2, 'Ta': 3, 'W': 4, 'Re': 5, 'Os': 4, 'Ir': 3, 'Pt': 2, 'Au': 1, 'Hg': 0},
+    **{'Tl': 1, 'Pb': 2, 'Bi': 3, 'Po': 2, 'At': 1, 'Rn': 0},
 }
 """Unpaired electrons of the free atom in its ground state (NIST Atomic Spectra Database)."""
 
-_ELEMENTS: dict[str, dict[str, float]] = _table('atomization', 'elements')
+_ELEMENTS: dict[str, dict[str, float]] = {
+    **_table('atomization', 'elements'),
+    **_table('atomization_heavy', 'elements'),
+}
+_LEFT_OUT: dict[str, str] = _table('atomization_heavy', 'left_out')
 _SPIN_ERRORS: dict[str, dict[str, dict[str, float]]] = _table('spin_polarization', 'pseudopotentials')
 
 
@@ -59,7 +69,9 @@ def atomization_uncertainty(element: str) -> float:
 
 def _entry(element: str) -> dict[str, float]:
     if element not in _ELEMENTS:
-        raise InvalidInputError(f'no experimental atomisation energy of {element}: known are {", ".join(_ELEMENTS)}')
+        reason = f' ({_LEFT_OUT[element]})' if element in _LEFT_OUT else ''
+        message = f'no experimental atomisation energy of {element}{reason}: known are {", ".join(_ELEMENTS)}'
+        raise InvalidInputError(message)
     return _ELEMENTS[element]
 
 

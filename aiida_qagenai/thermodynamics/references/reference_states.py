@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core import Lattice
 
 __all__ = ('ReferenceState', 'reference_state', 'self_consistent_formation_energy')
 
@@ -24,10 +25,10 @@ _TABLE: dict[str, t.Any] = json.loads(Path(__file__).with_name('reference_states
 class ReferenceState:
     """An element as the experiment knows it at low temperature.
 
-    :param kind: ``molecule``, ``atom``, ``bcc``, ``fcc``, ``hcp`` or ``diamond``.
+    :param kind: ``molecule``, ``atom``, ``bcc``, ``fcc``, ``hcp``, ``diamond``, ``arsenic`` or ``selenium``.
     :param cell: lattice vectors as rows, Å.
     :param positions: Cartesian, Å, of shape (num_atoms, 3).
-    :param spin: unpaired electrons; 0 for crystals, which are computed without polarisation.
+    :param spin: unpaired electrons of a molecule or atom; moments of crystals are not part of it.
     """
 
     element: str
@@ -48,7 +49,7 @@ class ReferenceState:
 
 
 def reference_state(element: str) -> ReferenceState | None:
-    """Return the reference state, or None for elements whose structure is too large or not known here (B, P, S)."""
+    """Return the reference state, or None for elements whose structure is too large or not known here (B, P, Mn)."""
     entry = _TABLE.get(element)
     if entry is None:
         return None
@@ -66,6 +67,12 @@ def _geometry(entry: dict[str, t.Any]) -> tuple[NDArray[np.float64], NDArray[np.
     if kind == 'hcp':
         cell = np.array([[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, entry['c']]])
         return cell, np.array([[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]])
+    if kind == 'arsenic':
+        cell = np.array(Lattice.rhombohedral(a, entry['alpha']).matrix)
+        return cell, np.array([[entry['u']] * 3, [-entry['u']] * 3])
+    if kind == 'selenium':
+        u, cell = entry['u'], np.array([[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, entry['c']]])
+        return cell, np.array([[u, 0, 1 / 3], [0, u, 2 / 3], [-u, -u, 0]])
     if kind == 'bcc':
         return a / 2 * (np.ones((3, 3)) - 2 * np.eye(3)), np.array([origin])
     cell = a / 2 * (np.ones((3, 3)) - np.eye(3))
