@@ -112,7 +112,7 @@ MOLECULES: dict[str, tuple[str, float, float | None, float, float, str]] = {
 """Hydride of an element: bond (Å), angle between the bonds (degrees), zero-point energy with its uncertainty (1/cm)."""
 
 SULPHIDE = {'Hfg_0K': '-17680', 'uncertainty': '500'}
-"""Of H2S, J/mol: CODATA Key Values, -20.6(5) kJ/mol at 298 K, and its H(298 K) - H(0 K); it is not in the file of ATcT."""
+"""Of H2S, J/mol, which the file of ATcT lacks: CODATA Key Values, -20.6(5) kJ/mol at 298 K, with H(298 K) - H(0 K)."""
 
 CM = 1.239841984e-4
 """eV of a 1/cm."""
@@ -344,8 +344,9 @@ def main() -> None:
         'quantity': 'As atomization.json, of the elements beyond argon: enthalpy of atomisation at 0 K (kJ/mol) and '
         'zero-point energy (eV/atom), each with its standard error',
         'sources': {
-            'enthalpies': 'at 298 K of mendeleev (CRC Handbook); beside it JANAF 1998 and the CRC Handbook as collected '
-            'in chemicals, and Kittel at 0 K. To 0 K by 5/2 RT of the atom and the Debye energy of the crystal',
+            'enthalpies': 'at 298 K of mendeleev (CRC Handbook); beside it JANAF 1998 and the CRC Handbook as '
+            'collected in chemicals, and Kittel at 0 K. To 0 K by 5/2 RT of the atom and the Debye energy of the '
+            'crystal',
             'uncertainties': 'CODATA Key Values (1989) where they have the element, else half the range of the '
             'compilations, at least 2 kJ/mol; 1 kJ/mol added in squares for levels of the atom populated at 298 K',
             'ATcT': 'Active Thermochemical Tables 1.112, as collected in chemicals',

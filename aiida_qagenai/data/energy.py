@@ -42,7 +42,9 @@ class EnergyData(RecordData):
         num_atoms: int = OrmMetadataField(ge=1, description='Atoms in the cell or molecule')
         energy_per_atom: float | None = OrmMetadataField(None, description='total_energy / num_atoms, eV')
         formation_energy_per_atom: float | None = OrmMetadataField(None, description='Formation energy, eV/atom')
-        formation_scheme: str | None = OrmMetadataField(None, description='Its scheme: anchored or self_consistent')
+        formation_scheme: str | None = OrmMetadataField(
+            None, description='Its scheme: anchored, self_consistent or reference_compounds'
+        )
         self_consistent: float | None = OrmMetadataField(
             None, description='Formation energy against the elements at the same level, eV/atom'
         )
@@ -54,6 +56,17 @@ class EnergyData(RecordData):
         )
         anchored_spin_correction: float | None = OrmMetadataField(
             None, description='Part of `anchored`: error of the pseudopotentials in the isolated atoms, eV/atom'
+        )
+        reference_reactions: dict[str, str] = OrmMetadataField(
+            default_factory=dict,
+            description='Reactions that the energies of the elements are derived from, by element: Mn = MnO - O',
+        )
+        reference_errors: dict[str, float] = OrmMetadataField(
+            default_factory=dict,
+            description='What the experimental energy of each reference adds to the error, with its sign, eV/atom',
+        )
+        reference_uncertainty: float | None = OrmMetadataField(
+            None, description='Standard error of the formation energy from these experimental energies, eV/atom'
         )
         uncertainty: float | None = OrmMetadataField(
             None, description='Estimated standard error of total_energy from its extrapolations, eV'

@@ -134,7 +134,7 @@ def apply_basis_correction(energy: EnergyData, mp2_small: Dict, mp2_large: Dict,
             raise InvalidInputError(f'`{name}` of the two MP2 calculations differs: {first} and {second}')
     numbers = [cardinals['small'], cardinals['large']]
     correction = basis_set_correction([one.components['mp2_correlation'] for one in (small, large)], numbers)
-    fields = {name for name in content if name.startswith(('formation', 'anchored', 'self_consistent'))}
+    fields = {name for name in content if name.startswith(('formation', 'anchored', 'self_consistent', 'reference_'))}
     parts = content['level_tag'].split(':')
     parts[1] += f'+mp2cbs{numbers[0]}{numbers[1]}'
     return EnergyData(

@@ -10,6 +10,7 @@ from aiida.orm import Dict, StructureData
 from pymatgen.core import Composition
 
 from aiida_qagenai.calculations.functions.counterpoise import surroundings_of
+from aiida_qagenai.calculations.functions.references import reference_fields
 from aiida_qagenai.calculations.pyscf.bases import COUNTERPOISE
 from aiida_qagenai.calculations.pyscf.results import EnergyResults, ForceResults, PyscfResults
 from aiida_qagenai.common.errors import InvalidInputError
@@ -175,7 +176,7 @@ def formation_fields(
         check_elements(elements, composition, fidelity, level_tag)
         per_atom = {symbol: elements[symbol].content.energy_per_atom for symbol in composition}
         value = self_consistent_formation_energy(total_energy, composition, per_atom)
-        fields.update(self_consistent=value, formation_energy_per_atom=value, formation_scheme='self_consistent')
+        fields.update(reference_fields(elements, composition, value))
     if atoms:
         check_references(atoms, composition, fidelity, level_tag, surroundings=surroundings)
         computed = {symbol: atoms[symbol].total_energy for symbol in composition}

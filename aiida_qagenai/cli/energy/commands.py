@@ -196,6 +196,8 @@ def show_plan(plan: EnergyPlan, references: bool, fmt: str) -> None:
     lines = [f'cost: {plan.settings.cost}', f'expected error: {plan.settings.expected_error}']
     if plan.elements:
         what = 'the isolated atoms of' if plan.protocol.has_atoms else 'the elements'
+        if plan.compounds:
+            what = f'what the energies of the elements are derived from, {", ".join(plan.compounds)}, for'
         lines.insert(0, f'and {what} {", ".join(plan.elements)} at each level')
     elif references:
         lines.insert(0, 'and the isolated atoms of each crystal, with the counterpoise correction')

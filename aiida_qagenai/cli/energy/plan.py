@@ -8,11 +8,12 @@ import typing as t
 from aiida_qagenai.calculations.functions.orderings import OrderingOptions, orderings_of
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.thermodynamics.references.compounds import needs_compounds
 from aiida_qagenai.workchains.energy.composite import CompositeWorkChain, builder_of_level
 from aiida_qagenai.workchains.energy.energy import estimate_memory
 from aiida_qagenai.workchains.energy.orderings import Moments, OrderingsWorkChain
 from aiida_qagenai.workchains.energy.ports import given_any_protocol, given_protocol
-from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
+from aiida_qagenai.workchains.energy.references import ReferenceWorkChain, reference_plan
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel
 
 if t.TYPE_CHECKING:
@@ -48,6 +49,13 @@ class EnergyPlan:
     def settings(self) -> EnergySettings | EspressoSettings:
         """Return the settings of the protocol."""
         return self.protocol.settings
+
+    @property
+    def compounds(self) -> list[str]:
+        """Return the names of the reference compounds that are computed in the place of isolated atoms."""
+        if not (self.elements and self.protocol.has_atoms and needs_compounds(self.elements)):
+            return []
+        return [plan.label for plan in reference_plan(self.elements, self.protocol)]
 
     @property
     def refusals(self) -> list[str]:

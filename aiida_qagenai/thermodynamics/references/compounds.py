@@ -29,10 +29,11 @@ __all__ = (
     'ReferenceCompound',
     'derive_energy',
     'derive_errors',
-    'hydride_formulas',
+    'is_hydride',
     'needs_compounds',
     'plan_derivations',
     'reference_compound',
+    'structure_of',
 )
 
 ARGON = 18
@@ -102,14 +103,9 @@ class Derivation:
         count = self.composition[self.element]
         if self.kind != 'compound':
             return f'{self.element} = {self.element} ({"reference state" if self.kind == "element" else "atom"})'
-        others = ''.join(
-            f' - {amount if amount > 1 else ""} {e}'.replace('  ', ' ') for e, amount in self.partners.items()
-        )
-        return (
-            f'{self.element} = {self.label}{others}'
-            if count == 1
-            else f'{self.element} = ({self.label}{others}) / {count}'
-        )
+        amounts = (f'{amount} {symbol}' if amount > 1 else symbol for symbol, amount in self.partners.items())
+        right = ' - '.join([self.label, *amounts])
+        return f'{self.element} = {right}' if count == 1 else f'{self.element} = ({right}) / {count}'
 
 
 def needs_compounds(symbols: t.Collection[str]) -> bool:
@@ -117,12 +113,9 @@ def needs_compounds(symbols: t.Collection[str]) -> bool:
     return any(Element(symbol).Z > ARGON for symbol in symbols)
 
 
-def hydride_formulas() -> dict[str, str]:
-    """Return the element of each hydride of the table by the formula of the molecule, atoms sorted: ``H2O``."""
-    return {
-        Composition(entry['formula']).alphabetical_formula.replace(' ', ''): e
-        for e, entry in _TABLE['hydrides'].items()
-    }
+def is_hydride(composition: t.Mapping[str, int]) -> bool:
+    """Return whether a molecule is one of the hydrides of the table, all of which have closed shells."""
+    return any(dict(composition) == Composition(entry['formula']).as_dict() for entry in _TABLE['hydrides'].values())
 
 
 def reference_compound(element: str, anion: str | None = None) -> ReferenceCompound | None:
@@ -139,40 +132,63 @@ def reference_compound(element: str, anion: str | None = None) -> ReferenceCompo
     )
 
 
-def plan_derivations(symbols: t.Collection[str]) -> list[Derivation]:
+def plan_derivations(symbols: t.Collection[str], max_atoms: int = 10) -> list[Derivation]:
     """Return how the energy of each element of a system is derived, in an order in which that is possible.
 
     The rule, element by element: an anion that has a hydride in the table is derived from it and H2, both without
     unpaired electrons; any other element from the compound with the most electronegative element of the system that
-    the table has; otherwise from its reference state; otherwise from its isolated atom, if that is one up to argon.
+    the table has; otherwise from its reference state; otherwise from a compound with an anion of no other use here,
+    which is derived as well; otherwise from its isolated atom, if that is one up to argon.
 
+    :param max_atoms: atoms in the largest primitive cell of a compound that every level of theory admits.
     :raises InvalidInputError: naming the first element that none of it covers, and why.
     """
     order = sorted(set(symbols), key=lambda symbol: -Element(symbol).X)
     found: dict[str, Derivation] = {}
-    anions = [symbol for symbol in order if reference_compound(symbol) is not None]
-    if 'H' in order or anions:
-        found['H'] = Derivation('H', 'H', 'element', {'H': 1}, 0.0, 0.0, 0.0)
-    for symbol in anions:
-        found[symbol] = _from_compound(symbol, t.cast('ReferenceCompound', reference_compound(symbol)), 0.0)
+
+    def add_anion(symbol: str) -> None:
+        found.setdefault('H', Derivation('H', 'H', 'element', {'H': 1}, 0.0, 0.0, 0.0))
+        compound = reference_compound(symbol)
+        assert compound is not None
+        found[symbol] = _from_compound(symbol, compound, 0.0)
+
     for symbol in order:
-        if symbol not in found:
-            found[symbol] = _derive_cation(symbol, [other for other in order if other in found])
+        if symbol in _TABLE['hydrides']:
+            add_anion(symbol)
+    for symbol in order:
+        if symbol in found:
+            continue
+        plan = _from_system(symbol, [other for other in order if other in found], max_atoms) or _from_itself(symbol)
+        if plan is None:
+            plan = _from_system(symbol, list(_TABLE['hydrides']), max_atoms)
+            for anion in plan.partners if plan is not None else ():
+                add_anion(anion)
+        found[symbol] = plan or _from_atom(symbol, order)
     return list(found.values())
 
 
-def _derive_cation(symbol: str, before: t.Sequence[str]) -> Derivation:
-    """Return the derivation of an element from one of those before it in electronegativity, or from itself."""
-    for anion in before:
-        compound = reference_compound(symbol, anion)
-        if compound is not None:
-            return _from_compound(symbol, compound, VIBRATIONS)
-    if reference_state(symbol) is not None:
-        return Derivation(symbol, symbol, 'element', {symbol: 1}, 0.0, 0.0, 0.0)
+def _from_system(symbol: str, partners: t.Sequence[str], max_atoms: int) -> Derivation | None:
+    """Return the derivation of an element from a compound with the first of the partners that the table has."""
+    found = (reference_compound(symbol, partner) for partner in partners)
+    compound = next((compound for compound in found if compound is not None and len(compound.sites) <= max_atoms), None)
+    return None if compound is None else _from_compound(symbol, compound, VIBRATIONS)
+
+
+def _from_itself(symbol: str) -> Derivation | None:
+    """Return the derivation of an element from its reference state."""
+    known = reference_state(symbol) is not None
+    return Derivation(symbol, symbol, 'element', {symbol: 1}, 0.0, 0.0, 0.0) if known else None
+
+
+def _from_atom(symbol: str, order: t.Sequence[str]) -> Derivation:
+    """Return the derivation of an element from its isolated atom.
+
+    :raises InvalidInputError: for one beyond argon.
+    """
     if symbol in GROUND_STATE_SPIN and Element(symbol).Z <= ARGON:
         energy, error = atomization_energy(symbol), atom_uncertainty(symbol)
         return Derivation(symbol, f'{symbol}atom', 'atom', {symbol: 1}, energy, error, 0.0)
-    partners = ', '.join(before) or 'any other element of the system'
+    partners = ', '.join(other for other in order if other != symbol) or 'another element'
     message = (
         f'there is nothing to refer the energy of {symbol} to: no compound with {partners} of known formation enthalpy '
         'and structure in the table, and no reference state that is small enough'

@@ -14,6 +14,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.thermodynamics.references.compounds import needs_compounds
 from aiida_qagenai.thermodynamics.top_rung import TopRung, top_rung
 from aiida_qagenai.workchains.campaign.generator import (
     GENERATOR_PORTS,
@@ -27,7 +28,7 @@ from aiida_qagenai.workchains.campaign.initial import (
     initial_problem,
 )
 from aiida_qagenai.workchains.campaign.screening import potential_problem
-from aiida_qagenai.workchains.energy.references import reference_structure
+from aiida_qagenai.workchains.energy.references import reference_plan, reference_structure
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, parse_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
@@ -187,6 +188,9 @@ def check_system(symbols: list[str], settings: CampaignSettings, bases: t.Mappin
     :raises InvalidInputError: naming what is missing.
     """
     EnergyProtocol(settings.energy, bases).cover(symbols)
+    if needs_compounds(symbols):
+        reference_plan(symbols, EnergyProtocol(settings.energy, bases))
+        return
     for symbol in symbols:
         atomization_energy(symbol)
         if settings.self_consistent:

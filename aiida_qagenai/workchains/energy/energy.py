@@ -14,6 +14,7 @@ from aiida_qagenai.calculations.functions.energy import (
     assemble_energy,
     check_elements,
     check_references,
+    pseudo_of,
 )
 from aiida_qagenai.calculations.functions.espresso import collect_results, prepare_structure
 from aiida_qagenai.calculations.pyscf.bases import bases_problem
@@ -25,7 +26,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.resumable import ResumableWorkChain
-from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
+from aiida_qagenai.thermodynamics.references.atomization import atomization_energy, spin_polarization_error
 from aiida_qagenai.workchains.energy import espresso
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.energy.ports import define_energy, define_spectra, fill_references
@@ -295,6 +296,7 @@ def validate_references(inputs: t.Any, fidelity: Fidelity, level: EnergyLevel) -
         if inputs.get('atomic_references'):
             for symbol in symbols:
                 atomization_energy(symbol)
+                spin_polarization_error(pseudo_of(level.level_tag), fidelity, symbol)
             around = surroundings_of(inputs['structure'])
             check_references(inputs['atomic_references'], symbols, fidelity, level.level_tag, surroundings=around)
         if inputs.get('elemental_references'):

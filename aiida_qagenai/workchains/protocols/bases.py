@@ -141,7 +141,9 @@ class EnergyProtocol:
 
     def covered(self, fidelity: Fidelity, symbols: t.Collection[str]) -> set[str]:
         """Return those of the elements whose crystals have a basis at a level of theory."""
-        found = set()
+        found: set[str] = set()
+        if fidelity in self.settings.unavailable:
+            return found
         for symbol in symbols:
             if fidelity in self.settings.unavailable and is_beyond_argon([symbol], ()):
                 continue

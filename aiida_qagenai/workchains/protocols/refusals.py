@@ -8,6 +8,7 @@ from collections import Counter
 from pymatgen.core import Element
 
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
+from aiida_qagenai.thermodynamics.references.compounds import is_hydride
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state
 
 if t.TYPE_CHECKING:
@@ -50,9 +51,11 @@ def refuse_isolated(structure: StructureData) -> str | None:
 
 
 def ground_state_spin(symbols: t.Sequence[str]) -> int | None:
-    """Return the number of unpaired electrons of an atom or a homonuclear molecule of an element, if known here."""
+    """Return the unpaired electrons of an atom, a molecule of one element or a hydride, None if not known here."""
     if len(symbols) == 1:
         return GROUND_STATE_SPIN.get(symbols[0])
+    if is_hydride(Counter(symbols)):
+        return 0
     state = reference_state(symbols[0])
     same = state is not None and state.num_atoms == len(symbols) and len(set(symbols)) == 1
     return state.spin if state is not None and same and not state.is_crystal else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state, self_consistent_formation_energy
@@ -33,7 +34,9 @@ def test_molecules_and_atoms():
     assert (oxygen.num_atoms, oxygen.spin, oxygen.is_crystal) == (2, 2, False)
     assert np.linalg.norm(oxygen.positions[0] - oxygen.positions[1]) == pytest.approx(1.2075)
     assert reference_state('Ar').num_atoms == 1
-    assert [element for element in GROUND_STATE_SPIN if reference_state(element) is None] == ['B', 'P', 'S']
+    assert [element for element in GROUND_STATE_SPIN if reference_state(element) is None] == [
+        *('B', 'P', 'S', 'Mn', 'Ga', 'Br', 'In', 'Sn', 'I', 'Hg', 'Po', 'At', 'Rn'),
+    ]
 
 
 def test_formation_energy_is_per_atom_and_linear():
@@ -42,3 +45,15 @@ def test_formation_energy_is_per_atom_and_linear():
     assert self_consistent_formation_energy(-216.0, {'Li': 1, 'H': 1}, elements) == pytest.approx(-0.5)
     assert self_consistent_formation_energy(-432.0, {'Li': 2, 'H': 2}, elements) == pytest.approx(-0.5)
     assert self_consistent_formation_energy(-15.0, {'H': 1}, elements) == 0
+
+
+@pytest.mark.parametrize(
+    ('element', 'count', 'nearest'),
+    [('Fe', 1, 2.485), ('Cu', 1, 2.553), ('Ge', 2, 2.450), ('As', 2, 2.51), ('Bi', 2, 3.07), ('Te', 3, 2.835)],
+)
+def test_distances_of_heavier_elements(element, count, nearest):
+    """Nearest neighbours, Å, as experiment has them."""
+    state = reference_state(element)
+    structure = Structure(Lattice(state.cell), [element] * count, state.positions, coords_are_cartesian=True)
+    assert state.num_atoms == count
+    assert min(structure.get_neighbor_list(4.0)[3]) == pytest.approx(nearest, abs=0.03)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 from aiida.engine import run_get_node
+from aiida.orm import load_node
 
 from aiida_qagenai.calculations.functions.energy import formation_fields
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy, spin_polarization_error
+from aiida_qagenai.workchains.energy.composite import builder_of_level
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain, reference_structure
 from aiida_qagenai.workchains.protocols import energy as protocol_energy
+from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 
@@ -116,10 +119,51 @@ def test_energies_from_before_the_correction_are_told_apart(monkeypatch):
     assert [new == old for new, old in zip(now, tags(), strict=True)] == [False, False, False, True]
 
 
+def test_compounds_take_the_place_of_atoms(pyscf_code):
+    """In Mn-O the oxide and the hydride are computed, which the inputs hold with their experimental energies."""
+    builder = ReferenceWorkChain.get_builder_from_protocol(
+        code=pyscf_code, elements=['Mn', 'O'], fidelities=['PBE', 'HSE06'], protocol='fast', self_consistent=True
+    )
+    assert set(builder.compounds) == {'H', 'H2O', 'MnO'} and not builder.atoms and not builder.states
+    derivations = builder.derivations.get_dict()['order']
+    assert [plan['element'] for plan in derivations] == ['H', 'O', 'Mn']
+    assert derivations[-1]['enthalpy'] == pytest.approx(-3.989, abs=0.001)
+    assert builder.settings.get_dict()['basis'] == 'gth-dzvp-molopt-sr'
+
+
+@pytest.mark.slow
+def test_formation_energies_against_compounds_for_real(pyscf_code, make_structure):
+    """KCl has its experimental formation enthalpy at any level, by construction, and says what it refers to."""
+    builder = ReferenceWorkChain.get_builder_from_protocol(
+        code=pyscf_code, elements=['K', 'Cl'], fidelities=['PBE'], protocol='pipeline'
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert set(outputs['compound_references']) == {'H', 'HCl', 'KCl'} and 'atomic_references' not in outputs
+    elements = {symbol: levels['pbe'] for symbol, levels in outputs['elemental_references'].items()}
+    assert elements['K'].content.reference_reactions['K'] == 'K = KCl - Cl'
+    compound = outputs['compound_references']['KCl']['pbe']
+    protocol = EnergyProtocol.resolve('pipeline', symbols=['K', 'Cl'])
+    structure = load_node(compound.content.structure_uuid)
+    builder = builder_of_level(pyscf_code, structure, Fidelity.PBE, protocol, elemental_references=elements)
+    energy = run_get_node(builder)[0]['energy'].content
+    assert energy.formation_scheme == 'reference_compounds' and energy.self_consistent is None
+    assert energy.formation_energy_per_atom == pytest.approx(-4.52504 / 2, abs=1e-6)
+    assert energy.reference_reactions == {
+        'H': 'H = H (reference state)',
+        'Cl': 'Cl = HCl - H',
+        'K': 'K = KCl - Cl',
+    }
+    # What HCl brings cancels in the compound itself.
+    assert energy.reference_errors['HCl'] == pytest.approx(0, abs=1e-12)
+    assert energy.reference_uncertainty == pytest.approx(0.02, abs=0.001)
+
+
 @pytest.mark.parametrize(
     ('elements', 'arguments', 'text'),
     [
-        (['Fe'], {}, 'no basis gth-szv for Fe'),
+        (['La'], {}, 'gth-pbe with a basis for La'),
+        (['Po', 'O'], {}, 'nothing to refer the energy of Po to'),
         (['S'], {'self_consistent': True}, 'reference state of S is not known'),
     ],
 )
