@@ -256,7 +256,6 @@ class PyscfCellParameters(StrictModel):
 
     def _spin_problems(self) -> tuple[tuple[bool, str], ...]:
         polarized = self.spin_polarized
-        extras = self.descriptors or self.band_path_spacing is not None or self.has_forces
         return (
             (polarized and not self.is_crystal, '`spin_polarized` is for crystals: a molecule is by its `spin`'),
             (self.is_crystal and not polarized and bool(self.spin), '`spin` of a crystal needs `spin_polarized`'),
@@ -268,5 +267,5 @@ class PyscfCellParameters(StrictModel):
                 polarized and self.is_coupled_cluster and self.method != 'HF',
                 '`spin_polarized` is for density functionals and the `method` HF',
             ),
-            (polarized and extras, '`descriptors`, bands, `forces` and `relax` go without `spin_polarized`'),
+            (polarized and self.has_forces, '`forces` and `relax` go without `spin_polarized`'),
         )

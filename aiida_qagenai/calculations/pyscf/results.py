@@ -68,7 +68,9 @@ class BandStructure(_Written):
 
     kpoints: Vectors = pydantic.Field(description='Points (k, 3) in units of the reciprocal vectors.')
     labels: list[tuple[int, str]] = pydantic.Field(description='Index and name of the special points.')
-    energies: Vectors = pydantic.Field(description='Bands (k, n), eV, not shifted.')
+    energies: Vectors | list[Vectors] = pydantic.Field(
+        description='Bands (k, n), or of both spins (2, k, n), eV, not shifted.'
+    )
 
 
 class PyscfResults(Cost):

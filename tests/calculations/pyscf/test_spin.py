@@ -177,3 +177,17 @@ def test_another_ordering_is_said(spin_script):
     script.check_moments([-0.9, 0.9])
     assert script.RESULTS['warning_codes'] == [710, 711]
     assert 'from 1.00, -1.00 to 0.90, 0.90' in script.RESULTS['warnings'][0]
+
+
+@pytest.mark.slow
+def test_descriptors_and_bands_of_both_spins(load_script, hydrogen, lithium_hydride, pyscf_parameters):
+    """Without moments they are those of one density; with moments there are bands of each spin."""
+    found = []
+    for polarized in (False, True):
+        changes = {'descriptors': True, 'band_path_spacing': 2.0, 'spin_polarized': polarized}
+        script = load_script(lithium_hydride, pyscf_parameters(grid_mesh=[27, 27, 27], **changes))
+        script.main(script.run)
+        found.append(EnergyResults.parse(script.clean(script.RESULTS)))
+    restricted, both = found
+    assert both.descriptors == pytest.approx(restricted.descriptors, abs=1e-4)
+    assert np.allclose(both.band_structure.energies, [restricted.band_structure.energies] * 2, atol=1e-3)
