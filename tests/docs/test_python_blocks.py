@@ -14,6 +14,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
+from pw_runs import PSEUDOS, needs_espresso
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
@@ -29,7 +30,6 @@ from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 CHEAP = {'meshes': {'CCSD(T)': {'fixed': [1, 1, 1]}}}
-PSEUDOS = Path('/usr/share/espresso/pseudo')
 NOT_RUN_AT_MOST = 0
 
 
@@ -166,10 +166,31 @@ def test_finite_temperature(blocks, python_code, make_structure):
     assert next(page, None) is None
 
 
+@needs_espresso
+def test_energy(blocks, submitted, pw_code, make_structure, tmp_path):
+    """The page on energies submits NiO by pw.x, with its U and its moments and the cutoffs of the family."""
+    from aiida_pseudo.data.pseudo import UpfData
+    from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
+
+    for name in ('Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF'):
+        shutil.copy(PSEUDOS / name, tmp_path)
+    family = CutoffsPseudoPotentialFamily.create_from_folder(tmp_path, 'SSSP/1.3/PBE/efficiency', pseudo_type=UpfData)
+    family.set_cutoffs(
+        {symbol: {'cutoff_wfc': 40.0, 'cutoff_rho': 320.0} for symbol in ('Ni', 'O')}, 'normal', unit='Ry'
+    )
+    cell = [[4.17, 2.085, 2.085], [2.085, 4.17, 2.085], [2.085, 2.085, 4.17]]
+    sites = [(0.0, 0.0, 0.0), (4.17, 4.17, 4.17), (2.085, 2.085, 2.085), (6.255, 6.255, 6.255)]
+    oxide = make_structure(['Ni', 'Ni', 'O', 'O'], sites, cell)
+    for _ in blocks('docs/howto/energy.md', pw_code=pw_code, nickel_oxide=oxide):
+        pass
+    (process,) = submitted
+    parameters = process.node.inputs.espresso.parameters
+    assert (parameters['ecutwfc'], parameters['moments']) == (40.0, [2.0, -2.0, 0.0, 0.0])
+    assert parameters['hubbard']['Ni']['U'] == 5.0
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which('pw.x') is None or not PSEUDOS.is_dir(), reason='needs Debian packages: run .ci/espresso'
-)
+@needs_espresso
 def test_relaxation(blocks, localhost, tmp_path):
     """The script of the page on relaxations relaxes silicon by pw.x, and its inputs are those of the ladder."""
     from aiida_pseudo.cli.root import cmd_root
