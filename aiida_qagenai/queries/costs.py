@@ -50,7 +50,7 @@ def costs(process: int | str) -> pd.DataFrame:
 def core_hours(process: int | str) -> dict[str, float]:
     """Return the core hours of all jobs under a process, failed ones included, by component of the ledger.
 
-    :return: ``pyscf`` (energies, and relaxations by PySCF), ``espresso`` (relaxations by pw.x) and ``ml`` (the models).
+    :return: ``pyscf`` (energies and relaxations by PySCF), ``espresso`` (those by pw.x) and ``ml`` (the models).
     """
     table = costs(process)
     components = table['process'].map(PROGRAMS).fillna('ml')
