@@ -40,7 +40,8 @@ def _with_hubbard(structure: StructureData, parameters: PwParameters) -> Structu
     from aiida_quantumespresso.common.hubbard import Hubbard
     from aiida_quantumespresso.data.hubbard_structure import HubbardStructureData
 
-    hubbard = HubbardStructureData.from_structure(structure, Hubbard(projectors=parameters.hubbard_projectors))
+    empty = Hubbard(parameters=[], projectors=parameters.hubbard_projectors)
+    hubbard = HubbardStructureData.from_structure(structure, empty)
     for kind in structure.kinds:
         if kind.symbol in parameters.hubbard:
             shell, value = manifold_of(kind.symbol), parameters.hubbard[kind.symbol].U
