@@ -82,7 +82,7 @@ class MagneticCrystal:
 
     :param structure: ordered crystal.
     :param moments: of its sites, μB; the signs do not matter here.
-    :raises InvalidInputError: if no site has a moment, or spglib finds no symmetry.
+    :raises InvalidInputError: if no site has a moment.
     """
 
     def __init__(self, structure: Structure, moments: Sequence[float]) -> None:
@@ -323,10 +323,7 @@ def _primitive(structure: Structure, sizes: NDArray[np.float64]) -> tuple[Struct
 
 
 def _symmetry(cell: Structure, sizes: NDArray[np.float64], sites: Sequence[int]) -> CrystalSymmetry:
-    """Return the space group as it acts on the magnetic ``sites``.
-
-    :raises InvalidInputError: if spglib finds none.
-    """
+    """Return the space group as it acts on the magnetic ``sites``; the identity alone where spglib finds none."""
     import spglib
 
     kinds = _kinds(cell, sizes)
@@ -335,7 +332,7 @@ def _symmetry(cell: Structure, sizes: NDArray[np.float64], sites: Sequence[int])
     except Exception:  # as above
         found = None
     if found is None:
-        raise InvalidInputError(f'spglib finds no symmetry of {cell.formula}: is the cell proper?')
+        found = {'rotations': [np.eye(3)], 'translations': np.zeros((1, 3)), 'equivalent_atoms': range(len(cell))}
     rotations = np.asarray(found['rotations'], dtype=np.int64)
     places = cell.frac_coords[list(sites)]
     moved = np.einsum('gij,mj->gmi', rotations, places) + np.asarray(found['translations'])[:, None]

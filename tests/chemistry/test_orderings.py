@@ -328,3 +328,14 @@ def test_what_has_no_orderings_is_refused(moments, max_atoms, text):
     """With a text that says why."""
     with pytest.raises(InvalidInputError, match=text):
         find_orderings(rock_salt_cell(), moments, max_atoms=max_atoms, max_orderings=5)
+
+
+def test_without_symmetry_the_identity_is_left(monkeypatch):
+    """Where spglib fails, no two orderings are taken for equal but by translations and the global flip."""
+
+    def fail(*_, **__):
+        raise RuntimeError('no symmetry')
+
+    monkeypatch.setattr('spglib.get_symmetry', fail)
+    found = orderings(rock_salt_cell(), max_atoms=4).orderings
+    assert [each.kind for each in found] == ['ferromagnetic', *['antiferromagnetic'] * 7]
