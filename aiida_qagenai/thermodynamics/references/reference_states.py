@@ -29,6 +29,8 @@ class ReferenceState:
     :param cell: lattice vectors as rows, Å.
     :param positions: Cartesian, Å, of shape (num_atoms, 3).
     :param spin: unpaired electrons of a molecule or atom; moments of crystals are not part of it.
+    :param ordering: name of the magnetic ordering of a crystal, see :mod:`aiida_qagenai.chemistry.orderings`; that of
+        Cr, corners against centres, stands for its spin-density wave.
     """
 
     element: str
@@ -36,6 +38,7 @@ class ReferenceState:
     cell: NDArray[np.float64]
     positions: NDArray[np.float64]
     spin: int
+    ordering: str | None = None
 
     @property
     def is_crystal(self) -> bool:
@@ -54,7 +57,7 @@ def reference_state(element: str) -> ReferenceState | None:
     if entry is None:
         return None
     cell, fractions = _geometry(entry)
-    return ReferenceState(element, entry['kind'], cell, fractions @ cell, entry.get('spin', 0))
+    return ReferenceState(element, entry['kind'], cell, fractions @ cell, entry.get('spin', 0), entry.get('ordering'))
 
 
 def _geometry(entry: dict[str, t.Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -201,7 +201,9 @@ class ReferenceWorkChain(ResumableWorkChain):
         """Submit one calculation per structure and level that is not known yet."""
         children, protocol = {}, given_any_protocol(self.inputs)
         for namespace, element, structure, fidelity in self.tasks():
+            state = reference_state(element) if namespace == 'elemental_references' else None
             builder = builder_of_level(
+                only=[state.ordering] if state is not None and state.ordering else None,
                 code=self.inputs.code,
                 structure=structure,
                 fidelity=fidelity,

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from aiida_qagenai.chemistry.moments import initial_moments
+from aiida_qagenai.chemistry.orderings import find_orderings
 from aiida_qagenai.thermodynamics.references.atomization import GROUND_STATE_SPIN
 from aiida_qagenai.thermodynamics.references.reference_states import reference_state, self_consistent_formation_energy
 
+FERRO = 'ferromagnetic'
 DENSITY = {'Li': 0.534, 'Be': 1.85, 'C': 3.51, 'Na': 0.97, 'Mg': 1.74, 'Al': 2.70, 'Si': 2.33}
 NEIGHBOURS = {'bcc': 8, 'fcc': 12, 'hcp': 12, 'diamond': 4}
 
@@ -57,3 +60,27 @@ def test_distances_of_heavier_elements(element, count, nearest):
     structure = Structure(Lattice(state.cell), [element] * count, state.positions, coords_are_cartesian=True)
     assert state.num_atoms == count
     assert min(structure.get_neighbor_list(4.0)[3]) == pytest.approx(nearest, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ('element', 'kind', 'num_atoms'),
+    [
+        ('Fe', 'ferromagnetic', 1),
+        ('Co', 'ferromagnetic', 2),
+        ('Ni', 'ferromagnetic', 1),
+        ('Cr', 'antiferromagnetic', 2),
+    ],
+)
+def test_magnetic_metals_have_their_order(element, kind, num_atoms):
+    """Each is one of the orderings that are enumerated for its crystal; in chromium all neighbours are antiparallel."""
+    state = reference_state(element)
+    crystal = Structure(Lattice(state.cell), [element] * state.num_atoms, state.positions, coords_are_cartesian=True)
+    found = find_orderings(crystal, initial_moments(crystal).values, max_atoms=4, max_orderings=4).orderings
+    ordering = next(each for each in found if each.name == state.ordering)
+    assert (ordering.kind, len(ordering.cell)) == (kind, num_atoms)
+    nearest = min(site.nn_distance for site in ordering.cell.get_neighbors(ordering.cell[0], 3.0))
+    signs = [
+        ordering.moments[0] * ordering.moments[site.index] > 0
+        for site in ordering.cell.get_neighbors(ordering.cell[0], nearest + 0.01)
+    ]
+    assert all(signs) is (kind == FERRO) and len(set(signs)) == 1
