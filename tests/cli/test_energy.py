@@ -236,3 +236,17 @@ def test_what_pw_cannot_compute_is_one_line(run, pw_code, family, silicon_carbid
     result = run('energy', 'run', silicon_carbide, *arguments, status=1)
     assert text in result.output
     assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+def test_elements_of_a_protocol(run, pyscf_code):
+    """All 71 in `pipeline`, each with its basis; of a system also what it refers to."""
+    rows = json.loads(run('energy', 'elements', '--protocol', 'pipeline', '--format', 'json').output)
+    assert len(rows) == 71 and all(row['basis'] for row in rows)
+    found = {row['element']: row for row in rows}
+    assert (found['Li']['basis'], found['Mn']['basis']) == ('gth-szv', 'gth-szv-molopt-sr')
+    assert (found['Mn']['functions'], found['Mn']['electrons'], found['Mn']['levels']) == (10, 15, 'PBE, SCAN, HSE06')
+    assert 2.8 < found['Mn']['atomization'] < 3.1 and 'no experimental atomisation energy' in found['Tc']['remarks']
+    result = run('energy', 'elements', 'Li', 'Mn', 'O', '--protocol', 'pipeline')
+    for text in ('(Li2O - O) / 2', 'MnO - O', 'H2O - 2 H', '3 of 3 elements have a basis'):
+        assert text in result.output
+    assert 'no element' in run('energy', 'elements', 'Xx', status=1).output.replace('unknown element', 'no element')

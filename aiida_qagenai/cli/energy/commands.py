@@ -27,6 +27,7 @@ from aiida_qagenai.cli.params import (
     SET,
     STRUCTURE,
     option,
+    parse_settings,
     protocol_option,
     read_options,
 )
@@ -53,6 +54,8 @@ COLUMNS = columns(
     'formation_energy_per_atom: formation eV/atom, band_gap: gap eV, ordering, moments: moments μB, t1_diagnostic: T1, '
     'core_hours: core h, remarks, pk'
 )
+ELEMENTS = columns('element, basis, functions, electrons, levels, atomization: atomisation eV, uncertainty: ±')
+REFERENCE = columns('reference, enthalpy: experiment eV, enthalpy_uncertainty: ±')
 SIDE_BY_SIDE = columns(
     'name, formula, protocol, formation_pbe: PBE, formation_scan: SCAN, formation_hse06: HSE06, '
     'formation_ccsdt: CCSD(T), top_fidelity: top, divergence_computed: D, note'
@@ -306,6 +309,33 @@ def refusal(node: ProcessNode, label: str) -> str:
     start = f'{label} was refused: '
     messages = (log.message for log in Log.collection.get_logs_for(node))
     return next((message.split(start, 1)[1] for message in messages if start in message), '')
+
+
+@energy.command()
+@click.argument('symbols', nargs=-1, metavar='[ELEMENT]...')
+@protocol_option('energy')
+@SET
+@FORMAT
+def elements(symbols: tuple[str, ...], *, protocol: str, settings: tuple[str, ...], fmt: str) -> None:
+    """List the elements that a protocol has.
+
+    With elements of a chemical system, such as `Li Mn O`, what their energies refer to is listed as well: the elements
+    of a system decide the basis and the references together. Energies are in eV, per atom or per formula unit.
+    """
+    import pandas as pd
+
+    from aiida_qagenai.cli.energy.elements import element_rows
+    from aiida_qagenai.workchains.campaign.validation import elements_problem
+
+    if symbols and (problem := elements_problem(list(symbols))) is not None:
+        raise InvalidInputError(problem)
+    table = pd.DataFrame(element_rows(protocol, parse_settings(settings), symbols))
+    shown = {**ELEMENTS, **(REFERENCE if symbols else {}), 'remarks': 'remarks'}
+    for name in {*ELEMENTS, *REFERENCE} - set(table.columns):
+        table[name] = None
+    counts = table.astype({'functions': 'Int64', 'electrons': 'Int64'})
+    covered = f'{table["basis"].notna().sum()} of {len(table)} elements have a basis'
+    print_frame(counts, fmt, shown, footer=covered)
 
 
 @energy.command('list')
