@@ -131,7 +131,7 @@ def pack_labels(
             raise InvalidInputError(f'energy `{label}` was computed at {energy.fidelity}')
         matrix[rows[name], fidelity.rank] = energy.formation_energy_per_atom
         doubtful[rows[name], fidelity.rank] = is_doubtful(energy.base.attributes.all, doubtful_flags)
-    vectors = [pack(descriptors[label].get_dict() if label in descriptors else {}) for label in labels]
+    vectors = [pack(known_descriptors(label, energies, descriptors)) for label in labels]
     nodes = list(structures.values())
     geometries = [relaxed.get(label, node).get_pymatgen() for label, node in structures.items()]
     batch = LabelledBatch(
@@ -144,6 +144,16 @@ def pack_labels(
     )
     fill_derivatives(batch, rows, energies, forces)
     return batch
+
+
+def known_descriptors(label: str, energies: dict[str, EnergyData], descriptors: dict[str, Dict]) -> dict[str, t.Any]:
+    """Return the quantum descriptors of a structure; of a spin-polarised crystal the gap at PBE alone is known."""
+    if label in descriptors:
+        found: dict[str, t.Any] = descriptors[label].get_dict()
+        return found
+    energy = energies.get(energy_label(label, Fidelity.PBE))
+    gap = None if energy is None or not energy.content.spin_polarized else energy.content.band_gap
+    return {} if gap is None else {'band_gap': gap}
 
 
 def fill_derivatives(
