@@ -12,10 +12,15 @@ from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 __all__ = ('least_memory', 'num_frozen_core')
 
 
+CORES = ((2, 0), (10, 1), (30, 5), (38, 9), (48, 14), (70, 18), (80, 23), (103, 34), (111, 50))
+"""Last atomic number and orbitals of the core: beyond argon ``chemcore_atm`` of ``pyscf.data.elements``."""
+
+
 def num_frozen_core(composition: t.Mapping[str, int], valence: t.Mapping[str, int]) -> int:
     """Return the number of core orbitals that the pseudopotentials leave in the valence.
 
-    max(0, n_spectroscopic − (Z − q)/2) per atom, n_spectroscopic = 0 (H, He), 1 (Li–Ne), 5 (Na–Ar).
+    max(0, n_spectroscopic − (Z − q)/2) per atom, n_spectroscopic = 0 (H, He), 1 (Li–Ne), 5 (Na–Ar), and beyond argon
+    the number of PySCF, which counts the semi-core (3s 3p of K–Zn, 3d of Ga–Kr) among the valence.
 
     :param composition: number of atoms by element symbol.
     :param valence: number of electrons q that the pseudopotential leaves an atom.
@@ -23,7 +28,7 @@ def num_frozen_core(composition: t.Mapping[str, int], valence: t.Mapping[str, in
     total = 0
     for symbol, count in composition.items():
         number = Element(symbol).Z
-        core = 0 if number <= 2 else 1 if number <= 10 else 5
+        core = next((orbitals for last, orbitals in CORES if number <= last), CORES[-1][1])
         total += count * max(0, core - (number - valence[symbol]) // 2)
     return total
 
@@ -53,7 +58,8 @@ def least_memory(
         # The correction of local CCSD(T) is MP2; how large its fragments are shows in the job.
         return 16e-6 * 3 * num_kpts * (num_occ * num_vir) ** 2
     blocks = 16e-6 * num_kpts**3
-    amplitudes = blocks * 14 * (num_occ * num_vir) ** 2
+    # Unrestricted, there are those of two spins and of the pair of them.
+    amplitudes = blocks * 14 * (num_occ * num_vir) ** 2 * (3 if parameters.spin_polarized else 1)
     if '(T)' not in method:
         return amplitudes
     bands = num_occ + num_vir

@@ -264,8 +264,8 @@ class PyscfCellParameters(StrictModel):
             (self.free_moment and not polarized, '`free_moment` needs `spin_polarized`'),
             (self.free_moment and self.scf.smearing is None, '`free_moment` needs `scf.smearing`'),
             (
-                polarized and self.is_coupled_cluster and self.method != 'HF',
-                '`spin_polarized` is for density functionals and the `method` HF',
+                polarized and self.is_coupled_cluster and self.method not in {'HF', 'CCSD'},
+                '`spin_polarized` is for density functionals and the `method` HF or CCSD: PySCF has no (T) for it',
             ),
             (polarized and self.has_forces, '`forces` and `relax` go without `spin_polarized`'),
         )

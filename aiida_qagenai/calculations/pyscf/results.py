@@ -146,6 +146,8 @@ class PyscfResults(Cost):
     band_gap_up: Number = pydantic.Field(None, description='Gap of spin up, eV.')
     band_gap_down: Number = pydantic.Field(None, description='Gap of spin down, eV.')
     t1_diagnostic: Number = None
+    t1_diagnostic_up: Number = pydantic.Field(None, description='Of spin up, divided likewise by its own electrons.')
+    t1_diagnostic_down: Number = pydantic.Field(None, description='Likewise of spin down.')
     d1_diagnostic: Number = None
     largest_t1: list[Number] = []
     largest_t2: list[Number] = []
