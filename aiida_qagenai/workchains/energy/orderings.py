@@ -26,7 +26,7 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.window import WindowWorkChain
-from aiida_qagenai.workchains.energy.energy import METALLIC, EnergyWorkChain, validate_references
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain, validate_references
 from aiida_qagenai.workchains.energy.ports import (
     define_energy,
     define_protocol,
@@ -184,7 +184,6 @@ class OrderingsWorkChain(WindowWorkChain):
         """Keep an energy, or count a failure."""
         if not child.is_finished_ok:
             self.note_failure(task, ending(child))
-            self.ctx.metallic = child.exit_status in METALLIC
             return
         energy = child.outputs.energy
         self.ctx.energies = {**self.ctx.energies, task: energy}
