@@ -38,6 +38,9 @@ class EnergyData(RecordData):
         """Energies in eV, times in hours or seconds as named."""
 
         fidelity: Fidelity = OrmMetadataField(description='PBE, SCAN, HSE06 or CCSD(T)')
+        method: str | None = OrmMetadataField(
+            None, description='Method where it is less than the level, which it does not stand for: CCSD for CCSD(T)'
+        )
         total_energy: float | None = OrmMetadataField(None, description='Total energy of the cell or molecule, eV')
         num_atoms: int = OrmMetadataField(ge=1, description='Atoms in the cell or molecule')
         energy_per_atom: float | None = OrmMetadataField(None, description='total_energy / num_atoms, eV')

@@ -43,6 +43,7 @@ ENERGY_FIELDS = (
     'chemical_system',
     'num_atoms',
     'fidelity',
+    'method',
     'protocol',
     'level_tag',
     'total_energy',
@@ -166,6 +167,8 @@ def _flags_of_structures(table: pd.DataFrame) -> pd.DataFrame:
 def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return the latest formation energy of each fidelity as a column."""
     columns = {level.value: f'formation_{level.label}' for level in LADDER}
+    # A method that is less than its level does not stand for it.
+    table = table[table['method'].isna()]
     latest = table.sort_values('ctime').drop_duplicates([*keys, 'fidelity'], keep='last')
     wide = latest.pivot(index=keys, columns='fidelity', values='formation_energy_per_atom')
     wide = wide.reindex(columns=list(columns)).rename(columns=columns).reset_index()

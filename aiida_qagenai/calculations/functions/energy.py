@@ -63,6 +63,7 @@ def assemble_energy(results: Dict, structure: StructureData, level: Dict, **refe
         total_energy=values.total_energy,
         warnings=[*values.warnings, *label.get('notes', [])],
         band_gap=values.band_gap,
+        method='CCSD' if values.spin_polarized and values.method == 'CCSD' else None,
         t1_diagnostic=values.t1_diagnostic,
         d1_diagnostic=values.d1_diagnostic,
         components=values.components,

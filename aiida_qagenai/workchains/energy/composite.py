@@ -11,6 +11,7 @@ from aiida_qagenai.calculations.functions.composite import JOB_PREFIX, assemble_
 from aiida_qagenai.calculations.functions.energy import ELEMENT_PREFIX
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.calculations.validators import validator
+from aiida_qagenai.chemistry.moments import initial_moments
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
@@ -218,11 +219,17 @@ def builder_of_level(
     It is one calculation, for CCSD(T) the composite, and for a crystal with local moments the lowest of its magnetic
     orderings, see :func:`~aiida_qagenai.workchains.energy.orderings.has_orderings`.
 
-    :param moments: initial moments by site or by element, μB.
+    :param moments: initial moments by site or by element, μB; with them CCSD(T) becomes CCSD of two spins.
     :param only: names of the orderings that are computed, all by default.
     :param arguments: of the EnergyWorkChain.
     :raises InvalidInputError: as the EnergyWorkChain, or for moments that do not fit.
     """
+    if moments is not None and fidelity is Fidelity.CCSD_T and isinstance(protocol, EnergyProtocol):
+        arguments.pop('descriptors', None)
+        start = list(initial_moments(structure.get_pymatgen(), moments).values)
+        return EnergyWorkChain.get_builder_from_protocol(
+            code, structure, fidelity, protocol, moments=start, **arguments
+        )
     if has_orderings(structure, fidelity, protocol.settings, moments):
         arguments.pop('descriptors', None)
         return OrderingsWorkChain.get_builder_from_protocol(

@@ -109,7 +109,8 @@ class EnergyWorkChain(ResumableWorkChain):
         :param wanted: of PySCF ``descriptors``, or ``forces`` with the stress: computed as well if true (PBE of a
             crystal); ``ghosts``, sites around an isolated atom, of ``crystal``, that lend it their basis functions. Of
             a crystal ``moments`` (initial, of each site, μB) or ``spin`` (electrons of spin up minus spin down per
-            cell, fixed), with which it is computed spin-polarised; of pw.x ``spin_polarized`` as well.
+            cell, fixed), with which it is computed spin-polarised, CCSD instead of CCSD(T); of pw.x
+            ``spin_polarized`` as well.
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level = Fidelity.parse(fidelity)
@@ -123,6 +124,9 @@ class EnergyWorkChain(ResumableWorkChain):
         else:
             fill_pyscf(builder, complete, code, level, options=options, band_gap=band_gap, **wanted)
         references = {'atomic_references': atomic_references, 'elemental_references': elemental_references}
+        if builder.level['unrestricted']:
+            # Atoms and elements at CCSD(T) are of another level.
+            references = dict.fromkeys(references)
         fill_references(builder, symbols, band_gap=band_gap, **references)
         return builder
 
@@ -226,13 +230,16 @@ def fill_pyscf(
     resolved = protocol.basis(family, symbols, isolated=isolated and len(structure.sites) == 1)
     settings = resolved.settings
     around = surroundings_of(crystal or structure)
-    level = EnergyLevel.create(settings, fidelity, isolated=isolated, surroundings=around, notes=resolved.notes)
+    unrestricted = fidelity is Fidelity.CCSD_T and any(wanted.get(name) is not None for name in ('moments', 'spin'))
+    level = EnergyLevel.create(
+        settings, fidelity, isolated=isolated, surroundings=around, notes=resolved.notes, unrestricted=unrestricted
+    )
     if (refusal := find_refusal(structure, fidelity, level, band_gap)) is not None:
         raise InvalidInputError(refusal)
     builder.level = orm.Dict(level.model_dump(mode='json'))
     builder.pyscf.code = code
     builder.pyscf.parameters = orm.Dict(settings.parameters(fidelity, structure, **wanted))
-    if settings.splits_triples and fidelity is Fidelity.CCSD_T and not isolated:
+    if settings.splits_triples and fidelity is Fidelity.CCSD_T and not isolated and not unrestricted:
         builder.separate_triples = orm.Bool(True)
     if resolved.bases:
         builder.pyscf.bases = resolved.bases

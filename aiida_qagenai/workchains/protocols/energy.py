@@ -62,6 +62,8 @@ __all__ = (
 
 PROTOCOLS_FILE = Path(__file__).with_name('energy.yaml')
 
+UNRESTRICTED = 'CCSD of two spins without (T): not the level CCSD(T), and no formation energy'
+
 BAND_PATH_SPACING = 0.3
 """Distance of points on the path of the bands, 1/Å."""
 
@@ -167,12 +169,15 @@ class EnergySettings(StrictModel):
             return self.local.max_atoms
         return self.max_atoms[fidelity]
 
-    def tag(self, fidelity: Fidelity, *, isolated: bool = False, surroundings: str = 'isolated') -> str:
+    def tag(
+        self, fidelity: Fidelity, *, isolated: bool = False, surroundings: str = 'isolated', unrestricted: bool = False
+    ) -> str:
         """Return the level tag: energies of different tags never meet in one hull.
 
         It ends in a hash of everything in the settings that moves an energy, so that an override shows.
 
         :param surroundings: of an isolated atom, the crystal that lends it basis functions.
+        :param unrestricted: whether the energy is CCSD of two spins, in place of CCSD(T).
         """
         silent = {'protocol', 'description', 'expected_error', 'cost', 'scientific', 'max_atoms', 'max_memory_mb'}
         silent |= {
@@ -195,7 +200,9 @@ class EnergySettings(StrictModel):
             'top',
         }
         values, basis = self.model_dump(mode='json', exclude=silent), self.basis_of(fidelity)
-        if fidelity is Fidelity.CCSD_T and self.local is not None:
+        if unrestricted:
+            basis = f'uccsd-{basis}'
+        elif fidelity is Fidelity.CCSD_T and self.local is not None:
             # Of isolated atoms as well: they are the references of crystals.
             values['local'], basis = self.local.model_dump(exclude={'max_atoms'}), f'lno-{basis}'
         if has_spin_error(self.pseudo_of(fidelity), fidelity):
@@ -262,7 +269,10 @@ class EnergySettings(StrictModel):
         if fidelity is Fidelity.CCSD_T:
             mean_field, correlation = self.meshes['HF'], self.meshes['CCSD(T)']
             values['cc'] = {**values['cc'], 'kmesh': correlation.mesh(cell), 'kmesh_shift': correlation.shift}
-            if self.local is not None:
+            if moments is not None or spin is not None:
+                # There is no (T) of k-points for two spins.
+                values['method'] = 'CCSD'
+            elif self.local is not None:
                 values.update(method='LNO-CCSD(T)', local=self.local.model_dump(exclude={'max_atoms'}))
         else:
             mean_field = self.meshes[fidelity.value]  # type: ignore[index]
@@ -312,6 +322,7 @@ class EnergyLevel(StrictModel):
     basis_sizes: dict[str, BasisSize] = pydantic.Field(description='By element; none of plane waves.')
     notes: list[str] = pydantic.Field([], description='What the result must say about its level.')
     unavailable: str | None = pydantic.Field(None, description='Why the elements of the system do not have the level.')
+    unrestricted: bool = pydantic.Field(False, description='CCSD of two spins, in place of CCSD(T).')
 
     @classmethod
     def create(
@@ -322,15 +333,17 @@ class EnergyLevel(StrictModel):
         isolated: bool = False,
         surroundings: str = 'isolated',
         notes: t.Sequence[str] = (),
+        unrestricted: bool = False,
     ) -> EnergyLevel:
-        """Return the level of ``settings`` for one fidelity."""
+        """Return the level of ``settings`` for one fidelity, or of CCSD of two spins."""
         return cls(
             protocol=settings.protocol,
-            level_tag=settings.tag(fidelity, isolated=isolated, surroundings=surroundings),
+            level_tag=settings.tag(fidelity, isolated=isolated, surroundings=surroundings, unrestricted=unrestricted),
             scientific=settings.scientific,
             max_atoms=settings.limit_of(fidelity, isolated=isolated),
             basis_sizes=settings.basis_sizes,
-            notes=list(notes),
+            notes=[*notes, *([UNRESTRICTED] if unrestricted else [])],
+            unrestricted=unrestricted,
             unavailable=settings.unavailable.get(fidelity),
         )
 

@@ -35,7 +35,7 @@ def refuse_coupled_cluster(
     if all(Element(symbol).is_metal for symbol in counts):
         return f'CCSD(T) is not defined for a metal: {structure.get_formula()} consists of metals only'
     num_electrons = sum(count * level.basis_sizes[symbol].valence for symbol, count in counts.items())
-    if num_electrons % 2:
+    if num_electrons % 2 and not level.unrestricted:
         return f'CCSD(T) needs an even number of electrons per cell, {structure.get_formula()} has {num_electrons}'
     return None
 

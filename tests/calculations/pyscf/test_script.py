@@ -269,8 +269,8 @@ def test_every_warning_has_a_meaning(render, lithium_hydride, make_structure, py
     scripts.append(render(make_structure(['H'], [(0, 0, 0)]), molecule))
     calls = [node for script in scripts for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Call)]
     codes = {call.args[0].value for call in calls if ast.unparse(call.func) == 'warn'}
-    # 700, 712 and 713 are given to a stored energy, 721 and 722 to the outcome of a relaxation, not to a calculation.
-    assert codes | {700, 712, 713, 721, 722} == set(WARNING_CODES)
+    # 700, 712 and 713 are given to a stored energy, 721 to 723 to the outcome of a relaxation, not to a calculation.
+    assert codes | {700, 712, 713, 721, 722, 723} == set(WARNING_CODES)
 
 
 def test_varying_occupation_is_a_metal(load_script, lithium_hydride, pyscf_parameters, monkeypatch):

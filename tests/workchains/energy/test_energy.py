@@ -16,7 +16,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData, find_bases, install_families
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.queries.energies import energies
+from aiida_qagenai.queries.energies import energies, energies_side_by_side
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.references import isolated_atom
@@ -81,6 +81,19 @@ def test_moments_become_attributes(build, make_structure):
     assert 0 < energy.band_gap <= min(energy.band_gap_up, energy.band_gap_down) and energy.spin_squared > 0.8
     query = QueryBuilder().append(EnergyData, filters={'attributes.magnetic_ordering': 'antiferromagnetic'})
     assert energy.structure_uuid == chain.uuid and query.count()
+
+
+def test_coupled_cluster_with_moments_is_labelled_as_what_it_is(build, make_structure):
+    """CCSD of two spins has its own level tag and never stands for CCSD(T)."""
+    chain = make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 2.5)], [[5.0, 0, 0], [0, 5.0, 0], [0, 0, 5.0]])
+    restricted, builder = build(chain, 'CCSD(T)'), build(chain, 'CCSD(T)', moments=[1, -1])
+    assert ':uccsd-' in builder.level['level_tag'] and ':uccsd-' not in restricted.level['level_tag']
+    energy = run_get_node(builder)[0]['energy']
+    assert (energy.content.method, energy.content.formation_energy_per_atom) == ('CCSD', None)
+    assert 'triples' not in energy.content.components and energy.content.t1_diagnostic is not None
+    assert any('not the level CCSD(T)' in warning for warning in energy.content.warnings)
+    table = energies_side_by_side()
+    assert table.empty or table['formation_ccsdt'].isna().all()
 
 
 @pytest.mark.slow
