@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import typing as t
 from collections.abc import Collection, Mapping, Sequence
@@ -10,16 +11,30 @@ from pathlib import Path
 
 from aiida_qagenai.chemistry.elements import require_elements
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.plotting import BLUE, new_figure, picture_path, save_figure
-from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, METASTABLE_LIMIT
+from aiida_qagenai.common.plotting import (
+    BLUE,
+    LABEL_SIZE,
+    MANY_POINTS,
+    RED,
+    label_points,
+    new_figure,
+    picture_path,
+    save_figure,
+    styled,
+)
+from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, METASTABLE_LIMIT, distances_to_hull
 from aiida_qagenai.thermodynamics.hull.phases import Phase
 
-__all__ = ('plot_distances', 'plot_funnel', 'plot_hull')
+if t.TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ('draw_distances', 'draw_funnel', 'draw_hull', 'plot_distances', 'plot_funnel', 'plot_hull')
 
 INTERACTIVE = '.html'
 FORMATS = ('.png', '.svg', '.pdf', INTERACTIVE)
 
 DISTANCE_LABEL = 'distance to the hull (eV/atom)'
+FORMATION_LABEL = 'formation energy (eV/atom)'
 
 
 def plot_hull(
@@ -31,11 +46,12 @@ def plot_hull(
     elements_at_zero: bool = False,
     show_unstable: float = 0.2,
 ) -> Path:
-    """Write the hull of a binary, ternary or quaternary system by pymatgen's plotter.
+    """Write the hull of a binary, ternary or quaternary system.
 
     :param phases: known phases.
-    :param path: ``.png``, ``.svg``, ``.pdf``, or ``.html`` for an interactive picture.
-    :param candidates: drawn with the phases and named ``formula (candidate)``.
+    :param path: ``.png``, ``.svg``, ``.pdf``, or ``.html`` for an interactive picture by pymatgen, which draws
+        quaternary systems as well.
+    :param candidates: drawn with the phases.
     :param elements: the chemical system; phases with others are left out. The default is that of the
         candidates, or of the phases if there are no candidates.
     :param elements_at_zero: whether pure elements are implied at 0 eV/atom.
@@ -53,6 +69,8 @@ def plot_hull(
     missing = [element for element in elements if not any(set(phase.amounts) == {element} for phase in known)]
     if missing:
         raise InvalidInputError(f'no phase of the element(s) {", ".join(missing)}: the hull has no corner there')
+    if len(elements) < 4 and path.suffix.lower() != INTERACTIVE:
+        return save_figure(draw_hull(known, candidates, elements, show_unstable=show_unstable), path)
     from pymatgen.analysis.phase_diagram import PDEntry, PDPlotter, PhaseDiagram
     from pymatgen.core import Composition
 
@@ -85,14 +103,32 @@ def plot_distances(distances: Sequence[float], path: str | os.PathLike[str]) -> 
             page.add_vline(x=limit, line_dash='dash', annotation_text=name)
         page.update_layout(xaxis_title=DISTANCE_LABEL, yaxis_title='candidates')
         return _write_page(page, path)
-    figure, axes = new_figure(5.0, 3.2)
+    return save_figure(draw_distances(distances, bins), path)
+
+
+@styled
+def draw_distances(distances: Sequence[float], bins: int = 40) -> Figure:
+    """Return a histogram of distances to the hull (eV/atom) with the boundaries of Table 2.
+
+    :param bins: number of intervals of equal width.
+    """
+    figure, axes = new_figure(4.6, 3.2)
     axes.hist(distances, bins=bins, color=BLUE)
-    for name, limit in limits.items():
+    for name, limit, side in (('metastable', METASTABLE_LIMIT, 'right'), ('marginal', MARGINAL_LIMIT, 'left')):
         axes.axvline(limit, color='#555555', linewidth=0.8, linestyle='--')
-        axes.annotate(name, (limit, 0.98), xycoords=('data', 'axes fraction'), rotation=90, ha='right', va='top')
-    axes.set_xlabel(DISTANCE_LABEL)
-    axes.set_ylabel('candidates')
-    return save_figure(figure, path, bbox_inches='tight')
+        axes.annotate(
+            name,
+            (limit, 0.98),
+            xycoords=('data', 'axes fraction'),
+            xytext=(-2 if side == 'right' else 2, 0),
+            textcoords='offset points',
+            rotation=90,
+            ha=side,
+            va='top',
+            fontsize=LABEL_SIZE,
+        )
+    axes.set(xlabel=DISTANCE_LABEL, ylabel='candidates')
+    return figure
 
 
 def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path:
@@ -111,18 +147,172 @@ def plot_funnel(counts: Mapping[str, int], path: str | os.PathLike[str]) -> Path
         import plotly.graph_objects as go
 
         return _write_page(go.Figure(go.Funnel(y=list(counts), x=numbers, textinfo='value', marker_color=BLUE)), path)
-    figure, axes = new_figure(5.5, 0.6 + 0.5 * len(numbers))
+    return save_figure(draw_funnel(counts), path)
+
+
+@styled
+def draw_funnel(counts: Mapping[str, int]) -> Figure:
+    """Return a picture of how many candidates are left after each stage (paper Figure 2), with the counts.
+
+    :param counts: stage → number left, in order.
+    """
+    numbers = list(counts.values())
+    figure, axes = new_figure(4.6, 0.5 + 0.42 * len(numbers))
     positions = list(range(len(numbers)))[::-1]
-    largest = max(numbers[0], 1)
+    largest = max(*numbers, 1)
     axes.barh(positions, numbers, left=[(largest - n) / 2 for n in numbers], color=BLUE, height=0.7)
     for position, number in zip(positions, numbers, strict=True):
         axes.annotate(f'{number:,}', (1.02, position), xycoords=('axes fraction', 'data'), va='center')
     axes.set_yticks(positions, list(counts))
+    axes.tick_params(left=False)
     axes.set_xticks([])
-    axes.set_xlim(0, largest)
+    axes.set(xlim=(0, largest), xlabel='candidates (number at the right)')
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return save_figure(figure, path, bbox_inches='tight')
+    return figure
+
+
+@styled
+def draw_hull(
+    known: Sequence[Phase],
+    candidates: Sequence[Phase],
+    elements: Sequence[str],
+    *,
+    computed: Sequence[Phase] = (),
+    names: Sequence[str] | None = None,
+    distances: Sequence[float | None] | None = None,
+    show_unstable: float = 0.2,
+    total: int | None = None,
+) -> Figure:
+    """Return the hull of the known phases of a binary or ternary system with candidates (paper Figure 11).
+
+    :param known: all elements among them; they make the hull. Formation energies, eV/atom.
+    :param computed: candidates whose energy was computed, drawn in another colour.
+    :param names: of the candidates and then of those computed; by default their formulas.
+    :param distances: of the candidates to the hull, eV/atom; by default they are computed.
+    :param show_unstable: what lies further above the hull is left out of the picture, eV/atom.
+    :param total: number of candidates if not all are given; the picture says how many it leaves out.
+    """
+    names = [phase.reduced_formula for phase in (*candidates, *computed)] if names is None else list(names)
+    if distances is None:
+        results = distances_to_hull([*candidates, *computed], list(known), elements_at_zero=True)
+        distances = [result.e_above_hull for result in results]
+    shown = [row for row, value in enumerate(distances) if value is not None and value <= show_unstable]
+    split = len(candidates)
+    every = [*candidates, *computed]
+    draw = _draw_binary if len(elements) == 2 else _draw_ternary
+    figure, axes = new_figure(4.6, 3.6)
+    groups = [
+        _Group('candidates, predicted', [row for row in shown if row < split], BLUE, 'o'),
+        _Group('candidates, computed', [row for row in shown if row >= split], RED, 's'),
+    ]
+    places = draw(axes, known, every, elements, groups)
+    total = len(every) if total is None else total
+    left_out = total - len(shown)
+    if left_out:
+        note = f'{left_out:,} of {total:,} more than {show_unstable:g} eV/atom above the hull: not shown'
+        axes.set_title(note, fontsize=LABEL_SIZE)
+    handles, _ = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(loc='outside lower center', ncols=2)
+    # what was computed has the first choice, then what is nearest to the hull
+    nearest = sorted(shown, key=lambda row: (row < split, t.cast(float, distances[row])))
+    points = places.known + [places.candidates[row] for row in nearest]
+    label_points(figure, axes, points, places.known_names + [names[row] for row in nearest], most=len(places.known) + 6)
+    return figure
+
+
+class _Places(t.NamedTuple):
+    candidates: list[tuple[float, float]]
+    known: list[tuple[float, float]]
+    known_names: list[str]
+
+
+class _Group(t.NamedTuple):
+    name: str
+    rows: list[int]
+    colour: str
+    marker: str
+
+
+def _fractions(phase: Phase, elements: Sequence[str]) -> list[float]:
+    total = sum(phase.amounts.values())
+    return [phase.amounts.get(element, 0.0) / total for element in elements]
+
+
+def _scatter(axes: t.Any, group: _Group, points: Sequence[tuple[float, float]], **options: t.Any) -> None:
+    if group.rows:
+        x, y = zip(*(points[row] for row in group.rows), strict=True)
+        many = len(x) > MANY_POINTS
+        size = 6 if many else 22
+        options = {'alpha': 0.8, 'linewidths': 0, 'rasterized': many, 's': size, 'zorder': 3, **options}
+        axes.scatter(x, y, color=group.colour, marker=group.marker, label=group.name, **options)
+
+
+def _draw_binary(
+    axes: t.Any, known: Sequence[Phase], every: Sequence[Phase], elements: Sequence[str], groups: Sequence[_Group]
+) -> _Places:
+    """Draw formation energies over the composition, and return the places of all that has a name."""
+    corners = sorted((_fractions(phase, elements)[1], phase.energy_per_atom, phase.reduced_formula) for phase in known)
+    hull: list[tuple[float, float, str]] = []
+    for x, y, name in corners:
+        if hull and x == hull[-1][0]:  # a polymorph of higher energy
+            continue
+        while len(hull) > 1 and _turns_up(hull[-2], hull[-1], (x, y)):
+            hull.pop()
+        hull.append((x, y, name))
+    fractions, heights, names = zip(*hull, strict=True)
+    axes.plot(fractions, heights, color='#333333', marker='D', label='hull of the known phases', zorder=2)
+    points = [(_fractions(phase, elements)[1], phase.energy_per_atom) for phase in every]
+    for group in groups:
+        _scatter(axes, group, points)
+    axes.set(xlabel=f'fraction of {elements[1]} in {elements[0]}–{elements[1]}', ylabel=FORMATION_LABEL)
+    axes.set_xlim(-0.04, 1.04)
+    axes.margins(y=0.12)
+    return _Places(points, list(zip(fractions, heights, strict=True)), list(names))
+
+
+def _turns_up(first: t.Any, middle: t.Any, last: t.Any) -> bool:
+    """Return whether the middle point lies on or above the line from the first to the last."""
+    run, rise = last[0] - first[0], last[1] - first[1]
+    return bool(middle[1] >= first[1] + rise * (middle[0] - first[0]) / run)
+
+
+def _draw_ternary(
+    axes: t.Any, known: Sequence[Phase], every: Sequence[Phase], elements: Sequence[str], groups: Sequence[_Group]
+) -> _Places:
+    """Draw the composition triangle with the edges of the hull, and return the places of all that has a name."""
+    import numpy as np
+    from scipy.spatial import ConvexHull
+
+    def place(fractions: Sequence[float]) -> tuple[float, float]:
+        _, second, third = fractions
+        return second + third / 2, third * math.sqrt(3) / 2
+
+    places = np.array([place(_fractions(phase, elements)) for phase in known])
+    energies = np.array([phase.energy_per_atom for phase in known])
+    # One point high above closes the body: the facets that it is not part of are those of the lower hull.
+    roof = [places[:, 0].mean(), places[:, 1].mean(), energies.max() + 10.0]
+    body = ConvexHull(np.vstack([np.column_stack([places, energies]), roof]), qhull_options='QJ')
+    edges = {
+        tuple(sorted(pair))
+        for facet in body.simplices
+        if len(known) not in facet
+        for pair in itertools.combinations(facet.tolist(), 2)
+    }
+    for first, second in sorted(edges):
+        axes.plot(*places[[first, second]].T, color='#999999', linewidth=0.8, zorder=1)
+    stable = sorted({row for pair in edges for row in pair})
+    axes.plot(*places[stable].T, 'D', color='#333333', label='known phases on the hull', zorder=2)
+    points = [place(_fractions(phase, elements)) for phase in every]
+    for group in groups:
+        _scatter(axes, group, points)
+    axes.set(aspect='equal', xlim=(-0.08, 1.08), ylim=(-0.12, 0.98), xticks=[], yticks=[])
+    axes.set_xlabel(f'composition in {"–".join(elements)} (fraction of the atoms)')
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    corners = [(float(x), float(y)) for x, y in places[stable]]
+    return _Places(points, corners, [known[row].reduced_formula for row in stable])
 
 
 def _write_page(page: t.Any, path: Path) -> Path:
