@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 import pandas as pd
@@ -14,7 +15,7 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, among
 from aiida_qagenai.queries.tables import load
 
-__all__ = ('lineage',)
+__all__ = ('Step', 'candidate_lineages', 'lineage')
 
 COLUMNS = ['pk', 'kind', 'what', 'made_by', 'process', 'used_by', 'created', 'note']
 
@@ -116,3 +117,111 @@ def _describe_energy(content: dict[str, t.Any]) -> str:
     total, formation = content['total_energy'], content['formation_energy_per_atom']
     value = f'{formation:.6f} eV/atom of formation' if total is None else f'{total:.6f} eV'
     return f'{content["fidelity"]} of {content["formula"]}: {value} ({content["protocol"]})'
+
+
+class Step(t.NamedTuple):
+    """A node that a candidate descends from, and what made it.
+
+    :param what: in words; several energies of one training set are one step.
+    :param uuid: of the node, or of the first one.
+    :param made_by: label of the process that made it; empty for a first input.
+    """
+
+    kind: str
+    what: str
+    uuid: str
+    made_by: str
+    process_uuid: str
+
+
+MODELS = (CheckpointData,)
+
+
+def candidate_lineages(candidates: t.Sequence[str]) -> dict[str, list[Step]]:
+    """Return the steps from each candidate back to its first inputs, by the uuid of the candidate.
+
+    A relaxed candidate leads to the unrelaxed one, this to the models that proposed it, and these as in :func:`lineage`
+    to their training sets, the energies in them, and the models that they were trained from. Where no model proposed
+    it, the other inputs of the process that did are the first ones.
+
+    :param candidates: uuids.
+    """
+    found: dict[str, list[Step]] = {}
+    known: dict[int, list[Step]] = {}
+    for uuid in candidates:
+        steps: list[Step] = []
+        current: str | None = uuid
+        process: int | None = None
+        while current:
+            steps.append(_proposal(current))
+            current, process = _before(current)
+        for model in _inputs_of(process, MODELS):
+            if model not in known:
+                known[model] = _model_steps(model)
+            steps += [step for step in known[model] if step not in steps]
+        if process is not None and not _inputs_of(process, MODELS):
+            steps += _first_inputs(process)
+        found[uuid] = steps
+    return found
+
+
+def _proposal(uuid: str) -> Step:
+    fields = ['attributes.formula', 'attributes.origin', 'attributes.motif', 'attributes.relaxed_from']
+    builder = orm.QueryBuilder()
+    builder.append(orm.Data, filters={'uuid': uuid}, project=fields, tag='candidate')
+    formula, origin, motif, relaxed = builder.first()
+    made_by, process = _maker(uuid)
+    what = f'{formula}, relaxed' if relaxed else f'{formula} from {origin}' + (f', begun as {motif}' if motif else '')
+    return Step('candidate', what, uuid, made_by, process)
+
+
+def _maker(uuid: str) -> tuple[str, str]:
+    builder = orm.QueryBuilder().append(orm.Data, filters={'uuid': uuid}, tag='product')
+    fields = ['attributes.process_label', 'uuid']
+    edge = {'type': LinkType.CREATE.value}
+    builder.append(orm.CalculationNode, with_outgoing='product', edge_filters=edge, project=fields)
+    label, process = builder.first() or ('', '')
+    return label or '', process
+
+
+def _before(uuid: str) -> tuple[str | None, int | None]:
+    """Return the candidate that a candidate was relaxed from, or None, and the process that made it."""
+    builder = orm.QueryBuilder().append(
+        orm.Data, filters={'uuid': uuid}, tag='candidate', project='attributes.relaxed_from'
+    )
+    edge = {'type': LinkType.CREATE.value}
+    builder.append(orm.CalculationNode, with_outgoing='candidate', edge_filters=edge, project='id')
+    return builder.first() or (None, None)
+
+
+def _inputs_of(process: int | None, classes: tuple[type[orm.Data], ...]) -> list[int]:
+    builder = orm.QueryBuilder().append(orm.CalculationNode, filters={'id': process or -1}, tag='process')
+    edge = {'type': LinkType.INPUT_CALC.value}
+    builder.append(classes, with_outgoing='process', edge_filters=edge, project='id')
+    return builder.all(flat=True)
+
+
+def _first_inputs(process: int) -> list[Step]:
+    """Return the inputs of a process that are not structures."""
+    builder = orm.QueryBuilder().append(orm.CalculationNode, filters={'id': process}, tag='process')
+    edge = {'type': LinkType.INPUT_CALC.value}
+    others = (orm.Dict, orm.List, orm.Code)
+    builder.append(others, with_outgoing='process', edge_filters=edge, edge_project='label', project='uuid')
+    return [Step('input', label, uuid, *_maker(uuid)) for uuid, label in builder.all()]
+
+
+def _model_steps(pk: int) -> list[Step]:
+    """Return the lineage of a model from the newest to the oldest, energies of one training set together."""
+    table = lineage(pk)
+    fields = ['id', 'uuid']
+    nodes = [*map(int, table['pk']), *map(int, table['process'].dropna())]
+    uuids = dict(orm.QueryBuilder().append(orm.Node, filters=among('id', nodes), project=fields).all())
+    rows = table.iloc[::-1].to_dict('records')
+    steps: list[Step] = []
+    for user, part in itertools.groupby(rows, key=lambda row: row['used_by'] if row['kind'] == 'energy' else row['pk']):
+        group = list(part)
+        row = group[-1]
+        what = row['what'] if len(group) == 1 else f'{len(group)} energies of the training set {user}'
+        maker = '' if pd.isna(row['process']) else uuids[int(row['process'])]
+        steps.append(Step(row['kind'], what, uuids[row['pk']], row['made_by'], maker))
+    return steps
