@@ -1,4 +1,4 @@
-"""The end of a campaign: a table of the best candidates, two pictures, and what to try next."""
+"""The end of a campaign: a table of the best candidates, its page and figures, and what to try next."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import math
 import typing as t
 from pathlib import Path
 
-from aiida_qagenai.common.fidelity import LADDER, Fidelity
-from aiida_qagenai.common.plotting import new_figure, save_figure
+from aiida_qagenai.common.fidelity import LADDER
 
 if t.TYPE_CHECKING:
     import pandas as pd
     from aiida.orm import ProcessNode
     from rich.console import Console
 
-__all__ = ('best_candidates', 'plot_divergence', 'plot_funnel', 'report')
-
-TITLE_NOTE = '\nnot scientific: pipeline level'
+__all__ = ('best_candidates', 'report')
 
 
 def report(node: ProcessNode, folder: Path, console: Console, *, limit: int = 10) -> None:
-    """Print how the campaign of ``node`` ended, and write its pictures to ``folder``."""
-    from aiida_qagenai.queries.overview import cost_ledger
+    """Print how the campaign of ``node`` ended, and write its page and figures to ``folder``."""
+    from aiida_qagenai.report.page import write_report
 
     console.print()
     status = f'exit status {node.exit_status}' + (f': {node.exit_message}' if node.exit_message else '')
@@ -31,12 +28,9 @@ def report(node: ProcessNode, folder: Path, console: Console, *, limit: int = 10
         console.print('no candidate was computed')
         return
     print_candidates(table.head(limit), console)
-    ledger = cost_ledger(node.pk)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, plot, data in (('funnel', plot_funnel, ledger), ('divergence', plot_divergence, table)):
-        path = folder / f'{name}.png'
-        plot(data, path)
-        console.print(f'picture: {path.resolve()}', soft_wrap=True)
+    for written in write_report(node.pk, folder / 'report.html', figures='png'):
+        console.print(f'{"page" if written.suffix == ".html" else "picture"}: {written.resolve()}', soft_wrap=True)
     print_next(node, console)
 
 
@@ -75,64 +69,12 @@ def print_next(node: ProcessNode, console: Console) -> None:
     console.print('next:')
     for command in (
         f'aiida-qagenai campaign show {node.pk}',
+        f'aiida-qagenai plot hull {node.pk} --output hull.svg',
         'aiida-qagenai candidate list --min-divergence 0.05 --max-e-above-hull 0.1',
         f'aiida-qagenai archive export {node.pk} {node.label or "campaign"}.aiida',
         f'verdi process status {node.pk}',
     ):
         console.print(f'  {command}', soft_wrap=True)
-
-
-def plot_funnel(ledger: pd.DataFrame, path: Path) -> None:
-    """Draw how many candidates of each cycle reached each stage (paper Figure 2).
-
-    :param ledger: rows of the cost ledger with the columns ``cycle`` and ``funnel_<stage>``.
-    """
-    figure, axes = new_figure(6, 4.5)
-    cycles = ledger[ledger['cycle'] > 0]
-    stages = [name for name in cycles.columns if name.startswith('funnel_')]
-    width = 0.8 / max(1, len(cycles))
-    for offset, (_, row) in enumerate(cycles.iterrows()):
-        positions = [index + offset * width for index in range(len(stages))]
-        bars = axes.bar(positions, [row[stage] for stage in stages], width, label=f'cycle {int(row["cycle"])}')
-        axes.bar_label(bars, fmt='%d', fontsize=8)
-    axes.set_xticks(
-        [index + 0.4 - width / 2 for index in range(len(stages))],
-        [stage.removeprefix('funnel_') for stage in stages],
-    )
-    axes.set(ylabel='candidates', yscale='symlog', title='From generated to computed')
-    axes.margins(y=0.2)
-    axes.legend(frameon=False)
-    save_figure(figure, path)
-
-
-def plot_divergence(table: pd.DataFrame, path: Path) -> None:
-    """Draw the predicted against the computed divergence of the computed candidates (paper Figure 9), eV/atom."""
-    figure, axes = new_figure(6, 4.5)
-    data = table.dropna(subset=['divergence_computed', 'divergence'])
-    for audit, label, marker in ((False, 'selected', 'o'), (True, 'audit', 's')):
-        rows = data[data['audit'].astype(bool) == audit]
-        axes.scatter(rows['divergence_computed'], rows['divergence'], marker=marker, label=label)
-    for row in data.to_dict('records'):
-        axes.annotate(
-            f'{row["formula"]} {row["name"]}',
-            (row['divergence_computed'], row['divergence']),
-            fontsize=7,
-            xytext=(4, 3),
-            textcoords='offset points',
-        )
-    values = [*data['divergence_computed'], *data['divergence']]
-    if values:
-        limits = (min(values) * 0.95, max(values) * 1.05)
-        axes.plot(limits, limits, color='0.7', linewidth=1, zorder=0)
-    top = ' or '.join(sorted(set(data['top_fidelity']))) or Fidelity.CCSD_T.value
-    note = '' if (table['note'].fillna('') == '').all() else TITLE_NOTE
-    axes.set(
-        xlabel=f'computed |E$_f$(PBE) − E$_f$({top})| (eV/atom)',
-        ylabel='predicted before (eV/atom)',
-        title=f'Divergence of the computed candidates{note}',
-    )
-    axes.legend(frameon=False)
-    save_figure(figure, path)
 
 
 def _number(value: t.Any) -> str:

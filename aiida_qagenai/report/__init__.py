@@ -1,0 +1,1 @@
+"""Figures and pages on a campaign, drawn from the provenance graph."""
