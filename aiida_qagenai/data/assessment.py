@@ -44,7 +44,7 @@ class AssessmentData(RecordData):
         )
         eligible: bool = OrmMetadataField(description='Whether the candidate may be selected')
         stopped_by: str | None = OrmMetadataField(None, description='First filter that excluded the candidate')
-        divergence: float | None = OrmMetadataField(None, ge=0, description='Divergence D = |E_PBE − E_top|')
+        divergence: float | None = OrmMetadataField(None, ge=0, description='Divergence D = abs(E_PBE − E_top)')
         top_fidelity: Fidelity | None = OrmMetadataField(
             None, description='Top rung, which the divergence refers to; CCSD(T) in nodes without it'
         )

@@ -35,7 +35,7 @@ class PredictionData(RecordData):
         sigma_scan: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at SCAN')
         sigma_hse06: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at HSE06')
         sigma_ccsdt: float | None = OrmMetadataField(None, ge=0, description='Calibrated standard deviation at CCSD(T)')
-        divergence: float | None = OrmMetadataField(None, description='|E_PBE − E_top|, Eq 3')
+        divergence: float | None = OrmMetadataField(None, description='abs(E_PBE − E_top), Eq 3')
         divergence_signed: float | None = OrmMetadataField(None, description='E_PBE − E_top, Eq 5')
         divergence_sigma: float | None = OrmMetadataField(
             None, ge=0, description='Calibrated standard deviation of divergence_signed'

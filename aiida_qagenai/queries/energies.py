@@ -136,7 +136,7 @@ def energies_side_by_side(campaign: int | str | None = None, **filters: t.Any) -
 
 
 def computed_divergence(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the column ``divergence_computed``, |E_PBE − E_top| for the rung in ``top_fidelity``."""
+    """Return the table with the column ``divergence_computed``, abs(E_PBE − E_top) for the rung in ``top_fidelity``."""
     found = pd.Series(np.nan, index=table.index)
     for level in LADDER[1:]:
         difference = (table['formation_pbe'] - table[f'formation_{level.label}']).abs()

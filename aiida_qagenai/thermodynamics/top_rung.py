@@ -1,8 +1,8 @@
 """The top rung of a chemical system: the best level of theory that is valid for the crystals that it may hold.
 
-It is decided once for a whole system, before anything is computed, so that all differences D = |E_PBE − E_top|, hulls
-and models of a campaign speak of the same two levels. What single crystals are refused for (a gap that closes, too many
-atoms) does not change it.
+It is decided once for a whole system, before anything is computed, so that all differences D = abs(E_PBE − E_top),
+hulls and models of a campaign speak of the same two levels. What single crystals are refused for (a gap that closes,
+too many atoms) does not change it.
 """
 
 from __future__ import annotations
