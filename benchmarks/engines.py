@@ -36,7 +36,7 @@ COMPRESSED, EXPERIMENTAL = 5.23, 5.43
 GAUSSIANS = ('gth-szv', 'gth-dzvp', 'gth-tzv2p')
 """Bases of PySCF for silicon, from small to large."""
 
-UPF_FILES = ('Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF', 'Fe.pbe-nd-rrkjus.UPF')
+UPF_FILES = ('Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF', 'Fe.pbe-spn-rrkjus_psl.0.2.1.UPF')
 HUBBARD = {'Ni': {'U': 5.0, 'source': 'Bengone et al., Phys. Rev. B 62, 16392 (2000)'}}
 MAGNETIC = {'ecutwfc': 45, 'ecutrho': 360, 'degauss': 0.005, 'scf': {'conv_thr_per_atom': 1e-8}}
 
@@ -184,7 +184,13 @@ def nickel_oxide(code: t.Any) -> None:
 def iron(code: t.Any) -> None:
     """Print the moment of body-centred iron at PBE."""
     structure = crystal(['Fe'], [[0, 0, 0]], 2.87 / 2 * (np.ones((3, 3)) - 2 * np.eye(3)))
-    overrides = {**MAGNETIC, 'degauss': 0.02, 'meshes': {'PBE': {'fixed': [10, 10, 10], 'spacing': None}}}
+    overrides = {
+        **MAGNETIC,
+        'ecutwfc': 60,
+        'ecutrho': 600,
+        'degauss': 0.02,
+        'meshes': {'PBE': {'fixed': [10, 10, 10], 'spacing': None}},
+    }
     found = energy(code, structure, engine='espresso', pseudos=FAMILY, overrides=overrides, moments=[3.0])
     figure('moment-Fe-PBE', found.total_moment, 'μB', 'PBE, all electrons', 2.2)
 

@@ -39,7 +39,7 @@ class ExchangeRule(StrictModel):
     """Which differences of k-points the exact exchange of HSE06 takes."""
 
     every: pydantic.PositiveInt = pydantic.Field(
-        1, description='Every n-th along each direction whose number of k-points n divides, all of them elsewhere.'
+        1, description='Every n-th along each direction that this leaves two or more of, all of them elsewhere.'
     )
     ecutfock: pydantic.PositiveFloat | None = pydantic.Field(
         None, description='Cutoff of exchange, Ry; that of the density by default.'
@@ -47,7 +47,10 @@ class ExchangeRule(StrictModel):
 
     def mesh(self, kmesh: t.Sequence[int]) -> tuple[int, ...]:
         """Return the mesh of differences for a mesh of k-points."""
-        return tuple(number // self.every if number % self.every == 0 else number for number in kmesh)
+        return tuple(
+            number // self.every if number % self.every == 0 and number >= 2 * self.every else number
+            for number in kmesh
+        )
 
 
 class CycleSettings(StrictModel):

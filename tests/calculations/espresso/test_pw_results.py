@@ -13,7 +13,7 @@ PARAMETERS = {'fidelity': 'PBE', 'ecutwfc': 40, 'ecutrho': 320, 'conv_thr': 1e-8
 OUTPUT = {
     'energy': -100.0,
     'number_of_electrons': 8.0,
-    'energy_ewald': -50.0,
+    'energy_ewald': -100.5,
     'energy_hubbard': 0.5,
     'creator_version': '6.7MaX',
     'number_of_k_points': 2,
@@ -38,11 +38,16 @@ def results(output=OUTPUT, sites=None, **parameters):
 
 def test_energies_and_costs_have_the_fields_of_the_other_engine():
     found = results()
-    assert (found.total_energy, found.components) == (-100.0, {'ewald': -50.0, 'hubbard': 0.5})
+    assert (found.total_energy, found.components) == (-100.0, {'ewald': -100.5, 'hubbard': 0.5})
     assert (found.core_hours, found.wall_seconds, found.num_electrons) == (0.5, 900.0, 8)
     assert found.versions == {'Quantum ESPRESSO': '6.7MaX'}
     assert not found.spin_polarized and found.total_moment is None
     assert found.warning_codes == []
+
+
+def test_parts_that_are_not_of_this_energy_are_left_out():
+    """Of hybrids, the parser of aiida-quantumespresso has those of a step before."""
+    assert results({**OUTPUT, 'energy': -101.0}).components == {}
 
 
 def test_an_odd_number_of_electrons_without_spin_is_a_warning():

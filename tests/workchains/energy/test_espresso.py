@@ -170,6 +170,22 @@ def test_an_error_of_pw_is_told_in_its_words(build, family, silicon):
 
 @pytest.mark.slow
 @needs_espresso
+def test_exact_exchange_opens_the_gap(build, family, silicon):
+    """By 0.6 eV on dense meshes and 0.9 eV on this one; the level says whose pseudopotentials these are."""
+    family('Si.pbe-rrkj.UPF')
+    mesh = {'fixed': [2, 2, 2], 'spacing': None}
+    found = {}
+    for fidelity in ('PBE', 'HSE06'):
+        outputs, node = run_get_node(build(silicon, fidelity, overrides={**CHEAP, 'meshes': {fidelity: mesh}}))
+        assert node.is_finished_ok, node.exit_message
+        found[fidelity] = outputs['energy'].content
+    assert 0.7 < found['HSE06'].band_gap - found['PBE'].band_gap < 1.1
+    assert any('pseudopotentials of PBE' in text for text in found['HSE06'].warnings)
+    assert not any('pseudopotentials of PBE' in text for text in found['PBE'].warnings)
+
+
+@pytest.mark.slow
+@needs_espresso
 def test_antiferromagnetic_nickel_oxide_keeps_its_order(build, family, nickel_oxide):
     """Sites of one element with other moments are other kinds; U opens the gap."""
     family(NICKEL, OXYGEN)
