@@ -124,6 +124,9 @@ class PyscfResults(Cost):
     smearing_hartree: Number = None
     integration_error: Number = pydantic.Field(None, description='Electrons the grid integrates minus electrons.')
     smallest_overlap_eigenvalue: Number = None
+    start_energies: list[float] = pydantic.Field(
+        [], description='Energies (eV) of an atom of the d block from each start; the lowest is taken.'
+    )
     spin_contamination: Number = pydantic.Field(None, description='<S²> minus S(S + 1), per molecule or cell.')
     triples_imaginary_hartree: Number = pydantic.Field(None, description='Imaginary part of the (T) energy, Ha.')
     orbitals_cached: bool | None = None
