@@ -67,7 +67,9 @@ class ScfOptions(StrictModel):
 
     conv_tol: float = pydantic.Field(1e-7, gt=0, description='Energy threshold, Ha.')
     max_cycle: int = pydantic.Field(50, ge=1, le=99, description='100 cycles count as not converged.')
-    damping: float = pydantic.Field(0.0, ge=0, lt=1, description='Fraction of the old Fock matrix kept.')
+    damping: float = pydantic.Field(
+        0.0, ge=0, lt=1, description='Fraction of the old Fock matrix kept in the first cycles, before DIIS alone.'
+    )
     level_shift: float = pydantic.Field(0.0, ge=0, description='Shift of the virtual levels, Ha.')
     second_order: bool = pydantic.Field(False, description='Second-order (Newton) convergence.')
     smearing: float | None = pydantic.Field(

@@ -38,12 +38,19 @@ SCF_AIDS: tuple[dict[str, t.Any], ...] = (
 )
 """What is tried in turn where an SCF does not converge: none changes the energy it converges to."""
 
+SPIN_AIDS: tuple[dict[str, t.Any], ...] = (
+    {'damping': 0.8},
+    {'damping': 0.5, 'level_shift': 0.5},
+    {'damping': 0.0, 'level_shift': 0.0, 'second_order': True},
+)
+"""The same of spin-polarised crystals, which are damped from the beginning."""
+
 WITHOUT_SECOND_ORDER: dict[str, t.Any] = {'damping': 0.7, 'level_shift': 0.5}
 """The last aid where fractional occupations rule the second-order solver out."""
 
 MOMENT_AIDS: tuple[tuple[float, dict[str, t.Any]], ...] = (
-    (1.5, {'damping': 0.0, 'level_shift': 0.3}),
-    (2.0, {'damping': 0.5, 'level_shift': 0.0}),
+    (1.5, {'damping': 0.5, 'level_shift': 0.5}),
+    (2.0, {'damping': 0.8, 'level_shift': 0.0}),
 )
 """Factor of the moments, and aids to convergence, that are tried in turn where a density lost its moments."""
 
@@ -217,9 +224,10 @@ class PyscfCellBaseWorkChain(ReconnectingMixin, BaseRestartWorkChain):
     @process_handler(priority=500, exit_codes=[EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED])
     def handle_scf_not_converged(self, node: orm.CalcJobNode) -> ProcessHandlerReport:
         """Damp, then shift the virtual levels, then converge to second order; from the last density."""
-        if self.ctx.scf_aids_tried == len(SCF_AIDS):
+        aids = SPIN_AIDS if self.parameters.spin_polarized else SCF_AIDS
+        if self.ctx.scf_aids_tried == len(aids):
             return self.abort(node, 'all aids to convergence were tried')
-        aid = SCF_AIDS[self.ctx.scf_aids_tried]
+        aid = aids[self.ctx.scf_aids_tried]
         if aid.get('second_order') and self.parameters.scf.smearing:
             aid = WITHOUT_SECOND_ORDER
         self.ctx.scf_aids_tried += 1

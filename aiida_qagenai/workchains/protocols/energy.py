@@ -21,6 +21,7 @@ from aiida_qagenai.thermodynamics.references.atomization import has_spin_error
 from aiida_qagenai.workchains.protocols.beyond_argon import missing_basis
 from aiida_qagenai.workchains.protocols.energy_parts import (
     MAGNETISM,
+    SPIN_DAMPING,
     BasisSize,
     BeyondArgonSettings,
     CompositeSettings,
@@ -33,6 +34,7 @@ from aiida_qagenai.workchains.protocols.energy_parts import (
     OrderingsSettings,
     PseudoSettings,
     ScfSettings,
+    has_odd_electrons,
 )
 from aiida_qagenai.workchains.protocols.loader import (
     DEFAULT_PROTOCOL,
@@ -233,20 +235,23 @@ class EnergySettings(StrictModel):
         """Return the complete parameters of the calculation of a crystal, with ``forces`` or not, or of an atom.
 
         :param moments: of the sites of a crystal at the beginning, μB: computed spin-polarised with them, or ``spin``.
-        :param spin: electrons of spin up minus spin down per cell, by default what the moments add up to. In a metal,
-            where all elements are, the moment is free instead if the level has a smearing.
+        :param spin: electrons of spin up minus spin down per cell, by default what the moments add up to. Where all
+            elements are metals the moment is free instead; of an odd number of electrons elsewhere likewise, from 1.
         """
+        symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
         if any(structure.pbc):
             if moments is not None and len(moments) != len(structure.sites):
                 raise InvalidInputError(f'{len(moments)} `moments` for {len(structure.sites)} sites')
             is_metal = all(Element(kind.symbol).is_metal for kind in structure.kinds)
-            values = self.crystal_parameters(
-                fidelity, structure.cell, descriptors=descriptors, moments=moments, spin=spin, metal=is_metal
-            )
+            spins: dict[str, t.Any] = {'moments': moments, 'spin': spin, 'free_moment': is_metal and spin is None}
+            plain = forces or is_metal or fidelity is Fidelity.CCSD_T or self.magnetism == 'none'
+            if moments is None and spin is None and not plain and has_odd_electrons(symbols, self.basis_sizes):
+                spins.update(spin=1, free_moment=True)
+            values = self.crystal_parameters(fidelity, structure.cell, descriptors=descriptors, **spins)
             return PyscfCellParameters.parse({**values, 'forces': True}).dump() if forces else values
         if moments is not None or spin is not None:
             raise InvalidInputError('`moments` and `spin` are for crystals: an atom is computed in its ground state')
-        spin = ground_state_spin([structure.get_kind(site.kind_name).symbol for site in structure.sites])
+        spin = ground_state_spin(symbols)
         assert spin is not None, 'the structure was refused'
         return self.atom_parameters(fidelity, spin)
 
@@ -258,12 +263,12 @@ class EnergySettings(StrictModel):
         descriptors: bool = False,
         moments: t.Sequence[float] | None = None,
         spin: int | None = None,
-        metal: bool = False,
+        free_moment: bool = False,
     ) -> dict[str, t.Any]:
         """Return the complete parameters for a crystal with lattice vectors as rows (Å).
 
         :param moments: of the sites at the beginning, μB; spin-polarised with these or a ``spin``.
-        :param metal: whether the moment of the cell is free where no ``spin`` is given.
+        :param free_moment: whether the moment of the cell relaxes from there, if the level has a smearing.
         """
         values = self._common(fidelity)
         if fidelity is Fidelity.CCSD_T:
@@ -283,9 +288,9 @@ class EnergySettings(StrictModel):
         values.update(kmesh=mean_field.mesh(cell), kmesh_shift=mean_field.shift, descriptors=descriptors)
         values['band_path_spacing'] = BAND_PATH_SPACING if descriptors and self.scientific else None
         if moments is not None or spin is not None:
-            free = metal and spin is None and values['scf'].get('smearing') is not None
-            given = None if moments is None else [float(moment) for moment in moments]
-            values.update(spin_polarized=True, moments=given, spin=spin, free_moment=free)
+            free = free_moment and values['scf'].get('smearing') is not None
+            values.update(spin_polarized=True, moments=moments and list(moments), spin=spin, free_moment=free)
+            values['scf']['damping'] = SPIN_DAMPING
         return PyscfCellParameters.parse(values).dump()
 
     def atom_parameters(self, fidelity: Fidelity, spin: int) -> dict[str, t.Any]:

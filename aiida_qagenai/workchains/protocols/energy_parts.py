@@ -13,6 +13,7 @@ from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
     'MAGNETISM',
+    'SPIN_DAMPING',
     'BasisSize',
     'BeyondArgonSettings',
     'ComponentSettings',
@@ -28,6 +29,7 @@ __all__ = (
     'PositiveMesh',
     'PseudoSettings',
     'ScfSettings',
+    'has_odd_electrons',
 )
 
 Magnetism = t.Literal['none', 'auto']
@@ -35,6 +37,9 @@ Magnetism = t.Literal['none', 'auto']
 MAGNETISM: t.Any = pydantic.Field(
     'auto', description='`auto`: crystals with local moments are computed with spin polarisation, by `orderings`.'
 )
+
+SPIN_DAMPING = 0.5
+"""Fraction of the old Fock matrix kept in the first cycles of a spin-polarised crystal, see ``ScfOptions``."""
 
 PositiveMesh = tuple[pydantic.PositiveInt, pydantic.PositiveInt, pydantic.PositiveInt]
 
@@ -44,6 +49,11 @@ class BasisSize(StrictModel):
 
     functions: pydantic.PositiveInt
     valence: pydantic.PositiveInt
+
+
+def has_odd_electrons(symbols: t.Sequence[str], sizes: t.Mapping[str, BasisSize]) -> bool:
+    """Return whether atoms have an odd number of valence electrons together; not where the size of one is unknown."""
+    return set(symbols) <= set(sizes) and sum(sizes[symbol].valence for symbol in symbols) % 2 == 1
 
 
 class PseudoSettings(StrictModel):

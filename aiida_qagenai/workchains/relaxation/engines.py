@@ -101,8 +101,8 @@ class PyscfEngine:
             refusal := find_refusal(structure, Fidelity.PBE, EnergyLevel.create(resolved.settings, Fidelity.PBE))
         ) is not None:
             raise InvalidInputError(refusal)
-        values = {**resolved.settings.parameters(Fidelity.PBE, structure), 'forces': True}
-        inputs: dict[str, t.Any] = {'numerics': orm.Dict(PyscfCellParameters.parse(values).dump())}
+        values = resolved.settings.parameters(Fidelity.PBE, structure, forces=True)
+        inputs: dict[str, t.Any] = {'numerics': orm.Dict(values)}
         return {**inputs, **({'bases': resolved.bases} if resolved.bases else {})}
 
     @staticmethod

@@ -93,6 +93,15 @@ def test_spin_against_the_parity(solve, hydrogen):
     assert results.status == 'invalid_input' and 'a spin of 1 does not go with an even number' in results.message
 
 
+def test_odd_number_of_electrons(solve, make_structure):
+    """An open shell without spin polarisation is refused; with it the electron has a moment."""
+    atom = make_structure(['H'], [(0, 0, 0)], CHAIN)
+    refused = solve(atom, spin_polarized=False)
+    assert refused.status == 'invalid_input' and '1 electrons per cell are an open shell' in refused.message
+    free = solve(atom, spin=1, free_moment=True, scf={'conv_tol': 1e-8, 'smearing': 0.005, 'damping': 0.5})
+    assert free.total_moment == pytest.approx(1.0, abs=1e-3) and free.magnetic_ordering == 'ferromagnetic'
+
+
 def test_antiferromagnetic_chain(solve, hydrogen):
     """Distant hydrogen atoms hold one electron each, alternately up and down; that is lower than all up."""
     alternating = solve(hydrogen(), moments=[1.0, -1.0])
@@ -119,7 +128,8 @@ def test_every_mean_field_breaks_the_symmetry(solve, hydrogen, fidelity):
 
 def test_turning_all_moments_keeps_the_energy(solve, hydrogen):
     """Up and down are names."""
-    results = [solve(hydrogen(), moments=[sign * 1.0, -0.5 * sign]) for sign in (1, -1)]
+    options = {'scf': {'conv_tol': 1e-8, 'damping': 0.5}}
+    results = [solve(hydrogen(), moments=[sign * 1.0, -0.5 * sign], **options) for sign in (1, -1)]
     assert results[0].total_energy_hartree == pytest.approx(results[1].total_energy_hartree, abs=1e-8)
     assert np.allclose(results[0].site_moments, np.negative(results[1].site_moments), atol=1e-4)
     assert results[0].band_gap_up == pytest.approx(results[1].band_gap_down, abs=1e-4)
@@ -130,6 +140,16 @@ def test_collapse_is_not_an_energy(solve, hydrogen):
     results = solve(hydrogen(0.75), moments=[1.0, -1.0])
     assert results.status == 'magnetic_collapse' and 'are lost' in results.message
     assert results.initial_moments == [1.0, -1.0] and results.magnetic_ordering == 'nonmagnetic'
+
+
+@pytest.mark.slow
+def test_second_order_of_two_spins(solve, hydrogen):
+    """The last aid to convergence ends at the same energy."""
+    first, second = (
+        solve(hydrogen(), moments=[1.0, -1.0], scf={'conv_tol': 1e-8, **aid}) for aid in ({}, {'second_order': True})
+    )
+    assert second.total_energy_hartree == pytest.approx(first.total_energy_hartree, abs=1e-7)
+    assert second.site_moments == pytest.approx(first.site_moments, abs=1e-3)
 
 
 @pytest.mark.parametrize('free', [False, True])

@@ -14,7 +14,7 @@ from plumpy import ProcessState
 from aiida_qagenai.calculations.functions.energy import cost_fields
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf.results import PyscfResults
-from aiida_qagenai.workchains.energy.base import CC_DAMPING, MOMENT_AIDS, SCF_AIDS, PyscfCellBaseWorkChain
+from aiida_qagenai.workchains.energy.base import CC_DAMPING, MOMENT_AIDS, SCF_AIDS, SPIN_AIDS, PyscfCellBaseWorkChain
 
 EXIT_CODES = PyscfCellCalculation.exit_codes
 
@@ -88,6 +88,16 @@ def test_scf_aids_follow_each_other(start, fail):
     assert last.exit_code.status == EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED.status
 
 
+def test_aids_of_two_spins_are_stronger(start, fail):
+    """They are damped from the beginning."""
+    process, seen = start(spin_polarized=True, scf={'damping': 0.5}), []
+    for _ in SPIN_AIDS:
+        process.handle_scf_not_converged(fail(EXIT_CODES.ERROR_ELECTRONIC_CONVERGENCE_NOT_REACHED))
+        seen.append({key: parameters_of(process)['scf'].get(key) for key in ('damping', 'level_shift', 'second_order')})
+    assert [one['damping'] for one in seen] == [0.8, 0.5, 0.0]
+    assert [one['level_shift'] for one in seen] == [None, 0.5, 0.0] and seen[-1]['second_order']
+
+
 def test_no_second_order_with_fractional_occupations(start, fail):
     """With smearing the last aid is a stronger mixture, and the width stays: it decides the energy."""
     process = start(scf={'smearing': 0.005})
@@ -107,7 +117,7 @@ def test_lost_moments_begin_larger(start, fail):
         values = parameters_of(process)
         seen.append((values['moments'], values['spin'], values['scf']['damping'], values['scf']['level_shift']))
         assert 'checkpoint' not in process.ctx.inputs
-    assert seen == [([1.5, -0.75], 0, 0.0, 0.3), ([2.0, -1.0], 0, 0.5, 0.0)]
+    assert seen == [([1.5, -0.75], 0, 0.5, 0.5), ([2.0, -1.0], 0, 0.8, 0.0)]
     last = process.handle_magnetic_collapse(fail(EXIT_CODES.ERROR_MAGNETIC_COLLAPSE))
     assert last.exit_code.status == EXIT_CODES.ERROR_MAGNETIC_COLLAPSE.status
 

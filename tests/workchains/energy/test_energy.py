@@ -114,6 +114,17 @@ def test_moment_of_a_metal_is_free(build, make_structure):
     assert [one.pyscf.parameters['spin'] for one in options] == [None, 2, None]
 
 
+def test_odd_number_of_electrons_is_an_open_shell(build, make_structure):
+    """A crystal with one is spin-polarised by itself; a metal without moments has no unpaired electron."""
+    hydride, metal = (
+        make_structure(symbols, [(0, 0, 0), (0, 0, 1.5)], CUBE) for symbols in (['He', 'H'], ['Be', 'Li'])
+    )
+    odd, even = build(hydride).pyscf.parameters, build(metal).pyscf.parameters
+    assert (odd['spin_polarized'], odd['spin'], odd['free_moment']) == (True, 1, True)
+    assert 'spin_polarized' not in even.get_dict()
+    assert 'spin_polarized' not in build(hydride, overrides={'magnetism': 'none'}).pyscf.parameters.get_dict()
+
+
 def test_molecules_of_elements_only(build, make_structure):
     """The spin of others is not known here."""
     with pytest.raises(InvalidInputError, match='spin of the molecule HLi is not known here: use the PyscfCellCalc'):
