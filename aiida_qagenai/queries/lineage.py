@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import typing as t
 
 import pandas as pd
@@ -122,8 +121,8 @@ def _describe_energy(content: dict[str, t.Any]) -> str:
 class Step(t.NamedTuple):
     """A node that a candidate descends from, and what made it.
 
-    :param what: in words; several energies of one training set are one step.
-    :param uuid: of the node, or of the first one.
+    :param what: in words; the energies of all training sets are one step.
+    :param uuid: of the node, or of the latest one.
     :param made_by: label of the process that made it; empty for a first input.
     """
 
@@ -135,6 +134,9 @@ class Step(t.NamedTuple):
 
 
 MODELS = (CheckpointData,)
+
+ENERGIES = {'dataset': 'energies of the training sets', 'energy': 'energies that these refer to'}
+"""Kind of what was made of several energies → their name in a lineage."""
 
 
 def candidate_lineages(candidates: t.Sequence[str]) -> dict[str, list[Step]]:
@@ -216,12 +218,15 @@ def _model_steps(pk: int) -> list[Step]:
     fields = ['id', 'uuid']
     nodes = [*map(int, table['pk']), *map(int, table['process'].dropna())]
     uuids = dict(orm.QueryBuilder().append(orm.Node, filters=among('id', nodes), project=fields).all())
-    rows = table.iloc[::-1].to_dict('records')
+    kinds = dict(zip(table['pk'], table['kind'], strict=True))
+    groups: dict[t.Any, list[dict[str, t.Any]]] = {}
+    for row in table.iloc[::-1].to_dict('records'):
+        alone = row['kind'] != 'energy'
+        groups.setdefault(row['pk'] if alone else kinds.get(row['used_by'], ''), []).append(row)
     steps: list[Step] = []
-    for user, part in itertools.groupby(rows, key=lambda row: row['used_by'] if row['kind'] == 'energy' else row['pk']):
-        group = list(part)
-        row = group[-1]
-        what = row['what'] if len(group) == 1 else f'{len(group)} energies of the training set {user}'
+    for user, group in groups.items():
+        row = group[0]
+        what = row['what'] if len(group) == 1 else f'{len(group)} {ENERGIES[user]}'
         maker = '' if pd.isna(row['process']) else uuids[int(row['process'])]
         steps.append(Step(row['kind'], what, uuids[row['pk']], row['made_by'], maker))
     return steps

@@ -88,7 +88,7 @@ def describe_crystals(candidates: pd.DataFrame) -> list[Crystal]:
 
 
 def _coordinates(symbols: list[str], positions: np.ndarray[t.Any, t.Any], uuid: str) -> Table:
-    frame = pd.DataFrame(positions, columns=['x', 'y', 'z']).assign(element=symbols, uuid=uuid)
+    frame = pd.DataFrame(np.round(positions, 6) + 0.0, columns=['x', 'y', 'z']).assign(element=symbols, uuid=uuid)
     shown = {'element': 'element', 'x': 'x (Å)', 'y': 'y (Å)', 'z': 'z (Å)'}
     return make_table(frame, 'Positions of the atoms', shown, dict.fromkeys('xyz', ('uuid', 'sites')))
 
