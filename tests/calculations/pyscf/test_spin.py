@@ -142,6 +142,61 @@ def test_collapse_is_not_an_energy(solve, hydrogen):
     assert results.initial_moments == [1.0, -1.0] and results.magnetic_ordering == 'nonmagnetic'
 
 
+@pytest.mark.parametrize(('moment', 'expected'), [(0.5, 0.5), (3.0, 0.98)])
+def test_first_density_holds_the_moments(spin_script, moment, expected):
+    """As far as the electrons of the shell allow, and with all electrons of the cell."""
+    script = spin_script(moments=[moment, -moment], grid_mesh=[35, 35, 35])
+    cell = script.build_cell()
+    mf = script.mean_field(cell, script.make_kpts(cell, [1, 1, 2], [0, 0, 0]), 'PBE')
+    density, overlaps = mf.get_init_guess(), np.array(mf.get_ovlp())
+    assert script.lowdin_moments(cell, density, overlaps) == pytest.approx([expected, -expected], abs=0.05)
+    assert np.einsum('skij,kji->s', density, overlaps).real == pytest.approx(np.array([2.0, 2.0]))
+
+
+def test_restart_from_a_checkpoint(load_script, hydrogen, pyscf_parameters):
+    """An unfinished run is continued as it was; the density of a run without spin is given the moments."""
+    options = {'kmesh': [1, 1, 2], 'grid_mesh': [35, 35, 35], 'scf': {'conv_tol': 1e-8, 'damping': 0.5}}
+    ended = []
+    for changes, restart in (
+        ({'spin_polarized': True, 'moments': [1.0, -1.0], 'scf': {**options['scf'], 'max_cycle': 2}}, None),
+        ({'spin_polarized': True, 'moments': [1.0, -1.0]}, 'checkpoint.chk'),
+        ({'scf': {'conv_tol': 1e-2}}, None),
+        ({'spin_polarized': True, 'moments': [1.0, -1.0]}, 'checkpoint.chk'),
+    ):
+        script = load_script(hydrogen(), pyscf_parameters(**{**options, **changes}))
+        script.INPUTS['files']['restart_checkpoint'] = restart
+        script.main(script.run)
+        ended.append(script.RESULTS)
+    stopped, continued, _, given = ended
+    assert stopped['status'] == 'scf_not_converged' and continued['restarted_from_checkpoint']
+    assert continued['total_energy_hartree'] == pytest.approx(given['total_energy_hartree'], abs=1e-6)
+    assert given['restarted_from_checkpoint'] and given['magnetic_ordering'] == 'antiferromagnetic'
+
+
+@pytest.mark.slow
+def test_oxygen_molecule_in_a_box(load_script, make_structure):
+    """The triplet of a box of 7 Å is that of the molecule, computed without one, up to its images."""
+    box = [[7.0, 0, 0], [0, 7.0, 0], [0, 0, 7.0]]
+    common = {'fidelity': 'PBE', 'basis': 'gth-szv', 'pseudo': 'gth-pbe', 'scf': {'conv_tol': 1e-7}}
+    crystal = {'kmesh': [1, 1, 1], 'grid_mesh': [65, 65, 65], 'spin_polarized': True, 'moments': [1.0, 1.0]}
+    energies = []
+    for changes in (crystal, {'system': 'molecule', 'spin': 2}):
+        script = load_script(make_structure(['O', 'O'], [(0, 0, 0), (0, 0, 1.21)], box), {**common, **changes})
+        script.main(script.run)
+        energies.append(script.RESULTS['total_energy_hartree'])
+    assert energies[0] == pytest.approx(energies[1], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_moment_of_manganese(solve, make_structure):
+    """Distant atoms find the five unpaired electrons of Hund's rule from a moment of three."""
+    atom = make_structure(['Mn'], [(0, 0, 0)], [[6.0, 0, 0], [0, 6.0, 0], [0, 0, 6.0]])
+    options = {'basis': 'gth-szv-molopt-sr', 'kmesh': [1, 1, 1], 'grid_mesh': [51, 51, 51], 'free_moment': True}
+    scf = {'conv_tol': 1e-6, 'smearing': 0.005, 'damping': 0.5}
+    results = solve(atom, moments=[3.0], scf=scf, **options)
+    assert results.total_moment == pytest.approx(5.0, abs=0.05) and results.site_moments[0] > 4.9
+
+
 @pytest.mark.slow
 def test_second_order_of_two_spins(solve, hydrogen):
     """The last aid to convergence ends at the same energy."""
