@@ -30,6 +30,10 @@ class CampaignSummary:
     :param top: top rung of the chemical system, which divergence, hulls and models refer to.
     :param state: ``running``, ``paused``, ``finished``, ``failed``, ``excepted`` or ``killed``, of the last process.
     :param advice: what to do next.
+    :param core_hours: of everything, with the initial set and the models.
+    :param budget_core_hours: what the energies of the cycles may cost, of which ``spent_core_hours`` are spent; None
+        without such a budget.
+    :param left_out: candidates that were chosen but not started, because they were not expected to fit into it.
     :param counts: nodes created, of ``candidates``, ``predictions`` and ``assessments``, and energies by fidelity.
         ``relaxed`` are candidates that were relaxed, where there are any: they are not counted among the candidates.
     :param hull_gaps: stable compounds of which the last hull has no structure.
@@ -50,6 +54,9 @@ class CampaignSummary:
     budget: int | None
     spent: int
     core_hours: float
+    budget_core_hours: float | None
+    spent_core_hours: float
+    left_out: tuple[str, ...]
     counts: dict[str, int]
     hull_gaps: tuple[str, ...]
     stages: pd.DataFrame
@@ -133,11 +140,20 @@ def _summary(campaign: Campaign) -> CampaignSummary:
         budget=ledger.get('budget', settings.get('budget')),
         spent=ledger.get('spent', 0),
         core_hours=float(ledger.get('core_hours', 0.0)),
+        budget_core_hours=settings.get('budget_core_hours'),
+        spent_core_hours=_energy_hours(ledger),
+        left_out=tuple(name for cycle in ledger.get('cycles', ()) for name in cycle.get('left_out', ())),
         counts=counts,
         hull_gaps=_hull_gaps([process.pk for process in called if process.is_calculation]),
         stages=_stages(stages, ledger),
         note='' if scientific else NOT_SCIENTIFIC,
     )
+
+
+def _energy_hours(ledger: dict[str, t.Any]) -> float:
+    """Return the core hours of the energies of all cycles, what a budget of core hours counts."""
+    parts = [cycle.get('core_hours', {}) for cycle in ledger.get('cycles', ())]
+    return float(sum(hours for part in parts for name, hours in part.items() if name != 'ml'))
 
 
 def _state(node: orm.ProcessNode) -> tuple[str, str, str]:

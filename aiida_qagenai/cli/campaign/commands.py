@@ -206,6 +206,10 @@ def show(campaign: str, fmt: str) -> None:
     click.echo(f'{summary.label} (pk {summary.processes[-1]}), {"-".join(summary.elements)}: {summary.state}')
     click.echo(f'energies: {summary.protocol}{note}, up to the top rung {summary.top}')
     click.echo(f'budget: {summary.spent} of {summary.budget} spent, {summary.core_hours:.2f} core hours')
+    if summary.budget_core_hours is not None:
+        spent = f'{summary.spent_core_hours:.3f} of {summary.budget_core_hours:g}'
+        left = f'; not started, because they would not fit: {", ".join(summary.left_out)}' if summary.left_out else ''
+        click.echo(f'core hours of the energies of the cycles: {spent} spent{left}')
     click.echo('counts: ' + ', '.join(f'{count} {name}' for name, count in summary.counts.items()))
     if summary.hull_gaps:
         click.echo(f'gaps of the hull, stable compounds without a known structure: {", ".join(summary.hull_gaps)}')
