@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rock_salt import rock_salt
 
-from aiida_qagenai.calculations.functions.dataset import build_dataset, energy_label, split_energy_label
+from aiida_qagenai.calculations.functions.dataset import (
+    build_dataset,
+    energy_label,
+    known_descriptors,
+    split_energy_label,
+)
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.level import LADDER_LEVELS, Level
@@ -182,3 +187,27 @@ def test_packed_file_of_a_set_is_reproducible(toy_labels):
     """The same content gives the same bytes, on which hashes rest."""
     first, second = io.BytesIO(DatasetData._pack(toy_labels)), io.BytesIO(DatasetData._pack(toy_labels))
     assert first.getvalue() == second.getvalue()
+
+
+@pytest.mark.parametrize(
+    ('polarized', 'gap', 'expected'), [(True, 3.5, {'band_gap': 3.5}), (True, None, {}), (False, 3.5, {})]
+)
+def test_the_gap_of_a_spin_polarised_crystal_is_its_descriptor(aiida_profile, polarized, gap, expected):
+    """Others have descriptors of their own, which come first."""
+    energy = EnergyData(
+        fidelity='PBE',
+        total_energy=-5.0,
+        num_atoms=2,
+        formula='NiO',
+        chemical_system='Ni-O',
+        converged=True,
+        protocol='pipeline',
+        level_tag='pipeline:a',
+        scientific=False,
+        structure_uuid='a' * 32,
+        spin_polarized=polarized,
+        band_gap=gap,
+    )
+    assert known_descriptors('c00001', {'c00001pbe': energy}, {}) == expected
+    own = orm.Dict({'band_gap': 1.0})
+    assert known_descriptors('c00001', {'c00001pbe': energy}, {'c00001': own}) == {'band_gap': 1.0}
