@@ -61,8 +61,8 @@ def cycle(n: int) -> Iterator[dict[str, t.Any]]:
     from aiida.common.links import LinkType
     from aiida.orm import Group, WorkChainNode
 
-    _store_cycle(50, None)  # what is imported once is not of the first thousand
-    _, small = _store_cycle(min(n, 1000), None)
+    store_cycle(50, None)  # what is imported once is not of the first thousand
+    _, small = store_cycle(min(n, 1000), None)
     campaign = WorkChainNode()
     campaign.process_type = 'aiida.workflows:qagenai.campaign'
     stage = WorkChainNode()
@@ -71,9 +71,9 @@ def cycle(n: int) -> Iterator[dict[str, t.Any]]:
     stage.store()
     group = Group('qagenai/campaign/large').store()
     group.add_nodes(campaign)
-    seconds, cpu = _store_cycle(n, stage)
+    seconds, cpu = store_cycle(n, stage)
     for process in (stage, campaign):
-        _finish(process)
+        finish(process)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     yield against_bar('cycle-100k', seconds, 's', 360) | {'cpu': round(cpu, 1), 'candidates': n}
     yield against_bar('cycle-100k-memory', memory, 'GiB', 4)
@@ -89,8 +89,14 @@ def cycle(n: int) -> Iterator[dict[str, t.Any]]:
     }
 
 
-def _store_cycle(n: int, caller: t.Any) -> tuple[float, float]:
-    """Store the three stages of a cycle and return wall and CPU seconds, without those of making the structures."""
+def store_cycle(
+    n: int, caller: t.Any, *, selected: int = 0, inputs: dict[str, int] | None = None
+) -> tuple[float, float]:
+    """Store the three stages of a cycle and return wall and CPU seconds, without those of making the structures.
+
+    :param selected: candidates that are chosen.
+    :param inputs: further inputs of the assessment, by pk.
+    """
     from aiida.common.links import LinkType
     from aiida.orm import CalcFunctionNode
 
@@ -125,23 +131,24 @@ def _store_cycle(n: int, caller: t.Any) -> tuple[float, float]:
     )
     candidate_set = stored['candidate_set']
     del stored, structures, batch
-    _finish(generate)
+    finish(generate)
     predict = process('predict')
     members = members_of(candidate_set)
     link_inputs(predict, {f'members__{label}': member.pk for label, member in members.items()})
     uuids = linked_uuids(predict, namespace='members')
     made = store_outputs(predict, predictions(n, list(uuids.values())))
-    inputs = {f'predictions__{label.split("__")[1]}': node.pk for label, node in made.items()}
+    made_inputs = {f'predictions__{label.split("__")[1]}': node.pk for label, node in made.items()}
     del made
-    _finish(predict)
+    finish(predict)
     assess = process('assess')
-    link_inputs(assess, {f'candidates__{label}': member.pk for label, member in members.items()} | inputs)
-    store_outputs(assess, assessments(list(uuids.values())))
-    _finish(assess)
+    known = {f'candidates__{label}': member.pk for label, member in members.items()}
+    link_inputs(assess, known | made_inputs | (inputs or {}))
+    store_outputs(assess, assessments(list(uuids.values()), selected))
+    finish(assess)
     return time.perf_counter() - start, time.process_time() - cpu
 
 
-def _finish(node: t.Any) -> None:
+def finish(node: t.Any) -> None:
     """End a process well."""
     from plumpy.process_states import ProcessState
 
@@ -171,8 +178,8 @@ def perovskites(n: int) -> list[t.Any]:
     ]
 
 
-def assessments(uuids: list[str]) -> dict[str, t.Any]:
-    """Return one unstored assessment per candidate by label."""
+def assessments(uuids: list[str], selected: int = 0) -> dict[str, t.Any]:
+    """Return one unstored assessment per candidate by label; the first ones are selected."""
     from aiida_qagenai.data.assessment import AssessmentData
 
     verdicts = {
@@ -197,7 +204,7 @@ def assessments(uuids: list[str]) -> dict[str, t.Any]:
             diversity=0.5,
             score=0.5,
             rank=index + 1,
-            selected=False,
+            selected=index < selected,
             audit=False,
         )
         for index, uuid in enumerate(uuids)
