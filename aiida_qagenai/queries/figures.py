@@ -97,7 +97,7 @@ def _predictions(campaign: Campaign, uuids: list[str]) -> pd.DataFrame:
 
 
 def computed_divergences(campaign: int | str) -> pd.DataFrame:
-    """Return the candidates computed at PBE and the top rung: D = |E_PBE − E_top| as computed and as predicted.
+    """Return the candidates computed at PBE and the top rung: ``D = |E_PBE − E_top|`` as computed and as predicted.
 
     :return: columns ``name``, ``formula``, ``cycle``, ``top_fidelity``, ``computed``, ``predicted`` and ``sigma``
         (eV/atom), ``audit``, ``candidate_uuid``, ``prediction_uuid``, ``pbe_uuid``, ``top_uuid`` and ``note``, largest
