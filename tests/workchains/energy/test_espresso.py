@@ -11,6 +11,7 @@ from aiida.engine import run_get_node
 from pw_runs import needs_espresso
 
 from aiida_qagenai.calculations.espresso import pseudos
+from aiida_qagenai.calculations.espresso.gth import install_gth_family
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.queries.costs import core_hours
@@ -266,3 +267,32 @@ def test_an_isolated_atom_is_refused(build, family, make_structure):
     family(OXYGEN)
     with pytest.raises(InvalidInputError, match=r'not an isolated atom \(O\): formation energies of the engine'):
         build(make_structure(['O'], [(0, 0, 0)]), overrides=SOFT)
+
+
+@pytest.mark.slow
+@needs_espresso
+def test_both_engines_agree_with_the_same_pseudopotential(pw_code, pyscf_code, make_structure):
+    """The stretching of H2 in a cube at PBE: what is left is the error of the Gaussian basis and of its fitting."""
+    install_gth_family('gth/pbe', ['H'])
+    meshes = {'meshes': {'PBE': {'fixed': [1, 1, 1], 'spacing': None, 'shift': [0, 0, 0]}}}
+    engines = {
+        'pyscf': (pyscf_code, None, {'basis': 'gth-dzvp', 'grid_spacing': 0.1, 'smearing': None, **meshes}),
+        'espresso': (pw_code, 'gth/pbe', {'ecutwfc': 120, 'ecutrho': 480, 'degauss': 0.001, **meshes}),
+    }
+    stretched, tags = {}, {}
+    for engine, (code, pseudos_label, overrides) in engines.items():
+        energies = []
+        for bond in (0.75, 0.95):
+            structure = make_structure(['H', 'H'], [(0, 0, 0), (0, 0, bond)], np.diag([4.0, 4.0, 4.0]).tolist())
+            chosen = {'engine': engine, 'pseudos': pseudos_label, 'overrides': overrides}
+            builder = EnergyWorkChain.get_builder_from_protocol(code, structure, 'PBE', 'pipeline', **chosen)
+            outputs, node = run_get_node(builder)
+            assert node.is_finished_ok, node.exit_message
+            energies.append(outputs['energy'].content.total_energy)
+        stretched[engine], tags[engine] = energies[1] - energies[0], outputs['energy'].content.level_tag
+    # Plane waves up to 260 Ry: 0.273 eV.
+    assert stretched['espresso'] == pytest.approx(0.273, abs=0.005)
+    assert stretched['pyscf'] == pytest.approx(stretched['espresso'], abs=0.05)
+    # Protocol and mesh may be the same.
+    for first, second in list(zip(*(tags[engine].split(':') for engine in tags), strict=True))[1:]:
+        assert first != second or first.startswith('k')
