@@ -261,6 +261,12 @@ def test_evaluation(blocks, capsys):
     assert (values['structure-validity'], values['uniqueness'], values['novelty']) == (0.5, 1.0, 0.0)
 
 
+def test_magnetic_orderings(blocks):
+    """The page on magnetic oxides lists the orderings of MnO in cells of four atoms."""
+    names = next(blocks('docs/howto/magnetism.md'))
+    assert [len(each.cell) for each in names['found'].orderings] == [2, 4, 4]
+
+
 def test_pyscf_reference(blocks, aiida_profile_clean):
     """The parameters and the query of the page on PySCF are valid."""
     *_, names = blocks('docs/reference/pyscf.md')
