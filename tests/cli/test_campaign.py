@@ -35,7 +35,7 @@ def test_what_is_no_setting_is_refused(text):
         (['Li', 'H', '--set', 'budget=-1'], 'budget'),
         (['Li', 'H', '--set', 'bugdet=1'], 'bugdet'),
         (['Li', 'H', '--protocol', 'fats'], 'unknown protocol `fats` of campaigns'),
-        (['U', 'H'], 'no basis'),
+        (['U', 'H'], 'no pseudopotential gth-pbe with a basis for U'),
         (
             [*QUICK, '--set', 'relax.engine=espresso', '--relax-code', 'ml@localhost'],
             'needs a code of quantumespresso.pw',
