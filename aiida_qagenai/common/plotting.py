@@ -24,6 +24,7 @@ __all__ = (
     'LABEL_SIZE',
     'MANY_POINTS',
     'RED',
+    'add_heading',
     'figure_svg',
     'label_points',
     'new_figure',
@@ -99,6 +100,13 @@ def new_figure(width: float, height: float, *shape: int, **options: t.Any) -> tu
 
     figure = Figure(figsize=(width, height), layout='constrained')
     return figure, figure.subplots(*shape, **options)
+
+
+@styled
+def add_heading(figure: Figure, text: str) -> None:
+    """Write a warning above a figure, which grows by the place that it takes: nothing in it moves."""
+    figure.set_figheight(figure.get_figheight() + 0.24)
+    figure.suptitle(text, fontsize=LABEL_SIZE, color=RED)
 
 
 @styled

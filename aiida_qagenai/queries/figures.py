@@ -12,6 +12,7 @@ from aiida.common.links import LinkType
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
+from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.queries.campaigns import Campaign, find_campaign, tops
 from aiida_qagenai.queries.costs import PROGRAMS, costs
@@ -26,6 +27,7 @@ __all__ = (
     'calculations_of',
     'computed_divergences',
     'funnel_counts',
+    'is_scientific',
     'last_hull',
     'predicted_and_computed',
     'stage_costs',
@@ -39,6 +41,12 @@ COMPONENTS = {'pyscf': 'PySCF', 'espresso': 'Quantum ESPRESSO', 'ml': 'models'}
 def calculations_of(campaign: Campaign) -> list[int]:
     """Return the calculations of a campaign that count, by pk."""
     return [process.pk for process in campaign.called() if process.is_calculation]
+
+
+def is_scientific(campaign: int | str) -> bool:
+    """Return whether no energy of a campaign comes from a level that only exercises the machinery."""
+    processes = calculations_of(find_campaign(campaign))
+    return created_by(processes, EnergyData, 'id', filters={'attributes.scientific': False}).count() == 0
 
 
 def funnel_counts(campaign: int | str) -> dict[str, int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.plotting import FORMATS, save_figure, write_text
+from aiida_qagenai.common.plotting import FORMATS, add_heading, save_figure, write_text
 from aiida_qagenai.queries import figures as queries
-from aiida_qagenai.queries.campaigns import find_campaign, tops
+from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, find_campaign, tops
 from aiida_qagenai.report import drawings
 from aiida_qagenai.report.hull import hull
 from aiida_qagenai.report.plots import Plot, assemble, phases_of, query_text
@@ -39,7 +39,10 @@ def make_plot(name: str, campaign: int | str, **options: t.Any) -> Plot:
     """
     if name not in FIGURES:
         raise InvalidInputError(f'unknown figure `{name}`: choose from {", ".join(FIGURES)}')
-    return FIGURES[name](campaign, **options)
+    plot = FIGURES[name](campaign, **options)
+    if plot.figure is not None and name in OF_ENERGIES and not queries.is_scientific(campaign):
+        add_heading(plot.figure, f'{NOT_SCIENTIFIC}: the level of theory only exercises the machinery')
+    return plot
 
 
 def save_plot(plot: Plot, path: Path) -> Path:
@@ -290,3 +293,6 @@ FIGURES: dict[str, Callable[..., Plot]] = {
     'cost': cost,
 }
 """Figures of a campaign in the order of the paper."""
+
+OF_ENERGIES = frozenset(FIGURES) - {'funnel', 'cost'}
+"""Figures that say so where the energies are not scientific."""

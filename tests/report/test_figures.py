@@ -68,3 +68,9 @@ def test_unknown_names_are_refused(toy):
         make_plot('fun', 'toy')
     with pytest.raises(InvalidInputError, match='no campaign `none`'):
         make_plot('cost', 'none')
+
+
+def test_energies_that_are_not_scientific_say_so(toy):
+    """The campaign is at the level `pipeline`: figures of energies carry the warning, those of costs do not need it."""
+    headings = {name: make_plot(name, 'toy').figure.get_suptitle() for name in ('divergence', 'cost')}
+    assert headings['divergence'].startswith('not scientific') and headings['cost'] == ''
