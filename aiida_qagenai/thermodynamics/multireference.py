@@ -41,7 +41,7 @@ def multireference_flags(attributes: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     """Return the flags of an energy, names of ``FLAGS``, from its attributes; what was not computed raises none.
 
     The spin is judged against the determinant in which each moment sits on its site: for N↑ and N↓ unpaired electrons
-    with a moment M = N↑ − N↓ it has ⟨S²⟩ = |M|/2 (|M|/2 + 1) + min(N↑, N↓). An antiferromagnetic determinant is not
+    with a moment M = N↑ − N↓ it has ``⟨S²⟩ = |M|/2 (|M|/2 + 1) + min(N↑, N↓)``. An antiferromagnetic determinant is not
     contaminated by that measure, although it is no pure singlet either.
 
     :param attributes: ``t1_diagnostic``, ``d1_diagnostic``, ``spin_squared``, ``total_moment``, ``absolute_moment`` (μB
