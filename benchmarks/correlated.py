@@ -4,7 +4,7 @@
     python benchmarks/correlated.py --quick
 
 The commands that users have compute every ordering of a rock-salt oxide with up to four atoms by pw.x, with the
-pseudopotentials gth-pbe of PySCF (`gth_plane_waves.py` writes them as UPF): those of the other engine.
+pseudopotentials gth-pbe of PySCF (`aiida-qagenai basis upf`): those of the other engine.
 `--work` holds the profile, in which nothing is computed twice: a run that was cut goes on. `--store` writes what was
 found to `correlated.json`, from which `--quick` prints it. pw.x comes with Debian's package quantum-espresso.
 
@@ -30,12 +30,11 @@ import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
-import gth_plane_waves
 from figures import figure
 
 RECORDS = Path(__file__).with_suffix('.json')
 BIN = Path(sys.executable).parent
-FAMILY = 'gth-pbe'
+FAMILY = 'gth/pbe'
 CUTOFF = 200.0
 """Of the wave functions, Ry; gaps, moments and differences between orderings do not need the absolute energies of the
 semi-core electrons, which take 300 and more."""
@@ -120,13 +119,8 @@ class Runner:
         options = ['--label', 'pw', '--computer', 'localhost', '--default-calc-job-plugin', 'quantumespresso.pw']
         executable = str(shutil.which('pw.x'))
         self('verdi', 'code', 'create', 'core.code.installed', '-n', *options, '--filepath-executable', executable)
-        pseudos = self.folder / 'pseudos'
-        pseudos.mkdir(exist_ok=True)
-        for symbol in sorted({'O', *(oxide.metal for oxide in OXIDES.values())}):
-            values = gth_plane_waves.parameters(sys.executable, symbol)
-            (pseudos / f'{symbol}.upf').write_text(gth_plane_waves.upf(symbol, values))
-        family = ('-P', 'pseudo.upf', '-F', 'pseudo.family.cutoffs')
-        self('aiida-pseudo', 'install', 'family', str(pseudos), FAMILY, *family)
+        metals = (oxide.metal for oxide in OXIDES.values())
+        self('aiida-qagenai', 'basis', 'upf', FAMILY, 'O', *metals)
         (self.folder / 'ready').touch()
 
     def energies(self, name: str, level: str) -> list[dict[str, t.Any]]:
