@@ -42,8 +42,8 @@ semi-core electrons, which take 300 and more."""
 SETTINGS = {
     'ecutwfc': CUTOFF,
     'ecutrho': 4 * CUTOFF,
-    'meshes.PBE': '{fixed: [4, 4, 4], shift: [0.5, 0.5, 0.5]}',
-    'meshes.HSE06': '{fixed: [2, 2, 2], shift: [0.5, 0.5, 0.5]}',
+    'meshes.PBE': '{spacing: 0.7, shift: [0.5, 0.5, 0.5]}',
+    'meshes.HSE06': '{spacing: 1.25, shift: [0.5, 0.5, 0.5]}',
     'exchange': '{every: 1, ecutfock: 200}',
     'orderings.max_atoms': 4,
 }
