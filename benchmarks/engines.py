@@ -4,9 +4,9 @@
 
 One figure per line of JSON. Silicon with the same pseudopotential (`gth-pbe`, converted to UPF) by both engines on the
 same displaced 2×2×2 mesh: the energy of compression, whose difference is the error of the Gaussian basis. Without
-``--quick`` also its gap at HSE06 by both, antiferromagnetic NiO at PBE and at PBE with U by pw.x, and body-centred
-iron, with the pseudopotentials of Debian's ``quantum-espresso-data``, which are those of the examples of Quantum
-ESPRESSO and no family for production: half an hour of one core.
+``--quick`` also antiferromagnetic NiO at PBE and at PBE with U by pw.x, and body-centred iron, with the
+pseudopotentials of Debian's ``quantum-espresso-data``, which are those of the examples of Quantum ESPRESSO and no
+family for production: half an hour of one core.
 
 Published: U of 5 eV reproduces the moment and the optical properties of NiO, Bengone et al., Phys. Rev. B 62, 16392
 (2000). Its moment by neutrons is 1.64 (Alperin 1962) to 1.90 (Cheetham and Hope, Phys. Rev. B 27, 6964 (1983)) and its
@@ -27,7 +27,7 @@ from figures import figure
 from provenance import temporary_profile
 from relaxation import make_codes
 
-PARTS = ('compression', 'gap', 'nickel', 'iron')
+PARTS = ('compression', 'nickel', 'iron')
 FAMILY = 'examples'
 KMESH = {'fixed': [2, 2, 2], 'spacing': None, 'shift': [0.5, 0.5, 0.5]}
 COMPRESSED, EXPERIMENTAL = 5.23, 5.43
@@ -56,8 +56,6 @@ def main() -> None:
         codes = make_codes()
         if 'compression' in wanted:
             compression(codes, GAUSSIANS[:1] if arguments.quick else GAUSSIANS)
-        if 'gap' in wanted:
-            hybrid_gap(codes)
         if wanted & {'nickel', 'iron'}:
             install_files(arguments.pseudos)
         if 'nickel' in wanted:
@@ -142,15 +140,6 @@ def compression(codes: dict[str, t.Any], bases: t.Sequence[str]) -> None:
         name = f'compression-Si-{COMPRESSED}-{EXPERIMENTAL}-{basis}-pyscf'
         figure(name, gaussians, 'eV/atom', 'pw.x with the same pseudopotential', plane_waves)
         figure(f'{name}-error', 1000 * (gaussians - plane_waves), 'meV/atom', 'pw.x with the same pseudopotential', 0.0)
-
-
-def hybrid_gap(codes: dict[str, t.Any]) -> None:
-    """Print the gap of silicon at HSE06 on one mesh by both engines, eV."""
-    structure = silicon(EXPERIMENTAL)
-    for fidelity in ('PBE', 'HSE06'):
-        plane_waves = energy(codes['espresso'], structure, fidelity, **by_pw(fidelity)).band_gap
-        gaussians = energy(codes['pyscf'], structure, fidelity, **by_pyscf(GAUSSIANS[1], fidelity)).band_gap
-        figure(f'gap-Si-{fidelity}-2x2x2-pyscf', gaussians, 'eV', 'pw.x with the same pseudopotential', plane_waves)
 
 
 def install_files(folder: Path) -> None:
