@@ -42,8 +42,8 @@ semi-core electrons, which take 300 and more."""
 SETTINGS = {
     'ecutwfc': CUTOFF,
     'ecutrho': 4 * CUTOFF,
-    'meshes.PBE': '{spacing: 0.7, shift: [0.5, 0.5, 0.5]}',
-    'meshes.HSE06': '{spacing: 1.25, shift: [0.5, 0.5, 0.5]}',
+    'meshes.PBE': '{spacing: 0.7}',
+    'meshes.HSE06': '{spacing: 1.25}',
     'exchange': '{every: 1, ecutfock: 200}',
     'orderings.max_atoms': 4,
 }
