@@ -68,6 +68,17 @@ def test_readme(blocks, aiida_profile_clean, capsys):
     assert names['query'].count() == 4
 
 
+def test_report(blocks, aiida_profile_clean, tmp_path, monkeypatch):
+    """The page on reports draws a figure of a campaign and takes its numbers."""
+    from fake_campaign import make_campaign
+
+    make_campaign('lih')
+    monkeypatch.chdir(tmp_path)
+    names = next(blocks('docs/howto/report.md'))
+    assert (tmp_path / 'parity.png').stat().st_size > 5000
+    assert len(names['table']) > 0
+
+
 @pytest.mark.usefixtures('foundation')
 def test_campaign(blocks, submitted, pyscf_code, python_code, ccgto):
     """The page on campaigns submits one with the budget that it sets."""
