@@ -88,6 +88,19 @@ def test_a_dry_run_shows_what_would_be_computed(run, pyscf_code, rock_salt):
     assert QueryBuilder().append(ProcessNode).count() == 0
 
 
+def test_all_levels_are_those_that_the_system_has(run, pyscf_code, tmp_path):
+    """Beyond argon there is no CCSD(T): its row says so, and the other levels are computed."""
+    from pymatgen.core import Lattice, Structure
+
+    half = 4.177 / 2
+    cell = Lattice([[0, half, half], [half, 0, half], [half, half, 0]])
+    path = tmp_path / 'NiO.cif'
+    Structure(cell, ['Ni', 'O'], [[0, 0, 0], [0.5] * 3]).to(str(path))
+    rows = json.loads(run('energy', 'run', str(path), '--all-levels', '--dry-run', '--format', 'json').output)
+    assert [row['level'] for row in rows if not row['refused']] == ['PBE', 'SCAN', 'HSE06']
+    assert 'the top rung of this system is HSE06' in rows[3]['refused']
+
+
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [

@@ -74,7 +74,7 @@ EACH = columns(
 @energy.command('run')
 @click.argument('structures', nargs=-1, required=True, metavar=f'{STRUCTURE}...')
 @option('--level', 'names', multiple=True, type=LEVEL, help='Level of theory. Repeatable.')
-@option('--all-levels', is_flag=True, help='Compute PBE, SCAN, HSE06 and CCSD(T).')
+@option('--all-levels', is_flag=True, help='Compute PBE, SCAN, HSE06 and CCSD(T), where they are valid.')
 @protocol_option('energy')
 @option('--engine', type=click.Choice(list(ENGINE_CODES)), default='pyscf', help='Program; espresso is pw.x.')
 @option('--pseudos', metavar='LABEL', help='Family of pseudopotentials of pw.x, in place of that of the protocol.')

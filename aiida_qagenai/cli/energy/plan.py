@@ -99,12 +99,13 @@ def make_plan(
         wanted.setdefault(row['structure'], []).append(Fidelity(row['level']))
     symbols = elements_of(*(structures[label] for label in wanted))
     complete = resolve(symbols)
+    used = [level for level in levels if any(level in each for each in wanted.values())]
     if references:
         try:
             ReferenceWorkChain.get_builder_from_protocol(
                 code=code,
                 elements=symbols,
-                fidelities=levels,
+                fidelities=used,
                 protocol=complete,
                 atoms=complete.has_atoms,
                 self_consistent=not complete.has_atoms,
