@@ -20,7 +20,7 @@ __all__ = ('report',)
 @option('--watch', is_flag=True, help='Write the page again and again until the campaign has ended.')
 @option('--interval', type=click.IntRange(min=1), default=30, help='Seconds between two versions with --watch.')
 def report(campaign: str, *, output: Path | None, figures: str | None, watch: bool, interval: int) -> None:
-    """Write a page on a campaign: figures, chosen candidates, structures and costs.
+    """Write a page on a campaign: figures, candidates and costs.
 
     The page is one file that needs no network. It can be written while the campaign runs; with `--watch` the file is
     replaced as the campaign goes on, and an open page loads it again. Each number says which node and which query it

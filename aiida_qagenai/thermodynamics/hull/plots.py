@@ -65,7 +65,9 @@ def plot_hull(
     if not 2 <= len(elements) <= 4:
         message = f'a hull diagram needs two to four elements, not {", ".join(elements)}: choose the system to draw'
         raise InvalidInputError(message)
-    known = [*phases, *(Phase(element, 0.0) for element in elements)] if elements_at_zero else list(phases)
+    level = next((phase.level for phase in (*phases, *candidates)), None)
+    zeros = [Phase(element, 0.0, level=level) for element in elements] if elements_at_zero else []
+    known = [*phases, *zeros]
     missing = [element for element in elements if not any(set(phase.amounts) == {element} for phase in known)]
     if missing:
         raise InvalidInputError(f'no phase of the element(s) {", ".join(missing)}: the hull has no corner there')

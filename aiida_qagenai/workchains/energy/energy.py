@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 from collections import Counter
+from collections.abc import Mapping
 
 from aiida import orm
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
@@ -264,13 +265,19 @@ def validate_inputs(inputs: t.Any, _: t.Any) -> str | None:
     structure, fidelity = inputs['structure'], Fidelity.parse(inputs['fidelity'].value)
     level = EnergyLevel.parse(inputs['level'].get_dict())
     others = {'pyscf', 'espresso'} - {level.engine}
-    if not inputs.get(level.engine) or any(inputs.get(name) for name in others):
+    if not _has_content(inputs.get(level.engine)) or any(_has_content(inputs.get(name)) for name in others):
         return f'the level is of the engine {level.engine}: give the inputs `{level.engine}`, and no others'
     if level.engine == 'espresso':
         problem = espresso.espresso_problem(structure, fidelity, level, inputs['espresso'])
     else:
         problem = pyscf_problem(structure, fidelity, level, inputs)
     return problem or validate_references(inputs, fidelity, level)
+
+
+def _has_content(namespace: t.Mapping[str, t.Any] | None) -> bool:
+    """Return whether there is an input in a namespace: builders leave empty ones behind, one in another."""
+    values = (namespace or {}).values()
+    return any(_has_content(value) if isinstance(value, Mapping) else value is not None for value in values)
 
 
 def pyscf_problem(

@@ -308,7 +308,7 @@ def test_metal_is_refused(compute, make_structure, pyscf_parameters):
         ({'kmesh': None}, '`kmesh` is needed'),
         ({'kmesh': [0, 1, 1]}, 'kmesh'),
         ({'grid_mesh': None}, '`grid_mesh` is needed'),
-        ({'spin': 1}, 'without spin polarisation'),
+        ({'spin': 1}, 'needs `spin_polarized`'),
         ({'scf': {'max_cycle': 200}}, 'scf.max_cycle'),
         ({'scf': {'smearing': 0.01, 'second_order': True}}, 'does not work with'),
         ({'fidelity': 'SCAN', 'descriptors': True}, '`descriptors` need PBE'),
