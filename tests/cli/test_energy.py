@@ -251,6 +251,13 @@ def test_what_pw_cannot_compute_is_one_line(run, pw_code, family, silicon_carbid
     assert QueryBuilder().append(ProcessNode).count() == 0
 
 
+def test_an_element_without_tables_is_a_row_with_the_reason(run, pyscf_code):
+    """So is what the energies of its system refer to."""
+    nickel, cerium = json.loads(run('energy', 'elements', 'Ni', 'Ce', '--format', 'json').output)
+    assert nickel['functions'] == 26 and 'the energy of Ce' in nickel['reference']
+    assert 'need pw.x' in cerium['remarks']
+
+
 def test_elements_of_a_protocol(run, pyscf_code):
     """All 71 in `pipeline`, each with its basis; of a system also what it refers to."""
     rows = json.loads(run('energy', 'elements', '--protocol', 'pipeline', '--format', 'json').output)

@@ -53,10 +53,13 @@ def describe(protocol: EnergyProtocol, symbol: str) -> dict[str, t.Any]:
 
 
 def derivations(protocol: EnergyProtocol, symbols: t.Sequence[str]) -> dict[str, dict[str, t.Any]]:
-    """Return what the energies of the elements of a system refer to, by element."""
+    """Return what the energies of the elements of a system refer to, or why there is nothing, by element."""
     if not needs_compounds(symbols):
         return {symbol: {'reference': f'{symbol} (atom)'} for symbol in symbols}
-    plans = {plan.element: plan for plan in reference_plan(symbols, protocol)}
+    try:
+        plans = {plan.element: plan for plan in reference_plan(symbols, protocol)}
+    except InvalidInputError as exception:
+        return {symbol: {'reference': f'none: {exception}'} for symbol in symbols}
     return {
         symbol: {
             'reference': plans[symbol].reaction.partition(' = ')[2],
