@@ -209,6 +209,8 @@ def main() -> None:
         print(json.dumps(read(*arguments.read)))
         return
     if arguments.quick:
+        if not stored():
+            parser.error('there are no records yet: run with --store, which takes hours')
         print('all figures are read from the records', file=sys.stderr)
         for name, levels in stored().items():
             for level, rows in levels.items():

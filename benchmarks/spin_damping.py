@@ -3,7 +3,7 @@
     python benchmarks/spin_damping.py [--quick] [--metals Mn Ni]
 
 One k-point without symmetry and a minimal basis, PBE with the smearing of the protocols: minutes per oxide. It prints
-cycles, energy and moments, and whether the SCF converged within 50 cycles with the moments that it began with.
+cycles and moments, and whether the SCF converged within 50 cycles with the moments that it began with.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import json
 import subprocess
 import sys
 import tempfile
+import typing as t
 from pathlib import Path
+
+from figures import figure
 
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf.script import write_script
@@ -23,7 +26,7 @@ OXIDES = {'Mn': (4.445, 5.0), 'Fe': (4.33, 4.0), 'Co': (4.26, 3.0), 'Ni': (4.177
 """Lattice constant of the rock salt (Å) and moment of the ion with high spin (μB)."""
 
 
-def compute(metal: str, damping: float, grid: int) -> dict[str, object]:
+def compute(metal: str, damping: float, grid: int) -> dict[str, t.Any]:
     """Return the results of the antiferromagnetic cell of four atoms, spins alternating along [111]."""
     lattice, moment = OXIDES[metal]
     cell = [[lattice / 2 * number for number in row] for row in ([2, 1, 1], [1, 2, 1], [1, 1, 2])]
@@ -56,14 +59,14 @@ def main() -> int:
     parser.add_argument('--metals', nargs='+', choices=OXIDES, default=['Mn', 'Ni'])
     options = parser.parse_args()
     fractions = [SPIN_DAMPING] if options.quick else [0.0, SPIN_DAMPING]
-    print('oxide  damping  cycles  status               energy (Ha)   moments (μB)')
     for metal in ['Mn'] if options.quick else options.metals:
         for damping in fractions:
             results = compute(metal, damping, 41 if options.quick else 45)
-            moments = ' '.join(f'{value:.2f}' for value in results.get('site_moments') or ())
-            energy = results.get('total_energy_hartree') or float('nan')
-            start = f'{metal}O    {damping:.1f}      {results["scf_cycles"]:4}    {results["status"]:20}'
-            print(f'{start} {energy:.6f}  {moments}')
+            where = f'{metal.lower()}o-damping-{damping:g}'
+            figure(f'{where}-cycles', results['scf_cycles'], 'cycles', 'limit', 50)
+            figure(f'{where}-finished', float(results['status'] == 'finished'), '1', 'converged with its moments', 1.0)
+            moments = results.get('site_moments')
+            figure(f'{where}-moment', max(moments) if moments else None, 'μB', 'start', OXIDES[metal][1])
     return 0
 
 

@@ -28,6 +28,7 @@ from aiida_qagenai.chemistry.superlattices import (
     hermite_forms,
     invariant_superlattice,
 )
+from aiida_qagenai.chemistry.symmetry import smallest_cell, symmetry_dataset
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -305,16 +306,11 @@ def _kinds(structure: Structure, sizes: NDArray[np.float64]) -> list[int]:
 
 def _primitive(structure: Structure, sizes: NDArray[np.float64]) -> tuple[Structure, NDArray[np.float64]]:
     """Return the primitive cell in the same orientation, the structure itself where it is one, and its moments."""
-    import spglib
     from pymatgen.core import Structure
 
     kinds = _kinds(structure, sizes)
-    cell = (structure.lattice.matrix, structure.frac_coords, kinds)
-    try:
-        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=SYMPREC)
-    except Exception:  # spglib's errors became exceptions of its own in 2.7
-        found = None
-    if found is None or len(found[2]) >= len(structure):
+    found = smallest_cell((structure.lattice.matrix, structure.frac_coords, kinds), SYMPREC)
+    if found is None:
         return structure, sizes
     lattice, positions, numbers = found
     of_kind = {kind: index for index, kind in enumerate(kinds)}
@@ -324,24 +320,20 @@ def _primitive(structure: Structure, sizes: NDArray[np.float64]) -> tuple[Struct
 
 def _symmetry(cell: Structure, sizes: NDArray[np.float64], sites: Sequence[int]) -> CrystalSymmetry:
     """Return the space group as it acts on the magnetic ``sites``; the identity alone where spglib finds none."""
-    import spglib
-
-    kinds = _kinds(cell, sizes)
-    try:
-        found = spglib.get_symmetry((cell.lattice.matrix, cell.frac_coords, kinds), symprec=SYMPREC)
-    except Exception:  # as above
-        found = None
-    if found is None:
-        found = {'rotations': [np.eye(3)], 'translations': np.zeros((1, 3)), 'equivalent_atoms': range(len(cell))}
-    rotations = np.asarray(found['rotations'], dtype=np.int64)
+    dataset = symmetry_dataset((cell.lattice.matrix, cell.frac_coords, _kinds(cell, sizes)), SYMPREC)
+    if dataset is None:
+        rotations, translations, equivalent = np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)), np.arange(len(cell))
+    else:
+        rotations, translations = np.asarray(dataset.rotations, dtype=np.int64), np.asarray(dataset.translations)
+        equivalent = np.asarray(dataset.equivalent_atoms)
     places = cell.frac_coords[list(sites)]
-    moved = np.einsum('gij,mj->gmi', rotations, places) + np.asarray(found['translations'])[:, None]
+    moved = np.einsum('gij,mj->gmi', rotations, places) + translations[:, None]
     offsets = moved[:, :, None] - places
     apart = np.linalg.norm((offsets - np.rint(offsets)) @ cell.lattice.matrix, axis=-1)
     # An operation maps kinds on themselves, and the nearest site of all is of the right kind.
     images = apart.argmin(axis=2)
     shifts = np.rint(np.take_along_axis(offsets, images[:, :, None, None], axis=2)[:, :, 0]).astype(np.int64)
-    orbits = np.asarray(found['equivalent_atoms'], dtype=np.int64)[list(sites)]
+    orbits = equivalent[list(sites)].astype(np.int64)
     return CrystalSymmetry(rotations, images.astype(np.int64), shifts, orbits)
 
 

@@ -23,6 +23,7 @@ __all__ = (
     'fingerprint',
     'fingerprint_vector',
     'primitive_cell',
+    'smallest_cell',
     'space_group',
     'symmetry_dataset',
 )
@@ -81,20 +82,31 @@ def space_group(structure: Structure, tolerances: t.Sequence[float] = TOLERANCES
     return SpaceGroup(None, None, None, f'spglib found no consistent symmetry at any of {tuple(tolerances)} Å')
 
 
+def smallest_cell(cell: tuple[t.Any, t.Any, t.Any], tolerance: float) -> tuple[t.Any, t.Any, t.Any] | None:
+    """Return the primitive cell in the same orientation, or ``None`` where there is no smaller one.
+
+    :param cell: as of :func:`symmetry_dataset`.
+    :param tolerance: distance tolerance, Å: atoms move by less than that.
+    """
+    import spglib
+
+    try:
+        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=tolerance)
+    except Exception:  # as above
+        return None
+    return None if found is None or len(found[2]) >= len(cell[2]) else found
+
+
 def primitive_cell(structure: Structure, tolerance: float = 1e-3) -> Structure:
     """Return the crystal in its primitive cell, in the same orientation; unchanged if it has no smaller one.
 
     :param tolerance: distance tolerance, Å: atoms move by less than that.
     """
-    import spglib
     from pymatgen.core import Structure
 
     cell = (structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers))
-    try:
-        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=tolerance)
-    except Exception:  # as above
-        found = None
-    if found is None or len(found[2]) >= len(structure):
+    found = smallest_cell(cell, tolerance)
+    if found is None:
         return structure
     lattice, positions, numbers = found
     return Structure(lattice, numbers, positions)

@@ -336,6 +336,6 @@ def test_without_symmetry_the_identity_is_left(monkeypatch):
     def fail(*_, **__):
         raise RuntimeError('no symmetry')
 
-    monkeypatch.setattr('spglib.get_symmetry', fail)
+    monkeypatch.setattr('spglib.get_symmetry_dataset', fail)
     found = orderings(rock_salt_cell(), max_atoms=4).orderings
     assert [each.kind for each in found] == ['ferromagnetic', *['antiferromagnetic'] * 7]

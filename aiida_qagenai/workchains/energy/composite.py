@@ -10,7 +10,6 @@ from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, while_
 from aiida_qagenai.calculations.functions.composite import JOB_PREFIX, assemble_composite
 from aiida_qagenai.calculations.functions.energy import ELEMENT_PREFIX
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
-from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.chemistry.moments import initial_moments
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
@@ -26,7 +25,7 @@ from aiida_qagenai.workchains.energy.energy import (
     validate_references,
 )
 from aiida_qagenai.workchains.energy.orderings import Moments, OrderingsWorkChain, has_orderings
-from aiida_qagenai.workchains.energy.ports import define_energy, fill_references
+from aiida_qagenai.workchains.energy.ports import define_energy, define_level, fill_references
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.composite import CompositePlan, Surroundings, plan_composite
 from aiida_qagenai.workchains.protocols.energy import EnergyLevel, find_refusal
@@ -51,12 +50,7 @@ class CompositeWorkChain(WindowWorkChain):
         spec.input('structure', valid_type=orm.StructureData, help='Crystal, isolated atom, or molecule of an element.')
         define_energy(spec)
         spec.inputs['fidelity'].help = 'CCSD(T).'
-        spec.input(
-            'level',
-            valid_type=orm.Dict,
-            validator=validator(EnergyLevel.parse),
-            help='Label of the result, see `EnergyLevel`.',
-        )
+        define_level(spec)
         spec.input('plan', valid_type=orm.Dict, validator=validate_plan, help='Calculations, see `CompositePlan`.')
         spec.input_namespace(
             'bases', valid_type=BasisData, dynamic=True, required=False, help='By basis and element, from families.'
@@ -68,13 +62,6 @@ class CompositeWorkChain(WindowWorkChain):
             help='Sites that lend an atom their basis functions.',
         )
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
-        spec.input_namespace(
-            'atomic_references',
-            valid_type=EnergyData,
-            dynamic=True,
-            required=False,
-            help='Isolated atoms by element symbol.',
-        )
         spec.inputs.validator = validate_inputs
         spec.output_namespace('components', valid_type=orm.Dict, dynamic=True, help='Results of the calculations.')
         spec.outline(

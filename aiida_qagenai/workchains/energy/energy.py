@@ -22,7 +22,6 @@ from aiida_qagenai.calculations.pyscf.bases import bases_problem
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.calculations.pyscf.memory import least_memory
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
-from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
@@ -30,7 +29,7 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy, spin_polarization_error
 from aiida_qagenai.workchains.energy import espresso
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
-from aiida_qagenai.workchains.energy.ports import define_energy, define_spectra, fill_references
+from aiida_qagenai.workchains.energy.ports import define_energy, define_level, define_spectra, fill_references
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.energy import MINIMUM_GAP, EnergyLevel, find_refusal
 from aiida_qagenai.workchains.protocols.engines import AnyProtocol, Engine, resolve_protocol
@@ -57,19 +56,7 @@ class EnergyWorkChain(ResumableWorkChain):
         spec.input('structure', valid_type=orm.StructureData, help='The crystal, or an isolated atom (not periodic).')
         define_energy(spec)
         define_spectra(spec)
-        spec.input(
-            'level',
-            valid_type=orm.Dict,
-            validator=validator(EnergyLevel.parse),
-            help='Label of the result (protocol, level tag) and what the level admits, see `EnergyLevel`.',
-        )
-        spec.input_namespace(
-            'atomic_references',
-            valid_type=EnergyData,
-            dynamic=True,
-            required=False,
-            help='Isolated atoms by element symbol.',
-        )
+        define_level(spec)
         spec.expose_inputs(PyscfCellBaseWorkChain, exclude=('pyscf.structure',))
         spec.inputs['pyscf'].required = False
         spec.inputs['pyscf'].populate_defaults = False

@@ -29,6 +29,7 @@ from aiida_qagenai.engine.window import WindowWorkChain
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain, validate_references
 from aiida_qagenai.workchains.energy.ports import (
     define_energy,
+    define_level,
     define_protocol,
     fill_protocol,
     fill_references,
@@ -63,24 +64,12 @@ class OrderingsWorkChain(WindowWorkChain):
         define_energy(spec)
         spec.inputs['fidelity'].help = 'PBE, SCAN or HSE06.'
         define_protocol(spec, engines=True)
-        spec.input(
-            'level',
-            valid_type=orm.Dict,
-            validator=validator(EnergyLevel.parse),
-            help='Label of the result, see `EnergyLevel`.',
-        )
+        define_level(spec)
         spec.input(
             'ordering_options',
             valid_type=orm.Dict,
             validator=validator(OrderingOptions.parse),
             help='Initial moments, and which orderings are computed, see `OrderingOptions`.',
-        )
-        spec.input_namespace(
-            'atomic_references',
-            valid_type=EnergyData,
-            dynamic=True,
-            required=False,
-            help='Isolated atoms by element symbol.',
         )
         spec.input('options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculations.')
         spec.input('max_concurrent', valid_type=orm.Int, default=lambda: orm.Int(2), help='Orderings at a time.')

@@ -13,12 +13,13 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
-from aiida_qagenai.workchains.protocols.energy import EnergySettings
+from aiida_qagenai.workchains.protocols.energy import EnergyLevel, EnergySettings
 from aiida_qagenai.workchains.protocols.engines import AnyProtocol, parse_settings
 from aiida_qagenai.workchains.protocols.espresso import EspressoProtocol, EspressoSettings
 
 __all__ = (
     'define_energy',
+    'define_level',
     'define_protocol',
     'define_spectra',
     'fill_protocol',
@@ -43,6 +44,23 @@ def define_energy(spec: ProcessSpec) -> None:
     spec.output('energy', valid_type=EnergyData, required=False, help='The energy and its labels.')
     spec.exit_code(500, 'ERROR_CALCULATION_FAILED', message='The calculation failed: {reason}')
     spec.exit_code(520, 'ERROR_METALLIC', message='CCSD(T) was refused: {reason}')
+
+
+def define_level(spec: ProcessSpec) -> None:
+    """Define the label of the energy, and the isolated atoms that it may refer to."""
+    spec.input(
+        'level',
+        valid_type=orm.Dict,
+        validator=validator(EnergyLevel.parse),
+        help='Label of the result (protocol, level tag) and what the level admits, see `EnergyLevel`.',
+    )
+    spec.input_namespace(
+        'atomic_references',
+        valid_type=EnergyData,
+        dynamic=True,
+        required=False,
+        help='Isolated atoms by element symbol.',
+    )
 
 
 def define_protocol(spec: ProcessSpec, *, engines: bool = False) -> None:
