@@ -104,9 +104,10 @@ def run(
         overrides=merge_overrides(overrides, {'energy': {'top': top}} if top else {}),
         **read_options(options),
     )
-    click.echo(describe_top(builder.parameters.get_dict(), elements))
     node = launch_campaign(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
+    # First, since scripts take the pk from the second word of the output.
     click.echo(f'campaign {node.pk} started')
+    click.echo(describe_top(builder.parameters.get_dict(), elements))
     if watch:
         watch_campaign(node)
 
