@@ -1,17 +1,21 @@
-"""Antiferromagnetic oxides: magnetic ground states, moments and gaps at PBE and HSE06, beside experiment.
+"""Antiferromagnetic oxides: magnetic ground states, moments, gaps and reactions at PBE and HSE06, beside experiment.
 
     python benchmarks/correlated.py --work DIR [--only MnO NiO] [--levels PBE HSE06] [--store]
     python benchmarks/correlated.py --quick
 
-The commands that users have compute every ordering of a rock-salt oxide with up to four atoms by pw.x, with the
-pseudopotentials gth-pbe of PySCF (`aiida-qagenai basis upf`): those of the other engine.
+The commands that users have compute every ordering of an oxide with up to four atoms by pw.x, with the pseudopotentials
+gth-pbe of PySCF (`aiida-qagenai basis upf`): those of the other engine. Reactions compare the lowest ordering of each
+compound, at the geometry of experiment; that of O2 is a molecule in a box.
 `--work` holds the profile, in which nothing is computed twice: a run that was cut goes on. `--store` writes what was
 found to `correlated.json`, from which `--quick` prints it. pw.x comes with Debian's package quantum-espresso.
 
 Experiments: moments of Cheetham and Hope, Phys. Rev. B 27, 6964 (1983) (MnO, NiO), of Roth, Phys. Rev. 110, 1333 (1958)
 (FeO) and of Khan and Erickson, Phys. Rev. B 1, 2243 (1970) (CoO); gaps of van Elp et al., Phys. Rev. B 44, 1530 (MnO)
 and 6090 (CoO) (1991), of Sawatzky and Allen, Phys. Rev. Lett. 53, 2339 (1984) (NiO) and of Bowen, Adler and Auker, J.
-Solid State Chem. 12, 355 (1975) (FeO), all recalled; the magnetic order of all four is that of the second kind.
+Solid State Chem. 12, 355 (1975) (FeO); the magnetic order of all four is that of the second kind. Enthalpies from the
+oxides of Wang and Navrotsky, Solid State Ionics 166, 167 (2004), by solution calorimetry at 298 K.
+Published calculations with the same functionals: moments of Tran et al., Phys. Rev. B 102, 024407 (2020), gaps of Tran
+and Blaha, J. Phys. Chem. A 121, 3318 (2017). The numbers of experiments and of these are recalled.
 Moments of a density functional belong to spheres or orbitals around the ions, those of neutrons contain what orbits add
 (in FeO and CoO about 1 μB). The lattice constants are those of room temperature.
 """
@@ -27,10 +31,12 @@ import shutil
 import subprocess
 import sys
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from figures import figure
+from pymatgen.core import Lattice, Structure
 
 RECORDS = Path(__file__).with_suffix('.json')
 BIN = Path(sys.executable).parent
@@ -54,35 +60,85 @@ Records = dict[str, dict[str, list[dict[str, t.Any]]]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Oxide:
-    """A rock-salt oxide.
+class Compound:
+    """A crystal, or the molecule O2 in a box.
 
-    :param lattice: edge of the cubic cell, Å.
+    :param settings: further settings of its energies.
+    :param options: further options of the command.
+    :param magnetic: whether its ions have moments.
     :param moment: of the ion by neutrons, μB.
     :param gap: by spectroscopy or conduction, eV.
+    :param published: moment (μB) and gap (eV) by level, of calculations by others.
     """
 
-    metal: str
-    lattice: float
-    moment: float
-    gap: float
+    structure: Structure
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    magnetic: bool = True
+    moment: float | None = None
+    gap: float | None = None
+    published: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     @property
-    def cif(self) -> str:
-        """The primitive cell, without magnetic order, as CIF."""
-        from pymatgen.core import Lattice, Structure
-        from pymatgen.io.cif import CifWriter
-
-        half = self.lattice / 2
-        cell = Lattice([[0, half, half], [half, 0, half], [half, half, 0]])
-        return str(CifWriter(Structure(cell, [self.metal, 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])))
+    def formula_unit(self) -> float:
+        """Atoms in the reduced formula."""
+        return float(self.structure.composition.reduced_composition.num_atoms)
 
 
-OXIDES = {
-    'MnO': Oxide('Mn', 4.445, 4.58, 3.9),
-    'NiO': Oxide('Ni', 4.177, 1.90, 4.3),
-    'FeO': Oxide('Fe', 4.332, 3.32, 2.4),
-    'CoO': Oxide('Co', 4.260, 3.35, 2.5),
+def monoxide(metal: str, edge: float, moment: float, gap: float, **published: tuple[float, float]) -> Compound:
+    """Return a rock-salt oxide, without magnetic order in its primitive cell."""
+    cell = Lattice(edge / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]))
+    return Compound(
+        Structure(cell, [metal, 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]]), moment=moment, gap=gap, published=published
+    )
+
+
+def layered(metal: str, a: float, c: float, height: float, **options: t.Any) -> Compound:
+    """Return a layered oxide LiMO2, R-3m; ``height`` is that of oxygen above the metal in units of c."""
+    cell = Lattice.hexagonal(a, c)
+    sites = [[0, 0, 0], [0, 0, 0.5], [0, 0, height]]
+    crystal = Structure.from_spacegroup('R-3m', cell, [metal, 'Li', 'O'], sites)
+    return Compound(crystal.get_primitive_structure(), **options)
+
+
+MOLECULE = Structure(Lattice.orthorhombic(6.0, 6.0, 7.2), ['O', 'O'], [[0, 0, 0], [0, 0, 1.2075 / 7.2]])
+GAMMA = '{spacing: 2.0}'
+
+COMPOUNDS = {
+    'MnO': monoxide('Mn', 4.445, 4.58, 3.9, PBE=(4.17, 0.89), HSE06=(4.36, 2.82)),
+    'NiO': monoxide('Ni', 4.177, 1.90, 4.3, PBE=(1.38, 0.95), HSE06=(1.67, 4.28)),
+    'FeO': monoxide('Fe', 4.332, 3.32, 2.4, PBE=(3.39, 0.0)),
+    'CoO': monoxide('Co', 4.260, 3.35, 2.5, PBE=(2.43, 0.0)),
+    # Orman and Wiseman, Acta Cryst. C 40, 12 (1984).
+    'LiCoO2': layered('Co', 2.816, 14.054, 0.2605, magnetic=False),
+    # Hirano et al., Solid State Ionics 78, 123 (1995).
+    'LiNiO2': layered('Ni', 2.878, 14.19, 0.2586, options=('--moments', 'Ni=1')),
+    'Li2O': Compound(
+        Structure.from_spacegroup('Fm-3m', Lattice.cubic(4.619), ['O', 'Li'], [[0] * 3, [0.25] * 3]), magnetic=False
+    ),
+    'O2': Compound(
+        MOLECULE,
+        settings={'meshes.PBE': GAMMA, 'meshes.HSE06': GAMMA},
+        options=('--as-given', '--moments', 'O=1', '--orderings', '1'),
+    ),
+}
+
+
+class Reaction(t.NamedTuple):
+    """A reaction of compounds.
+
+    :param amounts: formula units of each, negative for what is used up.
+    :param measured: enthalpy, eV.
+    """
+
+    amounts: dict[str, float]
+    measured: float
+
+
+KJ_MOL = 0.010364270
+REACTIONS = {
+    'CoO + Li2O/2 + O2/4 = LiCoO2': Reaction({'LiCoO2': 1, 'CoO': -1, 'Li2O': -0.5, 'O2': -0.25}, -142.54 * KJ_MOL),
+    'NiO + Li2O/2 + O2/4 = LiNiO2': Reaction({'LiNiO2': 1, 'NiO': -1, 'Li2O': -0.5, 'O2': -0.25}, -56.21 * KJ_MOL),
 }
 
 
@@ -119,18 +175,20 @@ class Runner:
         options = ['--label', 'pw', '--computer', 'localhost', '--default-calc-job-plugin', 'quantumespresso.pw']
         executable = str(shutil.which('pw.x'))
         self('verdi', 'code', 'create', 'core.code.installed', '-n', *options, '--filepath-executable', executable)
-        metals = (oxide.metal for oxide in OXIDES.values())
-        self('aiida-qagenai', 'basis', 'upf', FAMILY, 'O', *metals)
+        elements = {element.symbol for each in COMPOUNDS.values() for element in each.structure.composition}
+        self('aiida-qagenai', 'basis', 'upf', FAMILY, *sorted(elements))
         (self.folder / 'ready').touch()
 
     def energies(self, name: str, level: str) -> list[dict[str, t.Any]]:
         """Compute the orderings of a compound at one level, unless they are there, and return them."""
         found = self.stored(name, level)
-        if not any(each['ordering'] for each in found):
-            path = self.folder / f'{name}.cif'
-            path.write_text(OXIDES[name].cif)
-            options = [text for key, value in SETTINGS.items() for text in ('--set', f'{key}={value}')]
-            options += ['--engine', 'espresso', '--pseudos', FAMILY, '--magnetism', 'auto', '--no-references']
+        if not any(each['ordering'] or not COMPOUNDS[name].magnetic for each in found):
+            path, compound = self.folder / f'{name}.cif', COMPOUNDS[name]
+            compound.structure.to(str(path))
+            settings = {**SETTINGS, **compound.settings}
+            options = [text for key, value in settings.items() for text in ('--set', f'{key}={value}')]
+            options += [*compound.options, '--magnetism', 'auto' if compound.magnetic else 'none']
+            options += ['--engine', 'espresso', '--pseudos', FAMILY, '--no-references']
             self('aiida-qagenai', 'energy', 'run', str(path), '--level', level, *options, '--label', f'{name}-{level}')
             found = self.stored(name, level)
         return found
@@ -158,22 +216,52 @@ def read(name: str, level: str) -> list[dict[str, t.Any]]:
     return [{key: content.get(key) for key in ATTRIBUTES} for (content,) in query.all()]
 
 
+def lowest(rows: Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Return the energy of a compound: that of its lowest ordering, or the only one."""
+    return next((row for row in rows if row['ordering']), rows[0])
+
+
 def report(name: str, level: str, rows: Sequence[dict[str, t.Any]]) -> None:
     """Print the figures of one compound at one level."""
-    oxide, where = OXIDES[name], f'{name.lower()}-{level.lower()}'
-    lowest = next(row for row in rows if row['ordering'])
-    by_order: dict[str, float] = {}
-    for row in rows:
-        order = row['magnetic_ordering']
-        by_order[order] = min(row['energy_per_atom'], by_order.get(order, math.inf))
-    is_right = float(lowest['magnetic_ordering'] == 'antiferromagnetic')
-    figure(f'{where}-antiferromagnetic', is_right, '1', 'experiment', 1.0)
-    if {'antiferromagnetic', 'ferromagnetic'} <= by_order.keys():
-        splitting = 2000 * (by_order['ferromagnetic'] - by_order['antiferromagnetic'])
-        figure(f'{where}-ferromagnetic-above', splitting, 'meV/f.u.')
-    figure(f'{where}-moment', max(abs(each) for each in lowest['site_moments']), 'μB', 'experiment', oxide.moment)
-    figure(f'{where}-gap', lowest['band_gap'], 'eV', 'experiment', oxide.gap)
-    figure(f'{where}-core-hours', lowest['core_hours'], 'h')
+    compound, where, found = COMPOUNDS[name], f'{name.lower()}-{level.lower()}', lowest(rows)
+    if compound.moment is not None:
+        by_order: dict[str, float] = {}
+        for row in rows:
+            order = row['magnetic_ordering']
+            by_order[order] = min(row['energy_per_atom'], by_order.get(order, math.inf))
+        is_right = float(found['magnetic_ordering'] == 'antiferromagnetic')
+        figure(f'{where}-antiferromagnetic', is_right, '1', 'experiment', 1.0)
+        if {'antiferromagnetic', 'ferromagnetic'} <= by_order.keys():
+            splitting = 2000 * (by_order['ferromagnetic'] - by_order['antiferromagnetic'])
+            figure(f'{where}-ferromagnetic-above', splitting, 'meV/f.u.')
+        moment = max(abs(each) for each in found['site_moments'])
+        figure(f'{where}-moment', moment, 'μB', 'experiment', compound.moment)
+        figure(f'{where}-gap', found['band_gap'], 'eV', 'experiment', compound.gap)
+        if level in compound.published:
+            published = compound.published[level]
+            figure(f'{where}-moment-published', moment, 'μB', 'the same functional, published', published[0])
+            figure(f'{where}-gap-published', found['band_gap'], 'eV', 'the same functional, published', published[1])
+    figure(f'{where}-core-hours', found['core_hours'], 'h')
+
+
+def report_reactions(found: Records) -> None:
+    """Print the energies of reactions whose compounds are all there, and how D goes with the error of PBE."""
+    divergences, errors = [], []
+    for number, (equation, reaction) in enumerate(REACTIONS.items(), start=1):
+        energies = {}
+        for level in LEVELS:
+            if all(level in found.get(name, {}) for name in reaction.amounts):
+                energies[level] = sum(
+                    amount * COMPOUNDS[name].formula_unit * lowest(found[name][level])['energy_per_atom']
+                    for name, amount in reaction.amounts.items()
+                )
+                name = f'reaction-{number}-{level.lower()}'
+                figure(name, energies[level], 'eV', f'experiment, {equation}', reaction.measured)
+        if energies.keys() == set(LEVELS):
+            divergences.append(energies['PBE'] - energies['HSE06'])
+            errors.append(energies['PBE'] - reaction.measured)
+    for number, (divergence, error) in enumerate(zip(divergences, errors, strict=True), start=1):
+        figure(f'reaction-{number}-divergence', divergence, 'eV', 'error of PBE', error)
 
 
 def compute(arguments: argparse.Namespace) -> Records:
@@ -187,6 +275,8 @@ def compute(arguments: argparse.Namespace) -> Records:
         for name in arguments.only:
             found.setdefault(name, {})[level] = run.energies(name, level)
             report(name, level, found[name][level])
+            if arguments.store:
+                RECORDS.write_text(json.dumps(found, indent=1) + '\n')
     return found
 
 
@@ -200,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='read all figures from the records')
     parser.add_argument('--work', type=Path, default=Path('correlated'), help='folder of the profile')
-    parser.add_argument('--only', nargs='+', choices=OXIDES, default=list(OXIDES), help='some compounds')
+    parser.add_argument('--only', nargs='+', choices=COMPOUNDS, default=list(COMPOUNDS), help='some compounds')
     parser.add_argument('--levels', nargs='+', choices=LEVELS, default=LEVELS, help='some levels')
     parser.add_argument('--store', action='store_true', help='write the records')
     parser.add_argument('--read', nargs=2, help=argparse.SUPPRESS)
@@ -215,10 +305,9 @@ def main() -> None:
         for name, levels in stored().items():
             for level, rows in levels.items():
                 report(name, level, rows)
+        report_reactions(stored())
         return
-    found = compute(arguments)
-    if arguments.store:
-        RECORDS.write_text(json.dumps(found, indent=1) + '\n')
+    report_reactions(compute(arguments))
 
 
 if __name__ == '__main__':
