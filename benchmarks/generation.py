@@ -41,9 +41,10 @@ from rich.progress import track
 from sampling import sampled
 from structure_prediction import content
 
+from aiida_qagenai.api.relaxation import THRESHOLDS, relax_structures
 from aiida_qagenai.chemistry.duplicates import find_duplicates
 from aiida_qagenai.chemistry.formula import parse_formula
-from aiida_qagenai.cli.relaxing import relax_structures
+from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.evaluation.figures import share
 from aiida_qagenai.evaluation.held_out import part_of
 from aiida_qagenai.evaluation.novelty import CLASSES
@@ -71,6 +72,7 @@ class Sample(t.NamedTuple):
 
 
 CHGNET = {'potential': {'name': 'chgnet'}}
+STEPS = {**THRESHOLDS, 'max_steps': 200}
 
 
 def unseen_systems(library: MotifLibrary, count: int, seed: int, part: str = 'validation') -> list[tuple[str, ...]]:
@@ -157,7 +159,9 @@ def judge(samples: Sequence[Sample], library: MotifLibrary, folder: Path, steps:
     new = [valid[place] for place in first]
     if not new or not steps:
         return found
-    relaxed, outcomes = relax_structures([structures[index] for index in new], CHGNET, steps, folder)
+    relaxed, outcomes = relax_structures(
+        [structures[index] for index in new], CHGNET, {**THRESHOLDS, 'max_steps': steps}, folder, run_ml_task
+    )
     energies = [outcome['energy_per_atom'] if outcome['converged'] else None for outcome in outcomes]
     placed = place_relaxed([cell(structure) for structure in relaxed], energies)
     clusters = find_duplicates(relaxed, distortions=False).labels
@@ -221,7 +225,9 @@ def known_phases(library: MotifLibrary, count: int, seed: int) -> list[tuple[Str
 def calibrate(library: MotifLibrary, count: int, elements: Path | None, folder: Path, seed: int) -> None:
     """Print how far formation energies by CHGNet are from those of the hull."""
     known = known_phases(library, count, seed)
-    relaxed, outcomes = relax_structures([structure for structure, _ in known], CHGNET, 200, folder / 'known')
+    relaxed, outcomes = relax_structures(
+        [structure for structure, _ in known], CHGNET, STEPS, folder / 'known', run_ml_task
+    )
     own = element_energies(elements, folder / 'elements') if elements else {}
     errors: dict[str, list[float]] = {'': [], '-own-elements': []}
     for structure, outcome, (_, phase) in zip(relaxed, outcomes, known, strict=True):
@@ -252,7 +258,9 @@ def element_energies(path: Path, folder: Path) -> dict[str, float]:
         symbol: Structure.from_dict(entry['structure'][int(np.argmin(entry['energy_per_atom']))])
         for symbol, entry in content_of.items()
     }
-    _, outcomes = relax_structures([each.get_primitive_structure() for each in lowest.values()], CHGNET, 200, folder)
+    _, outcomes = relax_structures(
+        [each.get_primitive_structure() for each in lowest.values()], CHGNET, STEPS, folder, run_ml_task
+    )
     return {
         symbol: outcome['energy_per_atom']
         for symbol, outcome in zip(lowest, outcomes, strict=True)

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from aiida_qagenai.api.generation import NO_TORCH, Requested, has_torch, propose_crystals
+from aiida_qagenai.cli.bars import counting_bar
 from aiida_qagenai.cli.loaders import read_with_warnings
-from aiida_qagenai.cli.motifs import has_torch, retrieved, sampled
+from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
 from aiida_qagenai.cli.predicting import COLUMNS as DIVERGENCE_COLUMNS
 from aiida_qagenai.cli.predicting import VALIDATOR, add_divergences
 from aiida_qagenai.cli.relaxing import COLUMNS, RELAXATION, relax_and_rank
-from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
-    from aiida_qagenai.cli.motifs import Generated
-    from aiida_qagenai.exchange.requests import MotifsRequest
+    from aiida_qagenai.api.generation import Generated
 
 __all__ = ('generate',)
-
-MOTIFS = 'motifs.npz'
-SPARE = 3
-"""Structures that are asked for, per one that is wanted, where some are left out."""
 
 
 @click.command()
@@ -57,6 +52,7 @@ def generate(
     wanted: tuple[str, ...],
     count: int,
     exclude_known: bool,
+    only_motifs: bool,
     seed: int,
     generator: Path | None,
     motifs: tuple[Path, ...],
@@ -80,15 +76,18 @@ def generate(
     Project and of each other. With --validator the table has the divergence of the levels of theory that the trained
     model predicts.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        request = _request(wanted, count, exclude_known=exclude_known, files=motifs, folder=Path(folder), **limits)
-        if request.novelty or (request.refine and has_torch()):
-            found = sampled(request, Path(folder), seed=seed, generator=generator)
-        else:
-            found = retrieved(request)
-    found = [each for each in found if not (exclude_known and each.relation == 'replay')][:count]
-    if not found:
-        raise InvalidInputError(f'all crystals of {" ".join(wanted)} within these limits are known')
+    if only_motifs and not motifs:
+        raise click.UsageError('--only-motifs needs a file of --motifs')
+    samples = bool(limits['novelty']) or (limits['refine'] and has_torch())
+    if limits['refine'] and not samples:
+        click.echo(NO_TORCH, err=True)
+    own = [item for file in motifs for item in read_with_warnings(file)]
+    asked = Requested(wanted, count, own, only_motifs, exclude_known, generator, seed)
+    if samples or len(wanted) == 1:
+        found = propose_crystals(asked, limits, run_ml_task)
+    else:
+        with counting_bar('compositions') as show:
+            found = propose_crystals(asked, limits, show=show)
     records = _records(found)
     footer = f'{len(records)} structures of {" ".join(wanted)}'
     if len(records) < count:
@@ -101,53 +100,6 @@ def generate(
         _write(records, output)
         footer += f'; files in {output}'
     _print(records, '\n'.join(filter(None, (footer, about, divergence))), fmt)
-
-
-def _request(
-    wanted: Sequence[str],
-    count: int,
-    *,
-    exclude_known: bool,
-    files: Sequence[Path],
-    only_motifs: bool,
-    folder: Path,
-    **limits: t.Any,
-) -> MotifsRequest:
-    """Return the request that the arguments are, with the crystals of files packed into ``folder``.
-
-    :raises InvalidInputError: on a wrong formula or element, or bounds that exclude each other.
-    """
-    from aiida_qagenai.exchange.requests import MotifsRequest
-
-    if only_motifs and not files:
-        raise click.UsageError('--only-motifs needs a file of --motifs')
-    if files:
-        _pack(files, folder / MOTIFS)
-    values = {
-        'mode': 'motifs',
-        'formula': wanted[0] if len(wanted) == 1 else None,
-        'elements': wanted if len(wanted) > 1 else None,
-        # What is known, or comes out twice, is left out afterwards.
-        'count': count * (SPARE if exclude_known or limits['novelty'] else 1),
-        'library': folder / MOTIFS if files else None,
-        'only_library': only_motifs,
-        **limits,
-    }
-    return MotifsRequest.parse(values)
-
-
-def _pack(files: Sequence[Path], path: Path) -> None:
-    """Write the crystals of files.
-
-    :raises InvalidInputError: on crystals with partial occupancies.
-    """
-    from aiida_qagenai.exchange.structures import StructureBatch
-
-    items = [item for file in files for item in read_with_warnings(file)]
-    disordered = [item.name for item in items if not item.structure.is_ordered]
-    if disordered:
-        raise InvalidInputError(f'`{disordered[0]}` has partial occupancies: a motif has one element on each site')
-    StructureBatch.from_structures([item.structure for item in items], [item.name for item in items]).save(path)
 
 
 def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:

@@ -19,7 +19,6 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
 __all__ = (
-    'MOMENTS_EXTRA',
     'formula_of',
     'load_campaign',
     'load_checkpoint',
@@ -36,9 +35,6 @@ __all__ = (
 
 MAX_WARNINGS = 20
 """Warnings printed of one file."""
-
-MOMENTS_EXTRA = 'initial_moments'
-"""Extra of a structure that was read from a file with moments: of its sites, μB."""
 
 UUID = r'[0-9a-f-]{4,36}'
 """What is taken for a uuid or the beginning of one."""
@@ -253,6 +249,7 @@ def read_structure_nodes(file: Path, *, primitive: bool = False) -> list[Structu
 
     from aiida_qagenai.chemistry.moments import moments_of_structure
     from aiida_qagenai.chemistry.symmetry import primitive_cell
+    from aiida_qagenai.exchange.crystals import MOMENTS_EXTRA
 
     nodes = []
     for item in read_with_warnings(file):

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from aiida_qagenai.api.prediction import predict_arrays, prediction_records
 from aiida_qagenai.cli.loaders import read_with_warnings
+from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
 from aiida_qagenai.cli.predicting import COLUMNS as DIVERGENCE_COLUMNS
-from aiida_qagenai.cli.predicting import divergences, predict_structures
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 
 if t.TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aiida_qagenai.exchange.checkpoint import CheckpointInfo
-    from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
 __all__ = ('predict',)
 
@@ -50,8 +47,8 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> Non
         raise InvalidInputError(message)
     folder = validator or VALIDATOR_FOUNDATION
     info = read_checkpoint(folder, 'validator')[1]
-    arrays = predict_structures([item.structure for item in items], folder)
-    records = _records(items, arrays, info)
+    arrays = predict_arrays([item.structure for item in items], folder, run_ml_task)
+    records = prediction_records(items, arrays, info)
     shown = {'name': 'name', 'formula': 'formula', 'num_atoms': 'atoms'}
     for level in LADDER:
         if any(record[f'energy_{level.label}'] is not None for record in records):
@@ -61,29 +58,6 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> Non
     else:
         shown['out_of_distribution'] = 'unfamiliar'
     print_frame(pd.DataFrame(records), fmt, shown, footer=_footer(records, info, validator))
-
-
-def _records(
-    items: Sequence[NamedStructure], arrays: dict[str, NDArray[t.Any]], info: CheckpointInfo
-) -> list[dict[str, t.Any]]:
-    """Return what is known of each crystal, energies in eV/atom, None where there is no number."""
-    records = []
-    for index, (item, divergence) in enumerate(zip(items, divergences(arrays), strict=True)):
-        symbols = [element.symbol for element in item.structure.composition.elements]
-        record: dict[str, t.Any] = {
-            'name': item.name,
-            'formula': item.structure.composition.reduced_formula,
-            'num_atoms': len(item.structure),
-        }
-        for level in LADDER:
-            for name, key in (('energy', 'energies'), ('sigma', 'sigma'), ('interval_90', 'interval_90')):
-                value = float(arrays[key][index, level.rank])
-                known = level.value in info.fidelities and math.isfinite(value)
-                record[f'{name}_{level.label}'] = value if known else None
-        record |= divergence
-        record['unseen_elements'] = ' '.join(symbol for symbol in symbols if symbol not in info.elements)
-        records.append(record)
-    return records
 
 
 def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator: Path | None) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.api.potentials import about_energies, potential_config, require_installed
 from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
-from aiida_qagenai.cli.potentials import POTENTIAL_HELP, about_energies, potential_config, require_installed
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -29,6 +29,8 @@ WORK = 'relaxation'
 REQUEST = 'request.json'
 STRUCTURES = 'relaxed.extxyz'
 TABLE = 'relaxed.csv'
+
+POTENTIAL_HELP = 'Potential: validator, validator:SCAN, chgnet, chgnet:r2scan, sevennet, sevennet:mf-0:R2SCAN, emt.'
 
 COLUMNS = columns(
     'name, formula, num_atoms: atoms, converged, steps, energy_per_atom: E, volume_change: ΔV/V, rmsd: RMSD Å, '

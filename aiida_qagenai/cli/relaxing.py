@@ -9,20 +9,17 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.api.hulls import amounts
+from aiida_qagenai.api.potentials import about_energies, hull_problem, potential_config, require_installed
+from aiida_qagenai.api.relaxation import THRESHOLDS, relax_structures
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.params import option, several
-from aiida_qagenai.cli.potentials import (
-    about_energies,
-    hull_problem,
-    potential_config,
-    require_installed,
-)
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('COLUMNS', 'RELAXATION', 'relax_and_rank', 'relax_structures')
+__all__ = ('COLUMNS', 'RELAXATION', 'relax_and_rank')
 
 COLUMNS = 'e_above_hull: E above hull, formation_energy_per_atom: E of formation, '
 """What relaxing adds to a table, eV/atom."""
@@ -68,12 +65,13 @@ def relax_and_rank(
     if relax is None:
         return records, ''
     config = ranking_config(relax, validator)
+    settings = {**THRESHOLDS, 'max_steps': relax_steps}
     structures = [record['structure'] for record in records]
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
-            relaxed, outcomes = relax_structures(structures, config, relax_steps, Path(folder))
+            relaxed, outcomes = relax_structures(structures, config, settings, Path(folder), run_ml_task)
     else:
-        relaxed, outcomes = relax_structures(structures, config, relax_steps, output / 'relaxation')
+        relaxed, outcomes = relax_structures(structures, config, settings, output / 'relaxation', run_ml_task)
     placed = _place(relaxed, outcomes, min_references, of_formation=relax == 'validator')
     new = [
         {**record, 'structure': structure, 'volume_per_atom': structure.volume / len(structure), **place}
@@ -99,26 +97,6 @@ def ranking_config(name: str, validator: Path | None) -> dict[str, t.Any]:
     return config
 
 
-def relax_structures(
-    structures: Sequence[Structure], potential: dict[str, t.Any], steps: int, folder: Path
-) -> tuple[list[Structure], list[dict[str, t.Any]]]:
-    """Return the relaxed structures and what the task says of each.
-
-    :param potential: keys of the task that name the potential.
-    """
-    from aiida_qagenai.exchange.structures import StructureBatch
-
-    folder.mkdir(parents=True, exist_ok=True)
-    StructureBatch.from_structures(structures).save(folder / 'structures.npz')
-    config = {
-        **potential,
-        'structures': 'structures.npz',
-        'relaxation': {'max_force': 0.05, 'max_stress': 0.003, 'max_steps': steps},
-    }
-    results = run_ml_task('relax_many', config, folder, 'relaxing')
-    return StructureBatch.load(folder / 'relaxed.npz').structures(), results['relaxations']
-
-
 def _place(
     structures: Sequence[Structure], outcomes: Sequence[dict[str, t.Any]], fewest: int, *, of_formation: bool
 ) -> Records:
@@ -126,10 +104,7 @@ def _place(
     from aiida_qagenai.thermodynamics.hull.reference import SCALE
     from aiida_qagenai.thermodynamics.hull.relaxed import place_relaxed
 
-    compositions = [
-        {symbol: round(number) for symbol, number in structure.composition.get_el_amt_dict().items()}
-        for structure in structures
-    ]
+    compositions = [amounts(structure) for structure in structures]
     energies = [outcome['energy_per_atom'] if outcome['converged'] else None for outcome in outcomes]
     found = place_relaxed(compositions, energies, of_formation=of_formation, min_references=fewest)
     return [

@@ -14,7 +14,9 @@ from aiida_qagenai.calculations.functions.finite_temperature import make_hops
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.finite_temperature import BarrierData
+from aiida_qagenai.data.structure import as_node
 from aiida_qagenai.engine.endings import ending
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.atomistic import AtomisticWorkChain
 from aiida_qagenai.workchains.protocols.atomistic import BarrierSettings, atomistic_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
@@ -63,20 +65,21 @@ class BarrierWorkChain(AtomisticWorkChain):
     def get_builder_from_protocol(
         cls,
         code: AbstractCode,
-        structure: StructureData | None = None,
+        structure: AnyCrystal | None = None,
         *,
         potential: str | dict[str, t.Any],
         protocol: str = DEFAULT_PROTOCOL,
         overrides: dict[str, t.Any] | None = None,
         species: str | None = None,
-        initial: StructureData | None = None,
-        final: StructureData | None = None,
+        initial: AnyCrystal | None = None,
+        final: AnyCrystal | None = None,
         checkpoint: CheckpointData | None = None,
         options: dict[str, t.Any] | None = None,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
-        :param structure: crystal in which ``species`` hops; else give ``initial`` and ``final``.
+        :param structure: crystal in which ``species`` hops; else give ``initial`` and ``final``: any kind, see
+            :func:`~aiida_qagenai.data.structure.as_node`.
         :param potential: name, name and model (``chgnet:r2scan``, ``validator:SCAN``), or the options as a dictionary.
         :param overrides: nested changes to the settings of the protocol.
         :param checkpoint: the validator, if that is the potential.
@@ -87,6 +90,7 @@ class BarrierWorkChain(AtomisticWorkChain):
         if species is not None:
             overrides['hops'] = {**overrides.get('hops', {}), 'species': species}
         settings = atomistic_settings(BarrierSettings, protocol, potential, overrides)
+        structure, initial, final = (None if each is None else as_node(each) for each in (structure, initial, final))
         problem = find_problem(settings, structure, initial, final, checkpoint)
         if problem:
             raise InvalidInputError(problem)

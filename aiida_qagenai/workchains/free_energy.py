@@ -14,6 +14,8 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.finite_temperature import FreeEnergyData, GibbsHullData
+from aiida_qagenai.data.structure import as_nodes
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.atomistic import AtomisticWorkChain
 from aiida_qagenai.workchains.protocols.atomistic import FreeEnergySettings, atomistic_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
@@ -72,19 +74,20 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
     def get_builder_from_protocol(
         cls,
         code: AbstractCode,
-        structures: dict[str, StructureData],
+        structures: t.Mapping[str, AnyCrystal],
         *,
         potential: str | dict[str, t.Any],
         protocol: str = DEFAULT_PROTOCOL,
         overrides: dict[str, t.Any] | None = None,
-        competing: dict[str, StructureData] | None = None,
+        competing: t.Mapping[str, AnyCrystal] | None = None,
         energies: dict[str, EnergyData] | None = None,
         checkpoint: CheckpointData | None = None,
         options: dict[str, t.Any] | None = None,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
-        :param structures: candidates by label (letters and digits).
+        :param structures: candidates by label (letters and digits), of any kind, see
+            :func:`~aiida_qagenai.data.structure.as_node`.
         :param potential: name, name and model (``chgnet:r2scan``, ``validator:SCAN``), or the options as a dictionary.
         :param overrides: nested changes to the settings of the protocol.
         :param competing: phases that compete, by label, elements included.
@@ -94,7 +97,8 @@ class FreeEnergyWorkChain(AtomisticWorkChain):
         :raises InvalidInputError: for an unknown protocol, potential or key, or structures it does not cover.
         """
         settings = atomistic_settings(FreeEnergySettings, protocol, potential, overrides)
-        problem = find_problem(settings, structures, competing or {}, energies or {}, checkpoint)
+        structures, competing = as_nodes(structures), as_nodes(competing or {})
+        problem = find_problem(settings, structures, competing, energies or {}, checkpoint)
         if problem:
             raise InvalidInputError(problem)
         builder = cls.get_builder()

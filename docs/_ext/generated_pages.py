@@ -19,6 +19,7 @@ from sphinx.util.nodes import make_refnode
 
 # The rooms that a user may call from Python; the commands and the protocols have pages of their own.
 ROOMS = (
+    'api',
     'common',
     'chemistry',
     'thermodynamics',

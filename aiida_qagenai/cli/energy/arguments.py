@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing as t
 
-from aiida_qagenai.cli.loaders import MOMENTS_EXTRA
 from aiida_qagenai.cli.params import parse_settings
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -67,6 +66,7 @@ def parse_moments(text: str, structures: t.Mapping[str, StructureData]) -> dict[
     :raises InvalidInputError: if the text is neither, or does not fit the structures.
     """
     from aiida_qagenai.cli.energy.plan import elements_of
+    from aiida_qagenai.exchange.crystals import MOMENTS_EXTRA
 
     if not text:
         own = {label: node.base.extras.get(MOMENTS_EXTRA, None) for label, node in structures.items()}

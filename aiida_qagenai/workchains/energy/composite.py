@@ -15,8 +15,10 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.structure import as_node
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.window import WindowWorkChain
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
 from aiida_qagenai.workchains.energy.energy import (
     METALLIC,
@@ -74,7 +76,7 @@ class CompositeWorkChain(WindowWorkChain):
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode,
-        structure: orm.StructureData,
+        structure: AnyCrystal,
         fidelity: Fidelity | str = Fidelity.CCSD_T,
         protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
@@ -95,6 +97,7 @@ class CompositeWorkChain(WindowWorkChain):
         if level_of_theory is not Fidelity.CCSD_T:
             message = f'composite energies are of CCSD(T), not of {level_of_theory}: use the EnergyWorkChain'
             raise InvalidInputError(message)
+        structure = as_node(structure)
         around = Surroundings.of(structure, ghosts, crystal)
         symbols = {kind.symbol for kind in structure.kinds}
         complete = EnergyProtocol.resolve(protocol, overrides, symbols | around.symbols)

@@ -13,8 +13,10 @@ from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.structure import as_node
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_protocol
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
@@ -71,7 +73,7 @@ class ConvergenceWorkChain(ResumableWorkChain):
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode,
-        structure: orm.StructureData,
+        structure: AnyCrystal,
         fidelity: Fidelity | str,
         protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
@@ -90,6 +92,7 @@ class ConvergenceWorkChain(ResumableWorkChain):
         :param threshold: eV/atom.
         :raises InvalidInputError: if the structure is not a crystal, or fewer than two steps are asked for.
         """
+        structure = as_node(structure)
         level, symbols = Fidelity.parse(fidelity), {kind.symbol for kind in structure.kinds}
         complete = EnergyProtocol.resolve(protocol, overrides, symbols)
         if not all(structure.pbc):

@@ -12,8 +12,10 @@ from aiida_qagenai.chemistry.neighbourhood import distinct_sites
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.structure import as_node
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy
 from aiida_qagenai.workchains.energy.composite import builder_of_level
 from aiida_qagenai.workchains.energy.energy import METALLIC
@@ -66,7 +68,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode,
-        structure: orm.StructureData,
+        structure: AnyCrystal,
         fidelity: Fidelity | str,
         protocol: str | EnergyProtocol = DEFAULT_PROTOCOL,
         *,
@@ -81,7 +83,7 @@ class CounterpoiseWorkChain(ResumableWorkChain):
         :raises InvalidInputError: if the settings have no counterpoise correction, the structure is not a crystal, or
             the level does not admit it or one of its atoms.
         """
-        level = Fidelity.parse(fidelity)
+        level, structure = Fidelity.parse(fidelity), as_node(structure)
         symbols = sorted({kind.symbol for kind in structure.kinds})
         complete = EnergyProtocol.resolve(protocol, overrides, symbols)
         if complete.settings.counterpoise is None:

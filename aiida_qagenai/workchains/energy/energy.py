@@ -25,7 +25,9 @@ from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.structure import as_magnetic_node
 from aiida_qagenai.engine.resumable import ResumableWorkChain
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.thermodynamics.references.atomization import atomization_energy, spin_polarization_error
 from aiida_qagenai.workchains.energy import espresso
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
@@ -69,7 +71,7 @@ class EnergyWorkChain(ResumableWorkChain):
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode,
-        structure: orm.StructureData,
+        structure: AnyCrystal,
         fidelity: Fidelity | str,
         protocol: str | AnyProtocol = DEFAULT_PROTOCOL,
         *,
@@ -85,7 +87,8 @@ class EnergyWorkChain(ResumableWorkChain):
         """Return a builder with every input set.
 
         :param structure: a crystal, or without periodicity an isolated atom or the molecule of an element (H2, N2, O2,
-            F2, Cl2), computed in its ground state.
+            F2, Cl2), computed in its ground state; a node, or any kind that
+            :func:`~aiida_qagenai.data.structure.as_node` takes, whose ``magmom`` are the ``moments`` by default.
         :param protocol: name of a protocol, or one that is resolved already.
         :param engine: ``pyscf`` by default, or ``espresso``: pw.x, for PBE, PBE with U, SCAN and HSE06.
         :param pseudos: label of a family of pseudopotentials, in place of that of the protocol of pw.x.
@@ -102,6 +105,9 @@ class EnergyWorkChain(ResumableWorkChain):
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
         level = Fidelity.parse(fidelity)
+        structure, moments = as_magnetic_node(structure, wanted.get('moments'))
+        if moments is not None and wanted.get('spin') is None:
+            wanted['moments'] = moments
         builder = cls.get_builder()
         builder.structure, builder.fidelity = structure, orm.Str(level.value)
         symbols = {kind.symbol for kind in structure.kinds}

@@ -13,9 +13,11 @@ from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.structure import as_magnetic_node
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import nested_outputs
 from aiida_qagenai.engine.window import WindowWorkChain
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms
 from aiida_qagenai.workchains.energy.ladder_order import REFER, RELAX, ready, task_name, urgency
@@ -112,7 +114,7 @@ class LadderWorkChain(WindowWorkChain):
     def get_builder_from_protocol(
         cls,
         code: AbstractCode,
-        structures: t.Mapping[str, StructureData],
+        structures: t.Mapping[str, AnyCrystal],
         plan: t.Mapping[str, t.Sequence[Fidelity | str]],
         protocol: str | AnyProtocol = DEFAULT_PROTOCOL,
         *,
@@ -131,7 +133,7 @@ class LadderWorkChain(WindowWorkChain):
     ) -> ProcessBuilder:
         """Return a builder filled from a protocol.
 
-        :param structures: structures by label.
+        :param structures: structures by label, of any kind, see :func:`~aiida_qagenai.data.structure.as_node`.
         :param plan: levels of theory of each structure by label.
         :param engine: ``pyscf`` by default, or ``espresso``.
         :param pseudos: label of a family of pseudopotentials, in place of that of the protocol of pw.x.
@@ -140,18 +142,22 @@ class LadderWorkChain(WindowWorkChain):
         :param isolated_atoms: whether these are the isolated atoms; the protocol may correct atoms in each crystal. Of
             pw.x they are the elements in their reference states.
         :param options: scheduler options of the calculations.
-        :param moments: initial moments (μB) of structures by label, each by site or by element.
+        :param moments: initial moments (μB) of structures by label, each by site or by element; by default those that a
+            structure of pymatgen or ASE has.
         :param relax: relax each structure first: ``engine``, ``protocol`` and changes to the settings of that protocol.
         :param relax_code: code that relaxes, with ``relax_options``; pw.x needs it, PySCF is ``code`` by default.
         :raises InvalidInputError: for an unknown protocol, fidelity or key.
         """
+        found = {label: as_magnetic_node(each, (moments or {}).get(label)) for label, each in structures.items()}
+        structures = {label: node for label, (node, _) in found.items()}
         symbols = {kind.symbol for structure in structures.values() for kind in structure.kinds}
         needed = symbols | set(reference_elements)
         complete = resolve_protocol(protocol, overrides, needed, engine=engine, pseudos=pseudos)
         relaxation, nodes = complete_relaxation(relax_section(relax), symbols)
         if isinstance(complete, EnergyProtocol):
             complete = EnergyProtocol(complete.settings, {**complete.families, **nodes.pop('bases', {})})
-        given = {label: plain_moments(values) for label, values in (moments or {}).items()}
+        given = {**(moments or {}), **{label: values for label, (_, values) in found.items() if values is not None}}
+        given = {label: plain_moments(values) for label, values in given.items()}
         plain = {'relax_options': relax_options, 'options': options, 'moments': given}
         places = {'relax_code': relax_code, **{name: Dict(value) for name, value in plain.items() if value}, **nodes}
         builder = cls.get_builder()

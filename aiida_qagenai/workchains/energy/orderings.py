@@ -24,8 +24,10 @@ from aiida_qagenai.chemistry.orderings import NONMAGNETIC
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.structure import as_magnetic_node
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.window import WindowWorkChain
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain, validate_references
 from aiida_qagenai.workchains.energy.ports import (
     define_energy,
@@ -86,7 +88,7 @@ class OrderingsWorkChain(WindowWorkChain):
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode,
-        structure: orm.StructureData,
+        structure: AnyCrystal,
         fidelity: Fidelity | str,
         protocol: str | AnyProtocol = DEFAULT_PROTOCOL,
         *,
@@ -100,12 +102,14 @@ class OrderingsWorkChain(WindowWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with every input set; arguments as of the EnergyWorkChain.
 
-        :param moments: initial moments by site or by element, μB; from oxidation states by default.
+        :param moments: initial moments by site or by element, μB; by default those that a structure of pymatgen or ASE
+            has, else from oxidation states.
         :param only: names of the orderings that are computed, all of the list by default.
         :raises InvalidInputError: for CCSD(T), an unknown protocol or key, moments that do not fit the structure, or a
             structure that has no orderings or that the level does not admit.
         """
         level_of_theory = Fidelity.parse(fidelity)
+        structure, moments = as_magnetic_node(structure, moments)
         if level_of_theory is Fidelity.CCSD_T:
             raise InvalidInputError('orderings are compared by density functionals: PBE, SCAN or HSE06, not by CCSD(T)')
         symbols = {kind.symbol for kind in structure.kinds}

@@ -12,8 +12,10 @@ from aiida_qagenai.calculations.atomistic.base import validate_structure
 from aiida_qagenai.calculations.functions.relaxation import displace_atoms, gamma_phonons, summarize_relaxation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.basis import BasisData
+from aiida_qagenai.data.structure import as_node
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain
+from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
 from aiida_qagenai.workchains.protocols.relaxation import (
     MAX_FORCE,
@@ -76,7 +78,7 @@ class PbeRelaxWorkChain(ResumableWorkChain):
     def get_builder_from_protocol(
         cls,
         code: orm.AbstractCode,
-        structure: orm.StructureData,
+        structure: AnyCrystal,
         protocol: str | RelaxationSettings = DEFAULT_PROTOCOL,
         *,
         engine: Engine = 'pyscf',
@@ -87,6 +89,7 @@ class PbeRelaxWorkChain(ResumableWorkChain):
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
+        :param structure: any kind, see :func:`~aiida_qagenai.data.structure.as_node`.
         :param protocol: name of a protocol, or complete settings, which say the engine.
         :param engine: ``pyscf``, or ``espresso`` with the extra of that name.
         :param overrides: nested changes to the settings of the protocol.
@@ -100,6 +103,7 @@ class PbeRelaxWorkChain(ResumableWorkChain):
         settings = (
             protocol if isinstance(protocol, RelaxationSettings) else relaxation_settings(protocol, engine, changes)
         )
+        structure = as_node(structure)
         problem = validate_structure(structure, None)
         if problem is not None:
             raise InvalidInputError(problem)

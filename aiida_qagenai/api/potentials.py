@@ -1,4 +1,4 @@
-"""Potentials that relax crystals on the command line: what they need, and what their energies are."""
+"""Potentials that relax crystals: what they need, and what their energies are."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from pathlib import Path
 
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('POTENTIAL_HELP', 'about_energies', 'hull_problem', 'potential_config', 'require_installed')
-
-POTENTIAL_HELP = 'Potential: validator, validator:SCAN, chgnet, chgnet:r2scan, sevennet, sevennet:mf-0:R2SCAN, emt.'
+__all__ = ('about_energies', 'hull_problem', 'level_of', 'potential_config', 'require_installed')
 
 
-def require_installed(name: str, option: str) -> None:
+def require_installed(name: str, asked: str) -> None:
     """Check that a potential can run here.
 
-    :param option: with which it was asked for, for the message.
+    :param asked: how it was asked for, for the message: an option.
     :raises InvalidInputError: saying what to install.
     """
     from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES
@@ -26,7 +24,7 @@ def require_installed(name: str, option: str) -> None:
     if missing:
         extras = f'ml,{name}' if name in PACKAGES else 'ml'
         names = ', '.join(missing)
-        message = f'{option} {name} needs {names}, not installed here: pip install "aiida-qagenai[{extras}]"'
+        message = f'{asked} {name} needs {names}, not installed here: pip install "aiida-qagenai[{extras}]"'
         raise InvalidInputError(message)
 
 
@@ -51,7 +49,7 @@ def potential_config(text: str, validator: Path | None = None) -> dict[str, t.An
             raise InvalidInputError(message)
         config['checkpoint'] = str(folder.resolve())
     elif validator is not None:
-        raise InvalidInputError(f'--validator does not go with the potential {text}')
+        raise InvalidInputError(f'a checkpoint of a validator (--validator) does not go with the potential {text}')
     parse('relax_many', {**config, 'structures': 'structures.npz'})
     return config
 

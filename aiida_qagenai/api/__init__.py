@@ -1,0 +1,55 @@
+"""What the command line does, as functions on structures of pymatgen, ASE or AiiDA, or on files of them.
+
+No profile is needed, and torch is loaded by the processes that need it only. Where a structure is taken, any kind of
+them is: see :func:`~aiida_qagenai.exchange.crystals.as_structure`. Structures come back as objects of pymatgen;
+:func:`~aiida_qagenai.exchange.crystals.as_atoms` makes ``Atoms`` of ASE of them, moments included. A potential as a
+calculator of ASE is :func:`aiida_qagenai.ml.potentials.calculator`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import typing as t
+
+if t.TYPE_CHECKING:
+    from aiida_qagenai.api.generation import Generated, generate
+    from aiida_qagenai.api.hulls import OnHull, place_on_hull
+    from aiida_qagenai.api.prediction import predict
+    from aiida_qagenai.api.relaxation import Relaxed, relax
+    from aiida_qagenai.api.screening import screen
+    from aiida_qagenai.exchange.crystals import as_atoms, as_structure, as_structures
+
+__all__ = (
+    'Generated',
+    'OnHull',
+    'Relaxed',
+    'as_atoms',
+    'as_structure',
+    'as_structures',
+    'generate',
+    'place_on_hull',
+    'predict',
+    'relax',
+    'screen',
+)
+
+_HOMES = {
+    'Generated': 'api.generation',
+    'OnHull': 'api.hulls',
+    'Relaxed': 'api.relaxation',
+    'as_atoms': 'exchange.crystals',
+    'as_structure': 'exchange.crystals',
+    'as_structures': 'exchange.crystals',
+    'generate': 'api.generation',
+    'place_on_hull': 'api.hulls',
+    'predict': 'api.prediction',
+    'relax': 'api.relaxation',
+    'screen': 'api.screening',
+}
+"""Where each name is from. They are imported when they are asked for: the help of the command line must not wait."""
+
+
+def __getattr__(name: str) -> t.Any:
+    if name not in _HOMES:
+        raise AttributeError(f'module `{__name__}` has no attribute `{name}`')
+    return getattr(importlib.import_module(f'aiida_qagenai.{_HOMES[name]}'), name)

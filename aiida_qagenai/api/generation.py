@@ -1,0 +1,215 @@
+"""Crystals from known ones: retrieved as they are, or sampled by the diffusion model."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import tempfile
+import typing as t
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiida_qagenai.api.tasks import Runner, Show, run_quietly
+from aiida_qagenai.common.errors import InvalidInputError
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from aiida_qagenai.exchange.crystals import AnyCrystals, NamedCrystal
+    from aiida_qagenai.exchange.readers.structure_files import NamedStructure
+    from aiida_qagenai.exchange.requests import MotifsRequest
+
+__all__ = ('NO_TORCH', 'Generated', 'Requested', 'generate', 'has_torch', 'propose_crystals')
+
+CANDIDATES = 'candidates.npz'
+MOTIFS = 'motifs.npz'
+SPARE = 3
+"""Structures that are asked for, per one that is wanted, where some are left out."""
+
+NO_TORCH = "motifs are not refined: that needs torch (pip install 'aiida-qagenai[ml]')"
+
+
+class Generated(t.NamedTuple):
+    """A crystal that was generated.
+
+    :param motif: identifier of the known crystal that it began as, empty if none.
+    :param motif_formula: its reduced formula.
+    :param probability: of the motif, NaN without one.
+    :param noise: level of the noise that was added to the motif.
+    :param relation: to the known crystals, see ``evaluation.novelty``.
+    :param known_as: identifier of the known crystal that it equals, if it was looked for.
+    :param space_group: 1–230, if it is known.
+    """
+
+    structure: Structure
+    motif: str
+    motif_formula: str
+    probability: float
+    noise: float
+    relation: str
+    known_as: str | None = None
+    space_group: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Requested:
+    """What is asked for beside the limits that a ``MotifsRequest`` has.
+
+    :param wanted: a formula, or the elements of a chemical system.
+    :param count: largest number of crystals.
+    :param motifs: crystals of one's own with a ``name`` and a ``structure`` that are motifs as well; with
+        ``only_motifs``, the only ones.
+    :param exclude_known: whether crystals that the library contains are left out.
+    :param generator: folder of a checkpoint; the shipped one if ``None``.
+    """
+
+    wanted: Sequence[str]
+    count: int
+    motifs: Sequence[NamedCrystal | NamedStructure] = ()
+    only_motifs: bool = False
+    exclude_known: bool = False
+    generator: Path | None = None
+    seed: int = 0
+
+
+def generate(
+    wanted: str | Sequence[str],
+    count: int = 20,
+    *,
+    motifs: AnyCrystals = (),
+    only_motifs: bool = False,
+    exclude_known: bool = False,
+    generator: str | Path | None = None,
+    seed: int = 0,
+    **limits: t.Any,
+) -> list[Generated]:
+    """Propose crystals of a formula or of a chemical system, as ``aiida-qagenai generate`` does, the likeliest first.
+
+    :param wanted: a formula (``'SrTiO3'``), or the elements of a chemical system (``['Li', 'Mn', 'O']``).
+    :param count: largest number of crystals.
+    :param motifs: crystals of your own as further motifs, of any kind, see
+        :func:`~aiida_qagenai.exchange.crystals.as_structures`; with ``only_motifs``, the only ones.
+    :param exclude_known: leave out crystals that the library contains.
+    :param generator: folder of a checkpoint in place of the shipped diffusion model.
+    :param seed: of the random numbers, for ``novelty`` above 0.
+    :param limits: ``novelty``, ``refine``, ``symmetry``, ``formula_units``, ``min_atoms``, ``max_atoms``,
+        ``space_group``, ``pool``, ``stoichiometry`` and ``exclude``, see
+        :class:`~aiida_qagenai.exchange.requests.MotifsRequest`. Without torch motifs are not refined, with a warning.
+    :raises QagenaiError: if no known crystal can be changed into what is wanted, or all are known
+        (``InvalidInputError``), or the diffusion model fails.
+    """
+    from aiida_qagenai.exchange.crystals import named_crystals
+
+    parts = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    if limits.get('refine', True) and not limits.get('novelty') and not has_torch():
+        warnings.warn(NO_TORCH, stacklevel=2)
+    folder = None if generator is None else Path(generator)
+    asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed)
+    return propose_crystals(asked, limits)
+
+
+def propose_crystals(
+    asked: Requested, limits: dict[str, t.Any], run: Runner = run_quietly, show: Show = lambda done, total: None
+) -> list[Generated]:
+    """Return the crystals of :func:`generate`.
+
+    :param run: what runs the diffusion model.
+    :param show: called with the number of compositions of a chemical system that were looked at, and of all.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        request = _request(asked, limits, folder)
+        if request.novelty or (request.refine and has_torch()):
+            found = sampled(request, folder, seed=asked.seed, generator=asked.generator, run=run)
+        else:
+            found = retrieved(request, show)
+    found = [each for each in found if not (asked.exclude_known and each.relation == 'replay')][: asked.count]
+    if not found:
+        raise InvalidInputError(f'all crystals of {" ".join(asked.wanted)} within these limits are known')
+    return found
+
+
+def _request(asked: Requested, limits: dict[str, t.Any], folder: Path) -> MotifsRequest:
+    """Return the request for the task, with crystals of one's own packed into ``folder``.
+
+    :raises InvalidInputError: on a wrong formula or element, or bounds that exclude each other.
+    """
+    from aiida_qagenai.exchange.requests import MotifsRequest
+    from aiida_qagenai.exchange.structures import StructureBatch
+
+    if asked.only_motifs and not asked.motifs:
+        raise InvalidInputError('only motifs of your own are wanted, but none are given')
+    disordered = [each.name for each in asked.motifs if not each.structure.is_ordered]
+    if disordered:
+        raise InvalidInputError(f'`{disordered[0]}` has partial occupancies: a motif has one element on each site')
+    if asked.motifs:
+        structures, names = [each.structure for each in asked.motifs], [each.name for each in asked.motifs]
+        StructureBatch.from_structures(structures, names).save(folder / MOTIFS)
+    values = {
+        'mode': 'motifs',
+        'formula': asked.wanted[0] if len(asked.wanted) == 1 else None,
+        'elements': tuple(asked.wanted) if len(asked.wanted) > 1 else None,
+        # What is known, or comes out twice, is left out afterwards.
+        'count': asked.count * (SPARE if asked.exclude_known or limits.get('novelty') else 1),
+        'library': folder / MOTIFS if asked.motifs else None,
+        'only_library': asked.only_motifs,
+        **limits,
+    }
+    return MotifsRequest.parse(values)
+
+
+def has_torch() -> bool:
+    """Return whether the diffusion model can run here."""
+    return importlib.util.find_spec('torch') is not None
+
+
+def retrieved(request: MotifsRequest, show: Show) -> list[Generated]:
+    """Return motifs with exchanged elements as they are, the most probable first.
+
+    :raises InvalidInputError: if no known crystal can be changed into what is wanted.
+    """
+    from aiida_qagenai.motifs.propose import known_as
+    from aiida_qagenai.motifs.requested import models_of, proposals_of
+
+    models = models_of(request)
+    found = []
+    for each in proposals_of(request, models, report=show):
+        structure = each.structure
+        known = known_as(models.library, structure)
+        relation = 'replay' if known else 'substitution'
+        origin = (each.motif, each.motif_formula, each.probability, 0.0)
+        found.append(Generated(structure, *origin, relation, known, each.space_group))
+    return found
+
+
+def sampled(request: MotifsRequest, folder: Path, *, seed: int, generator: Path | None, run: Runner) -> list[Generated]:
+    """Return what the diffusion model makes of the motifs, no two crystals alike, the most probable motifs first.
+
+    :param folder: for the files of the task.
+    :param generator: folder of a checkpoint; the shipped one if ``None``.
+    :raises QagenaiError: if the task fails.
+    """
+    from aiida_qagenai.chemistry.duplicates import find_duplicates
+    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+    from aiida_qagenai.motifs.propose import known_as
+    from aiida_qagenai.motifs.requested import models_of
+
+    config = {
+        'requests': [request.model_dump(mode='json')],
+        'generator': None if generator is None else str(generator.resolve()),
+        'seed': seed,
+        'output': CANDIDATES,
+    }
+    run('generate', config, folder, 'sampling')
+    arrays = load_arrays(folder / CANDIDATES)
+    structures = StructureBatch.load(folder / CANDIDATES).structures()
+    columns = [arrays[name].tolist() for name in ('motif', 'motif_formula', 'probability', 'noise', 'relation')]
+    rows = list(zip(structures, *columns, strict=True))
+    kept = find_duplicates([row[0] for row in rows], distortions=False).representatives
+    library = models_of(request).library
+    found = [Generated(*rows[index]) for index in kept]
+    return [
+        each._replace(known_as=known_as(library, each.structure)) if each.relation == 'replay' else each
+        for each in found
+    ]

@@ -1,0 +1,120 @@
+"""What a validator predicts for structures: energies on every rung, their uncertainties, and the divergence."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import typing as t
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiida_qagenai.api.tasks import Runner, run_quietly
+from aiida_qagenai.common.fidelity import LADDER
+
+if t.TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+    from pymatgen.core import Structure
+
+    from aiida_qagenai.exchange.checkpoint import CheckpointInfo
+    from aiida_qagenai.exchange.crystals import AnyCrystals, NamedCrystal
+    from aiida_qagenai.exchange.readers.structure_files import NamedStructure
+
+__all__ = ('divergences', 'predict', 'predict_arrays', 'prediction_records')
+
+PREDICTIONS = 'predictions.npz'
+
+
+def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> pd.DataFrame:
+    """Return the energies of structures on every rung of the ladder, as ``aiida-qagenai predict`` has them.
+
+    The structures stay as they are: :func:`~aiida_qagenai.api.relaxation.relax` moves atoms first.
+
+    :param structures: any kind, see :func:`~aiida_qagenai.exchange.crystals.as_structures`.
+    :param validator: folder of a checkpoint; the validator that comes with the package if ``None``.
+    :return: one row each, in their order, with ``name``, ``formula``, ``num_atoms``, ``energy_<rung>``,
+        ``sigma_<rung>`` and ``interval_90_<rung>`` (formation energies, eV/atom; missing on rungs without labels),
+        ``divergence``, ``divergence_sigma`` (eV/atom), ``top_fidelity``, ``out_of_distribution``, ``magnetic``,
+        ``f_electrons`` and ``unseen_elements``.
+    :raises QagenaiError: if a structure cannot be used (``InvalidInputError``), or the checkpoint cannot.
+    """
+    import pandas as pd
+
+    from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION, read_checkpoint
+    from aiida_qagenai.exchange.crystals import named_crystals
+
+    items = named_crystals(structures)
+    folder = Path(validator or VALIDATOR_FOUNDATION)
+    info = read_checkpoint(folder, 'validator')[1]
+    arrays = predict_arrays([item.structure for item in items], folder)
+    return pd.DataFrame(prediction_records(items, arrays, info))
+
+
+def predict_arrays(
+    structures: Sequence[Structure], validator: Path, run: Runner = run_quietly
+) -> dict[str, NDArray[t.Any]]:
+    """Return the arrays that the task ``predict`` writes for these structures.
+
+    :param validator: folder of a checkpoint.
+    :raises QagenaiError: if the checkpoint cannot be used.
+    """
+    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        StructureBatch.from_structures(structures).save(folder / 'structures.npz')
+        config = {
+            'validator': str(validator.resolve()),
+            'structures': 'structures.npz',
+            'output': PREDICTIONS,
+            'dtype': 'float64',
+        }
+        run('predict', config, folder, 'predicting')
+        return load_arrays(folder / PREDICTIONS)
+
+
+def prediction_records(
+    items: Sequence[NamedCrystal | NamedStructure], arrays: dict[str, NDArray[t.Any]], info: CheckpointInfo
+) -> list[dict[str, t.Any]]:
+    """Return what is known of each structure, energies in eV/atom, None where there is no number.
+
+    :param items: anything with a ``name`` and a ``structure``.
+    :param arrays: of :func:`predict_arrays`.
+    :param info: what the checkpoint says of itself.
+    """
+    records = []
+    for index, (item, divergence) in enumerate(zip(items, divergences(arrays), strict=True)):
+        symbols = [element.symbol for element in item.structure.composition.elements]
+        record: dict[str, t.Any] = {
+            'name': item.name,
+            'formula': item.structure.composition.reduced_formula,
+            'num_atoms': len(item.structure),
+        }
+        for level in LADDER:
+            for name, key in (('energy', 'energies'), ('sigma', 'sigma'), ('interval_90', 'interval_90')):
+                value = float(arrays[key][index, level.rank])
+                known = level.value in info.fidelities and math.isfinite(value)
+                record[f'{name}_{level.label}'] = value if known else None
+        record |= divergence
+        record['unseen_elements'] = ' '.join(symbol for symbol in symbols if symbol not in info.elements)
+        records.append(record)
+    return records
+
+
+def divergences(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
+    """Return divergence, uncertainty and the marks of each structure, by their names."""
+    names = ('divergence_signed', 'divergence_sigma', 'out_of_distribution', 'magnetic', 'f_electrons')
+    found = []
+    for signed, sigma, outside, magnetic, f_electrons in zip(*(arrays[name].tolist() for name in names), strict=True):
+        finite = math.isfinite(signed)
+        found.append(
+            {
+                'divergence': abs(signed) if finite else None,
+                'divergence_sigma': sigma if finite else None,
+                'top_fidelity': str(arrays['top']),
+                'out_of_distribution': outside,
+                'magnetic': magnetic,
+                'f_electrons': f_electrons,
+            }
+        )
+    return found
