@@ -9,7 +9,7 @@ from aiida.orm import StructureData
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.crystals import MOMENTS_EXTRA, AnyCrystal, as_structure
 
-__all__ = ('as_magnetic_node', 'as_node', 'as_nodes')
+__all__ = ('as_magnetic_node', 'as_magnetic_nodes', 'as_node', 'as_nodes')
 
 
 def as_node(source: AnyCrystal) -> StructureData:
@@ -59,6 +59,18 @@ def as_magnetic_node(source: AnyCrystal, moments: t.Any = None) -> tuple[Structu
     if moments is None and not isinstance(source, StructureData):
         moments = node.base.extras.get(MOMENTS_EXTRA, None)
     return node, moments
+
+
+def as_magnetic_nodes(
+    sources: t.Mapping[str, AnyCrystal], moments: t.Mapping[str, t.Any]
+) -> tuple[dict[str, StructureData], dict[str, t.Any]]:
+    """Return structures by label as nodes, and by label the initial moments of those that have any.
+
+    :raises InvalidInputError: naming the label of the first that cannot be used.
+    """
+    nodes = as_nodes(sources)
+    found = {label: as_magnetic_node(source, moments.get(label))[1] for label, source in sources.items()}
+    return nodes, {**moments, **{label: values for label, values in found.items() if values is not None}}
 
 
 def _molecule(source: t.Any) -> StructureData | None:

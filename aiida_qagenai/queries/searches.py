@@ -9,14 +9,17 @@ from aiida_qagenai.queries.candidates import candidates
 from aiida_qagenai.queries.energies import divergences, energies, energies_side_by_side
 from aiida_qagenai.queries.lineage import lineage
 from aiida_qagenai.queries.overview import campaign_summary, campaigns, cost_ledger
+from aiida_qagenai.queries.structures import candidates_like, structures
 
 __all__ = (
     'campaign_summary',
     'campaigns',
     'candidates',
+    'candidates_like',
     'cost_ledger',
     'divergences',
     'energies',
     'energies_side_by_side',
     'lineage',
+    'structures',
 )

@@ -88,7 +88,7 @@ def test_a_command_that_was_cut_goes_on(crystals, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
-        (['--potential', 'chgnet', '--validator', '.'], '--validator does not go with the potential chgnet'),
+        (['--potential', 'chgnet', '--validator', '.'], r'\(--validator\) does not go with the potential chgnet'),
         (['--potential', 'validator:HSE06'], 'was not trained on HSE06, only on PBE'),
         (['--potential', 'sevennet:mf-0'], 'needs the modality PBE or R2SCAN'),
         (['--potential', 'nothing'], 'nothing'),

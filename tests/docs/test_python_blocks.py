@@ -379,3 +379,24 @@ def test_calculators(blocks, capsys):
     for names in blocks('docs/howto/predict.md'):
         assert names['atoms'].calc.results['energy_sigma'] > 0
     assert float(capsys.readouterr().out.split()[0]) == pytest.approx(-3.0, abs=0.3)
+
+
+@pytest.mark.slow
+def test_pymatgen_and_ase(blocks, pyscf_code, capsys):
+    """The page on pymatgen and ASE screens, predicts, generates, relaxes, and finds candidates again."""
+    from fake_campaign import make_campaign
+
+    make_campaign('quickstart')
+    page = blocks('docs/howto/python.md', code=pyscf_code)
+    names = next(page)
+    assert names['table']['energy_pbe'][0] < names['table']['energy_pbe'][1]
+    assert len(names['nitrides']) == 5
+    next(page)
+    assert "{'magmom': [2.2]}" in capsys.readouterr().out
+    atoms = next(page)['atoms']
+    assert abs(atoms.get_forces()).max() < 0.1 and atoms.calc.results['energy_sigma'] > 0
+    builder = next(page)['builder']
+    assert builder.structure.label == 'LiH'
+    names = next(page)
+    assert len(names['crystals']) == 2 and len(names['same']) >= 1
+    assert next(page, None) is None

@@ -13,7 +13,7 @@ from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.data.structure import as_magnetic_node
+from aiida_qagenai.data.structure import as_magnetic_nodes
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import nested_outputs
 from aiida_qagenai.engine.window import WindowWorkChain
@@ -148,21 +148,18 @@ class LadderWorkChain(WindowWorkChain):
         :param relax_code: code that relaxes, with ``relax_options``; pw.x needs it, PySCF is ``code`` by default.
         :raises InvalidInputError: for an unknown protocol, fidelity or key.
         """
-        found = {label: as_magnetic_node(each, (moments or {}).get(label)) for label, each in structures.items()}
-        structures = {label: node for label, (node, _) in found.items()}
+        structures, moments = as_magnetic_nodes(structures, moments or {})
         symbols = {kind.symbol for structure in structures.values() for kind in structure.kinds}
         needed = symbols | set(reference_elements)
         complete = resolve_protocol(protocol, overrides, needed, engine=engine, pseudos=pseudos)
         relaxation, nodes = complete_relaxation(relax_section(relax), symbols)
         if isinstance(complete, EnergyProtocol):
             complete = EnergyProtocol(complete.settings, {**complete.families, **nodes.pop('bases', {})})
-        given = {**(moments or {}), **{label: values for label, (_, values) in found.items() if values is not None}}
-        given = {label: plain_moments(values) for label, values in given.items()}
+        given = {label: plain_moments(values) for label, values in moments.items()}
         plain = {'relax_options': relax_options, 'options': options, 'moments': given}
         places = {'relax_code': relax_code, **{name: Dict(value) for name, value in plain.items() if value}, **nodes}
         builder = cls.get_builder()
-        builder.code = code
-        builder.structures = dict(structures)
+        builder.code, builder.structures = code, structures
         for name, value in {**relax_inputs(relaxation, {}), **places}.items():
             if value is not None:
                 setattr(builder, name, value)
