@@ -398,5 +398,5 @@ def test_pymatgen_and_ase(blocks, pyscf_code, capsys):
     builder = next(page)['builder']
     assert builder.structure.label == 'LiH'
     names = next(page)
-    assert len(names['crystals']) == 2 and len(names['same']) >= 1
+    assert len(names['crystals']) == 4 and len(names['same']) >= 1
     assert next(page, None) is None

@@ -155,16 +155,15 @@ class LadderWorkChain(WindowWorkChain):
         relaxation, nodes = complete_relaxation(relax_section(relax), symbols)
         if isinstance(complete, EnergyProtocol):
             complete = EnergyProtocol(complete.settings, {**complete.families, **nodes.pop('bases', {})})
-        given = {label: plain_moments(values) for label, values in moments.items()}
-        plain = {'relax_options': relax_options, 'options': options, 'moments': given}
+        start = {label: plain_moments(values) for label, values in moments.items()}
+        plain = {'relax_options': relax_options, 'options': options, 'moments': start}
         places = {'relax_code': relax_code, **{name: Dict(value) for name, value in plain.items() if value}, **nodes}
         builder = cls.get_builder()
         builder.code, builder.structures = code, structures
         for name, value in {**relax_inputs(relaxation, {}), **places}.items():
             if value is not None:
                 setattr(builder, name, value)
-        levels = {label: [Fidelity.parse(level).value for level in names] for label, names in plan.items()}
-        builder.plan = Dict(levels)
+        builder.plan = Dict({label: [Fidelity.parse(level).value for level in names] for label, names in plan.items()})
         fill_protocol(builder, complete)
         builder.max_concurrent, builder.descriptors = Int(max_concurrent), Bool(descriptors)
         if reference_elements:
