@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import hypothesis
@@ -26,6 +25,19 @@ hypothesis.settings.register_profile('all', max_examples=200, deadline=None)
 hypothesis.settings.load_profile('all')
 
 BIN = Path(sys.executable).parent
+PRELUDE = 'import json\nfrom aiida import orm, load_profile\nload_profile()\n'
+WAIT = (
+    PRELUDE
+    + """
+import contextlib, io, time
+printed = ''
+while printed.strip() != 'true':
+    time.sleep(1)
+    with contextlib.redirect_stdout(io.StringIO()) as stream:
+        exec({code!r})
+    printed = stream.getvalue()
+"""
+)
 
 
 class Machine:
@@ -51,8 +63,7 @@ class Machine:
 
     def query(self, code: str) -> object:
         """Return what a script prints as JSON from within the profile."""
-        prelude = 'import json\nfrom aiida import orm, load_profile\nload_profile()\n'
-        return json.loads(self.run(sys.executable, '-c', prelude + code))
+        return json.loads(self.run(sys.executable, '-c', PRELUDE + code))
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes of the daemon and its broker, not the calculations, which a crash would leave too."""
@@ -77,15 +88,13 @@ class Machine:
         psutil.wait_procs(self.processes(), timeout=10)
 
     def wait_for(self, code: str, timeout: float = 1800) -> None:
-        """Wait until a script prints `true`."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self.query(code) is True:
-                return
-            time.sleep(1)
-        pytest.fail(
-            f'not reached within {timeout} s:\n{code}\n{self.run("verdi", "process", "list", "-a")}\n{self.logs()}'
-        )
+        """Wait until a script prints `true`. One process asks again and again: a start takes seconds of a core."""
+        try:
+            self.run(sys.executable, '-c', WAIT.format(code=code), timeout=timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(
+                f'not reached within {timeout} s:\n{code}\n{self.run("verdi", "process", "list", "-a")}\n{self.logs()}'
+            )
 
     def logs(self, lines: int = 40) -> str:
         """Return the last lines of what the daemon and its broker have logged."""
