@@ -48,7 +48,7 @@ semi-core electrons, which take 300 and more."""
 SETTINGS = {
     'ecutwfc': CUTOFF,
     'ecutrho': 4 * CUTOFF,
-    'meshes.PBE': '{spacing: 0.7}',
+    'meshes.PBE': '{spacing: 1.25}',
     'meshes.HSE06': '{spacing: 1.25}',
     'exchange': '{every: 1, ecutfock: 200}',
     'orderings.max_atoms': 4,
@@ -179,19 +179,28 @@ class Runner:
         self('aiida-qagenai', 'basis', 'upf', FAMILY, *sorted(elements))
         (self.folder / 'ready').touch()
 
-    def energies(self, name: str, level: str) -> list[dict[str, t.Any]]:
-        """Compute the orderings of a compound at one level, unless they are there, and return them."""
-        found = self.stored(name, level)
-        if not any(each['ordering'] or not COMPOUNDS[name].magnetic for each in found):
-            path, compound = self.folder / f'{name}.cif', COMPOUNDS[name]
+    def energies(self, name: str, levels: Sequence[str]) -> dict[str, list[dict[str, t.Any]]]:
+        """Compute the orderings of a compound, unless they are there, and return them by level.
+
+        All of them are computed at PBE, above it those that are near the lowest one.
+        """
+        compound = COMPOUNDS[name]
+        missing = [
+            level
+            for level in levels
+            if not any(each['ordering'] or not compound.magnetic for each in self.stored(name, level))
+        ]
+        if missing:
+            path = self.folder / f'{name}.cif'
             compound.structure.to(str(path))
-            settings = {**SETTINGS, **compound.settings}
-            options = [text for key, value in settings.items() for text in ('--set', f'{key}={value}')]
+            options = [text for level in missing for text in ('--level', level)]
+            for key, value in {**SETTINGS, **compound.settings}.items():
+                options += ['--set', f'{key}={value}']
+            options += ['--engine', 'espresso', '--pseudos', FAMILY, '--no-references', '--label', name]
+            options += ['--max-concurrent', '1']
             options += [*compound.options, '--magnetism', 'auto' if compound.magnetic else 'none']
-            options += ['--engine', 'espresso', '--pseudos', FAMILY, '--no-references']
-            self('aiida-qagenai', 'energy', 'run', str(path), '--level', level, *options, '--label', f'{name}-{level}')
-            found = self.stored(name, level)
-        return found
+            self('aiida-qagenai', 'energy', 'run', str(path), *options)
+        return {level: self.stored(name, level) for level in levels}
 
     def stored(self, name: str, level: str) -> list[dict[str, t.Any]]:
         """Return some attributes of all energies of a compound at one level."""
@@ -271,12 +280,12 @@ def compute(arguments: argparse.Namespace) -> Records:
     run = Runner(arguments.work)
     run.prepare()
     found = stored()
-    for level in arguments.levels:
-        for name in arguments.only:
-            found.setdefault(name, {})[level] = run.energies(name, level)
+    for name in arguments.only:
+        found.setdefault(name, {}).update(run.energies(name, arguments.levels))
+        for level in arguments.levels:
             report(name, level, found[name][level])
-            if arguments.store:
-                RECORDS.write_text(json.dumps(found, indent=1) + '\n')
+        if arguments.store:
+            RECORDS.write_text(json.dumps(found, indent=1) + '\n')
     return found
 
 
