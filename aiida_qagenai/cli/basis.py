@@ -19,13 +19,12 @@ ELEMENTS = columns('element, num_functions: functions, valence, has_auxiliary: f
 
 @basis.command()
 @click.argument('name', metavar='NAME|FILE', default='ccgto')
-@option('--from', 'folder', type=FOLDER, help='Local copy of the repository, for a machine without a network.')
+@option('--from', 'folder', type=FOLDER, help='Local copy of the repository, in place of what comes with the package.')
 def install(name: str, folder: Path | None) -> None:
     """Install a family of basis sets.
 
     The default is the family of Ye and Berkelbach (GTH-cc-pVXZ, H to Ar). A YAML FILE with the fields of BasisSource
-    describes another. Every file is checked against its SHA-256 before anything is stored; running it again changes
-    nothing.
+    describes another, whose files are downloaded and checked against their SHA-256. Running it again changes nothing.
     """
     from aiida_qagenai.data.basis import install_families
     from aiida_qagenai.exchange.basis import find_source

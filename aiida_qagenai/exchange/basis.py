@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import math
 import re
 import typing as t
@@ -18,17 +19,22 @@ from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, rep
 from aiida_qagenai.common.model import StrictModel
 
 __all__ = (
+    'PACKED',
     'BasisSource',
     'ElementBasis',
     'count_functions',
     'cut_elements',
     'find_source',
     'known_sources',
+    'packed_bases',
     'read_bases',
     'sha256_of',
 )
 
 SOURCES_FILE = Path(__file__).with_name('basis_sources.yaml')
+PACKED = Path(__file__).with_name('bases')
+"""Families that come with the package, in the form of :func:`packed_bases`."""
+
 ANGULAR_MOMENTA = 'SPDFGHI'
 TIMEOUT = 30
 """Seconds after which a server counts as out of reach."""
@@ -110,11 +116,32 @@ def find_source(name: str) -> BasisSource:
 def read_bases(source: BasisSource, folder: Path | None = None) -> dict[str, list[ElementBasis]]:
     """Return the bases of every set of ``source``, all files checked before anything is returned.
 
-    :param folder: a copy of the repository; without it the files are downloaded.
+    :param folder: a copy of the repository; without it, what comes with the package, or else the files are downloaded.
     :raises InvalidInputError: if a file is missing or out of reach.
     :raises CorruptFileError: if a file does not have the checksum of this version, or cannot be read as a basis.
     """
+    if folder is None and (packed := _read_packed(source)) is not None:
+        return packed
     return {name: _read_set(source, basis_set, folder) for name, basis_set in source.sets.items()}
+
+
+def packed_bases(source: BasisSource, bases: t.Mapping[str, t.Sequence[ElementBasis]]) -> dict[str, t.Any]:
+    """Return the bases of a source as plain data, with the checksums of the files that they were read from."""
+    return {
+        'source': source.model_dump(mode='json'),
+        'sets': {name: [basis.model_dump() for basis in elements] for name, elements in bases.items()},
+    }
+
+
+def _read_packed(source: BasisSource) -> dict[str, list[ElementBasis]] | None:
+    """Return the bases of a source that come with the package, or none if others are meant."""
+    path = PACKED / f'{source.name}.json'
+    if source.name not in known_sources() or not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding='utf-8'))
+    if content['source'] != source.model_dump(mode='json'):
+        return None
+    return {name: [ElementBasis.model_validate(each) for each in found] for name, found in content['sets'].items()}
 
 
 def _read_set(source: BasisSource, basis_set: BasisSet, folder: Path | None) -> list[ElementBasis]:

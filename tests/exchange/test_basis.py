@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
 from aiida_qagenai.exchange.basis import (
+    PACKED,
     BasisSource,
     count_functions,
     cut_elements,
     find_source,
     known_sources,
     read_bases,
+    sha256_of,
 )
 
 FILE = """# a comment
@@ -125,6 +128,33 @@ def test_wrong_files_are_refused(tmp_path):
     (tmp_path / 'h.dat').write_text('H S\n1 1\n')
     with pytest.raises(CorruptFileError, match='has no basis for He'):
         read_bases(wanted, tmp_path)
+
+
+def test_the_family_of_the_package_needs_no_network(monkeypatch):
+    """All sets, H to Ar, with fitting sets but for Li and Na, which the source has none for."""
+    monkeypatch.setattr('urllib.request.urlopen', None)
+    found = read_bases(known_sources()['ccgto'])
+    assert list(found) == ['cc-pvdz', 'cc-pvtz', 'cc-pvqz']
+    for bases in found.values():
+        assert {basis.element for basis in bases} == set(known_sources()['ccgto'].valence)
+        assert {basis.element for basis in bases if basis.auxiliary is None} == {'Li', 'Na'}
+        assert all(basis.num_functions == count_functions(basis.text) for basis in bases)
+
+
+def test_the_card_belongs_to_the_packed_family():
+    """Its checksum, and those of the files of the version."""
+    card = json.loads((PACKED / 'ccgto.card.json').read_text())
+    assert card['sha256']['ccgto.json'] == sha256_of((PACKED / 'ccgto.json').read_text())
+    sets = known_sources()['ccgto'].sets.values()
+    assert card['files'] == {f.path: f.sha256 for each in sets for f in (*each.basis, *each.auxiliary)}
+    assert card['license_text'].startswith('BSD 3-Clause License')
+
+
+def test_another_version_is_not_taken_for_that_of_the_package():
+    """Its checksums differ: it is downloaded."""
+    other = known_sources()['ccgto'].model_copy(update={'version': 2, 'url': 'http://127.0.0.1:9/{path}'})
+    with pytest.raises(InvalidInputError, match='cannot be reached'):
+        read_bases(other)
 
 
 def test_closed_network():
