@@ -5,11 +5,25 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+import yaml
 from aiida import orm
 from click.testing import CliRunner
 from documentation import ROOT, blocks, words
+from pymatgen.core import Element
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+from aiida_qagenai.common.fidelity import Fidelity
 
 EXAMPLES = ROOT / 'examples'
+
+
+def load(name: str):
+    """Return a script as a module."""
+    path = EXAMPLES / name
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
@@ -17,11 +31,7 @@ def quickstart(tmp_path, monkeypatch):
     """Return the script as a module, in an empty folder and without arguments."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('sys.argv', ['quickstart.py'])
-    path = EXAMPLES / 'quickstart.py'
-    specification = importlib.util.spec_from_file_location('quickstart', path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load('quickstart.py')
 
 
 def test_quickstart_shows_a_finished_campaign(quickstart, aiida_profile_clean, capsys):
@@ -68,10 +78,7 @@ def test_random_crystals(tmp_path, monkeypatch):
     """The script of the page on other generators writes crystals of the composition, the same for the same seed."""
     from ase.io import read
 
-    specification = importlib.util.spec_from_file_location('random_crystals', EXAMPLES / 'random_crystals.py')
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    texts = []
+    module, texts = load('random_crystals.py'), []
     for seed in (1, 1, 2):
         path = tmp_path / 'crystals.extxyz'
         options = ['--composition', '{"Ti": 1, "O": 2}', '--count', '2', '--seed', str(seed), '--output', str(path)]
@@ -85,8 +92,75 @@ def test_random_crystals(tmp_path, monkeypatch):
         module.random_crystals({'Ti': 1}, 1, 1)
 
 
+@pytest.fixture(scope='module')
+def ladder():
+    """Return the script of the ladder."""
+    return load('ladder/ladder.py')
+
+
+@pytest.fixture(scope='module')
+def crystals():
+    """Return the list of crystals of the ladder."""
+    return yaml.safe_load((EXAMPLES / 'ladder' / 'crystals.yaml').read_text())
+
+
+def test_ladder_has_enough_crystals(crystals):
+    """At least 24, six with two polymorphs, eight at three volumes, of one or two elements up to argon."""
+    assert len(crystals) >= 24
+    pairs = [content for content in crystals.values() if 'of' in content]
+    assert len(pairs) >= 6 and all(crystals[content['of']]['elements'] == content['elements'] for content in pairs)
+    assert sum(len(content.get('volumes', ())) == 2 for content in crystals.values()) >= 8
+    assert all(Element(symbol).Z <= 18 for content in crystals.values() for symbol in content['elements'])
+
+
+def test_crystals_of_the_ladder_are_what_their_names_say(ladder, crystals):
+    """Two atoms in the space group of their structure; further volumes are scaled ones."""
+    groups = {'rock salt': 225, 'zinc blende': 216, 'caesium chloride': 221}
+    for name, content in crystals.items():
+        structure = ladder.crystal(content)
+        number = SpacegroupAnalyzer(structure).get_space_group_number()
+        assert len(structure) == 2 and number == (groups[content['kind']] if len(content['elements']) == 2 else 227), (
+            name
+        )
+    one, *others = ladder.tasks({'LiH': crystals['LiH']})
+    assert [task.structure.volume / one.structure.volume for task in others] == pytest.approx([0.94, 1.06])
+
+
+def test_ladder_goes_on_where_it_was(ladder, aiida_profile_clean, monkeypatch, capsys, tmp_path):
+    """A crystal that has finished is not computed again, and what is there can be exported."""
+    node = orm.WorkChainNode(process_type='aiida.workflows:qagenai.ladder', label='ladder-LiH')
+    node.set_process_state('finished')
+    node.set_exit_status(0)
+    node.store().seal()
+    monkeypatch.setattr('sys.argv', ['ladder.py', '--only', 'LiH', '--dry-run'])
+    assert ladder.main() == 0
+    assert '1/3 ladder-LiH: finished\n2/3 ladder-LiH-0.94: not computed' in capsys.readouterr().out
+    assert ladder.compute(ladder.Task('ladder-LiH', None, None)).pk == node.pk
+    monkeypatch.setattr('sys.argv', ['ladder.py', '--only', 'LiH', '--export', str(tmp_path / 'ladder.json')])
+    assert ladder.main() == 0
+    assert '0 of 3 crystals have energies' in capsys.readouterr().out
+
+
+def test_settings_of_the_ladder_are_accepted(ladder, crystals, aiida_profile_clean):
+    """The composite has the meshes of the settings, and every level is planned for every crystal."""
+    from aiida_qagenai.data.basis import install_families
+    from aiida_qagenai.exchange.basis import find_source
+    from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+
+    install_families(find_source('ccgto'))
+    task = ladder.tasks({'MgO': crystals['MgO']})[0]
+    protocol = EnergyProtocol.resolve(ladder.PROTOCOL, ladder.settings_of(task), {'Mg', 'O'})
+    assert protocol.settings.grid_spacing == 0.08
+    assert protocol.settings.meshes[Fidelity.HSE06].fixed == (4, 4, 4)
+
+
 def test_every_example_is_used():
     """Each file under `examples/` is named by a test: by this module, or by the tests of `--options`."""
     templates = {f'cluster/{name}.yaml' for name in ('computer', 'connection', 'models', 'options', 'pyscf')}
     files = (path for path in EXAMPLES.rglob('*') if path.is_file() and '__pycache__' not in path.parts)
-    assert {str(path.relative_to(EXAMPLES)) for path in files} == {'quickstart.py', 'random_crystals.py', *templates}
+    assert {str(path.relative_to(EXAMPLES)) for path in files} == {
+        'quickstart.py',
+        'random_crystals.py',
+        *(f'ladder/{name}' for name in ('crystals.yaml', 'ladder.py', 'settings.yaml')),
+        *templates,
+    }
