@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import typing as t
 from pathlib import Path
 
@@ -30,7 +31,8 @@ from aiida_qagenai.engine.daemon import restart_processes
 from aiida_qagenai.engine.resumable import nested_outputs
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 
-HERE = Path(__file__).parent
+# `verdi run` gives a script its name without the folder.
+HERE = Path(__file__ if Path(__file__).is_absolute() else sys.argv[0]).parent
 PROTOCOL = 'moderate'
 GROUPS = {'rock salt': 'Fm-3m', 'zinc blende': 'F-43m', 'caesium chloride': 'Pm-3m'}
 SECOND = {'rock salt': [0.5, 0.5, 0.5], 'zinc blende': [0.25, 0.25, 0.25], 'caesium chloride': [0.5, 0.5, 0.5]}

@@ -128,13 +128,15 @@ def test_crystals_of_the_ladder_are_what_their_names_say(ladder, crystals):
 
 def test_ladder_goes_on_where_it_was(ladder, aiida_profile_clean, monkeypatch, capsys, tmp_path):
     """A crystal that has finished is not computed again, and what is there can be exported."""
+    from aiida.cmdline.commands.cmd_verdi import verdi
+
     node = orm.WorkChainNode(process_type='aiida.workflows:qagenai.ladder', label='ladder-LiH')
     node.set_process_state('finished')
     node.set_exit_status(0)
     node.store().seal()
-    monkeypatch.setattr('sys.argv', ['ladder.py', '--only', 'LiH', '--dry-run'])
-    assert ladder.main() == 0
-    assert '1/3 ladder-LiH: finished\n2/3 ladder-LiH-0.94: not computed' in capsys.readouterr().out
+    result = CliRunner().invoke(verdi, ['run', str(EXAMPLES / 'ladder' / 'ladder.py'), '--only', 'LiH', '--dry-run'])
+    assert result.exit_code == 0, result.output
+    assert '1/3 ladder-LiH: finished\n2/3 ladder-LiH-0.94: not computed' in result.output
     assert ladder.compute(ladder.Task('ladder-LiH', None, None)).pk == node.pk
     monkeypatch.setattr('sys.argv', ['ladder.py', '--only', 'LiH', '--export', str(tmp_path / 'ladder.json')])
     assert ladder.main() == 0
