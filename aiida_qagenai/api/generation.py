@@ -94,7 +94,7 @@ def generate(
     :param generator: folder of a checkpoint in place of the shipped diffusion model.
     :param seed: of the random numbers, for ``novelty`` above 0.
     :param limits: ``novelty``, ``refine``, ``symmetry``, ``formula_units``, ``min_atoms``, ``max_atoms``,
-        ``space_group``, ``pool``, ``stoichiometry`` and ``exclude``, see
+        ``space_group``, ``pool``, ``stoichiometry``, ``exclude`` and ``exclude_system``, see
         :class:`~aiida_qagenai.exchange.requests.MotifsRequest`. Without torch motifs are not refined, with a warning.
     :raises QagenaiError: if no known crystal can be changed into what is wanted, or all are known
         (``InvalidInputError``), or the diffusion model fails.

@@ -41,6 +41,7 @@ __all__ = ('generate',)
 @option('--stoichiometry', help='Only compositions of this anonymous formula, such as ABX3; for a chemical system.')
 @option('--exclude-known', is_flag=True, help='Leave out crystals that the library contains.')
 @option('--exclude', multiple=True, metavar='FORMULA', help='Use no known crystal of this formula. Repeatable.')
+@option('--exclude-system', is_flag=True, help='Use no known compound of these elements, to see which are found again.')
 @option('--motifs', type=FILE, multiple=True, help='Crystals of your own as further motifs. Repeatable.')
 @option('--only-motifs', is_flag=True, help='Use the crystals of --motifs alone.')
 @RELAXATION

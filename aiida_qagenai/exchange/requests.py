@@ -98,6 +98,7 @@ class MotifsRequest(StrictModel):
     :param formula_units: in the primitive cell; any number if not given.
     :param space_group: of the motifs, 1–230; any if not given.
     :param exclude: formulas whose known crystals are not used.
+    :param exclude_system: whether no known compound of the wanted elements is used: what is known is then rediscovered.
     :param library: packed crystals that are motifs too; with ``only_library``, the only ones.
     :param otherwise: what happens if no known crystal fits: an ``error``, or samples from ``noise`` with a warning;
         these also take the place of what motifs without noise, each of which is there once, leave of ``count``.
@@ -117,6 +118,7 @@ class MotifsRequest(StrictModel):
     max_atoms: Count = 40
     space_group: int | None = pydantic.Field(None, ge=1, le=230)
     exclude: tuple[str, ...] = ()
+    exclude_system: bool = False
     library: Path | None = None
     only_library: bool = False
     otherwise: t.Literal['error', 'noise'] = 'error'

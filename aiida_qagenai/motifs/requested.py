@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_qagenai.chemistry.formula import reduced_formula
+from aiida_qagenai.chemistry.formula import parse_formula, reduced_formula
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.motifs.library import KnownCrystal, MotifLibrary
@@ -64,7 +64,7 @@ def proposals_of(
         min_atoms=request.min_atoms,
         max_atoms=request.max_atoms,
         space_group=request.space_group,
-        excluded=frozenset(reduced_formula(formula) for formula in request.exclude),
+        excluded=_excluded(request, models.library),
     )
     most = request.count if count is None else count
     if request.composition is not None:
@@ -79,6 +79,15 @@ def proposals_of(
         wanted = request.formula or ' '.join(request.elements or ())
         raise InvalidInputError(f'no known crystal can be changed into {wanted} within these limits')
     return found
+
+
+def _excluded(request: MotifsRequest, library: MotifLibrary) -> frozenset[str]:
+    """Return the reduced formulas whose known crystals are not used."""
+    named = frozenset(reduced_formula(formula) for formula in request.exclude)
+    if not request.exclude_system:
+        return named
+    formulas = library.formulas[library.within(request.elements or request.composition or ())].tolist()
+    return named | {formula for formula in formulas if len(parse_formula(formula)) > 1}
 
 
 def _of_pool(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.exchange.requests import MotifsRequest
-from aiida_qagenai.motifs.propose import Proposal
+from aiida_qagenai.motifs.propose import Proposal, known_as
 from aiida_qagenai.motifs.requested import draw, models_of, proposals_of
 
 
@@ -29,6 +29,18 @@ def test_excluded_formulas_and_the_space_group_are_kept():
     found = proposals_of(request, models_of(request))
     assert {each.space_group for each in found} == {225}
     assert 'NaCl' not in {each.motif_formula for each in found}
+
+
+@pytest.mark.parametrize('wanted', [{'elements': ('B', 'N')}, {'formula': 'BN'}])
+def test_known_compounds_of_a_system_are_rediscovered(wanted):
+    """None is a motif, yet zinc-blende BN comes out of another crystal and is recognised."""
+    request = MotifsRequest(mode='motifs', exclude_system=True, max_atoms=4, count=40, **wanted)
+    models = models_of(request)
+    found = proposals_of(request, models)
+    known = set(models.library.formulas[models.library.within(['B', 'N'])].tolist()) - {'B', 'N2'}
+    assert 'BN' in known and not known & {each.motif_formula for each in found}
+    structures = [each.structure for each in found if each.structure.composition.reduced_formula == 'BN']
+    assert any(known_as(models.library, structure) is not None for structure in structures)
 
 
 def test_a_chemical_system_reports_its_progress():

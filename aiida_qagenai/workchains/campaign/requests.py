@@ -35,7 +35,12 @@ def motif_requests(elements: Sequence[str], count: int, settings: GenerateSettin
     shares = _split(count, len(systems))
     if len(systems) > 1 and len(systems[0]) == len(elements):
         shares = [count - count // 2, *_split(count // 2, len(systems) - 1)]
-    limits = {'symmetry': settings.symmetry, 'max_atoms': settings.max_atoms, 'otherwise': 'noise'}
+    limits = {
+        'symmetry': settings.symmetry,
+        'max_atoms': settings.max_atoms,
+        'otherwise': 'noise',
+        **({'exclude_system': True} if settings.exclude_system else {}),
+    }
     return [
         {'mode': 'motifs', 'elements': system, 'novelty': novelty, **limits, 'count': samples}
         for system, share in zip(systems, shares, strict=True)

@@ -81,6 +81,10 @@ class GenerateSettings(StrictModel):
     symmetry: t.Literal['keep', 'free'] = pydantic.Field(
         'keep', description='Whether these keep the space group of the known crystal'
     )
+    exclude_system: bool = pydantic.Field(
+        False,
+        description='Start from no known compound of the system, so that those that come out are rediscovered',
+    )
     neutral_fraction: float = pydantic.Field(
         ge=0,
         le=1,

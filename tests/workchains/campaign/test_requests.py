@@ -52,6 +52,14 @@ def test_known_crystals_of_the_system_and_its_binaries():
     assert {request['symmetry'] for request in motifs} == {'free'} and {r['max_atoms'] for r in motifs} == {6}
 
 
+def test_known_compounds_of_the_system_can_be_left_out():
+    """By every request that starts from known crystals, and only if that is asked for."""
+    for wanted in (True, False):
+        requests = requests_of(['B', 'N'], 12, max_atoms=4, motif_fraction=0.5, exclude_system=wanted)
+        motifs = [request for request in requests if request['mode'] == 'motifs']
+        assert motifs and all(request.get('exclude_system', False) is wanted for request in motifs)
+
+
 @pytest.mark.parametrize(('elements', 'max_atoms', 'systems'), [(['C'], 4, [['C']]), (['Li', 'H'], 1, [])])
 def test_elements_alone_and_cells_that_are_too_small(elements, max_atoms, systems):
     """A single element is a system of its own; no compound fits into a cell of one atom."""
