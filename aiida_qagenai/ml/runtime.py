@@ -8,7 +8,7 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
-import resource
+import sys
 
 import numpy as np
 import torch
@@ -96,4 +96,12 @@ def peak_memory_mb(device: torch.device | None = None) -> float:
     """Return the largest resident memory so far (on a GPU, of its allocator), MB."""
     if device is not None and device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    if sys.platform == 'win32':
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e6
+    import resource
+
+    # The unit of `ru_maxrss`: bytes on macOS, KiB on Linux.
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
