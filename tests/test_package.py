@@ -39,6 +39,34 @@ def test_import_is_light(module, forbidden):
     assert found == ''
 
 
+@pytest.mark.parametrize(
+    'module', ['cli.generate', 'cli.predict', 'cli.screen', 'ml.runtime', 'queries.candidates', 'queries.archive']
+)
+def test_import_needs_no_module_of_unix(module):
+    """Screening, generation, prediction, searches and archives load where PySCF, fcntl and resource do not exist."""
+    # psutil has other code for other systems.
+    code = (
+        'import psutil, sys\n'
+        'sys.modules.update(dict.fromkeys(("aiida_pyscf", "fcntl", "grp", "pwd", "pyscf", "resource", "termios")))\n'
+        f'import aiida_qagenai.{module}'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_missing_pyscf_is_one_line_with_the_way_out():
+    """Every command that computes energies ends in it, not in a traceback."""
+    code = (
+        'import sys; sys.modules["aiida_pyscf"] = None\n'
+        'from aiida_qagenai.cli import main\n'
+        'main(["energy", "run", "none.cif", "--options", "none.yaml"])'
+    )
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count('\n') == 1
+    assert 'energies by PySCF need aiida-pyscf, not installed here: pip install' in done.stderr
+
+
 PACKAGE = Path(aiida_qagenai.__file__).parent
 MAX_FILE = 400
 MAX_FUNCTION = 60

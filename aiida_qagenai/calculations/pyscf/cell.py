@@ -8,15 +8,23 @@ from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
-from aiida_pyscf.calculations.base import PyscfCalculation
 from jinja2 import Environment
 
 from aiida_qagenai.calculations.pyscf.bases import bases_problem, insert_bases
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.calculations.pyscf.script import MAIN_TEMPLATE, script_environment, script_variables
 from aiida_qagenai.calculations.validators import validator
+from aiida_qagenai.common.errors import reported_as
+from aiida_qagenai.common.installing import MissingPackageError, install_pyscf
 from aiida_qagenai.data.basis import BasisData
 from aiida_qagenai.engine.jobs import RecoveryMixin
+
+with reported_as(
+    f'energies by PySCF need aiida-pyscf, not installed here: {install_pyscf()}',
+    ModuleNotFoundError,
+    error=MissingPackageError,
+):
+    from aiida_pyscf.calculations.base import PyscfCalculation
 
 __all__ = ('PyscfCellCalculation',)
 
