@@ -27,7 +27,16 @@ from aiida.engine.processes.control import get_active_processes, get_process_tas
 from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_config_option
 
-__all__ = ('daemon_runs', 'ensure_daemon', 'restart_processes', 'stop_daemon')
+__all__ = (
+    'broker_files',
+    'clear_remains',
+    'daemon_runs',
+    'ensure_daemon',
+    'restart_daemon',
+    'restart_processes',
+    'runs',
+    'stop_daemon',
+)
 
 ANSWER_TIMEOUT = 20
 """Seconds that a worker has to answer for a process; one that runs a function answers only after it."""
@@ -189,6 +198,23 @@ def stop_daemon() -> bool:
         with contextlib.suppress(psutil.Error):
             psutil.Process(pid).wait(timeout=TIMEOUT)
     return not daemon_runs()
+
+
+def restart_daemon() -> None:
+    """Stop the daemon, whatever its workers do, and start one of the versions that are installed now.
+
+    Its processes go on from their last saved step.
+
+    :raises aiida.engine.daemon.client.DaemonException: if it does not stop, or the new one does not start.
+    """
+    client_ = get_daemon_client()
+    pid, workers = client_.get_daemon_pid(), 0
+    with contextlib.suppress(DaemonException, KeyError):
+        workers = client_.get_numprocesses()['numprocesses']
+    client_.stop_daemon(wait=True, timeout=TIMEOUT)
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(pid).wait(timeout=TIMEOUT)
+    ensure_daemon(workers or None)
 
 
 def find_verdi() -> None:
