@@ -27,6 +27,8 @@ MISSING = 'serving needs the server of OPTIMADE: pip install "aiida-qagenai[opti
 
 PREFIX = 'qagenai'
 
+BOOLEANS = frozenset(field['name'] for field in FIELDS if field['type'] == 'boolean')
+
 STALE_AFTER = 2.0
 """Seconds for which an answer may lack newly stored nodes."""
 
@@ -91,7 +93,9 @@ def create_server(base_url: str | None = None, *, page_limit: int = 100) -> Fast
         app = create_app(config)
     collections = app.state.entry_collections
     plain = collections['structures']
-    collections['structures'] = PagedCollection('structures', plain.resource_cls, plain.resource_mapper, config)
+    collections['structures'] = PagedCollection(
+        'structures', plain.resource_cls, plain.resource_mapper, config, booleans=BOOLEANS
+    )
     # Deleted together with the application.
     app.state.log_folder = folder
     _keep_up_to_date(app, GraphResources())

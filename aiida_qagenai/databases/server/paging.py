@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import collections
+import re
 import threading
 import typing as t
 from collections.abc import Iterable, Iterator
 
 from mongomock.filtering import filter_applies
+from optimade.filterparser import LarkParser
 from optimade.server.entry_collections.mongo import MongoCollection
 
-__all__ = ('PagedCollection',)
+__all__ = ('BooleanParser', 'PagedCollection', 'with_booleans')
 
 KEPT = 32
 """Queries whose answers are kept, for the pages behind the first."""
@@ -24,8 +26,14 @@ class PagedCollection(MongoCollection):
     names an identifier or elements looks only at the resources that have them.
     """
 
-    def __init__(self, *arguments: t.Any) -> None:
+    def __init__(self, *arguments: t.Any, booleans: t.Collection[str] = ()) -> None:
+        """Construct the collection as its base.
+
+        :param booleans: fields that are true or false.
+        """
         super().__init__(*arguments)
+        self.parser = BooleanParser()
+        self._booleans = frozenset(booleans)
         self._lock = threading.RLock()
         self._resources: dict[str, dict[str, t.Any]] = {}
         self._containing: dict[str, dict[str, None]] = collections.defaultdict(dict)
@@ -54,7 +62,8 @@ class PagedCollection(MongoCollection):
                 held.clear()
 
     def _find(self, criteria: t.Mapping[str, t.Any]) -> list[str]:
-        query, order = criteria.get('filter') or {}, criteria.get('sort') or []
+        query = with_booleans(criteria.get('filter') or {}, self._booleans)
+        order = criteria.get('sort') or []
         key = repr((query, order))
         with self._lock:
             if key not in self._found:
@@ -90,6 +99,39 @@ class PagedCollection(MongoCollection):
             items = [self._resources[name] for name in page]
         results = [{name: value for name, value in item.items() if fields is None or name in fields} for item in items]
         return results, len(names), not single_entry and start + len(page) < len(names)
+
+
+class BooleanParser(LarkParser):
+    """A parser of filters that keeps which of TRUE and FALSE was written: that of its base loses it.
+
+    They become strings, and :func:`with_booleans` truth values again where the field is one.
+    """
+
+    LITERAL = re.compile(r'"(?:\\.|[^"\\])*"|\b(TRUE|FALSE)\b')
+
+    def parse(self, filter_: str) -> t.Any:
+        """Return the tree of a filter.
+
+        :raises ParserError: if it cannot be read.
+        """
+        return super().parse(self.LITERAL.sub(lambda found: f'"{found[1]}"' if found[1] else found[0], filter_))
+
+
+WORDS = {'TRUE': True, 'FALSE': False}
+
+
+def with_booleans(query: t.Any, fields: t.Collection[str], field: str = '') -> t.Any:
+    """Return a query in which TRUE and FALSE are truth values where they are compared with one of ``fields``.
+
+    :param field: that the query is about, where it is a part of another.
+    """
+    if isinstance(query, dict):
+        return {
+            key: with_booleans(value, fields, field if key.startswith('$') else key) for key, value in query.items()
+        }
+    if isinstance(query, list):
+        return [with_booleans(value, fields, field) for value in query]
+    return WORDS.get(query, query) if field in fields and isinstance(query, str) else query
 
 
 def conditions(query: t.Mapping[str, t.Any]) -> Iterator[tuple[str, t.Mapping[str, t.Any]]]:

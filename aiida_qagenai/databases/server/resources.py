@@ -1,4 +1,4 @@
-"""The structures of the graph and their energies as resources of OPTIMADE."""
+"""The structures of the graph, and what is known of them, as resources of OPTIMADE."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from aiida import orm
 
 from aiida_qagenai.chemistry.formula import reduced_formula
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.data.assessment import AssessmentData
 from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
+from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine.profile import read_latest
 from aiida_qagenai.queries.energies import structure_names
 from aiida_qagenai.queries.outputs import nodes_of
@@ -25,6 +27,63 @@ from aiida_qagenai.queries.tables import uuid_filter
 __all__ = ('FIELDS', 'GraphResources')
 
 _ENERGY = {'type': 'float', 'unit': 'eV'}
+
+_PREDICTED = [
+    *(
+        field
+        for level in LADDER
+        for field in (
+            {
+                'name': f'predicted_formation_energy_per_atom_{level.label}',
+                **_ENERGY,
+                'description': f'Formation energy per atom at {level.value} that the validator predicts',
+            },
+            {
+                'name': f'sigma_{level.label}',
+                **_ENERGY,
+                'description': f'Calibrated standard deviation of the predicted energy at {level.value}',
+            },
+        )
+    ),
+    {'name': 'divergence', **_ENERGY, 'description': 'Predicted abs(E(PBE) − E(top rung)) per atom'},
+    {'name': 'divergence_sigma', **_ENERGY, 'description': 'Calibrated standard deviation of the divergence'},
+    {'name': 'top_fidelity', 'type': 'string', 'description': 'Rung that the divergence refers to'},
+    {
+        'name': 'out_of_distribution',
+        'type': 'boolean',
+        'description': 'Whether it is unlike all that the validator was trained on',
+    },
+]
+"""Of the latest prediction of a candidate."""
+
+_ASSESSED = [
+    {'name': 'e_above_hull', **_ENERGY, 'description': 'Distance to the predicted hull per atom'},
+    {'name': 'hull_fidelity', 'type': 'string', 'description': 'Level of theory of that hull'},
+    {'name': 'stability', 'type': 'string', 'description': 'Class of the distance'},
+    {'name': 'passed_constraints', 'type': 'boolean', 'description': 'Whether no physical constraint failed'},
+    {'name': 'known_as', 'type': 'string', 'description': 'Identifier of the known crystal that it equals'},
+    {'name': 'score', 'type': 'float', 'description': 'Score of the selection, scaled to the pool'},
+    {'name': 'selected', 'type': 'boolean', 'description': 'Whether it was chosen for the calculations'},
+    {'name': 'audit', 'type': 'boolean', 'description': 'Whether it was drawn at random as a control'},
+]
+"""Of the latest assessment of a candidate."""
+
+_PROPOSED = [
+    {
+        'name': 'cycle',
+        'type': 'integer',
+        'description': 'Cycle of its campaign that proposed it, 0 for the initial set',
+    },
+    {'name': 'origin', 'type': 'string', 'description': 'Source: the generator, a known crystal or a prototype'},
+    {'name': 'motif', 'type': 'string', 'description': 'Identifier of the known crystal that it began as'},
+    {
+        'name': 'relation',
+        'type': 'string',
+        'description': 'To the known crystals: replay, substitution or novel framework',
+    },
+    {'name': 'relaxed_from', 'type': 'string', 'description': 'Identifier (uuid) of the unrelaxed candidate'},
+]
+"""Attributes of a candidate."""
 
 FIELDS: list[dict[str, str]] = [
     {
@@ -53,6 +112,9 @@ FIELDS: list[dict[str, str]] = [
         )
         for level in LADDER
     ),
+    *_PROPOSED,
+    *_PREDICTED,
+    *_ASSESSED,
 ]
 """Fields served in addition to the standard, as ``_qagenai_<name>``."""
 
@@ -69,7 +131,7 @@ class GraphResources:
         self._seen: dict[type[orm.Data], tuple[int, int]] = {}
 
     def new(self) -> tuple[list[dict[str, t.Any]], bool]:
-        """Return the structures that are new or have new energies since the last call, and whether these are all."""
+        """Return the structures that are new, or of which more is known, since the last call; and whether it is all."""
         return self._reader.submit(self._new).result()
 
     def _new(self) -> tuple[list[dict[str, t.Any]], bool]:
@@ -82,9 +144,15 @@ class GraphResources:
         return _resources(changed or set()), anew
 
     def _changed(self) -> set[str] | None:
-        """Return the structures that are new or have new energies, or ``None`` if nodes were deleted meanwhile."""
+        """Return the structures that are new or of which more is known, or ``None`` if nodes were deleted meanwhile."""
         changed: set[str] = set()
-        for cls, owner in ((EntryData, 'uuid'), (CandidateData, 'uuid'), (EnergyData, 'attributes.structure_uuid')):
+        for cls, owner in (
+            (EntryData, 'uuid'),
+            (CandidateData, 'uuid'),
+            (EnergyData, 'attributes.structure_uuid'),
+            (PredictionData, 'attributes.candidate_uuid'),
+            (AssessmentData, 'attributes.candidate_uuid'),
+        ):
             last, count = self._seen.get(cls, (0, 0))
             rows = nodes_of(cls, ['id', owner], {'id': {'>': last}}).all()
             # Also where a long transaction ended, whose nodes have smaller pks.
@@ -112,10 +180,12 @@ def _resources(wanted: set[str]) -> list[dict[str, t.Any]]:
     crystals = [item for item in _read(orm.StructureData, others, 'structure') if _is_periodic(item.attributes)]
     origins = relaxed_to([item.uuid for item in crystals])
     found += [item._replace(kind='relaxed') if item.uuid in origins else item for item in crystals]
-    energies = _energies([item.uuid for item in found])
+    uuids = [item.uuid for item in found]
+    judged = [item.uuid for item in found if 'cycle' in item.attributes]
+    parts = (_energies(uuids), _latest(PredictionData, _PREDICTED, judged), _latest(AssessmentData, _ASSESSED, judged))
     names = structure_names([*(item.uuid for item in found), *origins.values()])
     return [
-        make_resource(item, names.get(origins.get(item.uuid, item.uuid)), energies.get(item.uuid, {}))
+        make_resource(item, names.get(origins.get(item.uuid, item.uuid)), _joined(item.uuid, parts))
         for item in sorted(found)
     ]
 
@@ -135,10 +205,14 @@ def _is_periodic(attributes: dict[str, t.Any]) -> bool:
     return all(attributes[f'pbc{axis}'] for axis in (1, 2, 3))
 
 
-def make_resource(structure: _Structure, name: str | None, energies: dict[str, t.Any]) -> dict[str, t.Any]:
+def _joined(uuid: str, parts: t.Iterable[dict[str, dict[str, t.Any]]]) -> dict[str, t.Any]:
+    return {name: value for part in parts for name, value in part.get(uuid, {}).items()}
+
+
+def make_resource(structure: _Structure, name: str | None, known: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return a structure as a resource of OPTIMADE, flat as its collections keep it.
 
-    :param energies: values of :data:`FIELDS`.
+    :param known: values of :data:`FIELDS`, of its energies, its prediction and its assessment.
     """
     attributes = structure.attributes
     symbols = [site['kind_name'] for site in attributes['sites']]
@@ -178,7 +252,8 @@ def make_resource(structure: _Structure, name: str | None, energies: dict[str, t
         'license': (attributes.get('source') or {}).get('license'),
         'experimental': attributes.get('experimental'),
         'space_group': attributes.get('space_group_number') or None,
-        **energies,
+        **{field['name']: attributes.get(field['name']) for field in _PROPOSED},
+        **known,
     }
 
 
@@ -194,6 +269,23 @@ def _hill_order(names: list[str]) -> list[str]:
 def _anonymous(amounts: list[int]) -> str:
     letters = [chr(65 + index % 26) + (chr(96 + index // 26) if index >= 26 else '') for index in range(len(amounts))]
     return ''.join(f'{letter}{amount if amount > 1 else ""}' for letter, amount in zip(letters, amounts, strict=True))
+
+
+def _latest(cls: type[orm.Data], fields: list[dict[str, str]], uuids: list[str]) -> dict[str, dict[str, t.Any]]:
+    """Return candidate → values of ``fields`` of its latest prediction or assessment, by time."""
+    if not uuids:
+        return {}
+    names = [field['name'] for field in fields]
+    attributes = [name.replace('predicted_formation_energy_per_atom', 'energy') for name in names]
+    builder = orm.QueryBuilder().append(
+        cls,
+        filters=uuid_filter('attributes.candidate_uuid', uuids),
+        project=['attributes.candidate_uuid', *(f'attributes.{name}' for name in attributes)],
+        subclassing=False,
+        tag='node',
+    )
+    builder.order_by({'node': 'ctime'})
+    return {uuid: dict(zip(names, values, strict=True)) for uuid, *values in builder.iterall()}
 
 
 def _energies(uuids: list[str]) -> dict[str, dict[str, t.Any]]:

@@ -15,8 +15,9 @@ from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.entry import EntryData
-from aiida_qagenai.databases.server.resources import GraphResources
+from aiida_qagenai.databases.server.resources import FIELDS, GraphResources
 from aiida_qagenai.databases.sources.importer import import_files
+from aiida_qagenai.queries import searches
 from aiida_qagenai.queries.relaxations import PROCESS_TYPE
 
 
@@ -150,6 +151,92 @@ def test_a_page_in_the_middle(write_csv, rows, settings):
     one = client.get(f'/v1/structures/{answers[0]["data"][0]["id"]}').json()['data']
     assert one['attributes']['_qagenai_name'] == 'mp-0' and one['attributes']['nsites'] == 8
     assert client.get('/v1/structures/nothing').json()['data'] is None
+
+
+def test_candidates_are_found_by_what_was_predicted_and_decided():
+    from fake_campaign import make_campaign
+    from fastapi.testclient import TestClient
+
+    from aiida_qagenai.databases.server.app import create_server
+
+    make_campaign('toy')
+    client = TestClient(create_server())
+
+    def found(query: str) -> list[dict]:
+        answer = client.get('/v1/structures', params={'filter': query}).json()
+        return [item['attributes'] for item in answer['data']]
+
+    selected = found('_qagenai_selected = TRUE AND _qagenai_cycle = 2')
+    assert [item['_qagenai_name'] for item in selected] == ['002-00000', '002-00001']
+    others = found('NOT _qagenai_selected = TRUE AND _qagenai_cycle = 2 AND _qagenai_name != "TRUE"')
+    assert [item['_qagenai_name'] for item in others] == ['002-00002', '002-00003']
+    assert others == found('_qagenai_selected = FALSE AND _qagenai_cycle = 2')
+    table = searches.candidates('toy', cycle=2, min_divergence=0.015, max_e_above_hull=0.12)
+    window = found('_qagenai_cycle = 2 AND _qagenai_divergence >= 0.015 AND _qagenai_e_above_hull <= 0.12')
+    assert {item['_qagenai_name'] for item in window} == {*table['name']} != set()
+    item = window[0]
+    row = table[table['name'] == item['_qagenai_name']].iloc[0]
+    for field in (
+        'divergence',
+        'divergence_sigma',
+        'sigma_ccsdt',
+        'e_above_hull',
+        'stability',
+        'hull_fidelity',
+        'origin',
+    ):
+        assert item[f'_qagenai_{field}'] == row[field], field
+    assert item['_qagenai_predicted_formation_energy_per_atom_pbe'] == row['energy_pbe']
+    assert item['_qagenai_kind'] == 'candidate' and item['immutable_id'] == row['candidate_uuid']
+    # the initial set was neither predicted nor assessed
+    assert found('_qagenai_cycle = 0 AND _qagenai_divergence IS KNOWN') == []
+    assert len(found('_qagenai_cycle = 0 AND _qagenai_selected IS UNKNOWN')) == 2
+
+
+def test_a_new_prediction_changes_its_candidate():
+    from batch_processes import make_candidates, make_prediction
+
+    candidate = make_candidates(1)['candidates__c00000'].store()
+    resources = GraphResources()
+    assert resources.new()[0][0]['divergence'] is None
+    prediction = make_prediction(candidate.uuid, 3).store()
+    (changed,), anew = resources.new()
+    assert (changed['divergence'], anew) == (prediction.content.divergence, False)
+
+
+@pytest.mark.parametrize(
+    ('query', 'status', 'text'),
+    [
+        ('_qagenai_divergence >', 400, 'Unable to parse filter'),
+        ('_qagenai_divergenc > 0.1', 400, "'_qagenai_divergenc' is not a known or searchable quantity"),
+        ('nonsense > 1', 400, 'nonsense'),
+        ('elements HAS "Xx"', 200, ''),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_refused_with_the_reason(query, status, text):
+    from fastapi.testclient import TestClient
+
+    from aiida_qagenai.databases.server.app import create_server
+
+    answer = TestClient(create_server()).get('/v1/structures', params={'filter': query})
+    assert answer.status_code == status, answer.json()
+    if text:
+        assert text in answer.json()['errors'][0]['detail']
+    else:
+        assert answer.json()['data'] == []
+
+
+def test_nothing_can_be_changed_and_every_field_is_described():
+    from fastapi.testclient import TestClient
+
+    from aiida_qagenai.databases.server.app import create_server
+
+    client = TestClient(create_server())
+    assert client.post('/v1/structures', json={}).status_code == 405
+    described = client.get('/v1/info/structures').json()['data']['properties']
+    for field in FIELDS:
+        assert described[f'_qagenai_{field["name"]}']['description'] == field['description']
+        assert described[f'_qagenai_{field["name"]}'].get('unit') == field.get('unit')
 
 
 @pytest.mark.slow
