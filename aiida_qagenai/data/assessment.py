@@ -7,6 +7,7 @@ import typing as t
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.candidate import candidate_name
 from aiida_qagenai.data.record import RecordData
 
 __all__ = ('AssessmentData',)
@@ -53,3 +54,10 @@ class AssessmentData(RecordData):
         rank: int | None = OrmMetadataField(None, ge=1, description='Place among the eligible candidates, 1 is best')
         selected: bool = OrmMetadataField(description='Whether the candidate was selected for calculations')
         audit: bool = OrmMetadataField(description='Whether it was drawn at random as a control')
+
+    @staticmethod
+    def _title(content: dict[str, t.Any]) -> str:
+        distance = content['e_above_hull']
+        place = 'no E_hull' if distance is None else f'E_hull {distance:.3f} eV/atom'
+        chosen = ', selected' if content['selected'] else ''
+        return f'{candidate_name(content["cycle"], content["index"])} {place}{chosen}'

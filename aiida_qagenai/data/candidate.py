@@ -9,6 +9,7 @@ from aiida.orm import StructureData
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.labels import label_node
 from aiida_qagenai.data.sites import structure_attributes
 
 if t.TYPE_CHECKING:
@@ -164,6 +165,8 @@ class CandidateData(StructureData):
             **({} if relaxation is None else relaxation._asdict()),
         }
         self.base.attributes.set_many(attributes)
+        name = f'{composition.reduced_formula} {candidate_name(cycle, index)}'
+        label_node(self, name, describe(cycle, origin, lineage, relaxation))
 
     @property
     def cycle(self) -> int:
@@ -194,6 +197,17 @@ class CandidateData(StructureData):
             message = f'not a valid candidate, missing: {", ".join(missing)}; construct it from a pymatgen structure'
             raise ValidationError(message)
         return True
+
+
+def describe(cycle: int, origin: str, lineage: Lineage | None, relaxation: Relaxation | None) -> str:
+    """Return in words where a candidate came from."""
+    parts = [f'cycle {cycle}, {origin}' if origin else f'cycle {cycle}']
+    if lineage is not None and lineage.motif:
+        parts.append(f'{lineage.relation or "from"} of {lineage.motif_formula} ({lineage.motif})')
+    if relaxation is not None:
+        ending = '' if relaxation.relaxation_converged else ', not converged'
+        parts.append(f'relaxed by {relaxation.relaxation_potential}{ending}')
+    return '; '.join(parts)
 
 
 def _is_plain(structure: Structure) -> bool:

@@ -13,6 +13,7 @@ from aiida.orm import Data, QueryBuilder
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
+from aiida_qagenai.data.labels import label_node
 from aiida_qagenai.exchange.checkpoint import (
     CONFIG_NAME,
     FOUNDATION,
@@ -70,6 +71,7 @@ class CheckpointData(Data):
             io.BytesIO((Path(folder) / CONFIG_NAME).read_bytes()), CONFIG_NAME
         )
         self.base.attributes.set_many(self._attributes_of(info))
+        label_node(self, f'{info.role} {info.architecture}')
         memory = Path(folder) / MEMORY_NAME
         if memory.exists():
             content = memory.read_bytes()

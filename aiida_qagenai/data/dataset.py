@@ -14,6 +14,7 @@ from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, reported_as
 from aiida_qagenai.common.level import LADDER_LEVELS
+from aiida_qagenai.data.labels import label_node
 from aiida_qagenai.exchange.checkpoint import sha256
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
@@ -94,6 +95,8 @@ class DatasetData(Data):
                 'license': license,
             }
         )
+        energies = ', '.join(f'{count} {name}' for name, count in counts.items() if count)
+        label_node(self, f'{len(structures)} structures' + (f': {energies}' if energies else ''))
 
     @staticmethod
     def _pack(batch: StructureBatch | LabelledBatch) -> bytes:

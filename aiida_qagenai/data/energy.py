@@ -144,6 +144,11 @@ class EnergyData(RecordData):
                 raise ValueError(f'level_tag `{self.level_tag}` must start with the protocol `{self.protocol}`')
             return self
 
+    @staticmethod
+    def _title(content: dict[str, t.Any]) -> str:
+        converged = '' if content['converged'] else ', not converged'
+        return f'{content["formula"]} {content["method"] or content["fidelity"]} {content["protocol"]}{converged}'
+
     @property
     def fidelity(self) -> Fidelity:
         """Return the level of theory."""

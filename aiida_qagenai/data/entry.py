@@ -12,6 +12,7 @@ from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.labels import label_node
 from aiida_qagenai.data.sites import MASSES, structure_attributes
 
 if t.TYPE_CHECKING:
@@ -108,6 +109,7 @@ class EntryData(StructureData):
                 'source': {'db_name': database, 'id': identifier, 'version': version, 'license': license, 'uri': url},
             }
         )
+        label_node(self, f'{reduced_formula(counts)} {identifier}', f'{identifier} of {database} {version}')
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ import pydantic
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.data.candidate import candidate_name
 from aiida_qagenai.data.record import RecordData
 
 __all__ = ('PredictionData',)
@@ -58,3 +59,9 @@ class PredictionData(RecordData):
             object.__setattr__(self, 'divergence', divergence)
             object.__setattr__(self, 'divergence_relative', divergence / sigma if sigma else None)
             return self
+
+    @staticmethod
+    def _title(content: dict[str, t.Any]) -> str:
+        divergence = content['divergence']
+        known = 'no prediction' if divergence is None else f'D {divergence:.3f} eV/atom'
+        return f'{candidate_name(content["cycle"], content["index"])} {known}'

@@ -10,6 +10,7 @@ from aiida.orm import Data
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import validation_text
+from aiida_qagenai.data.labels import label_node
 
 __all__ = ('RecordData', 'require_lengths')
 
@@ -47,6 +48,12 @@ class RecordData(Data):
         content = self._check(kwargs)
         super().__init__(**node_arguments)
         self.base.attributes.set_many(content)
+        label_node(self, self._title(content))
+
+    @staticmethod
+    def _title(content: dict[str, t.Any]) -> str:
+        """Return the label of a node that is given none: what it is about, in few words."""
+        return str(content.get('formula', ''))
 
     @classmethod
     def _check(cls, values: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -10,7 +10,9 @@ from aiida.orm import StructureData
 from aiida.orm.nodes.data.structure import Site
 from numpy.typing import NDArray
 
-__all__ = ('MASSES', 'move_atoms', 'structure_attributes')
+from aiida_qagenai.chemistry.formula import reduced_formula
+
+__all__ = ('MASSES', 'formula_of', 'move_atoms', 'structure_attributes')
 
 MASSES: dict[str, float] = {values['symbol']: values['mass'] for values in constants.elements.values()}
 """Atomic masses as AiiDA has them, u."""
@@ -39,15 +41,21 @@ def structure_attributes(cell: NDArray[t.Any], symbols: Sequence[str], positions
     }
 
 
+def formula_of(structure: StructureData) -> str:
+    """Return the reduced formula."""
+    return reduced_formula(structure.get_composition())
+
+
 def move_atoms(
-    structure: StructureData, cell: Sequence[Sequence[float]], positions: Sequence[Sequence[float]]
+    structure: StructureData, cell: Sequence[Sequence[float]], positions: Sequence[Sequence[float]], how: str
 ) -> StructureData:
     """Return a plain structure, not stored, of the same atoms in another cell and at other positions.
 
     :param cell: lattice vectors as rows, Å.
     :param positions: Cartesian, Å, in the order of the sites.
+    :param how: what was done to it, for the label: `relaxed`.
     """
-    moved = StructureData(cell=cell, pbc=structure.pbc)
+    moved = StructureData(cell=cell, pbc=structure.pbc, label=f'{formula_of(structure)} {how}')
     for kind in structure.kinds:
         moved.append_kind(kind)
     for site, position in zip(structure.sites, positions, strict=True):

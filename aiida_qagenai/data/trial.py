@@ -40,6 +40,11 @@ class TrialData(RecordData):
                 raise ValueError('a complete trial has a `value`, a failed one a `reason`')
             return self
 
+    @staticmethod
+    def _title(content: dict[str, t.Any]) -> str:
+        value = 'failed' if content['value'] is None else f'{content["value"]:.4g}'
+        return f'trial {content["number"]}: {content["objective"]} {value}'
+
     @property
     def point(self) -> dict[str, t.Any]:
         """Return the hyperparameters by dotted name, such as ``sampling.steps``."""

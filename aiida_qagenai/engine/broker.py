@@ -18,6 +18,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from aiida_qagenai.engine.endings import close
 from aiida_qagenai.engine.exclusive import ExclusiveMixin
 from aiida_qagenai.engine.links import LinksMixin
+from aiida_qagenai.engine.names import NamedMixin
 
 __all__ = ('ReconnectingMixin',)
 
@@ -32,7 +33,7 @@ SEAL_TIMEOUT = 60.0
 """Seconds between two looks at a child that has ended and is not sealed, and in all."""
 
 
-class ReconnectingMixin(LinksMixin, ExclusiveMixin):
+class ReconnectingMixin(NamedMixin, LinksMixin, ExclusiveMixin):
     """Mixin, before a work chain, that submits children while the broker is away and looks at them once sealed.
 
     AiiDA writes that a process has finished before it writes how. A parent that polls, because the broker was restarted
@@ -45,7 +46,7 @@ class ReconnectingMixin(LinksMixin, ExclusiveMixin):
     report: t.Any
     _awaitables: list[t.Any]
 
-    def submit(self, process: t.Any, inputs: dict[str, t.Any] | None = None, **kwargs: t.Any) -> ProcessNode:
+    def submit(self, process: t.Any, inputs: t.Mapping[str, t.Any] | None = None, **kwargs: t.Any) -> ProcessNode:
         """Submit a child; one that cannot be sent now, but is stored, is sent as soon as the broker is back."""
         start = timezone.now()
         try:

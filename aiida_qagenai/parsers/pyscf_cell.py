@@ -95,7 +95,8 @@ class PyscfCellParser(Parser):
         geometry, is_finished = results.geometry, results.status == FINISHED
         if geometry is not None and self.node.inputs.parameters.get('relax'):
             name = 'relaxed' if is_finished else 'last_geometry'
-            self.out(name, move_atoms(self.node.inputs.structure, geometry.cell, geometry.positions))
+            how = name.replace('_', ' ')
+            self.out(name, move_atoms(self.node.inputs.structure, geometry.cell, geometry.positions, how))
         if not is_finished:
             self._attach_checkpoint(temporary)
             return self._ending(results)

@@ -116,6 +116,9 @@ def make_hops(structure: StructureData, settings: Dict) -> dict[str, t.Any]:
     geometry: dict[str, t.Any] = {}
     for index, hop in enumerate(hops):
         label = f'hop{index:02d}'
-        outputs[label] = {'initial': StructureData(ase=hop.initial), 'final': StructureData(ase=hop.final)}
+        outputs[label] = {
+            'initial': StructureData(ase=hop.initial, label=f'{label} start'),
+            'final': StructureData(ase=hop.final, label=f'{label} end'),
+        }
         geometry[label] = {'length': hop.length, 'multiplicity': hop.multiplicity, 'num_atoms': len(hop.initial)}
     return {**outputs, 'hops': Dict(geometry)}

@@ -16,6 +16,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.data.sites import formula_of
 
 __all__ = (
     'CELL_PREFIX',
@@ -113,7 +114,11 @@ def list_orderings(structure: StructureData, options: Dict) -> dict[str, t.Any]:
         for each in found.orderings
     }
     listing = {'names': list(rows), 'orderings': rows, 'left_out': list(found.left_out), 'sources': sources}
-    cells = {f'{CELL_PREFIX}{each.name}': StructureData(pymatgen=each.cell) for each in found.orderings}
+    formula = formula_of(structure)
+    cells = {
+        f'{CELL_PREFIX}{each.name}': StructureData(pymatgen=each.cell, label=f'{formula} {each.name}')
+        for each in found.orderings
+    }
     return {'listing': Dict(listing), **cells}
 
 

@@ -115,7 +115,7 @@ def displace_atoms(structure: StructureData, settings: Dict) -> dict[str, Struct
     """
     moved = gamma_displacements(structure.get_ase(), settings['displacement'])
     return {
-        f'{DISPLACED}{index:03d}': move_atoms(structure, structure.cell, positions.tolist())
+        f'{DISPLACED}{index:03d}': move_atoms(structure, structure.cell, positions.tolist(), f'displaced {index}')
         for index, positions in enumerate(moved)
     }
 

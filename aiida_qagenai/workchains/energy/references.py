@@ -308,7 +308,7 @@ def reference_structure(element: str) -> StructureData:
     if state is None:
         message = f'the reference state of {element} is not known here: its formation energies can be anchored only'
         raise InvalidInputError(message)
-    structure = StructureData(cell=state.cell.tolist(), pbc=[state.is_crystal] * 3)
+    structure = StructureData(cell=state.cell.tolist(), pbc=[state.is_crystal] * 3, label=f'{element} reference state')
     for position in state.positions:
         structure.append_atom(symbols=element, position=position.tolist())
     return structure
@@ -322,6 +322,7 @@ def isolated_atom(element: str) -> StructureData:
     if element not in GROUND_STATE_SPIN:
         message = f'the ground state of the atom {element} is not known here: {", ".join(GROUND_STATE_SPIN)} are'
         raise InvalidInputError(message)
-    atom = StructureData(cell=[[BOX, 0, 0], [0, BOX, 0], [0, 0, BOX]], pbc=(False, False, False))
+    cell = [[BOX, 0, 0], [0, BOX, 0], [0, 0, BOX]]
+    atom = StructureData(cell=cell, pbc=(False, False, False), label=f'{element} atom')
     atom.append_atom(symbols=element, position=(BOX / 2, BOX / 2, BOX / 2))
     return atom
