@@ -1,7 +1,8 @@
 """Candidates of a cycle and acquisition arms: what to compute next (paper section 2.4).
 
 Every arm scores the eligible candidates of a pool, the highest first. Terms of unlike units are scaled to [0, 1] over
-the eligible pool before they are added, and the scaling is part of the answer.
+the eligible pool before they are added: by their ranks, so that one outlier in a term does not leave the choice to the
+others (the paper names no scaling). What was scaled is part of the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('ARMS', 'DIVERGENCES', 'CandidatePool', 'Scores', 'diversity_scores', 'score')
+__all__ = ('ARMS', 'DIVERGENCES', 'CandidatePool', 'Scores', 'by_rank', 'diversity_scores', 'score')
 
 DIVERGENCE_WEIGHT = 0.7
 DIVERSITY_WEIGHT = 0.3
@@ -45,7 +46,7 @@ class CandidatePool:
     :param divergence_signed: E_PBE − E_MF, eV/atom, shape (n,) (Eq 5).
     :param divergence_sigma: calibrated standard deviation of the difference E_PBE − E_MF, eV/atom, shape (n,).
     :param sigma: predictive uncertainty of E_MF, eV/atom, shape (n,).
-    :param low_fidelity_energy: E_PBE or its distance to the hull, eV/atom, shape (n,); lower ranks first.
+    :param low_fidelity_energy: distance to the hull at PBE, eV/atom, shape (n,); lower ranks first.
     :param features: descriptor or latent vectors, shape (n, d).
     :param true_divergence: D by computation, for the oracle arm of benchmarks only, eV/atom, shape (n,).
     """
@@ -97,7 +98,7 @@ class Scores(t.NamedTuple):
 
     :param total: higher is computed first; −inf if not eligible, shape (n,).
     :param terms: the scaled terms, NaN if not eligible, each of shape (n,).
-    :param scaling: per term its ``minimum``, ``maximum`` and ``weight`` before scaling.
+    :param scaling: per term its ``minimum`` and ``maximum`` before it was scaled by ranks, and its ``weight``.
     """
 
     total: NDArray[np.float64]
@@ -131,11 +132,21 @@ def score(
         return Scores(total, terms, scaling)
     for name, (weight, values) in ARMS[arm](pool, divergence, num_clusters, seed).items():
         low, high = float(values[pool.eligible].min()), float(values[pool.eligible].max())
-        scaled = (values - low) / (high - low) if high > low else np.zeros(len(pool))
-        terms[name] = np.where(pool.eligible, scaled, np.nan)
+        terms[name] = np.full(len(pool), np.nan)
+        terms[name][pool.eligible] = by_rank(values[pool.eligible])
         scaling[name] = {'minimum': low, 'maximum': high, 'weight': weight}
-        total[pool.eligible] += weight * scaled[pool.eligible]
+        total[pool.eligible] += weight * terms[name][pool.eligible]
     return Scores(total, terms, scaling)
+
+
+def by_rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ranks from 0 for the lowest to 1 for the highest of n values, shape (n,).
+
+    Equal values share the lower rank, so that a term which is equal for all adds nothing.
+    """
+    from scipy.stats import rankdata
+
+    return (rankdata(values, method='min') - 1) / max(len(values) - 1, 1)
 
 
 def diversity_scores(

@@ -1,10 +1,14 @@
 """Tests for :mod:`aiida_qagenai.selection.acquisition` and :mod:`aiida_qagenai.selection.acquisition`."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.acquisition import ARMS, CandidatePool, diversity_scores, score
+from aiida_qagenai.selection.acquisition import ARMS, CandidatePool, by_rank, diversity_scores, score
 
 
 def make_pool(number=40, seed=0, **changes):
@@ -27,10 +31,8 @@ def make_pool(number=40, seed=0, **changes):
 def test_the_hybrid_is_seven_tenths_divergence_and_three_tenths_diversity():
     pool = make_pool()
     scores = score(pool, num_clusters=5)
-    divergence = (pool.divergence - pool.divergence.min()) / np.ptp(pool.divergence)
     diversity = diversity_scores(pool.features, num_clusters=5)[0]
-    diversity = (diversity - diversity.min()) / np.ptp(diversity)
-    assert np.allclose(scores.total, 0.7 * divergence + 0.3 * diversity)
+    assert np.allclose(scores.total, 0.7 * by_rank(pool.divergence) + 0.3 * by_rank(diversity))
     assert scores.scaling['divergence'] == {
         'minimum': pool.divergence.min(),
         'maximum': pool.divergence.max(),
@@ -58,6 +60,23 @@ def test_relative_divergence_survives_a_collapsed_ensemble():
     pool = make_pool(divergence_sigma=np.zeros(40))
     scores = score(pool, 'divergence', divergence='relative')
     assert np.isfinite(scores.total).all()
+
+
+def test_an_outlier_does_not_leave_the_choice_to_the_other_term():
+    """The candidate with the second largest divergence is still preferred to one with a small one."""
+    divergence = np.append(np.linspace(0.1, 0.4, 39), 100.0)
+    scores = score(make_pool(divergence=divergence), num_clusters=5)
+    assert scores.terms['divergence'][38] == pytest.approx(38 / 39)
+    assert scores.terms['divergence'][-1] == 1
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30))
+def test_ranks_keep_the_order_in_the_unit_interval(values):
+    """Equal values stay equal, and no others."""
+    ranks = by_rank(np.array(values))
+    assert ranks.min() == 0 and ranks.max() <= 1
+    for first, second in itertools.pairwise(np.argsort(values, kind='stable')):
+        assert (ranks[first] < ranks[second]) == (values[first] < values[second])
 
 
 def test_scaling_ignores_what_is_not_eligible():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 from collections.abc import Sequence
 
@@ -74,7 +75,11 @@ def assess_candidates(
     unfamiliar = [strict and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, options['screen']['max_e_above_hull']) for item in columns]
-    choice = choose_within_budget(make_pool(candidates, predictions, stages, arrays, top), options)
+    pool = make_pool(candidates, predictions, stages, arrays, top=top)
+    if options['select']['acquisition'] == 'low_fidelity_rank':
+        distances = low_fidelity_distances(candidates, predictions, competing, known, arrays)
+        pool = dataclasses.replace(pool, low_fidelity_energy=distances)
+    choice = choose_within_budget(pool, options)
     assessments = {
         label: AssessmentData(
             **verdict(candidates[row], screenings[row], hull[row], level),
@@ -182,6 +187,28 @@ def predicted_hull(
     return [placed.get(row) for row in range(len(candidates))]
 
 
+def low_fidelity_distances(
+    candidates: list[CandidateData],
+    predictions: list[t.Any],
+    competing: DatasetData,
+    known: DatasetData | None,
+    arrays: ArrayData,
+) -> NDArray[np.float64]:
+    """Return the distance of every candidate to the predicted hull at PBE, eV/atom, shape (n,).
+
+    Formation energies of different compositions do not compare. A candidate without a prediction has none; a hull that
+    abstains is at the elements.
+    """
+    phases = competing_phases(competing, known, arrays.get_array('competing_energies'), Fidelity.PBE)
+    hull = predicted_hull(candidates, predictions, phases, Fidelity.PBE)
+    distances = np.full(len(candidates), np.nan)
+    for row, (result, prediction) in enumerate(zip(hull, predictions, strict=True)):
+        if result is not None:
+            above = result.e_above_hull
+            distances[row] = max(prediction.energy_pbe, 0.0) if above is None else above
+    return distances
+
+
 def funnel_stage(
     screening: Screening, duplicate: bool, unfamiliar: bool, hull: HullResult | None, max_e_above_hull: float
 ) -> str:
@@ -201,7 +228,12 @@ def funnel_stage(
 
 
 def make_pool(
-    candidates: list[CandidateData], predictions: list[t.Any], stages: list[str], arrays: ArrayData, top: Fidelity
+    candidates: list[CandidateData],
+    predictions: list[t.Any],
+    stages: list[str],
+    arrays: ArrayData,
+    *,
+    top: Fidelity,
 ) -> CandidatePool:
     """Return what the acquisition needs, as arrays.
 
@@ -222,7 +254,6 @@ def make_pool(
         divergence_signed=column('divergence_signed'),
         divergence_sigma=column('divergence_sigma'),
         sigma=column(f'sigma_{top.label}'),
-        low_fidelity_energy=column('energy_pbe'),
         features=arrays.get_array('features'),
     )
 

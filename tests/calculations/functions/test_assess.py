@@ -71,6 +71,17 @@ def pool(aiida_profile_clean, toy_labels):
 class TestAssess:
     """Screening, hull, score and choice."""
 
+    def test_the_rank_at_low_fidelity_is_by_distance_to_the_hull(self, pool):
+        """A formation energy that is lower counts less than a place nearer to the hull."""
+        parameters = pool['parameters'].get_dict()
+        parameters['select']['acquisition'] = 'low_fidelity_rank'
+        outputs = assess_candidates(**{**pool, 'parameters': orm.Dict(parameters)})
+        verdicts = {label: item.content for label, item in outputs['assessments'].items()}
+        assert verdicts['c00000'].rank == 1 and verdicts['c00004'].rank == 2
+        scaling = outputs['selection']['scaling']['low_fidelity']
+        # −0.5 and −0.4 eV/atom are 0.1 and 0.2 above the −0.6 of what competes.
+        assert (scaling['maximum'], scaling['minimum']) == pytest.approx((-0.1, -0.2))
+
     def test_funnel(self, pool):
         """Every candidate says what stopped it, and the counts add up."""
         outputs = assess_candidates(**pool)
