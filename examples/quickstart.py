@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from aiida_qagenai.cli.campaign.report import report
-from aiida_qagenai.cli.progress import describe_campaign, follow
+from aiida_qagenai.cli.progress import follow
 from aiida_qagenai.cli.setup import ML_CODE, PYSCF_CODE
 from aiida_qagenai.engine.daemon import stop_daemon
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
@@ -34,7 +34,7 @@ def main() -> int:
     console = Console()
     node = obtain(arguments.again, console)
     if not node.is_terminated:
-        follow(node, describe_campaign, 'verdi run examples/quickstart.py', console=console)
+        follow(node, None, 'verdi run examples/quickstart.py', console=console)
     if not node.is_terminated:
         return 1
     report(node, RESULTS, console)

@@ -27,7 +27,6 @@ from aiida_qagenai.cli.params import (
     parse_settings,
     read_options,
 )
-from aiida_qagenai.cli.progress import describe_job
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('candidate',)
@@ -37,7 +36,7 @@ MAX_PROBLEMS = 10
 """Problems shown; the process holds more."""
 
 candidate = Noun('candidate', help='Search for candidates, and let other programs propose some.')
-add_continue(candidate, PROCESS_LABEL, describe_job)
+add_continue(candidate, PROCESS_LABEL, None)
 COLUMNS = columns(
     'campaign, name, formula, space_group_number: group, divergence: D pred, e_above_hull: E hull, stability, '
     'selected: chosen, formation_pbe: PBE, formation_scan: SCAN, formation_hse06: HSE06, formation_ccsdt: CCSD(T), '
@@ -147,7 +146,7 @@ def generate(
     builder.seed, builder.cycle = Int(seed), Int(cycle)
     builder.files = make_file_nodes(files)
     set_options(builder, read_options(options)['ml_options'])
-    node = launch(builder, 'candidate', label=label, watch=watch, describe=describe_job)
+    node = launch(builder, 'candidate', label=label, watch=watch, describe=None)
     click.echo(f'next: aiida-qagenai candidate show {node.pk}')
 
 

@@ -35,7 +35,7 @@ class Noun(click.Group):
     command_class = ProfileCommand
 
 
-def launch(builder: t.Any, family: str, *, label: str, watch: bool, describe: Describe = count_jobs) -> ProcessNode:
+def launch(builder: t.Any, family: str, *, label: str, watch: bool, describe: Describe | None = count_jobs) -> ProcessNode:
     """Submit a work chain to the daemon, which is started if need be, and show its progress.
 
     :param family: name of the family of commands.
@@ -57,7 +57,7 @@ def launch(builder: t.Any, family: str, *, label: str, watch: bool, describe: De
     return node
 
 
-def resume(identifier: str, family: str, process_label: str, describe: Describe = count_jobs) -> ProcessNode:
+def resume(identifier: str, family: str, process_label: str, describe: Describe | None = count_jobs) -> ProcessNode:
     """Take up a process after an interruption, unless it has ended, and show its progress.
 
     :raises InvalidInputError: if there is no such process.
@@ -71,7 +71,7 @@ def resume(identifier: str, family: str, process_label: str, describe: Describe 
     return node
 
 
-def add_continue(group: Noun, process_label: str, describe: Describe = count_jobs) -> None:
+def add_continue(group: Noun, process_label: str, describe: Describe | None = count_jobs) -> None:
     """Add the command ``<family> continue``."""
 
     @group.command('continue')

@@ -23,6 +23,8 @@ import functools
 import logging
 import os
 import signal
+import struct
+import sys
 import typing as t
 from pathlib import Path
 
@@ -41,6 +43,9 @@ LOGGER = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 """Seconds between two looks of a waiting worker."""
+
+FLOCK = '@hhqqi4x'
+"""Layout of Linux's ``struct flock`` on 64 bits: type, whence, start, length and the process that holds the lock."""
 
 
 class ProcessLocks:
@@ -70,6 +75,22 @@ class ProcessLocks:
             LOGGER.warning('no locks on %s: two workers may run process<%d> (%s)', self.file.name, pk, exception)
         self.held.add(pk)
         return True
+
+    def is_held(self, pk: int) -> bool | None:
+        """Return whether a process is locked, here or elsewhere on this machine; None where the system does not tell.
+
+        Only Linux is asked, whose record of a lock is known here. Nothing is locked by the question.
+        """
+        if pk in self.held:
+            return True
+        if not sys.platform.startswith('linux'):
+            return None
+        question = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, pk, 1, 0)
+        try:
+            answer = fcntl.fcntl(self.file, fcntl.F_GETLK, question)
+        except OSError:
+            return None
+        return bool(struct.unpack(FLOCK, answer)[0] != fcntl.F_UNLCK)
 
     def release(self, pk: int) -> None:
         """Release a lock, if it is held here."""

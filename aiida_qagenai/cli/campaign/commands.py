@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import typing as t
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import yaml
 
 from aiida_qagenai.cli.groups import Noun, add_protocols
 from aiida_qagenai.cli.loaders import load_campaign, load_checkpoint, load_code, make_file_nodes
-from aiida_qagenai.cli.output import columns, print_frame
+from aiida_qagenai.cli.output import WIDTH_OF_FILES, columns, print_frame
 from aiida_qagenai.cli.params import (
     FILE,
     FOLLOW,
@@ -29,7 +30,6 @@ from aiida_qagenai.cli.params import (
     protocol_option,
     read_options,
 )
-from aiida_qagenai.cli.progress import describe_campaign
 from aiida_qagenai.cli.progress import follow as follow_process
 from aiida_qagenai.common.errors import InvalidInputError, reported_as
 
@@ -161,14 +161,42 @@ def continue_(campaign: str, *, watch: bool, relax_code: str | None, settings: t
 def follow(campaign: str) -> None:
     """Show the progress of a campaign until it ends.
 
-    Ctrl-C ends the watching, never the campaign.
+    It may run in several terminals at once, while the daemon works. In a pipe it prints a line for each change. Ctrl-C
+    ends the watching, never the campaign.
     """
     watch_campaign(load_campaign(campaign))
 
 
+@campaign.command()
+@CAMPAIGN
+@option('--format', 'fmt', type=click.Choice(['table', 'json']), default='table', help='Table, or JSON for programs.')
+def status(campaign: str, fmt: str) -> None:
+    """Show what a campaign does now and why it waits.
+
+    The same as `campaign follow` shows, once: the counts of each step, the time left from the history of this machine,
+    the jobs, and for each reason to wait the way out.
+    """
+    from rich.console import Console
+
+    from aiida_qagenai.cli.panel import as_json, panel
+    from aiida_qagenai.queries.progress import Watch
+
+    node = load_campaign(campaign)
+    progress = Watch(node, continue_command(node)).read()
+    if fmt == 'json':
+        click.echo(as_json(progress))
+        return
+    Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES, markup=False, highlight=False).print(panel(progress))
+
+
+def continue_command(node: t.Any) -> str:
+    """Return the command that takes a campaign up again."""
+    return f'aiida-qagenai campaign continue {node.pk}'
+
+
 def watch_campaign(node: t.Any) -> None:
     """Follow a campaign, and say how it ended and what to do next."""
-    follow_process(node, describe_campaign, f'aiida-qagenai campaign continue {node.pk}')
+    follow_process(node, None, continue_command(node))
     if node.is_terminated:
         click.echo(f'next: aiida-qagenai campaign show {node.pk}')
 

@@ -31,7 +31,7 @@ from aiida_qagenai.cli.params import (
     protocol_option,
     read_options,
 )
-from aiida_qagenai.cli.progress import called, count_ladder
+from aiida_qagenai.cli.progress import called
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 
@@ -168,7 +168,7 @@ def run(
         max_concurrent=max_concurrent,
         moments={name: starts[name] for name in plan.levels if name in starts},
     )
-    node = launch(builder, 'energy', label=label, watch=watch, describe=count_ladder)
+    node = launch(builder, 'energy', label=label, watch=watch, describe=None)
     finish(node, fmt)
 
 
@@ -180,7 +180,7 @@ def continue_(process: str, *, fmt: str) -> None:
 
     A run that a crash or a reboot interrupted goes on where it stopped; nothing is computed twice.
     """
-    finish(resume(process, 'energy', 'LadderWorkChain', count_ladder), fmt)
+    finish(resume(process, 'energy', 'LadderWorkChain', None), fmt)
 
 
 def finish(node: t.Any, fmt: str) -> None:
