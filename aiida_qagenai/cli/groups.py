@@ -35,7 +35,9 @@ class Noun(click.Group):
     command_class = ProfileCommand
 
 
-def launch(builder: t.Any, family: str, *, label: str, watch: bool, describe: Describe | None = count_jobs) -> ProcessNode:
+def launch(
+    builder: t.Any, family: str, *, label: str, watch: bool, describe: Describe | None = count_jobs
+) -> ProcessNode:
     """Submit a work chain to the daemon, which is started if need be, and show its progress.
 
     :param family: name of the family of commands.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import typing as t
@@ -120,12 +121,10 @@ def _count(name: str, count: Count) -> str:
 
 
 def job_lines(jobs: t.Sequence[Job]) -> list[str]:
-    """Return a line for each of the first jobs, those that run before those that wait, and how many others there are."""
-    from collections import Counter
-
+    """Return a line for each of the first jobs, those that run before the others, and how many more there are."""
     ordered = sorted(jobs, key=lambda job: (job.state != 'running', job.since))
     lines = [job_line(job) for job in ordered[:SHOWN]]
-    others = Counter(job.state for job in ordered[SHOWN:])
+    others = collections.Counter(job.state for job in ordered[SHOWN:])
     if others:
         lines.append('and ' + ', '.join(f'{count} more {state}' for state, count in others.items()))
     return lines
@@ -144,7 +143,7 @@ def job_line(job: Job) -> str:
 
 
 def line(progress: Progress, words: str = '') -> str:
-    """Return the progress in one line: where, counts and reasons; then, after a semicolon, what changes all the time."""
+    """Return the progress in one line: place, counts and reasons; behind a semicolon, what changes all the time."""
     step = progress.step
     if progress.stages and step is not None:
         where = f'{place(progress)}: ' if progress.num_cycles else ''

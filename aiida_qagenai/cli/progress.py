@@ -28,6 +28,7 @@ def follow(
     describe: Describe | None,
     again: str,
     *,
+    watch_again: str = '',
     console: Console | None = None,
     interval: float = 2.0,
 ) -> None:
@@ -39,6 +40,7 @@ def follow(
 
     :param describe: what the process is doing; None for one whose steps are known, a campaign or a ladder of energies.
     :param again: command that takes the process up again.
+    :param watch_again: command that only watches it, where there is one.
     :param interval: seconds between two queries.
     """
     from rich.console import Console
@@ -53,7 +55,7 @@ def follow(
         show = _follow_screen if console.is_terminal else _follow_lines
         progress = show(watch, words, console, interval)
     except KeyboardInterrupt:
-        console.print(f'No longer watching; process {node.pk} goes on. To watch it again: {again}')
+        console.print(f'No longer watching; process {node.pk} goes on. To watch it again: {watch_again or again}')
         return
     if progress.state == 'running':
         console.print(f'The daemon is not running. To go on: {again}')
@@ -104,7 +106,7 @@ def _follow_lines(watch: Watch, words: t.Callable[[], str], console: Console, in
 
 
 def _news(text: str) -> str:
-    """Return the part of a line that is worth another one when it changes: counts and reasons, not how long they last."""
+    """Return the part of a line whose change is worth another line: counts and reasons, not how long they last."""
     return TIME_SPAN.sub('', text.partition(';')[0])
 
 
@@ -121,7 +123,7 @@ def count_jobs(node: ProcessNode, elapsed: float) -> str:
     failed = sum(not job.is_finished_ok for job in done)
     text = f'{len(done)} of {total} jobs done' + (f' ({failed} failed)' if failed else '')
     if done and total > len(done):
-        text += f'; about {elapsed / len(done) * (total - len(done)) / 60:.0f} min left'
+        text += f', about {elapsed / len(done) * (total - len(done)) / 60:.0f} min left'
     return text
 
 

@@ -15,10 +15,21 @@ from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.queries.campaigns import CALL
 
-__all__ = ('Estimate', 'History', 'Kind', 'history_of_machine', 'remaining_seconds', 'split_task', 'step_size', 'task_name')
+__all__ = (
+    'REFER',
+    'RELAX',
+    'Estimate',
+    'History',
+    'Kind',
+    'history_of_machine',
+    'remaining_seconds',
+    'split_task',
+    'step_size',
+    'task_name',
+)
 
 RELAX, REFER = 'relax', 'references'
-"""Tasks of a LadderWorkChain that are no energies: a relaxation, and what the formation energies of a level refer to."""
+"""Tasks of a LadderWorkChain that are no energies: relaxations, and what formation energies refer to."""
 
 LATEST = 2000
 """How many processes are asked for, latest first: the machine may have changed since the others."""

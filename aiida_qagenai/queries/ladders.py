@@ -148,7 +148,7 @@ def ladder_progress(
         left.append(None if task.expected is None else max(0.0, task.expected - age))
         unknown += [task.task] if task.expected is None else []
     for name, label in waiting:
-        # Of the same structure, or else of most of them, the process that is called says whether orderings are compared.
+        # Whether magnetic orderings are compared is known from the same structure, or else from most of them.
         process = labels.get(label, common[0][0] if common else '')
         left.append(_seconds(plan, history, process if name in LADDER else '', name, label))
         unknown += [name] if left[-1] is None else []

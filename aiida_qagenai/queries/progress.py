@@ -16,7 +16,7 @@ from aiida_qagenai.engine.profile import read_latest
 from aiida_qagenai.queries.durations import History, Kind, history_of_machine
 from aiida_qagenai.queries.ladders import LadderProgress, ladder_plan, ladder_progress
 from aiida_qagenai.queries.running import Job, jobs_among, open_processes
-from aiida_qagenai.queries.stages import Context, Stage, Step, cycle_number, read_stage, stages_of
+from aiida_qagenai.queries.stages import Context, Stage, Step, cycle_number, read_stage, stage_alone, stages_of
 from aiida_qagenai.queries.waiting import disabled_computers, reasons_to_wait
 
 __all__ = ('Progress', 'Watch')
@@ -135,11 +135,9 @@ class Watch:
         if self.node.process_label != 'CampaignWorkChain':
             return []
         context = Context(self.settings, self.computer, self.history, now)
-        *ended, last = stages_of(self.node.pk) or [None]
-        if last is None:
-            return []
-        stages = [read_stage(child, context) for child in ended]
-        return [*(dataclasses.replace(stage, steps=()) for stage in stages), read_stage(last, context)]
+        children = stages_of(self.node.pk)
+        ended = [stage_alone(child, context) for child in children[:-1]]
+        return [*ended, *(read_stage(child, context) for child in children[-1:])]
 
     def _ladder(self, now: datetime.datetime) -> Stage:
         node, plan = self.node, self.plan

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import re
 import typing as t
 
 from aiida import orm
-from aiida.orm.nodes.data.structure import get_formula
 
+from aiida_qagenai.chemistry.formula import reduced_formula
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.queries.campaigns import CALL, among
 from aiida_qagenai.queries.durations import REFER, RELAX, split_task
 
-__all__ = ('Job', 'OpenProcess', 'jobs_among', 'open_processes', 'split_task', 'task_in_words')
+__all__ = ('Job', 'OpenProcess', 'jobs_among', 'open_processes', 'task_in_words')
 
 OPEN = {'attributes.process_state': {'in': ['created', 'running', 'waiting']}}
 """Filter for processes that have not ended."""
@@ -58,7 +59,7 @@ class Job:
     """A job that has not ended.
 
     :param what: level, formula and label of the structure, or the step of the campaign.
-    :param state: ``preparing``, ``uploading``, ``submitting``, ``queued``, ``running``, ``retrieving``, … or ``paused``.
+    :param state: such as ``preparing``, ``uploading``, ``queued``, ``running``, ``retrieving`` or ``paused``.
     :param since: when it came into this state, or where that is not known, when it was created.
     :param job_id: number that the scheduler gave it; empty before it is submitted.
     :param has_queue: whether the computer has a scheduler with a queue.
@@ -142,9 +143,7 @@ def _state(state: str | None, scheduler_state: str | None) -> str:
     return STATES.get(state or '', 'preparing')
 
 
-def _since(
-    process: OpenProcess, process_type: str | None, state: str | None, checked: str | None
-) -> datetime.datetime:
+def _since(process: OpenProcess, process_type: str | None, state: str | None, checked: str | None) -> datetime.datetime:
     """Return since when a job is in its state."""
     if not (process_type or '').startswith(OWN_JOBS):
         return process.created
@@ -166,7 +165,7 @@ def _formulas(jobs: list[int]) -> dict[int, str]:
     formulas = {}
     for pk, kinds, sites in builder.all():
         symbols = {kind['name']: kind['symbols'][0] for kind in kinds}
-        formulas[pk] = get_formula([symbols[site['kind_name']] for site in sites], mode='hill_compact')
+        formulas[pk] = reduced_formula(collections.Counter(symbols[site['kind_name']] for site in sites))
     return formulas
 
 
@@ -204,12 +203,6 @@ def task_in_words(link: str, *, reference: bool = False) -> str:
     :param reference: whether it is called by what computes references: atoms, elements or compounds.
     :return: empty for a label that says nothing of it.
     """
-    while link.endswith('again'):
-        link = link.removesuffix('again')
-    if link in STEPS:
-        return STEPS[link]
-    if link.startswith('train'):
-        return f'training of the {link.removeprefix("train")}'
     task, label = split_task(link)
     if task == REFER:
         return f'references at {label}'
@@ -217,6 +210,13 @@ def task_in_words(link: str, *, reference: bool = False) -> str:
         return f'{task} of the reference {label.replace("element", " as an element")}'
     if task in LADDER:
         return f'{task} of {{formula}} ({label})'
-    if link.startswith(RELAX):
-        return f'relaxation of {{formula}} ({label})'
-    return ''
+    return _step_in_words(link.partition('again')[0], label)
+
+
+def _step_in_words(link: str, label: str) -> str:
+    """Return what the child of a stage makes, or the relaxation of a ladder."""
+    if link in STEPS:
+        return STEPS[link]
+    if link.startswith('train'):
+        return f'training of the {link.removeprefix("train")}'
+    return f'relaxation of {{formula}} ({label})' if link.startswith(RELAX) else ''

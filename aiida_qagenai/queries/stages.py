@@ -14,7 +14,18 @@ from aiida_qagenai.queries.campaigns import CALL
 from aiida_qagenai.queries.durations import History, Kind, step_size
 from aiida_qagenai.queries.ladders import Count, LadderPlan, LadderProgress, ladder_plan, ladder_progress
 
-__all__ = ('Child', 'Context', 'Stage', 'Step', 'children_of', 'cycle_number', 'read_stage', 'stage_name', 'stages_of')
+__all__ = (
+    'Child',
+    'Context',
+    'Stage',
+    'Step',
+    'children_of',
+    'cycle_number',
+    'read_stage',
+    'stage_alone',
+    'stage_name',
+    'stages_of',
+)
 
 SEED, CYCLE, ENERGIES = 'SeedWorkChain', 'CycleWorkChain', 'energies'
 
@@ -169,6 +180,12 @@ def first_label(link: str) -> str:
     return link
 
 
+def stage_alone(stage: Child, context: Context) -> Stage:
+    """Return a stage without its steps, which takes no query."""
+    state = 'running' if not stage.has_ended else 'done' if stage.is_ok else 'failed'
+    return Stage(stage.pk, stage_name(stage.link), state, context.age([stage]), ())
+
+
 def read_stage(stage: Child, context: Context) -> Stage:
     """Return a stage with its steps."""
     children = {first_label(child.link): child for child in children_of(stage.pk)}
@@ -185,8 +202,7 @@ def read_stage(stage: Child, context: Context) -> Stage:
         else:
             left = None if is_over else _sum(context.seconds(stage.process, link) for link in wanted)
             found.append(Step(name, 'left out' if is_over or not wanted else 'to come', {}, left=left))
-    state = 'running' if not stage.has_ended else 'done' if stage.is_ok else 'failed'
-    return Stage(stage.pk, stage_name(stage.link), state, context.age([stage]), tuple(found))
+    return dataclasses.replace(stage_alone(stage, context), steps=tuple(found))
 
 
 def expected_links(step: str, settings: t.Mapping[str, t.Any], cycle: int) -> list[str]:

@@ -183,8 +183,8 @@ def _queues(jobs: t.Sequence[Job]) -> list[str]:
     counts = collections.Counter((job.computer, job.state) for job in queued)
     first = {(job.computer, job.state): job for job in reversed(queued)}
     return [
-        f'{count} {"job is" if count == 1 else "jobs are"} {state} by the scheduler of {computer}, the first is its job '
-        f'{first[computer, state].job_id}.'
+        f'{count} {"job is" if count == 1 else "jobs are"} {state} by the scheduler of {computer}, the first as its '
+        f'job {first[computer, state].job_id}.'
         for (computer, state), count in counts.items()
     ]
 
@@ -195,8 +195,8 @@ def _slow(ladder: LadderProgress | None, now: datetime.datetime) -> list[str]:
         age = _age(task.created, now)
         if task.expected and age > SLOW_SECONDS and age > SLOW_RATIO * task.expected:
             reasons.append(
-                f'{task.task} ({task.label}) has run for {duration(age)}; the like took {duration(task.expected)} here: '
-                f'`verdi process report {task.pk}` says what it did.'
+                f'{task.task} ({task.label}) has run for {duration(age)}; the like took {duration(task.expected)} '
+                f'here: `verdi process report {task.pk}` says what it did.'
             )
     return reasons
 
@@ -210,8 +210,8 @@ def _limits(ladder: LadderProgress | None) -> list[str]:
         return [f'{calculations} until one of {running} has ended: the limit is `max_concurrent`.']
     if running:
         return [
-            f'{"1 calculation waits" if count == 1 else f"{count} calculations wait"} for those that run: an energy for '
-            'the references of its level, CCSD(T) for the gap at PBE.'
+            f'{"1 calculation waits" if count == 1 else f"{count} calculations wait"} for those that run: an energy '
+            'for the references of its level, CCSD(T) for the gap at PBE.'
         ]
     return []
 
@@ -233,7 +233,8 @@ def _quiet(
     if jobs:
         first = min(jobs, key=lambda job: job.since)
         more = f' and {len(jobs) - 1} more jobs' if len(jobs) > 1 else ''
-        waits = f'it waits for {first.what} ({first.state} on {first.computer} for {duration(_age(first.since, now))}){more}.'
+        since = duration(_age(first.since, now))
+        waits = f'it waits for {first.what} ({first.state} on {first.computer} for {since}){more}.'
     elif known:
         waits = 'it waits for the following.'
     else:

@@ -12,7 +12,6 @@ from ase import Atoms
 from ase.build import bulk
 from pw_runs import needs_espresso
 
-from aiida_qagenai.cli.progress import task_in_words
 
 CUBE = 3.0
 GAMMA = 'meshes={PBE: {fixed: [1, 1, 1]}, HF: {fixed: [1, 1, 1]}, CCSD(T): {fixed: [1, 1, 1]}}'
@@ -186,19 +185,6 @@ def test_show_says_why_an_energy_is_missing(run, aiida_profile_clean):
         ('lithium', 'PBE', 'waiting'),
         ('lithium', 'CCSD(T)', 'the gap is 0.00 eV'),
     ]
-
-
-@pytest.mark.parametrize(
-    ('link', 'words'),
-    [
-        ('s000LiHccsdt', 's000LiH at CCSD(T)'),
-        ('referenceshse06', 'references at HSE06'),
-        ('s001Li2Opbeagain', 's001Li2O at PBE'),
-        ('relaxc00001', 'relaxation of c00001'),
-    ],
-)
-def test_tasks_are_named_in_words(link, words):
-    assert task_in_words(link) == words
 
 
 def test_protocols_are_listed(run):

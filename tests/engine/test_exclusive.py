@@ -220,3 +220,20 @@ def test_an_error_of_a_statement_is_raised_as_ever():
         with pytest.raises(OperationalError, match='no such table: unknown'):
             connection.execute(text('SELECT * FROM unknown'))
         assert connection.execute(text('SELECT 1')).scalar() == 1
+
+
+def test_a_lock_is_seen_from_elsewhere(tmp_path):
+    """Asking takes no lock, and the lock dies with the worker."""
+    path = tmp_path / 'locks'
+    locks = ProcessLocks(path)
+    with other_worker(path, 7) as (acquired, _):
+        assert acquired
+        assert (locks.is_held(7), locks.is_held(8)) == (True, False)
+    assert locks.is_held(7) is False
+
+
+def test_a_lock_is_seen_here(tmp_path):
+    locks = ProcessLocks(tmp_path / 'locks')
+    assert locks.is_held(7) is False
+    locks.acquire(7)
+    assert locks.is_held(7) is True

@@ -196,7 +196,7 @@ def continue_command(node: t.Any) -> str:
 
 def watch_campaign(node: t.Any) -> None:
     """Follow a campaign, and say how it ended and what to do next."""
-    follow_process(node, None, continue_command(node))
+    follow_process(node, None, continue_command(node), watch_again=f'aiida-qagenai campaign follow {node.pk}')
     if node.is_terminated:
         click.echo(f'next: aiida-qagenai campaign show {node.pk}')
 
