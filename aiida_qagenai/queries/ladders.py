@@ -95,7 +95,7 @@ def ladder_plan(ladder: int | str) -> LadderPlan:
     """
     node = orm.load_node(ladder)
     inputs = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all_link_labels()
-    plan: dict[str, list[str]] = node.inputs.plan.get_dict()
+    plan: dict[str, list[str]] = node.inputs.plan.get_dict() if 'plan' in inputs else {}
     tasks = [(RELAX, label) for label in plan] if 'relax' in inputs else []
     levels = {name for names in plan.values() for name in names}
     if 'reference_elements' in inputs:

@@ -12,7 +12,6 @@ from ase import Atoms
 from ase.build import bulk
 from pw_runs import needs_espresso
 
-
 CUBE = 3.0
 GAMMA = 'meshes={PBE: {fixed: [1, 1, 1]}, HF: {fixed: [1, 1, 1]}, CCSD(T): {fixed: [1, 1, 1]}}'
 """One k-point: seconds per energy."""

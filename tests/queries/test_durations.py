@@ -92,7 +92,7 @@ def test_tasks_of_a_ladder(link, task):
 
 
 def test_energies_that_have_finished(pyscf_code):
-    """The kind is that of the ladder, the size the number of atoms; failed ones and those from the cache are left out."""
+    """The size is the number of atoms; those that failed or came from the cache are left out."""
     node = ladder(None, pyscf_code, {'a': ['PBE']}, state='finished')
     energy(node, 'a', 'PBE', seconds=40.0, wall_seconds=30.0)
     energy(node, 'b', 'PBE', seconds=2.0, wall_seconds=30.0)

@@ -41,7 +41,7 @@ def test_a_campaign_that_computes(computing, localhost):
 
 
 def test_the_time_left_of_a_campaign(computing):
-    """The rest of this cycle from its parts, 30 + 90 s side by side and 30 s of training, and 300 s for the last one."""
+    """Of this cycle 30 and 90 s side by side, and 30 s of training; 300 s for the last one."""
     progress = Watch(computing[0], AGAIN).read()
     assert progress.unknown == ()
     assert progress.left == pytest.approx(90 + 30 + 300, abs=20)

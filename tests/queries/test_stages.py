@@ -111,9 +111,8 @@ def test_a_stage_that_was_lost_counts_once(pyscf_code):
 
 
 def test_candidates_are_counted_where_they_are_made(toy_campaign):
-    generate = read_stage(stages_of(toy_campaign.campaign.pk)[-1], Context({}, None, History(), timezone.now())).steps[
-        0
-    ]
+    context = Context({}, None, History(), timezone.now())
+    generate = read_stage(stages_of(toy_campaign.campaign.pk)[-1], context).steps[0]
     assert generate.counts == {'candidates': Count(4, None)}
 
 
