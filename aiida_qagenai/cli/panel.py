@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.queries.running import Job
     from aiida_qagenai.queries.stages import Step
 
-__all__ = ('as_json', 'clock', 'line', 'panel')
+__all__ = ('as_csv', 'as_json', 'clock', 'line', 'panel')
 
 SHOWN = 6
 """Jobs that are shown one by one."""
@@ -156,6 +156,24 @@ def line(progress: Progress, words: str = '') -> str:
     ended = progress.state != 'running'
     times = [] if ended or not progress.stages else [time_left(progress.left, progress.unknown)]
     return '; '.join([part for part in [words, *times, *job_lines(progress.jobs)[:1]] if part])
+
+
+def as_csv(progress: Progress) -> str:
+    """Return a row for each count of each step; times in seconds."""
+    import pandas as pd
+
+    columns = ['stage', 'step', 'state', 'what', 'done', 'total', 'failed', 'elapsed', 'left']
+    rows = []
+    for stage in progress.stages:
+        for step in stage.steps or (None,):
+            if step is None:
+                rows.append([stage.name, '', stage.state, '', None, None, None, stage.elapsed, None])
+                continue
+            for what, count in (step.counts or {'': None}).items():
+                numbers = [None] * 3 if count is None else [count.done, count.total, count.failed]
+                rows.append([stage.name, step.name, step.state, what, *numbers, step.elapsed, step.left])
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(('done', 'total', 'failed'), 'Int64'))
+    return table.to_csv(index=False)
 
 
 def as_json(progress: Progress) -> str:

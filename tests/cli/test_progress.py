@@ -141,6 +141,13 @@ def test_status_for_programs(computing, run):
     assert content['reasons'][0].startswith('The daemon is not running')
 
 
+def test_status_as_csv(computing, run):
+    """A row for each count of each step."""
+    rows = run('campaign', 'status', computing[0].pk, '--format', 'csv').output.splitlines()
+    assert rows[0] == 'stage,step,state,what,done,total,failed,elapsed,left'
+    assert any(row.startswith('cycle 1,compute,running,PBE,0,2,0,') for row in rows)
+
+
 def test_follow_of_a_finished_campaign(pyscf_code, run):
     """It prints where the campaign came to, and what to do next."""
     node = campaign(pyscf_code, state='finished')

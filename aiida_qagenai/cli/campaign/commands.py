@@ -169,22 +169,22 @@ def follow(campaign: str) -> None:
 
 @campaign.command()
 @CAMPAIGN
-@option('--format', 'fmt', type=click.Choice(['table', 'json']), default='table', help='Table, or JSON for programs.')
+@FORMAT
 def status(campaign: str, fmt: str) -> None:
     """Show what a campaign does now and why it waits.
 
     The same as `campaign follow` shows, once: the counts of each step, the time left from the history of this machine,
-    the jobs, and for each reason to wait the way out.
+    the jobs, and for each reason to wait the way out. The CSV format holds the counts of the steps.
     """
     from rich.console import Console
 
-    from aiida_qagenai.cli.panel import as_json, panel
+    from aiida_qagenai.cli.panel import as_csv, as_json, panel
     from aiida_qagenai.queries.progress import Watch
 
     node = load_campaign(campaign)
     progress = Watch(node, continue_command(node)).read()
-    if fmt == 'json':
-        click.echo(as_json(progress))
+    if fmt != 'table':
+        click.echo(as_json(progress) if fmt == 'json' else as_csv(progress), nl=fmt == 'json')
         return
     Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES, markup=False, highlight=False).print(panel(progress))
 
