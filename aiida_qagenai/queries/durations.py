@@ -25,6 +25,7 @@ __all__ = (
     'remaining_seconds',
     'split_task',
     'step_size',
+    'step_task',
     'task_name',
 )
 
@@ -164,6 +165,11 @@ def step_size(link: str, settings: t.Mapping[str, t.Any], *, initial: bool) -> f
     return candidates if link in {'generate', 'predict', 'relax', 'predictrelaxed'} else None
 
 
+def step_task(stage: str, link: str) -> str:
+    """Return what a step of a stage is called in a kind: the energies of the initial set are like those of no cycle."""
+    return f'initial {link}' if stage == 'SeedWorkChain' and link == 'energies' else link
+
+
 Row = tuple[Kind, float | None, float]
 
 
@@ -253,7 +259,7 @@ def _steps() -> t.Iterator[Row]:
     for stage, protocol, candidates, learn, computer, created, ended, link in builder.iterall():
         settings = {'generate': {'num_candidates': candidates}, 'learn': learn or {}}
         size = step_size(link, settings, initial=stage == 'SeedWorkChain')
-        yield Kind(stage, link, protocol, computer), size, (ended - created).total_seconds()
+        yield Kind(stage, step_task(stage, link), protocol, computer), size, (ended - created).total_seconds()
 
 
 def _cycles() -> t.Iterator[Row]:

@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_qagenai.queries.campaigns import CALL
-from aiida_qagenai.queries.durations import History, Kind, step_size
+from aiida_qagenai.queries.durations import History, Kind, step_size, step_task
 from aiida_qagenai.queries.ladders import Count, LadderPlan, LadderProgress, ladder_plan, ladder_progress
 
 __all__ = (
@@ -127,7 +127,9 @@ class Context:
 
     def seconds(self, process: str, link: str) -> float | None:
         """Return how long a step of the stage ``process`` takes, None if nothing like it has finished here."""
-        kind = Kind(process, link, self.settings.get('energy', {}).get('protocol', ''), self.computer)
+        kind = Kind(
+            process, step_task(process, link), self.settings.get('energy', {}).get('protocol', ''), self.computer
+        )
         size = step_size(link, self.settings, initial=process == SEED)
         estimate = self.history.expected(kind, size)
         if estimate is None:

@@ -128,3 +128,13 @@ def test_the_size_of_a_step():
     assert step_size('trainvalidator', settings, initial=True) == 200
     assert step_size('trainvalidator', settings, initial=False) == 100
     assert step_size('assess', settings, initial=False) is None
+
+
+def test_the_energies_of_the_initial_set_are_not_those_of_a_cycle(pyscf_code):
+    """They have references and many more structures; trainings are alike but for their steps."""
+    seed = stage(campaign(pyscf_code), 'seed', state='finished')
+    call(seed, 'energies', 'Ladder', seconds=900.0)
+    call(seed, 'trainvalidator', 'Train', seconds=80.0)
+    history, kind = history_of_machine(), Kind('CycleWorkChain', 'energies', 'fast', pyscf_code.computer.pk)
+    assert history.expected(kind) is None
+    assert history.expected(kind._replace(task='trainvalidator'), 100).seconds == pytest.approx(40.0)
