@@ -163,15 +163,14 @@ def as_csv(progress: Progress) -> str:
     import pandas as pd
 
     columns = ['stage', 'step', 'state', 'what', 'done', 'total', 'failed', 'elapsed', 'left']
-    rows = []
+    rows: list[list[t.Any]] = []
     for stage in progress.stages:
-        for step in stage.steps or (None,):
-            if step is None:
-                rows.append([stage.name, '', stage.state, '', None, None, None, stage.elapsed, None])
-                continue
-            for what, count in (step.counts or {'': None}).items():
-                numbers = [None] * 3 if count is None else [count.done, count.total, count.failed]
-                rows.append([stage.name, step.name, step.state, what, *numbers, step.elapsed, step.left])
+        if not stage.steps:
+            rows.append([stage.name, '', stage.state, '', None, None, None, stage.elapsed, None])
+        for step in stage.steps:
+            first, last = [stage.name, step.name, step.state], [step.elapsed, step.left]
+            rows += [[*first, what, *dataclasses.astuple(count), *last] for what, count in step.counts.items()]
+            rows += [] if step.counts else [[*first, '', None, None, None, *last]]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(('done', 'total', 'failed'), 'Int64'))
     return table.to_csv(index=False)
 

@@ -23,7 +23,7 @@ from aiida.orm import QueryBuilder, StructureData, WorkChainNode, load_code
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.cli.groups import launch
-from aiida_qagenai.cli.progress import count_ladder, follow
+from aiida_qagenai.cli.progress import follow
 from aiida_qagenai.cli.setup import PYSCF_CODE
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
@@ -86,7 +86,7 @@ def compute(task: Task) -> WorkChainNode:
     again = 'verdi run examples/ladder/ladder.py'
     if node is not None and not node.is_terminated:
         restart_processes(node)
-        follow(node, count_ladder, again)
+        follow(node, None, again)
         return node
     if node is not None and node.is_finished_ok:
         return node
@@ -99,7 +99,7 @@ def compute(task: Task) -> WorkChainNode:
         # Two do not fit into 24 GB.
         max_concurrent=1,
     )
-    return launch(builder, 'energy', label=task.label, watch=True, describe=count_ladder)
+    return launch(builder, 'energy', label=task.label, watch=True, describe=None)
 
 
 def export(path: Path, chosen: list[Task]) -> int:
