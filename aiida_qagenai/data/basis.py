@@ -71,7 +71,7 @@ class BasisData(Data):
                 'pseudo': origin.pseudo,
                 'valence': basis.valence,
                 'has_auxiliary': basis.auxiliary is not None,
-                'sha256': sha256_of(basis.text + (basis.auxiliary or '')),
+                'sha256': checksum(basis),
                 'file': basis.file,
                 'homepage': origin.homepage,
                 'licence': origin.licence,
@@ -192,15 +192,21 @@ def _install(source: BasisSource, label: str, cardinal: int, elements: list[Elem
 
 def _node(basis: ElementBasis, label: str, source: BasisSource, cardinal: int) -> BasisData:
     """Return the stored node of a basis, reusing one from an interrupted import."""
-    node = BasisData(basis, label, source, cardinal)
-    same = {f'attributes.{key}': node.base.attributes.get(key) for key in ('sha256', 'name', 'element')}
-    known = QueryBuilder().append(BasisData, filters=same).first(flat=True)
-    return t.cast('BasisData', node.store() if known is None else known)
+    # Before there is a node that is not stored: SQLAlchemy would warn about it.
+    same = {'sha256': checksum(basis), 'name': label, 'element': basis.element}
+    filters = {f'attributes.{key}': value for key, value in same.items()}
+    known = QueryBuilder().append(BasisData, filters=filters).first(flat=True)
+    return t.cast('BasisData', BasisData(basis, label, source, cardinal).store() if known is None else known)
+
+
+def checksum(basis: ElementBasis) -> str:
+    """Return the checksum of a basis with its fitting set."""
+    return sha256_of(basis.text + (basis.auxiliary or ''))
 
 
 def _compare(family: BasisFamily, elements: list[ElementBasis]) -> None:
     """Check that an installed family is what would be installed."""
-    wanted = {basis.element: sha256_of(basis.text + (basis.auxiliary or '')) for basis in elements}
+    wanted = {basis.element: checksum(basis) for basis in elements}
     found = {symbol: sha256_of(node.text + (node.auxiliary or '')) for symbol, node in family.bases.items()}
     different = sorted(symbol for symbol in wanted | found if wanted.get(symbol) != found.get(symbol))
     if different:

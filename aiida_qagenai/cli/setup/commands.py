@@ -48,12 +48,12 @@ def setup(
 ) -> None:
     """Prepare this machine for calculations, or check and mend it.
 
-    Sets up a profile, the computer `localhost`, two codes and caching. Without options it uses SQLite and AiiDA's own
-    message broker, and no service is needed. An existing profile is completed by what it lacks, and what was moved or
-    left behind by a crash is mended, so that running the command again changes nothing; no data are deleted. A table
-    shows what was looked at and, behind an arrow, what to do: `ok`, `note` (something is out of reach) or `problem`
-    (calculations fail, exit status 1). The URLs may come from the environment (QAGENAI_POSTGRESQL, QAGENAI_RABBITMQ),
-    which keeps their passwords out of the process list.
+    Sets up a profile, the computer `localhost`, two codes, Gaussian bases and caching. Without options it uses
+    SQLite and AiiDA's own message broker, and no service is needed. An existing profile is completed by what it
+    lacks, and what was moved or left behind by a crash is mended, so that running the command again changes
+    nothing; no data are deleted. A table shows what was looked at and, behind an arrow, what to do: `ok`, `note`
+    (something is out of reach) or `problem` (calculations fail, exit status 1). The URLs may come from the
+    environment (QAGENAI_POSTGRESQL, QAGENAI_RABBITMQ), which keeps their passwords out of the process list.
     """
     from aiida_qagenai.cli.setup import machine, packages
     from aiida_qagenai.cli.setup.rows import print_rows, print_rows_as_json, problems

@@ -51,7 +51,19 @@ def prepare(name: str, postgresql: str | None, rabbitmq: str | None, workers: in
         profile.set_default_workers(name, workers)
     computer = prepare_localhost()
     mended += [line for label in PLUGINS if (line := ensure_code(label, computer))]
+    prepare_bases()
     return [*mended, *mend_daemon()]
+
+
+def prepare_bases() -> None:
+    """Install the Gaussian bases that come with the package, unless they are there."""
+    from aiida_qagenai.data.basis import BasisFamily, install_families
+    from aiida_qagenai.exchange.basis import find_source
+
+    source = find_source('ccgto')
+    installed = {str(family.label) for family in BasisFamily.collection.all()}
+    if not installed.issuperset(source.label(name) for name in source.sets):
+        install_families(source)
 
 
 def mend_storage(name: str) -> list[str]:

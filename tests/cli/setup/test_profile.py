@@ -28,6 +28,17 @@ def test_prepared_profile_has_no_problem(aiida_profile_clean):
     assert {'storage', 'daemon', 'computer', 'code qagenai-ml'} <= set(rows)
 
 
+def test_bases_are_there_and_stay_what_they_are(aiida_profile_clean):
+    """Once installed they are not touched."""
+    from aiida_qagenai.data.basis import BasisFamily
+
+    for _ in range(2):
+        profile.prepare_bases()
+        families = {family.label: family.pk for family in BasisFamily.collection.all()}
+        assert sorted(families) == ['ccgto/1/cc-pvdz', 'ccgto/1/cc-pvqz', 'ccgto/1/cc-pvtz']
+        assert len(set(families.values())) == 3
+
+
 @pytest.mark.parametrize('state', [state for state in StorageState if state is not StorageState.READY])
 def test_advice_on_a_storage_is_one_line(state):
     advice = profile.storage_advice('mine', state)
