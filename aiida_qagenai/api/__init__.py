@@ -13,7 +13,7 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.api.generation import Generated, generate
-    from aiida_qagenai.api.hulls import OnHull, place_on_hull
+    from aiida_qagenai.api.hulls import OnHull, draw_hull, place_on_hull
     from aiida_qagenai.api.prediction import predict
     from aiida_qagenai.api.relaxation import Relaxed, relax
     from aiida_qagenai.api.screening import screen
@@ -26,6 +26,7 @@ __all__ = (
     'as_atoms',
     'as_structure',
     'as_structures',
+    'draw_hull',
     'generate',
     'place_on_hull',
     'predict',
@@ -40,6 +41,7 @@ _HOMES = {
     'as_atoms': 'exchange.crystals',
     'as_structure': 'exchange.crystals',
     'as_structures': 'exchange.crystals',
+    'draw_hull': 'api.hulls',
     'generate': 'api.generation',
     'place_on_hull': 'api.hulls',
     'predict': 'api.prediction',

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from pymatgen.core import Structure
 
     from aiida_qagenai.exchange.crystals import AnyCrystals
     from aiida_qagenai.thermodynamics.hull.relaxed import Placed
 
-__all__ = ('OnHull', 'place_on_hull')
+__all__ = ('OnHull', 'draw_hull', 'place_on_hull')
 
 
 class OnHull(t.NamedTuple):
@@ -110,3 +111,28 @@ def _on_hull(name: str, structure: Structure, placed: Placed, reason: str) -> On
         stability=None if result is None else str(result.stability),
         reason=reason or placed.reason,
     )
+
+
+def draw_hull(placed: Sequence[OnHull], elements: Sequence[str] | None = None) -> Figure:
+    """Return the hull of a system of two or three elements with structures in it, as a figure of matplotlib.
+
+    :param placed: of :func:`place_on_hull`; those without a formation energy are left out.
+    :param elements: of the system; by default all elements of the structures.
+    :raises InvalidInputError: for another number of elements, or if no structure has an energy.
+    """
+    from aiida_qagenai.thermodynamics.hull.convex_hull import Phase
+    from aiida_qagenai.thermodynamics.hull.plots import draw_hull as draw
+    from aiida_qagenai.thermodynamics.hull.reference import SCALE, ReferenceHull
+
+    found = [
+        Phase(amounts(each.structure), each.formation_energy_per_atom, level=SCALE)
+        for each in placed
+        if each.formation_energy_per_atom is not None
+    ]
+    system = sorted(elements or {symbol for phase in found for symbol in phase.elements})
+    if not found or not 2 <= len(system) <= 3:
+        message = f'a hull is drawn of structures with energies in two or three elements, not of {", ".join(system)}'
+        raise InvalidInputError(message)
+    zeros = [Phase(symbol, 0.0, level=SCALE) for symbol in system]
+    known = [*ReferenceHull.default().competing([system]).phases, *zeros]
+    return draw(known, [phase for phase in found if set(phase.elements) <= set(system)], system)
