@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiida_qagenai.common.errors import QagenaiError
 
-__all__ = ('Runner', 'Show', 'run_quietly', 'run_task')
+__all__ = ('run_quietly', 'run_task')
 
 _STEP = re.compile(r'^\S+: step (\d+)/(\d+)')
 RESULTS = 'results.json'

@@ -38,7 +38,7 @@ MOMENTS_EXTRA = 'initial_moments'
 
 AnyCrystal = t.Any
 """A ``Structure`` or an entry of pymatgen, ``Atoms`` of ASE, a ``StructureData`` or ``CandidateData``, what the
-functions of :mod:`aiida_qagenai.api` return, or the path of a file."""
+functions of ``aiida_qagenai.api`` return, or the path of a file."""
 
 AnyCrystals = t.Any
 """One of these, or any number of them; a file counts with all its structures."""

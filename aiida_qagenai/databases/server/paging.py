@@ -112,7 +112,7 @@ class BooleanParser(LarkParser):
     def parse(self, filter_: str) -> t.Any:
         """Return the tree of a filter.
 
-        :raises ParserError: if it cannot be read.
+        :raises optimade.filterparser.ParserError: if it cannot be read.
         """
         return super().parse(self.LITERAL.sub(lambda found: f'"{found[1]}"' if found[1] else found[0], filter_))
 
