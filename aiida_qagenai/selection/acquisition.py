@@ -1,8 +1,9 @@
 """Candidates of a cycle and acquisition arms: what to compute next (paper section 2.4).
 
-Every arm scores the eligible candidates of a pool, the highest first. Terms of unlike units are scaled to [0, 1] over
-the eligible pool before they are added: by their ranks, so that one outlier in a term does not leave the choice to the
-others (the paper names no scaling). What was scaled is part of the answer.
+Every arm scores the eligible candidates of a pool, the highest first. Before terms of unlike units are added, those in
+units are scaled: the smallest of the eligible pool to 0, their 95 % quantile to 1. What lies above it stays above 1, so
+that one outlier neither leaves the choice to the other terms nor loses its place (the paper names no scaling). The
+scaling is part of the answer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('ARMS', 'DIVERGENCES', 'CandidatePool', 'Scores', 'by_rank', 'diversity_scores', 'score')
+__all__ = ('ARMS', 'DIVERGENCES', 'CandidatePool', 'Scores', 'diversity_scores', 'hit_probability', 'scale', 'score')
 
 DIVERGENCE_WEIGHT = 0.7
 DIVERSITY_WEIGHT = 0.3
@@ -26,6 +27,14 @@ DIVERGENCES = ('absolute', 'relative', 'signed')
 
 SIGMA_FLOOR = 1e-3
 """Smallest σ that the relative divergence divides by, eV/atom, so that a collapsed ensemble does not rank first."""
+
+SCALE_QUANTILE = 0.95
+
+BOUNDED = frozenset({'diversity', 'hit', 'random'})
+"""Terms that are between 0 and 1 by themselves."""
+
+HIT_SHARE = 0.15
+"""Share of a pool that counts as hits: those with the largest divergence."""
 
 NUM_CLUSTERS = 50
 """k of the paper; with fewer candidates, as many clusters as there are distinct ones."""
@@ -98,7 +107,7 @@ class Scores(t.NamedTuple):
 
     :param total: higher is computed first; −inf if not eligible, shape (n,).
     :param terms: the scaled terms, NaN if not eligible, each of shape (n,).
-    :param scaling: per term its ``minimum`` and ``maximum`` before it was scaled by ranks, and its ``weight``.
+    :param scaling: per term the values that were scaled to 0 (``lower``) and to 1 (``upper``), and its ``weight``.
     """
 
     total: NDArray[np.float64]
@@ -131,22 +140,18 @@ def score(
     if not pool.eligible.any():
         return Scores(total, terms, scaling)
     for name, (weight, values) in ARMS[arm](pool, divergence, num_clusters, seed).items():
-        low, high = float(values[pool.eligible].min()), float(values[pool.eligible].max())
-        terms[name] = np.full(len(pool), np.nan)
-        terms[name][pool.eligible] = by_rank(values[pool.eligible])
-        scaling[name] = {'minimum': low, 'maximum': high, 'weight': weight}
-        total[pool.eligible] += weight * terms[name][pool.eligible]
+        lower, upper = (0.0, 1.0) if name in BOUNDED else scale(values[pool.eligible])
+        scaled = (values - lower) / (upper - lower) if upper > lower else np.zeros(len(pool))
+        terms[name] = np.where(pool.eligible, scaled, np.nan)
+        scaling[name] = {'lower': lower, 'upper': upper, 'weight': weight}
+        total[pool.eligible] += weight * scaled[pool.eligible]
     return Scores(total, terms, scaling)
 
 
-def by_rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ranks from 0 for the lowest to 1 for the highest of n values, shape (n,).
-
-    Equal values share the lower rank, so that a term which is equal for all adds nothing.
-    """
-    from scipy.stats import rankdata
-
-    return (rankdata(values, method='min') - 1) / max(len(values) - 1, 1)
+def scale(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the values that become 0 and 1: the smallest and the 95 % quantile, or the largest if these are equal."""
+    lower, upper = float(values.min()), float(np.quantile(values, SCALE_QUANTILE))
+    return lower, upper if upper > lower else float(values.max())
 
 
 def diversity_scores(
@@ -192,6 +197,41 @@ def diversity_scores(
     return scores, labels
 
 
+def hit_probability(
+    signed: NDArray[np.float64], sigma: NDArray[np.float64], share: float = HIT_SHARE
+) -> NDArray[np.float64]:
+    """Return the probability that the divergence of each of n candidates is among the largest of the pool, shape (n,).
+
+    Active search (Garnett et al., Bayesian Optimal Active Search and Surveying, ICML 2012): the probability that
+    abs(Δ) > τ for Δ normal, where τ is such that the expected number of such candidates is ``share`` of the pool.
+
+    :param signed: expected E_PBE − E_MF, eV/atom, shape (n,); of what was computed, the difference itself.
+    :param sigma: its standard deviation, eV/atom, shape (n,).
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    spread = np.maximum(sigma, SIGMA_FLOOR)
+
+    def beyond(threshold: float) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = ndtr((signed - threshold) / spread) + ndtr((-signed - threshold) / spread)
+        return found
+
+    highest = float((np.abs(signed) + 10 * spread).max(initial=0.0))
+    if len(signed) == 0:
+        return np.zeros(0)
+    return beyond(float(brentq(lambda threshold: float(beyond(threshold).mean()) - share, 0.0, highest)))
+
+
+def _hits(pool: CandidatePool) -> NDArray[np.float64]:
+    """Return the probability of a hit of every candidate; those without a prediction count for no share."""
+    signed, sigma = pool.require('divergence_signed'), pool.require('divergence_sigma')
+    known = np.isfinite(signed) & np.isfinite(sigma)
+    found = np.full(len(pool), np.nan)
+    found[known] = hit_probability(signed[known], sigma[known])
+    return found
+
+
 def _divergence(pool: CandidatePool, kind: str) -> NDArray[np.float64]:
     if kind == 'relative':
         return pool.require('divergence') / np.maximum(pool.require('divergence_sigma'), SIGMA_FLOOR)
@@ -219,10 +259,11 @@ ARMS: dict[str, Arm] = {
     'diversity': lambda pool, kind, k, seed: {'diversity': (1.0, _diversity(pool, k, seed))},
     'uncertainty': lambda pool, kind, k, seed: {'sigma': (1.0, pool.require('sigma'))},
     'low_fidelity_rank': lambda pool, kind, k, seed: {'low_fidelity': (1.0, -pool.require('low_fidelity_energy'))},
+    # both are energies: the upper confidence bound
     'divergence_plus_sigma': lambda pool, kind, k, seed: {
-        'divergence': (0.5, _divergence(pool, kind)),
-        'sigma': (0.5, pool.require('sigma')),
+        'bound': (1.0, _divergence(pool, kind) + (1.0 if kind == 'relative' else pool.require('sigma')))
     },
+    'hit_probability': lambda pool, kind, k, seed: {'hit': (1.0, _hits(pool))},
     # for benchmarks: what a perfect predictor of D would choose
     'oracle_divergence': lambda pool, kind, k, seed: {'true_divergence': (1.0, pool.require('true_divergence'))},
 }

@@ -1,14 +1,12 @@
 """Tests for :mod:`aiida_qagenai.selection.acquisition` and :mod:`aiida_qagenai.selection.acquisition`."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.acquisition import ARMS, CandidatePool, by_rank, diversity_scores, score
+from aiida_qagenai.selection.acquisition import ARMS, CandidatePool, diversity_scores, hit_probability, scale, score
 
 
 def make_pool(number=40, seed=0, **changes):
@@ -32,21 +30,19 @@ def test_the_hybrid_is_seven_tenths_divergence_and_three_tenths_diversity():
     pool = make_pool()
     scores = score(pool, num_clusters=5)
     diversity = diversity_scores(pool.features, num_clusters=5)[0]
-    assert np.allclose(scores.total, 0.7 * by_rank(pool.divergence) + 0.3 * by_rank(diversity))
-    assert scores.scaling['divergence'] == {
-        'minimum': pool.divergence.min(),
-        'maximum': pool.divergence.max(),
-        'weight': 0.7,
-    }
+    lower, upper = pool.divergence.min(), np.quantile(pool.divergence, 0.95)
+    assert np.allclose(scores.total, 0.7 * (pool.divergence - lower) / (upper - lower) + 0.3 * diversity)
+    assert scores.scaling['divergence'] == {'lower': lower, 'upper': upper, 'weight': 0.7}
+    assert scores.scaling['diversity'] == {'lower': 0.0, 'upper': 1.0, 'weight': 0.3}
 
 
 @pytest.mark.parametrize('arm', ARMS)
-def test_every_arm_scores_the_eligible_in_the_unit_interval(arm):
+def test_every_arm_scores_the_eligible_and_only_these(arm):
     pool = make_pool(eligible=np.arange(40) % 3 > 0)
     scores = score(pool, arm)
     assert np.isneginf(scores.total[~pool.eligible]).all()
-    assert (scores.total[pool.eligible] >= 0).all()
-    assert (scores.total[pool.eligible] <= 1 + 1e-12).all()
+    assert (scores.total[pool.eligible] >= 0).all() and np.isfinite(scores.total[pool.eligible]).all()
+    assert np.quantile(scores.total[pool.eligible], 0.9) <= 1 + 1e-12
     assert sum(entry['weight'] for entry in scores.scaling.values()) == pytest.approx(1.0)
     assert np.array_equal(score(pool, arm).total, scores.total)
 
@@ -56,6 +52,23 @@ def test_the_low_fidelity_arm_prefers_low_energies():
     assert score(pool, 'low_fidelity_rank').total.argmax() == pool.low_fidelity_energy.argmin()
 
 
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=40), st.floats(0.001, 0.5))
+def test_as_many_hits_are_expected_as_the_share_says(signed, sigma):
+    """Whatever the predictions are, the probabilities add up to the share of the pool."""
+    probability = hit_probability(np.array(signed), np.full(len(signed), sigma))
+    assert probability.mean() == pytest.approx(0.15, abs=1e-3)
+    order = np.argsort(np.abs(signed))
+    assert (np.diff(probability[order]) >= -1e-9).all()
+
+
+def test_doubt_makes_a_hit_more_likely_where_none_is_expected():
+    """Of two with a small divergence the uncertain one is preferred; of two with a large one, the sure one."""
+    signed = np.concatenate([np.full(50, 0.01), [0.05, 0.05, 0.5, 0.5]])
+    sigma = np.concatenate([np.full(50, 0.01), [0.02, 0.2, 0.02, 0.4]])
+    *_, sure, unsure, large, doubtful = hit_probability(signed, sigma, share=0.05)
+    assert unsure > sure and large > doubtful
+
+
 def test_relative_divergence_survives_a_collapsed_ensemble():
     pool = make_pool(divergence_sigma=np.zeros(40))
     scores = score(pool, 'divergence', divergence='relative')
@@ -63,27 +76,33 @@ def test_relative_divergence_survives_a_collapsed_ensemble():
 
 
 def test_an_outlier_does_not_leave_the_choice_to_the_other_term():
-    """The candidate with the second largest divergence is still preferred to one with a small one."""
-    divergence = np.append(np.linspace(0.1, 0.4, 39), 100.0)
+    """The others keep the differences that they had without it, and it stays the first."""
+    divergence = np.linspace(0.1, 0.4, 40)
+    without = score(make_pool(divergence=divergence), num_clusters=5).terms['divergence']
+    divergence[-1] = 100.0
     scores = score(make_pool(divergence=divergence), num_clusters=5)
-    assert scores.terms['divergence'][38] == pytest.approx(38 / 39)
-    assert scores.terms['divergence'][-1] == 1
+    assert np.allclose(scores.terms['divergence'][:-1], without[:-1])
+    assert scores.total.argmax() == 39
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30))
-def test_ranks_keep_the_order_in_the_unit_interval(values):
-    """Equal values stay equal, and no others."""
-    ranks = by_rank(np.array(values))
-    assert ranks.min() == 0 and ranks.max() <= 1
-    for first, second in itertools.pairwise(np.argsort(values, kind='stable')):
-        assert (ranks[first] < ranks[second]) == (values[first] < values[second])
+@pytest.mark.parametrize(('values', 'expected'), [([1, 1, 1], (1, 1)), ([0] * 99 + [5], (0, 5)), ([2], (2, 2))])
+def test_scale_of_values_that_are_equal_but_for_few(values, expected):
+    """The largest one then stands for the quantile, so that the few are not lost."""
+    assert scale(np.array(values, dtype=float)) == expected
+
+
+def test_divergence_and_its_doubt_add_up_as_energies():
+    """The upper confidence bound: no scaling of either."""
+    pool = make_pool()
+    order = np.argsort(pool.divergence + pool.sigma)
+    assert (np.argsort(score(pool, 'divergence_plus_sigma').total) == order).all()
 
 
 def test_scaling_ignores_what_is_not_eligible():
     divergence = np.linspace(0, 1, 40)
     divergence[-1] = np.nan
     pool = make_pool(divergence=divergence, eligible=np.arange(40) < 20)
-    assert score(pool, 'divergence').scaling['divergence']['maximum'] == divergence[19]
+    assert score(pool, 'divergence').scaling['divergence']['upper'] == np.quantile(divergence[:20], 0.95)
 
 
 def test_a_constant_term_adds_nothing():

@@ -1,0 +1,1 @@
+"""Parts of ``active_learning.py``."""

@@ -1,0 +1,125 @@
+"""Compounds whose energies of formation are known at two levels: what a campaign on a table can choose from."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Element
+
+from aiida_qagenai.chemistry.formula import parse_formula
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
+from aiida_qagenai.thermodynamics.hull.phases import Phase
+
+Array = NDArray[np.float64]
+
+PAIRS = {
+    'gga-experiment': ('hf_gga_gga_u', 'hf_ref'),
+    'gga-r2scan': ('hf_gga_gga_u', 'hf_r2scan'),
+    'r2scan-experiment': ('hf_r2scan', 'hf_ref'),
+}
+"""Lower and higher level of each pool, as columns of the table."""
+
+HIT_SHARE = 0.15
+PROPERTIES = ('X', 'row', 'group', 'atomic_radius', 'mendeleev_no')
+MISSING = {'X': 1.5, 'atomic_radius': 1.5}
+"""What stands for the electronegativity or the radius (Å) of an element that has none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """n compounds.
+
+    :param formulas: as the table writes them.
+    :param fractions: of the elements that occur, shape (n, e).
+    :param chemistry: mean and spread of properties of the elements, and the energy at the lower level, all
+        standardised, shape (n, d).
+    :param low: energy of formation at the lower level, eV/atom, shape (n,).
+    :param above_hull: distance to the hull of the pool at the lower level, eV/atom, shape (n,).
+    :param difference: lower minus higher level, eV/atom, shape (n,).
+    """
+
+    formulas: tuple[str, ...]
+    fractions: Array
+    chemistry: Array
+    low: Array
+    above_hull: Array
+    difference: Array
+
+    def __len__(self) -> int:
+        return len(self.formulas)
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """Which compounds have the largest differences between the levels, shape (n,)."""
+        size = np.abs(self.difference)
+        return size > np.quantile(size, 1 - HIT_SHARE)
+
+    def permuted(self, seed: int) -> Pool:
+        """Return the pool with the differences dealt out at random: nothing can be learned from it."""
+        order = np.random.default_rng([seed, 2]).permutation(len(self))
+        return dataclasses.replace(self, difference=self.difference[order])
+
+
+def read_pool(path: Path, low: str, high: str) -> Pool:
+    """Read a pool: a CSV file, which may be compressed, with formulas and one column per level (eV/atom).
+
+    Compounds that lack a level, or whose formula cannot be read, are left out.
+
+    :raises InvalidInputError: if a column is missing, or fewer than 50 compounds are left.
+    """
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == '.gz' else content).decode('utf-8')
+    reader = csv.DictReader(text.splitlines())
+    if missing := {'formula', low, high} - set(reader.fieldnames or ()):
+        raise InvalidInputError(f'{path} has no column {", ".join(sorted(missing))}')
+    rows = [(row['formula'], _number(row[low]), _number(row[high])) for row in reader]
+    kept = [(row, amounts) for row in rows if (amounts := _amounts(row[0])) and math.isfinite(row[1] + row[2])]
+    if len(kept) < 50:
+        raise InvalidInputError(f'{path} has {len(kept)} compounds with {low} and {high}: 50 are needed')
+    lower, higher = (np.array([row[k] for row, _ in kept]) for k in (1, 2))
+    formulas = tuple(row[0] for row, _ in kept)
+    fractions, chemistry = describe([amounts for _, amounts in kept], lower)
+    return Pool(formulas, fractions, chemistry, lower, hull_distances([a for _, a in kept], lower), lower - higher)
+
+
+def describe(amounts: list[dict[str, float]], low: Array) -> tuple[Array, Array]:
+    """Return the fractions of the elements and the chemistry of compounds, see :class:`Pool`."""
+    symbols = sorted({symbol for each in amounts for symbol in each})
+    fractions = np.array([[each.get(symbol, 0.0) for symbol in symbols] for each in amounts])
+    fractions /= fractions.sum(axis=1, keepdims=True)
+    table = np.array([[_property(symbol, name) for name in PROPERTIES] for symbol in symbols])
+    table = (table - table.mean(axis=0)) / table.std(axis=0)
+    mean = fractions @ table
+    spread = np.sqrt(np.maximum(fractions @ table**2 - mean**2, 0.0))
+    columns = np.column_stack([mean, spread, low])
+    return fractions, (columns - columns.mean(axis=0)) / columns.std(axis=0)
+
+
+def hull_distances(amounts: list[dict[str, float]], low: Array) -> Array:
+    """Return the distances to the hull of these compounds and the elements, eV/atom, shape (n,)."""
+    phases = [Phase(each, float(energy)) for each, energy in zip(amounts, low, strict=True)]
+    found = distances_to_hull(phases, phases, elements_at_zero=True)
+    return np.array([math.nan if each.e_above_hull is None else each.e_above_hull for each in found])
+
+
+def _property(symbol: str, name: str) -> float:
+    value = getattr(Element(symbol), name)
+    return MISSING[name] if value is None or not math.isfinite(value) else float(value)
+
+
+def _number(text: str) -> float:
+    return float(text) if text.strip() else math.nan
+
+
+def _amounts(formula: str) -> dict[str, float] | None:
+    try:
+        return parse_formula(formula)
+    except InvalidInputError:
+        return None

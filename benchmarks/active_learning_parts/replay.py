@@ -1,0 +1,101 @@
+"""One campaign on a table: choose, look up, learn, until half of the hits are found."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning_parts.pools import Array, Pool
+from active_learning_parts.surrogates import Surrogate
+from aiida_qagenai.selection.acquisition import CandidatePool
+from aiida_qagenai.selection.choose import choose
+
+INITIAL, BATCH, RECALL = 10, 5, 0.5
+
+ARMS = {
+    'random': ('random', 'absolute'),
+    'low-fidelity': ('low_fidelity_rank', 'absolute'),
+    'uncertainty': ('uncertainty', 'absolute'),
+    'diversity': ('diversity', 'absolute'),
+    'divergence': ('divergence', 'absolute'),
+    'divergence-relative': ('divergence', 'relative'),
+    'divergence-signed': ('divergence', 'signed'),
+    'divergence-plus-sigma': ('divergence_plus_sigma', 'absolute'),
+    'hybrid': ('hybrid', 'absolute'),
+    'hit-probability': ('hit_probability', 'absolute'),
+    'oracle': ('oracle_divergence', 'absolute'),
+}
+"""Acquisition and kind of divergence of each arm; the last one knows the answer and is the ceiling."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What came out of one campaign.
+
+    :param calls: calculations until the share ``RECALL`` of the hits was found, the initial ones included.
+    :param found: hits after each call, shape (calls,).
+    :param mae: mean absolute error of the last surrogate on what was not computed, eV/atom.
+    :param coverage: share of these errors within 1.645 standard deviations, which 90 % should be.
+    """
+
+    calls: int
+    found: tuple[int, ...]
+    mae: float
+    coverage: float
+
+    def as_json(self) -> dict[str, t.Any]:
+        """Return the record as plain data, without the curve."""
+        return {'calls': self.calls, 'mae': round(self.mae, 6), 'coverage': round(self.coverage, 4)}
+
+
+def replay(pool: Pool, surrogate: Surrogate, arm: str, seed: int) -> Record:
+    """Run one campaign. Campaigns with the same seed begin with the same compounds, whatever the arm.
+
+    Every batch is chosen by the function that chooses in campaigns, without an audit.
+    """
+    acquisition, divergence = ARMS[arm]
+    hits, names = pool.hits, tuple(f'{row:06d}' for row in range(len(pool)))
+    computed = np.random.default_rng([seed, 1]).choice(len(pool), INITIAL, replace=False).astype(np.int64)
+    wanted = int(np.ceil(RECALL * hits.sum()))
+    while hits[computed].sum() < wanted:
+        mean, sigma = surrogate(computed, pool.difference[computed])
+        candidates = _candidates(pool, names, computed, mean, sigma)
+        choice = choose(
+            candidates, budget_k=BATCH, audit_fraction=0.0, arm=acquisition, divergence=divergence, seed=seed
+        )
+        computed = np.concatenate([computed, choice.chosen])
+    found = np.cumsum(hits[computed])
+    calls = int(np.argmax(found >= wanted)) + 1
+    mean, sigma = surrogate(computed, pool.difference[computed])
+    rest = np.setdiff1d(np.arange(len(pool)), computed)
+    errors = np.abs(mean - pool.difference)[rest]
+    return Record(
+        calls,
+        tuple(found[:calls].tolist()),
+        float(errors.mean()),
+        float((errors <= 1.645 * sigma[rest]).mean()),
+    )
+
+
+def _candidates(
+    pool: Pool, names: tuple[str, ...], computed: NDArray[np.int64], mean: Array, sigma: Array
+) -> CandidatePool:
+    """Return what an acquisition sees: predictions, and the differences of what was computed."""
+    eligible = np.ones(len(pool), dtype=bool)
+    eligible[computed] = False
+    signed, doubt = mean.copy(), sigma.copy()
+    signed[computed], doubt[computed] = pool.difference[computed], 0.0
+    return CandidatePool(
+        fingerprints=names,
+        eligible=eligible,
+        divergence=np.abs(signed),
+        divergence_signed=signed,
+        divergence_sigma=doubt,
+        sigma=doubt,
+        low_fidelity_energy=pool.above_hull,
+        features=pool.chemistry,
+        true_divergence=np.abs(pool.difference),
+    )

@@ -1,0 +1,99 @@
+"""Campaigns on a table: what the pools are, and that the arms differ only by what they choose."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
+
+import active_learning
+from active_learning_parts.intervals import ratio_of_calls
+from active_learning_parts.pools import read_pool
+from active_learning_parts.replay import replay
+from active_learning_parts.surrogates import SURROGATES
+
+from aiida_qagenai.common.errors import InvalidInputError
+
+METALS = ('Li', 'Na', 'K', 'Rb', 'Mg', 'Ca', 'Sr', 'Ba', 'Zn', 'Cd', 'Al', 'Ga')
+NONMETALS = ('O', 'S', 'Se', 'F', 'Cl', 'Br')
+
+
+@pytest.fixture(scope='module')
+def table(tmp_path_factory) -> Path:
+    """Return a table of 72 compounds whose lower level is wrong by 0.4 eV/atom for fluorides, else by some 0.01."""
+    rng = np.random.default_rng(0)
+    lines = ['formula,hf_gga_gga_u,hf_r2scan,hf_ref']
+    for metal in METALS:
+        for nonmetal in NONMETALS:
+            low = rng.uniform(-3, -1)
+            error = (0.4 if nonmetal == 'F' else 0.0) + rng.normal(0, 0.01)
+            lines.append(f'{metal}{nonmetal},{low:.4f},{low - error:.4f},')
+    path = tmp_path_factory.mktemp('pool') / 'pool.csv'
+    path.write_text('\n'.join([*lines, 'not a formula,-1,-1,', 'NaF2,,-1,']) + '\n')
+    return path
+
+
+@pytest.fixture(scope='module')
+def pool(table):
+    """Return that pool."""
+    return read_pool(table, 'hf_gga_gga_u', 'hf_r2scan')
+
+
+def test_a_pool_has_what_can_be_read(pool):
+    """A row without a formula or a level is left out; hits are the largest differences."""
+    assert len(pool) == 72 and pool.fractions.shape == (72, 18)
+    assert np.allclose(pool.fractions.sum(axis=1), 1)
+    assert {pool.formulas[row] for row in np.flatnonzero(pool.hits)} <= {f'{metal}F' for metal in METALS}
+    assert (pool.above_hull >= 0).all() and (pool.above_hull < 1e-9).any()
+
+
+def test_tables_that_are_none(table):
+    """A missing column, and too few compounds, are named."""
+    with pytest.raises(InvalidInputError, match='no column energy'):
+        read_pool(table, 'hf_gga_gga_u', 'energy')
+    with pytest.raises(InvalidInputError, match='0 compounds with hf_gga_gga_u and hf_ref: 50 are needed'):
+        read_pool(table, 'hf_gga_gga_u', 'hf_ref')
+
+
+@pytest.mark.parametrize('name', SURROGATES)
+def test_surrogates_know_what_they_saw_and_doubt_the_rest(pool, name):
+    """Fluorides are told from oxides; what was computed has the smaller doubt."""
+    rows = np.sort(np.random.default_rng(1).permutation(len(pool))[::2])
+    mean, sigma = SURROGATES[name](pool)(rows, pool.difference[rows])
+    rest = np.setdiff1d(np.arange(len(pool)), rows)
+    assert np.abs(mean - pool.difference)[rest].mean() < 0.05
+    assert sigma[rows].mean() < sigma[rest].mean()
+
+
+def test_a_campaign_finds_half_of_the_hits_and_is_the_same_again(pool):
+    """All arms begin alike; the ceiling needs no more calls than the hits and the initial compounds."""
+    model = SURROGATES['chemical'](pool)
+    records = {arm: replay(pool, model, arm, seed=3) for arm in ('random', 'hit-probability', 'oracle')}
+    assert replay(pool, model, 'hit-probability', seed=3) == records['hit-probability']
+    assert len({record.found[:10] for record in records.values()}) == 1
+    assert records['oracle'].calls <= records['hit-probability'].calls <= records['random'].calls
+    assert all(record.found[-1] == np.ceil(pool.hits.sum() / 2) for record in records.values())
+
+
+def test_ratios_are_paired():
+    """An arm that needs half the calls of every seed is twice as fast without doubt, whatever the seeds."""
+    slow = np.array([100, 300, 20, 80])
+    assert ratio_of_calls(slow, slow // 2) == pytest.approx((2, 2, 2))
+    assert ratio_of_calls(slow, slow[::-1]).lower < 1 < ratio_of_calls(slow, slow[::-1]).upper
+
+
+def test_the_command_prints_the_figures_and_the_null(table, monkeypatch, capsys, tmp_path):
+    """With their intervals; where the differences are dealt out at random nothing is found faster."""
+    stored = tmp_path / 'calls.json'
+    options = ['--pool', str(table), '--pairs', 'gga-r2scan', '--surrogates', 'chemical', '--quick']
+    monkeypatch.setattr('sys.argv', ['active_learning.py', *options, '--store', str(stored)])
+    active_learning.main()
+    lines = {line['name']: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    over_random = lines['gga-r2scan-chemical-acceleration-over-random']
+    assert over_random['lower'] <= over_random['value'] <= over_random['upper'] and over_random['value'] > 1.2
+    null = lines['gga-r2scan-chemical-null-acceleration']
+    assert null['value'] < over_random['value']
+    assert len(json.loads(stored.read_text())['gga-r2scan chemical']['oracle']) == 3
