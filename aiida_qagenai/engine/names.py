@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from aiida.orm import ProcessNode, Str, StructureData
 
-__all__ = ('MAX_LABEL', 'NamedMixin', 'child_names', 'subject')
+__all__ = ('MAX_LABEL', 'NamedMixin', 'child_names', 'place', 'restore_names', 'subject')
 
 MAX_LABEL = 255
 """Characters that the storages of AiiDA have for a label."""
@@ -43,6 +43,11 @@ def _formula(structure: StructureData) -> str:
     return str(Composition(structure.get_formula('hill')).reduced_formula)
 
 
+def place(parent: ProcessNode, link_label: str) -> str:
+    """Return where a process stands that ``parent`` calls as ``link_label``."""
+    return SEPARATOR.join(filter(None, (parent.label, link_label)))[:MAX_LABEL]
+
+
 def child_names(parent: ProcessNode, link_label: str, inputs: Mapping[str, t.Any]) -> dict[str, str]:
     """Return label and description of a process that ``parent`` calls as ``link_label`` with ``inputs``.
 
@@ -50,9 +55,17 @@ def child_names(parent: ProcessNode, link_label: str, inputs: Mapping[str, t.Any
     """
     own = subject(inputs)
     if not own or parent.label.startswith(own):
-        own = SEPARATOR.join(filter(None, (parent.label, link_label)))
+        own = place(parent, link_label)
     caller = ' '.join(filter(None, (parent.process_label, parent.label)))
     return {'label': own[:MAX_LABEL], 'description': f'{link_label} of {caller} ({parent.uuid[:8]})'}
+
+
+def restore_names(node: ProcessNode, names: Mapping[str, str]) -> ProcessNode:
+    """Return a process that was called ``names``: one from the cache took those of the process that ran before."""
+    for name, text in names.items():
+        if getattr(node, name) != text:
+            setattr(node, name, text)
+    return node
 
 
 class NamedMixin:
@@ -75,7 +88,9 @@ class NamedMixin:
         missing = {name: text for name, text in names.items() if not metadata.get(name)}
         if isinstance(process, type):
             given['metadata'] = {**metadata, **missing}
-            return t.cast('ProcessNode', super().submit(process, given))  # type: ignore[misc]
-        for name, text in missing.items():
-            setattr(process.metadata, name, text)
-        return t.cast('ProcessNode', super().submit(process, inputs, **kwargs))  # type: ignore[misc]
+            child = super().submit(process, given)  # type: ignore[misc]
+        else:
+            for name, text in missing.items():
+                setattr(process.metadata, name, text)
+            child = super().submit(process, inputs, **kwargs)  # type: ignore[misc]
+        return restore_names(child, missing)

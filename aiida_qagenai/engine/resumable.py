@@ -13,7 +13,7 @@ from aiida.orm import ProcessNode, QueryBuilder, RemoteData, WorkChainNode
 
 from aiida_qagenai.engine.broker import ReconnectingMixin
 from aiida_qagenai.engine.endings import close, mark_killed, mark_lost, never_started, was_lost
-from aiida_qagenai.engine.names import child_names
+from aiida_qagenai.engine.names import place, restore_names
 
 __all__ = ('ResumableWorkChain', 'nested_outputs')
 
@@ -100,9 +100,9 @@ class ResumableWorkChain(ReconnectingMixin, WorkChain):
                 return nested_outputs(known)
             mark_killed(known, 'the worker was killed while this function ran; it was run again')
             label += 'again'
-        name = child_names(self.node, label, inputs)['label']
-        _, node = function.run_get_node(**inputs, metadata={'call_link_label': label, 'label': name})
-        return nested_outputs(node)
+        names = {'label': place(self.node, label)}
+        _, node = function.run_get_node(**inputs, metadata={'call_link_label': label, **names})
+        return nested_outputs(restore_names(node, names))
 
 
 def attempt_labels(label: str) -> list[str]:

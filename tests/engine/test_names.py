@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from aiida import orm
 from aiida.engine import calcfunction, run_get_node
+from aiida.manage.caching import enable_caching
 from aiida.orm import Int, Str, StructureData
 from batch_processes import make_candidates, make_prediction, rock_salt
 from fake_campaign import make_assessment, make_checkpoint, make_energy, make_labels
@@ -87,6 +88,17 @@ def test_every_process_of_a_work_chain_says_what_it_is_about(aiida_profile_clean
     assert function.label == 'LiH PBE · count' and function.process_label == 'count'
     _, alone = run_get_node(Leaf, structure=crystal, fidelity=Str('SCAN'))
     assert alone.label == 'LiH SCAN'
+
+
+def test_what_comes_from_the_cache_is_called_by_its_own_caller(aiida_profile_clean, crystal):
+    crystal.store()
+    functions = []
+    with enable_caching():
+        for label in ('first', 'second'):
+            _, leaf = run_get_node(Leaf, structure=crystal, metadata={'label': label})
+            functions += leaf.called
+    assert [node.label for node in functions] == ['first · count', 'second · count']
+    assert functions[1].base.caching.get_cache_source() == functions[0].uuid
 
 
 def test_the_formula_is_found_one_namespace_below_and_labels_have_an_end(crystal):
