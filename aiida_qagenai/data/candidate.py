@@ -9,7 +9,7 @@ from aiida.orm import StructureData
 from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.data.labels import label_node
+from aiida_qagenai.data.labels import labelled
 from aiida_qagenai.data.sites import structure_attributes
 
 if t.TYPE_CHECKING:
@@ -142,6 +142,10 @@ class CandidateData(StructureData):
         structure = plain_structure(structure)
         StructureBatch.from_structures([structure], [candidate_name(cycle, index)])
         attributes: dict[str, t.Any] = {}
+        composition = structure.composition
+        formula = composition.reduced_formula
+        name = f'{formula} {candidate_name(cycle, index)}'
+        kwargs = labelled(kwargs, name, describe(cycle, origin, lineage, relaxation))
         if _is_plain(structure):
             # past the constructor of StructureData, which would set a default cell and more, one by one
             super(StructureData, self).__init__(**kwargs)
@@ -151,9 +155,8 @@ class CandidateData(StructureData):
             super().__init__(pymatgen=structure, **kwargs)
         if analysis is None:
             analysis = (space_group(structure).number or 0, fingerprint(structure))
-        composition = structure.composition
         attributes |= {
-            'formula': composition.reduced_formula,
+            'formula': formula,
             'chemical_system': composition.chemical_system,
             'num_sites': len(structure),
             'space_group_number': analysis[0],
@@ -165,8 +168,6 @@ class CandidateData(StructureData):
             **({} if relaxation is None else relaxation._asdict()),
         }
         self.base.attributes.set_many(attributes)
-        name = f'{composition.reduced_formula} {candidate_name(cycle, index)}'
-        label_node(self, name, describe(cycle, origin, lineage, relaxation))
 
     @property
     def cycle(self) -> int:

@@ -12,7 +12,7 @@ from aiida.orm.pydantic import OrmMetadataField
 
 from aiida_qagenai.chemistry.formula import chemical_system, reduced_formula
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.data.labels import label_node
+from aiida_qagenai.data.labels import labelled
 from aiida_qagenai.data.sites import MASSES, structure_attributes
 
 if t.TYPE_CHECKING:
@@ -80,8 +80,6 @@ class EntryData(StructureData):
         if not symbols:
             super().__init__(cell=cell, **kwargs)
             return
-        # past the constructor of StructureData, which would set a default cell and more, one by one
-        super(StructureData, self).__init__(**kwargs)
         matrix, coordinates = np.asarray(cell, dtype=np.float64), np.asarray(positions, dtype=np.float64)
         unknown = sorted(set(symbols) - MASSES.keys())
         if unknown or matrix.shape != (3, 3) or coordinates.shape != (len(symbols), 3):
@@ -92,10 +90,14 @@ class EntryData(StructureData):
         if not (np.isfinite(matrix).all() and np.isfinite(coordinates).all()):
             raise InvalidInputError('the cell or the positions are not finite')
         counts = Counter(symbols)
+        formula = reduced_formula(counts)
+        # past the constructor of StructureData, which would set a default cell and more, one by one
+        kwargs = labelled(kwargs, f'{formula} {identifier}', f'{identifier} of {database} {version}')
+        super(StructureData, self).__init__(**kwargs)
         self.base.attributes.set_many(
             {
                 **structure_attributes(matrix, symbols, coordinates),
-                'formula': reduced_formula(counts),
+                'formula': formula,
                 'chemical_system': chemical_system(counts),
                 'num_sites': len(symbols),
                 'space_group_number': space_group_number,
@@ -109,7 +111,6 @@ class EntryData(StructureData):
                 'source': {'db_name': database, 'id': identifier, 'version': version, 'license': license, 'uri': url},
             }
         )
-        label_node(self, f'{reduced_formula(counts)} {identifier}', f'{identifier} of {database} {version}')
 
     @property
     def name(self) -> str:

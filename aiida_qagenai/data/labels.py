@@ -9,7 +9,16 @@ import typing as t
 
 from aiida.orm import Data
 
-__all__ = ('label_node',)
+__all__ = ('label_node', 'labelled')
+
+
+def labelled(arguments: dict[str, t.Any], label: str, description: str = '') -> dict[str, t.Any]:
+    """Return arguments of a new node with a label and a description, unless somebody chose them.
+
+    A label that is set later costs as much as the node: of many, it goes in with the constructor.
+    """
+    chosen = {'label': arguments.get('label') or label, 'description': arguments.get('description') or description}
+    return {**arguments, **chosen}
 
 
 def label_node(node: Data, label: str, description: str = '') -> None:

@@ -10,7 +10,7 @@ from aiida.orm import Data
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import validation_text
-from aiida_qagenai.data.labels import label_node
+from aiida_qagenai.data.labels import labelled
 
 __all__ = ('RecordData', 'require_lengths')
 
@@ -46,9 +46,8 @@ class RecordData(Data):
         """
         node_arguments = {name: kwargs.pop(name) for name in NODE_ARGUMENTS & kwargs.keys()}
         content = self._check(kwargs)
-        super().__init__(**node_arguments)
+        super().__init__(**labelled(node_arguments, self._title(content)))
         self.base.attributes.set_many(content)
-        label_node(self, self._title(content))
 
     @staticmethod
     def _title(content: dict[str, t.Any]) -> str:
