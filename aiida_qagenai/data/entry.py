@@ -89,8 +89,7 @@ class EntryData(StructureData):
             raise InvalidInputError(message)
         if not (np.isfinite(matrix).all() and np.isfinite(coordinates).all()):
             raise InvalidInputError('the cell or the positions are not finite')
-        counts = Counter(symbols)
-        formula = reduced_formula(counts)
+        formula = reduced_formula(counts := Counter(symbols))
         # past the constructor of StructureData, which would set a default cell and more, one by one
         kwargs = labelled(kwargs, f'{formula} {identifier}', f'{identifier} of {database} {version}')
         super(StructureData, self).__init__(**kwargs)
