@@ -12,6 +12,7 @@ import importlib
 import typing as t
 
 if t.TYPE_CHECKING:
+    from aiida_qagenai.api.evaluation import evaluate
     from aiida_qagenai.api.generation import Generated, generate
     from aiida_qagenai.api.hulls import OnHull, draw_hull, place_on_hull
     from aiida_qagenai.api.prediction import predict
@@ -27,6 +28,7 @@ __all__ = (
     'as_structure',
     'as_structures',
     'draw_hull',
+    'evaluate',
     'generate',
     'place_on_hull',
     'predict',
@@ -42,6 +44,7 @@ _HOMES = {
     'as_structure': 'exchange.crystals',
     'as_structures': 'exchange.crystals',
     'draw_hull': 'api.hulls',
+    'evaluate': 'api.evaluation',
     'generate': 'api.generation',
     'place_on_hull': 'api.hulls',
     'predict': 'api.prediction',

@@ -53,6 +53,21 @@ def test_the_hull_takes_energies_of_its_own_level_alone():
         qagenai.place_on_hull([relaxed])
 
 
+def test_evaluating_atoms_of_ase():
+    magnesia = bulk('MgO', 'rocksalt', a=4.21)
+    table = qagenai.evaluate([magnesia, magnesia], known=bulk('NaCl', 'rocksalt', a=5.6), e_above_hull=[0.0, None])
+    values = dict(zip(table['name'], table['value'], strict=True))
+    assert (values['structure-validity'], values['uniqueness'], values['replay'], values['substitution']) == (
+        1,
+        0.5,
+        0,
+        1,
+    )
+    assert values['sun'] == 0.5
+    with pytest.raises(InvalidInputError, match='1 distances for 2 structures'):
+        qagenai.evaluate([magnesia, magnesia], known=magnesia, e_above_hull=[0.0])
+
+
 @pytest.mark.slow
 def test_relaxing_keeps_order_and_moments_and_costs_the_others_nothing():
     copper = bulk('Cu', a=3.9)
