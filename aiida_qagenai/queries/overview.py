@@ -176,7 +176,8 @@ def _state(node: orm.ProcessNode) -> tuple[str, str, str]:
     return (
         'running',
         node.process_status or '',
-        f'If nothing runs it any more (its shell or daemon was killed): {carry_on}',
+        f'`aiida-qagenai campaign status {pk}` says what it does and why it waits. If nothing runs it any more (its '
+        f'shell or daemon was killed): {carry_on}',
     )
 
 
