@@ -1,8 +1,9 @@
 """Time to read the progress of a campaign in a large graph.
 
-``python benchmarks/progress.py [--nodes N] [--quick]`` stores a cycle of a made-up campaign in a throw-away SQLite profile
-(three nodes a candidate), energies that have finished before, and a second cycle that computes energies. It then reads
-the progress as ``campaign follow`` does every two seconds. One JSON line per figure; ``--quick`` stores 3,000 nodes.
+``python benchmarks/progress.py [--nodes N] [--quick]`` stores a cycle of a made-up campaign in a throw-away SQLite
+profile (three nodes a candidate), energies that have finished before, and a second cycle that computes energies. It
+then reads the progress as ``campaign follow`` does every two seconds. One JSON line per figure; ``--quick`` stores
+3,000 nodes.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def ladder(caller: t.Any, labels: list[str], code: t.Any, state: str) -> t.Any:
     structure.append_atom(position=(0.0, 0.0, 0.0), symbols='Ba')
     structure.append_atom(position=(1.5, 1.5, 1.5), symbols='O')
     inputs = {
-        'plan': orm.Dict(dict.fromkeys(labels, ['PBE'])),
+        'plan': orm.Dict({label: ['PBE'] for label in labels}),
         'settings': orm.Dict({'protocol': 'fast'}),
         'max_concurrent': orm.Int(RUNNING),
         'code': code,

@@ -137,7 +137,7 @@ def job_line(job: Job) -> str:
 
     since = timezone.localtime(job.since)
     day = '%H:%M' if since.date() == timezone.localtime(timezone.now()).date() else '%Y-%m-%d %H:%M'
-    text = f'{job.what}: {job.state} on {job.computer} since {since:{day}}, {job.process} {job.pk}'
+    text = f'{job.what}: {job.state} on {job.computer} since {since:{day}} (pk {job.pk})'
     said = last_line(t.cast('t.Any', load_node(job.pk)))
     return f'{text}; {said}' if said else text
 

@@ -48,21 +48,23 @@ def follow(
     from aiida_qagenai.cli.panel import clock
     from aiida_qagenai.queries.progress import Watch
 
-    console = console or Console(markup=False, highlight=False, soft_wrap=True)
+    console = console or Console(markup=False, highlight=False)
     watch, start = Watch(node, again), time.monotonic()
     try:
         words = (lambda: describe(node, time.monotonic() - start)) if describe else (lambda: '')
         show = _follow_screen if console.is_terminal else _follow_lines
         progress = show(watch, words, console, interval)
     except KeyboardInterrupt:
-        console.print(f'No longer watching; process {node.pk} goes on. To watch it again: {watch_again or again}')
+        console.print(
+            f'No longer watching; process {node.pk} goes on. To watch it again: {watch_again or again}', soft_wrap=True
+        )
         return
     if progress.state == 'running':
-        console.print(f'The daemon is not running. To go on: {again}')
+        console.print(f'The daemon is not running. To go on: {again}', soft_wrap=True)
         return
     message = f': {node.exit_message}' if node.exit_message else ''
     state = 'was killed' if node.is_killed else f'ended with exit status {node.exit_status}{message}'
-    console.print(f'[{clock(progress.elapsed)}] {node.process_label} {node.pk} {state}', markup=False)
+    console.print(f'[{clock(progress.elapsed)}] {node.process_label} {node.pk} {state}', markup=False, soft_wrap=True)
 
 
 def _daemon_is_missed(progress: Progress) -> bool:
@@ -98,7 +100,7 @@ def _follow_lines(watch: Watch, words: t.Callable[[], str], console: Console, in
             return progress
         text = line(progress, words())
         if _news(text) != _news(printed) or (text != printed and time.monotonic() - printed_at > QUIET):
-            console.print(f'[{clock(progress.elapsed)}] {text}', markup=False)
+            console.print(f'[{clock(progress.elapsed)}] {text}', markup=False, soft_wrap=True)
             printed, printed_at = text, time.monotonic()
         if progress.state != 'running':
             return progress

@@ -59,7 +59,7 @@ def interrupt() -> None:
 
 def followed(node, *, terminal: bool = False) -> str:
     output = io.StringIO()
-    console = Console(file=output, force_terminal=terminal, width=160, markup=False, highlight=False, soft_wrap=True)
+    console = Console(file=output, force_terminal=terminal, width=160, markup=False, highlight=False)
     follow(node, None, AGAIN, console=console, watch_again='aiida-qagenai campaign follow 1')
     return output.getvalue()
 
