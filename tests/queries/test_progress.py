@@ -8,6 +8,8 @@ from timed_processes import call, campaign, energy, job, ladder, stage
 
 from aiida_qagenai.queries.progress import Watch
 
+pytestmark = pytest.mark.usefixtures('frozen_time')
+
 AGAIN = 'aiida-qagenai campaign continue 1'
 
 
@@ -44,7 +46,7 @@ def test_the_time_left_of_a_campaign(computing):
     """Of this cycle 30 and 90 s side by side, and 30 s of training; 300 s for the last one."""
     progress = Watch(computing[0], AGAIN).read()
     assert progress.unknown == ()
-    assert progress.left == pytest.approx(90 + 30 + 300, abs=20)
+    assert progress.left == pytest.approx(90 + 30 + 300)
 
 
 def test_what_is_unknown_is_named(pyscf_code):

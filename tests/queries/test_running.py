@@ -8,6 +8,8 @@ from timed_processes import call, campaign, energy, job, ladder, stage
 
 from aiida_qagenai.queries.running import jobs_among, open_processes, task_in_words
 
+pytestmark = pytest.mark.usefixtures('frozen_time')
+
 
 @pytest.fixture
 def running_energy(pyscf_code):
@@ -44,7 +46,7 @@ def test_a_running_job(running_energy, localhost):
     (found,) = jobs_among(open_processes(node.pk))
     assert (found.what, found.state, found.computer) == ('HSE06 of LiH (c00000)', 'running', 'localhost')
     assert not found.has_queue
-    assert (timezone.now() - found.since).total_seconds() == pytest.approx(200, abs=20)
+    assert (timezone.now() - found.since).total_seconds() == pytest.approx(200)
 
 
 def test_a_magnetic_ordering_is_named(running_energy, localhost):

@@ -11,6 +11,8 @@ from aiida_qagenai.queries.durations import History, Kind
 from aiida_qagenai.queries.ladders import Count
 from aiida_qagenai.queries.stages import Context, expected_links, read_stage, stages_of
 
+pytestmark = pytest.mark.usefixtures('frozen_time')
+
 
 @pytest.fixture
 def cycle(pyscf_code):
@@ -59,7 +61,7 @@ def test_a_campaign_that_has_just_begun(pyscf_code):
 
 def test_a_step_of_a_running_process_has_a_time(cycle):
     predict = next(step for step in read(cycle[0]).steps if step.name == 'predict')
-    assert predict.elapsed == pytest.approx(20, abs=15)
+    assert predict.elapsed == pytest.approx(20)
     assert predict.left is None
 
 
@@ -70,7 +72,7 @@ def test_the_time_left_of_a_step(cycle):
     history.add(kind, 30, 100.0)
     history.add(kind._replace(task='trainvalidator'), 100, 40.0)
     steps = {step.name: step for step in read(node, history).steps}
-    assert steps['predict'].left == pytest.approx(80, abs=15)
+    assert steps['predict'].left == pytest.approx(80)
     assert steps['learn'].left == pytest.approx(40.0)
     assert steps['compute'].left is None
     assert steps['select'].left == 0.0
