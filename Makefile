@@ -16,13 +16,16 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 # The Python of jobs with local CCSD(T), which need a newer PySCF than aiida-pyscf allows beside it.
 LNO_VENV ?= .venv-lno
+# The wheels of the container image.
+WHEELS ?= wheels
 export QAGENAI_LNO_PYTHON ?= $(CURDIR)/$(LNO_VENV)/bin/python
 
-.PHONY: help install lno campaign test test-all test-slow test-services coverage lint docs benchmark clean
+.PHONY: help install lno wheels campaign test test-all test-slow test-services coverage lint docs benchmark clean
 
 help:
 	@echo 'make campaign   run the quickstart campaign in an isolated profile (about 10 minutes on 2 cores)'
 	@echo 'make lno        build the Python for local CCSD(T) in $(LNO_VENV) (C compiler; a minute)'
+	@echo 'make wheels     collect what the container image installs in $(WHEELS) (network)'
 	@echo 'make test       run the quick tests: what a change needs (below 10 minutes on 2 cores)'
 	@echo 'make test-all   run all tests but those on services (about half an hour on 2 cores)'
 	@echo 'make test-services  test on real services: PostgreSQL, RabbitMQ, SLURM over SSH (Debian, as root)'
@@ -52,6 +55,14 @@ $(LNO_VENV)/.installed: constraints-lno.txt
 	@touch $@
 
 lno: $(LNO_VENV)/.installed
+
+# What Containerfile installs, for the processor and the system of this machine; what has no wheel is built. With
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu torch comes without CUDA.
+wheels:
+	$(PYTHON) -m venv $(WHEELS)/.venv
+	$(WHEELS)/.venv/bin/pip install --quiet --upgrade pip
+	$(WHEELS)/.venv/bin/pip wheel --quiet --wheel-dir $(WHEELS) --constraint constraints.txt torch==2.13.0 '.[ml,pyscf,phonons]'
+	rm -r $(WHEELS)/.venv
 
 campaign: install
 	aiida-qagenai setup
@@ -89,4 +100,4 @@ benchmark: install lno
 
 clean:
 	-test ! -x $(BIN)/verdi || verdi daemon stop
-	rm -rf $(VENV) $(LNO_VENV) .aiida_home campaign_results docs/_build docs/reference/api docs/reference/processes
+	rm -rf $(VENV) $(LNO_VENV) $(WHEELS) .aiida_home campaign_results docs/_build docs/reference/api docs/reference/processes

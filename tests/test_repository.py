@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -95,6 +97,41 @@ def test_lowest_constraints_are_the_lower_bounds():
         version = Version(lowest[requirement.name])
         assert requirement.specifier.contains(version), requirement.name
         assert version.release[: len(bound.release)] == bound.release, f'{requirement.name}: {version} is not {bound}'
+
+
+def test_container_installs_what_is_collected():
+    """`make wheels` and `Containerfile` name the same extras, and a Python that pip accepts."""
+    container, makefile = (ROOT / 'Containerfile').read_text(), (ROOT / 'Makefile').read_text()
+    extras = re.search(r"'aiida-qagenai\[([\w,]+)\]'", container)[1]
+    assert re.search(rf"pip wheel .*--wheel-dir \$\(WHEELS\) .*'\.\[{extras}\]'", makefile)
+    assert set(extras.split(',')) <= set(PROJECT['optional-dependencies'])
+    version = re.search(r'^FROM \S+/python:([\d.]+)', container, re.MULTILINE)[1]
+    assert Requirement(f'python{PROJECT["requires-python"]}').specifier.contains(f'{version}.1')
+    assert (ROOT / '.containerignore').read_text().splitlines() == ['*', '!wheels']
+
+
+@pytest.fixture(scope='module')
+def wheels():
+    """Return the script that asks for which machines there are wheels, as a module."""
+    loader = importlib.machinery.SourceFileLoader('wheels', str(ROOT / '.ci' / 'wheels'))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader('wheels', loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_packages_without_wheels_are_read_from_the_error_of_uv(wheels):
+    error = (
+        'error: No solution found when resolving dependencies\n  cause: Because geometric>=0.9.7.2 has no usable '
+        'wheels and pyscf[geomopt]==2.3.0 depends on geometric>=0.9.7.2, we can conclude …\n\n'
+        'hint: Wheels are required for `pycifrw` because building from source is disabled for all packages\n'
+    )
+    assert wheels.named(error) == ['geometric', 'pycifrw']
+
+
+def test_wheels_are_asked_for_every_extra_and_for_the_advice_on_pyscf(wheels):
+    assert {'ml', 'pyscf', 'chgnet'} <= set(wheels.extras()) and 'dev' not in wheels.extras()
+    assert wheels.requirements(wheels.NEWER) == (['-'], 'pyscf>=2.8\nh5py\ndill\npint\naiida-shell\n')
+    assert wheels.requirements('ml')[0][1:] == ['--extra', 'ml']
 
 
 @pytest.fixture
