@@ -29,8 +29,8 @@ def install_pyscf(
 
     aiida-pyscf asks for PySCF < 2.4 and for PyCifRW, whose wheels are for few machines; other PySCFs work as well.
 
-    :param system: as :data:`sys.platform`.
-    :param machine: as :func:`platform.machine`, by default of this one.
+    :param system: as `sys.platform`.
+    :param machine: as `platform.machine`, by default of this one.
     :param python: major and minor version.
     """
     if system == 'win32':

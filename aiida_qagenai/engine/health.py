@@ -147,6 +147,7 @@ def broker_state() -> BrokerState:
         # AiiDA itself would try again for minutes.
         socket.create_connection((host, port), timeout=PATIENCE).close()
         broker.get_communicator()
+        broker.close()
     except Exception as exception:  # kiwipy, aiormq and the system each raise errors of their own
         password = str(config.get('broker_password') or '')
         text = one_line(exception)

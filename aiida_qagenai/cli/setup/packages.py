@@ -74,11 +74,14 @@ def check_extra(extra: str, purpose: str) -> Row:
     """Return the row of one extra; one that is not installed, or in other versions, is a note."""
     asked = requirements(extra)
     versions = {requirement.name: installed(requirement.name) for requirement in asked}
+    if extra == 'pyscf':
+        # Not asked for on Windows, and needed all the same.
+        versions.setdefault('pyscf', installed('pyscf'))
     section = 'packages' if extra in {'ml', 'pyscf'} else 'optional'
     command = install_pyscf() if extra == 'pyscf' else install_extras(extra)
     missing = [name for name, version in versions.items() if version is None]
-    if missing or not asked:
-        found = f'{" and ".join(missing) or "not"} not installed: no {purpose}' if missing else f'no {purpose}'
+    if missing:
+        found = f'{" and ".join(missing)} not installed; needed for {purpose}'
         return Row(section, f'extra {extra}', State.NOTE, found, command)
     found = ', '.join(f'{name} {version}' for name, version in versions.items())
     other = [requirement for requirement in asked if not fits(requirement, versions[requirement.name])]

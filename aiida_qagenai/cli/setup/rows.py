@@ -53,8 +53,9 @@ def print_rows(rows: t.Sequence[Row]) -> None:
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ('', 'checked', 'found'):
-        table.add_column(heading, overflow='fold')
+    for heading in ('', 'checked'):
+        table.add_column(heading, no_wrap=True)
+    table.add_column('found', overflow='fold')
     section = rows[0].section if rows else ''
     for row in rows:
         if row.section != section:

@@ -59,8 +59,17 @@ def test_extra_that_is_not_installed_says_what_it_enables(pretend):
     pretend('aiida-qagenai', '9.9', *own)
     row = check_extra('ml', 'models')
     assert row.state is State.NOTE
-    assert row.found == 'no-such-package not installed: no models'
+    assert row.found == 'no-such-package not installed; needed for models'
     assert row.advice == "pip install 'aiida-qagenai[ml]'"
+
+
+def test_pyscf_is_missed_where_the_extra_does_not_ask_for_it(pretend, tmp_path):
+    """On Windows the extra holds h5py only."""
+    pretend('aiida-qagenai', '9.9', 'Provides-Extra: pyscf', "Requires-Dist: h5py; extra == 'pyscf'")
+    pretend('pyscf', '0')
+    assert check_extra('pyscf', 'energies').state is State.OK
+    (tmp_path / 'pyscf-0.dist-info' / 'METADATA').write_text('')
+    assert check_extra('pyscf', 'energies').found == 'pyscf not installed; needed for energies'
 
 
 def test_extra_in_an_untested_version_is_a_note(pretend):
