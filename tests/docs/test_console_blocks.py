@@ -19,7 +19,7 @@ CONSOLE = blocks('console')
 PLACEHOLDER = re.compile(r'[A-Z][A-Z0-9_]*')
 # Programs of others, in commands that only show where a step is done.
 FOREIGN = {
-    '.venv/bin/pre-commit', 'apt-get',
+    '.ci/wheels', '.venv/bin/pre-commit', 'apt-get', 'podman',
     'echo', 'cat', 'export', 'git', 'mkdir', 'optimade-get', 'pip', 'python', 'python3',
     'uv', '~/pyscf/bin/pip', '~/pyscf-forge/bin/pip', '~/pyscf-forge/bin/python', '~/qagenai/bin/pip', 'aiida-pseudo',
 }  # fmt: skip
