@@ -11,8 +11,9 @@ from ase.build import bulk
 from magnetic_crystals import rock_salt_cell
 
 from aiida_qagenai.cli.energy.arguments import energy_overrides, parse_moments
-from aiida_qagenai.cli.loaders import MOMENTS_EXTRA, read_structure_nodes
+from aiida_qagenai.cli.loaders import read_structure_nodes
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.crystals import MOMENTS_EXTRA
 
 PLAN = ('--level', 'PBE', '--protocol', 'pipeline', '--no-references', '--dry-run', '--format', 'json')
 
