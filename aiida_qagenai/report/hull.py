@@ -46,8 +46,7 @@ def hull(campaign: int | str, elements: t.Collection[str] | None = None) -> Plot
     table = found.candidates[found.candidates['formula'].map(lambda text: set(parse_formula(text)) <= set(chosen))]
     level = found.level.value
     inputs: dict[str, t.Any] = found.inputs
-    energies = inputs['arrays'].get_array('competing_energies')
-    known = competing_phases(inputs['competing'], inputs.get('known_phases'), energies, found.level)
+    known = competing_phases(inputs['competing'], inputs.get('known_phases'), inputs['arrays'], found.level)
     known = [phase for phase in known if set(phase.amounts) <= set(chosen)]
     known += [Phase(element, 0.0, level=f'predicted {level}') for element in chosen]
     computed = _computed_at(campaign, level, chosen)

@@ -67,7 +67,7 @@ def assess_candidates(
     known_as = find_known(candidates, structures, known)
     wanted, top = (Fidelity.parse(name) for name in (options['screen']['hull_fidelity'], options.get('top', 'CCSD(T)')))
     level, notes = hull_level(predictions, wanted, top)
-    phases = competing_phases(competing, known, arrays.get_array('competing_energies'), level)
+    phases = competing_phases(competing, known, arrays, level)
     gaps = find_gaps(kwargs['gaps'].get_dict() if 'gaps' in kwargs else {}, phases)
     fewest = options['screen'].get('min_references', 0)
     hull = predicted_hull(candidates, predictions, phases, level, min_references=fewest)
@@ -76,10 +76,8 @@ def assess_candidates(
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, options['screen']['max_e_above_hull']) for item in columns]
     pool = make_pool(candidates, predictions, stages, arrays, top=top)
-    if options['select']['acquisition'] == 'low_fidelity_rank':
-        distances = low_fidelity_distances(candidates, predictions, competing, known, arrays)
-        pool = dataclasses.replace(pool, low_fidelity_energy=distances)
-    choice = choose_within_budget(pool, options)
+    at_pbe = competing_phases(competing, known, arrays, Fidelity.PBE)
+    choice = choose_within_budget(at_low_fidelity(pool, candidates, predictions, at_pbe), options)
     assessments = {
         label: AssessmentData(
             **verdict(candidates[row], screenings[row], hull[row], level),
@@ -95,8 +93,10 @@ def assess_candidates(
         )
         for row, label in enumerate(labels)
     }
-    selection = summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps))
-    return {'assessments': store_in_bulk(assessments), 'selection': selection}
+    return {
+        'assessments': store_in_bulk(assessments),
+        'selection': summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps)),
+    }
 
 
 # A clone would name the candidates of another run, see ``AssessmentData.candidate_uuid``; a new verdict costs little.
@@ -136,16 +136,16 @@ def hull_level(
 
 
 def competing_phases(
-    competing: DatasetData, known: DatasetData | None, energies: NDArray[np.float64], level: Fidelity
+    competing: DatasetData, known: DatasetData | None, arrays: ArrayData, level: Fidelity
 ) -> list[Phase]:
     """Return the phases that compete with the candidates: the training set, then the known crystals.
 
     Elements compete at zero, which is what formation energies refer to: a prediction below it, of a model that saw few
     of them, would hide every compound.
 
-    :param energies: predicted, of both after each other, shape (m, 4), eV/atom.
+    :param arrays: ``competing_energies``, predicted, of both after each other, shape (m, 4), eV/atom.
     """
-    labels = competing.labels()
+    labels, energies = competing.labels(), arrays.get_array('competing_energies')
     formulas, names = labels.groups.tolist(), labels.structures.identifiers.tolist()
     if known is not None:
         batch = known.structures()
@@ -187,26 +187,23 @@ def predicted_hull(
     return [placed.get(row) for row in range(len(candidates))]
 
 
-def low_fidelity_distances(
-    candidates: list[CandidateData],
-    predictions: list[t.Any],
-    competing: DatasetData,
-    known: DatasetData | None,
-    arrays: ArrayData,
-) -> NDArray[np.float64]:
-    """Return the distance of every candidate to the predicted hull at PBE, eV/atom, shape (n,).
+def at_low_fidelity(
+    pool: CandidatePool, candidates: list[CandidateData], predictions: list[t.Any], phases: list[Phase]
+) -> CandidatePool:
+    """Return the pool with the distance of every candidate to the predicted hull at PBE, eV/atom.
 
     Formation energies of different compositions do not compare. A candidate without a prediction has none; a hull that
     abstains is at the elements.
+
+    :param phases: what competes, at PBE.
     """
-    phases = competing_phases(competing, known, arrays.get_array('competing_energies'), Fidelity.PBE)
     hull = predicted_hull(candidates, predictions, phases, Fidelity.PBE)
     distances = np.full(len(candidates), np.nan)
     for row, (result, prediction) in enumerate(zip(hull, predictions, strict=True)):
         if result is not None:
             above = result.e_above_hull
             distances[row] = max(prediction.energy_pbe, 0.0) if above is None else above
-    return distances
+    return dataclasses.replace(pool, low_fidelity_energy=distances)
 
 
 def funnel_stage(

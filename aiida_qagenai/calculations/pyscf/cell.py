@@ -85,6 +85,11 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
         options['parser_name'].default = 'qagenai.pyscf_cell'
         options['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
         options['withmpi'].default = False
+        cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
+
+    @classmethod
+    def _define_outputs(cls, spec: CalcJobProcessSpec) -> None:
         spec.output(
             'results',
             valid_type=orm.Dict,
@@ -106,7 +111,6 @@ class PyscfCellCalculation(RecoveryMixin, PyscfCalculation):
             'checkpoint', valid_type=orm.SinglefileData, required=False, help='SCF checkpoint of an unfinished SCF.'
         )
         spec.default_output_node = 'results'
-        cls._define_exit_codes(spec)
 
     @classmethod
     def _define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
