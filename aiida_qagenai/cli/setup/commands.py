@@ -82,12 +82,9 @@ def setup(
             *state,
         ]
     rows.sort(key=lambda row: SECTIONS.index(row.section))
-    if as_json:
-        print_rows_as_json(rows)
-    else:
-        print_rows(rows)
-        for line in mended:
-            click.echo(f'mended: {line}')
+    (print_rows_as_json if as_json else print_rows)(rows)
+    for line in mended:
+        click.echo(f'mended: {line}', err=as_json)
     conclude(name, problems(rows), quiet=as_json)
 
 
