@@ -163,6 +163,7 @@ def test_every_example_is_used():
     assert {str(path.relative_to(EXAMPLES)) for path in files} == {
         'quickstart.py',
         'random_crystals.py',
+        'tour.ipynb',
         *(f'ladder/{name}' for name in ('crystals.yaml', 'ladder.py', 'settings.yaml')),
         *templates,
     }

@@ -61,42 +61,39 @@ def assess_candidates(
     candidates: list[CandidateData] = [kwargs['candidates'][label] for label in labels]
     predictions = [kwargs['predictions'][label].content for label in labels]
     structures = candidate_set.structures().structures()
-    screenings = [screen(structure, stage=options['screen'].get('stage', 'validation')) for structure in structures]
+    rules = options['screen']
+    screenings = [screen(structure, stage=rules.get('stage', 'validation')) for structure in structures]
     passed, known = [screening.passed for screening in screenings], kwargs.get('known_phases')
     duplicates = find_duplicates(candidates, structures, passed, competing)
     known_as = find_known(candidates, structures, known)
-    wanted, top = (Fidelity.parse(name) for name in (options['screen']['hull_fidelity'], options.get('top', 'CCSD(T)')))
+    wanted, top = (Fidelity.parse(name) for name in (rules['hull_fidelity'], options.get('top', 'CCSD(T)')))
     level, notes = hull_level(predictions, wanted, top)
     phases = competing_phases(competing, known, arrays, level)
     gaps = find_gaps(kwargs['gaps'].get_dict() if 'gaps' in kwargs else {}, phases)
-    fewest = options['screen'].get('min_references', 0)
-    hull = predicted_hull(candidates, predictions, phases, level, min_references=fewest)
-    strict = options['screen'].get('out_of_distribution') == 'reject'
+    hull = predicted_hull(candidates, predictions, phases, level, min_references=rules.get('min_references', 0))
+    strict = rules.get('out_of_distribution') == 'reject'
     unfamiliar = [strict and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
-    stages = [funnel_stage(*item, options['screen']['max_e_above_hull']) for item in columns]
+    stages = [funnel_stage(*item, rules['max_e_above_hull']) for item in columns]
     pool = make_pool(candidates, predictions, stages, arrays, top=top)
-    at_pbe = competing_phases(competing, known, arrays, Fidelity.PBE)
-    choice = choose_within_budget(at_low_fidelity(pool, candidates, predictions, at_pbe), options)
+    if options['select']['acquisition'] == 'low_fidelity_rank':
+        pool = at_low_fidelity(pool, candidates, predictions, competing_phases(competing, known, arrays, Fidelity.PBE))
+    choice = choose_within_budget(pool, options)
     assessments = {
         label: AssessmentData(
             **verdict(candidates[row], screenings[row], hull[row], level),
             **choice_fields(choice, row),
-            duplicate=duplicates[row] is not None,
-            duplicate_of=duplicates[row],
+            **duplicate_fields(duplicates[row]),
             known_as=known_as[row],
             hull_gaps=gaps_of(candidates[row], gaps),
             divergence=predictions[row].divergence,
             top_fidelity=predictions[row].top_fidelity,
-            eligible=stages[row] == 'eligible',
-            stopped_by=None if stages[row] == 'eligible' else stages[row],
+            **stage_fields(stages[row]),
         )
         for row, label in enumerate(labels)
     }
-    return {
-        'assessments': store_in_bulk(assessments),
-        'selection': summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps)),
-    }
+    selection = summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps))
+    return {'assessments': store_in_bulk(assessments), 'selection': selection}
 
 
 # A clone would name the candidates of another run, see ``AssessmentData.candidate_uuid``; a new verdict costs little.
@@ -222,6 +219,16 @@ def funnel_stage(
     if hull.e_above_hull is not None and hull.e_above_hull > max_e_above_hull:
         return 'unstable'
     return 'eligible'
+
+
+def stage_fields(stage: str) -> dict[str, t.Any]:
+    """Return the fields of an assessment that the funnel decides."""
+    return {'eligible': stage == 'eligible', 'stopped_by': None if stage == 'eligible' else stage}
+
+
+def duplicate_fields(representative: str | None) -> dict[str, t.Any]:
+    """Return the fields of an assessment that say whether an equal structure came before."""
+    return {'duplicate': representative is not None, 'duplicate_of': representative}
 
 
 def make_pool(
