@@ -42,7 +42,7 @@ def test_from_a_new_profile_to_a_table(new_machine, hydrogen):
     printed = machine.run('aiida-qagenai', 'energy', 'run', str(hydrogen), *levels, *arguments)
     for text in (
         'LadderWorkChain',
-        '4 of 4 done',
+        'references 2/2, PBE 1/1, CCSD(T) 1/1',
         'exit status 0',
         'formation eV/atom',
         'not scientific',
