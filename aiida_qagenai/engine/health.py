@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-import json
 import socket
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from aiida.manage.profile_access import ProfileAccessManager
 from sqlalchemy.exc import SQLAlchemyError
 
 from aiida_qagenai.engine.daemon import broker_files, daemon_runs, runs
+from aiida_qagenai.engine.machine import broker_address, num_workers
 
 __all__ = (
     'BrokerState',
@@ -140,8 +140,7 @@ def broker_state() -> BrokerState:
         return BrokerState('none', False, 'the profile has no broker')
     if isinstance(broker, ZeromqBroker):
         return BrokerState('embedded (ZeroMQ)', None)
-    config = get_manager().get_profile().process_control_config
-    host, port = str(config.get('broker_host', '127.0.0.1')), int(config.get('broker_port') or 5672)
+    host, port = broker_address()
     name = f'RabbitMQ at {host}:{port}'
     try:
         # AiiDA itself would try again for minutes.
@@ -149,7 +148,7 @@ def broker_state() -> BrokerState:
         broker.get_communicator()
         broker.close()
     except Exception as exception:  # kiwipy, aiormq and the system each raise errors of their own
-        password = str(config.get('broker_password') or '')
+        password = str(get_manager().get_profile().process_control_config.get('broker_password') or '')
         text = one_line(exception)
         return BrokerState(name, False, text.replace(password, '***') if password else text)
     return BrokerState(name, True)
@@ -172,7 +171,9 @@ def daemon_state() -> tuple[DaemonState, str]:
     broker_object = get_manager().get_broker()
     if isinstance(broker_object, ZeromqBroker) and not broker_object.check_service_reachable():
         return DaemonState.WITHOUT_BROKER, f'process {pid} runs, but its broker does not'
-    return DaemonState.RUNS, f'process {pid} with {worker_count()} workers'
+    workers = num_workers()
+    about = 'which does not say how many workers it has' if workers is None else f'with {workers} workers'
+    return DaemonState.RUNS, f'process {pid} {about}'
 
 
 def recorded_pid(path: Path) -> int | None:
@@ -180,13 +181,6 @@ def recorded_pid(path: Path) -> int | None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(path.read_text().split()[-1])
     return None
-
-
-def worker_count() -> int:
-    """Return the number of workers of the running daemon."""
-    with contextlib.suppress(AiidaException, KeyError, TypeError, json.JSONDecodeError):
-        return int(get_daemon_client().get_numprocesses()['numprocesses'])
-    return 0
 
 
 def one_line(exception: BaseException) -> str:

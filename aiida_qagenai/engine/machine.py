@@ -71,12 +71,16 @@ def broker_answers() -> bool:
     broker = get_manager().get_broker()
     if broker is None or isinstance(broker, ZeromqBroker):
         return broker is None or broker.check_service_reachable()
-    config = get_manager().get_profile().process_control_config
-    address = (str(config.get('broker_host') or '127.0.0.1'), int(config.get('broker_port') or 5672))
     with contextlib.suppress(OSError):
-        socket.create_connection(address, timeout=TIMEOUT).close()
+        socket.create_connection(broker_address(), timeout=TIMEOUT).close()
         return True
     return False
+
+
+def broker_address() -> tuple[str, int]:
+    """Return host and port of the RabbitMQ of the profile."""
+    config = get_manager().get_profile().process_control_config
+    return str(config.get('broker_host') or '127.0.0.1'), int(config.get('broker_port') or 5672)
 
 
 def num_workers() -> int | None:
