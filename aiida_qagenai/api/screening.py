@@ -23,7 +23,7 @@ def screen(
         occupancies is reported as not well formed.
     :param constraints: those of :func:`~aiida_qagenai.chemistry.constraints.default_constraints` by default.
     :param stage: ``generation``, ``validation`` or ``final``: when which constraints apply.
-    :raises InvalidInputError: for something that is no structure, or an unknown stage.
+    :raises InvalidInputError: if an item is not a structure, or the stage is unknown.
     """
     from aiida_qagenai.chemistry.constraints import screen as apply_constraints
     from aiida_qagenai.exchange.crystals import as_structures

@@ -217,9 +217,9 @@ def hit_probability(
         found: NDArray[np.float64] = ndtr((signed - threshold) / spread) + ndtr((-signed - threshold) / spread)
         return found
 
-    highest = float((np.abs(signed) + 10 * spread).max(initial=0.0))
     if len(signed) == 0:
         return np.zeros(0)
+    highest = float((np.abs(signed) + 10 * spread).max())
     return beyond(float(brentq(lambda threshold: float(beyond(threshold).mean()) - share, 0.0, highest)))
 
 
@@ -259,7 +259,7 @@ ARMS: dict[str, Arm] = {
     'diversity': lambda pool, kind, k, seed: {'diversity': (1.0, _diversity(pool, k, seed))},
     'uncertainty': lambda pool, kind, k, seed: {'sigma': (1.0, pool.require('sigma'))},
     'low_fidelity_rank': lambda pool, kind, k, seed: {'low_fidelity': (1.0, -pool.require('low_fidelity_energy'))},
-    # both are energies: the upper confidence bound
+    # both are energies: the upper confidence bound; in units of σ, σ is 1
     'divergence_plus_sigma': lambda pool, kind, k, seed: {
         'bound': (1.0, _divergence(pool, kind) + (1.0 if kind == 'relative' else pool.require('sigma')))
     },
