@@ -11,7 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
-from aiida_qagenai.queries.campaigns import CALL
+from aiida_qagenai.queries.children import children_of
 from aiida_qagenai.queries.durations import (
     REFER,
     RELAX,
@@ -177,17 +177,6 @@ def _counts(plan: LadderPlan, tasks: t.Mapping[tuple[str, str], Task]) -> dict[s
 
 def _children(ladder: int) -> t.Iterator[Task]:
     """Yield the children of a ladder, oldest first: of those with the same label the latest counts."""
-    builder = orm.QueryBuilder().append(orm.WorkChainNode, filters={'id': ladder}, tag='ladder')
-    builder.append(
-        orm.ProcessNode,
-        with_incoming='ladder',
-        edge_filters=CALL,
-        edge_project='label',
-        tag='task',
-        project=['id', *(f'attributes.{name}' for name in ('process_label', 'process_state', 'exit_status')), 'ctime'],
-    )
-    builder.order_by({'task': {'ctime': 'asc'}})
-    for pk, process, state, exit_status, created, link in builder.iterall():
-        has_ended = state in {'finished', 'excepted', 'killed'}
-        is_ok = state == 'finished' and exit_status == 0
-        yield Task(pk, *split_task(link), process or '', has_ended, is_ok, created)
+    for child in children_of(ladder):
+        is_ok = child.state == 'finished' and child.exit_status == 0
+        yield Task(child.pk, *split_task(child.link), child.process, child.has_ended, is_ok, child.created)

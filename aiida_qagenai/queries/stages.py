@@ -10,7 +10,7 @@ import typing as t
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_qagenai.queries.campaigns import CALL
+from aiida_qagenai.queries.children import Child, children_of
 from aiida_qagenai.queries.durations import History, Kind, step_size, step_task
 from aiida_qagenai.queries.ladders import Count, LadderPlan, LadderProgress, ladder_plan, ladder_progress
 
@@ -52,30 +52,6 @@ MADE = {'generate': 'candidates\\_\\_%', 'predict': 'predictions\\_\\_%', 'relax
 
 QUICK = frozenset({'seedset', 'known', 'filter', 'assess', 'dataset', 'ledger'})
 """Calculation functions, which take seconds: nothing is unknown where none has finished yet."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Child:
-    """A process that another one called, and how it stands."""
-
-    pk: int
-    uuid: str
-    link: str
-    process: str
-    state: str | None
-    exit_status: int | None
-    created: datetime.datetime
-    changed: datetime.datetime
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self.state in {'finished', 'excepted', 'killed'}
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether it has ended well; a status from 700 on is a warning."""
-        return self.state == 'finished' and (self.exit_status == 0 or (self.exit_status or 0) >= 700)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,22 +116,6 @@ class Context:
         """Return how long processes have run, from the first to the last, or until now if one still does."""
         last = max(child.changed for child in children) if all(child.has_ended for child in children) else self.now
         return (last - min(child.created for child in children)).total_seconds()
-
-
-def children_of(process: int) -> list[Child]:
-    """Return what a process called, oldest first, by one query for scalars."""
-    names = [f'attributes.{name}' for name in ('process_label', 'process_state', 'exit_status')]
-    builder = orm.QueryBuilder().append(orm.ProcessNode, filters={'id': process}, tag='caller')
-    builder.append(
-        orm.ProcessNode,
-        with_incoming='caller',
-        edge_filters=CALL,
-        edge_project='label',
-        tag='called',
-        project=['id', 'uuid', *names, 'ctime', 'mtime'],
-    )
-    builder.order_by({'called': 'ctime'})
-    return [Child(pk, uuid, link, label or '', *row) for pk, uuid, label, *row, link in builder.all()]
 
 
 def stages_of(campaign: int) -> list[Child]:
