@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LNO_VENV ?= .venv-lno
 # The wheels of the container image.
 WHEELS ?= wheels
-export QAGENAI_LNO_PYTHON ?= $(CURDIR)/$(LNO_VENV)/bin/python
+export QAGENAI_LNO_PYTHON ?= $(abspath $(LNO_VENV))/bin/python
 
 .PHONY: help install lno wheels campaign test test-all test-slow test-services coverage lint docs benchmark clean
 
@@ -49,7 +49,7 @@ $(LNO_VENV)/.installed: constraints-lno.txt
 	$(PYTHON) -m venv $(LNO_VENV)
 	$(LNO_VENV)/bin/pip install --quiet --upgrade pip
 	$(LNO_VENV)/bin/pip install --quiet --constraint constraints-lno.txt h5py numpy pyscf
-	CMAKE_CONFIGURE_ARGS=-DBLAS_LIBRARIES=$$(echo $(CURDIR)/$(LNO_VENV)/lib/python*/site-packages/pyscf/lib/libopenblas*) \
+	CMAKE_CONFIGURE_ARGS=-DBLAS_LIBRARIES=$$(echo $(abspath $(LNO_VENV))/lib/python*/site-packages/pyscf/lib/libopenblas*) \
 		$(LNO_VENV)/bin/pip install --quiet --constraint constraints-lno.txt pyscf-forge
 	$(LNO_VENV)/bin/python -W ignore -c 'from pyscf.lno import lnoccsd_t; from pyscf.pbc.lno import KLNOCCSD_T'
 	@touch $@
