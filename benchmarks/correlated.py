@@ -209,11 +209,15 @@ class Runner:
 
 ATTRIBUTES = (
     'ordering', 'magnetic_ordering', 'energy_per_atom', 'band_gap', 'site_moments', 'absolute_moment', 'core_hours',
+    'level_tag',
 )  # fmt: skip
 
 
 def read(name: str, level: str) -> list[dict[str, t.Any]]:
-    """Return some attributes of the energies of a compound that the profile holds, the lowest ordering among them."""
+    """Return some attributes of the energies of a compound that the profile holds, the lowest ordering among them.
+
+    They are of one level of theory, that of the last energy: on another mesh they cannot be compared.
+    """
     from aiida import load_profile
     from aiida.orm import QueryBuilder
 
@@ -221,8 +225,9 @@ def read(name: str, level: str) -> list[dict[str, t.Any]]:
 
     load_profile()
     filters = {'attributes.formula': name, 'attributes.fidelity': level}
-    query = QueryBuilder().append(EnergyData, filters=filters, project='attributes')
-    return [{key: content.get(key) for key in ATTRIBUTES} for (content,) in query.all()]
+    query = QueryBuilder().append(EnergyData, filters=filters, project='attributes', tag='energy')
+    found = [content for (content,) in query.order_by({'energy': 'id'}).all()]
+    return [{key: each.get(key) for key in ATTRIBUTES} for each in found if each['level_tag'] == found[-1]['level_tag']]
 
 
 def lowest(rows: Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_campaign import make_energy
+
+from aiida_qagenai.common.fidelity import Fidelity
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
@@ -53,3 +56,12 @@ def test_a_reaction_takes_the_lowest_ordering_per_formula_unit(capsys):
     # Four atoms of product against 2 + 1.5 + 0.5 of what is used up.
     assert figures['reaction-1-divergence'] == pytest.approx(0.0, abs=1e-9)
     assert not any(name.startswith('reaction-2') for name in figures)
+
+
+def test_only_energies_of_the_last_level_are_read(aiida_profile_clean):
+    """Those on another mesh are lower or higher by more than orderings differ."""
+    for protocol in ('fast', 'fast', 'moderate', 'moderate'):
+        make_energy('0', Fidelity.PBE, protocol).store()
+    tags = [row['level_tag'] for row in correlated.read('LiH', 'PBE')]
+    assert tags == ['moderate:gth-szv'] * 2
+    assert correlated.read('LiH', 'SCAN') == []
