@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.chemistry.radii import CONTACT_LENGTHS, COVALENT_RADII, SPHERE_RADII
 
 if t.TYPE_CHECKING:
@@ -24,6 +25,8 @@ CHUNK = 4_000_000
 MAX_IMAGES = 12
 """Translations searched on each side of a lattice vector: enough for 6 Å in a cell that is 0.5 Å thick."""
 
+GRAMS_PER_CUBIC_CENTIMETRE = 1.66053906660
+"""One dalton per cubic ångström."""
 
 RADII = torch.tensor([0.0, *COVALENT_RADII.values()], dtype=torch.float64)
 SPHERES = torch.tensor([0.0, *SPHERE_RADII.values()], dtype=torch.float64)
@@ -37,12 +40,20 @@ class Pairs(t.NamedTuple):
     :param first: index of atom i among the B · N places, shape (E,).
     :param second: index of atom j, shape (E,).
     :param distance: Å, differentiable in the cells and the coordinates, shape (E,).
+    :param vector: from i to j, Å, differentiable as well, shape (E, 3).
+    :param shift: lattice translation of j as seen from i, shape (E, 3).
     """
 
     structure: torch.Tensor
     first: torch.Tensor
     second: torch.Tensor
     distance: torch.Tensor
+    vector: torch.Tensor
+    shift: torch.Tensor
+
+    def where(self, chosen: torch.Tensor) -> Pairs:
+        """Return the ``chosen`` pairs, a mask of shape (E,)."""
+        return Pairs(*(part[chosen] for part in self))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +104,12 @@ class CrystalBatch:
         """Return the summed volumes of the spheres that the atoms fill, shape (B,), Å3."""
         return 4 / 3 * torch.pi * SPHERES.to(self.cells)[self.numbers].pow(3).sum(1)
 
+    @property
+    def densities(self) -> torch.Tensor:
+        """Return the mass densities, shape (B,), g/cm3."""
+        masses = _masses().to(self.cells)[self.numbers].sum(1)
+        return masses / self.volumes * GRAMS_PER_CUBIC_CENTIMETRE
+
     def contact_lengths(self, pairs: Pairs) -> torch.Tensor:
         """Return the length that the distance of each pair is compared with, shape (E,), Å."""
         numbers = self.numbers.flatten()
@@ -110,7 +127,7 @@ class CrystalBatch:
         vectors = torch.einsum('ea,eab->eb', displaced, self.cells[structure])
         # atoms that coincide have no direction, and no gradient
         distance = vectors.square().sum(-1).clamp(min=1e-12).sqrt()
-        return Pairs(structure, structure * width + i, structure * width + j, distance)
+        return Pairs(structure, structure * width + i, structure * width + j, distance, vectors, shift)
 
     def _search(self, cutoff: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return structure, i, j, shape (E,) each, and the lattice translation of j as seen from i, shape (E, 3)."""
@@ -150,3 +167,10 @@ class CrystalBatch:
 def _images(reach: tuple[int, ...]) -> torch.Tensor:
     ranges = [range(-n, n + 1) for n in reach]
     return torch.tensor(list(itertools.product(*ranges)), dtype=torch.float64)
+
+
+@functools.lru_cache(maxsize=1)
+def _masses() -> torch.Tensor:
+    from pymatgen.core import Element
+
+    return torch.tensor([0.0, *(float(Element(symbol).atomic_mass) for symbol in SYMBOLS)], dtype=torch.float64)

@@ -28,7 +28,6 @@ from aiida_qagenai.chemistry.constraints import (
 from aiida_qagenai.chemistry.constraints.bond_valence import LARGEST_SCALING, SCALINGS
 from aiida_qagenai.chemistry.constraints.geometry import SEARCH_RATIO, VALIDATION_ALPHA
 from aiida_qagenai.chemistry.crystal import ANION_CONTACT, COORDINATION_SHARE, CUTOFF, TRIPLE_BOND
-from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.ml.penalties.cells import CrystalBatch, Pairs
 from aiida_qagenai.ml.penalties.ionic import IonicTable
 
@@ -222,8 +221,7 @@ class DensityPenalty(_Window):
     maximum: float = Density().maximum
 
     def __call__(self, crystals: SoftCrystals) -> SoftVerdict:
-        masses = _masses().to(crystals.batch.cells)[crystals.batch.numbers].sum(1)
-        return self.verdict(masses / crystals.batch.volumes * GRAMS_PER_CUBIC_CENTIMETRE)
+        return self.verdict(crystals.batch.densities)
 
 
 class ChargeAlternationPenalty:
@@ -357,17 +355,6 @@ class BondValencePenalty:
         deviations = (deviations - more).clamp(min=0) + (deviations + fewer).clamp(max=0)
         present = crystals.batch.mask
         return (deviations.square() * present.flatten()).view(len(crystals), -1).sum(1) / present.sum(1)
-
-
-GRAMS_PER_CUBIC_CENTIMETRE = 1.66053906660
-"""One dalton per cubic ångström."""
-
-
-@functools.lru_cache(maxsize=1)
-def _masses() -> torch.Tensor:
-    from pymatgen.core import Element
-
-    return torch.tensor([0.0, *(float(Element(symbol).atomic_mass) for symbol in SYMBOLS)], dtype=torch.float64)
 
 
 _TWINS: tuple[type[Penalty], ...] = (

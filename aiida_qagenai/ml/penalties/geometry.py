@@ -1,0 +1,301 @@
+"""Differentiable losses of the geometric constraints of a user (:mod:`aiida_qagenai.exchange.geometry`).
+
+Each loss is ≥ 0, has no unit and is a mean over the atoms that it concerns, so that it does not grow with the cell. It
+grows with the square of the violation and vanishes a little inside the window, so that what satisfies it does so
+safely. Periodic images are counted by radius. Beside its loss every constraint tells the value that a user understands
+and whether it is satisfied, which count atoms by hard cutoffs.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import typing as t
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from aiida_qagenai.chemistry.constraints.geometry import BOND_RATIO
+from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
+from aiida_qagenai.exchange.geometry import ANGLES, LENGTHS, POLYHEDRA, GeometricConstraint
+from aiida_qagenai.ml.penalties.cells import RADII, CrystalBatch, Pairs
+from aiida_qagenai.ml.penalties.lattices import angles, lengths_and_ratios
+from aiida_qagenai.ml.penalties.networks import cut_loss, dimensionalities
+from aiida_qagenai.ml.penalties.ranks import ranks
+
+__all__ = ('GeometryCrystals', 'Measured', 'measure', 'reach_of')
+
+REACH = 1.6
+"""Neighbours are searched up to this times the cutoff: those beyond have nothing to say on a coordination number."""
+
+MARGIN = 0.04
+"""Share of the cutoff that a neighbour has to be inside, and what is no neighbour outside, for the loss to vanish."""
+
+INSIDE = 0.15
+"""Share of the width of a window that its edges are drawn in for the loss."""
+
+SOFTNESS = 0.04
+"""Width of the step at which an atom counts as a neighbour in a mean, in units of the cutoff."""
+
+TIGHTER = 0.7
+"""The loss of a polyhedron vanishes at this share of its tolerance."""
+
+ROUNDING = 1e-6
+"""By which a value may miss its window."""
+
+VERTICES = {'octahedral': 6, 'tetrahedral': 4}
+
+
+class Measured(t.NamedTuple):
+    """What a constraint says about a batch; where one of its elements is absent it is not satisfied.
+
+    :param value: of the quantity, NaN where an element is absent, shape (B,).
+    :param loss: ≥ 0, 0 where satisfied safely or an element is absent, differentiable, shape (B,).
+    :param satisfied: shape (B,).
+    """
+
+    value: Tensor
+    loss: Tensor
+    satisfied: Tensor
+
+
+class GeometryCrystals:
+    """A batch with the pairs that several constraints need of it, searched once.
+
+    :param reach: largest distance of a pair that any of them needs, Å, see :func:`reach_of`.
+    """
+
+    def __init__(self, batch: CrystalBatch, reach: float) -> None:
+        self.batch = batch
+        self._reach = reach
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    @functools.cached_property
+    def pairs(self) -> Pairs:
+        """Return all pairs up to the reach."""
+        return self.batch.pairs(self._reach)
+
+    @functools.cached_property
+    def bond_lengths(self) -> Tensor:
+        """Return up to where each pair is bonded, shape (E,), Å."""
+        radii = self.batch.radii.flatten()
+        return BOND_RATIO * (radii[self.pairs.first] + radii[self.pairs.second])
+
+    def of(self, symbols: Sequence[str]) -> Tensor:
+        """Return which of the B · N places hold one of some elements."""
+        numbers = torch.tensor([ATOMIC_NUMBERS[symbol] for symbol in symbols], device=self.batch.numbers.device)
+        return torch.isin(self.batch.numbers.flatten(), numbers)
+
+
+def reach_of(constraints: Sequence[GeometricConstraint], numbers: Tensor) -> float:
+    """Return the largest distance that constraints need to know about, Å.
+
+    :param numbers: atomic numbers of the batch.
+    """
+    largest = 2 * BOND_RATIO * float(RADII[numbers.cpu().flatten()].max())
+    reaches = [0.0]
+    for each in constraints:
+        if each.name == 'min_distance':
+            reaches.append(each.minimum or 0.0)
+        elif each.name == 'dimensionality':
+            reaches.append(largest * (1 + MARGIN))
+        elif each.centre is not None:
+            cutoff = each.cutoff or max(_bond(each.centre, other) for other in each.neighbours)
+            reaches.append(max(REACH * cutoff, (each.maximum or 0.0) if each.name == 'bond_length' else 0.0))
+    return max(reaches)
+
+
+def measure(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Measured:
+    """Return value, loss and verdict of a constraint on a batch."""
+    name = constraint.name
+    if name == 'min_distance':
+        return _min_distance(constraint, crystals)
+    if name == 'dimensionality':
+        lengths, wanted = crystals.bond_lengths, int(constraint.minimum or 0)
+        value = dimensionalities(crystals.batch, crystals.pairs, lengths)
+        loss = cut_loss(crystals.batch, crystals.pairs, lengths * (1 + MARGIN), wanted)
+        return Measured(value, loss, value.eq(wanted))
+    if constraint.centre is not None:
+        return _around(constraint, crystals)
+    value = _scalar(name, crystals.batch)
+    return Measured(value.detach(), _window_loss(value, constraint), _inside(value, constraint))
+
+
+def _scalar(name: str, batch: CrystalBatch) -> Tensor:
+    """Return a quantity of the whole cell, shape (B,)."""
+    if name in LENGTHS:
+        return lengths_and_ratios(batch.cells)[:, LENGTHS.index(name)]
+    if name in ANGLES:
+        return angles(batch.cells)[:, ANGLES.index(name)]
+    if name == 'density':
+        return batch.densities
+    return batch.volumes / batch.mask.sum(1)
+
+
+def _window_loss(value: Tensor, constraint: GeometricConstraint) -> Tensor:
+    """Return the square of how far a positive value lies outside its window, in logarithms."""
+    low, high = constraint.minimum, constraint.maximum
+    margin = INSIDE * (high - low) if low is not None and high is not None else 0.0
+    loss = torch.zeros_like(value)
+    if low:
+        loss = loss + ((low + margin) / value.clamp(min=1e-6)).log().clamp(min=0).square()
+    if high:
+        loss = loss + (value.clamp(min=1e-6) / (high - margin)).log().clamp(min=0).square()
+    return loss
+
+
+def _inside(value: Tensor, constraint: GeometricConstraint) -> Tensor:
+    low, high = constraint.minimum or 0.0, math.inf if constraint.maximum is None else constraint.maximum
+    return (value >= low - ROUNDING) & (value <= high + ROUNDING)
+
+
+def _min_distance(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Measured:
+    """The value is at most the wanted distance: farther pairs are not searched."""
+    pairs, wanted = crystals.pairs, constraint.minimum or 0.0
+    present = torch.ones(len(crystals), dtype=torch.bool, device=pairs.distance.device)
+    if constraint.centre is not None:
+        first, second = crystals.of((constraint.centre,)), crystals.of(constraint.neighbours)
+        pairs = pairs.where(first[pairs.first] & second[pairs.second])
+        present = first.view(len(crystals), -1).any(1) & second.view(len(crystals), -1).any(1)
+    overlaps = (1 - pairs.distance / (wanted * (1 + 0.01))).clamp(min=0).square()
+    loss = overlaps.new_zeros(len(crystals)).index_add(0, pairs.structure, overlaps) / crystals.batch.mask.sum(1)
+    value = overlaps.new_full((len(crystals),), wanted)
+    value = value.scatter_reduce(0, pairs.structure, pairs.distance.detach(), 'amin')
+    return _where(present, value, loss, value >= wanted - ROUNDING)
+
+
+def _where(present: Tensor, value: Tensor, loss: Tensor, satisfied: Tensor) -> Measured:
+    """Return the verdict where all elements are present."""
+    return Measured(value.masked_fill(~present, torch.nan), loss.masked_fill(~present, 0.0), satisfied & present)
+
+
+class _Surroundings:
+    """The neighbours B of the atoms A of a batch, ranked by distance."""
+
+    def __init__(self, constraint: GeometricConstraint, crystals: GeometryCrystals) -> None:
+        self.count = len(crystals)
+        self.centres, second = crystals.of((constraint.centre or '',)), crystals.of(constraint.neighbours)
+        chosen = self.centres[crystals.pairs.first] & second[crystals.pairs.second]
+        self.pairs = crystals.pairs.where(chosen)
+        self.lengths = crystals.bond_lengths[chosen]
+        if constraint.cutoff is not None:
+            self.lengths = torch.full_like(self.lengths, constraint.cutoff)
+        self.relative = self.pairs.distance / self.lengths
+        self.rank = ranks(self.pairs.first, self.relative.detach())
+        self.bonded = self.relative.detach() <= 1
+        self.present = self.centres.view(self.count, -1).any(1) & second.view(self.count, -1).any(1)
+
+    def per_atom(self, values: Tensor) -> Tensor:
+        """Return the sums of ``values`` of the pairs over the atoms A, shape (B · N,)."""
+        return values.new_zeros(len(self.centres)).index_add(0, self.pairs.first, values)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of ``values`` of the places, shape (B · N,), over the atoms A of each structure."""
+        kept = values.masked_fill(~self.centres, 0.0).view(self.count, -1)
+        return kept.sum(1) / self.centres.view(self.count, -1).sum(1).clamp(min=1)
+
+    @functools.cached_property
+    def numbers(self) -> Tensor:
+        """Return the coordination numbers, shape (B · N,)."""
+        return self.per_atom(self.bonded.to(self.relative))
+
+    def ranked_loss(self, low: float, high: float) -> Tensor:
+        """Return for each atom how far its nearest ``low`` neighbours are outside and those past ``high`` inside."""
+        near = (self.relative - (1 - MARGIN)).clamp(min=0) * (self.rank < low)
+        far = (1 + MARGIN - self.relative).clamp(min=0) * (self.rank >= high)
+        found = self.per_atom((self.rank < low).to(self.relative))
+        missing = (low - found).clamp(min=0) * (REACH - 1) ** 2 if math.isfinite(low) else 0.0
+        return self.per_atom(near.square() + far.square()) + missing
+
+
+def _around(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Measured:
+    """Return the verdict on the neighbours B of the atoms A."""
+    around = _Surroundings(constraint, crystals)
+    if constraint.name == 'coordination':
+        value, loss, satisfied = _coordination(constraint, around)
+    elif constraint.name == 'mean_coordination':
+        value = around.mean(around.numbers)
+        soft = around.mean(around.per_atom(((1 - around.relative) / SOFTNESS).sigmoid()))
+        # an isolated atom has no neighbour that the mean could begin with
+        loss = _window_loss(soft + 1e-3, constraint) + 0.1 * around.mean(around.ranked_loss(1, math.inf))
+        satisfied = _inside(value, constraint)
+    elif constraint.name in POLYHEDRA:
+        value, loss, satisfied = _polyhedra(constraint, around)
+    else:
+        value, loss, satisfied = _bond_lengths(constraint, around)
+    return _where(around.present, value.detach(), loss, satisfied)
+
+
+def _coordination(constraint: GeometricConstraint, around: _Surroundings) -> tuple[Tensor, Tensor, Tensor]:
+    """The value is the mean coordination number; the loss asks the ``share`` of the atoms that is nearest to it."""
+    low, high = constraint.minimum or 0.0, math.inf if constraint.maximum is None else constraint.maximum
+    missed = around.ranked_loss(low, high)
+    atoms = around.centres.nonzero().flatten()
+    structure = atoms // (len(around.centres) // around.count)
+    asked = (constraint.share * around.centres.view(around.count, -1).sum(1) - ROUNDING).ceil()
+    chosen = torch.zeros_like(around.centres)
+    chosen[atoms] = ranks(structure, missed.detach()[atoms]) < asked[structure]
+    loss = missed.masked_fill(~chosen, 0.0).view(around.count, -1).sum(1) / asked.clamp(min=1)
+    share = around.mean(((around.numbers >= low) & (around.numbers <= high)).to(missed))
+    return around.mean(around.numbers), loss, share >= constraint.share - ROUNDING
+
+
+def _bond_lengths(constraint: GeometricConstraint, around: _Surroundings) -> tuple[Tensor, Tensor, Tensor]:
+    """The value is the mean length of the bonds; the nearest neighbour is one wherever it is.
+
+    A bond that is too long ends in the window or beyond the cutoff, whatever is nearer.
+    """
+    low, high = constraint.minimum or 0.0, math.inf if constraint.maximum is None else constraint.maximum
+    distance, lengths = around.pairs.distance, around.lengths
+    margin = INSIDE * (high - low) if math.isfinite(high) else 0.0
+    bonds = around.bonded | (around.rank == 0) | (distance.detach() <= min(high, 1e3))
+    short = (low + margin - distance).clamp(min=0)
+    long = (distance - high + margin).clamp(min=0) if math.isfinite(high) else torch.zeros_like(distance)
+    leaving = (lengths * (1 + MARGIN) - distance).clamp(min=0)
+    long = torch.where((around.rank > 0) & (leaving.detach() < long.detach()), leaving, long)
+    loss = around.mean(around.per_atom(((short + long) / lengths).square() * bonds))
+    outside = bonds & ((distance < low - ROUNDING) | (distance > high + ROUNDING))
+    number = around.per_atom(bonds.to(distance))
+    wrong = torch.where(number > 0, around.per_atom(outside.to(distance)), torch.ones_like(number))
+    total = around.mean(around.per_atom(distance.detach() * bonds))
+    return total / around.mean(number).clamp(min=1e-9), loss, around.mean(wrong) == 0
+
+
+def _polyhedra(constraint: GeometricConstraint, around: _Surroundings) -> tuple[Tensor, Tensor, Tensor]:
+    """The value is the root mean square deviation of the angles at the atoms A, degrees, of the worst of them.
+
+    It is infinite where an atom does not have six, or four, neighbours.
+    """
+    size, limit = VERTICES[constraint.name], math.radians(constraint.maximum or 0.0)
+    missed = around.ranked_loss(size, size)
+    atoms = around.centres.nonzero().flatten()
+    nearest = around.rank < size
+    complete = around.per_atom(nearest.to(missed))[atoms] == size
+    vectors = missed.new_zeros(len(around.centres), size, 3)
+    units = around.pairs.vector / around.pairs.distance.unsqueeze(-1)
+    vectors = vectors.index_put((around.pairs.first[nearest], around.rank[nearest]), units[nearest])[atoms[complete]]
+    first, second = torch.triu_indices(size, size, 1, device=vectors.device)
+    cosines = (vectors @ vectors.mT)[:, first, second].sort(dim=1).values
+    ideal = torch.full((len(first),), -1 / 3).to(cosines)
+    scale = torch.full((len(first),), 9 / 8).to(cosines)
+    if size == 6:  # three pairs face each other, for which the square of the angle is 2 (1 + cos)
+        ideal = torch.tensor([-1.0] * 3 + [0.0] * 12).to(cosines)
+        scale = torch.ones_like(ideal)
+    squares = torch.where(ideal == -1, 2 * (1 + cosines), scale * (cosines - ideal).square()).mean(1)
+    excess = (squares - (TIGHTER * limit) ** 2).clamp(min=0)
+    missed = missed.index_add(0, atoms[complete], excess)
+    deviations = (cosines.detach().clamp(-1, 1).acos() - ideal.acos()).square().mean(1).sqrt()
+    worst = torch.full_like(missed, -math.inf)
+    worst[atoms] = math.inf
+    worst[atoms[complete]] = deviations.rad2deg()
+    worst[atoms] = worst[atoms].masked_fill(around.numbers[atoms] != size, math.inf)
+    value = worst.view(around.count, -1).amax(1)
+    return value, around.mean(missed), value <= (constraint.maximum or 0.0) + ROUNDING
+
+
+def _bond(first: str, second: str) -> float:
+    """Return the length up to which two elements are bonded, Å."""
+    return BOND_RATIO * float(RADII[ATOMIC_NUMBERS[first]] + RADII[ATOMIC_NUMBERS[second]])
