@@ -20,6 +20,7 @@ __all__ = (
     'MotifsRequest',
     'Request',
     'StructuresRequest',
+    'elements_of',
 )
 
 Count = t.Annotated[int, pydantic.Field(ge=1)]
@@ -178,6 +179,15 @@ Request = t.Annotated[
     CompositionRequest | ChemicalSystemRequest | FreeRequest | StructuresRequest | MotifsRequest,
     pydantic.Field(discriminator='mode'),
 ]
+
+
+def elements_of(request: Request) -> tuple[str, ...] | None:
+    """Return the elements that the structures of a request may have, ``None`` if the request does not say them."""
+    if isinstance(request, CompositionRequest):
+        return tuple(request.composition)
+    if isinstance(request, ChemicalSystemRequest):
+        return request.elements
+    return request.symbols if isinstance(request, MotifsRequest) else None
 
 
 def _check_bounds(minimum: int, maximum: int) -> None:

@@ -16,8 +16,9 @@ from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel, validation_text
 from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.exchange.contests import ContestConfig
+from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.recovery import RecoveryOptions
-from aiida_qagenai.exchange.requests import Count, Request
+from aiida_qagenai.exchange.requests import Count, Request, elements_of
 from aiida_qagenai.exchange.runtime import Rate, RuntimeConfig, Size
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
@@ -207,6 +208,7 @@ class GenerateConfig(RuntimeConfig):
     :param stochasticity: share of fresh noise in each step: 0 follows the flow, 1 takes ancestral steps.
     :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
     :param constraints: others that act while sampling; none if not given.
+    :param geometry: geometric constraints that the structures are ordered with; none if not given.
     :param relations: whether samples of motifs are compared with the known crystals.
     """
 
@@ -220,9 +222,18 @@ class GenerateConfig(RuntimeConfig):
     stochasticity: float = pydantic.Field(1.0, ge=0, le=1)
     min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
     constraints: ConstraintOptions | None = None
+    geometry: GeometryOptions | None = None
     relations: bool = True
     batch_size: Count = 128
     output: Path = Path('candidates.npz')
+
+    @pydantic.model_validator(mode='after')
+    def _check_geometry(self) -> GenerateConfig:
+        for number, request in enumerate(self.requests if self.geometry is not None else ()):
+            elements = elements_of(request)
+            if self.geometry is not None and elements is not None:
+                self.geometry.check_elements(elements, f'request {number}')
+        return self
 
     @pydantic.field_validator('target')
     @classmethod

@@ -20,10 +20,12 @@ from aiida_qagenai.ml.descriptors import load_descriptor_model
 from aiida_qagenai.ml.elements import element_numbers, element_symbols, known_indices
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.network import Denoiser
+from aiida_qagenai.ml.generator.ordering import Verdicts, best_of, judge_structures
 from aiida_qagenai.ml.generator.projection import VALID_SCALE, Projection, closest_ratio, project, wrap_into_cell
 from aiida_qagenai.ml.generator.reduction import reduce_cell
 from aiida_qagenai.ml.generator.requests import Wanted, expand, make_task, split
 from aiida_qagenai.ml.generator.sampler import Conditioning, Samples, sample
+from aiida_qagenai.ml.generator.steering import Steering
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 
@@ -47,12 +49,16 @@ class _Trained(t.NamedTuple):
 
 
 class _Made(t.NamedTuple):
-    """One sample that was drawn, ready to be packed."""
+    """One sample that was drawn, ready to be packed.
+
+    :param losses: of the geometric constraints in each step, shape (S, C).
+    """
 
     wanted: Wanted
     species: NDArray[np.int64]
     structure: Projection
     q: NDArray[np.float64]
+    losses: NDArray[np.float32] | None = None
 
 
 def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
@@ -62,6 +68,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     sample started from or −1, ``noise`` (n,), the level at which it started, ``projected`` (n,),
     ``target_descriptors`` (n, NUM_DESCRIPTORS), and where a request asks for motifs ``motif``, ``motif_formula``,
     ``probability`` and ``relation``, each (n,). Every requested sample is there or counted in ``failed`` by reason.
+    With ``config.geometry`` there are the arrays of :meth:`~aiida_qagenai.ml.generator.ordering.Verdicts.arrays` too.
 
     :raises InvalidInputError: if an element was not in the training set.
     """
@@ -69,6 +76,33 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
         trained = _load_generator(config.generator or FOUNDATION, runtime)
         wanted = expand(config.requests, trained.elements, trained.num_atoms_counts, runtime.generator(0), record)
         q_source = _conditioning(config, trained, wanted, runtime, record)
+        copies = 1 if config.geometry is None else config.geometry.best_of
+        wanted = [each for each in wanted for _ in range(copies)]
+    made, failed = _draw(config, trained, wanted, q_source, record=record, runtime=runtime)
+    finished = [made[index] for index in sorted(made)]
+    verdicts = None if config.geometry is None else judge_structures(config.geometry, _pack(finished))
+    if config.geometry is not None and verdicts is not None and copies > 1:
+        weights = np.array([each.weight for each in config.geometry.constraints])
+        rows = best_of([index // copies for index in sorted(made)], verdicts, weights)
+        finished = [finished[row] for row in rows]
+        verdicts = verdicts.take(rows)
+    with record.stage('relations'):
+        others = _origins(config, finished) | _verdicts(config, verdicts, finished, record)
+    _write(config, finished, others, record)
+    counts = {'num_requested': len(wanted) // copies, 'num_generated': len(finished), 'failed': failed}
+    record.counts.update(counts, generator_sha256=trained.sha256)
+
+
+def _draw(
+    config: GenerateConfig,
+    trained: _Trained,
+    wanted: Sequence[Wanted],
+    conditioning: Conditioning | None,
+    *,
+    record: Record,
+    runtime: Runtime,
+) -> tuple[dict[int, _Made], dict[str, int]]:
+    """Return the samples by their position in ``wanted``, and how many failed for each reason."""
     generator = runtime.generator(1)
     rng = np.random.default_rng([runtime.seed, 2])
     progress = Progress(sum(_steps(each, config.steps) for each in wanted))
@@ -79,6 +113,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
         if (steps := _steps(wanted[indices[0]], config.steps)) == 0:
             made.update((index, _unchanged(wanted[index], trained.elements)) for index in indices)
             continue
+        steering = None if config.geometry is None else Steering(config.geometry, trained.elements)
         with record.stage('sampling'):
             samples = sample(
                 trained.model,
@@ -86,13 +121,15 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 steps=steps,
                 stochasticity=config.stochasticity if _is_noisy(wanted[indices[0]]) else 0.0,
                 guidance=config.guidance_scale,
-                conditioning=q_source,
+                conditioning=conditioning,
                 generator=generator,
                 runtime=runtime,
                 report=lambda count: progress.advance('generate', count=count),
                 guide=guide,
+                steering=steering,
                 noise_schedule=config.noise_schedule,
             )
+        losses = None if steering is None else torch.stack(steering.trajectory, 1).float().cpu().numpy()
         with record.stage('projection'):
             for row, index in enumerate(indices):
                 outcome = _finish(
@@ -101,13 +138,8 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
                 if isinstance(outcome, str):
                     failed[outcome] += 1
                 else:
-                    made[index] = outcome
-    finished = [made[index] for index in sorted(made)]
-    with record.stage('relations'):
-        origins = _origins(config, finished)
-    _write(config, finished, origins, record)
-    counts = {'num_requested': len(wanted), 'num_generated': len(made), 'failed': failed}
-    record.counts.update(counts, generator_sha256=trained.sha256)
+                    made[index] = outcome._replace(losses=None if losses is None else losses[row])
+    return made, failed
 
 
 def _steps(wanted: Wanted, steps: int) -> int:
@@ -193,8 +225,19 @@ def _finish(
     return _Made(wanted, species, projection, samples.q[row].numpy())
 
 
-def _write(config: GenerateConfig, made: list[_Made], origins: dict[str, NDArray[t.Any]], record: Record) -> None:
-    """Write the candidates and record how many are valid."""
+def _verdicts(
+    config: GenerateConfig, verdicts: Verdicts | None, made: list[_Made], record: Record
+) -> dict[str, NDArray[t.Any]]:
+    """Return what is stored of geometric constraints, and record how many samples satisfy them."""
+    if config.geometry is None or verdicts is None:
+        return {}
+    record.counts['geometry'] = verdicts.counts(config.geometry)
+    none = np.zeros((0, len(config.geometry.constraints)), dtype=np.float32)
+    return verdicts.arrays(config.geometry, [none if each.losses is None else each.losses for each in made])
+
+
+def _write(config: GenerateConfig, made: list[_Made], others: dict[str, NDArray[t.Any]], record: Record) -> None:
+    """Write the candidates, with ``others`` beside them, and record how many are valid."""
     batch = _pack(made)
     if made:
         ratios = np.array([closest_ratio(*crystal) for crystal in batch])
@@ -210,7 +253,7 @@ def _write(config: GenerateConfig, made: list[_Made], origins: dict[str, NDArray
             'start': np.array([each.wanted.start.row if each.wanted.start else -1 for each in made], dtype=np.int64),
             'noise': np.array([each.wanted.start.noise if each.wanted.start else 1.0 for each in made]),
             'projected': np.array([each.structure.moved for each in made], dtype=bool),
-            **origins,
+            **others,
             'target_descriptors': np.array([each.q for each in made]).reshape(-1, NUM_DESCRIPTORS),
         },
     )

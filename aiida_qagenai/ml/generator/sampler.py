@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 import typing as t
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.lattice import cell_from_metric, log_coordinates, metric_from_coordinates
 from aiida_qagenai.ml.generator.network import Denoiser, Noisy, Prediction
+from aiida_qagenai.ml.generator.steering import Steering
 from aiida_qagenai.ml.generator.symmetry import Operations, Subspace
 from aiida_qagenai.ml.runtime import Runtime
 
@@ -87,6 +88,7 @@ def sample(
     runtime: Runtime,
     report: Callable[[int], object],
     guide: Guide | None = None,
+    steering: Steering | None = None,
     noise_schedule: NoiseSchedule = 'linear',
 ) -> Samples:
     """Return samples of the reverse process in ``steps`` steps from time 1, or that of the start, to 0.
@@ -96,14 +98,14 @@ def sample(
         z_t, so that this is the same as guiding ε.
     :param report: called after each step with the number of structures that advanced.
     :param guide: constraints that decide open elements and act on the finished structures.
+    :param steering: geometric constraints that pull on the predicted clean structures.
     :param noise_schedule: how the times of the steps are spaced, see :func:`step_times`.
     """
     (count, width), device = task.mask.shape, runtime.device
     mask, allowed = task.mask.to(device), task.allowed.to(device)
     draw, keep = _Draws(generator, runtime, mask), _Kept(model, task, mask.sum(1))
     # On the CPU, so that comparing times never waits for the device.
-    first = 1.0 if task.start is None else task.start.time
-    times = step_times(first, steps, noise_schedule, runtime.dtype)
+    times = step_times(1.0 if task.start is None else task.start.time, steps, noise_schedule, runtime.dtype)
     z, x = _begin(model, task, times[0], draw, keep)
     types = task.types.to(device)
     forbidden = torch.zeros(allowed.shape, dtype=runtime.dtype, device=device).masked_fill(~allowed, -torch.inf)
@@ -111,30 +113,29 @@ def sample(
     broken = torch.zeros(count, dtype=torch.bool, device=device)
     q = torch.full((count, NUM_DESCRIPTORS), torch.nan, dtype=runtime.dtype, device=device)
     with torch.no_grad():
-        for now, then in itertools.pairwise(times):
+        for now, then, back in _moves(times, steering):
+            if back:
+                z, x = _taken_back(z, x, now=now, then=then, draw=draw, keep=keep)
             if conditioning is not None:
                 q = conditioning(_fractions(model, types, probabilities, mask))
             noisy = Noisy(z, x, types, mask, now.expand(count).to(device))
-            clean, shift, logits = _guided(model, noisy, q, guidance)
-            step = {'now': now, 'then': then, 'share': stochasticity}
+            clean, shift, probabilities = _predict(model, noisy, q, guidance, forbidden=forbidden, steering=steering)
+            step: dict[str, t.Any] = {'now': now, 'then': then, 'share': stochasticity}
             z = keep.lattice(_lattice_step(z, clean, noise=draw.normal(count, 6), **step))
             x = x + keep.atoms(_coordinate_move(shift, noise=draw.displacements(), **step))
-            probabilities = (logits + forbidden.unsqueeze(1)).softmax(-1)
             if guide is not None:
-                # A start below the time at which open elements are decided decides them at once.
-                before = torch.tensor(torch.inf) if now == times[0] else now
-                types = guide.settle(types, probabilities, task, before, then)
+                types = guide.settle(types, probabilities, task, _before(now, times), then)
             types = _type_step(types, probabilities, now, then, draw.uniform(2, count, width))
-            bad = ~(torch.isfinite(z).all(1) & torch.isfinite(x).all((1, 2)))
-            broken |= bad
-            z, x = z.masked_fill(bad[:, None], 0.0), x.masked_fill(bad[:, None, None], 0.0)
-            report(count)
+            z, x = _mended(z, x, broken)
+            report(0 if back else count)
         if conditioning is not None:
             q = conditioning(_fractions(model, types, probabilities, mask))
-    cells = keep.cells(z).masked_fill(broken[:, None, None], torch.nan)
+    cells, x = keep.cells(z).masked_fill(broken[:, None, None], torch.nan), x.double()
     if guide is not None:
-        cells, x = guide.finish(cells, x.double(), types, mask)
-    return Samples(cells.cpu(), x.double().cpu(), types.cpu(), q.double().cpu())
+        cells, x = guide.finish(cells, x, types, mask)
+    if steering is not None:
+        cells, x = steering.finish(cells, x, types, mask, keep.moved)
+    return Samples(cells.cpu(), x.cpu(), types.cpu(), q.double().cpu())
 
 
 def step_times(first: float, steps: int, schedule: NoiseSchedule, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -189,6 +190,14 @@ class _Kept:
         coordinates = self._subspace.coordinates(self._model.lattice.coordinates(z, self._num_atoms))
         return self._model.lattice.encode(coordinates, self._num_atoms)
 
+    def moved(self, cells: Tensor, displacements: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is left of lattice vectors, shape (B, 3, 3), and of fractional displacements."""
+        if self._subspace is None:
+            return cells, displacements
+        coordinates = self._subspace.coordinates(log_coordinates(cells @ cells.mT))
+        kept = self._subspace.displace(displacements.to(self._model.lattice.mean)).to(displacements)
+        return cell_from_metric(metric_from_coordinates(coordinates)), kept
+
     def cells(self, z: Tensor) -> Tensor:
         """Return the lattice vectors in double precision, in which strongly skewed metrics stay positive definite."""
         lattice = copy.deepcopy(self._model.lattice).double()
@@ -196,6 +205,34 @@ class _Kept:
         if self._subspace is not None:
             coordinates = self._subspace.coordinates(coordinates)
         return cell_from_metric(metric_from_coordinates(coordinates))
+
+
+def _moves(times: Tensor, steering: Steering | None) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """Yield beginning and end of each step, and whether it is the one before again, which is then taken back."""
+    for now, then in itertools.pairwise(times):
+        for repeat in range(1 if steering is None else steering.repeats(now, times[0])):
+            yield now, then, repeat > 0
+
+
+def _before(now: Tensor, times: Tensor) -> Tensor:
+    """Return the time before a step: a start below that at which open elements are decided decides them at once."""
+    return torch.tensor(torch.inf) if now == times[0] else now
+
+
+def _mended(z: Tensor, x: Tensor, broken: Tensor) -> tuple[Tensor, Tensor]:
+    """Return z and x without numbers that are not finite, and mark the structures that had them as ``broken``."""
+    bad = ~(torch.isfinite(z).all(1) & torch.isfinite(x).all((1, 2)))
+    broken |= bad
+    return z.masked_fill(bad[:, None], 0.0), x.masked_fill(bad[:, None, None], 0.0)
+
+
+def _taken_back(z: Tensor, x: Tensor, *, now: Tensor, then: Tensor, draw: _Draws, keep: _Kept) -> tuple[Tensor, Tensor]:
+    """Return z and x at the beginning of a step from those at its end: its noise is added again."""
+    ratio = lattice_signal(now) / lattice_signal(then)
+    fresh = (lattice_noise(now) ** 2 - (ratio * lattice_noise(then)) ** 2).clamp(min=0).sqrt()
+    width = (coordinate_width(now) ** 2 - coordinate_width(then) ** 2).sqrt()
+    z = keep.lattice(ratio.to(z) * z + fresh.to(z) * draw.normal(*z.shape))
+    return z, x + keep.atoms(width.to(x) * draw.displacements())
 
 
 def _begin(model: Denoiser, task: Task, time: Tensor, draw: _Draws, keep: _Kept) -> tuple[Tensor, Tensor]:
@@ -220,6 +257,24 @@ def _fractions(model: Denoiser, types: Tensor, probabilities: Tensor, mask: Tens
     expected = torch.where((types == model.num_elements).unsqueeze(-1), probabilities, one_hot)
     present = mask.unsqueeze(-1).to(expected)
     return (expected * present).sum(1) / present.sum(1)
+
+
+def _predict(
+    model: Denoiser, noisy: Noisy, q: Tensor, guidance: float, *, forbidden: Tensor, steering: Steering | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return z of the clean lattice, the displacements to the clean coordinates and the probabilities of the elements.
+
+    :param forbidden: 0 for the elements that each structure may use, −∞ for others, shape (B, K).
+    :param steering: pulls on the clean structure.
+    """
+    clean, shift, logits = _guided(model, noisy, q, guidance)
+    probabilities = (logits + forbidden.unsqueeze(1)).softmax(-1)
+    if steering is not None:
+        likely = torch.where(noisy.types == model.num_elements, probabilities.argmax(-1), noisy.types)
+        now = noisy.time[0].cpu()
+        clean, move = steering.pull(model.lattice, clean, noisy.x + shift, types=likely, mask=noisy.mask, now=now)
+        shift = remove_mean(shift + move, noisy.mask)
+    return clean, shift, probabilities
 
 
 def _guided(model: Denoiser, noisy: Noisy, q: Tensor, guidance: float) -> tuple[Tensor, Tensor, Tensor]:

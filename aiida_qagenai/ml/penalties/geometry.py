@@ -24,13 +24,19 @@ from aiida_qagenai.ml.penalties.lattices import angles, lengths_and_ratios
 from aiida_qagenai.ml.penalties.networks import cut_loss, dimensionalities
 from aiida_qagenai.ml.penalties.ranks import ranks
 
-__all__ = ('GeometryCrystals', 'Measured', 'measure', 'reach_of')
+__all__ = ('GeometryCrystals', 'Measured', 'measure', 'overlaps', 'reach_of')
 
 REACH = 1.6
 """Neighbours are searched up to this times the cutoff: those beyond have nothing to say on a coordination number."""
 
 MARGIN = 0.04
 """Share of the cutoff that a neighbour has to be inside, and what is no neighbour outside, for the loss to vanish."""
+
+SPREAD = 1.2
+"""Distances of one shell of neighbours over the shortest of them."""
+
+GAP = 1.1
+"""Distance of the nearest atom that is no neighbour over the longest of one; the second shell of bcc is at 1.155."""
 
 INSIDE = 0.15
 """Share of the width of a window that its edges are drawn in for the loss."""
@@ -43,6 +49,9 @@ TIGHTER = 0.7
 
 ROUNDING = 1e-6
 """By which a value may miss its window."""
+
+APART = 0.85
+"""Share of its contact length that the distance of any two atoms must not fall below while others are changed."""
 
 VERTICES = {'octahedral': 6, 'tetrahedral': 4}
 
@@ -90,13 +99,14 @@ class GeometryCrystals:
         return torch.isin(self.batch.numbers.flatten(), numbers)
 
 
-def reach_of(constraints: Sequence[GeometricConstraint], numbers: Tensor) -> float:
+def reach_of(constraints: Sequence[GeometricConstraint], numbers: Tensor, *, overlap: bool = False) -> float:
     """Return the largest distance that constraints need to know about, Å.
 
     :param numbers: atomic numbers of the batch.
+    :param overlap: whether :func:`overlaps` is needed as well.
     """
     largest = 2 * BOND_RATIO * float(RADII[numbers.cpu().flatten()].max())
-    reaches = [0.0]
+    reaches = [largest / BOND_RATIO * APART if overlap else 0.0]
     for each in constraints:
         if each.name == 'min_distance':
             reaches.append(each.minimum or 0.0)
@@ -106,6 +116,13 @@ def reach_of(constraints: Sequence[GeometricConstraint], numbers: Tensor) -> flo
             cutoff = each.cutoff or max(_bond(each.centre, other) for other in each.neighbours)
             reaches.append(max(REACH * cutoff, (each.maximum or 0.0) if each.name == 'bond_length' else 0.0))
     return max(reaches)
+
+
+def overlaps(crystals: GeometryCrystals) -> Tensor:
+    """Return a loss of atoms that are too close for any structure, shape (B,)."""
+    pairs = crystals.pairs
+    close = (1 - pairs.distance / (APART * crystals.batch.contact_lengths(pairs))).clamp(min=0).square()
+    return close.new_zeros(len(crystals)).index_add(0, pairs.structure, close) / crystals.batch.mask.sum(1).clamp(min=1)
 
 
 def measure(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Measured:
@@ -132,7 +149,7 @@ def _scalar(name: str, batch: CrystalBatch) -> Tensor:
         return angles(batch.cells)[:, ANGLES.index(name)]
     if name == 'density':
         return batch.densities
-    return batch.volumes / batch.mask.sum(1)
+    return batch.volumes / batch.mask.sum(1).clamp(min=1)
 
 
 def _window_loss(value: Tensor, constraint: GeometricConstraint) -> Tensor:
@@ -160,9 +177,9 @@ def _min_distance(constraint: GeometricConstraint, crystals: GeometryCrystals) -
         first, second = crystals.of((constraint.centre,)), crystals.of(constraint.neighbours)
         pairs = pairs.where(first[pairs.first] & second[pairs.second])
         present = first.view(len(crystals), -1).any(1) & second.view(len(crystals), -1).any(1)
-    overlaps = (1 - pairs.distance / (wanted * (1 + 0.01))).clamp(min=0).square()
-    loss = overlaps.new_zeros(len(crystals)).index_add(0, pairs.structure, overlaps) / crystals.batch.mask.sum(1)
-    value = overlaps.new_full((len(crystals),), wanted)
+    close = (1 - pairs.distance / (wanted * (1 + 0.01))).clamp(min=0).square()
+    loss = close.new_zeros(len(crystals)).index_add(0, pairs.structure, close) / crystals.batch.mask.sum(1).clamp(min=1)
+    value = close.new_full((len(crystals),), wanted)
     value = value.scatter_reduce(0, pairs.structure, pairs.distance.detach(), 'amin')
     return _where(present, value, loss, value >= wanted - ROUNDING)
 
@@ -203,12 +220,26 @@ class _Surroundings:
         return self.per_atom(self.bonded.to(self.relative))
 
     def ranked_loss(self, low: float, high: float) -> Tensor:
-        """Return for each atom how far its nearest ``low`` neighbours are outside and those past ``high`` inside."""
-        near = (self.relative - (1 - MARGIN)).clamp(min=0) * (self.rank < low)
-        far = (1 + MARGIN - self.relative).clamp(min=0) * (self.rank >= high)
-        found = self.per_atom((self.rank < low).to(self.relative))
+        """Return for each atom how far its nearest ``low`` neighbours are outside and those past ``high`` inside.
+
+        The former are also to be about as far as the nearest and, where one number is wanted, apart from the latter: a
+        shell, and not what a cutoff happens to count.
+        """
+        within, beyond = self.rank < low, self.rank >= high
+        near = (self.relative - (1 - MARGIN)).clamp(min=0) * within
+        far = (1 + MARGIN - self.relative).clamp(min=0) * beyond
+        spread = (self.relative - SPREAD * self._at(0)[self.pairs.first]).clamp(min=0) * within
+        squares = near.square() + far.square() + spread.square()
+        if low == high and low > 0:
+            outermost = self._at(int(low) - 1)[self.pairs.first]
+            squares = squares + ((GAP * outermost - self.relative).clamp(min=0) * beyond).square()
+        found = self.per_atom(within.to(self.relative))
         missing = (low - found).clamp(min=0) * (REACH - 1) ** 2 if math.isfinite(low) else 0.0
-        return self.per_atom(near.square() + far.square()) + missing
+        return self.per_atom(squares) + missing
+
+    def _at(self, rank: int) -> Tensor:
+        """Return the relative distance of the neighbour of some rank, 0 where there is none, shape (B · N,)."""
+        return self.per_atom(self.relative * (self.rank == rank))
 
 
 def _around(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Measured:

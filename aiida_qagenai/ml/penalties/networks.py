@@ -54,4 +54,4 @@ def cut_loss(batch: CrystalBatch, pairs: Pairs, lengths: Tensor, dimension: int)
         planes = (flat[pairs.first] - origin).floor() - (flat[pairs.second] + pairs.shift - origin).floor()
         crossing = (planes.gather(1, axes[pairs.structure]) != 0).any(1)
     short = (1 - pairs.distance / lengths).clamp(min=0).square() * crossing
-    return short.new_zeros(len(batch)).index_add(0, pairs.structure, short) / batch.mask.sum(1)
+    return short.new_zeros(len(batch)).index_add(0, pairs.structure, short) / batch.mask.sum(1).clamp(min=1)

@@ -1,0 +1,177 @@
+"""Geometric constraints that pull on the predicted clean structure in every step, without training.
+
+The network is asked for the clean structure as always. Its answer is moved against the gradient of each loss, taken at
+the answer itself: the network is not differentiated, so that a step costs little more than without constraints. Each
+constraint moves a structure by the step that would end where its loss vanishes (Polyak), which is normalised per
+structure and in proportion to the violation, times its weight and 1 − noise.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from aiida_qagenai.exchange.geometry import GeometricConstraint, GeometryOptions
+from aiida_qagenai.ml.elements import element_symbols
+from aiida_qagenai.ml.generator.diffusion import lattice_noise
+from aiida_qagenai.ml.generator.lattice import LatticeCode, cell_from_metric, log_coordinates
+from aiida_qagenai.ml.penalties import CrystalBatch
+from aiida_qagenai.ml.penalties.geometry import GeometryCrystals, measure, overlaps, reach_of
+
+__all__ = ('Judged', 'Steering', 'judge')
+
+OVERSHOOT = 2.0
+"""In units of the step to where a linear loss would vanish: right for losses that grow with the square."""
+
+MAX_DISPLACEMENT = 0.4
+"""Longest move of an atom in one step, Å."""
+
+MAX_STRAIN = 0.1
+"""Largest component of the strain in one step."""
+
+FINAL_SHARE = 0.25
+"""Of these bounds in each of the final steps."""
+
+STRAIN_LENGTH = 3.0
+"""Length that makes a strain comparable to a displacement, Å: a bond changes by this times the strain."""
+
+RECURRENT = 0.5
+"""Share of the trajectory, from its beginning, in which steps are repeated: later the framework is decided."""
+
+
+class Judged(t.NamedTuple):
+    """What constraints say about finished structures.
+
+    :param values: of the quantities, NaN where an element is absent, shape (B, C).
+    :param losses: ≥ 0, 0 where satisfied safely or an element is absent, shape (B, C).
+    :param satisfied: shape (B, C).
+    """
+
+    values: Tensor
+    losses: Tensor
+    satisfied: Tensor
+
+
+def judge(constraints: Sequence[GeometricConstraint], batch: CrystalBatch) -> Judged:
+    """Return what ``constraints`` say about a batch."""
+    crystals = GeometryCrystals(batch, reach_of(constraints, batch.numbers))
+    with torch.no_grad():
+        columns = zip(*(measure(each, crystals) for each in constraints), strict=True)
+        return Judged(*(torch.stack(column, dim=1) for column in columns))
+
+
+class Steering:
+    """What pulls samples towards geometric constraints, and keeps the trajectory of their losses.
+
+    :param elements: atomic numbers of the generator, K of them.
+    :raises InvalidInputError: if a constraint names another element.
+    """
+
+    def __init__(self, options: GeometryOptions, elements: tuple[int, ...]) -> None:
+        options.check_elements(element_symbols(elements), 'the generator')
+        self.options = options
+        self.numbers = torch.tensor([*elements, 0])
+        self.trajectory: list[Tensor] = []
+        """Losses of the predicted clean structures in each step, shape (B, C) each."""
+
+    def repeats(self, now: Tensor, first: Tensor) -> int:
+        """Return how often the step that begins at ``now`` is taken, of a trajectory that begins at ``first``."""
+        again = self.options.guided and bool((1 - RECURRENT) * first < now <= self.options.begin)
+        return 1 + self.options.recurrence if again else 1
+
+    def pull(
+        self, lattice: LatticeCode, clean: Tensor, fractional: Tensor, *, types: Tensor, mask: Tensor, now: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the predicted clean lattice z, shape (B, 6), and the moves of the clean atoms, fractional, (B, N, 3).
+
+        :param clean: z of the predicted clean lattice, shape (B, 6).
+        :param fractional: predicted clean coordinates, shape (B, N, 3).
+        :param types: element positions, the likeliest where open, shape (B, N).
+        :param now: the time.
+        """
+        sizes = mask.sum(1)
+        batch = CrystalBatch(
+            cell_from_metric(lattice.decode(clean, sizes)), fractional, self.numbers.to(types.device)[types] * mask
+        )
+        losses, moves, strain = self._moves(batch, MAX_DISPLACEMENT, MAX_STRAIN)
+        self.trajectory.append(losses)
+        if not self.options.guided or now > self.options.begin:
+            return clean, torch.zeros_like(moves)
+        scale = self.options.strength * (1 - lattice_noise(now)).to(moves)
+        cells = batch.cells + batch.cells @ (scale * strain)
+        pulled = lattice.encode(log_coordinates(cells @ cells.mT), sizes)
+        changed = (strain.abs().amax((1, 2)) > 0) & pulled.isfinite().all(1)
+        return torch.where(changed.unsqueeze(-1), pulled, clean), scale * moves
+
+    def finish(
+        self, cells: Tensor, fractional: Tensor, types: Tensor, mask: Tensor, keep: Callable[..., tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the finished structures, moved until their losses vanish or as far as they get.
+
+        :param keep: cells and fractional moves → what the symmetry of each structure leaves of them.
+        """
+        if not self.options.guided:
+            return cells, fractional
+        finite = cells.isfinite().all((1, 2)) & (torch.linalg.det(cells.nan_to_num(0.0)).abs() > 1e-3)
+        usable = torch.where(finite[:, None, None], cells, torch.eye(3).to(cells))
+        batch = CrystalBatch(usable, fractional, self.numbers.to(types.device)[types] * (mask & finite.unsqueeze(-1)))
+        best, lowest = batch, torch.full((len(batch),), torch.inf).to(cells)
+        for step in range(self.options.final_steps + 1):
+            losses, moves, strain = self._moves(batch, FINAL_SHARE * MAX_DISPLACEMENT, FINAL_SHARE * MAX_STRAIN)
+            total = losses @ self._weights(losses) + overlaps(self._crystals(batch)).detach()
+            better = (total < lowest)[:, None, None]
+            lowest = torch.minimum(total, lowest)
+            best = CrystalBatch(
+                torch.where(better, batch.cells, best.cells),
+                torch.where(better, batch.fractional, best.fractional),
+                batch.numbers,
+            )
+            if step == self.options.final_steps or not (lowest > 0).any():
+                break
+            kept, moves = keep(batch.cells + batch.cells @ strain, moves)
+            batch = CrystalBatch(kept, batch.fractional + moves, batch.numbers)
+        return torch.where(finite[:, None, None], best.cells, cells), best.fractional
+
+    def _weights(self, like: Tensor) -> Tensor:
+        return torch.tensor([each.weight for each in self.options.constraints]).to(like)
+
+    def _crystals(self, batch: CrystalBatch) -> GeometryCrystals:
+        return GeometryCrystals(batch, reach_of(self.options.constraints, batch.numbers, overlap=True))
+
+    def _moves(self, batch: CrystalBatch, longest: float, widest: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the losses, shape (B, C), and the fractional moves (B, N, 3) and strains (B, 3, 3) against them."""
+        with torch.enable_grad():
+            moves = torch.zeros_like(batch.fractional, requires_grad=True)
+            strain = torch.zeros_like(batch.cells, requires_grad=True)
+            cells = batch.cells + batch.cells @ (0.5 * (strain + strain.mT) / STRAIN_LENGTH)
+            inverse = torch.linalg.inv(batch.cells)
+            moved = CrystalBatch(cells, batch.fractional + moves @ inverse, batch.numbers)
+            crystals = self._crystals(moved)
+            losses = [measure(each, crystals).loss for each in self.options.constraints]
+            terms = [*zip(losses, self._weights(batch.cells).tolist(), strict=True), (overlaps(crystals), 1.0)]
+            forces, stress = torch.zeros_like(moves), torch.zeros_like(strain)
+            for loss, weight in terms:
+                step = _polyak(loss, moves, strain)
+                forces, stress = forces + weight * step[0], stress + weight * step[1]
+        forces = forces * batch.mask.unsqueeze(-1)
+        far = torch.maximum(forces.norm(dim=2).amax(1) / longest, stress.abs().amax((1, 2)) / STRAIN_LENGTH / widest)
+        bound = far.clamp(min=1.0)[:, None, None]
+        return torch.stack(losses, 1).detach(), forces / bound @ inverse, stress / bound / STRAIN_LENGTH
+
+
+def _polyak(loss: Tensor, moves: Tensor, strain: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the moves (Å) and strains (times the length of strains) of each structure against its own loss."""
+    zero = torch.zeros_like(moves), torch.zeros_like(strain)
+    if not loss.requires_grad or not (loss > 0).any():
+        return zero
+    gradients = torch.autograd.grad(loss.sum(), (moves, strain), retain_graph=True, allow_unused=True)
+    forces, stress = (
+        none if gradient is None else -gradient.nan_to_num(0.0, 0.0, 0.0)
+        for none, gradient in zip(zero, gradients, strict=True)
+    )
+    squares = forces.square().sum((1, 2)) + stress.square().sum((1, 2))
+    length = torch.where(squares > 1e-20, OVERSHOOT * loss.detach() / squares.clamp(min=1e-20), 0.0)
+    return length[:, None, None] * forces, length[:, None, None] * stress
