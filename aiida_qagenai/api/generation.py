@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 import tempfile
 import typing as t
 import warnings
@@ -14,13 +15,15 @@ from aiida_qagenai.api.tasks import Runner, Show, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pymatgen.core import Structure
 
     from aiida_qagenai.exchange.crystals import AnyCrystals, NamedCrystal
+    from aiida_qagenai.exchange.geometry import GeometryOptions
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
     from aiida_qagenai.exchange.requests import MotifsRequest
 
-__all__ = ('NO_TORCH', 'Generated', 'Requested', 'generate', 'has_torch', 'propose_crystals')
+__all__ = ('NO_TORCH', 'Generated', 'Ordered', 'Requested', 'generate', 'has_torch', 'propose_crystals')
 
 CANDIDATES = 'candidates.npz'
 MOTIFS = 'motifs.npz'
@@ -28,6 +31,22 @@ SPARE = 3
 """Structures that are asked for, per one that is wanted, where some are left out."""
 
 NO_TORCH = "motifs are not refined: that needs torch (pip install 'aiida-qagenai[ml]')"
+
+
+class Ordered(t.NamedTuple):
+    """What became of one geometric constraint in a crystal.
+
+    :param constraint: its text.
+    :param value: of the quantity, ``None`` where an element is absent or there is no number.
+    :param loss: of the crystal as it was sampled, 0 where the constraint is satisfied safely.
+    :param trajectory: losses of the clean structure that was predicted in each step.
+    """
+
+    constraint: str
+    value: float | None
+    loss: float
+    satisfied: bool
+    trajectory: tuple[float, ...]
 
 
 class Generated(t.NamedTuple):
@@ -40,6 +59,7 @@ class Generated(t.NamedTuple):
     :param relation: to the known crystals, see ``evaluation.novelty``.
     :param known_as: identifier of the known crystal that it equals, if it was looked for.
     :param space_group: 1–230, if it is known.
+    :param ordered: what became of each geometric constraint.
     """
 
     structure: Structure
@@ -50,6 +70,12 @@ class Generated(t.NamedTuple):
     relation: str
     known_as: str | None = None
     space_group: int | None = None
+    ordered: tuple[Ordered, ...] = ()
+
+    @property
+    def satisfied(self) -> bool:
+        """Return whether the crystal satisfies all constraints."""
+        return all(each.satisfied for each in self.ordered)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +88,7 @@ class Requested:
         ``only_motifs``, the only ones.
     :param exclude_known: whether crystals that the library contains are left out.
     :param generator: folder of a checkpoint; the shipped one if ``None``.
+    :param geometry: geometric constraints that the crystals are ordered with.
     """
 
     wanted: Sequence[str]
@@ -71,6 +98,16 @@ class Requested:
     exclude_known: bool = False
     generator: Path | None = None
     seed: int = 0
+    geometry: GeometryOptions | None = None
+
+    def limits(self, given: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return ``given`` limits without those that are ``None``, completed.
+
+        With geometric constraints crystals are sampled from noise without symmetry, unless something else is given: a
+        known crystal has the coordination that it has.
+        """
+        free = {} if self.geometry is None else {'novelty': 1.0, 'symmetry': 'free'}
+        return free | {name: value for name, value in given.items() if value is not None}
 
 
 def generate(
@@ -82,6 +119,7 @@ def generate(
     exclude_known: bool = False,
     generator: str | Path | None = None,
     seed: int = 0,
+    constrain: str | Sequence[str] | GeometryOptions = (),
     **limits: t.Any,
 ) -> list[Generated]:
     """Propose crystals of a formula or of a chemical system, as ``aiida-qagenai generate`` does, the likeliest first.
@@ -93,6 +131,7 @@ def generate(
     :param exclude_known: leave out crystals that the library contains.
     :param generator: folder of a checkpoint in place of the shipped diffusion model.
     :param seed: of the random numbers, for ``novelty`` above 0.
+    :param constrain: geometric constraints such as ``'coordination(Si,O)=6'``; those that satisfy them come first.
     :param limits: ``novelty``, ``refine``, ``symmetry``, ``formula_units``, ``min_atoms``, ``max_atoms``,
         ``space_group``, ``pool``, ``stoichiometry``, ``exclude`` and ``exclude_system``, see
         :class:`~aiida_qagenai.exchange.requests.MotifsRequest`. Without torch motifs are not refined, with a warning.
@@ -100,12 +139,16 @@ def generate(
         (``InvalidInputError``), or the diffusion model fails.
     """
     from aiida_qagenai.exchange.crystals import named_crystals
+    from aiida_qagenai.exchange.geometry import GeometryOptions
 
     parts = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-    if limits.get('refine', True) and not limits.get('novelty') and not has_torch():
+    if limits.get('refine', True) and not limits.get('novelty') and not constrain and not has_torch():
         warnings.warn(NO_TORCH, stacklevel=2)
     folder = None if generator is None else Path(generator)
-    asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed)
+    geometry = constrain if isinstance(constrain, GeometryOptions) else None
+    if geometry is None and constrain:
+        geometry = GeometryOptions.parse({'constraints': [constrain] if isinstance(constrain, str) else constrain})
+    asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed, geometry)
     return propose_crystals(asked, limits)
 
 
@@ -119,12 +162,13 @@ def propose_crystals(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        request = _request(asked, limits, folder)
-        if request.novelty or (request.refine and has_torch()):
-            found = sampled(request, folder, seed=asked.seed, generator=asked.generator, run=run)
+        request = _request(asked, asked.limits(limits), folder)
+        if asked.geometry is not None or request.novelty or (request.refine and has_torch()):
+            found = sampled(request, folder, asked, run=run)
         else:
             found = retrieved(request, show)
-    found = [each for each in found if not (asked.exclude_known and each.relation == 'replay')][: asked.count]
+    found = [each for each in found if not (asked.exclude_known and each.relation == 'replay')]
+    found = sorted(found, key=lambda each: not each.satisfied)[: asked.count]
     if not found:
         raise InvalidInputError(f'all crystals of {" ".join(asked.wanted)} within these limits are known')
     return found
@@ -156,7 +200,10 @@ def _request(asked: Requested, limits: dict[str, t.Any], folder: Path) -> Motifs
         'only_library': asked.only_motifs,
         **limits,
     }
-    return MotifsRequest.parse(values)
+    request = MotifsRequest.parse(values)
+    if asked.geometry is not None:
+        asked.geometry.check_elements(request.symbols, ' '.join(asked.wanted))
+    return request
 
 
 def has_torch() -> bool:
@@ -183,11 +230,10 @@ def retrieved(request: MotifsRequest, show: Show) -> list[Generated]:
     return found
 
 
-def sampled(request: MotifsRequest, folder: Path, *, seed: int, generator: Path | None, run: Runner) -> list[Generated]:
+def sampled(request: MotifsRequest, folder: Path, asked: Requested, run: Runner) -> list[Generated]:
     """Return what the diffusion model makes of the motifs, no two crystals alike, the most probable motifs first.
 
     :param folder: for the files of the task.
-    :param generator: folder of a checkpoint; the shipped one if ``None``.
     :raises QagenaiError: if the task fails.
     """
     from aiida_qagenai.chemistry.duplicates import find_duplicates
@@ -197,8 +243,9 @@ def sampled(request: MotifsRequest, folder: Path, *, seed: int, generator: Path 
 
     config = {
         'requests': [request.model_dump(mode='json')],
-        'generator': None if generator is None else str(generator.resolve()),
-        'seed': seed,
+        'generator': None if asked.generator is None else str(asked.generator.resolve()),
+        'seed': asked.seed,
+        'geometry': None if asked.geometry is None else asked.geometry.dump(),
         'output': CANDIDATES,
     }
     run('generate', config, folder, 'sampling')
@@ -208,8 +255,28 @@ def sampled(request: MotifsRequest, folder: Path, *, seed: int, generator: Path 
     rows = list(zip(structures, *columns, strict=True))
     kept = find_duplicates([row[0] for row in rows], distortions=False).representatives
     library = models_of(request).library
-    found = [Generated(*rows[index]) for index in kept]
+    found = [Generated(*rows[index])._replace(ordered=_ordered(arrays, index)) for index in kept]
     return [
         each._replace(known_as=known_as(library, each.structure)) if each.relation == 'replay' else each
         for each in found
     ]
+
+
+def _ordered(arrays: dict[str, NDArray[t.Any]], row: int) -> tuple[Ordered, ...]:
+    """Return what became of the geometric constraints in one sample; nothing if none were given."""
+    if 'geometry_constraints' not in arrays:
+        return ()
+    curves = arrays['geometry_trajectories'][row].T.tolist()
+    columns = [arrays[f'geometry_{name}'][row].tolist() for name in ('values', 'losses', 'satisfied')]
+    return tuple(
+        Ordered(
+            text,
+            value if math.isfinite(value) else None,
+            loss,
+            satisfied,
+            tuple(float(f'{each:.4g}') for each in curve if math.isfinite(each)),
+        )
+        for text, curve, value, loss, satisfied in zip(
+            arrays['geometry_constraints'].tolist(), curves, *columns, strict=True
+        )
+    )

@@ -11,6 +11,7 @@ import click
 
 from aiida_qagenai.api.generation import NO_TORCH, Requested, has_torch, propose_crystals
 from aiida_qagenai.cli.bars import counting_bar
+from aiida_qagenai.cli.constraining import CONSTRAINTS, geometry_of, shares_of
 from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
@@ -24,13 +25,17 @@ if t.TYPE_CHECKING:
 
 __all__ = ('generate',)
 
+NESTED = ('structure', 'constraints')
+"""What of a record is not a plain value."""
+
 
 @click.command()
 @click.argument('wanted', nargs=-1, required=True, metavar='FORMULA|ELEMENT...')
 @option('--count', type=click.IntRange(1, 10_000), default=20, help='Largest number of structures.')
-@option('--novelty', type=click.FloatRange(0, 1), default=0.0, help='Noise on the motif: 0 keeps it, 1 forgets it.')
+@option('--novelty', type=click.FloatRange(0, 1), help='Noise on the motif: 0 keeps it (default), 1 forgets it.')
 @option('--refine/--no-refine', default=True, help='Let the diffusion model mend atoms and cell of motifs.')
-@option('--symmetry', type=click.Choice(['keep', 'free']), default='keep', help='Keep or drop its space group.')
+@option('--symmetry', type=click.Choice(['keep', 'free']), help='Keep (default) or drop its space group.')
+@CONSTRAINTS
 @option('--seed', type=click.IntRange(0, 2**31 - 1), default=0, help='Of the random numbers, for --novelty above 0.')
 @option('--generator', type=FOLDER, help='Checkpoint of a diffusion model in place of the shipped one.')
 @option('--formula-units', type=click.IntRange(min=1), help='Formula units in the primitive cell; any by default.')
@@ -63,6 +68,10 @@ def generate(
     validator: Path | None,
     output: Path | None,
     fmt: str,
+    constrain: tuple[str, ...],
+    guide: bool,
+    recurrence: int,
+    best_of: int,
     **limits: t.Any,
 ) -> None:
     """Propose crystals of a formula or of a chemical system.
@@ -76,19 +85,20 @@ def generate(
     crystals are relaxed on a potential, and ranked by their distance to the hull of the stable phases of the Materials
     Project and of each other. With --validator the table has the divergence of the levels of theory that the trained
     model predicts.
+
+    With --constrain crystals are ordered: the diffusion model is pulled towards coordination numbers, distances, volume
+    or lattice (from noise without symmetry, unless --novelty and --symmetry say otherwise), and those that satisfy all
+    constraints come first.
     """
     if only_motifs and not motifs:
         raise click.UsageError('--only-motifs needs a file of --motifs')
-    samples = bool(limits['novelty']) or (limits['refine'] and has_torch())
+    geometry = geometry_of(constrain, guided=guide, recurrence=recurrence, best_of=best_of)
+    samples = bool(limits['novelty']) or geometry is not None or (limits['refine'] and has_torch())
     if limits['refine'] and not samples:
         click.echo(NO_TORCH, err=True)
     own = [item for file in motifs for item in read_with_warnings(file)]
-    asked = Requested(wanted, count, own, only_motifs, exclude_known, generator, seed)
-    if samples or len(wanted) == 1:
-        found = propose_crystals(asked, limits, run_ml_task)
-    else:
-        with counting_bar('compositions') as show:
-            found = propose_crystals(asked, limits, show=show)
+    asked = Requested(wanted, count, own, only_motifs, exclude_known, generator, seed, geometry)
+    found, shares = _proposed(asked, limits, samples=samples)
     records = _records(found)
     footer = f'{len(records)} structures of {" ".join(wanted)}'
     if len(records) < count:
@@ -100,7 +110,25 @@ def generate(
     if output is not None:
         _write(records, output)
         footer += f'; files in {output}'
-    _print(records, '\n'.join(filter(None, (footer, about, divergence))), fmt)
+    _print(records, '\n'.join(filter(None, (footer, shares, about, divergence))), fmt)
+
+
+def _proposed(asked: Requested, limits: dict[str, t.Any], *, samples: bool) -> tuple[Sequence[Generated], str]:
+    """Return the crystals, and what shares of all samples satisfy the constraints.
+
+    :param samples: whether the diffusion model runs, which shows its own progress.
+    """
+    if not samples and len(asked.wanted) > 1:
+        with counting_bar('compositions') as show:
+            return propose_crystals(asked, limits, show=show), ''
+    lines: list[str] = []
+
+    def run(*arguments: t.Any) -> dict[str, t.Any]:
+        results = run_ml_task(*arguments)
+        lines.extend(shares_of(results.get('geometry')))
+        return results
+
+    return propose_crystals(asked, limits, run), '\n'.join(lines)
 
 
 def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:
@@ -128,6 +156,8 @@ def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:
                 'known_as': each.known_as,
                 'passed': screening.passed,
                 'reason': reason,
+                **({'satisfied': each.satisfied} if each.ordered else {}),
+                **({'constraints': [one._asdict() for one in each.ordered]} if each.ordered else {}),
                 'structure': structure,
             }
         )
@@ -147,7 +177,7 @@ def _write(records: Sequence[dict[str, t.Any]], folder: Path) -> None:
         name = f'{record["rank"]:03d}_{record["formula"]}_{record["space_group"]}'
         CifWriter(structure, symprec=1e-3).write_file(folder / f'{name}.cif')
         atoms = AseAtomsAdaptor.get_atoms(structure)
-        atoms.info = {key: value for key, value in record.items() if key != 'structure' and value is not None}
+        atoms.info = {key: value for key, value in record.items() if key not in NESTED and value is not None}
         images.append(atoms)
     write(folder / 'structures.extxyz', images, format='extxyz')
     table = [{**record, 'structure': record['structure'].as_dict()} for record in records]
@@ -157,13 +187,14 @@ def _write(records: Sequence[dict[str, t.Any]], folder: Path) -> None:
 def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str) -> None:
     import pandas as pd
 
-    flat = [{key: value for key, value in record.items() if key != 'structure'} for record in records]
+    flat = [{key: value for key, value in record.items() if key not in NESTED} for record in records]
     if fmt == 'json':
         with_structures = [{**record, 'structure': record['structure'].as_dict()} for record in records]
         click.echo(json.dumps(with_structures, indent=1))
         return
     energies = COLUMNS if 'e_above_hull' in records[0] else ''
     energies += DIVERGENCE_COLUMNS if 'divergence' in records[0] else ''
+    energies += 'satisfied: satisfies, ' if 'satisfied' in records[0] else ''
     shown = columns(
         f'rank, formula, {energies}space_group: space group, num_atoms: atoms, probability, motif, motif_formula: of, '
         'novelty, known_as: known as, passed: passes, reason'

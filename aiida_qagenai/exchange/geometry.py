@@ -156,7 +156,7 @@ class GeometryOptions(StrictModel):
 
     constraints: tuple[GeometricConstraint, ...]
     guided: bool = True
-    strength: float = pydantic.Field(1.0, gt=0, le=10)
+    strength: float = pydantic.Field(2.0, gt=0, le=10)
     begin: float = pydantic.Field(1.0, gt=0, le=1)
     recurrence: int = pydantic.Field(0, ge=0, le=10)
     final_steps: int = pydantic.Field(60, ge=0, le=1000)

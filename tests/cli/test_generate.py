@@ -117,3 +117,37 @@ def test_without_torch_motifs_are_not_refined(monkeypatch):
 def test_a_generator_that_does_not_know_an_element_is_refused(untrained):
     with pytest.raises(QagenaiError, match='Pu'):
         run('PuO2', '--novelty', 0.5, '--generator', untrained)
+
+
+def test_ordered_crystals_satisfy_their_constraints_and_the_shares_are_printed(untrained, tmp_path):
+    arguments = ['SrTiO3', '--constrain', 'volume_per_atom=12±5%', '--constrain', 'coordination(Ti,O)=6']
+    limits = ['--generator', untrained, '--count', 2, '--max-atoms', 5, '--output', tmp_path / 'out']
+    result = run(*arguments, *limits)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert any(line.startswith('volume_per_atom=11.4..12.6: satisfied by ') for line in lines)
+    assert any(line.startswith('all constraints: satisfied by ') for line in lines)
+    records = json.loads((tmp_path / 'out' / 'structures.json').read_text())
+    first = records[0]['constraints'][0]
+    assert first['satisfied'] and 11.4 <= first['value'] <= 12.6 and len(first['trajectory']) == 100
+    assert [record['satisfied'] for record in records] == sorted((r['satisfied'] for r in records), reverse=True)
+    # from noise and without symmetry, because a known crystal has the coordination that it has
+    assert records[0]['noise'] == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['--constrain', 'coordination(Si,O)=6'], 'needs Si, but SrTiO3 has only O, Sr, Ti'),
+        (['--constrain', 'coordination(Ti,O)=six'], '`six` is not a value'),
+        (['--constrain', 'volume_per_atom=6'], 'give a tolerance'),
+    ],
+)
+def test_constraints_that_mean_nothing_are_refused_at_once(arguments, expected):
+    with pytest.raises(InvalidInputError, match=expected):
+        run('SrTiO3', *arguments)
+
+
+def test_options_of_constraints_need_one():
+    result = run('SrTiO3', '--best-of', 3)
+    assert result.exit_code == 2 and '--best-of need --constrain' in result.output

@@ -1,0 +1,55 @@
+"""Options with which crystals are ordered by geometric constraints, and what is said about the outcome."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Sequence
+
+import click
+
+from aiida_qagenai.cli.params import option, several
+
+if t.TYPE_CHECKING:
+    from aiida_qagenai.exchange.geometry import GeometryOptions
+
+__all__ = ('CONSTRAINTS', 'geometry_of', 'shares_of')
+
+CONSTRAINTS = several(
+    option(
+        '--constrain', multiple=True, metavar='CONSTRAINT', help="Order, such as 'coordination(Si,O)=6'. Repeatable."
+    ),
+    option('--guide/--no-guide', default=True, help='Pull samples towards constraints, or only judge and select them.'),
+    option(
+        '--recurrence', type=click.IntRange(0, 10), default=0, help='Repetitions of the first half of guided steps.'
+    ),
+    option('--best-of', type=click.IntRange(1, 100), default=1, help='Samples per crystal, the best of which is kept.'),
+)
+
+
+def geometry_of(constrain: Sequence[str], **options: t.Any) -> GeometryOptions | None:
+    """Return the geometric constraints, ``None`` if there are none.
+
+    :raises InvalidInputError: on a constraint that cannot be read.
+    """
+    if not constrain:
+        if options != {'guided': True, 'recurrence': 0, 'best_of': 1}:
+            raise click.UsageError('--no-guide, --recurrence and --best-of need --constrain')
+        return None
+    from aiida_qagenai.exchange.geometry import GeometryOptions
+
+    return GeometryOptions.parse({'constraints': constrain, **options})
+
+
+def shares_of(counts: dict[str, t.Any] | None) -> list[str]:
+    """Return how many of all samples satisfy each constraint, and all of them, a line each.
+
+    :param counts: what the task counted, nothing without constraints.
+    """
+    if not counts:
+        return []
+    total = counts['num_structures']
+    numbers = {**counts['num_satisfied'], 'all constraints': counts['num_satisfied_all']}
+    return [
+        f'{text}: satisfied by {number} of {total} samples ({100 * number / max(total, 1):.0f} %)'
+        for text, number in numbers.items()
+    ]
