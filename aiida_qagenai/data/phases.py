@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.chemistry.elements import SYMBOLS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.level import last_on_rung
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.exchange.structures import StructureBatch
@@ -50,12 +51,13 @@ def phases_from_energies(energies: Iterable[EnergyData], *, fidelity: Fidelity |
     return phases
 
 
-def phases_from_dataset(dataset: DatasetData, fidelity: Fidelity) -> list[Phase]:
+def phases_from_dataset(dataset: DatasetData, fidelity: Fidelity, *, doubtful: bool = True) -> list[Phase]:
     """Return the phases of a training set with a formation energy at ``fidelity``.
 
     The identifiers come from :func:`content_name`: names are unique within one campaign only, and a candidate must
     compete with a phase of the same name from another campaign.
 
+    :param doubtful: whether energies that did not converge, or whose method is in doubt, are among them.
     :raises InvalidInputError: if the set holds no energies of that level.
     """
     labels = dataset.labels()
@@ -67,9 +69,13 @@ def phases_from_dataset(dataset: DatasetData, fidelity: Fidelity) -> list[Phase]
     level = _level(fidelity, tag, attributes.get('formation_scheme'))
     batch, energies = labels.structures, labels.energies_of(fidelity)
     species = np.split(batch.species, batch.offsets[1:-1])
+    known = np.isfinite(energies)
+    column = last_on_rung(labels.levels, fidelity)
+    if not doubtful and column is not None:
+        known &= ~labels.doubtful[:, column]
     return [
         Phase(_amounts(species[row]), float(energies[row]), identifier=content_name(batch, row), level=level)
-        for row in np.flatnonzero(np.isfinite(energies)).tolist()
+        for row in np.flatnonzero(known).tolist()
     ]
 
 

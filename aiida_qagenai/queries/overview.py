@@ -17,8 +17,11 @@ from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.queries.campaigns import NOT_SCIENTIFIC, Called, Campaign, all_campaigns, among, find_campaign
 from aiida_qagenai.queries.outputs import created_by
+from aiida_qagenai.selection.costs import energy_hours
 
-__all__ = ('CampaignSummary', 'campaign_summary', 'campaigns', 'cost_ledger')
+__all__ = ('CampaignSummary', 'campaign_summary', 'campaigns', 'cost_ledger', 'last_ledger')
+
+COUNTS = ('eligible', 'selected', 'oracle_calls', 'failed', 'hits', 'divergence_hits')
 
 NODES = {'candidates': CandidateData, 'predictions': PredictionData, 'assessments': AssessmentData}
 
@@ -110,7 +113,7 @@ def cost_ledger(campaign: int | str) -> pd.DataFrame:
 
     Nested entries become columns: ``energies_PBE``, ``core_hours_pyscf``.
     """
-    ledger = _ledger(find_campaign(campaign))
+    ledger = last_ledger(find_campaign(campaign))
     if ledger is None:
         return pd.DataFrame(columns=['cycle'])
     rows = [{'cycle': 0, **ledger.get('seed', {})}, *ledger['cycles']]
@@ -121,7 +124,7 @@ def cost_ledger(campaign: int | str) -> pd.DataFrame:
 def _summary(campaign: Campaign) -> CampaignSummary:
     last = orm.load_node(campaign.processes[-1])
     called = campaign.called()
-    ledger = _ledger(campaign) or {}
+    ledger = last_ledger(campaign) or {}
     counts, scientific = _counts([process.pk for process in called if process.is_calculation])
     state, message, advice = _state(last)
     settings = last.inputs.parameters.get_dict() if 'parameters' in last.inputs else {}
@@ -141,19 +144,13 @@ def _summary(campaign: Campaign) -> CampaignSummary:
         spent=ledger.get('spent', 0),
         core_hours=float(ledger.get('core_hours', 0.0)),
         budget_core_hours=settings.get('budget_core_hours'),
-        spent_core_hours=_energy_hours(ledger),
+        spent_core_hours=energy_hours(ledger),
         left_out=tuple(name for cycle in ledger.get('cycles', ()) for name in cycle.get('left_out', ())),
         counts=counts,
         hull_gaps=_hull_gaps([process.pk for process in called if process.is_calculation]),
         stages=_stages(stages, ledger),
         note='' if scientific else NOT_SCIENTIFIC,
     )
-
-
-def _energy_hours(ledger: dict[str, t.Any]) -> float:
-    """Return the core hours of the energies of all cycles, what a budget of core hours counts."""
-    parts = [cycle.get('core_hours', {}) for cycle in ledger.get('cycles', ())]
-    return float(sum(hours for part in parts for name, hours in part.items() if name != 'ml'))
 
 
 def _state(node: orm.ProcessNode) -> tuple[str, str, str]:
@@ -192,12 +189,12 @@ def _stages(stages: list[Called], ledger: dict[str, t.Any]) -> pd.DataFrame:
                 'pk': process.pk,
                 'state': process.state,
                 'exit_status': process.exit_status,
-                **{name: entry.get(name) for name in ('eligible', 'selected', 'oracle_calls', 'failed')},
+                **{name: entry.get(name) for name in COUNTS},
                 **{level.value: entry.get('energies', {}).get(level.value) for level in LADDER},
                 'core_hours': sum(entry['core_hours'].values()) if entry.get('core_hours') else None,
             }
         )
-    numbers = ['exit_status', 'eligible', 'selected', 'oracle_calls', 'failed', *(level.value for level in LADDER)]
+    numbers = ['exit_status', *COUNTS, *(level.value for level in LADDER)]
     table = pd.DataFrame(rows, columns=['stage', 'pk', 'state', *numbers, 'core_hours'])
     return table.astype({**dict.fromkeys(numbers, 'Int64'), 'core_hours': float})
 
@@ -223,7 +220,7 @@ def _hull_gaps(calculations: list[int]) -> tuple[str, ...]:
     return tuple(gap['formula'] for gap in gaps if not gap['in_training_set'])
 
 
-def _ledger(campaign: Campaign) -> dict[str, t.Any] | None:
+def last_ledger(campaign: Campaign) -> dict[str, t.Any] | None:
     """Return the ledger with the most cycles that the campaign or one of its stages returned."""
     stages = [process.pk for process in campaign.called() if process.caller in campaign.processes]
     builder = orm.QueryBuilder()

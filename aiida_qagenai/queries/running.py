@@ -191,6 +191,7 @@ STEPS = {
     'relax': 'relaxation of candidates and known crystals',
     'predictrelaxed': 'predictions for the relaxed candidates',
     'assess': 'screening and selection',
+    'hits': 'hulls of the computed energies',
     'dataset': 'the training set',
     'ledger': 'the ledger',
 }

@@ -27,7 +27,7 @@ __all__ = (
     'stages_of',
 )
 
-SEED, CYCLE, ENERGIES = 'SeedWorkChain', 'CycleWorkChain', 'energies'
+SEED, CYCLE, ENERGIES, HITS = 'SeedWorkChain', 'CycleWorkChain', 'energies', 'hits'
 
 STEPS: dict[str, dict[str, tuple[str, ...]]] = {
     SEED: {
@@ -42,6 +42,7 @@ STEPS: dict[str, dict[str, tuple[str, ...]]] = {
         'relax': ('relax', 'predictrelaxed'),
         'select': ('assess',),
         'compute': (ENERGIES,),
+        'hull': (HITS,),
         'learn': ('dataset', 'train', 'ledger'),
     },
 }
@@ -50,7 +51,7 @@ STEPS: dict[str, dict[str, tuple[str, ...]]] = {
 MADE = {'generate': 'candidates\\_\\_%', 'predict': 'predictions\\_\\_%', 'relax': 'candidates\\_\\_%'}
 """Job that makes a node per candidate → link labels of these nodes."""
 
-QUICK = frozenset({'seedset', 'known', 'filter', 'assess', 'dataset', 'ledger'})
+QUICK = frozenset({'seedset', 'known', 'filter', 'assess', HITS, 'dataset', 'ledger'})
 """Calculation functions, which take seconds: nothing is unknown where none has finished yet."""
 
 
@@ -245,6 +246,8 @@ def _counts(name: str, mine: dict[str, Child], wanted: list[str], context: Conte
     if name == 'select' and mine['assess'].is_ok:
         chosen, eligible = _selection(mine['assess'].uuid)
         return {'chosen': Count(chosen, eligible)}
+    if name == 'hull' and mine[HITS].is_ok:
+        return {'hits': Count(*num_hits(mine[HITS].uuid))}
     return {}
 
 
@@ -266,6 +269,15 @@ def _selection(uuid: str) -> tuple[int, int | None]:
     builder.append(orm.Dict, with_incoming='assess', edge_filters=edge, project=project)
     selected, eligible = builder.first() or ((), None)
     return len(selected or ()), eligible
+
+
+@functools.lru_cache(maxsize=256)
+def num_hits(uuid: str) -> tuple[int, int]:
+    """Return how many of the candidates that were placed on a hull of their level are hits."""
+    builder = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={'uuid': uuid}, tag='place')
+    builder.append(orm.Dict, with_incoming='place', project=['attributes.hits', 'attributes.levels'])
+    hits, levels = builder.first() or ((), {})
+    return len(hits), len({label for level in levels.values() for label in level['results']})
 
 
 @functools.lru_cache(maxsize=64)

@@ -237,8 +237,8 @@ def _stage_table(summary: CampaignSummary, campaign: int | str) -> Table | None:
     uuids = dict(
         orm.QueryBuilder().append(orm.Node, filters={'id': {'in': stages['pk'].tolist()}}, project=['id', 'uuid']).all()
     )
-    names = ['stage', 'state', 'eligible', 'selected', 'failed', *(level.value for level in LADDER)]
-    shown = {**{name: name for name in names}, 'core_hours': 'core hours'}
+    names = ['stage', 'state', 'eligible', 'selected', 'failed', *(level.value for level in LADDER), 'hits']
+    shown = {**{name: name for name in names}, 'divergence_hits': 'divergence hits', 'core_hours': 'core hours'}
     table = stages.assign(uuid=stages['pk'].map(uuids))
     query = f'aiida_qagenai.queries.overview.campaign_summary({campaign!r}).stages'
     return make_table(table, 'Stages', shown, {'stage': ('uuid', ''), 'state': ('uuid', 'process_state')}, query=query)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from aiida_qagenai.chemistry.open_shells import is_magnetic
 from aiida_qagenai.common.fidelity import Fidelity
 
-__all__ = ('CostRecord', 'Costs', 'Table', 'affordable')
+__all__ = ('CostRecord', 'Costs', 'Table', 'affordable', 'energy_hours')
 
 POWER = 3
 """Exponent of the number of basis functions, that of the diagonalisation and of the fitted exchange."""
@@ -107,6 +107,15 @@ def affordable(
         else:
             others[label] = hours
     return chosen, others
+
+
+def energy_hours(ledger: Mapping[str, t.Any]) -> float:
+    """Return the core hours of all energies of the cycles of a ledger, failed ones included, without its initial set.
+
+    That is what a budget of core hours counts: neither models nor the initial set.
+    """
+    parts = [cycle.get('core_hours', {}) for cycle in ledger.get('cycles', ())]
+    return float(sum(hours for part in parts for name, hours in part.items() if name != 'ml'))
 
 
 def _key(fidelity: Fidelity, composition: Mapping[str, int]) -> str:

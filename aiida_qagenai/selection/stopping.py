@@ -1,12 +1,17 @@
-"""Rules that end a campaign, replayable on the record of any campaign (paper Algorithm 1, line 9, and section 6)."""
+"""Rules that end a campaign, replayable on the record of any campaign (paper Algorithm 1, line 9, and section 8.2).
+
+They count hits among computed energies, never among predictions.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.selection.costs import energy_hours
 
 __all__ = (
     'BudgetSpent',
@@ -16,9 +21,8 @@ __all__ = (
     'FixedCycles',
     'SigmaThreshold',
     'StoppingRule',
-    'default_rules',
+    'cycle_records',
     'reason_to_stop',
-    'replay',
 )
 
 
@@ -26,16 +30,16 @@ __all__ = (
 class CycleRecord:
     """What the rules look at, one per finished cycle.
 
-    :param num_computed: high-fidelity calculations of the cycle, failed ones included.
-    :param num_stable: stable candidates that they confirmed.
+    :param num_computed: candidates of the cycle that were computed, failed ones included.
+    :param num_hits: those of them that their computed energies confirmed.
     :param remaining: calls left afterwards.
     :param remaining_core_hours: core hours left afterwards; None without a budget of core hours.
     :param num_left_out: candidates that were chosen and not started, because they would not fit into the core hours.
-    :param mean_sigma: mean predictive uncertainty on the top rung over the cycle's pool, eV/atom, if known.
+    :param mean_sigma: mean predictive uncertainty on the top rung over the eligible candidates, eV/atom, if known.
     """
 
     num_computed: int
-    num_stable: int
+    num_hits: int
     remaining: int
     mean_sigma: float | None = None
     remaining_core_hours: float | None = None
@@ -62,7 +66,7 @@ class _PositiveNumbers:
 
 @dataclasses.dataclass(frozen=True)
 class FixedCycles(_PositiveNumbers):
-    """Stop after ``cycles`` cycles."""
+    """Rule A: stop after ``cycles`` cycles."""
 
     cycles: int
     name: str = 'fixed_cycles'
@@ -73,15 +77,15 @@ class FixedCycles(_PositiveNumbers):
 
 @dataclasses.dataclass(frozen=True)
 class EmptyCycles(_PositiveNumbers):
-    """Stop after ``cycles`` consecutive cycles without a stable candidate."""
+    """Rule C: stop after ``cycles`` consecutive cycles without a hit."""
 
     cycles: int = 3
     name: str = 'empty_cycles'
 
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
         last = history[-self.cycles :]
-        if len(last) == self.cycles and all(record.num_stable == 0 for record in last):
-            return f'no stable candidate in {self.cycles} cycles'
+        if len(last) == self.cycles and all(record.num_hits == 0 for record in last):
+            return f'no hit in {self.cycles} cycles'
         return None
 
 
@@ -105,29 +109,39 @@ class BudgetSpent:
 
 
 @dataclasses.dataclass(frozen=True)
-class DiminishingReturns(_PositiveNumbers):
-    """Stop when the last ``cycles`` found less than ``fraction`` of the mean number per call found until then."""
+class DiminishingReturns:
+    """Rule B: stop when the share of hits among all calls so far grew by ≤ ``gain`` in each of ``cycles`` cycles.
 
-    fraction: float = 0.1
-    cycles: int = 3
+    As the paper states it ("ΔHitRate < 1 % for 2 cycles"): a campaign that goes on finding hits at a constant rate does
+    not gain either, and is stopped.
+    """
+
+    gain: float = 0.01
+    cycles: int = 2
     name: str = 'diminishing_returns'
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.gain < 1 or self.cycles < 1:
+            raise InvalidInputError(f'need 0 <= gain < 1 and cycles >= 1, not {self.gain} and {self.cycles}')
+
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
-        recent, before = history[-self.cycles :], history[: -self.cycles]
-        calls_before = sum(record.num_computed for record in before)
-        calls_recent = sum(record.num_computed for record in recent)
-        if not calls_before or not calls_recent:
-            return None
-        rate_before = sum(record.num_stable for record in before) / calls_before
-        rate_recent = sum(record.num_stable for record in recent) / calls_recent
-        if rate_before > 0 and rate_recent < self.fraction * rate_before:
-            return f'{rate_recent:.3g} stable candidates per call in {self.cycles} cycles, {rate_before:.3g} before'
+        rates = _hit_rates(history)
+        gains = [after - before for before, after in itertools.pairwise(rates)][-self.cycles :]
+        if len(gains) == self.cycles and all(gain <= self.gain for gain in gains):
+            return f'the share of hits grew by at most {self.gain:.3g} in {self.cycles} cycles, to {rates[-1]:.3g}'
         return None
+
+
+def _hit_rates(history: Sequence[CycleRecord]) -> list[float]:
+    """Return the share of hits among all calls up to each cycle."""
+    calls = itertools.accumulate(record.num_computed for record in history)
+    hits = itertools.accumulate(record.num_hits for record in history)
+    return [found / number if number else 0.0 for found, number in zip(hits, calls, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
 class SigmaThreshold(_PositiveNumbers):
-    """Stop when the mean uncertainty of the pool falls below ``sigma`` (eV/atom)."""
+    """Rule D: stop when the mean uncertainty of the eligible candidates falls below ``sigma`` (eV/atom)."""
 
     sigma: float = 0.010
     name: str = 'sigma_threshold'
@@ -135,11 +149,6 @@ class SigmaThreshold(_PositiveNumbers):
     def reason(self, history: Sequence[CycleRecord]) -> str | None:
         value = history[-1].mean_sigma if history else None
         return f'mean sigma {value:.4f} eV/atom' if value is not None and value < self.sigma else None
-
-
-def default_rules() -> tuple[StoppingRule, ...]:
-    """Return the rules of Algorithm 1: the budget, and three empty cycles."""
-    return (BudgetSpent(), EmptyCycles())
 
 
 def reason_to_stop(rules: Sequence[StoppingRule], history: Sequence[CycleRecord]) -> tuple[str, str] | None:
@@ -151,7 +160,28 @@ def reason_to_stop(rules: Sequence[StoppingRule], history: Sequence[CycleRecord]
     return None
 
 
-def replay(rule: StoppingRule, history: Sequence[CycleRecord]) -> int:
-    """Return after how many cycles ``rule`` would have stopped a recorded campaign (its length if it never did)."""
-    ends = range(1, len(history) + 1)
-    return next((cycles for cycles in ends if rule.reason(history[:cycles]) is not None), len(history))
+def cycle_records(
+    ledger: Mapping[str, t.Any], budget: int, budget_core_hours: float | None = None, *, count: str = 'hits'
+) -> list[CycleRecord]:
+    """Return what the rules look at, one record per cycle of a ledger.
+
+    A cycle that was recorded before hits were computed counts its eligible candidates, as the rules did then.
+
+    :param count: entry of a cycle with the number of hits: ``hits`` or ``divergence_hits``.
+    """
+    remaining, hours, records = budget, budget_core_hours, []
+    for cycle in ledger['cycles']:
+        remaining -= cycle['oracle_calls']
+        if hours is not None:
+            hours -= energy_hours({'cycles': [cycle]})
+        records.append(
+            CycleRecord(
+                cycle['oracle_calls'],
+                cycle.get(count, cycle['eligible']),
+                remaining,
+                mean_sigma=cycle.get('mean_sigma'),
+                remaining_core_hours=hours,
+                num_left_out=len(cycle.get('left_out', {})),
+            )
+        )
+    return records

@@ -155,6 +155,7 @@ def test_summary(toy):
     assert summary.elements == ('Li', 'H')
     assert summary.stages['stage'].tolist() == ['seed', 'cycle001', 'cycle002']
     assert summary.stages['selected'].tolist()[1:] == [2, 2]
+    assert summary.stages['hits'].tolist()[1:] == [1, 1]
     assert summary.started < summary.last_change
 
 

@@ -48,6 +48,7 @@ def test_a_cycle_in_the_middle(cycle):
         'relax': 'left out',
         'select': 'to come',
         'compute': 'to come',
+        'hull': 'to come',
         'learn': 'to come',
     }
 
@@ -76,6 +77,7 @@ def test_the_time_left_of_a_step(cycle):
     assert steps['learn'].left == pytest.approx(40.0)
     assert steps['compute'].left is None
     assert steps['select'].left == 0.0
+    assert steps['hull'].left == 0.0
 
 
 def test_energies_are_counted_by_rung(cycle, pyscf_code):
@@ -116,6 +118,13 @@ def test_candidates_are_counted_where_they_are_made(toy_campaign):
     context = Context({}, None, History(), timezone.now())
     generate = read_stage(stages_of(toy_campaign.campaign.pk)[-1], context).steps[0]
     assert generate.counts == {'candidates': Count(4, None)}
+
+
+def test_hits_are_counted(toy_campaign):
+    """Of the two candidates that were computed one is a hit."""
+    context = Context({}, None, History(), timezone.now())
+    steps = {step.name: step for step in read_stage(stages_of(toy_campaign.campaign.pk)[-1], context).steps}
+    assert steps['hull'].counts == {'hits': Count(1, 2)}
 
 
 @pytest.fixture

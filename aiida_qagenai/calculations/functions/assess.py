@@ -71,8 +71,7 @@ def assess_candidates(
     phases = competing_phases(competing, known, arrays, level)
     gaps = find_gaps(kwargs['gaps'].get_dict() if 'gaps' in kwargs else {}, phases)
     hull = predicted_hull(candidates, predictions, phases, level, min_references=rules.get('min_references', 0))
-    strict = rules.get('out_of_distribution') == 'reject'
-    unfamiliar = [strict and each.out_of_distribution for each in predictions]
+    unfamiliar = [rules.get('out_of_distribution') == 'reject' and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, rules['max_e_above_hull']) for item in columns]
     pool = make_pool(candidates, predictions, stages, arrays, top=top)
@@ -92,7 +91,8 @@ def assess_candidates(
         )
         for row, label in enumerate(labels)
     }
-    selection = summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps))
+    sigma = mean_sigma(predictions, stages, top)
+    selection = summarise(labels, stages, choice, gaps=gaps, notes=notes + gap_notes(gaps), mean_sigma=sigma)
     return {'assessments': store_in_bulk(assessments), 'selection': selection}
 
 
@@ -313,13 +313,31 @@ def choice_fields(choice: Choice, row: int) -> dict[str, t.Any]:
     return fields
 
 
+def mean_sigma(predictions: list[t.Any], stages: list[str], top: Fidelity) -> float | None:
+    """Return the mean σ of the eligible candidates at the top rung, eV/atom, or None where nothing is predicted."""
+    found = [
+        getattr(each, f'sigma_{top.label}')
+        for each, stage in zip(predictions, stages, strict=True)
+        if stage == 'eligible'
+    ]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else None
+
+
 def summarise(
-    labels: list[str], stages: list[str], choice: Choice, *, gaps: list[dict[str, t.Any]], notes: list[str]
+    labels: list[str],
+    stages: list[str],
+    choice: Choice,
+    *,
+    gaps: list[dict[str, t.Any]],
+    notes: list[str],
+    mean_sigma: float | None,
 ) -> Dict:
     """Return the choice and the counts of the funnel (paper Figure 2), each stage with what reached it.
 
     :param gaps: stable compounds without a known structure.
     :param notes: what people need to know of the choice.
+    :param mean_sigma: see :func:`mean_sigma`.
     """
     stopped = {name: stages.count(name) for name in STAGES}
     passed = len(labels) - stopped['constraints']
@@ -342,6 +360,7 @@ def summarise(
             'acquisition': choice.arm,
             'scaling': choice.scaling,
             'seed': choice.seed,
+            'mean_sigma': mean_sigma,
             'gaps': gaps,
             'notes': notes,
         }

@@ -9,7 +9,7 @@ from aiida.orm import Dict
 
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('energy_hours', 'open_ledger', 'remaining_budget', 'update_ledger')
+__all__ = ('open_ledger', 'remaining_budget', 'update_ledger')
 
 
 @calcfunction
@@ -51,11 +51,6 @@ def update_ledger(previous: Dict, entry: Dict) -> Dict:
             'cycles': [*ledger['cycles'], cycle],
         }
     )
-
-
-def energy_hours(ledger: dict[str, t.Any]) -> float:
-    """Return the core hours of all energies of the cycles, failed ones included, without the initial set."""
-    return sum(hours for cycle in ledger['cycles'] for name, hours in cycle['core_hours'].items() if name != 'ml')
 
 
 def remaining_budget(ledger: dict[str, t.Any], budget: int) -> int:

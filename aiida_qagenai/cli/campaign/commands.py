@@ -43,8 +43,8 @@ CAMPAIGNS = columns(
     'label, pk, elements: system, protocol: energies, top, state, cycles, spent, budget, candidates, started'
 )
 STAGES = columns(
-    'stage, pk, state, exit_status: exit, eligible, selected: chosen, failed, PBE, SCAN, HSE06, CCSD(T), '
-    'core_hours: core h'
+    'stage, pk, state, exit_status: exit, eligible, selected: chosen, failed, PBE, SCAN, HSE06, CCSD(T), hits, '
+    'divergence_hits: D hits, core_hours: core h'
 )
 
 

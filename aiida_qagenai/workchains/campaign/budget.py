@@ -8,10 +8,9 @@ from collections import Counter
 from aiida.orm import StructureData
 
 from aiida_qagenai.calculations.functions.dataset import split_energy_label
-from aiida_qagenai.calculations.functions.ledger import energy_hours
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.data.energy import EnergyData
-from aiida_qagenai.selection.costs import CostRecord, Costs, Table, affordable
+from aiida_qagenai.selection.costs import CostRecord, Costs, Table, affordable, energy_hours
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings
 
 __all__ = ('composition_of', 'fitting_candidates', 'measured_costs')

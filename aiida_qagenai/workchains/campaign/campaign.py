@@ -7,10 +7,9 @@ import typing as t
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, if_, while_
 from aiida.orm import Int, ProcessNode
 
-from aiida_qagenai.calculations.functions.ledger import energy_hours
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
-from aiida_qagenai.selection.stopping import BudgetSpent, CycleRecord, EmptyCycles, FixedCycles, reason_to_stop
+from aiida_qagenai.selection.stopping import EmptyCycles, cycle_records, reason_to_stop
 from aiida_qagenai.workchains.campaign.cycle import CycleWorkChain
 from aiida_qagenai.workchains.campaign.seed import SeedWorkChain
 from aiida_qagenai.workchains.campaign.state import define_state_inputs, define_state_outputs, reference_outputs
@@ -40,9 +39,7 @@ class CampaignWorkChain(ResumableWorkChain):
         )
         spec.exit_code(410, 'ERROR_SEED', message='The initial set failed: {reason}')
         spec.exit_code(411, 'ERROR_CYCLE', message='Cycle {cycle} failed: {reason} The state before it is the output.')
-        spec.exit_code(
-            710, 'WARNING_NO_STABLE_CANDIDATES', message='Stopped after {count} cycles without a stable candidate.'
-        )
+        spec.exit_code(710, 'WARNING_NO_STABLE_CANDIDATES', message='Stopped after {count} cycles without a hit.')
 
     @classmethod
     def get_builder_from_protocol(cls, *, state: dict[str, t.Any] | None = None, **common: t.Any) -> ProcessBuilder:
@@ -104,9 +101,9 @@ class CampaignWorkChain(ResumableWorkChain):
 
     def stopping(self) -> tuple[str, str] | None:
         """Return the rule that ends the campaign now and its reason, or None."""
-        settings, ledger = self.settings, self.ledger
-        rules = (FixedCycles(settings.stop.max_cycles), BudgetSpent(), EmptyCycles(settings.stop.max_empty_cycles))
-        return reason_to_stop(rules, cycle_records(ledger, settings.budget, settings.budget_core_hours))
+        settings = self.settings
+        records = cycle_records(self.ledger, settings.budget, settings.budget_core_hours)
+        return reason_to_stop(settings.stop.rules(), records)
 
     def run_cycle(self) -> ToContext:
         """Run the next cycle."""
@@ -151,20 +148,6 @@ class CampaignWorkChain(ResumableWorkChain):
 def cycle_label(number: int) -> str:
     """Return the label of the call of a cycle."""
     return f'cycle{number:03d}'
-
-
-def cycle_records(ledger: dict[str, t.Any], budget: int, budget_core_hours: float | None = None) -> list[CycleRecord]:
-    """Return what the stopping rules look at; a cycle is empty if the predicted stability filter let nothing pass."""
-    remaining, hours, records = budget, budget_core_hours, []
-    for cycle in ledger['cycles']:
-        remaining -= cycle['oracle_calls']
-        if hours is not None:
-            hours -= energy_hours({'cycles': [cycle]})
-        calls, left_out = cycle['oracle_calls'], len(cycle.get('left_out', {}))
-        records.append(
-            CycleRecord(calls, cycle['eligible'], remaining, remaining_core_hours=hours, num_left_out=left_out)
-        )
-    return records
 
 
 def last_state(node: ProcessNode) -> dict[str, t.Any] | None:

@@ -9,6 +9,7 @@ from aiida.orm import Dict, Int, ProcessNode
 
 from aiida_qagenai.calculations.functions.assess import assess_candidates
 from aiida_qagenai.calculations.functions.dataset import build_dataset
+from aiida_qagenai.calculations.functions.hits import find_hits
 from aiida_qagenai.calculations.functions.known_phases import find_known_phases, installed_tables
 from aiida_qagenai.calculations.functions.ledger import remaining_budget, update_ledger
 from aiida_qagenai.calculations.functions.screen import screen_candidates
@@ -18,8 +19,8 @@ from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
-from aiida_qagenai.queries.costs import core_hours
-from aiida_qagenai.workchains.campaign.budget import fitting_candidates, measured_costs
+from aiida_qagenai.workchains.campaign.accounting import cycle_entry, describe_hits
+from aiida_qagenai.workchains.campaign.budget import fitting_candidates
 from aiida_qagenai.workchains.campaign.generator import external_generation, sampled_generation
 from aiida_qagenai.workchains.campaign.screening import NOTHING_RELAXED, prediction, relaxation, relaxation_counts
 from aiida_qagenai.workchains.campaign.state import (
@@ -50,6 +51,7 @@ class CycleWorkChain(ResumableWorkChain):
         define_state_inputs(spec)
         define_state_outputs(spec)
         spec.output('selection', valid_type=Dict, required=False, help='Funnel, scaling and the chosen candidates.')
+        spec.output('hits', valid_type=Dict, required=False, help='Computed candidates on the hull of each level.')
         spec.outline(
             while_(cls.should_generate)(cls.generate),
             cls.prepare,
@@ -61,6 +63,7 @@ class CycleWorkChain(ResumableWorkChain):
             cls.assess,
             if_(cls.has_selection)(
                 while_(cls.should_compute)(cls.compute),
+                cls.place,
                 cls.augment,
                 cls.plan_learning,
                 while_(cls.should_learn)(cls.learn),
@@ -254,20 +257,14 @@ class CycleWorkChain(ResumableWorkChain):
         """Note which of the chosen candidates are started, and which do not fit into the core hours that are left."""
         chosen = {label: self.candidates[label] for label in self.ctx.selection['selected']}
         ledger = self.inputs.state.ledger.get_dict()
-        self.ctx.fitting, self.ctx.left_out = fitting_candidates(self.settings, ledger, chosen, self.levels)
+        self.ctx.started, self.ctx.left_out = fitting_candidates(self.settings, ledger, chosen, self.levels)
         if self.ctx.left_out:
             left = ', '.join(f'{label} ({hours:.2g} core hours)' for label, hours in self.ctx.left_out.items())
             self.report(f'cycle {self.number}: not started, beyond the budget of core hours: {left}')
 
-    @property
-    def started(self) -> list[str]:
-        """Return the labels of the candidates that are computed: all that were chosen if nothing else is noted."""
-        labels: list[str] = self.ctx.get('fitting', self.ctx.selection['selected'])
-        return labels
-
     def has_selection(self) -> bool:
         """Return whether any candidate is computed."""
-        return bool(self.started)
+        return bool(self.ctx.started)
 
     @property
     def levels(self) -> list[Fidelity]:
@@ -282,7 +279,7 @@ class CycleWorkChain(ResumableWorkChain):
 
     def compute(self) -> ToContext:
         """Climb the ladder with the candidates that are started."""
-        levels, labels = [level.value for level in self.levels], self.started
+        levels, labels = [level.value for level in self.levels], self.ctx.started
         candidates = self.candidates
         child = self.submit_once(
             'energies',
@@ -299,6 +296,24 @@ class CycleWorkChain(ResumableWorkChain):
         )
         return ToContext(energies=child)
 
+    def place(self) -> None:
+        """Place what was computed on the hull of its level, beside what the campaign had computed before."""
+        energies = nested_outputs(self.ctx.energies).get('energies', {})
+        if not energies:
+            return
+        settings = self.settings
+        parameters = {
+            'hit_threshold': settings.select.hit_threshold,
+            'divergence_threshold': settings.select.divergence_threshold,
+            'top': settings.energy.top_rung.value,
+            'doubtful': list(settings.learn.doubtful),
+        }
+        self.ctx.hits = self.call_once(
+            'hits', find_hits, competing=self.inputs.state.dataset, energies=energies, parameters=Dict(parameters)
+        )['result']
+        self.out('hits', self.ctx.hits)
+        self.report(f'cycle {self.number}: {describe_hits(self.ctx.hits.get_dict())}')
+
     def augment(self) -> None:
         """Extend the training set by what was computed."""
         outputs = nested_outputs(self.ctx.energies)
@@ -306,7 +321,7 @@ class CycleWorkChain(ResumableWorkChain):
         self.ctx.dataset = self.inputs.state.dataset
         if energies:
             candidates = self.candidates
-            labels = sorted(self.started)
+            labels = sorted(self.ctx.started)
             self.ctx.dataset = self.call_once(
                 'dataset',
                 build_dataset,
@@ -361,7 +376,8 @@ class CycleWorkChain(ResumableWorkChain):
     def finalize(self) -> None:
         """Write the ledger and hand on the state."""
         state = self.inputs.state
-        outputs = self.call_once('ledger', update_ledger, previous=state.ledger, entry=Dict(self.entry()))
+        entry = Dict(cycle_entry(self.node, self.ctx, self.settings, self.candidates))
+        outputs = self.call_once('ledger', update_ledger, previous=state.ledger, entry=entry)
         self.out('state.ledger', outputs['result'])
         self.out('state.dataset', self.ctx.get('dataset', state.dataset))
         tuned = self.ctx.get('tuned', [])
@@ -370,28 +386,3 @@ class CycleWorkChain(ResumableWorkChain):
             self.out(f'state.checkpoints.{role}', checkpoint)
         for name, energy in reference_outputs(state):
             self.out(name, energy)
-
-    def entry(self) -> dict[str, t.Any]:
-        """Return what the ledger says of this cycle."""
-        selection = self.ctx.selection.get_dict()
-        outputs = nested_outputs(self.ctx.energies) if self.has_selection() else {}
-        succeeded, relaxed = outputs.get('energies', {}), outputs.get('relaxed', {})
-        attempted = len(self.ctx.energies.called) if self.has_selection() else 0
-        counts = {level.value: sum(energy.fidelity is level for energy in succeeded.values()) for level in LADDER}
-        return {
-            'cycle': self.number,
-            'budget': self.settings.budget,
-            'top': self.settings.energy.top_rung.value,
-            'funnel': selection['funnel'],
-            **({'relaxation': relaxation_counts(self.ctx.relaxation)} if 'relaxation' in self.ctx else {}),
-            'eligible': selection['eligible'],
-            'selected': len(selection['selected']),
-            'audit': len(selection['audit']),
-            'oracle_calls': len(self.started),
-            **({'left_out': left_out} if (left_out := self.ctx.get('left_out')) else {}),
-            'energies': counts,
-            'costs': measured_costs(self.settings, self.candidates, succeeded),
-            'relaxed': len(relaxed),
-            'failed': attempted - len(succeeded) - len(relaxed),
-            'core_hours': core_hours(self.node.pk),
-        }

@@ -12,7 +12,6 @@ from aiida_qagenai.calculations.models.external import ExternalGenerateParameter
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.exchange.tasks import NoiseSchedule, parse
-from aiida_qagenai.selection.acquisition import ARMS, DIVERGENCES
 from aiida_qagenai.thermodynamics.hull.convex_hull import MINIMUM_REFERENCES
 from aiida_qagenai.thermodynamics.multireference import FLAGS, METHOD_FLAGS
 from aiida_qagenai.thermodynamics.vibrations.settings import Potential, RelaxSettings
@@ -26,6 +25,7 @@ from aiida_qagenai.workchains.protocols.loader import (
     take_protocol,
 )
 from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings, relax_section
+from aiida_qagenai.workchains.protocols.selection import SelectSettings, StopSettings
 
 __all__ = ('CampaignSettings', 'available_protocols', 'campaign_settings', 'merge_settings', 'parse_settings')
 
@@ -172,28 +172,6 @@ class ScreenSettings(StrictModel):
         return {'potential': value} if isinstance(value, str) else value
 
 
-class SelectSettings(StrictModel):
-    """The acquisition and the budget of Algorithm 1."""
-
-    acquisition: str = pydantic.Field('hybrid', description='Acquisition function: hybrid is 0.7 D + 0.3 U')
-    divergence: str = pydantic.Field('absolute', description='Which D enters: absolute, relative or signed (Eqs 3–5)')
-    num_clusters: int = pydantic.Field(50, ge=1, description='k of k-means')
-    fraction: float = pydantic.Field(0.1, gt=0, le=1, description='Share of the remaining budget spent in a cycle')
-    cap: int = pydantic.Field(20, ge=1, description='Most candidates computed in a cycle')
-    audit_fraction: float = pydantic.Field(0.2, ge=0, lt=1, description='Share of them drawn at random')
-
-    @pydantic.model_validator(mode='after')
-    def _known(self) -> SelectSettings:
-        """Check the names against what exists."""
-        for name, value, known in (
-            ('acquisition', self.acquisition, ARMS),
-            ('divergence', self.divergence, DIVERGENCES),
-        ):
-            if value not in known:
-                raise ValueError(f'unknown {name} `{value}`: choose from {", ".join(known)}')
-        return self
-
-
 class TrainSettings(StrictModel):
     """Steps of one model, for the first training and for fine-tuning."""
 
@@ -269,13 +247,6 @@ class LearnSettings(StrictModel):
         if 'top' in self.validator.options:
             raise ValueError('`validator.options.top` is the top rung of the campaign: set `energy.top` instead')
         return self
-
-
-class StopSettings(StrictModel):
-    """When a campaign ends."""
-
-    max_cycles: int = pydantic.Field(ge=1)
-    max_empty_cycles: int = pydantic.Field(3, ge=1, description='Cycles in a row without a stable candidate')
 
 
 class RunSettings(StrictModel):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_qagenai.selection.stopping import BudgetSpent, EmptyCycles, reason_to_stop
-from aiida_qagenai.workchains.campaign.campaign import cycle_records
+from aiida_qagenai.selection.stopping import BudgetSpent, EmptyCycles, cycle_records, reason_to_stop
+from aiida_qagenai.workchains.protocols.campaign import campaign_settings
 
 
-def cycles(*eligible: int) -> dict:
-    """Return a ledger of cycles with these numbers of eligible candidates, two calls each."""
-    return {'cycles': [{'oracle_calls': 2, 'eligible': number} for number in eligible]}
+def cycles(*hits: int) -> dict:
+    """Return a ledger of cycles with these numbers of hits, two calls each, all with eligible candidates."""
+    return {'cycles': [{'oracle_calls': 2, 'eligible': 9, 'hits': number} for number in hits]}
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,25 @@ def cycles(*eligible: int) -> dict:
     ],
 )
 def test_stopping(ledger, budget, rule):
-    """Three empty cycles or a spent budget end the campaign."""
+    """Three cycles without a computed hit or a spent budget end the campaign, whatever was predicted."""
     stop = reason_to_stop((BudgetSpent(), EmptyCycles(3)), cycle_records(ledger, budget))
     assert (stop[0] if stop else None) == rule
+
+
+@pytest.mark.parametrize(
+    ('stop', 'names'),
+    [
+        ({}, ['fixed_cycles', 'budget_spent', 'empty_cycles']),
+        ({'max_empty_cycles': None}, ['fixed_cycles', 'budget_spent']),
+        (
+            {'min_hit_rate_gain': 0.01, 'min_sigma': 0.01},
+            ['fixed_cycles', 'budget_spent', 'empty_cycles', 'diminishing_returns', 'sigma_threshold'],
+        ),
+    ],
+)
+def test_rules_that_are_asked_for(stop, names):
+    """Every rule of the paper can be chosen by the settings."""
+    assert [rule.name for rule in campaign_settings('fast', {'stop': stop}).stop.rules()] == names
 
 
 @pytest.mark.parametrize(
