@@ -58,6 +58,29 @@ def test_campaign_list_and_show(toy, run):
     assert [float(row['cycle']) for row in ledger] == [0, 1, 2]
 
 
+def test_hits(toy, run):
+    """One of the two candidates of each cycle is a hit at every level; the other one diverges."""
+    result = run('campaign', 'hits', 'toy')
+    assert '2 hits among 4 computed candidates' in result.stdout
+    rows = list(csv.DictReader(io.StringIO(run('campaign', 'hits', 'toy', '--format', 'csv').stdout)))
+    assert len(rows) == 4 * 4
+    top = [row for row in rows if row['last'] == 'True' and row['cycle'] == '2']
+    assert [(row['name'], row['level'], row['hit']) for row in top] == [
+        ('002-00000', 'CCSD(T)', 'True'),
+        ('002-00001', 'CCSD(T)', 'False'),
+    ]
+    assert [row['divergence_hit'] for row in top] == ['False', 'True']
+
+
+def test_stopping_rules(toy, run):
+    """Both cycles have a hit: no rule fires within them."""
+    result = run('campaign', 'stopping', 'toy')
+    assert 'C: 3 cycles without a hit' in result.stdout
+    assert 'change by up to 0.0% when N is 2 or 4' in result.stdout
+    rows = json.loads(run('campaign', 'stopping', 'toy', '--format', 'json').stdout)
+    assert [(row['stops'], row['hits'], row['calls']) for row in rows] == [(False, 2, 4)] * 6
+
+
 def test_lineage(toy, run):
     for identifier in (toy.state['validator'].pk, toy.state['validator'].uuid):
         rows = json.loads(run('lineage', identifier, '--format', 'json').stdout)
@@ -74,6 +97,8 @@ def test_lineage(toy, run):
         (['candidates', '--sort', 'colour'], 2, 'colour'),
         (['energies', '--fidelity', 'B3LYP'], 1, 'unknown fidelity'),
         (['campaign', 'show', '999999'], 1, 'no campaign'),
+        (['campaign', 'hits', '999999'], 1, 'no campaign'),
+        (['campaign', 'stopping', '999999'], 1, 'no campaign'),
         (['lineage', '999999'], 1, 'no checkpoint `999999`'),
         (['export', 'nothing', 'file'], 1, 'no campaign'),
         (['import', 'missing.aiida'], 1, 'no file'),

@@ -1,5 +1,9 @@
-"""`aiida-qagenai campaign`: campaigns, started, followed and shown."""
+"""`aiida-qagenai campaign`: campaigns, started, followed, shown and judged."""
 
 from aiida_qagenai.cli.campaign.commands import campaign
+from aiida_qagenai.cli.campaign.judging import hits, stopping
 
 __all__ = ('campaign',)
+
+for _command in (hits, stopping):
+    campaign.add_command(_command)
