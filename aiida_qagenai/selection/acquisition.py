@@ -9,6 +9,7 @@ scaling is part of the answer.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
 from collections.abc import Callable
 
@@ -17,7 +18,17 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 
-__all__ = ('ARMS', 'DIVERGENCES', 'CandidatePool', 'Scores', 'diversity_scores', 'hit_probability', 'scale', 'score')
+__all__ = (
+    'ARMS',
+    'DIVERGENCES',
+    'CandidatePool',
+    'Scores',
+    'diversity_scores',
+    'expected_improvement',
+    'hit_probability',
+    'scale',
+    'score',
+)
 
 DIVERGENCE_WEIGHT = 0.7
 DIVERSITY_WEIGHT = 0.3
@@ -208,27 +219,57 @@ def hit_probability(
     :param signed: expected E_PBE − E_MF, eV/atom, shape (n,); of what was computed, the difference itself.
     :param sigma: its standard deviation, eV/atom, shape (n,).
     """
-    from scipy.optimize import brentq
-    from scipy.special import ndtr
-
+    if len(signed) == 0:
+        return np.zeros(0)
     spread = np.maximum(sigma, SIGMA_FLOOR)
+    return _beyond(signed, spread, _threshold(signed, spread, share))
 
-    def beyond(threshold: float) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = ndtr((signed - threshold) / spread) + ndtr((-signed - threshold) / spread)
-        return found
+
+def expected_improvement(
+    signed: NDArray[np.float64], sigma: NDArray[np.float64], share: float = HIT_SHARE
+) -> NDArray[np.float64]:
+    """Return by how much the divergence of n candidates is expected to exceed that of a hit, eV/atom, shape (n,).
+
+    E[max(abs(Δ) − τ, 0)] for Δ normal (Jones, Schonlau and Welch, J. Global Optim. 13, 455 (1998)), with the τ of
+    :func:`hit_probability` in the place of the best value so far: a campaign looks for many hits, not for the largest.
+    """
+    from scipy.special import ndtr
 
     if len(signed) == 0:
         return np.zeros(0)
+    spread = np.maximum(sigma, SIGMA_FLOOR)
+    threshold = _threshold(signed, spread, share)
+    found = np.zeros(len(signed))
+    for side in (signed, -signed):
+        z = (side - threshold) / spread
+        found += (side - threshold) * ndtr(z) + spread * np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    return found
+
+
+def _beyond(signed: NDArray[np.float64], spread: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Return the probability that abs(Δ) exceeds a threshold, shape (n,)."""
+    from scipy.special import ndtr
+
+    found: NDArray[np.float64] = ndtr((signed - threshold) / spread) + ndtr((-signed - threshold) / spread)
+    return found
+
+
+def _threshold(signed: NDArray[np.float64], spread: NDArray[np.float64], share: float) -> float:
+    """Return the divergence that the expected number of ``share`` of the candidates exceeds, eV/atom."""
+    from scipy.optimize import brentq
+
     highest = float((np.abs(signed) + 10 * spread).max())
-    return beyond(float(brentq(lambda threshold: float(beyond(threshold).mean()) - share, 0.0, highest)))
+    return float(brentq(lambda threshold: float(_beyond(signed, spread, threshold).mean()) - share, 0.0, highest))
 
 
-def _hits(pool: CandidatePool) -> NDArray[np.float64]:
-    """Return the probability of a hit of every candidate; those without a prediction count for no share."""
+def _of_hits(
+    pool: CandidatePool, function: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return what a function of Δ and σ says of every candidate; those without a prediction count for no share."""
     signed, sigma = pool.require('divergence_signed'), pool.require('divergence_sigma')
     known = np.isfinite(signed) & np.isfinite(sigma)
     found = np.full(len(pool), np.nan)
-    found[known] = hit_probability(signed[known], sigma[known])
+    found[known] = function(signed[known], sigma[known])
     return found
 
 
@@ -263,7 +304,8 @@ ARMS: dict[str, Arm] = {
     'divergence_plus_sigma': lambda pool, kind, k, seed: {
         'bound': (1.0, _divergence(pool, kind) + (1.0 if kind == 'relative' else pool.require('sigma')))
     },
-    'hit_probability': lambda pool, kind, k, seed: {'hit': (1.0, _hits(pool))},
+    'hit_probability': lambda pool, kind, k, seed: {'hit': (1.0, _of_hits(pool, hit_probability))},
+    'expected_improvement': lambda pool, kind, k, seed: {'excess': (1.0, _of_hits(pool, expected_improvement))},
     # for benchmarks: what a perfect predictor of D would choose
     'oracle_divergence': lambda pool, kind, k, seed: {'true_divergence': (1.0, pool.require('true_divergence'))},
 }

@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.acquisition import ARMS, CandidatePool, diversity_scores, hit_probability, scale, score
+from aiida_qagenai.selection.acquisition import (
+    ARMS,
+    CandidatePool,
+    diversity_scores,
+    expected_improvement,
+    hit_probability,
+    scale,
+    score,
+)
 
 
 def make_pool(number=40, seed=0, **changes):
@@ -67,6 +76,16 @@ def test_doubt_makes_a_hit_more_likely_where_none_is_expected():
     sigma = np.concatenate([np.full(50, 0.01), [0.02, 0.2, 0.02, 0.4]])
     *_, sure, unsure, large, doubtful = hit_probability(signed, sigma, share=0.05)
     assert unsure > sure and large > doubtful
+
+
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=20), st.floats(0.01, 0.3))
+def test_the_expected_improvement_is_the_mean_over_samples(signed, sigma):
+    """By how much draws of Δ exceed the divergence that 15 % of the candidates are expected to exceed."""
+    signed = np.array(signed)
+    found = expected_improvement(signed, np.full(len(signed), sigma))
+    draws = np.abs(signed + sigma * norm.ppf(np.linspace(0.0005, 0.9995, 1000))[:, None])
+    threshold = np.quantile(draws, 0.85)
+    assert found == pytest.approx(np.maximum(draws - threshold, 0).mean(axis=0), abs=0.02)
 
 
 def test_relative_divergence_survives_a_collapsed_ensemble():
