@@ -26,6 +26,12 @@ PAIRS = {
 }
 """Lower and higher level of each pool, as columns of the table."""
 
+TEACHER = Path(__file__).parent / 'teacher.csv.gz'
+"""The pool in the repository, of recipes/teacher_pool.py: crystals labelled by SevenNet-MF-0 at PBE and r2SCAN."""
+
+MOST = 1000
+"""Compounds of a pool: of more, every campaign has others."""
+
 HIT_SHARE = 0.15
 PROPERTIES = ('X', 'row', 'group', 'atomic_radius', 'mendeleev_no')
 MISSING = {'X': 1.5, 'atomic_radius': 1.5}
@@ -66,6 +72,20 @@ class Pool:
         order = np.random.default_rng([seed, 2]).permutation(len(self))
         return dataclasses.replace(self, difference=self.difference[order])
 
+    def drawn(self, seed: int) -> Pool:
+        """Return the pool, or ``MOST`` of its compounds drawn at random; distances to the hull stay as they are."""
+        if len(self) <= MOST:
+            return self
+        rows = np.sort(np.random.default_rng([seed, 3]).choice(len(self), MOST, replace=False))
+        return Pool(
+            formulas=tuple(self.formulas[row] for row in rows),
+            **{
+                field.name: getattr(self, field.name)[rows]
+                for field in dataclasses.fields(self)
+                if field.name != 'formulas'
+            },
+        )
+
 
 def read_pool(path: Path, low: str, high: str) -> Pool:
     """Read a pool: a CSV file, which may be compressed, with formulas and one column per level (eV/atom).
@@ -74,9 +94,7 @@ def read_pool(path: Path, low: str, high: str) -> Pool:
 
     :raises InvalidInputError: if a column is missing, or fewer than 50 compounds are left.
     """
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == '.gz' else content).decode('utf-8')
-    reader = csv.DictReader(text.splitlines())
+    reader = _reader(path)
     if missing := {'formula', low, high} - set(reader.fieldnames or ()):
         raise InvalidInputError(f'{path} has no column {", ".join(sorted(missing))}')
     rows = [(row['formula'], _number(row[low]), _number(row[high])) for row in reader]
@@ -87,6 +105,23 @@ def read_pool(path: Path, low: str, high: str) -> Pool:
     formulas = tuple(row[0] for row, _ in kept)
     fractions, chemistry = describe([amounts for _, amounts in kept], lower)
     return Pool(formulas, fractions, chemistry, lower, hull_distances([a for _, a in kept], lower), lower - higher)
+
+
+def columns_of(path: Path) -> set[str]:
+    """Return the names of the columns of a pool that are not empty.
+
+    :raises InvalidInputError: if there is no such file.
+    """
+    return {name for row in _reader(path) for name, text in row.items() if name and text and text.strip()}
+
+
+def _reader(path: Path) -> csv.DictReader[str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f'{path} cannot be read: {error.strerror}') from None
+    text = (gzip.decompress(content) if path.suffix == '.gz' else content).decode('utf-8')
+    return csv.DictReader(text.splitlines())
 
 
 def describe(amounts: list[dict[str, float]], low: Array) -> tuple[Array, Array]:

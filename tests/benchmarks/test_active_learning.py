@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 import active_learning
 from active_learning_parts.intervals import ratio_of_calls
-from active_learning_parts.pools import read_pool
+from active_learning_parts.pools import TEACHER, read_pool
 from active_learning_parts.replay import replay
 from active_learning_parts.surrogates import SURROGATES
 
@@ -50,10 +50,24 @@ def test_a_pool_has_what_can_be_read(pool):
     assert (pool.above_hull >= 0).all() and (pool.above_hull < 1e-9).any()
 
 
+def test_of_a_large_pool_every_campaign_has_others(monkeypatch):
+    """The pool of the repository is drawn from, the same for the same seed, and known at PBE and r2SCAN."""
+    assert active_learning.present(TEACHER) == ['gga-r2scan']
+    whole = read_pool(TEACHER, 'hf_gga_gga_u', 'hf_r2scan')
+    first, again, other = whole.drawn(0), whole.drawn(0), whole.drawn(1)
+    assert len(first) == 1000 and first.formulas == again.formulas != other.formulas
+    place = whole.formulas.index('NiO')
+    monkeypatch.setattr('active_learning_parts.pools.MOST', len(whole))
+    assert whole.drawn(0) is whole
+    assert whole.hits[place]
+
+
 def test_tables_that_are_none(table):
     """A missing column, and too few compounds, are named."""
     with pytest.raises(InvalidInputError, match='no column energy'):
         read_pool(table, 'hf_gga_gga_u', 'energy')
+    with pytest.raises(InvalidInputError, match='cannot be read: No such file'):
+        read_pool(table.with_name('none.csv'), 'hf_gga_gga_u', 'energy')
     with pytest.raises(InvalidInputError, match='0 compounds with hf_gga_gga_u and hf_ref: 50 are needed'):
         read_pool(table, 'hf_gga_gga_u', 'hf_ref')
 
