@@ -1,10 +1,12 @@
-"""Valid candidates with and without constraints that act while the generator samples.
+"""Constraints that act while the generator samples: valid candidates, and structures that were ordered.
 
-    python benchmarks/guidance.py [--quick] [--data mp20_bi_ternary.csv.gz]
+    python benchmarks/guidance.py [--quick] [--only {validity,targets}] [--data mp20_bi_ternary.csv.gz] [--record FILE]
 
-A tiny generator is trained on ionic crystals: those of a table with the columns ``cif`` and ``e_above_hull``, or
-decorated prototypes where none is given. It then samples neutral compositions that it has not seen and chemical systems
-in which it chooses the elements itself, with the same seeds and weights for every setting.
+`targets` is the module `guidance_parts.targets`, which says what it measures; `--quick` repeats a part of it and prints
+the figures of the stored runs, and `--record` is where a whole measurement is kept. For `validity` a tiny generator is
+trained on ionic crystals: those of a table with the columns ``cif`` and ``e_above_hull``, or decorated prototypes where
+none is given. It then samples neutral compositions that it has not seen and chemical systems in which it chooses the
+elements itself, with the same seeds and weights for every setting.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from figures import figure
+from guidance_parts import targets
 from pymatgen.core import Structure
 
 from aiida_qagenai.chemistry.composition_space import CompositionSpace
@@ -147,13 +150,20 @@ def benchmark(data: Path | None, quick: bool, seed: int) -> None:
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, help='CSV with columns cif and e_above_hull; prototypes if not given')
-    parser.add_argument('--quick', action='store_true', help='fewer steps and samples')
+    parser.add_argument('--quick', action='store_true', help='fewer steps and samples; `targets` alone by default')
+    parser.add_argument('--only', choices=['validity', 'targets'], help='both parts if not given')
+    parser.add_argument('--record', type=Path, help='file for the counts of all runs of `targets`')
     parser.add_argument('--seed', type=int, default=0)
     arguments = parser.parse_args()
     if arguments.data is not None and not arguments.data.exists():
         parser.error(f'{arguments.data} does not exist')
     warnings.simplefilter('ignore')
     table = None if arguments.data is None else arguments.data.resolve()
+    record = None if arguments.record is None else arguments.record.resolve()
+    parts = [arguments.only] if arguments.only else ['targets'] if arguments.quick else ['targets', 'validity']
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        benchmark(table, arguments.quick, arguments.seed)
+        if 'targets' in parts:
+            targets.benchmark(run, quick=arguments.quick, record=record)
+        if 'validity' in parts:
+            benchmark(table, arguments.quick, arguments.seed)

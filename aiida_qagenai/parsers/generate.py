@@ -8,6 +8,7 @@ import typing as t
 from pathlib import Path
 
 import numpy as np
+from aiida.orm import ArrayData
 from aiida.parsers import Parser
 from numpy.typing import NDArray
 
@@ -30,10 +31,22 @@ class GenerateParser(MlParser):
         path = self.require(folder / GenerateCalculation.FILENAME_OUTPUT)
         with reading_outputs():
             batch = StructureBatch.load(path)
-            lineages = _lineages(load_arrays(path))
+            arrays = load_arrays(path)
+            lineages = _lineages(arrays)
         if len(batch) == 0:
             raise ParsingError('ERROR_NO_CANDIDATES', str(results.get('num_requested', 'many')))
+        if 'geometry_constraints' in arrays:
+            self.out('geometry', _geometry(arrays))
         store_candidates(self, batch, 'generator', lineages=lineages)
+
+
+def _geometry(arrays: dict[str, NDArray[t.Any]]) -> ArrayData:
+    """Return what became of the geometric constraints."""
+    node = ArrayData()
+    for name in ('values', 'losses', 'satisfied', 'trajectories'):
+        node.set_array(name, arrays[f'geometry_{name}'])
+    node.base.attributes.set('constraints', arrays['geometry_constraints'].tolist())
+    return node
 
 
 def _lineages(arrays: dict[str, NDArray[t.Any]]) -> list[Lineage] | None:

@@ -6,6 +6,7 @@ import typing as t
 
 from aiida.common.folders import Folder
 from aiida.engine import CalcJobProcessSpec
+from aiida.orm import ArrayData
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.models.base import MlCalculation
@@ -54,6 +55,14 @@ class GenerateCalculation(BatchMixin, MlCalculation):
             '`structures` start from them.',
         )
         define_candidates(spec)
+        spec.output(
+            'geometry',
+            valid_type=ArrayData,
+            required=False,
+            help='What became of the geometric constraints `parameters.geometry`, in the order of the candidates: '
+            '`values`, `losses` and `satisfied` (n, C), and `trajectories` (n, S, C), the losses in each step. The '
+            'attribute `constraints` has their texts.',
+        )
         spec.inputs.validator = validate_inputs
         spec.exit_code(
             510, 'ERROR_NO_CANDIDATES', message='Every one of the {message} requested samples failed: train longer.'

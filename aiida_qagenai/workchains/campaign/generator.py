@@ -9,6 +9,7 @@ from aiida.orm import AbstractCode, Dict, FolderData, Int, SinglefileData
 
 from aiida_qagenai.calculations.models.external import ExternalGenerateCalculation, files_problem
 from aiida_qagenai.calculations.models.generate import GenerateCalculation
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.workchains.campaign.requests import generation_requests
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings
 
@@ -43,7 +44,15 @@ def define_generator_inputs(spec: ProcessSpec) -> None:
 
 def generator_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -> str | None:
     """Return what is missing or wrong with the code and the files, given whether a program proposes candidates."""
-    program = settings.generate.external
+    program, geometry = settings.generate.external, settings.generate.geometry
+    if geometry is not None:
+        if program is not None:
+            return f'`generate.geometry` is for the generator, not for {program.program}'
+        if (elements := inputs.get('elements')) is not None:
+            try:
+                geometry.check_elements(elements, 'the campaign')
+            except InvalidInputError as exception:
+                return f'`generate.geometry`: {exception}'
     if program is None:
         given = [name for name in GENERATOR_PORTS if inputs.get(name)]
         return f'`{given[0]}` is given, but `generate.external` is not: it would not be used' if given else None
@@ -71,6 +80,7 @@ def sampled_generation(inputs: t.Mapping[str, t.Any], settings: CampaignSettings
             'guidance_scale': asked.guidance_scale,
             'steps': asked.steps,
             'noise_schedule': asked.noise_schedule,
+            **({} if asked.geometry is None else {'geometry': asked.geometry.dump()}),
             **runtime,
         }
     )

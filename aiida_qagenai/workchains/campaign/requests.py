@@ -32,6 +32,7 @@ def motif_requests(elements: Sequence[str], count: int, settings: GenerateSettin
     smallest = min(2, len(elements))
     sizes = [size for size in range(len(elements), smallest - 1, -1) if size <= settings.max_atoms]
     systems = [list(system) for size in sizes for system in itertools.combinations(elements, size)]
+    systems = [system for system in systems if settings.ordered_elements <= set(system)]
     shares = _split(count, len(systems))
     if len(systems) > 1 and len(systems[0]) == len(elements):
         shares = [count - count // 2, *_split(count // 2, len(systems) - 1)]
@@ -52,6 +53,7 @@ def motif_requests(elements: Sequence[str], count: int, settings: GenerateSettin
 def noise_requests(elements: list[str], count: int, settings: GenerateSettings) -> list[dict[str, t.Any]]:
     """Return requests for ``count`` samples: neutral compositions in equal parts, then free ones in the system."""
     compositions = neutral_compositions(elements, max_atoms=settings.max_atoms)
+    compositions = [composition for composition in compositions if settings.ordered_elements <= set(composition)]
     neutral = round(count * settings.neutral_fraction) if compositions else 0
     requests: list[dict[str, t.Any]] = [
         {'mode': 'composition', 'composition': composition, 'count': share}

@@ -114,7 +114,8 @@ def fill_builder(
         'generator_code': generator_code,
         'generator_files': generator_files,
     }
-    problem = elements_problem(symbols) or places_problem(settings, places) or potential_problem(settings, ml_code)
+    problem = elements_problem(symbols) or places_problem(settings, {**places, 'elements': symbols})
+    problem = problem or potential_problem(settings, ml_code)
     if problem:
         raise InvalidInputError(problem)
     settings, nodes = complete_settings(settings, symbols)

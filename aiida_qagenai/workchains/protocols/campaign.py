@@ -11,6 +11,7 @@ import pydantic
 from aiida_qagenai.calculations.models.external import ExternalGenerateParameters
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.common.model import StrictModel
+from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.tasks import NoiseSchedule, parse
 from aiida_qagenai.thermodynamics.hull.convex_hull import MINIMUM_REFERENCES
 from aiida_qagenai.thermodynamics.multireference import FLAGS, METHOD_FLAGS
@@ -98,11 +99,22 @@ class GenerateSettings(StrictModel):
     target: dict[str, float] | None = pydantic.Field(
         None, description='Target quantum descriptors; by default those that the composition model predicts'
     )
+    geometry: GeometryOptions | None = pydantic.Field(
+        None,
+        description='Geometric constraints, such as `coordination(Si,O)=6`, that candidates are ordered with; '
+        'subsystems without their elements are left out',
+    )
     external: ExternalGenerateParameters | None = pydantic.Field(
         None,
         description='A program of others that proposes candidates in place of the generator, within the elements of '
         'the campaign and `max_atoms`; its arguments say how many',
     )
+
+    @property
+    def ordered_elements(self) -> frozenset[str]:
+        """Return the elements without which the geometric constraints mean nothing."""
+        constraints = () if self.geometry is None else self.geometry.constraints
+        return frozenset(symbol for each in constraints for symbol in each.elements)
 
     @property
     def novelties(self) -> tuple[float, ...]:

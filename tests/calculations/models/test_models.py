@@ -96,6 +96,30 @@ def test_candidates_of_motifs_know_where_they_came_from(ml_code, aiida_profile_c
     assert 0 < third['motif_probability'] <= 1
 
 
+def test_geometric_constraints_and_their_trajectories_are_stored(ml_code, aiida_profile_clean, tmp_path):
+    """The values, losses and trajectories of ordered candidates stand in the order of the candidates."""
+    write_untrained_generator(tmp_path / 'generator', ('H', 'Li'))
+    generator = CheckpointData(tmp_path / 'generator').store()
+    geometry = {'constraints': ['volume_per_atom=9±5%', 'min_distance(H,H)>=2']}
+    requests = [{'mode': 'composition', 'composition': {'Li': 1, 'H': 1}, 'count': 3}]
+    inputs = generate_inputs(ml_code, generator, requests=requests, geometry=geometry)
+    generation = run_get_node(GenerateCalculation, **inputs)[1]
+    assert generation.is_finished_ok, generation.exit_message
+    stored = generation.outputs.geometry
+    assert stored.base.attributes.get('constraints') == ['volume_per_atom=8.55..9.45', 'min_distance(H,H)>=2']
+    assert stored.get_array('trajectories').shape == (3, 10, 2)
+    volumes = [c.get_cell_volume() / len(c.sites) for c in generation.outputs.candidates.values()]
+    np.testing.assert_allclose(stored.get_array('values')[:, 0], volumes)
+    assert generation.outputs.results['geometry']['num_satisfied_all'] == stored.get_array('satisfied').all(1).sum()
+
+
+def test_absent_species_of_a_constraint_are_refused(ml_code):
+    generator = make_checkpoint('generator', elements=('H', 'Li')).store()
+    inputs = generate_inputs(ml_code, generator, geometry={'constraints': ['coordination(Si,H)=4']})
+    with pytest.raises(ValueError, match='needs Si, but request 0 has only H, Li'):
+        run_get_node(GenerateCalculation, **inputs)
+
+
 def test_structures_to_start_from_have_to_be_given(ml_code):
     generator = make_checkpoint('generator', elements=('H', 'Li')).store()
     inputs = generate_inputs(ml_code, generator, requests=[{'mode': 'structures'}])

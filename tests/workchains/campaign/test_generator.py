@@ -101,3 +101,16 @@ def test_a_continuation_keeps_the_program(common, python_code):
     builder = continuation(node, {}, {'generate': {'external': None}})
     assert builder.parameters['generate']['external'] is None
     assert 'generator_code' not in builder and not builder.generator_files
+
+
+@pytest.mark.parametrize(
+    ('generate', 'expected'),
+    [
+        ({'geometry': {'constraints': ['coordination(Si,H)=4']}}, 'needs Si, but the campaign has only H, Li'),
+        ({'geometry': {'constraints': ['coordination(Li,H)=x']}}, '`x` is not a value'),
+        ({'geometry': {'constraints': ['coordination(Li,H)=4']}, 'external': PYXTAL}, 'not for PyXtal'),
+    ],
+)
+def test_geometric_constraints_that_cannot_act_are_refused_at_once(common, generate, expected):
+    with pytest.raises(InvalidInputError, match=expected):
+        CampaignWorkChain.get_builder_from_protocol(**common, overrides={'generate': generate})

@@ -66,3 +66,13 @@ def test_elements_alone_and_cells_that_are_too_small(elements, max_atoms, system
     requests = requests_of(elements, 10, motif_fraction=1.0, max_atoms=max_atoms)
     assert [request['elements'] for request in requests if request['mode'] == 'motifs'] == systems
     assert sum(request['count'] for request in requests) == 10
+
+
+def test_ordered_structures_have_the_elements_of_their_constraints():
+    """No subsystem or composition is asked for in which a constraint means nothing; no candidate is lost."""
+    geometry = {'constraints': ['coordination(Mn,O)=6']}
+    requests = requests_of(['Li', 'Mn', 'O'], 40, motif_fraction=0.6, max_atoms=6, geometry=geometry)
+    parse('generate', {'requests': requests, 'geometry': geometry})
+    systems = {tuple(request['elements']) for request in requests if request['mode'] == 'motifs'}
+    assert systems == {('Li', 'Mn', 'O'), ('Mn', 'O')}
+    assert sum(request['count'] for request in requests) == 40
