@@ -32,7 +32,7 @@ QUICK = 'experiment-ladder'
 QUICK_ARMS = ('lower', 'linear', 'difference')
 FOLDS = 5
 EFFICIENCY_BAR, TENTH_BAR = 8.0, 1.2
-NETWORKS = 'teacher-networks'
+NETWORKS, MEASURED = 'teacher-networks', 'experiment'
 
 
 def report(name: str, results: Sequence[Result]) -> None:
@@ -56,15 +56,21 @@ def standings_at(results: Sequence[Result], number: int) -> list[Standing]:
     return [each for each in standings(results, list(ABOUT), FOLDS) if each.number == number]
 
 
-def report_efficiency(results: Sequence[Result]) -> None:
-    """Print the two bars: labels that the target alone needs for the same error, and a tenth of the labels."""
+def report_efficiency(results: Sequence[Result], arm: str, alone: str, name: str = 'data-efficiency') -> None:
+    """Print how many times as many labels the target alone needs for the error that an arm has."""
     found = standings(results, list(ABOUT), FOLDS)
-    alone = sorted((each for each in found if each.arm == 'network-high-only'), key=lambda each: each.labels)
-    ours = sorted((each for each in found if each.arm == 'mf-ennp'), key=lambda each: each.labels)
+    others = sorted((each for each in found if each.arm == alone), key=lambda each: each.labels)
+    ours = sorted((each for each in found if each.arm == arm), key=lambda each: each.labels)
     for each in ours[:-1]:
-        needed, reached = labels_for(each.error, [one.labels for one in alone], [one.error for one in alone])
-        name = f'data-efficiency-with-{round(each.labels)}' + ('' if reached else '-at-least')
-        figure(name, needed / each.labels, '1', 'bar', EFFICIENCY_BAR)
+        needed, reached = labels_for(each.error, [one.labels for one in others], [one.error for one in others])
+        ending = f'with-{round(each.labels)}' + ('' if reached else '-at-least')
+        figure(f'{name}-{ending}', needed / each.labels, '1', 'bar', EFFICIENCY_BAR)
+
+
+def report_networks(results: Sequence[Result]) -> None:
+    """Print what a tenth of the labels costs, and how much the error varies between draws of the folds."""
+    found = standings(results, list(ABOUT), FOLDS)
+    ours = sorted((each for each in found if each.arm == 'mf-ennp'), key=lambda each: each.labels)
     few = min(ours, key=lambda each: abs(each.labels - ours[-1].labels / 10))
     figure('r2scan-with-a-tenth', few.error, 'eV/atom', 'all labels', ours[-1].error)
     figure('r2scan-with-a-tenth-ratio', few.error / ours[-1].error, '1', 'bar', TENTH_BAR)
@@ -128,7 +134,10 @@ def main() -> None:
         if arguments.only in (None, name) and results:
             report(name, results)
     if found.get(NETWORKS) and arguments.only in (None, NETWORKS):
-        report_efficiency(found[NETWORKS])
+        report_efficiency(found[NETWORKS], 'mf-ennp', 'network-high-only')
+        report_networks(found[NETWORKS])
+    if found.get(MEASURED) and arguments.only in (None, MEASURED):
+        report_efficiency(found[MEASURED], 'foundation-linear', 'high-only', 'data-efficiency-foundation')
 
 
 if __name__ == '__main__':
