@@ -54,13 +54,12 @@ def split_of(formula: str) -> int:
 
 def published_energies(folder: Path) -> dict[Level, dict[str, float]]:
     """Return the formation energies of the Materials Project by scheme of corrections and identifier, eV/atom."""
-    csv.field_size_limit(sys.maxsize)
     found: dict[Level, dict[str, float]] = {MP2020: {}, MP2018: {}}
     for name, (field, level) in FIELDS.items():
-        for row in _rows(folder / name):
+        for row in rows_of(folder / name):
             _add(found[level], row['material_id'], row[field])
     for name in FURTHER:
-        for row in _rows(folder / name):
+        for row in rows_of(folder / name):
             if row.get('source') == MP20:
                 _add(found[MP2020], row['material_id'], row['e_form_source'])
             elif 'source' in row:
@@ -69,7 +68,9 @@ def published_energies(folder: Path) -> dict[Level, dict[str, float]]:
     return found
 
 
-def _rows(path: Path) -> t.Iterator[dict[str, str]]:
+def rows_of(path: Path) -> t.Iterator[dict[str, str]]:
+    """Yield the rows of a compressed table."""
+    csv.field_size_limit(sys.maxsize)
     with gzip.open(path, 'rt', encoding='utf8') as handle:
         yield from csv.DictReader(handle)
 

@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.api.evaluation import evaluate
     from aiida_qagenai.api.generation import Generated, generate
     from aiida_qagenai.api.hulls import OnHull, draw_hull, place_on_hull
-    from aiida_qagenai.api.prediction import predict
+    from aiida_qagenai.api.prediction import predict, predict_gaps
     from aiida_qagenai.api.relaxation import Relaxed, relax
     from aiida_qagenai.api.screening import screen
     from aiida_qagenai.exchange.crystals import as_atoms, as_structure, as_structures
@@ -32,6 +32,7 @@ __all__ = (
     'generate',
     'place_on_hull',
     'predict',
+    'predict_gaps',
     'relax',
     'screen',
 )
@@ -48,6 +49,7 @@ _HOMES = {
     'generate': 'api.generation',
     'place_on_hull': 'api.hulls',
     'predict': 'api.prediction',
+    'predict_gaps': 'api.prediction',
     'relax': 'api.relaxation',
     'screen': 'api.screening',
 }

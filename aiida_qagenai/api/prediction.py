@@ -1,4 +1,4 @@
-"""What a validator predicts for structures: energies on every rung, their uncertainties, and the divergence."""
+"""What models predict for structures: energies on every rung, their uncertainties, the divergence, and band gaps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiida_qagenai.api.tasks import Runner, run_quietly
+from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.common.fidelity import LADDER
 
 if t.TYPE_CHECKING:
@@ -20,9 +21,10 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.crystals import AnyCrystals, NamedCrystal
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
-__all__ = ('divergences', 'predict', 'predict_arrays', 'prediction_records')
+__all__ = ('divergences', 'gap_records', 'predict', 'predict_arrays', 'predict_gaps', 'prediction_records')
 
 PREDICTIONS = 'predictions.npz'
+GAPS = 'gaps.npz'
 
 
 def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> pd.DataFrame:
@@ -35,7 +37,7 @@ def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> 
     :return: one row each, in their order, with ``name``, ``formula``, ``num_atoms``, ``energy_<rung>``,
         ``sigma_<rung>`` and ``interval_90_<rung>`` (formation energies, eV/atom; missing on rungs without labels),
         ``divergence``, ``divergence_sigma`` (eV/atom), ``top_fidelity``, ``out_of_distribution``, ``magnetic``,
-        ``f_electrons`` and ``unseen_elements``.
+        ``f_electrons``, ``unseen_elements``, and the band gaps of :func:`gap_records`, by the model of the package.
     :raises QagenaiError: if a structure cannot be used (``InvalidInputError``), or the checkpoint cannot.
     """
     import pandas as pd
@@ -46,16 +48,55 @@ def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> 
     items = named_crystals(structures)
     folder = Path(validator or VALIDATOR_FOUNDATION)
     info = read_checkpoint(folder, 'validator')[1]
-    arrays = predict_arrays([item.structure for item in items], folder)
+    arrays = predict_arrays([item.structure for item in items], folder, gaps=True)
     return pd.DataFrame(prediction_records(items, arrays, info))
 
 
+def predict_gaps(formulas: str | Sequence[str], run: Runner = run_quietly) -> pd.DataFrame:
+    """Return the band gaps of compositions whose crystals are not known; those of crystals are in :func:`predict`.
+
+    :param formulas: such as ``GaN``.
+    :return: one row each, in their order, with ``formula`` and the columns of :func:`gap_records`.
+    :raises QagenaiError: if a formula cannot be read (``InvalidInputError``).
+    """
+    import pandas as pd
+
+    from aiida_qagenai.chemistry.formula import parse_formula
+    from aiida_qagenai.exchange.structures import load_arrays
+
+    formulas = [formulas] if isinstance(formulas, str) else list(formulas)
+    compositions = [parse_formula(formula) for formula in formulas]
+    with tempfile.TemporaryDirectory() as name:
+        run('gaps', {'compositions': compositions, 'output': GAPS}, Path(name), 'predicting')
+        arrays = load_arrays(Path(name) / GAPS)
+    return pd.DataFrame({'formula': formulas}).join(pd.DataFrame(gap_records(arrays)))
+
+
+def gap_records(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the band gap of each crystal or composition, by their names.
+
+    ``gap_<level>`` and ``gap_sigma_<level>`` (eV) for ``pbe``, ``hse06``, ``gllb_sc`` and ``scan``, ``metallic``,
+    ``metal_probability`` (both at PBE) and ``gap_out_of_distribution``.
+    """
+    found = []
+    for index, outside in enumerate(arrays['gap_out_of_distribution'].tolist()):
+        record: dict[str, t.Any] = {}
+        for place, name in enumerate(GAP_LEVELS):
+            record[f'gap_{name}'] = float(arrays['gaps'][index, place])
+            record[f'gap_sigma_{name}'] = float(arrays['gap_sigma'][index, place])
+        record['metallic'] = record['gap_pbe'] == 0.0
+        record['metal_probability'] = float(arrays['metal_probability'][index, 0])
+        found.append({**record, 'gap_out_of_distribution': outside})
+    return found
+
+
 def predict_arrays(
-    structures: Sequence[Structure], validator: Path, run: Runner = run_quietly
+    structures: Sequence[Structure], validator: Path, run: Runner = run_quietly, *, gaps: bool = False
 ) -> dict[str, NDArray[t.Any]]:
     """Return the arrays that the task ``predict`` writes for these structures.
 
     :param validator: folder of a checkpoint.
+    :param gaps: predict band gaps as well.
     :raises QagenaiError: if the checkpoint cannot be used.
     """
     from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
@@ -68,6 +109,7 @@ def predict_arrays(
             'structures': 'structures.npz',
             'output': PREDICTIONS,
             'dtype': 'float64',
+            'gaps': gaps,
         }
         run('predict', config, folder, 'predicting')
         return load_arrays(folder / PREDICTIONS)
@@ -83,6 +125,7 @@ def prediction_records(
     :param info: what the checkpoint says of itself.
     """
     records = []
+    gaps = gap_records(arrays) if 'gaps' in arrays else []
     for index, (item, divergence) in enumerate(zip(items, divergences(arrays), strict=True)):
         symbols = [element.symbol for element in item.structure.composition.elements]
         record: dict[str, t.Any] = {
@@ -96,6 +139,7 @@ def prediction_records(
                 known = level.value in info.fidelities and math.isfinite(value)
                 record[f'{name}_{level.label}'] = value if known else None
         record |= divergence
+        record |= gaps[index] if gaps else {}
         record['unseen_elements'] = ' '.join(symbol for symbol in symbols if symbol not in info.elements)
         records.append(record)
     return records

@@ -1,4 +1,4 @@
-"""`aiida-qagenai predict`: energies of crystals in files on every rung of the ladder, without a profile."""
+"""`aiida-qagenai predict`: energies on every rung of the ladder and band gaps of crystals, without a profile."""
 
 from __future__ import annotations
 
@@ -14,30 +14,44 @@ from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
 from aiida_qagenai.cli.predicting import COLUMNS as DIVERGENCE_COLUMNS
+from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 
 if t.TYPE_CHECKING:
+    import pandas as pd
+
     from aiida_qagenai.exchange.checkpoint import CheckpointInfo
 
 __all__ = ('predict',)
 
+GAPS_SAID = 'band gaps in eV by the model of the package'
+
 
 @click.command()
-@click.argument('files', nargs=-1, required=True, type=FILE)
+@click.argument('files', nargs=-1, type=FILE)
 @option('--validator', type=FOLDER, help='Checkpoint of a validator in place of the shipped one.')
+@option('--formula', 'formulas', multiple=True, help='Composition whose band gap is predicted, without a crystal.')
 @FORMAT
-def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> None:
-    """Predict the energies of crystals.
+def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[str, ...], fmt: str) -> None:
+    """Predict the energies and band gaps of crystals.
 
     FILES are CIF, POSCAR, extxyz, JSON or CSV files with one or more crystals each. For every rung of the ladder that
     the validator was trained on, the table has the formation energy at that level and its uncertainty σ in eV/atom; a
     rung without labels has no number. D is the divergence, the absolute value of E(PBE) − E(top) for the rung that the
     validator was calibrated for, which the line below the table names. A crystal that is unlike all that the validator
     was trained on, or has an element that it never saw, is marked as unfamiliar, and its σ is larger.
+
+    The band gaps at PBE, HSE06, GLLB-SC and SCAN follow with their σ, in eV, by the model that comes with the package.
+    Where no crystal is known, --formula predicts them from the composition alone.
     """
     import pandas as pd
 
+    if bool(files) == bool(formulas):
+        raise click.UsageError('expected files, or --formula, and not both')
+    if formulas:
+        _print_gaps(formulas, fmt)
+        return
     from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION, read_checkpoint
 
     items = [item for file in files for item in read_with_warnings(file)]
@@ -47,7 +61,7 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> Non
         raise InvalidInputError(message)
     folder = validator or VALIDATOR_FOUNDATION
     info = read_checkpoint(folder, 'validator')[1]
-    arrays = predict_arrays([item.structure for item in items], folder, run_ml_task)
+    arrays = predict_arrays([item.structure for item in items], folder, run_ml_task, gaps=True)
     records = prediction_records(items, arrays, info)
     shown = {'name': 'name', 'formula': 'formula', 'num_atoms': 'atoms'}
     for level in LADDER:
@@ -57,13 +71,36 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, fmt: str) -> Non
         shown |= columns(DIVERGENCE_COLUMNS.rstrip(', '))
     else:
         shown['out_of_distribution'] = 'unfamiliar'
-    print_frame(pd.DataFrame(records), fmt, shown, footer=_footer(records, info, validator))
+    frame = pd.DataFrame(records)
+    shown |= _add_texts(frame, fmt)
+    print_frame(frame, fmt, shown, footer=_footer(records, info, validator))
+
+
+def _print_gaps(formulas: tuple[str, ...], fmt: str) -> None:
+    """Print the band gaps of compositions."""
+    from aiida_qagenai.api.prediction import predict_gaps
+
+    frame = predict_gaps(formulas, run_ml_task)
+    shown = {'formula': 'formula', **_add_texts(frame, fmt), 'gap_out_of_distribution': 'unfamiliar'}
+    print_frame(frame, fmt, shown, footer=GAPS_SAID)
+
+
+def _add_texts(frame: pd.DataFrame, fmt: str) -> dict[str, str]:
+    """Add what people read of the band gaps to a table for them, and return the new columns with their headings."""
+    if fmt != 'table':
+        return {}
+    shown = {}
+    for name, level in GAP_LEVELS.items():
+        pairs = zip(frame[f'gap_{name}'], frame[f'gap_sigma_{name}'], strict=True)
+        frame[f'text_{name}'] = [f'{gap:.2f} ± {sigma:.2f}' if gap else f'metal ± {sigma:.2f}' for gap, sigma in pairs]
+        shown[f'text_{name}'] = f'gap({level})'
+    return shown
 
 
 def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator: Path | None) -> str:
     """Return what people need to know of the numbers."""
     by = f'the validator in {validator}' if validator else 'the validator of the package'
-    lines = [f'energies of formation in eV/atom by {by}']
+    lines = [f'energies of formation in eV/atom by {by}', GAPS_SAID]
     levels = {entry['rung']: entry['tag'] for entry in info.configuration.get('levels', ())}
     named = [f'{rung}: {tag}' for rung, tag in levels.items() if rung != tag]
     if named:

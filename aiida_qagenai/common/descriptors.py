@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ('BLOCKS', 'EXTRA_FIELDS', 'FIELDS', 'NUM_DESCRIPTORS', 'block_slices', 'pack', 'unpack')
+__all__ = ('BLOCKS', 'EXTRA_FIELDS', 'FIELDS', 'GAP_LEVELS', 'NUM_DESCRIPTORS', 'block_slices', 'pack', 'unpack')
 
 ELF_BINS = 10
 
@@ -34,6 +34,9 @@ FIELDS: tuple[str, ...] = tuple(name for block in BLOCKS.values() for name in bl
 """All field names in the order of the packed vector."""
 
 NUM_DESCRIPTORS = len(FIELDS)
+
+GAP_LEVELS: dict[str, str] = {'pbe': 'PBE', 'hse06': 'HSE06', 'gllb_sc': 'GLLB-SC', 'scan': 'SCAN'}
+"""Last part of the name of a column → level of theory of the band gaps that the shipped model predicts."""
 
 
 def block_slices() -> dict[str, slice]:

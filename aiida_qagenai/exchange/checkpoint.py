@@ -18,6 +18,7 @@ __all__ = (
     'CONFIG_NAME',
     'FORMAT_VERSION',
     'FOUNDATION',
+    'GAP_FOUNDATION',
     'MEMORY_NAME',
     'VALIDATOR_FOUNDATION',
     'WEIGHTS_NAME',
@@ -39,6 +40,9 @@ FOUNDATION = Path(__file__).parents[1] / 'ml' / 'generator' / 'foundation'
 
 VALIDATOR_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'validator' / 'foundation'
 """Folder of the validator of any chemistry that comes with the package, made by ``recipes/validator.py``."""
+
+GAP_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'gaps' / 'foundation'
+"""Folder of the model of band gaps that comes with the package, made by ``recipes/gaps.py``."""
 
 Role = t.Literal['descriptor', 'generator', 'validator']
 

@@ -38,6 +38,7 @@ __all__ = (
     'DescriptorOptions',
     'DescriptorTraining',
     'FreeEnergyConfig',
+    'GapConfig',
     'GenerateConfig',
     'GeneratorOptions',
     'GeneratorTraining',
@@ -53,7 +54,7 @@ __all__ = (
     'parse',
 )
 
-TASKS = ('train', 'generate', 'predict', 'label', 'relax', 'relax_many', 'free_energy', 'barrier', 'contest')
+TASKS = ('train', 'generate', 'predict', 'label', 'relax', 'relax_many', 'free_energy', 'barrier', 'contest', 'gaps')
 NoiseSchedule = t.Literal['linear', 'cosine']
 
 
@@ -248,12 +249,24 @@ class PredictConfig(RuntimeConfig):
     """Prediction of energies with uncertainties on all levels of the ladder.
 
     :param validator: checkpoint; the one that comes with the package if not given.
+    :param gaps: predict band gaps as well, by the model that comes with the package.
     """
 
     validator: Path | None = None
     structures: Path
     output: Path = Path('predictions.npz')
     batch_size: Count = 64
+    gaps: bool = False
+
+
+class GapConfig(RuntimeConfig):
+    """Prediction of the band gaps of compositions, by the model that comes with the package.
+
+    :param compositions: amounts of the elements in each.
+    """
+
+    compositions: list[dict[str, t.Annotated[float, pydantic.Field(gt=0)]]]
+    output: Path = Path('gaps.npz')
 
 
 class AtomisticConfig(RuntimeConfig):
@@ -357,6 +370,7 @@ _ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
     'free_energy': pydantic.TypeAdapter(FreeEnergyConfig),
     'barrier': pydantic.TypeAdapter(BarrierConfig),
     'contest': pydantic.TypeAdapter(ContestConfig),
+    'gaps': pydantic.TypeAdapter(GapConfig),
 }
 
 

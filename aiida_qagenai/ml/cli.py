@@ -38,6 +38,7 @@ MODULES = {
     'label': 'labelling',
     'relax_many': 'relaxations',
     'contest': 'alternatives.contest',
+    'gaps': 'gaps.predict',
     **dict.fromkeys(('relax', 'free_energy', 'barrier'), 'atomistic'),
 }
 """Name of the function behind a command → its module, imported when it is called."""

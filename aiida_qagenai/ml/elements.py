@@ -18,6 +18,7 @@ __all__ = (
     'chemical_features',
     'composition_fractions',
     'element_numbers',
+    'element_statistics',
     'element_symbols',
     'known_indices',
     'require_known',
@@ -116,3 +117,18 @@ def chemical_features(elements: Sequence[int]) -> NDArray[np.float64]:
         row[31] = 0.0 if negativity is None else (negativity - 1.8) / 0.6
         row[32:34] = negativity is not None, 1.0
     return rows
+
+
+def element_statistics(fractions: NDArray[np.float64], elements: Sequence[int]) -> NDArray[np.float64]:
+    """Return mean, spread and range of the properties of the elements over the atoms, shape (n, 3 · NUM_FEATURES).
+
+    :param fractions: atomic fractions, shape (n, elements).
+    :param elements: atomic numbers.
+    """
+    properties = chemical_features(elements)
+    mean = fractions @ properties
+    spread = np.sqrt(np.maximum(fractions @ properties**2 - mean**2, 0.0))
+    present = fractions[:, :, None] > 0
+    highest = np.where(present, properties, -np.inf).max(axis=1)
+    lowest = np.where(present, properties, np.inf).min(axis=1)
+    return np.concatenate([mean, spread, highest - lowest], axis=1)

@@ -65,7 +65,7 @@ def read(folder: Path, count: int | None, places: range = TEST) -> Crystals:
     for name in FILES:
         with gzip.open(folder / name, 'rt', encoding='utf8') as handle:
             for row in csv.DictReader(handle):
-                structure = Structure.from_str(row['cif'], fmt='cif') if _may_count(row['cif'], places) else None
+                structure = Structure.from_str(row['cif'], fmt='cif') if may_count(row['cif'], places) else None
                 if structure is None or len(structure) > MAX_ATOMS:
                     continue
                 if place_of(structure.composition.reduced_formula) in places:
@@ -74,7 +74,7 @@ def read(folder: Path, count: int | None, places: range = TEST) -> Crystals:
     return Crystals([each for each, _ in chosen], np.array([energy for _, energy in chosen]))
 
 
-def _may_count(cif: str, places: range) -> bool:
+def may_count(cif: str, places: range) -> bool:
     """Return whether the formula that a CIF file names is one of those asked for."""
     from pymatgen.core import Composition
 

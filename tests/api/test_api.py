@@ -82,7 +82,15 @@ def test_relaxing_keeps_order_and_moments_and_costs_the_others_nothing():
 def test_predicting_and_relaxing_on_the_validator_and_placing_on_the_hull():
     table = qagenai.predict([bulk('MgO', 'rocksalt', a=4.25)])
     assert table['formula'].tolist() == ['MgO'] and -3.4 < table['energy_pbe'][0] < -2.6 and table['sigma_pbe'][0] > 0
+    assert table['gap_pbe'][0] == pytest.approx(4.4, abs=1) and table['metallic'].tolist() == [False]
     relaxed = qagenai.relax(bulk('MgO', 'rocksalt', a=4.3))
     (stability,) = qagenai.place_on_hull(relaxed, min_references=0)
     assert relaxed[0].converged and relaxed[0].level == 'MP2020 PBE'
     assert stability.e_above_hull is not None and stability.e_above_hull < 0.2
+
+
+def test_gaps_of_compositions():
+    table = qagenai.predict_gaps(['NaCl', 'CuZn'])
+    assert table['formula'].tolist() == ['NaCl', 'CuZn'] and table['metallic'].tolist() == [False, True]
+    with pytest.raises(InvalidInputError, match='not a chemical formula'):
+        qagenai.predict_gaps('Xyz')

@@ -97,3 +97,18 @@ def test_the_validator_of_the_package_is_the_default(files):
     records = json.loads(run(*files, '--format', 'json').stdout)
     assert [record['energy_pbe'] for record in records] == pytest.approx([-2.1, -2.2], abs=0.3)
     assert [record['unseen_elements'] for record in records] == ['', '']
+
+
+def test_band_gaps_of_crystals_and_of_compositions(validator, files):
+    (record,) = json.loads(run(files[0], '--validator', validator, '--format', 'json').stdout)
+    assert record['gap_pbe'] == pytest.approx(5.0, abs=1.0) and record['gap_sigma_pbe'] > 0 and not record['metallic']
+    table = run('--formula', 'NaCl', '--formula', 'CuZn').stdout
+    assert 'gap(HSE06)' in table and 'metal ±' in table and 'in eV by the model' in table
+    records = json.loads(run('--formula', 'Na2Cl2', '--format', 'json').stdout)
+    assert records[0]['formula'] == 'Na2Cl2' and records[0]['gap_gllb_sc'] > records[0]['gap_pbe'] > 3
+
+
+def test_files_and_formulas_do_not_mix(files):
+    for arguments in ((), (files[0], '--formula', 'NaCl')):
+        result = run(*arguments)
+        assert result.exit_code == 2 and 'not both' in result.stderr

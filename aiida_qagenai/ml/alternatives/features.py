@@ -12,7 +12,7 @@ from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import load_checkpoint
-from aiida_qagenai.ml.elements import chemical_features
+from aiida_qagenai.ml.elements import element_statistics
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.base import base_of, on_base
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
@@ -61,13 +61,7 @@ def composition_features(fractions: NDArray[np.float64], elements: tuple[int, ..
     :param fractions: atomic fractions, shape (n, elements).
     :param elements: atomic numbers.
     """
-    properties = chemical_features(elements)
-    mean = fractions @ properties
-    spread = np.sqrt(np.maximum(fractions @ properties**2 - mean**2, 0.0))
-    present = fractions[:, :, None] > 0
-    highest = np.where(present, properties, -np.inf).max(axis=1)
-    lowest = np.where(present, properties, np.inf).min(axis=1)
-    return _standardised(np.concatenate([mean, spread, highest - lowest], axis=1))
+    return _standardised(element_statistics(fractions, elements))
 
 
 def _standardised(features: NDArray[np.float64]) -> NDArray[np.float64]:

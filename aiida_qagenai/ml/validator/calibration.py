@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.chemistry.open_shells import OPEN_SHELLS
 from aiida_qagenai.common.fidelity import Fidelity
 
-__all__ = ('LatentReference', 'SigmaModel', 'with_divergence')
+__all__ = ('LatentReference', 'SigmaModel', 'calibrated_scale', 'with_divergence')
 
 PRIOR_LABELS = 10
 """Labels that a prior scale counts for: 1 for that of all levels, which in turn is the prior of each level."""
@@ -100,9 +100,10 @@ class SigmaModel:
         if shells is not None:
             factors = _factors(residuals**2 / np.where(moderated > 0, moderated, np.nan), shells)
             moderated = moderated * factors[shells, None] ** 2
-        common = _scale(residuals[used], moderated[used], prior=1.0)
+        common = calibrated_scale(residuals[used], moderated[used], prior=1.0)
         levels = [
-            _scale(residuals[use, level], moderated[use, level], prior=common) for level, use in enumerate(used.T)
+            calibrated_scale(residuals[use, level], moderated[use, level], prior=common)
+            for level, use in enumerate(used.T)
         ]
         scale = np.array(levels)
         scores = np.abs(residuals) / (scale * np.sqrt(moderated))
@@ -161,7 +162,7 @@ def _factors(squares: NDArray[np.float64], shells: NDArray[np.int64]) -> NDArray
     return found
 
 
-def _scale(residuals: NDArray[np.float64], variances: NDArray[np.float64], *, prior: float) -> float:
+def calibrated_scale(residuals: NDArray[np.float64], variances: NDArray[np.float64], *, prior: float) -> float:
     """Return the factor between σ and errors, shrunk to ``prior``."""
     known = variances > 0
     if not known.any():

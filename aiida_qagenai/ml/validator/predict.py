@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION, CheckpointIn
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.gaps.model import load_gap_model
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.potentials import Potential
 from aiida_qagenai.ml.progress import Progress, Record
@@ -30,7 +33,8 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     rung that the validator was calibrated for), ``features`` (n, d), ``distance_to_training``, ``out_of_distribution``,
     ``magnetic`` and ``f_electrons`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated far from training
     structures and by open shells, that of the divergence as well. For each rung speaks the last level of theory on it;
-    on a rung that the validator was not trained on all numbers are NaN.
+    on a rung that the validator was not trained on all numbers are NaN. With ``config.gaps`` there are the arrays of
+    :class:`~aiida_qagenai.ml.gaps.model.Gaps` as well.
 
     :raises CorruptFileError: if the checkpoint or the structures are damaged.
     """
@@ -59,6 +63,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     save_arrays(
         config.output,
         {
+            **_gaps(structures, config, runtime, record),
             'format_version': np.array(FORMAT_VERSION),
             'identifiers': structures.identifiers,
             'energies': means[:, : len(LADDER)],
@@ -70,8 +75,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
             'features': latent,
             'distance_to_training': distances,
             'out_of_distribution': outside,
-            'magnetic': shells == OPEN_SHELLS.index('magnetic'),
-            'f_electrons': shells == OPEN_SHELLS.index('f_electrons'),
+            **{name: shells == OPEN_SHELLS.index(name) for name in ('magnetic', 'f_electrons')},
         },
     )
     record.counts.update(
@@ -81,6 +85,16 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
         validator_sha256=info.sha256,
         fidelities=list(info.fidelities),
     )
+
+
+def _gaps(
+    structures: StructureBatch, config: PredictConfig, runtime: Runtime, record: Record
+) -> dict[str, NDArray[t.Any]]:
+    """Return the arrays of the band gaps, if they are asked for."""
+    if not config.gaps:
+        return {}
+    with record.stage('gaps'):
+        return load_gap_model(runtime).of_structures(structures).arrays()
 
 
 def _evaluate(

@@ -1,0 +1,190 @@
+"""Two ensembles of gap networks, of crystals and of compositions, with calibrated uncertainties.
+
+The networks of crystals stand on the latent features of the shipped validator, each on those of another member; they
+are of no use with another validator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aiida_qagenai.common.descriptors import GAP_LEVELS
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, VALIDATOR_FOUNDATION, CheckpointInfo
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.ml.checkpoints import Tensors, load_checkpoint, load_weights
+from aiida_qagenai.ml.elements import composition_fractions, element_numbers, species_indices
+from aiida_qagenai.ml.gaps.network import (
+    GapNetwork,
+    composition_inputs,
+    flat,
+    latent_features,
+    num_inputs,
+    structure_inputs,
+)
+from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.calibration import UNSEEN_ELEMENT_INFLATION
+from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
+
+__all__ = ('KINDS', 'GapModel', 'Gaps', 'load_gap_model', 'raw_gaps')
+
+KINDS = ('structure', 'composition')
+FLOOR = 0.05
+"""Least standard deviation before calibration, eV: members agree by accident."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaps:
+    """Predicted band gaps; levels are those of ``GAP_LEVELS``.
+
+    :param gaps: 0 for a metal, shape (n, levels), eV.
+    :param sigma: calibrated standard deviation, shape (n, levels), eV.
+    :param metal_probability: shape (n, levels).
+    :param out_of_distribution: whether the training set has nothing like it, shape (n,).
+    """
+
+    gaps: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    metal_probability: NDArray[np.float64]
+    out_of_distribution: NDArray[np.bool_]
+
+    def arrays(self) -> dict[str, NDArray[t.Any]]:
+        """Return the arrays by the names that they have in a file."""
+        return {
+            'gaps': self.gaps,
+            'gap_sigma': self.sigma,
+            'metal_probability': self.metal_probability,
+            'gap_out_of_distribution': self.out_of_distribution,
+        }
+
+
+@dataclasses.dataclass
+class GapModel:
+    """The networks of both kinds, and the validator below those of crystals.
+
+    :param elements: atomic numbers with labels, in ascending order.
+    :param networks: by kind.
+    :param scales: factors on σ by kind, shape (levels,).
+    """
+
+    elements: tuple[int, ...]
+    networks: dict[str, list[GapNetwork]]
+    scales: dict[str, NDArray[np.float64]]
+    validator: Ensemble
+    runtime: Runtime
+
+    def of_structures(self, structures: StructureBatch) -> Gaps:
+        """Return the gaps of crystals."""
+        graphs, unknown = model_graphs(structures, self.validator.elements, self.validator.cutoff, self.runtime.dtype)
+        latent = latent_features(self.validator, graphs, self.runtime.device)
+        composition = composition_inputs(composition_fractions(structures, self.elements), self.elements)
+        inputs = [structure_inputs(features, structures, composition) for features in latent.swapaxes(0, 1)]
+        assert self.validator.latent is not None
+        distances = self.validator.latent.distances(flat(latent[:, :, 0]))
+        unseen = unknown | self.unseen(structures)
+        inflation = self.validator.latent.inflation(distances, unseen)
+        return self._gaps('structure', inputs, unseen | (distances > self.validator.latent.threshold), inflation)
+
+    def of_compositions(self, fractions: NDArray[np.float64], unseen: NDArray[np.bool_]) -> Gaps:
+        """Return the gaps of compositions.
+
+        :param fractions: of the atoms, shape (n, elements).
+        :param unseen: which have other elements as well, shape (n,).
+        """
+        inputs = [composition_inputs(fractions, self.elements)] * len(self.networks['composition'])
+        return self._gaps('composition', inputs, unseen, np.where(unseen, UNSEEN_ELEMENT_INFLATION, 1.0))
+
+    def unseen(self, structures: StructureBatch) -> NDArray[np.bool_]:
+        """Return which structures have an element without labels, shape (n,)."""
+        missing = species_indices(structures.species, self.elements) < 0
+        return np.bincount(structures.owner[missing], minlength=len(structures)) > 0
+
+    def _gaps(
+        self,
+        kind: str,
+        inputs: list[NDArray[np.float64]],
+        outside: NDArray[np.bool_],
+        inflation: NDArray[np.float64],
+    ) -> Gaps:
+        outputs = [
+            raw_gaps(network, each, self.runtime) for network, each in zip(self.networks[kind], inputs, strict=True)
+        ]
+        gaps, probability, variance = combined(outputs)
+        sigma = self.scales[kind] * np.sqrt(variance) * inflation[:, None]
+        return Gaps(gaps, sigma, 1 - probability, outside)
+
+    def to_tensors(self) -> Tensors:
+        """Return weights, in half precision, and scales under flat names."""
+        tensors = {
+            f'{kind}.{index}.{name}': value.half()
+            for kind, networks in self.networks.items()
+            for index, network in enumerate(networks)
+            for name, value in network.state_dict().items()
+        }
+        return tensors | {f'scale.{kind}': torch.as_tensor(scale) for kind, scale in self.scales.items()}
+
+
+Output = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Gaps if there are any, eV, and the probability that there are, both of shape (n, levels)."""
+
+
+def raw_gaps(network: GapNetwork, inputs: NDArray[np.float64], runtime: Runtime) -> Output:
+    """Return what one network says."""
+    with torch.no_grad():
+        gaps, logits = network(network.standardised(runtime.tensor(inputs)))
+        return gaps.double().cpu().numpy(), logits.sigmoid().double().cpu().numpy()
+
+
+def combined(outputs: list[Output]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return gaps, the probability of an insulator, and the variance of the gaps before calibration.
+
+    The gap is 0 where a metal is the more likely. The variance is that of the members' means p·g about each other, plus
+    that of a mixture of metal and insulator, p (1 − p) g².
+    """
+    gaps, chances = (np.array([output[part] for output in outputs]) for part in (0, 1))
+    gap, chance = gaps.mean(axis=0), chances.mean(axis=0)
+    variance = (gaps * chances).var(axis=0, ddof=1) + chance * (1 - chance) * gap**2 + FLOOR**2
+    return np.where(chance > 0.5, gap, 0.0), chance, variance
+
+
+def load_gap_model(runtime: Runtime, folder: Path = GAP_FOUNDATION) -> GapModel:
+    """Return the model in ``folder``, ready to predict.
+
+    :raises CorruptFileError: if a file is missing or damaged.
+    :raises InvalidInputError: if it was trained on another validator than the shipped one.
+    """
+    tensors, info = load_checkpoint(folder, 'descriptor')
+    below, validator = load_checkpoint(VALIDATOR_FOUNDATION, 'validator')
+    if info.configuration.get('validator_sha256') != validator.sha256:
+        message = f'`{folder}` was trained on another validator than that of the package: run `recipes/gaps.py` again'
+        raise InvalidInputError(message)
+    ensemble = Ensemble.from_checkpoint(below, validator, runtime.dtype)
+    for member in ensemble.members:
+        member.to(runtime.device)
+    elements = element_numbers(info.elements)
+    networks = {kind: _networks(kind, tensors, info, runtime, ensemble) for kind in KINDS}
+    scales = {kind: tensors[f'scale.{kind}'].numpy() for kind in KINDS}
+    return GapModel(elements, networks, scales, ensemble, runtime)
+
+
+def _networks(
+    kind: str, tensors: Tensors, info: CheckpointInfo, runtime: Runtime, ensemble: Ensemble
+) -> list[GapNetwork]:
+    configuration = info.configuration
+    if configuration.get('levels') != list(GAP_LEVELS.values()):
+        raise InvalidInputError(f'the gaps of this checkpoint are not at the levels {", ".join(GAP_LEVELS.values())}')
+    channels = ensemble.members[0].channels if kind == 'structure' else None
+    found = []
+    for index in range(configuration['num_members']):
+        network = GapNetwork(num_inputs(len(info.elements), channels), **configuration['network'])
+        prefix = f'{kind}.{index}.'
+        state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        load_weights(network, state, info.architecture)
+        found.append(network.to(runtime.device, runtime.dtype).eval())
+    return found

@@ -1,0 +1,131 @@
+"""Band gaps that the package predicts, of crystals and compositions that it never saw, beside a mean predictor.
+
+    python benchmarks/conditioning.py --data /path/to/shared/data [--quick] [--count N]
+
+The crystals are those of `mp/`, `mpts/` and `mp_extra/` (Materials Project) with at most 20 atoms, a published gap, and
+a reduced formula in the part that is left for tests, a twentieth of all. The mean predictor says the mean gap of the
+training set; as a classifier it says metal. `gap-ms` is the time of a crystal, neighbour list included, where many are
+predicted together, as the command does, and `gap-ms-alone` where they come one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from figures import figure
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+from validator_parts.accuracy import TEST, may_count
+
+from aiida_qagenai.common.descriptors import GAP_LEVELS
+from aiida_qagenai.evaluation.held_out import place_of
+from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, read_checkpoint
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.exchange.tasks import RuntimeConfig
+from aiida_qagenai.ml.elements import composition_fractions
+from aiida_qagenai.ml.gaps.model import GapModel, Gaps, load_gap_model
+from aiida_qagenai.ml.runtime import setup
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'recipes'))
+
+from crystals import FILES, MAX_ATOMS
+from gap_data import published_gaps
+from validator_data import rows_of
+
+QUICK = 150
+TIMED = 100
+
+
+def read(folder: Path, count: int | None) -> tuple[StructureBatch, NDArray[np.float64]]:
+    """Return crystals and their gaps, shape (n, levels), eV, NaN where there is none.
+
+    :param count: of the crystals, all by default.
+    """
+    warnings.simplefilter('ignore')  # of pymatgen, on rounded coordinates
+    gaps = published_gaps(folder)
+    found: dict[str, Structure] = {}
+    for row in (row for name in FILES for row in rows_of(folder / name)):
+        identifier = row['material_id']
+        is_new = identifier not in found and np.isfinite(gaps.get(identifier, np.nan)).any()
+        if is_new and may_count(row['cif'], TEST):
+            structure = Structure.from_str(row['cif'], fmt='cif')
+            if len(structure) <= MAX_ATOMS and place_of(structure.composition.reduced_formula) in TEST:
+                found[identifier] = structure
+        if len(found) == count:
+            break
+    names = sorted(found)
+    batch = StructureBatch.from_structures([found[name] for name in names], names)
+    return batch, np.array([gaps[name] for name in names])
+
+
+def report(structures: StructureBatch, labels: NDArray[np.float64], model: GapModel) -> None:
+    """Print errors of all levels, and how well metals are told from insulators."""
+    means = read_checkpoint(GAP_FOUNDATION, 'descriptor')[1].configuration['mean_gaps']
+    found = model.of_structures(structures)
+    fractions = composition_fractions(structures, model.elements)
+    alone = model.of_compositions(fractions, model.unseen(structures))
+    for place, name in enumerate(GAP_LEVELS):
+        known = np.isfinite(labels[:, place])
+        if not known.any():
+            continue
+        suffix = '' if name == 'pbe' else f'-{name.replace("_", "-")}'
+        truth = labels[known, place]
+        constant = float(np.abs(truth - means[name]).mean())
+        composition = float(np.abs(alone.gaps[known, place] - truth).mean())
+        error = np.abs(found.gaps[known, place] - truth)
+        print(f'# {GAP_LEVELS[name]}: {int(known.sum())} crystals', flush=True)
+        figure(f'gap-mae{suffix}', float(error.mean()), 'eV', 'composition alone', composition)
+        figure(f'gap-mae-composition{suffix}', composition, 'eV', 'mean predictor', constant)
+        figure(f'gap-mae-mean{suffix}', constant, 'eV')
+        figure(
+            f'gap-within-sigma{suffix}', float((error <= found.sigma[known, place]).mean()), 'share', 'normal', 0.683
+        )
+    known = np.isfinite(labels[:, 0])
+    metals = labels[known, 0] == 0
+    figure(
+        'metal-accuracy', accuracy(found, known, metals), 'share', 'composition alone', accuracy(alone, known, metals)
+    )
+    figure('metal-accuracy-mean', float(max(metals.mean(), 1 - metals.mean())), 'share')
+    figure('gap-unfamiliar', float(found.out_of_distribution.mean()), 'share')
+
+
+def accuracy(found: Gaps, known: NDArray[np.bool_], metals: NDArray[np.bool_]) -> float:
+    """Return the share of the crystals that are called metal or insulator rightly."""
+    return float(((found.metal_probability[known, 0] >= 0.5) == metals).mean())
+
+
+def speed(structures: StructureBatch, model: GapModel) -> None:
+    """Print the time of one crystal, neighbour list included, together and one after the other."""
+    chosen = structures.select(list(range(min(TIMED, len(structures)))))
+    start = time.process_time()
+    model.of_structures(chosen)
+    figure('gap-ms', 1e3 * (time.process_time() - start) / len(chosen), 'ms', 'paper', 320.0)
+    start = time.process_time()
+    for index in range(len(chosen)):
+        model.of_structures(chosen.select([index]))
+    figure('gap-ms-alone', 1e3 * (time.process_time() - start) / len(chosen), 'ms', 'paper', 320.0)
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
+    parser.add_argument('--quick', action='store_true', help=f'{QUICK} crystals')
+    parser.add_argument('--count', type=int, help='crystals, all by default')
+    arguments = parser.parse_args()
+    missing = [name for name in FILES if not (arguments.data / name).exists()]
+    if missing:
+        parser.error(f'{arguments.data} has no {", ".join(missing)}')
+    structures, labels = read(arguments.data, QUICK if arguments.quick else arguments.count)
+    model = load_gap_model(setup(RuntimeConfig()))
+    report(structures, labels, model)
+    speed(structures, model)
+
+
+if __name__ == '__main__':
+    main()
