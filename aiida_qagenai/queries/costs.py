@@ -18,7 +18,7 @@ COLUMNS = ['pk', 'path', 'process', 'what', 'core_hours', 'wall_seconds', 'memor
 RESULTS = ('core_hours', 'wall_seconds', 'memory_mb', 'method', 'fidelity')
 """Of a PySCF job; a job of the models has its `timings` and its peak memory, one of pw.x its wall time."""
 
-PROGRAMS = {'PyscfCellCalculation': 'pyscf', 'PwCalculation': 'espresso'}
+PROGRAMS = {'PyscfCellCalculation': 'pyscf', 'PwCalculation': 'espresso', 'LabelCalculation': 'potential'}
 """Which component of the ledger pays for a process; all others belong to the models."""
 
 
@@ -50,7 +50,8 @@ def costs(process: int | str) -> pd.DataFrame:
 def core_hours(process: int | str) -> dict[str, float]:
     """Return the core hours of all jobs under a process, failed ones included, by component of the ledger.
 
-    :return: ``pyscf`` (energies and relaxations by PySCF), ``espresso`` (those by pw.x) and ``ml`` (the models).
+    :return: ``pyscf`` (energies and relaxations by PySCF), ``espresso`` (those by pw.x), ``potential``
+        (labels of a foundation potential) and ``ml`` (the models).
     """
     table = costs(process)
     components = table['process'].map(PROGRAMS).fillna('ml')

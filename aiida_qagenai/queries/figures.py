@@ -34,7 +34,7 @@ __all__ = (
     'top_rung_results',
 )
 
-COMPONENTS = {'pyscf': 'PySCF', 'espresso': 'Quantum ESPRESSO', 'ml': 'models'}
+COMPONENTS = {'pyscf': 'PySCF', 'espresso': 'Quantum ESPRESSO', 'potential': 'potential', 'ml': 'models'}
 """Component of the ledger → its name for people."""
 
 
@@ -159,8 +159,8 @@ def top_rung_results(campaign: int | str) -> pd.DataFrame:
 def stage_costs(campaign: int | str) -> pd.DataFrame:
     """Return what each stage of a campaign cost, by component; jobs that failed or were repeated count too.
 
-    :return: columns ``stage``, ``component`` (``PySCF``, ``Quantum ESPRESSO`` or ``models``), ``jobs``, ``failed`` and
-        ``core_hours``, and ``process_uuid`` of the campaign that paid for it.
+    :return: columns ``stage``, ``component`` (a value of ``COMPONENTS``), ``jobs``, ``failed`` and ``core_hours``, and
+        ``process_uuid`` of the campaign that paid for it.
     :raises InvalidInputError: if there is no such campaign.
     """
     parts = []

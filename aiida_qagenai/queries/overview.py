@@ -133,7 +133,7 @@ def _summary(campaign: Campaign) -> CampaignSummary:
         label=campaign.label,
         processes=campaign.processes,
         elements=tuple(last.inputs.elements.get_list()) if 'elements' in last.inputs else (),
-        protocol=settings.get('energy', {}).get('protocol', ''),
+        protocol=_energies_by(settings),
         top=settings.get('energy', {}).get('top') or Fidelity.CCSD_T.value,
         state=state,
         message=message,
@@ -151,6 +151,14 @@ def _summary(campaign: Campaign) -> CampaignSummary:
         stages=_stages(stages, ledger),
         note='' if scientific else NOT_SCIENTIFIC,
     )
+
+
+def _energies_by(settings: dict[str, t.Any]) -> str:
+    """Return the protocol of the energies, or the oracle that gives them."""
+    oracle = settings.get('oracle')
+    if not oracle:
+        return str(settings.get('energy', {}).get('protocol', ''))
+    return f'{oracle["kind"]} oracle'
 
 
 def _state(node: orm.ProcessNode) -> tuple[str, str, str]:

@@ -29,6 +29,9 @@ __all__ = (
 
 SEED, CYCLE, ENERGIES, HITS = 'SeedWorkChain', 'CycleWorkChain', 'energies', 'hits'
 
+LADDER_PROCESS = 'LadderWorkChain'
+"""Process whose energies are counted one by one; an oracle gives them all at once."""
+
 STEPS: dict[str, dict[str, tuple[str, ...]]] = {
     SEED: {
         'seed': ('seedset',),
@@ -214,7 +217,7 @@ def _begun(
     is_ok = all(child.is_ok for child in mine.values())
     state = 'running' if is_running and not stage.has_ended else 'done' if is_ok else 'failed'
     ladder, counts = None, {}
-    if ENERGIES in mine:
+    if ENERGIES in mine and mine[ENERGIES].process == LADDER_PROCESS:
         child = mine[ENERGIES]
         plan = _plan(child.uuid)
         ladder = ladder_progress(child.pk, plan, context.history, context.now, has_ended=child.has_ended)

@@ -60,7 +60,7 @@ def test_every_job_is_listed_once(tree):
 
 def test_the_ledger_counts_the_same(tree):
     """By what was run: energies, relaxations by pw.x, of which there are none, and models."""
-    assert core_hours(tree[0].pk) == {'pyscf': 1.0, 'espresso': 0.0, 'ml': pytest.approx(0.02)}
+    assert core_hours(tree[0].pk) == {'pyscf': 1.0, 'espresso': 0.0, 'potential': 0.0, 'ml': pytest.approx(0.02)}
 
 
 def test_sums(tree):

@@ -53,7 +53,8 @@ STAGES = columns(
 @protocol_option('campaign')
 @option('--label', help='Label of the campaign; by default the chemical system and the protocol.')
 @option('--top', type=LEVEL, help='Top rung of the campaign; by default the best that is valid in the chemical system.')
-@option('--pyscf-code', metavar=NODE, default=PYSCF_CODE, help='Code that runs PySCF.')
+@option('--pyscf-code', metavar=NODE, default=PYSCF_CODE, help='Code that runs PySCF; not used with an oracle.')
+@option('--oracle-table', type=FILE, help='CSV file with energies, for `oracle.kind=table`.')
 @option('--ml-code', metavar=NODE, default=ML_CODE, help='Python with torch.')
 @option('--relax-code', metavar=NODE, help='Code that relaxes candidates: pw.x for `relax.engine=espresso`.')
 @option('--initial-generator', metavar=NODE, help='Generator to start from, in place of the one of the package.')
@@ -71,6 +72,7 @@ def run(
     label: str | None,
     top: str | None,
     pyscf_code: str,
+    oracle_table: Path | None,
     ml_code: str,
     relax_code: str | None,
     initial_generator: str | None,
@@ -92,7 +94,8 @@ def run(
 
     overrides = merge_overrides(read_generator(generator_parameters), parse_settings(settings))
     builder = CampaignWorkChain.get_builder_from_protocol(
-        pyscf_code=load_code(pyscf_code),
+        pyscf_code=None if overrides.get('oracle') else load_code(pyscf_code),
+        oracle_table=next(iter(make_file_nodes((oracle_table,)).values())) if oracle_table else None,
         ml_code=load_code(ml_code),
         relax_code=load_code(relax_code) if relax_code else None,
         initial_generator=load_checkpoint(initial_generator),

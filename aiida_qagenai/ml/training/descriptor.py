@@ -25,9 +25,13 @@ EVALUATED = 64
 def train_descriptor(config: DescriptorTraining, runtime: Runtime, record: Record) -> None:
     """Train Φ_Q on ``config.dataset`` and write its checkpoint.
 
-    :raises InvalidInputError: if no structure of the training split has descriptors.
+    Without any descriptor, where a potential or a table gave the energies, it learns compositions and volumes alone.
+
+    :raises InvalidInputError: if there is nothing to train on.
     """
-    start = Start.read(config, 'descriptors')
+    start = Start.read(config)
+    if np.isfinite(start.labels.descriptors).any():
+        start = Start.read(config, 'descriptors')
     labels, elements = start.labels, start.elements
     model = start.network(DescriptorModel, SIZES[config.size], runtime.dtype)
     if start.parent is None:

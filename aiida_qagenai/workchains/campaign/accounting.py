@@ -30,7 +30,7 @@ def cycle_entry(
     selection, started = context.selection.get_dict(), context.started
     outputs = nested_outputs(context.energies) if started else {}
     succeeded, relaxed = outputs.get('energies', {}), outputs.get('relaxed', {})
-    attempted = len(context.energies.called) if started else 0
+    attempted = num_attempted(context.energies) if started else 0
     counts = {level.value: sum(energy.fidelity is level for energy in succeeded.values()) for level in LADDER}
     return {
         'cycle': node.inputs.cycle.value,
@@ -51,6 +51,13 @@ def cycle_entry(
         'failed': attempted - len(succeeded) - len(relaxed),
         'core_hours': core_hours(node.pk),
     }
+
+
+def num_attempted(energies: ProcessNode) -> int:
+    """Return how many energies and relaxations were tried: one a child of a ladder, all at once by an oracle."""
+    if energies.process_label == 'LadderWorkChain':
+        return len(energies.called)
+    return sum(len(levels) for levels in energies.inputs.plan.get_dict().values())
 
 
 def hit_counts(context: t.Any) -> dict[str, t.Any]:

@@ -22,6 +22,7 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.workchains.campaign.accounting import cycle_entry, describe_hits
 from aiida_qagenai.workchains.campaign.budget import fitting_candidates
 from aiida_qagenai.workchains.campaign.generator import external_generation, sampled_generation
+from aiida_qagenai.workchains.campaign.oracle import energy_submission
 from aiida_qagenai.workchains.campaign.screening import NOTHING_RELAXED, prediction, relaxation, relaxation_counts
 from aiida_qagenai.workchains.campaign.state import (
     REFERENCES,
@@ -31,7 +32,6 @@ from aiida_qagenai.workchains.campaign.state import (
 )
 from aiida_qagenai.workchains.campaign.training import dataset_parameters, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
-from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, parse_settings
 from aiida_qagenai.workchains.relaxation.relax_first import relax_inputs
@@ -274,27 +274,21 @@ class CycleWorkChain(ResumableWorkChain):
         return [level for level in rungs if level is Fidelity.PBE or counts[level.value]]
 
     def should_compute(self) -> bool:
-        """Return whether the ladder has to be climbed, once or again after its process was lost."""
+        """Return whether energies have to be computed, once or again after its process was lost."""
         return self.should_submit('energies')
 
     def compute(self) -> ToContext:
-        """Climb the ladder with the candidates that are started."""
-        levels, labels = [level.value for level in self.levels], self.ctx.started
-        candidates = self.candidates
-        child = self.submit_once(
-            'energies',
-            LadderWorkChain,
-            code=self.inputs.pyscf_code,
-            structures={label: candidates[label] for label in labels},
-            plan=Dict(dict.fromkeys(labels, levels)),
-            settings=Dict(self.settings.energy.dump()),
-            bases=self.inputs.get('bases', {}),
+        """Compute the candidates that are started on every level."""
+        candidates, levels = self.candidates, [level.value for level in self.levels]
+        process, inputs = energy_submission(
+            self.inputs,
+            self.settings,
+            {label: candidates[label] for label in self.ctx.started},
+            Dict(dict.fromkeys(self.ctx.started, levels)),
             **{name: self.inputs.state.get(name, {}) for name in REFERENCES},
-            max_concurrent=Int(self.settings.run.max_concurrent),
             **relax_inputs(self.settings.relax, self.inputs),
-            **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
         )
-        return ToContext(energies=child)
+        return ToContext(energies=self.submit_once('energies', process, **inputs))
 
     def place(self) -> None:
         """Place what was computed on the hull of its level, beside what the campaign had computed before."""

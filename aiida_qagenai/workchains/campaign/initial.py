@@ -114,7 +114,7 @@ def parents_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -
     parents = ValidatorOptions(**settings.learn.validator.options).parents
     if not parents or inputs.get('state'):
         return None
-    own = [settings.energy.tag(rung) for rung in LADDER]
+    own = settings.level_tags()
     given = inputs.get(INITIAL['validator'])
     levels = () if given is None else given.info.configuration.get('levels', ())
     shipped = [str(level['tag']) for level in levels]

@@ -13,6 +13,7 @@ from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings
+from aiida_qagenai.workchains.protocols.oracle import PotentialOracle
 
 __all__ = ('NOTHING_RELAXED', 'potential_problem', 'prediction', 'relaxation', 'relaxation_counts')
 
@@ -21,19 +22,23 @@ NOTHING_RELAXED = 730
 
 
 def potential_problem(settings: CampaignSettings, code: AbstractCode) -> str | None:
-    """Return why candidates cannot be relaxed with the Python of a code, if that is the one which runs here."""
-    asked = settings.screen.relax
-    package = None if asked is None else PACKAGES.get(asked.potential.name)
-    if asked is None or package is None or not isinstance(code, InstalledCode):
+    """Return which potential of the settings cannot run with the Python of a code, if it is the one that runs here."""
+    if not isinstance(code, InstalledCode):
         return None
     here = code.computer.hostname == 'localhost' and str(code.filepath_executable) == sys.executable
-    if not here or importlib.util.find_spec(package) is not None:
-        return None
-    name = asked.potential.name
-    return (
-        f'`screen.relax` names {name}, but {package} is not installed where the models run: '
-        f'pip install "aiida-qagenai[ml,{name}]", or set `screen.relax=null`'
-    )
+    asked: dict[str, str] = {}
+    if settings.screen.relax is not None:
+        asked[settings.screen.relax.potential.name] = '`screen.relax`'
+    if isinstance(settings.oracle, PotentialOracle):
+        asked.update((potential.name, '`oracle`') for potential in settings.oracle.levels.values())
+    for name, where in asked.items():
+        package = PACKAGES.get(name)
+        if here and package is not None and importlib.util.find_spec(package) is None:
+            return (
+                f'{where} names {name}, but {package} is not installed where the models run: '
+                f'pip install "aiida-qagenai[ml,{name}]", or set {where[:-1]}=null`'
+            )
+    return None
 
 
 def prediction(

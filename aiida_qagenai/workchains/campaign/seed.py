@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
-from aiida.orm import Bool, Dict, Int
+from aiida.orm import Bool, Dict
 
 from aiida_qagenai.calculations.functions.dataset import build_dataset
 from aiida_qagenai.calculations.functions.ledger import open_ledger
@@ -17,10 +17,10 @@ from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
 from aiida_qagenai.queries.costs import core_hours
 from aiida_qagenai.workchains.campaign.budget import measured_costs
 from aiida_qagenai.workchains.campaign.initial import INITIAL
+from aiida_qagenai.workchains.campaign.oracle import energy_submission
 from aiida_qagenai.workchains.campaign.state import define_state_outputs, reference_outputs
 from aiida_qagenai.workchains.campaign.training import dataset_parameters, training_inputs
 from aiida_qagenai.workchains.campaign.validation import define_common_inputs, fill_builder
-from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, parse_settings
 
 __all__ = ('SeedWorkChain',)
@@ -86,7 +86,7 @@ class SeedWorkChain(ResumableWorkChain):
 
     def reference_inputs(self) -> dict[str, t.Any]:
         """Return what the ladder computes for formation energies to refer to."""
-        if not (self.needs_atoms or self.settings.self_consistent):
+        if self.settings.oracle is not None or not (self.needs_atoms or self.settings.self_consistent):
             return {}
         return {
             'reference_elements': self.inputs.elements,
@@ -101,18 +101,10 @@ class SeedWorkChain(ResumableWorkChain):
     def compute_energies(self) -> ToContext:
         """Climb the ladder."""
         # Never relaxed: strained and perturbed structures are there to teach the models what lies off the minima.
-        child = self.submit_once(
-            'energies',
-            LadderWorkChain,
-            code=self.inputs.pyscf_code,
-            structures=self.ctx.candidates,
-            plan=self.ctx.plan,
-            settings=Dict(self.settings.energy.dump()),
-            bases=self.inputs.get('bases', {}),
-            **self.reference_inputs(),
-            max_concurrent=Int(self.settings.run.max_concurrent),
-            **({'options': self.inputs.pyscf_options} if 'pyscf_options' in self.inputs else {}),
+        process, inputs = energy_submission(
+            self.inputs, self.settings, self.ctx.candidates, self.ctx.plan, **self.reference_inputs()
         )
+        child = self.submit_once('energies', process, **inputs)
         return ToContext(energies=child)
 
     def inspect_energies(self) -> ExitCode | None:

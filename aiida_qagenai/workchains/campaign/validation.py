@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from aiida.engine import ProcessSpec
-from aiida.orm import AbstractCode, Data, Dict, List
+from aiida.orm import AbstractCode, Data, Dict, List, SinglefileData
 from pymatgen.core import Element
 
 from aiida_qagenai.calculations.validators import problem_of, validator
@@ -27,11 +27,13 @@ from aiida_qagenai.workchains.campaign.initial import (
     initial_checkpoints,
     initial_problem,
 )
+from aiida_qagenai.workchains.campaign.oracle import ORACLE_PORTS, define_oracle_inputs, oracle_problem
 from aiida_qagenai.workchains.campaign.screening import potential_problem
 from aiida_qagenai.workchains.energy.references import reference_plan, reference_structure
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings, campaign_settings, parse_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
+from aiida_qagenai.workchains.protocols.oracle import PotentialOracle
 from aiida_qagenai.workchains.relaxation.relax_first import (
     RELAX_PORTS,
     complete_relaxation,
@@ -46,13 +48,19 @@ COMMON = (
     *RELAX_PORTS,
     *INITIAL.values(),
     *GENERATOR_PORTS,
+    *ORACLE_PORTS,
 )
 """Names of the inputs that every work chain of a campaign takes."""
 
 
 def define_common_inputs(spec: ProcessSpec) -> None:
     """Add codes, elements, settings and scheduler options."""
-    spec.input('pyscf_code', valid_type=AbstractCode, help='Runs PySCF scripts: `qagenai.pyscf_cell`.')
+    spec.input(
+        'pyscf_code',
+        valid_type=AbstractCode,
+        required=False,
+        help='Runs PySCF scripts: `qagenai.pyscf_cell`. Not needed where the settings name an `oracle`.',
+    )
     spec.input('ml_code', valid_type=AbstractCode, help='Python with torch and this package: trains and samples.')
     spec.input('elements', valid_type=List, validator=validate_elements, help='Symbols of the chemical system.')
     spec.input(
@@ -73,15 +81,16 @@ def define_common_inputs(spec: ProcessSpec) -> None:
     define_relax_inputs(spec)
     define_initial_inputs(spec)
     define_generator_inputs(spec)
+    define_oracle_inputs(spec)
     spec.inputs.validator = validate_system
 
 
 def fill_builder(
     builder: t.Any,
     *,
-    pyscf_code: AbstractCode,
     ml_code: AbstractCode,
     elements: t.Sequence[str],
+    pyscf_code: AbstractCode | None = None,
     protocol: str = DEFAULT_PROTOCOL,
     overrides: dict[str, t.Any] | None = None,
     pyscf_options: dict[str, t.Any] | None = None,
@@ -92,9 +101,11 @@ def fill_builder(
     generator_files: t.Mapping[str, Data] | None = None,
     initial_generator: CheckpointData | None = None,
     initial_validator: CheckpointData | None = None,
+    oracle_table: SinglefileData | None = None,
 ) -> t.Any:
     """Return ``builder`` with the common inputs set from a protocol of campaigns.
 
+    :param pyscf_code: what computes the energies; needed unless the settings name an ``oracle``.
     :param overrides: nested settings laid over those of the protocol: ``{'budget': 100}``.
     :param pyscf_options: scheduler options of the PySCF jobs; ``ml_options`` those of the jobs of the models.
     :param relax_code: what relaxes candidates where the settings say so (``relax``), with ``relax_options``; pw.x needs
@@ -103,7 +114,8 @@ def fill_builder(
         ``generator_files`` that it reads.
     :param initial_generator: checkpoint that the generator starts from where the settings say so
         (``learn.generator.start: foundation``); by default the one that comes with the package, stored if need be.
-    :param initial_validator: likewise for the validator.
+        ``initial_validator`` likewise.
+    :param oracle_table: file with the energies of an oracle of the kind ``table``.
     :raises InvalidInputError: for an unknown protocol, key or element, a value out of range, an element that the
         level of theory or the relaxation does not cover, or a code that cannot relax or is missing.
     """
@@ -113,6 +125,8 @@ def fill_builder(
         'relax_options': relax_options,
         'generator_code': generator_code,
         'generator_files': generator_files,
+        'pyscf_code': pyscf_code,
+        'oracle_table': oracle_table,
     }
     problem = elements_problem(symbols) or places_problem(settings, {**places, 'elements': symbols})
     problem = problem or potential_problem(settings, ml_code)
@@ -121,14 +135,12 @@ def fill_builder(
     settings, nodes = complete_settings(settings, symbols)
     check_system(symbols, settings, nodes.get('bases', {}))
     initial = initial_checkpoints(settings, symbols, (initial_generator, initial_validator))
-    builder.pyscf_code = pyscf_code
-    builder.ml_code = ml_code
-    builder.elements = List(symbols)
+    builder.ml_code, builder.elements = ml_code, List(symbols)
     builder.parameters = Dict(settings.dump())
     for name, given in nodes.items():
         setattr(builder, name, given)
     options = {'pyscf_options': pyscf_options, 'ml_options': ml_options, 'relax_options': relax_options}
-    given = {name: places[name] for name in ('relax_code', *GENERATOR_PORTS)} | initial
+    given = {name: places[name] for name in ('pyscf_code', 'relax_code', *GENERATOR_PORTS, *ORACLE_PORTS)} | initial
     given.update({name: Dict(values) for name, values in options.items() if values})
     for name, value in given.items():
         if value:
@@ -137,8 +149,9 @@ def fill_builder(
 
 
 def places_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -> str | None:
-    """Return what is missing or wrong with the codes that relax at PBE and that propose candidates."""
-    return relax_problem(settings.relax, inputs) or generator_problem(settings, inputs)
+    """Return what is missing or wrong with the codes that relax at PBE, propose candidates and give energies."""
+    problem = relax_problem(settings.relax, inputs) or generator_problem(settings, inputs)
+    return problem or oracle_problem(settings, inputs)
 
 
 def elements_problem(symbols: list[t.Any]) -> str | None:
@@ -161,6 +174,8 @@ def complete_settings(
     :raises InvalidInputError: if what relaxes needs a basis or a pseudopotential that is missing, or the top rung in
         the settings is not valid in the system.
     """
+    if settings.oracle is not None:
+        return settings.with_top(oracle_top(settings)), {}
     protocol = EnergyProtocol.of_settings(settings.energy, symbols)
     relax, nodes = complete_relaxation(settings.relax, symbols)
     families = {**protocol.families, **nodes.pop('bases', {})}
@@ -183,11 +198,28 @@ def find_top(protocol: EnergyProtocol, symbols: t.Collection[str]) -> TopRung:
     )
 
 
+def oracle_top(settings: CampaignSettings) -> Fidelity:
+    """Return the top rung of a campaign whose energies an oracle gives: its highest one, or the one asked for.
+
+    :raises InvalidInputError: if the oracle does not have the one that is asked for.
+    """
+    assert settings.oracle is not None
+    known, wanted = settings.oracle.fidelities, settings.energy.top
+    if wanted is not None and wanted not in known:
+        names = ', '.join(level.value for level in known)
+        raise InvalidInputError(f'`energy.top` is {wanted}, but the oracle has energies of {names} only')
+    return wanted or known[-1]
+
+
 def check_system(symbols: list[str], settings: CampaignSettings, bases: t.Mapping[str, t.Any]) -> None:
     """Check that the levels of theory of a campaign, and the experimental references, cover all elements.
 
     :raises InvalidInputError: naming what is missing.
     """
+    if settings.oracle is not None:
+        for symbol in symbols if isinstance(settings.oracle, PotentialOracle) else ():
+            reference_structure(symbol)
+        return
     EnergyProtocol(settings.energy, bases).cover(symbols)
     if needs_compounds(symbols):
         reference_plan(symbols, EnergyProtocol(settings.energy, bases))

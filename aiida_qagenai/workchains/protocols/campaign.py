@@ -25,6 +25,7 @@ from aiida_qagenai.workchains.protocols.loader import (
     protocol_values,
     take_protocol,
 )
+from aiida_qagenai.workchains.protocols.oracle import Oracle, TableOracle, parse_oracle
 from aiida_qagenai.workchains.protocols.relaxation import RelaxationSettings, relax_section
 from aiida_qagenai.workchains.protocols.selection import SelectSettings, StopSettings
 
@@ -275,6 +276,11 @@ class CampaignSettings(StrictModel):
 
     description: str = ''
     energy: EnergySettings = pydantic.Field(description='Complete settings of the energies')
+    oracle: Oracle | None = pydantic.Field(
+        None,
+        description='What gives the energies in place of PySCF: foundation potentials (`sevennet`, `chgnet`, or a '
+        'potential for each rung), or a table. Of `energy` only `top` counts then',
+    )
     self_consistent: bool = pydantic.Field(
         False, description='Compute the elements as well: formation energies against them beside the anchored ones'
     )
@@ -296,9 +302,32 @@ class CampaignSettings(StrictModel):
     stop: StopSettings
     run: RunSettings
 
+    @pydantic.field_validator('oracle', mode='before')
+    @classmethod
+    def _by_name(cls, value: t.Any) -> t.Any:
+        """Take the name of an oracle."""
+        return parse_oracle(value)
+
+    @pydantic.model_validator(mode='after')
+    def _one_geometry(self) -> CampaignSettings:
+        """Check that an oracle is not asked for what only quantum chemistry does."""
+        if self.oracle is not None and self.relax is not None:
+            raise ValueError('`relax` is for energies by PySCF: with an `oracle`, use `screen.relax`')
+        return self
+
+    def level_tags(self) -> list[str]:
+        """Return the level tags of the energies, lowest rung first; those of a table belong to its content."""
+        if self.oracle is None:
+            return [self.energy.tag(rung) for rung in LADDER]
+        oracle = self.oracle
+        return [] if isinstance(oracle, TableOracle) else [oracle.tag(rung) for rung in oracle.fidelities]
+
     def with_top(self, top: Fidelity) -> CampaignSettings:
-        """Return the settings of a campaign with a top rung: no hull and no label is above it."""
-        labels = {level: count for level, count in self.seed_set.labels.items() if level.rank <= top.rank}
+        """Return the settings of a campaign with a top rung: no hull and no label is above it, or unknown to it."""
+        known = LADDER if self.oracle is None else self.oracle.fidelities
+        labels = {
+            level: count for level, count in self.seed_set.labels.items() if level.rank <= top.rank and level in known
+        }
         hull = min(self.screen.hull_fidelity, top, key=lambda level: level.rank)
         update = {
             'energy': self.energy.model_copy(update={'top': top}),
