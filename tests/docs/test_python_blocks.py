@@ -263,13 +263,18 @@ def test_external_generator(blocks, python_code, monkeypatch, capsys):
 
 
 def test_evaluation(blocks, capsys):
-    """The page on evaluation finds its own crystal, knows it, and counts the unreadable one as invalid."""
+    """The page on evaluation finds its own crystal, counts the unreadable one as invalid, and compares arms."""
     crystal = Structure(Lattice.cubic(4.2), ['Mg', 'O'], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    names = next(blocks('docs/howto/evaluate.md', structure=crystal))
+    page = blocks('docs/howto/evaluate.md', structure=crystal)
+    names = next(page)
     assert capsys.readouterr().out.splitlines() == ['1 1.0 None 0.0', '2 1.0 None 0.0']
     assert names['relation'] == 'replay'
     values = {figure['name']: figure['value'] for figure in names['figures']}
     assert (values['structure-validity'], values['uniqueness'], values['novelty']) == (0.5, 1.0, 0.0)
+    assert 4 <= next(page)['runs'] <= 12
+    *arms, needed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in arms] == ['divergence', 'uncertainty']
+    assert float(needed) == pytest.approx(1 / 0.21)
 
 
 def test_magnetic_orderings(blocks):
