@@ -81,6 +81,18 @@ def test_stopping_rules(toy, run):
     assert [(row['stops'], row['hits'], row['calls']) for row in rows] == [(False, 2, 4)] * 6
 
 
+def test_failures(toy, run):
+    """Rates by class with their intervals, and the share of simple packings."""
+    result = run('campaign', 'failures', 'toy')
+    for text in ('By chemistry', 'hydride', 'By open shells', 'closed', 'metallicity trap'):
+        assert text in result.stdout
+    content = json.loads(run('campaign', 'failures', 'toy', '--format', 'json').stdout)
+    assert [row['name'] for row in content['classes']] == ['hydride', 'closed']
+    assert [row['structures'] for row in content['packings']] == ['generated'] * 2
+    rows = list(csv.DictReader(io.StringIO(run('campaign', 'failures', 'toy', '--format', 'csv').stdout)))
+    assert [row['hits'] for row in rows] == ['2', '2']
+
+
 def test_lineage(toy, run):
     for identifier in (toy.state['validator'].pk, toy.state['validator'].uuid):
         rows = json.loads(run('lineage', identifier, '--format', 'json').stdout)
@@ -99,6 +111,7 @@ def test_lineage(toy, run):
         (['campaign', 'show', '999999'], 1, 'no campaign'),
         (['campaign', 'hits', '999999'], 1, 'no campaign'),
         (['campaign', 'stopping', '999999'], 1, 'no campaign'),
+        (['campaign', 'failures', '999999'], 1, 'no campaign'),
         (['lineage', '999999'], 1, 'no checkpoint `999999`'),
         (['export', 'nothing', 'file'], 1, 'no campaign'),
         (['import', 'missing.aiida'], 1, 'no file'),

@@ -1,6 +1,8 @@
-"""Commands that judge a campaign by its computed energies: hits, stopping rules."""
+"""Commands that judge a campaign by its computed energies: hits, stopping rules, failure modes."""
 
 from __future__ import annotations
+
+import json
 
 import click
 
@@ -9,7 +11,7 @@ from aiida_qagenai.cli.groups import ProfileCommand
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FORMAT, option
 
-__all__ = ('hits', 'stopping')
+__all__ = ('failures', 'hits', 'stopping')
 
 HITS = columns(
     'name, formula, level, e_above_hull: above hull eV/atom, stability, hit, divergence: D eV/atom, '
@@ -19,6 +21,40 @@ RULES = columns(
     'rule, stops, cycles, calls, hits, calls_saved: calls saved, hits_kept: hits kept, '
     'efficiency: hits per call, reason'
 )
+CLASSES = columns(
+    'name: class, computed, hits, hit_rate: hit rate, hit_rate_low: from, hit_rate_high: to, errors, mae: MAE eV/atom, '
+    'overconfident: beyond 2σ, overconfident_low: from, overconfident_high: to'
+)
+PACKINGS = columns(
+    'stage, structures, number, metals, fcc, bcc, hcp, share: share of the three, share_low: from, share_high: to'
+)
+
+
+@click.command(cls=ProfileCommand)
+@CAMPAIGN
+@FORMAT
+def failures(campaign: str, fmt: str) -> None:
+    """Show where a campaign fails, by class of materials.
+
+    Hit rates, errors of the predictions made before the energies, and the share of them beyond 2 σ (4.6 % if the error
+    bars are honest), by chemistry and by open shells. Then the share of fcc, bcc and hcp among what was generated: far
+    above that of the initial set, the generator falls back on simple metals. The CSV format holds the classes.
+    """
+    from aiida_qagenai.queries.failures import class_rates, packing_shares
+
+    classes = class_rates(campaign)
+    if fmt == 'csv':
+        print_frame(classes, fmt, CLASSES)
+        return
+    packings = packing_shares(campaign)
+    if fmt == 'json':
+        tables = {'classes': classes, 'packings': packings}
+        content = {name: json.loads(table.to_json(orient='records')) for name, table in tables.items()}
+        click.echo(json.dumps(content, indent=2))
+        return
+    for group, title in (('chemistry', 'By chemistry'), ('shells', 'By open shells')):
+        print_frame(classes[classes['group'] == group], fmt, CLASSES, title=title)
+    print_frame(packings, fmt, PACKINGS, title='Simple metallic packings (metallicity trap)')
 
 
 @click.command(cls=ProfileCommand)

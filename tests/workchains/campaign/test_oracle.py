@@ -18,7 +18,7 @@ from aiida_qagenai.workchains.protocols.campaign import campaign_settings
 TABLE = {'kind': 'table', 'levels': {'PBE': 'gga', 'SCAN': 'best'}}
 TINY = {
     'budget': 3,
-    'seed_set': {'num_structures': 8, 'max_atoms': 2, 'labels': {'SCAN': 4}},
+    'seed_set': {'num_structures': 8, 'max_atoms': 2},
     'generate': {'num_candidates': 8, 'max_atoms': 2, 'steps': 10},
     'screen': {'max_e_above_hull': 100.0},
     'select': {'num_clusters': 2, 'fraction': 1.0, 'cap': 2},
