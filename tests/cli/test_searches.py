@@ -61,7 +61,7 @@ def test_campaign_list_and_show(toy, run):
 def test_hits(toy, run):
     """One of the two candidates of each cycle is a hit at every level; the other one diverges."""
     result = run('campaign', 'hits', 'toy')
-    assert '2 hits among 4 computed candidates' in result.stdout
+    assert '2 hits among 4 computed candidates, 2 of them unknown crystals' in result.stdout
     rows = list(csv.DictReader(io.StringIO(run('campaign', 'hits', 'toy', '--format', 'csv').stdout)))
     assert len(rows) == 4 * 4
     top = [row for row in rows if row['last'] == 'True' and row['cycle'] == '2']

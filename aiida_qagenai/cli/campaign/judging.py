@@ -14,8 +14,8 @@ from aiida_qagenai.cli.params import FORMAT, option
 __all__ = ('failures', 'hits', 'stopping')
 
 HITS = columns(
-    'name, formula, level, e_above_hull: above hull eV/atom, stability, hit, divergence: D eV/atom, '
-    'divergence_hit: D hit, references, missing: hull lacks'
+    'name, formula, level, e_above_hull: above hull eV/atom, stability, hit, known_as: known as, '
+    'divergence: D eV/atom, divergence_hit: D hit, references, missing: hull lacks'
 )
 RULES = columns(
     'rule, stops, cycles, calls, hits, calls_saved: calls saved, hits_kept: hits kept, '
@@ -70,7 +70,8 @@ def hits(campaign: str, fmt: str) -> None:
 
     table = search(campaign)
     found = table[table['last'] & table['hit']]
-    footer = f'{len(found)} hits among {table["name"].nunique()} computed candidates'
+    new = int(found['known_as'].isna().sum())
+    footer = f'{len(found)} hits among {table["name"].nunique()} computed candidates, {new} of them unknown crystals'
     if not table['complete'].all():
         footer += '; where the hull lacks phases, a distance may be too small'
     print_frame(table, fmt, HITS, footer=footer)
