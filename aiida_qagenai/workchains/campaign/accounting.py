@@ -1,4 +1,4 @@
-"""What the ledger of a campaign says of a cycle."""
+"""What the functions of a cycle take from the settings, and what the ledger of the campaign says of the cycle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,31 @@ from aiida_qagenai.workchains.campaign.budget import measured_costs
 from aiida_qagenai.workchains.campaign.screening import relaxation_counts
 from aiida_qagenai.workchains.protocols.campaign import CampaignSettings
 
-__all__ = ('cycle_entry', 'describe_hits')
+__all__ = ('assessment_parameters', 'cycle_entry', 'describe_hits', 'hit_parameters')
+
+
+def assessment_parameters(settings: CampaignSettings, cycle: int, remaining: int) -> dict[str, t.Any]:
+    """Return the parameters of the assessment of a cycle.
+
+    :param remaining: oracle calls that are left.
+    """
+    return {
+        'screen': settings.screen.model_dump(mode='json'),
+        'select': settings.select.model_dump(mode='json'),
+        'top': settings.energy.top_rung.value,
+        'remaining_budget': remaining,
+        'seed': settings.cycle_seed(cycle, 12),
+    }
+
+
+def hit_parameters(settings: CampaignSettings) -> dict[str, t.Any]:
+    """Return the parameters of :func:`~aiida_qagenai.calculations.functions.hits.find_hits`."""
+    return {
+        'hit_threshold': settings.select.hit_threshold,
+        'divergence_threshold': settings.select.divergence_threshold,
+        'top': settings.energy.top_rung.value,
+        'doubtful': list(settings.learn.doubtful),
+    }
 
 
 def cycle_entry(

@@ -19,7 +19,12 @@ from aiida_qagenai.data.candidate import CandidateData
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
-from aiida_qagenai.workchains.campaign.accounting import cycle_entry, describe_hits
+from aiida_qagenai.workchains.campaign.accounting import (
+    assessment_parameters,
+    cycle_entry,
+    describe_hits,
+    hit_parameters,
+)
 from aiida_qagenai.workchains.campaign.budget import fitting_candidates
 from aiida_qagenai.workchains.campaign.generator import external_generation, sampled_generation
 from aiida_qagenai.workchains.campaign.oracle import energy_submission
@@ -226,7 +231,6 @@ class CycleWorkChain(ResumableWorkChain):
         predicted = self.ctx.last_prediction if self.has_relaxation() else self.ctx.prediction
         if not predicted.is_finished_ok:
             return self.exit_codes.ERROR_PREDICT.format(reason=ending(predicted))
-        settings = self.settings
         outputs = self.call_once(
             'assess',
             assess_candidates,
@@ -236,15 +240,7 @@ class CycleWorkChain(ResumableWorkChain):
             arrays=predicted.outputs.arrays,
             **self.rivals(),
             gaps=self.ctx.gaps,
-            parameters=Dict(
-                {
-                    'screen': settings.screen.model_dump(mode='json'),
-                    'select': settings.select.model_dump(mode='json'),
-                    'top': settings.energy.top_rung.value,
-                    'remaining_budget': self.remaining,
-                    'seed': settings.cycle_seed(self.number, 12),
-                }
-            ),
+            parameters=Dict(assessment_parameters(self.settings, self.number, self.remaining)),
         )
         self.ctx.selection = outputs['selection']
         self.out('selection', outputs['selection'])
@@ -295,16 +291,9 @@ class CycleWorkChain(ResumableWorkChain):
         energies = nested_outputs(self.ctx.energies).get('energies', {})
         if not energies:
             return
-        settings = self.settings
-        parameters = {
-            'hit_threshold': settings.select.hit_threshold,
-            'divergence_threshold': settings.select.divergence_threshold,
-            'top': settings.energy.top_rung.value,
-            'doubtful': list(settings.learn.doubtful),
-        }
-        self.ctx.hits = self.call_once(
-            'hits', find_hits, competing=self.inputs.state.dataset, energies=energies, parameters=Dict(parameters)
-        )['result']
+        parameters, known = Dict(hit_parameters(self.settings)), self.inputs.state.dataset
+        inputs = {'competing': known, 'energies': energies, 'parameters': parameters}
+        self.ctx.hits = self.call_once('hits', find_hits, **inputs)['result']
         self.out('hits', self.ctx.hits)
         self.report(f'cycle {self.number}: {describe_hits(self.ctx.hits.get_dict())}')
 
