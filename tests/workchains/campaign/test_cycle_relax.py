@@ -47,6 +47,12 @@ def test_the_training_set_gets_what_was_relaxed(state, pyscf_code, ml_code):
     assert entry['core_hours']['pyscf'] == pytest.approx(jobs['PyscfCellCalculation'])
     assert entry['core_hours']['espresso'] == 0.0
 
+    placed = outputs['hits']['levels']['PBE']
+    assert sorted(placed['results']) == sorted(relaxed)
+    assert entry['hits_by_level'] == {'PBE': len(placed['hits'])}
+    assert entry['hits'] == len(outputs['hits']['hits'])
+    assert outputs['hits'].creator.inputs.competing.uuid == state['dataset'].uuid
+
     dataset = outputs['state']['dataset']
     assert len(dataset) == len(state['dataset']) + len(relaxed)
     learned = dataset.structures()
