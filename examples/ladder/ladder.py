@@ -1,11 +1,13 @@
 #!/usr/bin/env verdi run
 """Crystals of H to Ar on four rungs: PBE, SCAN, HSE06 and composite CCSD(T).
 
-    verdi run examples/ladder/ladder.py [--only NAME ...] [--dry-run]
+    verdi run examples/ladder/ladder.py [--only NAME ...] [--results FILE] [--dry-run]
 
 `crystals.yaml` lists the crystals, `settings.yaml` the changes to the protocol `moderate`. Each crystal and each
 further volume of it is a process of its own, computed one after the other; what has finished is not computed again, so
-that the script can be stopped and started at any time. `--export FILE` writes what is there as JSON.
+that the script can be stopped and started at any time. `--results FILE` adds the energies of every crystal to a JSON
+file as they come, and leaves out what the file has with the same structure and settings: another machine, with a
+profile of its own, goes on with the rest.
 
 It needs the bases of `aiida-qagenai basis install`, about a core hour and up to 16 GB for a crystal.
 """
@@ -13,8 +15,10 @@ It needs the bases of `aiida-qagenai basis install`, about a core hour and up to
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -36,6 +40,9 @@ HERE = Path(__file__ if Path(__file__).is_absolute() else sys.argv[0]).parent
 PROTOCOL = 'moderate'
 GROUPS = {'rock salt': 'Fm-3m', 'zinc blende': 'F-43m', 'caesium chloride': 'Pm-3m'}
 SECOND = {'rock salt': [0.5, 0.5, 0.5], 'zinc blende': [0.25, 0.25, 0.25], 'caesium chloride': [0.5, 0.5, 0.5]}
+
+
+Results = dict[str, dict[str, t.Any]]
 
 
 class Task(t.NamedTuple):
@@ -102,41 +109,53 @@ def compute(task: Task) -> WorkChainNode:
     return launch(builder, 'energy', label=task.label, watch=True, describe=None)
 
 
-def export(path: Path, chosen: list[Task]) -> int:
-    """Write the energies of the crystals that have some, and return how many crystals that are."""
-    rows = {}
-    for task in chosen:
-        node = last_process(task.label)
-        energies = {} if node is None else nested_outputs(node).get('energies', {})
-        if energies:
-            rows[task.label] = {
-                'structure': task.structure.as_dict(),
-                'energies': {energy.fidelity.value: energy.base.attributes.all for energy in energies.values()},
-            }
-    path.write_text(json.dumps(rows, indent=1, sort_keys=True) + '\n', encoding='utf-8')
-    return len(rows)
+def fingerprint(task: Task) -> str:
+    """Return a hash of what is computed: structure, protocol and changes to it."""
+    content = [task.structure.as_dict(), PROTOCOL, settings_of(task)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read(path: Path | None) -> Results:
+    """Return the results that a file has; none without a file."""
+    return json.loads(path.read_text(encoding='utf-8')) if path and path.exists() else {}
+
+
+def add(results: Results, task: Task, path: Path) -> None:
+    """Add the energies of a crystal to the results, if the profile has all four, and write the file."""
+    node = last_process(task.label)
+    energies = nested_outputs(node).get('energies', {}) if node is not None and node.is_finished_ok else {}
+    if not energies:
+        return
+    results[task.label] = {
+        'fingerprint': fingerprint(task),
+        'structure': task.structure.as_dict(),
+        'energies': {energy.fidelity.value: energy.base.attributes.all for energy in energies.values()},
+    }
+    with tempfile.NamedTemporaryFile('w', dir=path.parent, delete=False, encoding='utf-8') as handle:
+        handle.write(json.dumps(results, indent=1, sort_keys=True) + '\n')
+    Path(handle.name).replace(path)
 
 
 def main() -> int:
     """Read the arguments and compute."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', nargs='+', metavar='NAME', help='crystals of crystals.yaml, with their volumes')
+    parser.add_argument('--results', type=Path, metavar='FILE', help='add energies to a file; compute what it lacks')
     parser.add_argument('--dry-run', action='store_true', help='list what would be computed')
-    parser.add_argument('--export', type=Path, metavar='FILE', help='write what is there, and compute nothing')
     arguments = parser.parse_args()
     crystals = yaml.safe_load((HERE / 'crystals.yaml').read_text(encoding='utf-8'))
     unknown = [name for name in arguments.only or () if name not in crystals]
     if unknown:
         parser.error(f'crystals.yaml has no {", ".join(unknown)}')
-    chosen = tasks({name: crystals[name] for name in arguments.only or crystals})
-    if arguments.export:
-        print(f'{export(arguments.export, chosen)} of {len(chosen)} crystals have energies: {arguments.export}')
-        return 0
+    chosen, results = tasks({name: crystals[name] for name in arguments.only or crystals}), read(arguments.results)
     failed = []
     for number, task in enumerate(chosen, start=1):
+        known = results.get(task.label, {}).get('fingerprint') == fingerprint(task)
         node = last_process(task.label)
-        state = 'not computed' if node is None else node.process_state.value
+        state = 'in the results' if known else 'not computed' if node is None else node.process_state.value
         print(f'{number}/{len(chosen)} {task.label}: {state}', flush=True)
+        if known:
+            continue
         if not arguments.dry_run:
             try:
                 node = compute(task)
@@ -146,6 +165,8 @@ def main() -> int:
             if not node.is_terminated:
                 return 1
             failed += [task.label] * (not node.is_finished_ok)
+        if arguments.results:
+            add(results, task, arguments.results)
     if failed:
         print(f'not complete: {", ".join(failed)}')
     return int(bool(failed))

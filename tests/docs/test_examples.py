@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import pytest
 import yaml
 from aiida import orm
+from aiida.common.links import LinkType
 from click.testing import CliRunner
 from documentation import ROOT, blocks, words
+from fake_campaign import make_energy
 from pymatgen.core import Element
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from aiida_qagenai.common.fidelity import Fidelity
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 
 EXAMPLES = ROOT / 'examples'
 
@@ -126,21 +129,46 @@ def test_crystals_of_the_ladder_are_what_their_names_say(ladder, crystals):
     assert [task.structure.volume / one.structure.volume for task in others] == pytest.approx([0.94, 1.06])
 
 
-def test_ladder_goes_on_where_it_was(ladder, aiida_profile_clean, monkeypatch, capsys, tmp_path):
-    """A crystal that has finished is not computed again, and what is there can be exported."""
-    from aiida.cmdline.commands.cmd_verdi import verdi
-
-    node = orm.WorkChainNode(process_type='aiida.workflows:qagenai.ladder', label='ladder-LiH')
+def finished_ladder(label: str) -> orm.WorkChainNode:
+    """Return a process of the ladder that has ended well, with an energy of every level."""
+    node = orm.WorkChainNode(process_type='aiida.workflows:qagenai.ladder', label=label)
     node.set_process_state('finished')
     node.set_exit_status(0)
-    node.store().seal()
+    node.store()
+    for level in LADDER:
+        energy = make_energy('0', level, 'moderate').store()
+        energy.base.links.add_incoming(node, LinkType.RETURN, f'energies__crystal_{level.name}')
+    node.seal()
+    return node
+
+
+def test_ladder_goes_on_where_it_was(ladder, aiida_profile_clean):
+    """A crystal that has finished is not computed again."""
+    from aiida.cmdline.commands.cmd_verdi import verdi
+
+    node = finished_ladder('ladder-LiH')
     result = CliRunner().invoke(verdi, ['run', str(EXAMPLES / 'ladder' / 'ladder.py'), '--only', 'LiH', '--dry-run'])
     assert result.exit_code == 0, result.output
     assert '1/3 ladder-LiH: finished\n2/3 ladder-LiH-0.94: not computed' in result.output
     assert ladder.compute(ladder.Task('ladder-LiH', None, None)).pk == node.pk
-    monkeypatch.setattr('sys.argv', ['ladder.py', '--only', 'LiH', '--export', str(tmp_path / 'ladder.json')])
+
+
+def test_another_profile_goes_on_with_the_results(ladder, aiida_profile_clean, monkeypatch, capsys, tmp_path):
+    """What a file has, with the same settings, is not computed again; with others it is."""
+    path = tmp_path / 'ladder.json'
+    monkeypatch.setattr('sys.argv', ['ladder.py', '--only', 'LiH', '--results', str(path), '--dry-run'])
+    finished_ladder('ladder-LiH')
     assert ladder.main() == 0
-    assert '0 of 3 crystals have energies' in capsys.readouterr().out
+    assert '1/3 ladder-LiH: finished' in capsys.readouterr().out
+    (row,) = json.loads(path.read_text()).values()
+    assert set(row['energies']) == {level.value for level in LADDER}
+    aiida_profile_clean.reset_storage()
+    assert ladder.main() == 0
+    assert '1/3 ladder-LiH: in the results\n2/3 ladder-LiH-0.94: not computed' in capsys.readouterr().out
+    monkeypatch.setattr(ladder, 'PROTOCOL', 'fast')
+    assert ladder.main() == 0
+    assert '1/3 ladder-LiH: not computed' in capsys.readouterr().out
+    assert list(json.loads(path.read_text())) == ['ladder-LiH']
 
 
 def test_settings_of_the_ladder_are_accepted(ladder, crystals, aiida_profile_clean):
