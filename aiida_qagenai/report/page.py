@@ -178,6 +178,10 @@ def _facts(summary: CampaignSummary, campaign: int | str) -> t.Iterator[tuple[st
     if summary.budget is not None:
         yield 'budget spent', Cell(f'{summary.spent} of {summary.budget}', f'{query}.spent')
     yield 'core hours of finished stages', cell(round(summary.core_hours, 3), None, f'{query}.core_hours')
+    for name, title in (('hits', 'hits among computed candidates'), ('divergence_hits', 'divergence hits')):
+        found = summary.stages[name].dropna()
+        if len(found):
+            yield title, cell(int(found.sum()), None, f'aiida_qagenai.queries.hits.hits({campaign!r})')
     for name, count in summary.counts.items():
         title = f'{name} energies' if name in {level.value for level in LADDER} else name
         yield title, cell(count, None, f'{query}.counts[{name!r}]')

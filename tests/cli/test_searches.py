@@ -49,6 +49,7 @@ def test_options(toy, run, arguments, count):
 def test_campaign_list_and_show(toy, run):
     assert 'toy' in run('campaign', 'list').stdout
     result = run('campaign', 'show', toy.campaign.pk)
+    assert 'hits: 2 of 4 computed candidates, 2 divergence hits' in result.stdout
     for text in ('finished', '4 of 40 spent', 'cycle002', 'not scientific', 'aiida-qagenai candidate list'):
         assert text in result.stdout
     content = json.loads(run('campaign', 'show', 'toy', '--format', 'json').stdout)

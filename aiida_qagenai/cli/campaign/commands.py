@@ -242,6 +242,10 @@ def show(campaign: str, fmt: str) -> None:
         spent = f'{summary.spent_core_hours:.3f} of {summary.budget_core_hours:g}'
         left = f'; not started, because they would not fit: {", ".join(summary.left_out)}' if summary.left_out else ''
         click.echo(f'core hours of the energies of the cycles: {spent} spent{left}')
+    if summary.stages['hits'].notna().any():
+        found = {name: int(summary.stages[name].sum()) for name in ('oracle_calls', 'hits', 'divergence_hits')}
+        of_divergence = f'{found["divergence_hits"]} divergence hits'
+        click.echo(f'hits: {found["hits"]} of {found["oracle_calls"]} computed candidates, {of_divergence}')
     click.echo('counts: ' + ', '.join(f'{count} {name}' for name, count in summary.counts.items()))
     if summary.hull_gaps:
         click.echo(f'gaps of the hull, stable compounds without a known structure: {", ".join(summary.hull_gaps)}')
