@@ -9,6 +9,7 @@ and whether it is satisfied, which count atoms by hard cutoffs.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import typing as t
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
 from aiida_qagenai.exchange.geometry import ANGLES, LENGTHS, POLYHEDRA, GeometricConstraint
 from aiida_qagenai.ml.penalties.cells import RADII, CrystalBatch, Pairs
 from aiida_qagenai.ml.penalties.lattices import angles, lengths_and_ratios
-from aiida_qagenai.ml.penalties.networks import cut_loss, dimensionalities
+from aiida_qagenai.ml.penalties.networks import FARTHEST, cut_loss, dimensionalities
 from aiida_qagenai.ml.penalties.ranks import ranks
 
 __all__ = ('GeometryCrystals', 'Measured', 'measure', 'overlaps', 'reach_of')
@@ -111,7 +112,7 @@ def reach_of(constraints: Sequence[GeometricConstraint], numbers: Tensor, *, ove
         if each.name == 'min_distance':
             reaches.append(each.minimum or 0.0)
         elif each.name == 'dimensionality':
-            reaches.append(largest * (1 + MARGIN))
+            reaches.append(largest * FARTHEST)
         elif each.centre is not None:
             cutoff = each.cutoff or max(_bond(each.centre, other) for other in each.neighbours)
             reaches.append(max(REACH * cutoff, (each.maximum or 0.0) if each.name == 'bond_length' else 0.0))
@@ -133,7 +134,7 @@ def measure(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Meas
     if name == 'dimensionality':
         lengths, wanted = crystals.bond_lengths, int(constraint.minimum or 0)
         value = dimensionalities(crystals.batch, crystals.pairs, lengths)
-        loss = cut_loss(crystals.batch, crystals.pairs, lengths * (1 + MARGIN), wanted)
+        loss = cut_loss(crystals.batch, crystals.pairs, lengths, wanted)
         return Measured(value, loss, value.eq(wanted))
     if constraint.centre is not None:
         return _around(constraint, crystals)
@@ -309,13 +310,16 @@ def _polyhedra(constraint: GeometricConstraint, around: _Surroundings) -> tuple[
     units = around.pairs.vector / around.pairs.distance.unsqueeze(-1)
     vectors = vectors.index_put((around.pairs.first[nearest], around.rank[nearest]), units[nearest])[atoms[complete]]
     first, second = torch.triu_indices(size, size, 1, device=vectors.device)
-    cosines = (vectors @ vectors.mT)[:, first, second].sort(dim=1).values
-    ideal = torch.full((len(first),), -1 / 3).to(cosines)
-    scale = torch.full((len(first),), 9 / 8).to(cosines)
-    if size == 6:  # three pairs face each other, for which the square of the angle is 2 (1 + cos)
-        ideal = torch.tensor([-1.0] * 3 + [0.0] * 12).to(cosines)
-        scale = torch.ones_like(ideal)
-    squares = torch.where(ideal == -1, 2 * (1 + cosines), scale * (cosines - ideal).square()).mean(1)
+    cosines = (vectors @ vectors.mT)[:, first, second]
+    ideal = torch.full_like(cosines, -1 / 3)
+    squares = 9 / 8 * (cosines - ideal).square()
+    if size == 6:
+        opposite = _opposites().to(cosines.device)
+        opposite = opposite[(cosines.detach() @ opposite.to(cosines).T).argmin(1)]
+        ideal = -opposite.to(cosines)
+        # near 180 degrees the square of the angle that is missed
+        squares = torch.where(opposite, 2 * (1 + cosines), cosines.square())
+    squares = squares.mean(1)
     excess = (squares - (TIGHTER * limit) ** 2).clamp(min=0)
     missed = missed.index_add(0, atoms[complete], excess)
     deviations = (cosines.detach().clamp(-1, 1).acos() - ideal.acos()).square().mean(1).sqrt()
@@ -325,6 +329,14 @@ def _polyhedra(constraint: GeometricConstraint, around: _Surroundings) -> tuple[
     worst[atoms] = worst[atoms].masked_fill(around.numbers[atoms] != size, math.inf)
     value = worst.view(around.count, -1).amax(1)
     return value, around.mean(missed), value <= (constraint.maximum or 0.0) + ROUNDING
+
+
+@functools.lru_cache(maxsize=1)
+def _opposites() -> Tensor:
+    """Return which pairs of six vertices face each other in each of the 15 ways to make three pairs, shape (15, 15)."""
+    pairs = list(itertools.combinations(range(6), 2))
+    ways = [way for way in itertools.combinations(pairs, 3) if len({vertex for pair in way for vertex in pair}) == 6]
+    return torch.tensor([[pair in way for pair in pairs] for way in ways])
 
 
 def _bond(first: str, second: str) -> float:
