@@ -23,6 +23,7 @@ from aiida_qagenai.data.basis import install_families
 from aiida_qagenai.data.candidate import CandidateData, Lineage
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.requests import MotifsRequest
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.queries import searches
@@ -377,6 +378,14 @@ def test_generating(blocks, capsys):
         assert MotifsRequest.parse(request).count == 100
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert {each.structure.chemical_system for each in names['nitrides']} == {'Li-Mg-N'}
+
+
+def test_orders(blocks, capsys):
+    """The constraints of a job can be read, and crystals that were ordered satisfy theirs."""
+    job, names = blocks('docs/howto/order.md')
+    assert [each.weight for each in GeometryOptions.parse(job['geometry']).constraints] == [1, 2]
+    assert len(names['found']) == 2 and all(crystal.satisfied for crystal in names['found'])
+    assert capsys.readouterr().out.startswith("True [('volume_per_atom=9.025..9.975', 9.")
 
 
 def test_calculators(blocks, capsys):
