@@ -13,6 +13,7 @@ from aiida_qagenai.queries.stopping import stopping_rules
 from aiida_qagenai.report.page import write_report
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
 from aiida_qagenai.workchains.campaign.oracle import oracle_problem
+from aiida_qagenai.workchains.campaign.seed import SeedWorkChain
 from aiida_qagenai.workchains.protocols.campaign import campaign_settings
 
 TABLE = {'kind': 'table', 'levels': {'PBE': 'gga', 'SCAN': 'best'}}
@@ -53,6 +54,27 @@ def test_a_campaign_on_a_potential(ml_code, tmp_path):
     assert len(stopping_rules(node.pk)) == 6
     (page,) = write_report(node.pk, tmp_path / 'report.html')
     assert 'potential oracle' in page.read_text()
+
+
+@pytest.mark.slow
+def test_the_initial_set_from_a_table(ml_code, tmp_path):
+    """What the table has is learned, at no cost; strained copies of a compound have its energy."""
+    rows = ('Li,0.0,0.0', 'H2,0.0,0.0', 'LiH,-0.4,-0.5')
+    (tmp_path / 'table.csv').write_text('\n'.join(['formula,gga,best', *rows]))
+    builder = SeedWorkChain.get_builder_from_protocol(
+        ml_code=ml_code,
+        elements=['Li', 'H'],
+        protocol='quickstart',
+        overrides={**TINY, 'oracle': TABLE},
+        oracle_table=SinglefileData(tmp_path / 'table.csv'),
+    )
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    labels = outputs['state']['dataset'].labels()
+    assert set(labels.energies_of(Fidelity.PBE)[labels.groups == 'LiH']) == {-0.4}
+    assert outputs['state']['dataset'].base.attributes.get('formation_scheme') == 'table'
+    assert outputs['state']['ledger']['seed']['core_hours']['potential'] == 0
+    assert outputs['state']['checkpoints']['validator'].base.attributes.get('role') == 'validator'
 
 
 def test_the_top_rung_is_that_of_the_oracle(ml_code):
