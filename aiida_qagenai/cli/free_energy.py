@@ -22,6 +22,7 @@ from aiida_qagenai.cli.params import (
     parse_settings,
     potential_options,
 )
+from aiida_qagenai.cli.phonons import draw_phonons
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _summary(outputs: dict[str, dict[str, t.Any]]) -> pd.DataFrame:
 
 
 def _draw(outputs: dict[str, dict[str, t.Any]], gibbs: Path | None, hull: Path | None, phonons: Path | None) -> None:
-    from aiida_qagenai.thermodynamics.vibrations.plots import plot_gibbs_energies, plot_gibbs_hull, plot_phonons
+    from aiida_qagenai.thermodynamics.vibrations.plots import plot_gibbs_energies, plot_gibbs_hull
 
     found = {label: node.content for label, node in outputs['free_energies'].items()}
     if gibbs is not None:
@@ -165,16 +166,5 @@ def _draw(outputs: dict[str, dict[str, t.Any]], gibbs: Path | None, hull: Path |
         distances = {label: (each.temperatures, each.decomposition_energy) for label, each in hulls.items()}
         click.echo(f'wrote {plot_gibbs_hull(distances, hull)}')
     if phonons is not None:
-        for label, node in outputs['phonons'].items():
-            arrays = {name: node.get_array(name) for name in node.get_arraynames()}
-            target = plot_phonons(
-                distances=arrays['band_distances'],
-                frequencies=arrays['band_frequencies'],
-                ticks=arrays['band_ticks'],
-                labels=node.base.attributes.get('band_labels'),
-                dos_frequencies=arrays['dos_frequencies'],
-                dos=arrays['dos'],
-                path=phonons.with_name(f'{phonons.stem}-{label}{phonons.suffix}'),
-                title=f'{found[label].formula}, {found[label].potential}',
-            )
+        for target in draw_phonons(outputs, phonons, labelled=True):
             click.echo(f'wrote {target}')

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.groups import Noun
-from aiida_qagenai.cli.loaders import load_campaign
-from aiida_qagenai.cli.params import NODE, PICTURE, option
+from aiida_qagenai.cli.loaders import load_campaign, load_process
+from aiida_qagenai.cli.params import NODE, PICTURE, PROCESS, option
+from aiida_qagenai.cli.phonons import draw_phonons
+from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('plot',)
 
@@ -61,3 +63,22 @@ def hull(campaign: str, *, output: Path, system: str | None) -> None:
     Known phases and candidates are at the energies that the validator predicted; what was computed is drawn in red.
     """
     draw('hull', campaign, output, elements=None if system is None else system.split('-'))
+
+
+@plot.command()
+@PROCESS
+@option('--output', type=PICTURE, required=True, help='The file: PNG, SVG or PDF; of several crystals, one for each.')
+def phonons(process: str, *, output: Path) -> None:
+    """Draw the phonons of a run of free energies.
+
+    The bands stand beside their density of states, with imaginary modes below zero in red. PROCESS is a run of
+    `aiida-qagenai free-energy run`.
+    """
+    from aiida_qagenai.engine.resumable import nested_outputs
+
+    outputs = nested_outputs(load_process(process, 'FreeEnergyWorkChain'))
+    found = outputs.get('phonons', {})
+    if not found:
+        raise InvalidInputError(f'process {process} has no phonons: see `aiida-qagenai free-energy show {process}`')
+    for target in draw_phonons(outputs, output, labelled=len(found) > 1):
+        click.echo(f'written: {target}')

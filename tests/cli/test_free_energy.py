@@ -152,6 +152,15 @@ def test_pictures(runs, run, tmp_path):
     assert 'ends in' in run('barrier', 'show', runs[1].pk, '--plot', tmp_path / 'path.gif', status=1).output
 
 
+def test_phonons_are_a_figure_of_their_own(runs, run, tmp_path):
+    """The phonons of the only structure that has some are written as named; a run without any is refused."""
+    path = tmp_path / 'bands.svg'
+    assert f'written: {path}' in run('plot', 'phonons', runs[0].pk, '--output', path).stdout
+    assert '<svg' in path.read_text()
+    empty = finished('FreeEnergyWorkChain', {})
+    assert 'has no phonons' in run('plot', 'phonons', empty.pk, '--output', path, status=1).output
+
+
 def test_barriers_are_shown(runs, run):
     assert 'Al31' in run('barrier', 'list').stdout
     (row,) = json.loads(run('barrier', 'show', runs[1].pk, '--format', 'json').stdout)
