@@ -46,6 +46,13 @@ def test_options(toy, run, arguments, count):
     assert len(json.loads(run('candidates', *arguments, '--format', 'json').stdout)) == count
 
 
+def test_phases_of_a_campaign(toy, run):
+    result = run('campaign', 'phases', 'toy', '--max-e-above-hull', '0.05')
+    assert 'within 0.05 eV/atom of the predicted hull' in result.stdout and 'PBE mis-ranks' in result.stdout
+    rows = json.loads(run('campaign', 'phases', 'toy', '--format', 'json').stdout)
+    assert {row['phase'] for row in rows} == {'new'} and {row['formula'] for row in rows} == {'LiH'}
+
+
 def test_campaign_list_and_show(toy, run):
     assert 'toy' in run('campaign', 'list').stdout
     result = run('campaign', 'show', toy.campaign.pk)

@@ -160,7 +160,8 @@ def test_wrong_command_is_found(line):
 
 
 READ_ONLY = {
-    ('basis', 'list'), ('campaign', 'ledger'), ('campaign', 'list'), ('campaign', 'protocols'), ('campaign', 'show'),
+    ('basis', 'list'), ('campaign', 'ledger'), ('campaign', 'list'), ('campaign', 'phases'),
+    ('campaign', 'protocols'), ('campaign', 'show'),
     ('candidate', 'list'), ('dataset', 'list'), ('dataset', 'table'), ('energy', 'divergence'), ('energy', 'list'),
     ('free-energy', 'list'), ('integrity',), ('model', 'lineage'), ('process', 'cost'), ('relax', 'protocols'),
 }  # fmt: skip

@@ -258,6 +258,25 @@ def show(campaign: str, fmt: str) -> None:
 
 @campaign.command()
 @CAMPAIGN
+@option('--max-e-above-hull', type=click.FloatRange(min=0), default=0.1, help='Of new phases, eV/atom.')
+@FORMAT
+def phases(campaign: str, *, max_e_above_hull: float, fmt: str) -> None:
+    """Show the known phases that came out, and new ones near the hull.
+
+    Each phase is one row, whatever number of candidates equal it. A known crystal of the motif library is
+    `rediscovered` if the campaign used no known compound of its system to generate (`generate.exclude_system`). The
+    last lines say which crystals of one composition PBE puts in another order than the top rung.
+    """
+    from aiida_qagenai.cli.campaign.phases import PHASES, answer, summary
+    from aiida_qagenai.queries.phases import found_phases, misranked_pairs
+
+    frame = found_phases(campaign, max_e_above_hull=max_e_above_hull)
+    lines = [*summary(frame, max_e_above_hull), answer(misranked_pairs(campaign))] if fmt == 'table' else []
+    print_frame(frame, fmt, PHASES, footer='\n'.join(lines))
+
+
+@campaign.command()
+@CAMPAIGN
 @FORMAT
 def ledger(campaign: str, fmt: str) -> None:
     """Show what each cycle did and cost.
