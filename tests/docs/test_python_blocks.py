@@ -414,3 +414,13 @@ def test_pymatgen_and_ase(blocks, pyscf_code, capsys):
     names = next(page)
     assert len(names['crystals']) == 4 and len(names['same']) >= 1
     assert next(page, None) is None
+
+
+def test_search_and_share(blocks, aiida_profile_clean, capsys):
+    """The tutorial on searching and sharing counts the candidates near the hull and names the known phases."""
+    from fake_campaign import make_campaign
+
+    make_campaign('quickstart')
+    names = next(blocks('docs/tutorials/share.md'))
+    assert len(names['near']) > 0 and names['known'].empty
+    assert capsys.readouterr().out.split()[0] == str(len(names['near']))
