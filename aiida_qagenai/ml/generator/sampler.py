@@ -273,7 +273,7 @@ def _predict(
         likely = torch.where(noisy.types == model.num_elements, probabilities.argmax(-1), noisy.types)
         now = noisy.time[0].cpu()
         clean, move = steering.pull(model.lattice, clean, noisy.x + shift, types=likely, mask=noisy.mask, now=now)
-        shift = remove_mean(shift + move, noisy.mask)
+        shift = shift + move
     return clean, shift, probabilities
 
 

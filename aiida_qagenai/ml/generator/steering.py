@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aiida_qagenai.exchange.geometry import GeometricConstraint, GeometryOptions
 from aiida_qagenai.ml.elements import element_symbols
-from aiida_qagenai.ml.generator.diffusion import lattice_noise
+from aiida_qagenai.ml.generator.diffusion import lattice_noise, remove_mean
 from aiida_qagenai.ml.generator.lattice import LatticeCode, cell_from_metric, log_coordinates
 from aiida_qagenai.ml.penalties import CrystalBatch
 from aiida_qagenai.ml.penalties.geometry import GeometryCrystals, measure, overlaps, reach_of
@@ -96,15 +96,16 @@ class Steering:
         batch = CrystalBatch(
             cell_from_metric(lattice.decode(clean, sizes)), fractional, self.numbers.to(types.device)[types] * mask
         )
-        losses, moves, strain = self._moves(batch, MAX_DISPLACEMENT, MAX_STRAIN)
-        self.trajectory.append(losses)
         if not self.options.guided or now > self.options.begin:
-            return clean, torch.zeros_like(moves)
+            self.trajectory.append(judge(self.options.constraints, batch).losses)
+            return clean, torch.zeros_like(fractional)
+        losses, moves, strain = self._moves(batch, MAX_DISPLACEMENT, MAX_STRAIN)
+        self.trajectory.append(losses[:, :-1])
         scale = self.options.strength * (1 - lattice_noise(now)).to(moves)
         cells = batch.cells + batch.cells @ (scale * strain)
         pulled = lattice.encode(log_coordinates(cells @ cells.mT), sizes)
         changed = (strain.abs().amax((1, 2)) > 0) & pulled.isfinite().all(1)
-        return torch.where(changed.unsqueeze(-1), pulled, clean), scale * moves
+        return torch.where(changed.unsqueeze(-1), pulled, clean), remove_mean(scale * moves, mask)
 
     def finish(
         self, cells: Tensor, fractional: Tensor, types: Tensor, mask: Tensor, keep: Callable[..., tuple[Tensor, Tensor]]
@@ -119,9 +120,10 @@ class Steering:
         usable = torch.where(finite[:, None, None], cells, torch.eye(3).to(cells))
         batch = CrystalBatch(usable, fractional, self.numbers.to(types.device)[types] * (mask & finite.unsqueeze(-1)))
         best, lowest = batch, torch.full((len(batch),), torch.inf).to(cells)
+        weights = torch.tensor(self._weights).to(cells)
         for step in range(self.options.final_steps + 1):
             losses, moves, strain = self._moves(batch, FINAL_SHARE * MAX_DISPLACEMENT, FINAL_SHARE * MAX_STRAIN)
-            total = losses @ self._weights(losses) + overlaps(self._crystals(batch)).detach()
+            total = losses @ weights
             better = (total < lowest)[:, None, None]
             lowest = torch.minimum(total, lowest)
             best = CrystalBatch(
@@ -135,25 +137,29 @@ class Steering:
             batch = CrystalBatch(kept, batch.fractional + moves, batch.numbers)
         return torch.where(finite[:, None, None], best.cells, cells), best.fractional
 
-    def _weights(self, like: Tensor) -> Tensor:
-        return torch.tensor([each.weight for each in self.options.constraints]).to(like)
-
-    def _crystals(self, batch: CrystalBatch) -> GeometryCrystals:
-        return GeometryCrystals(batch, reach_of(self.options.constraints, batch.numbers, overlap=True))
+    @property
+    def _weights(self) -> list[float]:
+        """Return the weights of the constraints, and that of overlaps."""
+        return [*(each.weight for each in self.options.constraints), 1.0]
 
     def _moves(self, batch: CrystalBatch, longest: float, widest: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the losses, shape (B, C), and the fractional moves (B, N, 3) and strains (B, 3, 3) against them."""
+        """Return the losses, that of overlaps last, shape (B, C + 1), and the moves and strains against them.
+
+        The moves are fractional, shape (B, N, 3), the strains of shape (B, 3, 3).
+
+        :param longest: bound of the moves, Å.
+        :param widest: bound of the strains.
+        """
         with torch.enable_grad():
             moves = torch.zeros_like(batch.fractional, requires_grad=True)
             strain = torch.zeros_like(batch.cells, requires_grad=True)
             cells = batch.cells + batch.cells @ (0.5 * (strain + strain.mT) / STRAIN_LENGTH)
             inverse = torch.linalg.inv(batch.cells)
             moved = CrystalBatch(cells, batch.fractional + moves @ inverse, batch.numbers)
-            crystals = self._crystals(moved)
-            losses = [measure(each, crystals).loss for each in self.options.constraints]
-            terms = [*zip(losses, self._weights(batch.cells).tolist(), strict=True), (overlaps(crystals), 1.0)]
+            crystals = GeometryCrystals(moved, reach_of(self.options.constraints, batch.numbers, overlap=True))
+            losses = [*(measure(each, crystals).loss for each in self.options.constraints), overlaps(crystals)]
             forces, stress = torch.zeros_like(moves), torch.zeros_like(strain)
-            for loss, weight in terms:
+            for loss, weight in zip(losses, self._weights, strict=True):
                 step = _polyak(loss, moves, strain)
                 forces, stress = forces + weight * step[0], stress + weight * step[1]
         forces = forces * batch.mask.unsqueeze(-1)
