@@ -5,12 +5,14 @@ sampled from noise by the shipped generator. `best-of` draws two samples for eac
 evaluations of the network of guidance, and keeps the one that satisfies its constraint or misses it least. Each run is
 a target, an arm and a seed; what is counted: structures that satisfy the constraints (`hits`), for one on neighbours
 those of them that also satisfy it by pymatgen's CrystalNN (`agreed`), which guidance does not know, structures without
-overlaps (`valid`), structures that pass `screen` (`passed`) and distinct structures (`distinct`).
+overlaps (`valid`), structures that pass `screen` (`passed`) and distinct structures (`distinct`). The published single
+runs of the paper rise from 2.3 % to 27 % and from 22 % to 47 %.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import typing as t
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +31,8 @@ from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio
 
 RECORD = Path(__file__).with_name('targets.json')
 STEPS = 100
-PER_CONTENT = {True: 2, False: 5}
-"""Samples of each cell content and seed: with `--quick`, and without."""
+PER_CONTENT = 5
+"""Samples of each cell content and seed."""
 
 SEEDS = 5
 SIX = 'coordination(Si,O)=6'
@@ -74,27 +76,26 @@ ARMS: dict[str, dict[str, t.Any]] = {
     'guided': {},
 }
 
-COUNTED = ('hits', 'agreed', 'valid', 'passed', 'distinct', 'seconds')
+COUNTED = ('hits', 'agreed', 'valid', 'passed', 'distinct')
 
 Runner = Callable[[str, dict[str, t.Any]], dict[str, t.Any]]
 
 
 def benchmark(run: Runner, *, quick: bool, record: Path | None = None) -> None:
-    """Print the figures of the stored runs, after repeating one with ``quick``, or all without.
+    """Print the time that guidance costs, and the figures of all runs: the stored ones with ``quick``, or new ones.
 
     :param run: runs a task in the working directory and returns its results.
     :param record: where new runs are kept as soon as they are there.
     """
+    overhead(run)
     if quick:
-        for arm in ('unguided', 'guided'):
-            _show_run(measure(run, 'si-o-six', arm, 0, per_content=PER_CONTENT[True]))
         runs = json.loads(RECORD.read_text())
     else:
         runs = []
         for seed in range(SEEDS):
             for name, target in TARGETS.items():
                 for arm in target.arms:
-                    runs.append(measure(run, name, arm, seed, per_content=PER_CONTENT[False]))
+                    runs.append(measure(run, name, arm, seed))
                     _show_run(runs[-1])
                     if record is not None:
                         lines = ',\n'.join(json.dumps(each, separators=(',', ':')) for each in runs)
@@ -102,13 +103,10 @@ def benchmark(run: Runner, *, quick: bool, record: Path | None = None) -> None:
     show(runs)
 
 
-def measure(run: Runner, name: str, arm: str, seed: int, *, per_content: int) -> dict[str, t.Any]:
+def measure(run: Runner, name: str, arm: str, seed: int) -> dict[str, t.Any]:
     """Return the counts of one run."""
     target = TARGETS[name]
-    requests = [{'mode': 'composition', 'composition': each, 'count': per_content} for each in target.contents]
-    geometry = {'constraints': target.constraints, **ARMS[arm]}
-    config = {'requests': requests, 'steps': STEPS, 'seed': seed, 'geometry': geometry, 'relations': False}
-    results = run('generate', config)
+    run('generate', configuration(target, {'constraints': target.constraints, **ARMS[arm]}, seed))
     batch = StructureBatch.load('candidates.npz')
     hits = load_arrays('candidates.npz')['geometry_satisfied'].all(1)
     structures = list(batch.structures())
@@ -119,14 +117,32 @@ def measure(run: Runner, name: str, arm: str, seed: int, *, per_content: int) ->
         'target': name,
         'arm': arm,
         'seed': seed,
-        'requested': per_content * len(target.contents),
+        'requested': PER_CONTENT * len(target.contents),
         'hits': int(hits.sum()),
         'agreed': agreed,
         'valid': int(sum(closest_ratio(*crystal) >= VALID_SCALE for crystal in batch)),
         'passed': sum(screen(structure).passed for structure in structures),
         'distinct': len(find_duplicates(structures).representatives),
-        'seconds': round(results['timings']['sampling_seconds'], 2),
     }
+
+
+def configuration(target: Target, geometry: dict[str, t.Any] | None, seed: int) -> dict[str, t.Any]:
+    """Return the configuration of the task that samples for a target."""
+    requests = [{'mode': 'composition', 'composition': each, 'count': PER_CONTENT} for each in target.contents]
+    return {'requests': requests, 'steps': STEPS, 'seed': seed, 'geometry': geometry, 'relations': False}
+
+
+def overhead(run: Runner) -> None:
+    """Print the processor time of the task with constraints over that without, for two targets."""
+    for name in ('si-o-six', 'ca-cu-si-p-four'):
+        target, times = TARGETS[name], []
+        # the first run pays for what is loaded once
+        run('generate', {**configuration(target, None, 0), 'steps': 2})
+        for geometry in (None, {'constraints': target.constraints}):
+            start = time.process_time()
+            run('generate', configuration(target, geometry, 0))
+            times.append(time.process_time() - start)
+        figure(f'overhead-{name}', times[1], 's of a processor', 'without guidance', times[0])
 
 
 def agrees(structure: Structure, constraint: GeometricConstraint) -> bool:
@@ -157,9 +173,8 @@ def show(runs: list[dict[str, t.Any]]) -> None:
                 if key == 'agreed' and mine[0]['agreed'] is None:
                     continue
                 label = f'{arm}-{name}' + ('' if key == 'hits' else f'-{key}')
-                unit = 's per structure' if key == 'seconds' else 'fraction of those requested'
                 base.setdefault(key, value / total)
-                figure(label, value / total, unit, 'without guidance', base[key])
+                figure(label, value / total, 'fraction of those requested', 'without guidance', base[key])
 
 
 def _show_run(counts: dict[str, t.Any]) -> None:

@@ -1,0 +1,48 @@
+"""The stored counts of structures that were ordered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
+
+from guidance_parts import targets
+
+RUNS = json.loads(targets.RECORD.read_text())
+
+
+def counts(name, arm):
+    """Return the sums of a target and an arm over all seeds."""
+    mine = [run for run in RUNS if (run['target'], run['arm']) == (name, arm)]
+    return {key: sum(run[key] or 0 for run in mine) for key in ('requested', *targets.COUNTED)}
+
+
+@pytest.mark.parametrize('name', list(targets.TARGETS))
+def test_guided_samples_satisfy_more_and_stay_valid(name):
+    arms = {arm: counts(name, arm) for arm in targets.TARGETS[name].arms}
+    assert len({each['requested'] for each in arms.values()}) == 1
+    share = {arm: each['hits'] / each['requested'] for arm, each in arms.items()}
+    assert share['guided'] >= (2 * share['unguided'] if share['unguided'] < 0.3 else share['unguided'])
+    assert share['guided'] > share.get('best-of-2', 0)
+    assert arms['guided']['valid'] >= 0.9 * arms['unguided']['valid']
+
+
+def test_three_constraints_hold_together_where_each_alone_does():
+    alone = ('si-o-six', 'silica-volume', 'silica-distance')
+    for name in alone:
+        assert counts(name, 'guided')['hits'] >= 0.8 * counts(name, 'guided')['requested']
+    assert counts('silica-three', 'guided')['hits'] >= 0.5 * counts('silica-three', 'guided')['requested']
+
+
+def test_every_arm_has_its_share(capsys):
+    targets.show(RUNS)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('{')]
+    figures = {record['name']: record for record in map(json.loads, lines)}
+    for arm in ('unguided', 'best-of-2', 'guided'):
+        sums = counts('boron-volume', arm)
+        assert figures[f'{arm}-boron-volume']['value'] == sums['hits'] / sums['requested']
+    assert 'guided-boron-volume-agreed' not in figures and 'guided-si-o-six-agreed' in figures
