@@ -120,15 +120,10 @@ def fill_builder(
         level of theory or the relaxation does not cover, or a code that cannot relax or is missing.
     """
     settings, symbols = campaign_settings(protocol, overrides), list(elements)
-    places = {
-        'relax_code': relax_code,
-        'relax_options': relax_options,
-        'generator_code': generator_code,
-        'generator_files': generator_files,
-        'pyscf_code': pyscf_code,
-        'oracle_table': oracle_table,
-    }
-    problem = elements_problem(symbols) or places_problem(settings, {**places, 'elements': symbols})
+    places: dict[str, t.Any] = {'relax_code': relax_code, 'relax_options': relax_options, 'elements': symbols}
+    places |= {'generator_code': generator_code, 'generator_files': generator_files}
+    places |= {'pyscf_code': pyscf_code, 'oracle_table': oracle_table}
+    problem = elements_problem(symbols) or places_problem(settings, places)
     problem = problem or potential_problem(settings, ml_code)
     if problem:
         raise InvalidInputError(problem)
