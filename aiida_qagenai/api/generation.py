@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from aiida_qagenai.api.targeting import GapTarget, Predicted, predicted_gaps
 from aiida_qagenai.api.tasks import Runner, Show, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -29,6 +30,9 @@ CANDIDATES = 'candidates.npz'
 MOTIFS = 'motifs.npz'
 SPARE = 3
 """Structures that are asked for, per one that is wanted, where some are left out."""
+
+SAMPLES = 5
+"""Crystals per one that is wanted, where a band gap is asked for."""
 
 NO_TORCH = "motifs are not refined: that needs torch (pip install 'aiida-qagenai[ml]')"
 
@@ -60,6 +64,7 @@ class Generated(t.NamedTuple):
     :param known_as: identifier of the known crystal that it equals, if it was looked for.
     :param space_group: 1–230, if it is known.
     :param ordered: what became of each geometric constraint.
+    :param predicted: its band gap, if one was asked for.
     """
 
     structure: Structure
@@ -71,6 +76,7 @@ class Generated(t.NamedTuple):
     known_as: str | None = None
     space_group: int | None = None
     ordered: tuple[Ordered, ...] = ()
+    predicted: Predicted | None = None
 
     @property
     def satisfied(self) -> bool:
@@ -89,6 +95,8 @@ class Requested:
     :param exclude_known: whether crystals that the library contains are left out.
     :param generator: folder of a checkpoint; the shipped one if ``None``.
     :param geometry: geometric constraints that the crystals are ordered with.
+    :param target: band gap that is asked for: of ``samples`` crystals per one that is wanted, by default ``SAMPLES``,
+        the nearest are kept.
     """
 
     wanted: Sequence[str]
@@ -99,6 +107,15 @@ class Requested:
     generator: Path | None = None
     seed: int = 0
     geometry: GeometryOptions | None = None
+    target: GapTarget | None = None
+    samples: int = 1
+
+    @property
+    def multiple(self) -> int:
+        """Return how many crystals are made per one that is wanted."""
+        if self.target is None:
+            return 1
+        return self.samples if self.samples > 1 else SAMPLES
 
     def limits(self, given: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return ``given`` limits without those that are ``None``, completed.
@@ -120,6 +137,7 @@ def generate(
     generator: str | Path | None = None,
     seed: int = 0,
     constrain: str | Sequence[str] | GeometryOptions = (),
+    target: str | GapTarget | None = None,
     **limits: t.Any,
 ) -> list[Generated]:
     """Propose crystals of a formula or of a chemical system, as ``aiida-qagenai generate`` does, the likeliest first.
@@ -132,6 +150,8 @@ def generate(
     :param generator: folder of a checkpoint in place of the shipped diffusion model.
     :param seed: of the random numbers, for ``novelty`` above 0.
     :param constrain: geometric constraints such as ``'coordination(Si,O)=6'``; those that satisfy them come first.
+    :param target: band gap such as ``'band_gap=1.5'``, ``'band_gap=1.2..1.8'`` or ``'metallic'``; those whose predicted
+        gap is nearest are kept, and come first.
     :param limits: ``novelty``, ``refine``, ``symmetry``, ``formula_units``, ``min_atoms``, ``max_atoms``,
         ``space_group``, ``pool``, ``stoichiometry``, ``exclude`` and ``exclude_system``, see
         :class:`~aiida_qagenai.exchange.requests.MotifsRequest`. Without torch motifs are not refined, with a warning.
@@ -148,17 +168,23 @@ def generate(
     geometry = constrain if isinstance(constrain, GeometryOptions) else None
     if geometry is None and constrain:
         geometry = GeometryOptions.parse({'constraints': [constrain] if isinstance(constrain, str) else constrain})
-    asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed, geometry)
+    gap = GapTarget.parse(target) if isinstance(target, str) else target
+    asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed, geometry, gap)
     return propose_crystals(asked, limits)
 
 
 def propose_crystals(
-    asked: Requested, limits: dict[str, t.Any], run: Runner = run_quietly, show: Show = lambda done, total: None
+    asked: Requested,
+    limits: dict[str, t.Any],
+    run: Runner = run_quietly,
+    show: Show = lambda done, total: None,
+    say: t.Callable[[str], object] = lambda text: None,
 ) -> list[Generated]:
     """Return the crystals of :func:`generate`.
 
     :param run: what runs the diffusion model.
     :param show: called with the number of compositions of a chemical system that were looked at, and of all.
+    :param say: called with what shares of the crystals have the band gap that is asked for.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -168,10 +194,25 @@ def propose_crystals(
         else:
             found = retrieved(request, show)
     found = [each for each in found if not (asked.exclude_known and each.relation == 'replay')]
-    found = sorted(found, key=lambda each: not each.satisfied)[: asked.count]
+    found = sorted(found, key=lambda each: not each.satisfied)
     if not found:
         raise InvalidInputError(f'all crystals of {" ".join(asked.wanted)} within these limits are known')
-    return found
+    return found[: asked.count] if asked.target is None else _nearest(found, asked.target, asked.count, run, say)
+
+
+def _nearest(
+    found: list[Generated], target: GapTarget, count: int, run: Runner, say: t.Callable[[str], object]
+) -> list[Generated]:
+    """Return the crystals whose predicted band gaps are nearest to the target, and say what that changed."""
+    gaps = predicted_gaps([each.structure for each in found], run)
+    pairs = [(each._replace(predicted=gap), gap) for each, gap in zip(found, gaps, strict=True)]
+    pairs.sort(key=lambda pair: (not pair[0].satisfied, target.distance(pair[1])))
+    shares = []
+    for name, part in (('samples', pairs), ('those kept', pairs[:count])):
+        inside = sum(target.contains(gap.band_gap) for _, gap in part)
+        shares.append(f'{inside} of {len(part)} {name} ({100 * inside / len(part):.0f} %)')
+    say(f'{target}, as predicted at PBE: {" and ".join(shares)}')
+    return [each for each, _ in pairs[:count]]
 
 
 def _request(asked: Requested, limits: dict[str, t.Any], folder: Path) -> MotifsRequest:
@@ -195,7 +236,7 @@ def _request(asked: Requested, limits: dict[str, t.Any], folder: Path) -> Motifs
         'formula': asked.wanted[0] if len(asked.wanted) == 1 else None,
         'elements': tuple(asked.wanted) if len(asked.wanted) > 1 else None,
         # What is known, or comes out twice, is left out afterwards.
-        'count': asked.count * (SPARE if asked.exclude_known or limits.get('novelty') else 1),
+        'count': asked.count * (SPARE if asked.exclude_known or limits.get('novelty') else 1) * asked.multiple,
         'library': folder / MOTIFS if asked.motifs else None,
         'only_library': asked.only_motifs,
         **limits,

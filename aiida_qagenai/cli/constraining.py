@@ -26,14 +26,16 @@ CONSTRAINTS = several(
 )
 
 
-def geometry_of(constrain: Sequence[str], **options: t.Any) -> GeometryOptions | None:
+def geometry_of(constrain: Sequence[str], target: object = None, **options: t.Any) -> GeometryOptions | None:
     """Return the geometric constraints, ``None`` if there are none.
 
+    :param target: what else the best samples are chosen by.
     :raises InvalidInputError: on a constraint that cannot be read.
     """
     if not constrain:
-        if options != {'guided': True, 'recurrence': 0, 'best_of': 1}:
-            raise click.UsageError('--no-guide, --recurrence and --best-of need --constrain')
+        best_of = options['best_of'] if target else 1
+        if options != {'guided': True, 'recurrence': 0, 'best_of': best_of}:
+            raise click.UsageError('--no-guide and --recurrence need --constrain, --best-of that or --target')
         return None
     from aiida_qagenai.exchange.geometry import GeometryOptions
 

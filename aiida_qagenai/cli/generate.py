@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.api.generation import NO_TORCH, Requested, has_torch, propose_crystals
+from aiida_qagenai.api.targeting import GapTarget
 from aiida_qagenai.cli.bars import counting_bar
 from aiida_qagenai.cli.constraining import CONSTRAINTS, geometry_of, shares_of
 from aiida_qagenai.cli.loaders import read_with_warnings
@@ -25,6 +26,12 @@ if t.TYPE_CHECKING:
 
 __all__ = ('generate',)
 
+TARGET = option(
+    '--target',
+    callback=lambda context, parameter, text: GapTarget.parse(text) if text else None,
+    help='Band gap at PBE: band_gap=1.5 (eV), band_gap=1.2..1.8 or metallic.',
+)
+
 NESTED = ('structure', 'constraints')
 """What of a record is not a plain value."""
 
@@ -36,6 +43,7 @@ NESTED = ('structure', 'constraints')
 @option('--refine/--no-refine', default=True, help='Let the diffusion model mend atoms and cell of motifs.')
 @option('--symmetry', type=click.Choice(['keep', 'free']), help='Keep (default) or drop its space group.')
 @CONSTRAINTS
+@TARGET
 @option('--seed', type=click.IntRange(0, 2**31 - 1), default=0, help='Of the random numbers, for --novelty above 0.')
 @option('--generator', type=FOLDER, help='Checkpoint of a diffusion model in place of the shipped one.')
 @option('--formula-units', type=click.IntRange(min=1), help='Formula units in the primitive cell; any by default.')
@@ -72,6 +80,7 @@ def generate(
     guide: bool,
     recurrence: int,
     best_of: int,
+    target: GapTarget | None,
     **limits: t.Any,
 ) -> None:
     """Propose crystals of a formula or of a chemical system.
@@ -88,16 +97,17 @@ def generate(
 
     With --constrain crystals are ordered: the diffusion model is pulled towards coordination numbers, distances, volume
     or lattice (from noise without symmetry, unless --novelty and --symmetry say otherwise), and those that satisfy all
-    constraints come first.
+    constraints come first. With --target those are kept whose predicted band gap is nearest to what is asked for, of
+    five samples per crystal or as many as --best-of says.
     """
     if only_motifs and not motifs:
         raise click.UsageError('--only-motifs needs a file of --motifs')
-    geometry = geometry_of(constrain, guided=guide, recurrence=recurrence, best_of=best_of)
+    geometry = geometry_of(constrain, target=target, guided=guide, recurrence=recurrence, best_of=best_of)
     samples = bool(limits['novelty']) or geometry is not None or (limits['refine'] and has_torch())
     if limits['refine'] and not samples:
         click.echo(NO_TORCH, err=True)
     own = [item for file in motifs for item in read_with_warnings(file)]
-    asked = Requested(wanted, count, own, only_motifs, exclude_known, generator, seed, geometry)
+    asked = Requested(wanted, count, own, only_motifs, exclude_known, generator, seed, geometry, target, best_of)
     found, shares = _proposed(asked, limits, samples=samples)
     records = _records(found)
     footer = f'{len(records)} structures of {" ".join(wanted)}'
@@ -118,17 +128,19 @@ def _proposed(asked: Requested, limits: dict[str, t.Any], *, samples: bool) -> t
 
     :param samples: whether the diffusion model runs, which shows its own progress.
     """
+    lines: list[str] = []
     if not samples and len(asked.wanted) > 1:
         with counting_bar('compositions') as show:
-            return propose_crystals(asked, limits, show=show), ''
-    lines: list[str] = []
+            found = propose_crystals(asked, limits, show=show, say=lines.append)
+        return found, '\n'.join(lines)
 
     def run(*arguments: t.Any) -> dict[str, t.Any]:
         results = run_ml_task(*arguments)
         lines.extend(shares_of(results.get('geometry')))
         return results
 
-    return propose_crystals(asked, limits, run), '\n'.join(lines)
+    found = propose_crystals(asked, limits, run, say=lines.append)
+    return found, '\n'.join(lines)
 
 
 def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:
@@ -156,6 +168,7 @@ def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:
                 'known_as': each.known_as,
                 'passed': screening.passed,
                 'reason': reason,
+                **(each.predicted._asdict() if each.predicted else {}),
                 **({'satisfied': each.satisfied} if each.ordered else {}),
                 **({'constraints': [one._asdict() for one in each.ordered]} if each.ordered else {}),
                 'structure': structure,
@@ -194,6 +207,7 @@ def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str) -> None:
         return
     energies = COLUMNS if 'e_above_hull' in records[0] else ''
     energies += DIVERGENCE_COLUMNS if 'divergence' in records[0] else ''
+    energies += 'band_gap: gap eV, band_gap_sigma: σ(gap), ' if 'band_gap' in records[0] else ''
     energies += 'satisfied: satisfies, ' if 'satisfied' in records[0] else ''
     shown = columns(
         f'rank, formula, {energies}space_group: space group, num_atoms: atoms, probability, motif, motif_formula: of, '

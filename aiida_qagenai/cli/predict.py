@@ -31,7 +31,13 @@ GAPS_SAID = 'band gaps in eV by the model of the package'
 @click.command()
 @click.argument('files', nargs=-1, type=FILE)
 @option('--validator', type=FOLDER, help='Checkpoint of a validator in place of the shipped one.')
-@option('--formula', 'formulas', multiple=True, help='Composition whose band gap is predicted, without a crystal.')
+@option(
+    '--composition',
+    'formulas',
+    multiple=True,
+    metavar='FORMULA',
+    help='Formula whose band gap is predicted, without a crystal.',
+)
 @FORMAT
 def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[str, ...], fmt: str) -> None:
     """Predict the energies and band gaps of crystals.
@@ -43,12 +49,12 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[
     was trained on, or has an element that it never saw, is marked as unfamiliar, and its σ is larger.
 
     The band gaps at PBE, HSE06, GLLB-SC and SCAN follow with their σ, in eV, by the model that comes with the package.
-    Where no crystal is known, --formula predicts them from the composition alone.
+    Where no crystal is known, --composition predicts them from the composition alone.
     """
     import pandas as pd
 
     if bool(files) == bool(formulas):
-        raise click.UsageError('expected files, or --formula, and not both')
+        raise click.UsageError('expected files, or --composition, and not both')
     if formulas:
         _print_gaps(formulas, fmt)
         return

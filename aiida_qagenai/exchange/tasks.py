@@ -260,13 +260,21 @@ class PredictConfig(RuntimeConfig):
 
 
 class GapConfig(RuntimeConfig):
-    """Prediction of the band gaps of compositions, by the model that comes with the package.
+    """Prediction of band gaps by the model that comes with the package, of crystals or of compositions.
 
+    :param structures: packed crystals.
     :param compositions: amounts of the elements in each.
     """
 
-    compositions: list[dict[str, t.Annotated[float, pydantic.Field(gt=0)]]]
+    structures: Path | None = None
+    compositions: list[dict[str, t.Annotated[float, pydantic.Field(gt=0)]]] | None = None
     output: Path = Path('gaps.npz')
+
+    @pydantic.model_validator(mode='after')
+    def _check_input(self) -> GapConfig:
+        if (self.structures is None) == (self.compositions is None):
+            raise ValueError('expected either `structures` or `compositions`')
+        return self
 
 
 class AtomisticConfig(RuntimeConfig):

@@ -151,3 +151,10 @@ def test_constraints_that_mean_nothing_are_refused_at_once(arguments, expected):
 def test_options_of_constraints_need_one():
     result = run('SrTiO3', '--best-of', 3)
     assert result.exit_code == 2 and '--best-of need --constrain' in result.output
+
+
+def test_a_target_says_what_it_changed():
+    result = CliRunner().invoke(generate, ['GaN', '--no-refine', '--count', '2', '--target', 'band_gap=1.5'])
+    assert result.exit_code == 0, result.output
+    assert 'gap eV' in result.stdout and 'band gap of 1.2 to 1.8 eV, as predicted at PBE:' in result.stdout
+    assert 'of 2 those kept' in result.stdout

@@ -102,13 +102,13 @@ def test_the_validator_of_the_package_is_the_default(files):
 def test_band_gaps_of_crystals_and_of_compositions(validator, files):
     (record,) = json.loads(run(files[0], '--validator', validator, '--format', 'json').stdout)
     assert record['gap_pbe'] == pytest.approx(5.0, abs=1.0) and record['gap_sigma_pbe'] > 0 and not record['metallic']
-    table = run('--formula', 'NaCl', '--formula', 'CuZn').stdout
+    table = run('--composition', 'NaCl', '--composition', 'CuZn').stdout
     assert 'gap(HSE06)' in table and 'metal ±' in table and 'in eV by the model' in table
-    records = json.loads(run('--formula', 'Na2Cl2', '--format', 'json').stdout)
+    records = json.loads(run('--composition', 'Na2Cl2', '--format', 'json').stdout)
     assert records[0]['formula'] == 'Na2Cl2' and records[0]['gap_gllb_sc'] > records[0]['gap_pbe'] > 3
 
 
 def test_files_and_formulas_do_not_mix(files):
-    for arguments in ((), (files[0], '--formula', 'NaCl')):
+    for arguments in ((), (files[0], '--composition', 'NaCl')):
         result = run(*arguments)
         assert result.exit_code == 2 and 'not both' in result.stderr

@@ -75,6 +75,14 @@ def test_compositions_are_predicted_by_a_task(tmp_path, command):
     assert arrays['gap_out_of_distribution'].tolist() == [False, False, False, True]
 
 
+def test_crystals_are_predicted_by_the_task_as_well(tmp_path, command, found):
+    StructureBatch.from_structures(list(crystals().values())).save(tmp_path / 'structures.npz')
+    assert command(tmp_path, 'gaps', {'structures': 'structures.npz'})[0] == 0
+    np.testing.assert_allclose(load_arrays(tmp_path / 'gaps.npz')['gaps'], found.gaps, atol=1e-4)
+    status, results = command(tmp_path, 'gaps', {})
+    assert status == 1 and 'either `structures` or `compositions`' in results['error']['message']
+
+
 def test_what_is_not_an_element_is_named(tmp_path, command):
     status, results = command(tmp_path, 'gaps', {'compositions': [{'Mx': 1}]})
     assert status == 1 and 'Mx' in results['error']['message']
