@@ -15,10 +15,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from aiida_qagenai.cli.campaign.phases import PHASES, answer, summary
 from aiida_qagenai.cli.campaign.report import report
+from aiida_qagenai.cli.output import print_frame
 from aiida_qagenai.cli.progress import follow
 from aiida_qagenai.cli.setup import ML_CODE, PYSCF_CODE
 from aiida_qagenai.engine.daemon import stop_daemon
+from aiida_qagenai.queries.phases import NEAR_HULL, found_phases, misranked_pairs
 from aiida_qagenai.workchains.campaign.campaign import CampaignWorkChain
 from aiida_qagenai.workchains.campaign.launch import continue_campaign, find_campaigns, launch_campaign
 
@@ -38,6 +41,9 @@ def main() -> int:
     if not node.is_terminated:
         return 1
     report(node, RESULTS, console)
+    found = found_phases(node.pk)
+    lines = [*summary(found, NEAR_HULL), answer(misranked_pairs(node.pk))]
+    print_frame(found, 'table', PHASES, title='Phases', footer='\n'.join(lines))
     if not stop_daemon():
         console.print('the daemon goes on (other processes need it, or it is slow to stop): verdi daemon stop')
     return 0 if node.is_finished_ok or node.exit_status >= 700 else 1
@@ -58,7 +64,7 @@ def obtain(again: bool, console: Console):
         pyscf_code=load_code(f'{PYSCF_CODE}@localhost'),
         ml_code=load_code(f'{ML_CODE}@localhost'),
         elements=['Li', 'H'],
-        protocol='quickstart',
+        protocol='machinery',
     )
     node = launch_campaign(builder, LABEL)
     console.print(f'campaign {node.pk} started (2 cycles in Li–H; the energies are not scientific)')

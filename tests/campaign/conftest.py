@@ -44,7 +44,7 @@ def campaign_archive(new_machine, foundation_folder) -> tuple[Path, str]:
     machine = new_machine('campaign')
     options = [part for name, value in SETTINGS.items() for part in ('--set', f'{name}={value}')]
     generator = machine.run('aiida-qagenai', 'model', 'import', str(foundation_folder)).split()[1]
-    arguments = ['--protocol', 'quickstart', '--label', 'tested', '--initial-generator', generator, '--no-follow']
+    arguments = ['--protocol', 'machinery', '--label', 'tested', '--initial-generator', generator, '--no-follow']
     arguments += options
     pk = machine.run('aiida-qagenai', 'campaign', 'run', 'Li', 'H', *arguments).split()[1]
     machine.wait_for(MIDDLE_OF_CYCLE_2)

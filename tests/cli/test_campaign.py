@@ -12,7 +12,7 @@ from aiida_qagenai.cli.params import parse_settings, read_options
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
 
-QUICK = ['Li', 'H', '--protocol', 'quickstart']
+QUICK = ['Li', 'H', '--protocol', 'machinery']
 
 
 def test_settings_are_nested_and_typed():

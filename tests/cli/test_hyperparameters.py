@@ -46,7 +46,7 @@ def test_a_search_is_run_shown_continued_and_written(new_machine, toy_labels, tm
     printed = machine.run('aiida-qagenai', 'hyperparameters', 'show', second, '--write', str(file))
     assert '2 of 2 trials; the best, trial00' in printed and '--set learn.generator.num_layers=' in printed
     best = json.loads(file.read_text())
-    settings = campaign_settings('quickstart', best['campaign'])
+    settings = campaign_settings('machinery', best['campaign'])
     assert settings.learn.generator.num_layers == best['training']['num_layers']
 
 

@@ -43,7 +43,9 @@ def test_quickstart_shows_a_finished_campaign(quickstart, aiida_profile_clean, c
 
     campaign = make_campaign('quickstart').campaign
     assert quickstart.main() == 0
-    assert f'campaign {campaign.pk} has finished' in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert f'campaign {campaign.pk} has finished' in output
+    assert 'of the predicted hull' in output and 'PBE mis-ranks' in output
     drawn = {path.stem.removeprefix('report-') for path in quickstart.RESULTS.glob('*.png')}
     assert {'funnel', 'hull', 'parity', 'divergence', 'cost'} <= drawn
     labels = orm.QueryBuilder().append(orm.WorkChainNode, filters={'attributes.process_label': 'CampaignWorkChain'})

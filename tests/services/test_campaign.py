@@ -1,7 +1,7 @@
 """A whole campaign on the services, undisturbed and then with every fault, and its bulk parsers killed at their work.
 
-It is the quickstart with fewer structures, steps and one cycle; every stage is real. The undisturbed campaign is the
-reference of the other tests.
+It is the protocol `machinery` with fewer structures, steps and one cycle; every stage is real. The undisturbed campaign
+is the reference of the other tests.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Campaign:
         site.run('verdi', 'config', 'unset', 'caching.enabled_for')
         codes = ('--pyscf-code', 'pyscf@cluster', '--ml-code', 'qagenai-ml@cluster', '--options', str(site.options))
         settings = [part for name, value in SETTINGS.items() for part in ('--set', f'{name}={value}')]
-        arguments = ('--protocol', 'quickstart', '--label', label, '--no-follow', *codes, *settings)
+        arguments = ('--protocol', 'machinery', '--label', label, '--no-follow', *codes, *settings)
         self.pk = site.run('aiida-qagenai', 'campaign', 'run', 'Li', 'H', *arguments).split()[1]
 
     def wait_for(self, process: str, state: str, count: int = 1) -> list[str]:

@@ -35,7 +35,7 @@ def energy(make_structure):
 def test_what_fits_is_started(energy, lithium_hydride, make_structure):
     """The ledger holds what energies of the initial set and of all cycles have cost."""
     lithium = make_structure(['Li'], [[0, 0, 0]])
-    settings = campaign_settings('quickstart', {'budget_core_hours': 1.0})
+    settings = campaign_settings('machinery', {'budget_core_hours': 1.0})
     # Three basis functions of LiH, two of Li.
     costs = measured_costs(settings, {'c00001': lithium_hydride}, {'c00001pbe': energy(0.27)})
     assert costs == {'PBE': {'energies': 1, 'core_hours': 0.27, 'size': 27.0}}
@@ -51,4 +51,4 @@ def test_without_a_budget_of_core_hours_all_are_started(lithium_hydride):
     """In the order in which they were chosen."""
     candidates = dict.fromkeys(('b', 'a'), lithium_hydride)
     ledger = {'seed': {}, 'cycles': []}
-    assert fitting_candidates(campaign_settings('quickstart'), ledger, candidates, []) == (['b', 'a'], {})
+    assert fitting_candidates(campaign_settings('machinery'), ledger, candidates, []) == (['b', 'a'], {})

@@ -30,7 +30,7 @@ def test_the_training_set_gets_what_was_relaxed(state, pyscf_code, ml_code):
         pyscf_code=pyscf_code,
         ml_code=ml_code,
         elements=['H', 'Li'],
-        protocol='quickstart',
+        protocol='machinery',
         overrides=SETTINGS,
     )
     outputs, node = run_get_node(builder)

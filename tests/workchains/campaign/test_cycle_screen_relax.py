@@ -44,7 +44,7 @@ def test_what_is_assessed_and_computed_is_relaxed(state, pyscf_code, ml_code):
         pyscf_code=pyscf_code,
         ml_code=ml_code,
         elements=['H', 'Li'],
-        protocol='quickstart',
+        protocol='machinery',
         overrides=SETTINGS,
     )
     outputs, node = run_get_node(builder)
@@ -145,7 +145,7 @@ def test_every_candidate_goes_through_whatever_the_potential_makes_of_it(
         generator_code=python_code('toy', 'qagenai.external_generate'),
         generator_files={'script': orm.SinglefileData(tmp_path / 'propose.py')},
         elements=['H', 'Li'],
-        protocol='quickstart',
+        protocol='machinery',
         overrides={**SETTINGS, 'generate': {'max_atoms': 2, 'external': program}, 'screen': screen},
     )
     _, node = run_get_node(builder)

@@ -34,7 +34,7 @@ SETTINGS = {
 @pytest.fixture
 def common(pyscf_code, ml_code):
     """Return what every campaign is given."""
-    return {'pyscf_code': pyscf_code, 'ml_code': ml_code, 'elements': ['H', 'Li'], 'protocol': 'quickstart'}
+    return {'pyscf_code': pyscf_code, 'ml_code': ml_code, 'elements': ['H', 'Li'], 'protocol': 'machinery'}
 
 
 @pytest.mark.slow

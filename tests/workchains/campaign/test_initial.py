@@ -27,7 +27,7 @@ VALIDATOR = {'start': 'foundation', 'size': 'base'}
 @pytest.fixture
 def common(pyscf_code, ml_code):
     """Return what every campaign is given."""
-    return {'pyscf_code': pyscf_code, 'ml_code': ml_code, 'elements': ['H', 'Li'], 'protocol': 'quickstart'}
+    return {'pyscf_code': pyscf_code, 'ml_code': ml_code, 'elements': ['H', 'Li'], 'protocol': 'machinery'}
 
 
 @pytest.mark.usefixtures('foundation')

@@ -35,7 +35,7 @@ def test_a_campaign_on_a_potential(ml_code, tmp_path):
     """It needs no PySCF, computes within its budget, places what it computed, and ends at a report."""
     pytest.importorskip('sevenn')
     builder = CampaignWorkChain.get_builder_from_protocol(
-        ml_code=ml_code, elements=['Li', 'H'], protocol='quickstart', overrides={**TINY, 'oracle': 'sevennet'}
+        ml_code=ml_code, elements=['Li', 'H'], protocol='machinery', overrides={**TINY, 'oracle': 'sevennet'}
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok or node.exit_status == 710, node.exit_message
@@ -64,7 +64,7 @@ def test_the_initial_set_from_a_table(ml_code, tmp_path):
     builder = SeedWorkChain.get_builder_from_protocol(
         ml_code=ml_code,
         elements=['Li', 'H'],
-        protocol='quickstart',
+        protocol='machinery',
         overrides={**TINY, 'oracle': TABLE},
         oracle_table=SinglefileData(tmp_path / 'table.csv'),
     )
@@ -81,7 +81,7 @@ def test_the_top_rung_is_that_of_the_oracle(ml_code):
     """No label is asked for above it, and no code of PySCF."""
     settings = {'oracle': 'sevennet'}
     builder = CampaignWorkChain.get_builder_from_protocol(
-        ml_code=ml_code, elements=['Li', 'H'], protocol='quickstart', overrides=settings
+        ml_code=ml_code, elements=['Li', 'H'], protocol='machinery', overrides=settings
     )
     parameters = builder.parameters.get_dict()
     assert parameters['energy']['top'] == 'SCAN'
@@ -104,7 +104,7 @@ def test_the_top_rung_is_that_of_the_oracle(ml_code):
 )
 def test_what_cannot_work_is_refused(ml_code, changes, problem):
     """One line, before anything is computed."""
-    inputs = {'ml_code': ml_code, 'elements': ['Li', 'H'], 'protocol': 'quickstart', 'overrides': changes}
+    inputs = {'ml_code': ml_code, 'elements': ['Li', 'H'], 'protocol': 'machinery', 'overrides': changes}
     with pytest.raises(InvalidInputError, match=problem):
         CampaignWorkChain.get_builder_from_protocol(**inputs)
 
@@ -112,7 +112,7 @@ def test_what_cannot_work_is_refused(ml_code, changes, problem):
 def test_a_table_that_is_not_used_is_refused(aiida_profile_clean, tmp_path):
     (tmp_path / 'table.csv').write_text('formula,gga,best\nLiH,-0.4,-0.5\n')
     table = SinglefileData(tmp_path / 'table.csv')
-    plain, used = campaign_settings('quickstart'), campaign_settings('quickstart', {'oracle': TABLE})
+    plain, used = campaign_settings('machinery'), campaign_settings('machinery', {'oracle': TABLE})
     assert 'would not be used' in oracle_problem(plain, {'oracle_table': table, 'pyscf_code': 'code'})
     assert oracle_problem(used, {'oracle_table': table}) is None
     assert used.with_top(Fidelity.SCAN).seed_set.labels == {Fidelity.SCAN: 6}

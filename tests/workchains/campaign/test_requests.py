@@ -14,7 +14,7 @@ from aiida_qagenai.workchains.protocols.campaign import campaign_settings
 def requests_of(elements, count, **settings):
     """Return the requests of a cycle, which the task accepts."""
     changes = {'num_candidates': count, 'motif_fraction': 0.0, **settings}
-    requests = generation_requests(elements, campaign_settings('quickstart', {'generate': changes}).generate)
+    requests = generation_requests(elements, campaign_settings('machinery', {'generate': changes}).generate)
     parse('generate', {'requests': requests})
     return requests
 

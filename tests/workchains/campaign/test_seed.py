@@ -23,7 +23,7 @@ def test_atoms_that_no_energy_refers_to_are_not_computed(pyscf_code, ml_code, mo
         pyscf_code=pyscf_code,
         ml_code=ml_code,
         elements=['Li', 'H'],
-        protocol='quickstart',
+        protocol='machinery',
         overrides={
             'self_consistent': self_consistent,
             'energy': {'counterpoise': {'shells': 1} if corrected else None},

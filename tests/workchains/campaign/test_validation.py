@@ -14,11 +14,11 @@ from aiida_qagenai.workchains.protocols.campaign import parse_settings
 
 @pytest.fixture
 def build(pyscf_code, ml_code):
-    """Return the settings of a campaign of the protocol `quickstart` in a chemical system."""
+    """Return the settings of a campaign of the protocol `machinery` in a chemical system."""
 
     def create(elements: list[str], **overrides):
         builder = CampaignWorkChain.get_builder_from_protocol(
-            pyscf_code=pyscf_code, ml_code=ml_code, elements=elements, protocol='quickstart', overrides=overrides
+            pyscf_code=pyscf_code, ml_code=ml_code, elements=elements, protocol='machinery', overrides=overrides
         )
         return parse_settings(builder.parameters.get_dict())
 

@@ -62,7 +62,7 @@ def test_generators_are_trained_sampled_and_compared(ml_code, dataset):
     assert {'role': 'generator', 'steps': 3, 'num_layers': network['num_layers']}.items() <= best['training'].items()
     assert best['sampling']['noise_schedule'] == point['sampling.noise_schedule']
     assert best['request'] == {'mode': 'motifs', 'symmetry': 'keep', 'novelty': point['sampling.novelty']}
-    settings = campaign_settings('quickstart', best['campaign'])
+    settings = campaign_settings('machinery', best['campaign'])
     assert settings.generate.novelty == point['sampling.novelty']
     assert settings.learn.generator.num_layers == network['num_layers']
     TrainCalculation.check_parameters(best['training'])

@@ -16,9 +16,9 @@ def test_every_protocol_is_valid_and_described(protocol):
 
 def test_overrides_reach_nested_keys():
     """One nested value changes, its neighbours stay."""
-    settings = campaign_settings('quickstart', {'generate': {'num_candidates': 7}})
+    settings = campaign_settings('machinery', {'generate': {'num_candidates': 7}})
     assert settings.generate.num_candidates == 7
-    assert settings.generate.max_atoms == campaign_settings('quickstart').generate.max_atoms
+    assert settings.generate.max_atoms == campaign_settings('machinery').generate.max_atoms
 
 
 @pytest.mark.parametrize(
@@ -55,25 +55,25 @@ def test_overrides_reach_nested_keys():
 def test_bad_settings_are_refused_by_name(overrides, name):
     """The message says which key is wrong."""
     with pytest.raises(InvalidInputError, match=name):
-        campaign_settings('quickstart', overrides)
+        campaign_settings('machinery', overrides)
 
 
 def test_nothing_is_relaxed_unless_asked_for():
     """Off in every protocol; on, it takes the protocol of relaxations that its name says."""
     assert all(campaign_settings(protocol).relax is None for protocol in available_protocols())
-    relax = campaign_settings('quickstart', {'relax': {'engine': 'espresso', 'protocol': 'moderate'}}).relax
+    relax = campaign_settings('machinery', {'relax': {'engine': 'espresso', 'protocol': 'moderate'}}).relax
     assert relax.moves_cell and relax.max_force == 0.005 and relax.pyscf is None
 
 
 def test_unknown_protocol_lists_the_known_ones():
     """A misspelt protocol is answered with the list."""
-    with pytest.raises(InvalidInputError, match=r'quickstart, correlated, fast, moderate, precise'):
+    with pytest.raises(InvalidInputError, match=r'machinery, correlated, fast, moderate, precise'):
         campaign_settings('fats')
 
 
 def test_seeds_of_stages_differ():
     """No two stages of a campaign share a seed."""
-    settings = campaign_settings('quickstart')
+    settings = campaign_settings('machinery')
     seeds = [settings.cycle_seed(cycle, stage) for cycle in range(50) for stage in range(30)]
     assert len(set(seeds)) == len(seeds)
 
@@ -86,7 +86,7 @@ def test_protocols_start_from_what_is_known():
         assert settings.generate.motif_fraction == 0.5 and settings.generate.novelties == (0.3,)
         # In a minimal basis energies are far from those of the shipped levels.
         assert (settings.learn.validator.start == 'foundation') == (settings.energy.protocol != 'pipeline')
-    stored = campaign_settings('quickstart').dump()
+    stored = campaign_settings('machinery').dump()
     for section, name in (('seed_set', 'source'), ('generate', 'motif_fraction')):
         del stored[section][name]
     del stored['learn']['generator']['start']
@@ -97,5 +97,5 @@ def test_protocols_start_from_what_is_known():
 
 def test_levels_of_noise_survive_the_graph():
     """A list stays a list of different levels."""
-    settings = campaign_settings('quickstart', {'generate': {'novelty': [0.2, 0.7]}})
+    settings = campaign_settings('machinery', {'generate': {'novelty': [0.2, 0.7]}})
     assert parse_settings(settings.dump()).generate.novelties == (0.2, 0.7)

@@ -86,7 +86,7 @@ def test_settings_of_a_campaign_are_complete(aiida_profile_clean, pyscf_code, ml
         pyscf_code=pyscf_code,
         ml_code=ml_code,
         elements=['Li', 'H'],
-        protocol='quickstart',
+        protocol='machinery',
         overrides={'energy': {'scf': {'max_cycle': 77}}},
     )
     stored = builder.parameters.get_dict()
@@ -98,7 +98,7 @@ def test_settings_of_a_campaign_are_complete(aiida_profile_clean, pyscf_code, ml
 
 def test_a_continuation_may_take_another_level(aiida_profile_clean):
     """A section that names a protocol begins anew from that protocol."""
-    stored = campaign_settings('quickstart').dump()
+    stored = campaign_settings('machinery').dump()
     changed = merge_settings(stored, {'energy': {'protocol': 'fast'}})
     assert changed.energy.protocol == 'fast' and changed.energy.basis == 'ccgto/cc-pvdz'
     complete, nodes = complete_settings(changed, ['Li', 'H'])

@@ -21,7 +21,7 @@ def build(pyscf_code, ml_code, python_code):
             pyscf_code=pyscf_code,
             ml_code=ml_code,
             elements=['Li', 'H'],
-            protocol='quickstart',
+            protocol='machinery',
             overrides={'relax': {'engine': 'pyscf', 'protocol': 'pipeline', **relax}},
             relax_code=other,
             relax_options={'max_wallclock_seconds': 600},
