@@ -1,0 +1,162 @@
+"""Compute quantum descriptors of small known crystals by our own DFT, the training set of the other heads of Φ_Q.
+
+    python recipes/descriptors.py --data /path/to/shared/data --profile NAME --count 1500 --output FILE
+
+Each crystal of `mp/` (Materials Project, CC BY 4.0) with at most four atoms, in the order of a hash of its identifier,
+so that the first ones are spread over the periodic table, is an `EnergyWorkChain` at PBE with descriptors (density of
+states, gap, ELF, ∇²ρ, χ0) in the profile, which `aiida-qagenai setup --profile NAME` prepares; no daemon is needed. A
+tenth of the crystals is strained and rattled. One that the level does not admit is left out. The command can be
+interrupted at any time and goes on where it was; what has ended, well or not, is not computed again. At the end, and
+with `--count 0` at once, what there is goes into the packed data set FILE with a card beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+import typing as t
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from aiida import engine, load_profile, orm
+from pymatgen.core import Structure
+from validator_data import rows_of, split_of
+
+from aiida_qagenai.common.descriptors import pack
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.dataset import LabelledBatch
+from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
+
+FILE = 'mp/mp20_bi_ternary.csv.gz'
+MAX_ATOMS = 4
+OFF_EQUILIBRIUM = 0.1
+"""Share of the crystals that are strained and rattled."""
+
+STRAIN, RATTLE = 0.04, 0.08
+"""Standard deviations of a component of the strain and of a displacement, Å."""
+
+PROTOCOL = 'fast'
+OVERRIDES: dict[str, t.Any] = {
+    'meshes': {'PBE': {'spacing': 0.8}},
+    'grid_spacing': 0.12,
+    'beyond_argon': {'grid_spacing': 0.1},
+    'precision': 1e-6,
+    'max_memory_mb': 4000,
+    'magnetism': 'none',
+}
+"""Coarser than the protocol: the descriptors are averages over the cell and the occupied states."""
+
+GROUP = 'qagenai-recipe-descriptors'
+
+
+def hashed(text: str) -> float:
+    """Return a number from 0 to 1 that a text stands for."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
+
+
+def crystals(folder: Path) -> Iterator[tuple[str, Structure]]:
+    """Yield identifiers and crystals, a tenth of them off equilibrium."""
+    rows = sorted(rows_of(folder / FILE), key=lambda row: hashed(row['material_id']))
+    for row in rows:
+        structure = Structure.from_str(row['cif'], fmt='cif')
+        if len(structure) <= MAX_ATOMS:
+            name = row['material_id']
+            is_moved = hashed(f'moved{name}') < OFF_EQUILIBRIUM
+            yield (f'{name}-moved', moved(structure, name)) if is_moved else (name, structure)
+
+
+def moved(structure: Structure, name: str) -> Structure:
+    """Return a strained and rattled copy, always the same."""
+    rng = np.random.default_rng(int(1e9 * hashed(name)))
+    strain = STRAIN * rng.standard_normal((3, 3))
+    cell = structure.lattice.matrix @ (np.eye(3) + (strain + strain.T) / 2)
+    copy = Structure(cell, structure.species, structure.frac_coords)
+    shifts = RATTLE * rng.standard_normal((len(copy), 3))
+    return Structure(cell, copy.species, copy.cart_coords + shifts, coords_are_cartesian=True)
+
+
+def ended(group: orm.Group) -> dict[str, orm.ProcessNode]:
+    """Return the finished processes of the group by identifier."""
+    query = orm.QueryBuilder().append(orm.Group, filters={'id': group.pk}, tag='group')
+    query.append(orm.WorkChainNode, with_group='group')
+    return {node.label: node for node in query.all(flat=True) if node.is_terminated}
+
+
+def compute(name: str, structure: Structure, code: orm.AbstractCode, group: orm.Group, hours: float) -> str:
+    """Compute one crystal and return how it ended."""
+    options = {'max_wallclock_seconds': int(3600 * hours), 'resources': {'num_machines': 1}}
+    try:
+        builder = EnergyWorkChain.get_builder_from_protocol(
+            code, structure, 'PBE', PROTOCOL, overrides=OVERRIDES, options=options, descriptors=True
+        )
+    except InvalidInputError as exception:
+        return f'left out: {exception}'
+    builder.metadata.label = name
+    start = time.perf_counter()
+    _, node = engine.run_get_node(builder)
+    group.add_nodes([node])
+    return f'{node.exit_message or "ok"} after {time.perf_counter() - start:.0f} s'
+
+
+def pack_all(group: orm.Group, path: Path) -> dict[str, t.Any]:
+    """Write the descriptors of all that ended well, and return the card."""
+    nodes = ended(group)
+    good = {name: node for name, node in nodes.items() if node.is_finished_ok and 'descriptors' in node.outputs}
+    structures = [node.inputs.structure.get_pymatgen() for node in good.values()]
+    formulas = [structure.composition.reduced_formula for structure in structures]
+    LabelledBatch(
+        structures=StructureBatch.from_structures(structures, list(good)),
+        energies=np.full((len(good), 4), np.nan),
+        descriptors=np.array([pack(node.outputs.descriptors.get_dict()) for node in good.values()]),
+        groups=np.array(formulas),
+        split=np.array([split_of(formula) for formula in formulas], dtype=np.int8),
+    ).save(path)
+    card = {
+        'source': 'structures of the Materials Project, descriptors by PySCF at PBE',
+        'license': 'CC BY 4.0',
+        'recipe': 'python recipes/descriptors.py',
+        'protocol': PROTOCOL,
+        'overrides': OVERRIDES,
+        'levels': sorted({node.outputs.energy.base.attributes.get('level_tag') for node in good.values()}),
+        'num_structures': len(good),
+        'num_off_equilibrium': sum(name.endswith('-moved') for name in good),
+        'num_failed': len(nodes) - len(good),
+        'elements': sorted({element.symbol for structure in structures for element in structure.elements}),
+        'core_hours': sum(node.outputs.energy.base.attributes.get('core_hours') or 0.0 for node in good.values()),
+        'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    path.with_suffix('.card.json').write_text(json.dumps(card, indent=2) + '\n', encoding='utf8')
+    return card
+
+
+def main() -> None:
+    """Compute what is missing, and pack."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', type=Path, required=True, help='folder with mp/')
+    parser.add_argument('--profile', required=True, help='profile of AiiDA with the code pyscf@localhost')
+    parser.add_argument('--count', type=int, required=True, help='crystals in all, those of earlier runs included')
+    parser.add_argument('--hours', type=float, default=1.0, help='most hours of one crystal')
+    parser.add_argument('--output', type=Path, required=True, help='packed data set')
+    arguments = parser.parse_args()
+    warnings.simplefilter('ignore')  # of pymatgen, on rounded coordinates
+    load_profile(arguments.profile)
+    group, _ = orm.Group.collection.get_or_create(GROUP)
+    code, known = orm.load_code('pyscf@localhost'), ended(group)
+    left = arguments.count - len(known)
+    for name, structure in crystals(arguments.data):
+        if left <= 0:
+            break
+        if name not in known:
+            said = compute(name, structure, code, group, arguments.hours)
+            print(f'{name} {structure.composition.reduced_formula}, {len(structure)} atoms: {said}', flush=True)
+            left -= not said.startswith('left out')
+    print(json.dumps(pack_all(group, arguments.output)))
+
+
+if __name__ == '__main__':
+    main()
