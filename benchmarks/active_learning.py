@@ -52,6 +52,21 @@ def run(pool: Pool, surrogate: str, arms: t.Sequence[str], seeds: int) -> Campai
     return found
 
 
+def columns(records: t.Sequence[Record]) -> dict[str, list[float]]:
+    """Return calls and errors of each campaign, to be stored."""
+    errors = {name: [round(getattr(record, name), 4) for record in records] for name in ('mae', 'random_mae')}
+    return {'calls': [record.calls for record in records], **errors}
+
+
+def write(path: Path, stored: dict[str, dict[str, dict[str, list[float]]]]) -> None:
+    """Write what came out, a line for each arm."""
+    pools = []
+    for pool, arms in stored.items():
+        lines = [f'  {json.dumps(arm)}: {json.dumps(content)}' for arm, content in arms.items()]
+        pools.append(f' {json.dumps(pool)}: {{\n' + ',\n'.join(lines) + '\n }')
+    path.write_text('{\n' + ',\n'.join(pools) + '\n}\n', encoding='utf-8')
+
+
 def calls(records: t.Sequence[Record]) -> t.Any:
     """Return the calls of each campaign, shape (s,)."""
     return np.array([record.calls for record in records])
@@ -148,9 +163,9 @@ def main() -> None:
             found[surrogate] = run(pool, surrogate, arms, seeds)
             report(pair, surrogate, found[surrogate])
             null(pool, pair, surrogate, max(3, seeds // 2))
-            stored[f'{pair} {surrogate}'] = {arm: [each.as_json() for each in found[surrogate][arm]] for arm in arms}
+            stored[f'{pair} {surrogate}'] = {arm: columns(records) for arm, records in found[surrogate].items()}
             if arguments.store:
-                arguments.store.write_text(json.dumps(stored, indent=1) + '\n', encoding='utf-8')
+                write(arguments.store, stored)
         conclude(pair, found)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,15 +50,6 @@ class Record:
     mae: float
     coverage: float
     random_mae: float
-
-    def as_json(self) -> dict[str, t.Any]:
-        """Return the record as plain data, without the curve."""
-        values = {
-            'mae': round(self.mae, 5),
-            'coverage': round(self.coverage, 4),
-            'random_mae': round(self.random_mae, 5),
-        }
-        return {'calls': self.calls, **values}
 
 
 def replay(pool: Pool, surrogate: Surrogate, arm: str, seed: int) -> Record:

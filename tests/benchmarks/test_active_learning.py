@@ -110,4 +110,5 @@ def test_the_command_prints_the_figures_and_the_null(table, monkeypatch, capsys,
     assert over_random['lower'] <= over_random['value'] <= over_random['upper'] and over_random['value'] > 1.2
     null = lines['gga-r2scan-chemical-null-acceleration']
     assert null['value'] < over_random['value']
-    assert len(json.loads(stored.read_text())['gga-r2scan chemical']['oracle']) == 3
+    content = json.loads(stored.read_text())['gga-r2scan chemical']
+    assert len(content['oracle']['calls']) == len(content['random']['mae']) == 3
