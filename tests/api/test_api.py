@@ -92,5 +92,5 @@ def test_predicting_and_relaxing_on_the_validator_and_placing_on_the_hull():
 def test_gaps_of_compositions():
     table = qagenai.predict_gaps(['NaCl', 'CuZn'])
     assert table['formula'].tolist() == ['NaCl', 'CuZn'] and table['metallic'].tolist() == [False, True]
-    with pytest.raises(InvalidInputError, match='not a chemical formula'):
+    with pytest.raises(InvalidInputError, match='`Xyz` is not the formula of a phase: `Xy` is not an element'):
         qagenai.predict_gaps('Xyz')
