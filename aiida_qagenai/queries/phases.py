@@ -49,7 +49,7 @@ def found_phases(campaign: int | str, *, max_e_above_hull: float = NEAR_HULL) ->
 
     :param campaign: label, pk or uuid.
     :param max_e_above_hull: eV/atom, itself included.
-    :return: columns :data:`COLUMNS`: ``phase`` is ``rediscovered`` where no known compound of the system was used to
+    :return: columns ``COLUMNS``: ``phase`` is ``rediscovered`` where no known compound of the system was used to
         generate (``generate.exclude_system``), ``known`` where they were, and ``new``; ``stable_phase`` is the
         identifier in the Materials Project of the stable phase of the composition, if there is one; ``trained_on`` says
         whether the initial set of the campaign has the same crystal; ``count`` is the number of candidates.
