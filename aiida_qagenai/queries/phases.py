@@ -88,7 +88,8 @@ def misranked_pairs(campaign: int | str) -> pd.DataFrame:
 
     :return: columns ``formula``; ``lower`` and ``higher``, names of the two by the energy at PBE, with
         ``lower_group`` and ``higher_group``, their space groups; ``pbe`` and ``top``, energy of the second minus that
-        of the first at PBE and at the top rung, eV/atom; ``top_fidelity``; ``misranked``, whether ``top`` is negative.
+        of the first at PBE and at the top rung, eV/atom; ``top_fidelity``; ``note``, ``not scientific`` if one of
+        them is that; ``misranked``, whether ``top`` is negative.
     :raises aiida_qagenai.common.errors.InvalidInputError: if there is no such campaign.
     """
     table = candidates(campaign, computed=True).dropna(subset=['divergence_computed'])
@@ -108,9 +109,10 @@ def misranked_pairs(campaign: int | str) -> pd.DataFrame:
                     'pbe': other['formation_pbe'] - one['formation_pbe'],
                     'top': other[f'formation_{level.label}'] - one[f'formation_{level.label}'],
                     'top_fidelity': level.value,
+                    'note': one['note'] or other['note'] or '',
                 }
             )
-    names = ('formula', 'lower', 'higher', 'lower_group', 'higher_group', 'pbe', 'top', 'top_fidelity')
+    names = ('formula', 'lower', 'higher', 'lower_group', 'higher_group', 'pbe', 'top', 'top_fidelity', 'note')
     pairs = pd.DataFrame(rows, columns=list(names))
     pairs['misranked'] = pairs['top'] < 0
     return pairs.sort_values('top', ignore_index=True)

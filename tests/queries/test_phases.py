@@ -75,6 +75,7 @@ def test_misranked_pairs(rows):
     assert pairs['pbe'][0] == pytest.approx(0.05) and pairs['top'][0] == pytest.approx(-0.05)
     assert answer(pairs).startswith('PBE mis-ranks 1 of 3 pairs')
     assert 'mis-ranks none of 2 pairs' in answer(pairs[1:])
+    assert 'composition (not scientific):' in answer(pairs.assign(note=['', 'not scientific', '']))
     assert 'nothing can be mis-ranked yet' in answer(pairs[:0])
 
 

@@ -42,7 +42,8 @@ def answer(pairs: pd.DataFrame) -> str:
     if pairs.empty:
         return 'no two crystals of one composition were computed up to the top rung: nothing can be mis-ranked yet'
     wrong, top = pairs[pairs['misranked']], pairs['top_fidelity'].iloc[0]
-    compared = f'of {_count(len(pairs), "pair")} of computed crystals of one composition'
+    notes = ', '.join(sorted(set(pairs['note']) - {''}))
+    compared = f'of {_count(len(pairs), "pair")} of computed crystals of one composition' + (notes and f' ({notes})')
     if wrong.empty:
         change = (pairs['top'] - pairs['pbe']).abs().max()
         return f'PBE mis-ranks none {compared}; {top} moves them by up to {change:.3f} eV/atom'
