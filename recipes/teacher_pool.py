@@ -10,14 +10,12 @@ r2SCAN. Energies of formation refer to the lowest elements at the same level. Th
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 import math
-import sys
 from pathlib import Path
 
 from pymatgen.core import Composition, Element
-from validator_data import element_energies
+from validator_data import element_energies, rows_of
 
 from aiida_qagenai.exchange.structures import load_arrays
 
@@ -30,13 +28,11 @@ HEADER = 'mp_id,formula,hf_gga_gga_u,hf_r2scan'
 
 def formulas(folder: Path) -> dict[str, str]:
     """Return the reduced formula of every crystal by its identifier."""
-    csv.field_size_limit(sys.maxsize)
     found: dict[str, str] = {}
     for name in FILES:
-        with gzip.open(folder / name, 'rt', encoding='utf8') as handle:
-            for row in csv.DictReader(handle):
-                line = next(line for line in row['cif'].splitlines() if line.startswith('_chemical_formula_sum'))
-                found.setdefault(row['material_id'], Composition(line.split(None, 1)[1].strip("'")).reduced_formula)
+        for row in rows_of(folder / name):
+            line = next(line for line in row['cif'].splitlines() if line.startswith('_chemical_formula_sum'))
+            found.setdefault(row['material_id'], Composition(line.split(None, 1)[1].strip("'")).reduced_formula)
     return found
 
 
