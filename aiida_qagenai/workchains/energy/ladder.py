@@ -21,7 +21,7 @@ from aiida_qagenai.exchange.crystals import AnyCrystal
 from aiida_qagenai.workchains.campaign.state import REFERENCES, reference_outputs
 from aiida_qagenai.workchains.energy.counterpoise import builder_with_atoms
 from aiida_qagenai.workchains.energy.ladder_order import REFER, RELAX, ready, task_name, urgency
-from aiida_qagenai.workchains.energy.orderings import Moments, has_orderings, plain_moments
+from aiida_qagenai.workchains.energy.orderings import Moments, OrderingsWorkChain, has_orderings, plain_moments
 from aiida_qagenai.workchains.energy.ports import define_protocol, fill_protocol, given_any_protocol
 from aiida_qagenai.workchains.energy.references import ReferenceWorkChain
 from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
@@ -289,7 +289,7 @@ class LadderWorkChain(WindowWorkChain):
         # CCSD(T) of metals does not exist: a compound of one is anchored only.
         has_elements = elements and set(structure.get_symbols_set()) <= set(elements)
         below_top = fidelity is not Fidelity.CCSD_T
-        return builder_with_atoms(
+        builder = builder_with_atoms(
             code=self.inputs.code,
             structure=structure,
             fidelity=fidelity,
@@ -302,6 +302,9 @@ class LadderWorkChain(WindowWorkChain):
             moments=self.moments(label) if below_top else None,
             only=self.ctx.orderings.get(label) if below_top and fidelity is not Fidelity.PBE else None,
         )
+        if self.inputs.max_concurrent.value == 1 and builder.process_class is OrderingsWorkChain:
+            builder.max_concurrent = Int(1)
+        return builder
 
     def note_ended(self, name: str, task: t.Sequence[str], child: ProcessNode) -> None:
         """Note what has ended, and leave out what waits for it in vain."""

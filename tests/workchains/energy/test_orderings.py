@@ -78,7 +78,7 @@ def test_an_ordering_that_fails_is_counted(pyscf_code, chain):
 
 @pytest.mark.slow
 def test_the_ladder_computes_what_is_near_the_lowest(pyscf_code, chain):
-    """All orderings at PBE, and at HSE06, which waits for them, the one within the window."""
+    """All orderings at PBE, one at a time, and at HSE06, which waits for them, the one within the window."""
     builder = LadderWorkChain.get_builder_from_protocol(
         pyscf_code,
         {'chain': chain},
@@ -87,6 +87,7 @@ def test_the_ladder_computes_what_is_near_the_lowest(pyscf_code, chain):
         overrides={**SETTINGS, 'orderings': {'max_atoms': 2, 'max_orderings': 2}},
         moments={'chain': {'H': 1.0}},
         reference_elements=['H'],
+        max_concurrent=1,
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
@@ -94,6 +95,7 @@ def test_the_ladder_computes_what_is_near_the_lowest(pyscf_code, chain):
     children = {child.process_label: [] for child in node.called}
     for child in node.called:
         children[child.process_label].append(child)
+    assert {child.inputs.max_concurrent.value for child in children['OrderingsWorkChain']} == {1}
     computed = [set(child.outputs.orderings) for child in children['OrderingsWorkChain']]
     assert computed == [{'ferromagnetic', 'antiferromagnetic_1'}, {'antiferromagnetic_1'}]
     for energy in outputs['energies'].values():
