@@ -13,7 +13,8 @@ Experiments: moments of Cheetham and Hope, Phys. Rev. B 27, 6964 (1983) (MnO, Ni
 (FeO) and of Khan and Erickson, Phys. Rev. B 1, 2243 (1970) (CoO); gaps of van Elp et al., Phys. Rev. B 44, 1530 (MnO)
 and 6090 (CoO) (1991), of Sawatzky and Allen, Phys. Rev. Lett. 53, 2339 (1984) (NiO) and of Bowen, Adler and Auker, J.
 Solid State Chem. 12, 355 (1975) (FeO); the magnetic order of all four is that of the second kind. Enthalpies from the
-oxides of Wang and Navrotsky, Solid State Ionics 166, 167 (2004), by solution calorimetry at 298 K.
+oxides of Wang and Navrotsky, Solid State Ionics 166, 167 (2004), by solution calorimetry at 298 K; those of Li2O and
+NiO from the elements of Chase, NIST-JANAF Thermochemical Tables (1998), and Kubaschewski, Materials Thermochemistry.
 Published calculations with the same functionals: moments of Tran et al., Phys. Rev. B 102, 024407 (2020), gaps of Tran
 and Blaha, J. Phys. Chem. A 121, 3318 (2017). The numbers of experiments and of these are recalled.
 Moments of a density functional belong to spheres or orbitals around the ions, those of neutrons contain what orbits add
@@ -101,6 +102,12 @@ def layered(metal: str, a: float, c: float, height: float, **options: t.Any) -> 
     return Compound(crystal.get_primitive_structure(), **options)
 
 
+def of_metal(spacing: float) -> dict[str, str]:
+    """Return the settings of an element: a denser mesh (1/Å), and exchange on every second point of it."""
+    mesh = f'{{spacing: {spacing}}}'
+    return {'meshes.PBE': mesh, 'meshes.HSE06': mesh, 'exchange': '{every: 2, ecutfock: 200}'}
+
+
 MOLECULE = Structure(Lattice.orthorhombic(6.0, 6.0, 7.2), ['O', 'O'], [[0, 0, 0], [0, 0, 1.2075 / 7.2]])
 GAMMA = '{spacing: 2.0}'
 
@@ -121,6 +128,16 @@ COMPOUNDS = {
         settings={'meshes.PBE': GAMMA, 'meshes.HSE06': GAMMA},
         options=('--as-given', '--moments', 'O=1', '--orderings', '1'),
     ),
+    'Li': Compound(
+        Structure(Lattice.cubic(3.510), ['Li', 'Li'], [[0] * 3, [0.5] * 3]).get_primitive_structure(),
+        settings=of_metal(0.45),
+        magnetic=False,
+    ),
+    'Ni': Compound(
+        Structure.from_spacegroup('Fm-3m', Lattice.cubic(3.524), ['Ni'], [[0] * 3]).get_primitive_structure(),
+        settings=of_metal(0.8),
+        options=('--moments', 'Ni=1', '--orderings', '1'),
+    ),
 }
 
 
@@ -139,6 +156,8 @@ KJ_MOL = 0.010364270
 REACTIONS = {
     'CoO + Li2O/2 + O2/4 = LiCoO2': Reaction({'LiCoO2': 1, 'CoO': -1, 'Li2O': -0.5, 'O2': -0.25}, -142.54 * KJ_MOL),
     'NiO + Li2O/2 + O2/4 = LiNiO2': Reaction({'LiNiO2': 1, 'NiO': -1, 'Li2O': -0.5, 'O2': -0.25}, -56.21 * KJ_MOL),
+    '2 Li + O2/2 = Li2O': Reaction({'Li2O': 1, 'Li': -2, 'O2': -0.5}, -598.7 * KJ_MOL),
+    'Ni + O2/2 = NiO': Reaction({'NiO': 1, 'Ni': -1, 'O2': -0.5}, -239.7 * KJ_MOL),
 }
 
 
