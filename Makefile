@@ -20,7 +20,7 @@ LNO_VENV ?= .venv-lno
 WHEELS ?= wheels
 export QAGENAI_LNO_PYTHON ?= $(abspath $(LNO_VENV))/bin/python
 
-.PHONY: help install lno wheels campaign test test-all test-slow test-services coverage lint docs benchmark clean
+.PHONY: help install lno wheels campaign test test-all test-slow test-services coverage lint docs figures benchmark clean
 
 help:
 	@echo 'make campaign   run the quickstart campaign in an isolated profile (about 10 minutes on 2 cores)'
@@ -32,6 +32,7 @@ help:
 	@echo 'make coverage   run the tests and measure which lines they reach'
 	@echo 'make lint       check style, types and the import contract'
 	@echo 'make docs       build the documentation'
+	@echo 'make figures    make the tables and figures of the page on the paper anew from stored records (a minute)'
 	@echo 'make clean      remove the environment, the profile and all results of the quickstart'
 
 # torch comes first, on its own: asked for as a dependency, pip may take a build with gigabytes of CUDA.
@@ -93,6 +94,9 @@ coverage: install lno
 
 docs: install
 	sphinx-build -W --keep-going -b html docs docs/_build/html
+
+figures: install
+	python benchmarks/paper.py
 
 # Exit status 2: the script needs a table of crystals, which its message names.
 benchmark: install lno

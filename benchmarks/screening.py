@@ -176,6 +176,7 @@ def main() -> None:
     by_position = table(moved, 'random positions')
     for name, bar in KEPT_BY_PAPER.items():
         key = name.replace(' ', '-')
+        figure(f'crystals-{key}', len(known[name]), 'crystals')
         figure(f'kept-{key}', kept[name], 'fraction', 'paper Table 3', bar)
         rejected = 1 - (by_species[name] + by_position[name]) / 2
         figure(f'rejected-{key}', rejected, 'fraction', 'bar, shuffled and random half each', REJECTED_BAR)
