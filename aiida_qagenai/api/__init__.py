@@ -12,6 +12,7 @@ import importlib
 import typing as t
 
 if t.TYPE_CHECKING:
+    from aiida_qagenai.api.elasticity import Elastic, elastic
     from aiida_qagenai.api.evaluation import evaluate
     from aiida_qagenai.api.generation import Generated, generate
     from aiida_qagenai.api.hulls import OnHull, draw_hull, place_on_hull
@@ -21,6 +22,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.crystals import as_atoms, as_structure, as_structures
 
 __all__ = (
+    'Elastic',
     'Generated',
     'OnHull',
     'Relaxed',
@@ -28,6 +30,7 @@ __all__ = (
     'as_structure',
     'as_structures',
     'draw_hull',
+    'elastic',
     'evaluate',
     'generate',
     'place_on_hull',
@@ -38,6 +41,7 @@ __all__ = (
 )
 
 _HOMES = {
+    'Elastic': 'api.elasticity',
     'Generated': 'api.generation',
     'OnHull': 'api.hulls',
     'Relaxed': 'api.relaxation',
@@ -45,6 +49,7 @@ _HOMES = {
     'as_structure': 'exchange.crystals',
     'as_structures': 'exchange.crystals',
     'draw_hull': 'api.hulls',
+    'elastic': 'api.elasticity',
     'evaluate': 'api.evaluation',
     'generate': 'api.generation',
     'place_on_hull': 'api.hulls',

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
+from aiida_qagenai.cli.result_files import POTENTIAL_HELP, Records, claim, extxyz, problem_of, write_text
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -26,18 +25,13 @@ __all__ = ('relax_files',)
 
 WORK = 'relaxation'
 """Folder with what the relaxation needs to go on where it was cut."""
-REQUEST = 'request.json'
 STRUCTURES = 'relaxed.extxyz'
 TABLE = 'relaxed.csv'
-
-POTENTIAL_HELP = 'Potential: validator, validator:SCAN, chgnet, chgnet:r2scan, sevennet, sevennet:mf-0:R2SCAN, emt.'
 
 COLUMNS = columns(
     'name, formula, num_atoms: atoms, converged, steps, energy_per_atom: E, volume_change: ΔV/V, rmsd: RMSD Å, '
     'space_group_before: group before, space_group: after, reason'
 )
-
-Records = list[dict[str, t.Any]]
 
 
 @click.command('files')
@@ -80,7 +74,7 @@ def relax_files(
     config = potential_config(potential, validator)
     require_installed(config['potential']['name'], '--potential')
     items = [item for file in files for item in read_with_warnings(file)]
-    problems = [_problem(item.structure) for item in items]
+    problems = [problem_of(item.structure) for item in items]
     sound = [item for item, problem in zip(items, problems, strict=True) if not problem]
     if not sound:
         raise InvalidInputError(f'no crystal can be relaxed: `{items[0].name}` {problems[0]}')
@@ -95,44 +89,15 @@ def relax_files(
         'device': device,
         'num_threads': threads,
     }
-    _claim(output, config, sound, overwrite=overwrite)
+    claim(output / WORK, config, sound, overwrite=overwrite)
     results = run_ml_task('relax_many', config, output / WORK, 'relaxing')
     records, relaxed = _records(items, problems, output / WORK, results['relaxations'])
     frame = pd.DataFrame(records).astype({'steps': 'Int64'})
     written = [record for record, problem in zip(records, problems, strict=True) if not problem]
-    _write(output / STRUCTURES, _extxyz(written, relaxed, results['potential']), overwrite=overwrite)
-    _write(output / TABLE, frame.to_csv(index=False), overwrite=overwrite)
+    write_text(output / STRUCTURES, extxyz(written, relaxed, results['potential']), overwrite=overwrite)
+    write_text(output / TABLE, frame.to_csv(index=False), overwrite=overwrite)
     footer = f'{sum(frame["converged"])} of {len(frame)} crystals are relaxed; E: {about_energies(config)}'
     print_frame(frame, fmt, COLUMNS, footer=f'{footer}\nfiles in {output}')
-
-
-def _problem(structure: Structure) -> str:
-    """Return why a crystal cannot be relaxed, empty if it can."""
-    from aiida_qagenai.chemistry.geometry import structure_problem
-
-    return structure_problem(structure) or ''
-
-
-def _claim(output: Path, config: dict[str, t.Any], items: Sequence[NamedStructure], *, overwrite: bool) -> None:
-    """Write what is asked for into the folder of the results, unless it holds those of another command.
-
-    :raises InvalidInputError: if it does, or files of others.
-    """
-    from aiida_qagenai.exchange.structures import StructureBatch
-
-    batch = StructureBatch.from_structures([item.structure for item in items], [item.name for item in items])
-    content = hashlib.sha256(b''.join(array.tobytes() for array in (batch.cells, batch.species, batch.fractional)))
-    where = {key: config[key] for key in config if key not in ('device', 'num_threads')}
-    request = json.dumps({'crystals_sha256': content.hexdigest(), **where}, indent=1, sort_keys=True) + '\n'
-    path = output / WORK / REQUEST
-    known = path.read_text(encoding='utf8') if path.exists() else None
-    if known != request and output.exists() and any(output.iterdir()) and not overwrite:
-        what = 'the results of another command' if known else 'files'
-        message = f'`{output}` holds {what}: choose another folder, or replace them with --overwrite'
-        raise InvalidInputError(message)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(request, encoding='utf8')
-    batch.save(path.parent / 'structures.npz')
 
 
 def _records(
@@ -175,33 +140,3 @@ def _rmsd(before: Structure, after: Structure) -> float:
     moved -= np.rint(moved)
     moved = (moved - moved.mean(axis=0)) @ after.lattice.matrix
     return float(np.sqrt((moved**2).sum(axis=1).mean()))
-
-
-def _extxyz(records: Records, relaxed: Sequence[Structure], potential: str) -> str:
-    """Return the crystals as extxyz, each with its row of the table."""
-    import io
-
-    from ase.io import write
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    images = []
-    for record, structure in zip(records, relaxed, strict=True):
-        atoms = AseAtomsAdaptor.get_atoms(structure)
-        atoms.calc = None
-        atoms.info = {key: value for key, value in record.items() if value not in (None, '')} | {'potential': potential}
-        images.append(atoms)
-    text = io.StringIO()
-    write(text, images, format='extxyz')
-    return text.getvalue()
-
-
-def _write(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a file at once, unless it is there with another content.
-
-    :raises InvalidInputError: if it is, and is not to be replaced.
-    """
-    if path.exists() and path.read_text(encoding='utf8') != text and not overwrite:
-        raise InvalidInputError(f'`{path}` was changed since it was written: keep it elsewhere, or say --overwrite')
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(text, encoding='utf8')
-    partial.replace(path)

@@ -14,39 +14,31 @@ from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel, validation_text
+from aiida_qagenai.exchange.atomistic import (
+    BarrierConfig,
+    ElasticConfig,
+    FreeEnergyConfig,
+    LabelConfig,
+    RelaxConfig,
+    RelaxManyConfig,
+)
 from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.requests import Count, Request, elements_of
 from aiida_qagenai.exchange.runtime import Rate, RuntimeConfig, Size
-from aiida_qagenai.thermodynamics.vibrations.settings import (
-    BandSettings,
-    ChgnetPotential,
-    EmtPotential,
-    PhononSettings,
-    Potential,
-    RelaxSettings,
-    SevennetPotential,
-    TemperatureSettings,
-    VolumeSettings,
-)
+from aiida_qagenai.thermodynamics.vibrations.settings import ChgnetPotential, EmtPotential, SevennetPotential
 
 __all__ = (
-    'AtomisticConfig',
-    'BarrierConfig',
     'DescriptorOptions',
     'DescriptorTraining',
-    'FreeEnergyConfig',
     'GapConfig',
     'GenerateConfig',
     'GeneratorOptions',
     'GeneratorTraining',
-    'LabelConfig',
     'NoiseSchedule',
     'PredictConfig',
-    'RelaxConfig',
-    'RelaxManyConfig',
     'RuntimeConfig',
     'TrainConfig',
     'ValidatorOptions',
@@ -54,7 +46,19 @@ __all__ = (
     'parse',
 )
 
-TASKS = ('train', 'generate', 'predict', 'label', 'relax', 'relax_many', 'free_energy', 'barrier', 'contest', 'gaps')
+TASKS = (
+    'train',
+    'generate',
+    'predict',
+    'label',
+    'relax',
+    'relax_many',
+    'elastic',
+    'free_energy',
+    'barrier',
+    'contest',
+    'gaps',
+)
 NoiseSchedule = t.Literal['linear', 'cosine']
 
 
@@ -277,94 +281,6 @@ class GapConfig(RuntimeConfig):
         return self
 
 
-class AtomisticConfig(RuntimeConfig):
-    """What every command takes that moves atoms on a potential.
-
-    :param checkpoint: folder of the validator, only for the potential ``validator``.
-    """
-
-    dtype: t.Literal['float32', 'float64'] = 'float64'
-    potential: Potential
-    checkpoint: Path | None = None
-
-    @pydantic.model_validator(mode='after')
-    def _check_checkpoint(self) -> AtomisticConfig:
-        if (self.potential.name == 'validator') != (self.checkpoint is not None):
-            message = f'the potential `{self.potential.name}` and the checkpoint {self.checkpoint} do not go together'
-            raise ValueError(message)
-        return self
-
-
-class LabelConfig(AtomisticConfig):
-    """Energies, forces and stresses of many structures by one potential, on one level of theory.
-
-    :param structures: packed structures.
-    :param output: labels in the order of the structures, see :func:`~aiida_qagenai.ml.labelling.label`.
-    :param shards: folder of the finished shards; a run that was cut goes on from them.
-    :param shard_size: structures per shard.
-    :param batch_atoms: most atoms evaluated at once; a larger structure is evaluated alone.
-    """
-
-    dtype: t.Literal['float32', 'float64'] = 'float32'
-    structures: Path
-    output: Path = Path('labels.npz')
-    shards: Path = Path('shards')
-    shard_size: Count = 512
-    batch_atoms: Count = 256
-
-
-class RelaxConfig(AtomisticConfig):
-    """Relaxation of one crystal, cell and atoms.
-
-    :param structure: packed structures, exactly one.
-    """
-
-    structure: Path
-    output: Path = Path('relaxed.npz')
-    relaxation: RelaxSettings = RelaxSettings()
-
-
-class RelaxManyConfig(AtomisticConfig):
-    """Relaxation of many crystals at the same time: one that fails is reported and leaves the others alone.
-
-    :param dtype: the thresholds are far above the rounding of single precision.
-    :param journal: what has ended; a run that was cut goes on from it.
-    :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
-    """
-
-    dtype: t.Literal['float32', 'float64'] = 'float32'
-    structures: Path
-    output: Path = Path('relaxed.npz')
-    journal: Path = Path('relaxed.jsonl')
-    batch_atoms: Count = 256
-    relaxation: RelaxSettings = RelaxSettings(max_force=0.05, max_stress=0.003, max_steps=200)
-
-
-class FreeEnergyConfig(AtomisticConfig):
-    """Quasi-harmonic free energy of one crystal.
-
-    :param structure: packed structures, exactly one.
-    """
-
-    structure: Path
-    output: Path = Path('free_energy.npz')
-    relaxation: RelaxSettings = RelaxSettings()
-    phonons: PhononSettings = PhononSettings()
-    volumes: VolumeSettings = VolumeSettings()
-    temperatures: TemperatureSettings = TemperatureSettings()
-
-
-class BarrierConfig(AtomisticConfig):
-    """Minimum-energy path between two minima.
-
-    :param structures: packed structures, exactly two: the initial and the final one.
-    """
-
-    structures: Path
-    output: Path = Path('barrier.npz')
-    band: BandSettings = BandSettings()
-
-
 _Training = t.Annotated[
     DescriptorTraining | GeneratorTraining | ValidatorTraining, pydantic.Field(discriminator='role')
 ]
@@ -375,6 +291,7 @@ _ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
     'label': pydantic.TypeAdapter(LabelConfig),
     'relax': pydantic.TypeAdapter(RelaxConfig),
     'relax_many': pydantic.TypeAdapter(RelaxManyConfig),
+    'elastic': pydantic.TypeAdapter(ElasticConfig),
     'free_energy': pydantic.TypeAdapter(FreeEnergyConfig),
     'barrier': pydantic.TypeAdapter(BarrierConfig),
     'contest': pydantic.TypeAdapter(ContestConfig),

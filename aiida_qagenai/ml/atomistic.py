@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.atomistic import BarrierConfig, FreeEnergyConfig, RelaxConfig
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
-from aiida_qagenai.exchange.tasks import BarrierConfig, FreeEnergyConfig, RelaxConfig
 from aiida_qagenai.ml.potentials import make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime, installed_versions

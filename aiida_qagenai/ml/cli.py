@@ -37,6 +37,7 @@ MODULES = {
     'predict': 'validator.predict',
     'label': 'labelling',
     'relax_many': 'relaxations',
+    'elastic': 'elasticity',
     'contest': 'alternatives.contest',
     'gaps': 'gaps.predict',
     **dict.fromkeys(('relax', 'free_energy', 'barrier'), 'atomistic'),

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError
+from aiida_qagenai.exchange.atomistic import LabelConfig
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, load_arrays, save_arrays
-from aiida_qagenai.exchange.tasks import LabelConfig
 from aiida_qagenai.ml.potentials import Potential, chunks, make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime, installed_versions

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.atomistic import RelaxManyConfig
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, load_sound, save_arrays
-from aiida_qagenai.exchange.tasks import RelaxManyConfig
 from aiida_qagenai.ml.potentials import Potential, make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime, installed_versions
 from aiida_qagenai.thermodynamics.vibrations.descent import Descent
 from aiida_qagenai.thermodynamics.vibrations.settings import RelaxSettings
 
-__all__ = ('relax_many', 'relax_together')
+__all__ = ('crystal_key', 'descend_together', 'read_journal', 'relax_many', 'relax_together')
 
 Outcome = dict[str, t.Any]
 
@@ -42,8 +42,9 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
         raise InvalidInputError(f'`{config.structures}` holds no structures to relax')
     with record.stage('load'):
         potential = make_potential(config, runtime)
-    keys = [_key(batch.select([index]), config, potential.tag) for index in range(len(batch))]
-    done = _read_journal(config.journal)
+    settings = ['descent', potential.tag, config.relaxation.dump(), config.dtype, config.device]
+    keys = [crystal_key(batch.select([index]), settings) for index in range(len(batch))]
+    done = read_journal(config.journal)
     pending = [index for index in range(len(batch)) if keys[index] not in done]
     progress, converged = Progress(len(batch) or 1), sum(done[key]['converged'] for key in keys if key in done)
     if len(pending) < len(batch):
@@ -93,14 +94,17 @@ def _write(path: Path, arrays: dict[str, t.Any], problems: Sequence[str], relaxe
     return outcomes
 
 
-def _key(crystal: StructureBatch, config: RelaxManyConfig, tag: str) -> str:
-    """Return what tells a crystal and how it is relaxed from all others."""
-    settings = json.dumps(['descent', tag, config.relaxation.dump(), config.dtype, config.device], sort_keys=True)
+def crystal_key(crystal: StructureBatch, settings: Sequence[t.Any]) -> str:
+    """Return what tells a crystal and what is done with it from all others.
+
+    :param settings: what is done: plain values.
+    """
+    text = json.dumps(settings, sort_keys=True)
     arrays = (crystal.cells, crystal.species, crystal.fractional)
-    return hashlib.sha256(settings.encode() + b''.join(array.tobytes() for array in arrays)).hexdigest()
+    return hashlib.sha256(text.encode() + b''.join(array.tobytes() for array in arrays)).hexdigest()
 
 
-def _read_journal(path: Path) -> dict[str, Outcome]:
+def read_journal(path: Path) -> dict[str, Outcome]:
     """Return the outcomes of an earlier run; a line that was cut is left out."""
     found: dict[str, Outcome] = {}
     for line in path.read_text(encoding='utf8').splitlines() if path.exists() else ():
@@ -115,11 +119,29 @@ def _read_journal(path: Path) -> dict[str, Outcome]:
 def relax_together(
     crystals: StructureBatch, potential: Potential, settings: RelaxSettings, batch_atoms: int
 ) -> Iterator[tuple[int, Outcome]]:
-    """Relax crystals at the same time and yield the index and the outcome of each as it ends.
-
-    Every step is one evaluation of all crystals on their way; one that ends gives its place to the next.
+    """Relax cell and atoms of crystals at the same time and yield the index and the outcome of each as it ends.
 
     :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
+    """
+    for index, descent, reason in descend_together(crystals, potential, settings, batch_atoms):
+        yield index, _outcome(crystals.select([index]), descent, reason)
+
+
+def descend_together(
+    crystals: StructureBatch,
+    potential: Potential,
+    settings: RelaxSettings,
+    batch_atoms: int,
+    *,
+    fixed_cell: bool = False,
+) -> Iterator[tuple[int, Descent | None, str]]:
+    """Let crystals descend at the same time and yield the index of each as it ends, its end, and why it failed.
+
+    Every step is one evaluation of all crystals on their way; one that ends gives its place to the next. The end is
+    ``None`` for a crystal without an energy.
+
+    :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
+    :param fixed_cell: move the atoms only.
     """
     waiting = deque(range(len(crystals)))
     moving: dict[int, Descent] = {}
@@ -129,9 +151,9 @@ def relax_together(
             index = waiting.popleft()
             cell, species, fractional = next(iter(crystals.select([index])))
             try:
-                moving[index] = Descent(cell, species, fractional, settings)
+                moving[index] = Descent(cell, species, fractional, settings, fixed_cell=fixed_cell)
             except Exception as exception:  # spglib fails in several ways for a broken crystal
-                yield index, _outcome(crystals.select([index]), None, _text(exception))
+                yield index, None, _text(exception)
                 continue
             atoms += len(species)
         if not moving:
@@ -139,7 +161,7 @@ def relax_together(
         for index, reason in _step(crystals, moving, potential):
             descent = moving.pop(index)
             last = '' if descent.converged else f'not converged in {settings.max_steps} steps'
-            yield index, _outcome(crystals.select([index]), None if reason else descent, reason or last)
+            yield index, None if reason else descent, reason or last
 
 
 def _step(crystals: StructureBatch, moving: dict[int, Descent], potential: Potential) -> list[tuple[int, str]]:

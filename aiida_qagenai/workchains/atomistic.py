@@ -1,4 +1,4 @@
-"""What the work chains of free energies and barriers share: inputs, checks, and a bounded number of jobs at a time."""
+"""What the work chains on a potential share: inputs, checks, and a bounded number of jobs at a time."""
 
 from __future__ import annotations
 

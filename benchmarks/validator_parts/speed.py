@@ -61,7 +61,7 @@ def milliseconds(potential: Potential, structures: list[StructureBatch], repetit
 
 def peers(runtime: Runtime) -> t.Iterator[tuple[str, Potential]]:
     """Yield the foundation potentials that are installed here."""
-    from aiida_qagenai.exchange.tasks import LabelConfig
+    from aiida_qagenai.exchange.atomistic import LabelConfig
 
     for name, settings in (('CHGNet 0.3.0', {'name': 'chgnet'}), ('SevenNet-0', {'name': 'sevennet', 'model': '0'})):
         config = LabelConfig.model_validate({'potential': settings, 'structures': 'none.npz'})

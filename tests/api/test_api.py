@@ -79,6 +79,12 @@ def test_relaxing_keeps_order_and_moments_and_costs_the_others_nothing():
 
 
 @pytest.mark.slow
+def test_elastic_tensors_are_of_the_structures_in_their_order():
+    silver, salt = qagenai.elastic([bulk('Ag'), bulk('NaCl', 'rocksalt', a=5.6)], 'emt')
+    assert silver.tensor.shape == (6, 6) and silver.mechanically_stable and 90 < silver.bulk_modulus_vrh < 110
+    assert salt.tensor is None and 'Na' in salt.reason and salt.bulk_modulus_vrh is None
+
+
 def test_predicting_and_relaxing_on_the_validator_and_placing_on_the_hull():
     table = qagenai.predict([bulk('MgO', 'rocksalt', a=4.25)])
     assert table['formula'].tolist() == ['MgO'] and -3.4 < table['energy_pbe'][0] < -2.6 and table['sigma_pbe'][0] > 0

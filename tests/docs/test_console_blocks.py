@@ -163,6 +163,7 @@ READ_ONLY = {
     ('basis', 'list'), ('campaign', 'ledger'), ('campaign', 'list'), ('campaign', 'phases'),
     ('campaign', 'protocols'), ('campaign', 'show'),
     ('candidate', 'list'), ('dataset', 'list'), ('dataset', 'table'), ('energy', 'divergence'), ('energy', 'list'),
+    ('elastic', 'list'),
     ('free-energy', 'list'), ('integrity',), ('model', 'lineage'), ('process', 'cost'), ('relax', 'protocols'),
 }  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""Relaxations, free energies and barriers on a potential."""
+"""Relaxations, elastic tensors, free energies and barriers on a potential."""

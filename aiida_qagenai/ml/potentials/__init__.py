@@ -10,8 +10,8 @@ import torch
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import validation_text
+from aiida_qagenai.exchange.atomistic import AtomisticConfig
 from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
-from aiida_qagenai.exchange.tasks import AtomisticConfig
 from aiida_qagenai.ml.potentials.base import Evaluation, Potential, PotentialCalculator, chunks
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.thermodynamics.vibrations.settings import PACKAGES

@@ -14,10 +14,11 @@ import numpy as np
 import pydantic
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.atomistic import AtomisticConfig
 from aiida_qagenai.exchange.checkpoint import CheckpointInfo
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
-from aiida_qagenai.exchange.tasks import AtomisticConfig, Base
+from aiida_qagenai.exchange.tasks import Base
 from aiida_qagenai.ml.potentials import Evaluation, Potential, chunks, make_potential
 from aiida_qagenai.ml.runtime import Runtime
 

@@ -68,9 +68,11 @@ class Descent:
     The coordinates are the positions in the frame of the first cell and the deformation F of that frame, times the root
     of the number of atoms, which makes the curvatures of both alike: r = r₀ Fᵀ, dE/dr₀ = −f F, dE/dF = V σ F⁻ᵀ.
 
+    :param fixed_cell: move the atoms only.
     :ivar steps: steps taken so far.
     :ivar force: largest force on an atom at the last evaluation, eV/Å.
     :ivar stress: largest component of the stress at the last evaluation, eV/Å3.
+    :ivar tensor: stress at the last evaluation, shape (3, 3), eV/Å3.
     :ivar problem: why the descent cannot go on, empty if it can.
     """
 
@@ -82,9 +84,18 @@ class Descent:
     LARGEST_CHANGE = 20.0
     """Factor by which the volume may grow or shrink: beyond that, a crystal has exploded or collapsed."""
 
-    def __init__(self, cell: Array, species: NDArray[np.int64], fractional: Array, settings: RelaxSettings) -> None:
+    def __init__(
+        self,
+        cell: Array,
+        species: NDArray[np.int64],
+        fractional: Array,
+        settings: RelaxSettings,
+        *,
+        fixed_cell: bool = False,
+    ) -> None:
         self._symmetry = Symmetry(cell, species, fractional) if settings.keep_symmetry else None
         self._settings = settings
+        self._fixed_cell = fixed_cell
         self._cell = np.array(cell, dtype=np.float64)
         self._scale = np.sqrt(len(species))
         self._point = np.concatenate([fractional @ cell, self._scale * np.eye(3)])
@@ -93,6 +104,7 @@ class Descent:
         self.steps = 0
         self.problem = ''
         self.energy = self.force = self.stress = float('nan')
+        self.tensor: Array = np.full((3, 3), np.nan)
 
     @property
     def cell(self) -> Array:
@@ -108,8 +120,9 @@ class Descent:
 
     @property
     def converged(self) -> bool:
-        """Return whether forces and stress were below their thresholds at the last evaluation."""
-        return self.force <= self._settings.max_force and self.stress <= self._settings.max_stress
+        """Return whether forces, and stress unless the cell is fixed, were small enough at the last evaluation."""
+        relaxed = self._fixed_cell or self.stress <= self._settings.max_stress
+        return self.force <= self._settings.max_force and relaxed
 
     @property
     def _deformation(self) -> Array:
@@ -128,6 +141,7 @@ class Descent:
         self.energy = energy
         self.force = float(np.linalg.norm(forces, axis=1).max())
         self.stress = float(np.abs(stress).max())
+        self.tensor = stress
         if self.converged or self.steps == self._settings.max_steps:
             return False
         self._move(self._gradient(forces, stress))
@@ -141,6 +155,8 @@ class Descent:
 
     def _gradient(self, forces: Array, stress: Array) -> Array:
         """Return the derivative of the energy with respect to the coordinates, shape (n + 3, 3)."""
+        if self._fixed_cell:
+            return np.concatenate([-forces, np.zeros((3, 3))])
         deformation = self._deformation
         volume = abs(np.linalg.det(self.cell))
         by_deformation = volume * stress @ np.linalg.inv(deformation).T

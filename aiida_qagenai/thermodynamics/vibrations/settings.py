@@ -16,6 +16,7 @@ __all__ = (
     'PACKAGES',
     'BandSettings',
     'ChgnetPotential',
+    'ElasticitySettings',
     'EmtPotential',
     'HopSettings',
     'PhononSettings',
@@ -117,6 +118,17 @@ class RelaxSettings(StrictModel):
     max_stress: float = pydantic.Field(1e-4, gt=0, description='Largest component of the stress, eV/Å3')
     max_steps: int = pydantic.Field(500, ge=1)
     keep_symmetry: bool = pydantic.Field(True, description='Keep the space group of the start')
+
+
+class ElasticitySettings(StrictModel):
+    """Strains whose stresses make the elastic tensor, and how atoms relax within the strained cells."""
+
+    strains: tuple[t.Annotated[float, pydantic.Field(gt=0, le=0.05)], ...] = pydantic.Field(
+        (0.01,), min_length=1, max_length=5, description='Amplitudes; each component is strained by ± each of them'
+    )
+    max_force: float = pydantic.Field(0.002, gt=0, description='Largest force on an atom of a strained cell, eV/Å')
+    max_steps: int = pydantic.Field(200, ge=1, description='Most steps of the atoms of a strained cell')
+    relax_ions: bool = pydantic.Field(True, description='Relax the atoms of strained cells; clamped ions otherwise')
 
 
 class PhononSettings(StrictModel):

@@ -1,4 +1,4 @@
-"""Typed protocols of free energies and barriers."""
+"""Typed protocols of free energies, barriers and elastic tensors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.thermodynamics.vibrations.settings import (
     BandSettings,
+    ElasticitySettings,
     HopSettings,
     PhononSettings,
     Potential,
@@ -23,6 +24,7 @@ from aiida_qagenai.workchains.protocols.loader import describe_protocols, merge_
 __all__ = (
     'AtomisticSettings',
     'BarrierSettings',
+    'ElasticSettings',
     'FreeEnergySettings',
     'atomistic_protocols',
     'atomistic_settings',
@@ -42,7 +44,7 @@ class AtomisticRun(StrictModel):
 
 
 class AtomisticSettings(StrictModel):
-    """What free energies and barriers share."""
+    """What free energies, barriers and elastic tensors share."""
 
     potential: Potential
     description: str = ''
@@ -69,6 +71,13 @@ class BarrierSettings(AtomisticSettings):
 
     hops: HopSettings | None = None
     band: BandSettings = BandSettings()
+
+
+class ElasticSettings(AtomisticSettings):
+    """Everything that decides elastic tensors."""
+
+    elasticity: ElasticitySettings = ElasticitySettings()
+    max_crystals: int = pydantic.Field(200, ge=1, description='Most crystals in one job')
 
 
 S = t.TypeVar('S', bound=AtomisticSettings)
@@ -100,8 +109,8 @@ def atomistic_settings(
 
     :raises InvalidInputError: for an unknown protocol, potential or key, or a value out of range.
     """
-    chosen = protocol_values(PROTOCOLS_FILE, protocol, 'free energies and barriers')
-    # One file holds both kinds: the other's parts are left out, but never those that a user names.
+    chosen = protocol_values(PROTOCOLS_FILE, protocol, 'free energies, barriers and elastic tensors')
+    # One file holds all kinds: the others' parts are left out, but never those that a user names.
     values = {name: value for name, value in chosen.items() if name in model.model_fields}
     overrides = dict(overrides or {})
     if 'hops' in values and 'species' not in overrides.get('hops', {}):
