@@ -39,8 +39,8 @@ def test_reactions_conserve_the_atoms():
 
 
 def test_a_reaction_takes_the_lowest_ordering_per_formula_unit(capsys):
-    """CoO + Li2O/2 + O2/4 → LiCoO2 from energies per atom; D is the difference of the levels."""
-    energies = {'LiCoO2': -10.0, 'CoO': -8.0, 'Li2O': -6.0, 'O2': -4.0}
+    """NiO + Li2O/2 + O2/4 → LiNiO2 from energies per atom; D is the difference of the levels."""
+    energies = {'LiNiO2': -10.0, 'NiO': -8.0, 'Li2O': -6.0, 'O2': -4.0}
     found = {
         name: {
             'PBE': [{'ordering': None, 'energy_per_atom': 99.0}, {'ordering': 'x', 'energy_per_atom': energy}],
@@ -52,10 +52,30 @@ def test_a_reaction_takes_the_lowest_ordering_per_formula_unit(capsys):
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     figures = {line['name']: line['value'] for line in printed}
     expected = 4 * -10.0 + 2 * 8.0 + 0.5 * 3 * 6.0 + 0.25 * 2 * 4.0
-    assert figures['reaction-1-pbe'] == pytest.approx(expected)
+    assert figures['reaction-2-pbe'] == pytest.approx(expected)
     # Four atoms of product against 2 + 1.5 + 0.5 of what is used up.
-    assert figures['reaction-1-divergence'] == pytest.approx(0.0, abs=1e-9)
-    assert not any(name.startswith('reaction-2') for name in figures)
+    assert figures['reaction-2-divergence'] == pytest.approx(0.0, abs=1e-9)
+    assert not any(name.startswith('reaction-1') for name in figures)
+
+
+def test_other_antiferromagnetic_orderings_are_reported(capsys):
+    """Beside the lowest one, and how far they lie above it per formula unit."""
+    orderings = [('antiferromagnetic', -9.9, 0.5), ('ferromagnetic', -9.5, 0.0), ('antiferromagnetic', -10.0, 1.0)]
+    rows = [
+        {
+            'ordering': None,
+            'magnetic_ordering': order,
+            'energy_per_atom': energy,
+            'band_gap': gap,
+            'site_moments': [1.5, -1.5],
+            'core_hours': 0.1,
+        }
+        for order, energy, gap in orderings
+    ]
+    correlated.report('NiO', 'PBE', [*rows, {**rows[-1], 'ordering': 'antiferromagnetic_2'}])
+    figures = {line['name']: line['value'] for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert figures['nio-pbe-other-above'] == pytest.approx(200.0)
+    assert (figures['nio-pbe-other-gap'], figures['nio-pbe-gap']) == (0.5, 1.0)
 
 
 def test_only_energies_of_the_last_level_are_read(aiida_profile_clean):
