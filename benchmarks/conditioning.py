@@ -37,6 +37,7 @@ from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.gaps.model import GapModel, Gaps, load_gap_model
+from aiida_qagenai.ml.latent import without_labels
 from aiida_qagenai.ml.runtime import setup
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'recipes'))
@@ -82,7 +83,7 @@ def report(structures: StructureBatch, labels: NDArray[np.float64], model: GapMo
     means = read_checkpoint(GAP_FOUNDATION, 'descriptor')[1].configuration['mean_gaps']
     found = model.of_structures(structures)
     fractions = composition_fractions(structures, model.elements)
-    alone = model.of_compositions(fractions, model.unseen(structures))
+    alone = model.of_compositions(fractions, without_labels(structures, model.elements))
     for place, name in enumerate(GAP_LEVELS):
         known = np.isfinite(labels[:, place])
         if not known.any():
@@ -141,7 +142,9 @@ def steer(model: GapModel, number: int) -> None:
     free = found[None]
     for value in TARGETS:
         target = GapTarget.parse(f'band_gap={value}')
-        before, after = (float(np.mean([target.contains(gap) for gap in part])) for part in (free, found[value]))
+        before, after = (
+            float(np.mean([target.minimum <= gap <= target.maximum for gap in part])) for part in (free, found[value])
+        )
         figure(f'target-share-{value:g}', after, 'share', 'no target', before)
         medians = float(np.median(found[value])), float(np.median(free))
         figure(f'target-median-{value:g}', medians[0], 'eV', 'no target', medians[1])

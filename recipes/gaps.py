@@ -37,7 +37,8 @@ from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
 from aiida_qagenai.ml.elements import composition_fractions, element_symbols
 from aiida_qagenai.ml.gaps.model import KINDS, GapModel, combined, raw_gaps
-from aiida_qagenai.ml.gaps.network import GapNetwork, composition_inputs, latent_features, structure_inputs
+from aiida_qagenai.ml.gaps.network import GapNetwork
+from aiida_qagenai.ml.latent import composition_inputs, latent_features, structure_inputs
 from aiida_qagenai.ml.runtime import Runtime, package_versions, setup
 from aiida_qagenai.ml.validator.calibration import calibrated_scale
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
@@ -103,10 +104,7 @@ def train(data: Data, kind: str, member: int, runtime: Runtime) -> GapNetwork:
     inputs = runtime.tensor(data.inputs[kind][member])
     chosen = torch.as_tensor(np.flatnonzero(data.of('train') & (data.folds != member)))
     network = GapNetwork(inputs.shape[1], width=WIDTH, few=data.few, dropout=DROPOUT)
-    network.mean.copy_(inputs[chosen].mean(dim=0))
-    deviation = inputs[chosen].std(dim=0)
-    # What no training crystal has is not seen: its standardised value is 0 for these, and tiny for others.
-    network.deviation.copy_(torch.where(deviation > 1e-4, deviation, torch.full_like(deviation, 1e3)))
+    network.standardise_by(inputs[chosen])
     inputs, gaps = network.standardised(inputs), runtime.tensor(data.gaps)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     batches = len(chosen) // BATCH_SIZE

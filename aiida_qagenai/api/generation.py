@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiida_qagenai.api.targeting import GapTarget, Predicted, predicted_gaps
+from aiida_qagenai.api.targeting import Predicted, PredictedProperty, Target, parse_target
 from aiida_qagenai.api.tasks import Runner, Show, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -64,7 +64,7 @@ class Generated(t.NamedTuple):
     :param known_as: identifier of the known crystal that it equals, if it was looked for.
     :param space_group: 1–230, if it is known.
     :param ordered: what became of each geometric constraint.
-    :param predicted: its band gap, if one was asked for.
+    :param predicted: its band gap or its moduli, if they were asked for.
     """
 
     structure: Structure
@@ -76,7 +76,7 @@ class Generated(t.NamedTuple):
     known_as: str | None = None
     space_group: int | None = None
     ordered: tuple[Ordered, ...] = ()
-    predicted: Predicted | None = None
+    predicted: Predicted | PredictedProperty | None = None
 
     @property
     def satisfied(self) -> bool:
@@ -95,8 +95,8 @@ class Requested:
     :param exclude_known: whether crystals that the library contains are left out.
     :param generator: folder of a checkpoint; the shipped one if ``None``.
     :param geometry: geometric constraints that the crystals are ordered with.
-    :param target: band gap that is asked for: of ``samples`` crystals per one that is wanted, by default ``SAMPLES``,
-        the nearest are kept.
+    :param target: band gap or modulus that is asked for: of ``samples`` crystals per one that is wanted, by default
+        ``SAMPLES``, the nearest are kept.
     """
 
     wanted: Sequence[str]
@@ -107,7 +107,7 @@ class Requested:
     generator: Path | None = None
     seed: int = 0
     geometry: GeometryOptions | None = None
-    target: GapTarget | None = None
+    target: Target | None = None
     samples: int = 1
 
     @property
@@ -137,7 +137,7 @@ def generate(
     generator: str | Path | None = None,
     seed: int = 0,
     constrain: str | Sequence[str] | GeometryOptions = (),
-    target: str | GapTarget | None = None,
+    target: str | Target | None = None,
     **limits: t.Any,
 ) -> list[Generated]:
     """Propose crystals of a formula or of a chemical system, as ``aiida-qagenai generate`` does, the likeliest first.
@@ -150,8 +150,8 @@ def generate(
     :param generator: folder of a checkpoint in place of the shipped diffusion model.
     :param seed: of the random numbers, for ``novelty`` above 0.
     :param constrain: geometric constraints such as ``'coordination(Si,O)=6'``; those that satisfy them come first.
-    :param target: band gap such as ``'band_gap=1.5'``, ``'band_gap=1.2..1.8'`` or ``'metallic'``; those whose predicted
-        gap is nearest are kept, and come first.
+    :param target: band gap or modulus such as ``'band_gap=1.5'``, ``'band_gap=1.2..1.8'``, ``'metallic'`` or
+        ``'bulk_modulus=350'`` (GPa); those whose predicted one is nearest are kept, and come first.
     :param limits: ``novelty``, ``refine``, ``symmetry``, ``formula_units``, ``min_atoms``, ``max_atoms``,
         ``space_group``, ``pool``, ``stoichiometry``, ``exclude`` and ``exclude_system``, see
         :class:`~aiida_qagenai.exchange.requests.MotifsRequest`. Without torch motifs are not refined, with a warning.
@@ -168,8 +168,8 @@ def generate(
     geometry = constrain if isinstance(constrain, GeometryOptions) else None
     if geometry is None and constrain:
         geometry = GeometryOptions.parse({'constraints': [constrain] if isinstance(constrain, str) else constrain})
-    gap = GapTarget.parse(target) if isinstance(target, str) else target
-    asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed, geometry, gap)
+    wish = parse_target(target) if isinstance(target, str) else target
+    asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed, geometry, wish)
     return propose_crystals(asked, limits)
 
 
@@ -184,7 +184,7 @@ def propose_crystals(
 
     :param run: what runs the diffusion model.
     :param show: called with the number of compositions of a chemical system that were looked at, and of all.
-    :param say: called with what shares of the crystals have the band gap that is asked for.
+    :param say: called with what shares of the crystals have the property that is asked for.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -201,15 +201,15 @@ def propose_crystals(
 
 
 def _nearest(
-    found: list[Generated], target: GapTarget, count: int, run: Runner, say: t.Callable[[str], object]
+    found: list[Generated], target: Target, count: int, run: Runner, say: t.Callable[[str], object]
 ) -> list[Generated]:
-    """Return the crystals whose predicted band gaps are nearest to the target, and say what that changed."""
-    gaps = predicted_gaps([each.structure for each in found], run)
-    pairs = [(each._replace(predicted=gap), gap) for each, gap in zip(found, gaps, strict=True)]
+    """Return the crystals whose predicted properties are nearest to the target, and say what that changed."""
+    predicted: t.Any = target.predict([each.structure for each in found], run)
+    pairs = [(each._replace(predicted=one), one) for each, one in zip(found, predicted, strict=True)]
     pairs.sort(key=lambda pair: (not pair[0].satisfied, target.distance(pair[1])))
     shares = []
     for name, part in (('samples', pairs), ('those kept', pairs[:count])):
-        inside = sum(target.contains(gap.band_gap) for _, gap in part)
+        inside = sum(target.contains(one) for _, one in part)
         shares.append(f'{inside} of {len(part)} {name} ({100 * inside / len(part):.0f} %)')
     say(f'{target}, as predicted at PBE: {" and ".join(shares)}')
     return [each for each, _ in pairs[:count]]

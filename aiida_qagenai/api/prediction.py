@@ -11,6 +11,7 @@ from pathlib import Path
 from aiida_qagenai.api.tasks import Runner, run_quietly
 from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.properties import PROPERTIES
 
 if t.TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +22,19 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.crystals import AnyCrystals, NamedCrystal
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
-__all__ = ('divergences', 'gap_records', 'predict', 'predict_arrays', 'predict_gaps', 'prediction_records')
+__all__ = (
+    'divergences',
+    'gap_records',
+    'predict',
+    'predict_arrays',
+    'predict_gaps',
+    'prediction_records',
+    'property_records',
+)
 
 PREDICTIONS = 'predictions.npz'
 GAPS = 'gaps.npz'
+MODULI = 'properties.npz'
 
 
 def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> pd.DataFrame:
@@ -37,7 +47,8 @@ def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> 
     :return: one row each, in their order, with ``name``, ``formula``, ``num_atoms``, ``energy_<rung>``,
         ``sigma_<rung>`` and ``interval_90_<rung>`` (formation energies, eV/atom; missing on rungs without labels),
         ``divergence``, ``divergence_sigma`` (eV/atom), ``top_fidelity``, ``out_of_distribution``, ``magnetic``,
-        ``f_electrons``, ``unseen_elements``, and the band gaps of :func:`gap_records`, by the model of the package.
+        ``f_electrons``, ``unseen_elements``, and by the models of the package the band gaps of :func:`gap_records` and
+        the moduli of :func:`property_records`.
     :raises QagenaiError: if a structure cannot be used (``InvalidInputError``), or the checkpoint cannot.
     """
     import pandas as pd
@@ -48,7 +59,7 @@ def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> 
     items = named_crystals(structures)
     folder = Path(validator or VALIDATOR_FOUNDATION)
     info = read_checkpoint(folder, 'validator')[1]
-    arrays = predict_arrays([item.structure for item in items], folder, gaps=True)
+    arrays = predict_arrays([item.structure for item in items], folder, heads=True)
     return pd.DataFrame(prediction_records(items, arrays, info))
 
 
@@ -90,13 +101,29 @@ def gap_records(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
     return found
 
 
+def property_records(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the properties of each crystal, by their names.
+
+    ``bulk_modulus`` and ``shear_modulus`` (GPa), each with ``_sigma``, and ``property_out_of_distribution``.
+    """
+    found = []
+    for values, sigma, outside in zip(
+        *(arrays[name].tolist() for name in ('properties', 'property_sigma', 'property_out_of_distribution')),
+        strict=True,
+    ):
+        record = dict(zip(PROPERTIES, values, strict=True))
+        record |= {f'{name}_sigma': value for name, value in zip(PROPERTIES, sigma, strict=True)}
+        found.append({**record, 'property_out_of_distribution': outside})
+    return found
+
+
 def predict_arrays(
-    structures: Sequence[Structure], validator: Path, run: Runner = run_quietly, *, gaps: bool = False
+    structures: Sequence[Structure], validator: Path, run: Runner = run_quietly, *, heads: bool = False
 ) -> dict[str, NDArray[t.Any]]:
     """Return the arrays that the task ``predict`` writes for these structures.
 
     :param validator: folder of a checkpoint.
-    :param gaps: predict band gaps as well.
+    :param heads: predict band gaps and moduli as well.
     :raises QagenaiError: if the checkpoint cannot be used.
     """
     from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
@@ -109,7 +136,8 @@ def predict_arrays(
             'structures': 'structures.npz',
             'output': PREDICTIONS,
             'dtype': 'float64',
-            'gaps': gaps,
+            'gaps': heads,
+            'properties': heads,
         }
         run('predict', config, folder, 'predicting')
         return load_arrays(folder / PREDICTIONS)
@@ -126,6 +154,7 @@ def prediction_records(
     """
     records = []
     gaps = gap_records(arrays) if 'gaps' in arrays else []
+    moduli = property_records(arrays) if 'properties' in arrays else []
     for index, (item, divergence) in enumerate(zip(items, divergences(arrays), strict=True)):
         symbols = [element.symbol for element in item.structure.composition.elements]
         record: dict[str, t.Any] = {
@@ -140,6 +169,7 @@ def prediction_records(
                 record[f'{name}_{level.label}'] = value if known else None
         record |= divergence
         record |= gaps[index] if gaps else {}
+        record |= moduli[index] if moduli else {}
         record['unseen_elements'] = ' '.join(symbol for symbol in symbols if symbol not in info.elements)
         records.append(record)
     return records

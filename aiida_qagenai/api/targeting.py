@@ -1,25 +1,41 @@
-"""Steering by selection: of several samples per crystal that is wanted, those whose predicted band gap is asked for."""
+"""Steering by selection: of several samples per crystal that is wanted, those whose predicted property is asked for."""
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiida_qagenai.api.prediction import GAPS, gap_records
+from aiida_qagenai.api.prediction import GAPS, MODULI, gap_records, property_records
 from aiida_qagenai.api.tasks import Runner
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.properties import PROPERTIES
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('GapTarget', 'Predicted', 'predicted_gaps')
+__all__ = (
+    'GapTarget',
+    'Predicted',
+    'PredictedProperty',
+    'PropertyTarget',
+    'Target',
+    'parse_target',
+    'predicted_gaps',
+    'predicted_properties',
+)
 
 HALF_WIDTH = 0.3
 """Of the window around a single value, eV: about the error of the predicted gaps."""
 
+TOLERANCE = 0.1
+"""Half width of the window around a single modulus, as a share of it."""
+
+_NUMBER = r'(\d+(?:\.\d+)?)'
+_PROPERTY = re.compile(rf'(\w+)\s*=\s*{_NUMBER}(?:\s*\.\.\s*{_NUMBER})?')
 _SHAPE = re.compile(r'band_gap\s*=\s*(\d+(?:\.\d+)?)(?:\s*\.\.\s*(\d+(?:\.\d+)?))?')
 
 
@@ -45,7 +61,10 @@ class GapTarget(t.NamedTuple):
         if text.strip() == 'metallic':
             return cls(0.0, 0.0)
         if match is None or (match[2] and float(match[2]) < float(match[1])):
-            message = f'`{text}` is not a target: write band_gap=1.5, a window such as band_gap=1.2..1.8, or metallic'
+            message = (
+                f'`{text}` is not a target: write band_gap=1.5, a window such as band_gap=1.2..1.8, metallic, or '
+                'bulk_modulus=200'
+            )
             raise InvalidInputError(message)
         first = float(match[1])
         if match[2]:
@@ -55,9 +74,9 @@ class GapTarget(t.NamedTuple):
     def __str__(self) -> str:
         return 'metallic' if not self.maximum else f'band gap of {self.minimum:g} to {self.maximum:g} eV'
 
-    def contains(self, gap: float) -> bool:
-        """Return whether a gap, eV, is within the window."""
-        return self.minimum <= gap <= self.maximum
+    def contains(self, predicted: Predicted) -> bool:
+        """Return whether the gap of a crystal is within the window."""
+        return self.minimum <= predicted.band_gap <= self.maximum
 
     def distance(self, predicted: Predicted) -> float:
         """Return how far a crystal is from the target: eV, or the probability that it is not the metal wanted."""
@@ -67,6 +86,73 @@ class GapTarget(t.NamedTuple):
             return abs(predicted.band_gap - self.best)
         return max(self.minimum - predicted.band_gap, predicted.band_gap - self.maximum, 0.0)
 
+    def predict(self, structures: Sequence[Structure], run: Runner) -> list[Predicted]:
+        """Return the band gaps of crystals."""
+        return predicted_gaps(structures, run)
+
+
+class PropertyTarget(t.NamedTuple):
+    """A property that is asked for: ``bulk_modulus=350``, which is a window of ± 10 %, or ``shear_modulus=80..120``.
+
+    :param name: of ``PROPERTIES``.
+    :param best: value that is wanted within the window, if there is one.
+    """
+
+    name: str
+    minimum: float
+    maximum: float
+    best: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> PropertyTarget:
+        """Return the target that a text stands for.
+
+        :raises InvalidInputError: if it is none.
+        """
+        match = _PROPERTY.fullmatch(text.strip())
+        if match is None or match[1] not in PROPERTIES:
+            raise InvalidInputError(
+                f'`{text}` is not a target: write {" or ".join(f"{name}=100" for name in PROPERTIES)}'
+            )
+        first, last = float(match[2]), float(match[3] or match[2])
+        if not 0 < first <= last:
+            raise InvalidInputError(
+                f'`{text}` is not a target: a modulus is positive, and a window ends after it begins'
+            )
+        if match[3]:
+            return cls(match[1], first, last)
+        return cls(match[1], first * (1 - TOLERANCE), first * (1 + TOLERANCE), first)
+
+    def __str__(self) -> str:
+        return f'{self.name.replace("_", " ")} of {self.minimum:g} to {self.maximum:g} {PROPERTIES[self.name]}'
+
+    def contains(self, predicted: PredictedProperty) -> bool:
+        """Return whether the property of a crystal is within the window."""
+        return self.minimum <= predicted.values[self.name] <= self.maximum
+
+    def distance(self, predicted: PredictedProperty) -> float:
+        """Return how far a crystal is from the target, as a ratio."""
+        value = predicted.values[self.name]
+        if self.best is not None:
+            return abs(math.log(value / self.best))
+        return max(math.log(self.minimum / value), math.log(value / self.maximum), 0.0)
+
+    def predict(self, structures: Sequence[Structure], run: Runner) -> list[PredictedProperty]:
+        """Return the properties of crystals by the heads of the package."""
+        return predicted_properties(structures, run)
+
+
+Target = GapTarget | PropertyTarget
+
+
+def parse_target(text: str) -> Target:
+    """Return the band gap or the property that a text asks for.
+
+    :raises InvalidInputError: if it is none.
+    """
+    name = text.partition('=')[0].strip()
+    return PropertyTarget.parse(text) if name in PROPERTIES else GapTarget.parse(text)
+
 
 class Predicted(t.NamedTuple):
     """The band gap of a crystal at PBE by the model of the package: eV, 0 for a metal."""
@@ -74,6 +160,24 @@ class Predicted(t.NamedTuple):
     band_gap: float
     band_gap_sigma: float
     metal_probability: float
+
+    def record(self) -> dict[str, t.Any]:
+        """Return the columns of a table."""
+        return self._asdict()
+
+
+class PredictedProperty(t.NamedTuple):
+    """The properties of a crystal by the heads of the package, or another checkpoint, by their names.
+
+    :param sigma: standard deviations.
+    """
+
+    values: dict[str, float]
+    sigma: dict[str, float]
+
+    def record(self) -> dict[str, t.Any]:
+        """Return the columns of a table."""
+        return {**self.values, **{f'{name}_sigma': value for name, value in self.sigma.items()}}
 
 
 def predicted_gaps(structures: Sequence[Structure], run: Runner) -> list[Predicted]:
@@ -89,3 +193,31 @@ def predicted_gaps(structures: Sequence[Structure], run: Runner) -> list[Predict
         run('gaps', {'structures': 'structures.npz', 'output': GAPS}, folder, 'band gaps')
         records = gap_records(load_arrays(folder / GAPS))
     return [Predicted(each['gap_pbe'], each['gap_sigma_pbe'], each['metal_probability']) for each in records]
+
+
+def predicted_properties(
+    structures: Sequence[Structure], run: Runner, checkpoint: Path | None = None
+) -> list[PredictedProperty]:
+    """Return the properties of crystals.
+
+    :param run: what runs the task.
+    :param checkpoint: folder of property heads in place of those of the package.
+    """
+    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        StructureBatch.from_structures(structures).save(folder / 'structures.npz')
+        config = {
+            'structures': 'structures.npz',
+            'checkpoint': None if checkpoint is None else str(checkpoint.resolve()),
+            'output': MODULI,
+        }
+        run('properties', config, folder, 'moduli')
+        records = property_records(load_arrays(folder / MODULI))
+    return [
+        PredictedProperty(
+            {name: record[name] for name in PROPERTIES}, {name: record[f'{name}_sigma'] for name in PROPERTIES}
+        )
+        for record in records
+    ]

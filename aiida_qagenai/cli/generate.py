@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.api.generation import NO_TORCH, Requested, has_torch, propose_crystals
-from aiida_qagenai.api.targeting import GapTarget
+from aiida_qagenai.api.targeting import Target, parse_target
 from aiida_qagenai.cli.bars import counting_bar
 from aiida_qagenai.cli.constraining import CONSTRAINTS, geometry_of, shares_of
 from aiida_qagenai.cli.loaders import read_with_warnings
@@ -28,8 +28,8 @@ __all__ = ('generate',)
 
 TARGET = option(
     '--target',
-    callback=lambda context, parameter, text: GapTarget.parse(text) if text else None,
-    help='Band gap at PBE: band_gap=1.5 (eV), band_gap=1.2..1.8 or metallic.',
+    callback=lambda context, parameter, text: parse_target(text) if text else None,
+    help='Property at PBE: band_gap=1.5 (eV), band_gap=1.2..1.8, metallic, bulk_modulus=350 (GPa).',
 )
 
 NESTED = ('structure', 'constraints')
@@ -80,7 +80,7 @@ def generate(
     guide: bool,
     recurrence: int,
     best_of: int,
-    target: GapTarget | None,
+    target: Target | None,
     **limits: t.Any,
 ) -> None:
     """Propose crystals of a formula or of a chemical system.
@@ -97,7 +97,7 @@ def generate(
 
     With --constrain crystals are ordered: the diffusion model is pulled towards coordination numbers, distances, volume
     or lattice (from noise without symmetry, unless --novelty and --symmetry say otherwise), and those that satisfy all
-    constraints come first. With --target those are kept whose predicted band gap is nearest to what is asked for, of
+    constraints come first. With --target those are kept whose predicted property is nearest to what is asked for, of
     five samples per crystal or as many as --best-of says.
     """
     if only_motifs and not motifs:
@@ -168,7 +168,7 @@ def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:
                 'known_as': each.known_as,
                 'passed': screening.passed,
                 'reason': reason,
-                **(each.predicted._asdict() if each.predicted else {}),
+                **(each.predicted.record() if each.predicted else {}),
                 **({'satisfied': each.satisfied} if each.ordered else {}),
                 **({'constraints': [one._asdict() for one in each.ordered]} if each.ordered else {}),
                 'structure': structure,
@@ -208,6 +208,7 @@ def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str) -> None:
     energies = COLUMNS if 'e_above_hull' in records[0] else ''
     energies += DIVERGENCE_COLUMNS if 'divergence' in records[0] else ''
     energies += 'band_gap: gap eV, band_gap_sigma: σ(gap), ' if 'band_gap' in records[0] else ''
+    energies += 'bulk_modulus: K GPa, bulk_modulus_sigma: σ(K), ' if 'bulk_modulus' in records[0] else ''
     energies += 'satisfied: satisfies, ' if 'satisfied' in records[0] else ''
     shown = columns(
         f'rank, formula, {energies}space_group: space group, num_atoms: atoms, probability, motif, motif_formula: of, '

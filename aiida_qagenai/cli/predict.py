@@ -26,6 +26,7 @@ if t.TYPE_CHECKING:
 __all__ = ('predict',)
 
 GAPS_SAID = 'band gaps in eV by the model of the package'
+MODULI_SAID = 'K and G: bulk and shear modulus (Voigt–Reuss–Hill, PBE) by the heads of the package'
 
 
 @click.command()
@@ -67,7 +68,7 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[
         raise InvalidInputError(message)
     folder = validator or VALIDATOR_FOUNDATION
     info = read_checkpoint(folder, 'validator')[1]
-    arrays = predict_arrays([item.structure for item in items], folder, run_ml_task, gaps=True)
+    arrays = predict_arrays([item.structure for item in items], folder, run_ml_task, heads=True)
     records = prediction_records(items, arrays, info)
     shown = {'name': 'name', 'formula': 'formula', 'num_atoms': 'atoms'}
     for level in LADDER:
@@ -78,7 +79,7 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[
     else:
         shown['out_of_distribution'] = 'unfamiliar'
     frame = pd.DataFrame(records)
-    shown |= _add_texts(frame, fmt)
+    shown |= _add_texts(frame, fmt) | _add_moduli(frame, fmt)
     print_frame(frame, fmt, shown, footer=_footer(records, info, validator))
 
 
@@ -103,10 +104,22 @@ def _add_texts(frame: pd.DataFrame, fmt: str) -> dict[str, str]:
     return shown
 
 
+def _add_moduli(frame: pd.DataFrame, fmt: str) -> dict[str, str]:
+    """Add what people read of the moduli to a table for them, and return the new columns with their headings."""
+    if fmt != 'table':
+        return {}
+    shown = {}
+    for name, heading in (('bulk_modulus', 'K GPa'), ('shear_modulus', 'G GPa')):
+        pairs = zip(frame[name], frame[f'{name}_sigma'], strict=True)
+        frame[f'text_{name}'] = [f'{value:.0f} ± {sigma:.0f}' for value, sigma in pairs]
+        shown[f'text_{name}'] = heading
+    return shown
+
+
 def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator: Path | None) -> str:
     """Return what people need to know of the numbers."""
     by = f'the validator in {validator}' if validator else 'the validator of the package'
-    lines = [f'energies of formation in eV/atom by {by}', GAPS_SAID]
+    lines = [f'energies of formation in eV/atom by {by}', GAPS_SAID, MODULI_SAID]
     levels = {entry['rung']: entry['tag'] for entry in info.configuration.get('levels', ())}
     named = [f'{rung}: {tag}' for rung, tag in levels.items() if rung != tag]
     if named:

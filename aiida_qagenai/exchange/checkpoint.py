@@ -20,6 +20,7 @@ __all__ = (
     'FOUNDATION',
     'GAP_FOUNDATION',
     'MEMORY_NAME',
+    'PROPERTY_FOUNDATION',
     'VALIDATOR_FOUNDATION',
     'WEIGHTS_NAME',
     'CheckpointInfo',
@@ -44,7 +45,10 @@ VALIDATOR_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'validator' / 'foundat
 GAP_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'gaps' / 'foundation'
 """Folder of the model of band gaps that comes with the package, made by ``recipes/gaps.py``."""
 
-Role = t.Literal['descriptor', 'generator', 'validator']
+PROPERTY_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'properties' / 'foundation'
+"""Folder of the heads of bulk and shear moduli that come with the package, made by ``recipes/elasticity.py``."""
+
+Role = t.Literal['descriptor', 'generator', 'property', 'validator']
 
 
 class CheckpointInfo(pydantic.BaseModel):

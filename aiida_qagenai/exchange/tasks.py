@@ -25,6 +25,7 @@ from aiida_qagenai.exchange.atomistic import (
 from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.geometry import GeometryOptions
+from aiida_qagenai.exchange.properties import PropertyConfig, PropertyTuning
 from aiida_qagenai.exchange.recovery import RecoveryOptions
 from aiida_qagenai.exchange.requests import Count, Request, elements_of
 from aiida_qagenai.exchange.runtime import Rate, RuntimeConfig, Size
@@ -58,6 +59,8 @@ TASKS = (
     'barrier',
     'contest',
     'gaps',
+    'properties',
+    'tune_properties',
 )
 NoiseSchedule = t.Literal['linear', 'cosine']
 
@@ -254,6 +257,7 @@ class PredictConfig(RuntimeConfig):
 
     :param validator: checkpoint; the one that comes with the package if not given.
     :param gaps: predict band gaps as well, by the model that comes with the package.
+    :param properties: predict bulk and shear moduli as well, by the heads that come with the package.
     """
 
     validator: Path | None = None
@@ -261,6 +265,7 @@ class PredictConfig(RuntimeConfig):
     output: Path = Path('predictions.npz')
     batch_size: Count = 64
     gaps: bool = False
+    properties: bool = False
 
 
 class GapConfig(RuntimeConfig):
@@ -296,6 +301,8 @@ _ADAPTERS: dict[str, pydantic.TypeAdapter[t.Any]] = {
     'barrier': pydantic.TypeAdapter(BarrierConfig),
     'contest': pydantic.TypeAdapter(ContestConfig),
     'gaps': pydantic.TypeAdapter(GapConfig),
+    'properties': pydantic.TypeAdapter(PropertyConfig),
+    'tune_properties': pydantic.TypeAdapter(PropertyTuning),
 }
 
 

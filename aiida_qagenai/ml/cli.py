@@ -40,6 +40,7 @@ MODULES = {
     'elastic': 'elasticity',
     'contest': 'alternatives.contest',
     'gaps': 'gaps.predict',
+    **dict.fromkeys(('properties', 'tune_properties'), 'properties.predict'),
     **dict.fromkeys(('relax', 'free_energy', 'barrier'), 'atomistic'),
 }
 """Name of the function behind a command → its module, imported when it is called."""

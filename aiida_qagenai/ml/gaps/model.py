@@ -16,21 +16,24 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, VALIDATOR_FOUNDATION, CheckpointInfo
+from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, CheckpointInfo
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import Tensors, load_checkpoint, load_weights
-from aiida_qagenai.ml.elements import composition_fractions, element_numbers, species_indices
-from aiida_qagenai.ml.gaps.network import (
-    GapNetwork,
+from aiida_qagenai.ml.elements import composition_fractions, element_numbers
+from aiida_qagenai.ml.gaps.network import GapNetwork
+from aiida_qagenai.ml.latent import (
+    Seen,
+    below,
     composition_inputs,
-    flat,
-    latent_features,
+    familiarity,
     num_inputs,
+    see,
     structure_inputs,
+    without_labels,
 )
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.calibration import UNSEEN_ELEMENT_INFLATION
-from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
+from aiida_qagenai.ml.validator.ensemble import Ensemble
 
 __all__ = ('KINDS', 'GapModel', 'Gaps', 'load_gap_model', 'raw_gaps')
 
@@ -79,17 +82,16 @@ class GapModel:
     validator: Ensemble
     runtime: Runtime
 
-    def of_structures(self, structures: StructureBatch) -> Gaps:
-        """Return the gaps of crystals."""
-        graphs, unknown = model_graphs(structures, self.validator.elements, self.validator.cutoff, self.runtime.dtype)
-        latent = latent_features(self.validator, graphs, self.runtime.device)
+    def of_structures(self, structures: StructureBatch, seen: Seen | None = None) -> Gaps:
+        """Return the gaps of crystals.
+
+        :param seen: what the validator says of them, if that is known.
+        """
+        seen = seen or see(structures, self.validator, self.runtime)
         composition = composition_inputs(composition_fractions(structures, self.elements), self.elements)
-        inputs = [structure_inputs(features, structures, composition) for features in latent.swapaxes(0, 1)]
-        assert self.validator.latent is not None
-        distances = self.validator.latent.distances(flat(latent[:, :, 0]))
-        unseen = unknown | self.unseen(structures)
-        inflation = self.validator.latent.inflation(distances, unseen)
-        return self._gaps('structure', inputs, unseen | (distances > self.validator.latent.threshold), inflation)
+        inputs = [structure_inputs(features, structures, composition) for features in seen.latent.swapaxes(0, 1)]
+        outside, inflation = familiarity(self.validator, seen, without_labels(structures, self.elements))
+        return self._gaps('structure', inputs, outside, inflation)
 
     def of_compositions(self, fractions: NDArray[np.float64], unseen: NDArray[np.bool_]) -> Gaps:
         """Return the gaps of compositions.
@@ -99,11 +101,6 @@ class GapModel:
         """
         inputs = [composition_inputs(fractions, self.elements)] * len(self.networks['composition'])
         return self._gaps('composition', inputs, unseen, np.where(unseen, UNSEEN_ELEMENT_INFLATION, 1.0))
-
-    def unseen(self, structures: StructureBatch) -> NDArray[np.bool_]:
-        """Return which structures have an element without labels, shape (n,)."""
-        missing = species_indices(structures.species, self.elements) < 0
-        return np.bincount(structures.owner[missing], minlength=len(structures)) > 0
 
     def _gaps(
         self,
@@ -160,13 +157,7 @@ def load_gap_model(runtime: Runtime, folder: Path = GAP_FOUNDATION) -> GapModel:
     :raises InvalidInputError: if it was trained on another validator than the shipped one.
     """
     tensors, info = load_checkpoint(folder, 'descriptor')
-    below, validator = load_checkpoint(VALIDATOR_FOUNDATION, 'validator')
-    if info.configuration.get('validator_sha256') != validator.sha256:
-        message = f'`{folder}` was trained on another validator than that of the package: run `recipes/gaps.py` again'
-        raise InvalidInputError(message)
-    ensemble = Ensemble.from_checkpoint(below, validator, runtime.dtype)
-    for member in ensemble.members:
-        member.to(runtime.device)
+    ensemble = below(info, str(folder), runtime)
     elements = element_numbers(info.elements)
     networks = {kind: _networks(kind, tensors, info, runtime, ensemble) for kind in KINDS}
     scales = {kind: tensors[f'scale.{kind}'].numpy() for kind in KINDS}

@@ -15,8 +15,10 @@ from aiida_qagenai.exchange.tasks import PredictConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
 from aiida_qagenai.ml.gaps.model import load_gap_model
 from aiida_qagenai.ml.graph import CrystalGraph
+from aiida_qagenai.ml.latent import see
 from aiida_qagenai.ml.potentials import Potential
 from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.properties.model import load_property_model
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.base import base_of, on_base
 from aiida_qagenai.ml.validator.calibration import with_divergence
@@ -33,8 +35,8 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     rung that the validator was calibrated for), ``features`` (n, d), ``distance_to_training``, ``out_of_distribution``,
     ``magnetic`` and ``f_electrons`` (n,). σ is the calibrated error bar (``SigmaModel``), inflated far from training
     structures and by open shells, that of the divergence as well. For each rung speaks the last level of theory on it;
-    on a rung that the validator was not trained on all numbers are NaN. With ``config.gaps`` there are the arrays of
-    :class:`~aiida_qagenai.ml.gaps.model.Gaps` as well.
+    on a rung that the validator was not trained on all numbers are NaN. With ``config.gaps`` and ``config.properties``
+    there are the arrays of ``ml.gaps.model.Gaps`` and ``ml.properties.model.Properties`` as well.
 
     :raises CorruptFileError: if the checkpoint or the structures are damaged.
     """
@@ -63,7 +65,7 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     save_arrays(
         config.output,
         {
-            **_gaps(structures, config, runtime, record),
+            **_heads(structures, config, runtime, record),
             'format_version': np.array(FORMAT_VERSION),
             'identifiers': structures.identifiers,
             'energies': means[:, : len(LADDER)],
@@ -87,14 +89,19 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
     )
 
 
-def _gaps(
+def _heads(
     structures: StructureBatch, config: PredictConfig, runtime: Runtime, record: Record
 ) -> dict[str, NDArray[t.Any]]:
-    """Return the arrays of the band gaps, if they are asked for."""
-    if not config.gaps:
-        return {}
-    with record.stage('gaps'):
-        return load_gap_model(runtime).of_structures(structures).arrays()
+    """Return the arrays of the band gaps and the properties that are asked for."""
+    seen, arrays = None, {}
+    with record.stage('heads'):
+        if config.gaps:
+            gaps = load_gap_model(runtime)
+            seen = see(structures, gaps.validator, runtime)
+            arrays = gaps.of_structures(structures, seen).arrays()
+        if config.properties:
+            arrays |= load_property_model(runtime)[0].of_structures(structures, seen).arrays()
+    return arrays
 
 
 def _evaluate(

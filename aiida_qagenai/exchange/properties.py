@@ -1,0 +1,40 @@
+"""Configuration files of the commands of the property heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+
+from aiida_qagenai.exchange.runtime import RuntimeConfig
+
+__all__ = ('PropertyConfig', 'PropertyTuning')
+
+
+class PropertyConfig(RuntimeConfig):
+    """Prediction of properties of crystals.
+
+    :param structures: packed crystals.
+    :param checkpoint: property head; the one that comes with the package if not given.
+    """
+
+    structures: Path
+    checkpoint: Path | None = None
+    output: Path = Path('properties.npz')
+
+
+class PropertyTuning(RuntimeConfig):
+    """Retraining of a property head with further crystals.
+
+    :param structures: packed crystals.
+    :param labels: NPZ file with an array for each property, shape (n,), NaN where there is no label.
+    :param checkpoint: property head to start from; the one that comes with the package if not given.
+    :param weight: of a new crystal beside one of the first training set.
+    :param output: folder of the checkpoint to write.
+    """
+
+    structures: Path
+    labels: Path
+    checkpoint: Path | None = None
+    weight: float = pydantic.Field(10.0, gt=0, le=1000)
+    output: Path = Path('checkpoint')

@@ -1,0 +1,1 @@
+"""Parts of ``inverse_design.py``."""
