@@ -16,12 +16,15 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.api.evaluation import evaluate
     from aiida_qagenai.api.generation import Generated, generate
     from aiida_qagenai.api.hulls import OnHull, draw_hull, place_on_hull
+    from aiida_qagenai.api.inverse_design import Designed, DesignPlan, design
     from aiida_qagenai.api.prediction import predict, predict_gaps
     from aiida_qagenai.api.relaxation import Relaxed, relax
     from aiida_qagenai.api.screening import screen
     from aiida_qagenai.exchange.crystals import as_atoms, as_structure, as_structures
 
 __all__ = (
+    'DesignPlan',
+    'Designed',
     'Elastic',
     'Generated',
     'OnHull',
@@ -29,6 +32,7 @@ __all__ = (
     'as_atoms',
     'as_structure',
     'as_structures',
+    'design',
     'draw_hull',
     'elastic',
     'evaluate',
@@ -41,6 +45,8 @@ __all__ = (
 )
 
 _HOMES = {
+    'DesignPlan': 'api.inverse_design',
+    'Designed': 'api.inverse_design',
     'Elastic': 'api.elasticity',
     'Generated': 'api.generation',
     'OnHull': 'api.hulls',
@@ -48,6 +54,7 @@ _HOMES = {
     'as_atoms': 'exchange.crystals',
     'as_structure': 'exchange.crystals',
     'as_structures': 'exchange.crystals',
+    'design': 'api.inverse_design',
     'draw_hull': 'api.hulls',
     'elastic': 'api.elasticity',
     'evaluate': 'api.evaluation',

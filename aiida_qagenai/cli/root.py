@@ -14,7 +14,7 @@ __all__ = ('main',)
 
 COMPUTING = ('barrier', 'campaign', 'elastic', 'energy', 'free-energy', 'hyperparameters', 'relax')
 HOLDING = ('archive', 'basis', 'candidate', 'dataset', 'model', 'process')
-ALONE = ('evaluate', 'generate', 'hull', 'integrity', 'plot', 'predict', 'report', 'screen', 'serve', 'setup')
+ALONE = ('design', 'evaluate', 'generate', 'hull', 'integrity', 'plot', 'predict', 'report', 'screen', 'serve', 'setup')
 NOUNS = sorted(COMPUTING + HOLDING + ALONE)
 """Modules or folders of the command line, each with a group of commands or a command of the same name."""
 

@@ -1,0 +1,234 @@
+"""Inverse design of a property in rounds: generate, predict, compute on a potential, retrain.
+
+Each round proposes crystals of given chemical systems with the diffusion model, keeps those whose predicted modulus is
+nearest to the target, relaxes them and computes their elastic tensors on a foundation potential, and retrains the
+property heads with the results. A potential that no round uses may judge what comes out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiida_qagenai.api.elasticity import elastic_structures
+from aiida_qagenai.api.hulls import amounts
+from aiida_qagenai.api.potentials import hull_problem, potential_config, require_installed
+from aiida_qagenai.api.targeting import PropertyTarget, predicted_properties
+from aiida_qagenai.api.tasks import Runner, run_quietly
+from aiida_qagenai.common.errors import InvalidInputError
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = ('DesignPlan', 'Designed', 'design', 'judge')
+
+MODULI = {'bulk_modulus': 'bulk_modulus_vrh', 'shear_modulus': 'shear_modulus_vrh'}
+"""Property → what the elastic tensor calls it."""
+
+PER_FORMULA = 2
+"""Most crystals of one formula in one round."""
+
+STRAINED = {'max_force': 0.01, 'max_steps': 100}
+RELAXED = {'max_force': 0.02, 'max_stress': 0.0005, 'max_steps': 200}
+
+
+@dataclasses.dataclass(frozen=True)
+class DesignPlan:
+    """What is wanted, and how much is spent on it.
+
+    :param target: modulus that is asked for.
+    :param systems: chemical systems, each a tuple of elements, of which crystals are proposed.
+    :param per_system: crystals that the diffusion model makes of each in a round.
+    :param per_round: crystals whose elastic tensors are computed in a round.
+    :param max_atoms: in the cell.
+    :param novelty: noise that is added to the known crystals that samples start from, from 0 to 1.
+    :param potential: that relaxes and strains.
+    :param max_e_above_hull: largest distance of a hit to the hull of the package, eV/atom.
+    """
+
+    target: PropertyTarget
+    systems: Sequence[tuple[str, ...]]
+    rounds: int = 3
+    per_system: int = 10
+    per_round: int = 8
+    max_atoms: int = 6
+    novelty: float = 0.2
+    potential: str = 'chgnet'
+    max_e_above_hull: float = 0.1
+    seed: int = 0
+
+
+class Designed(t.NamedTuple):
+    """A crystal of one round.
+
+    :param generated: as the diffusion model made it.
+    :param structure: as it was relaxed.
+    :param predicted: modulus by the heads before anything was computed, GPa.
+    :param computed: modulus by the potential, GPa; ``None`` where ``reason`` says why or the crystal is unstable.
+    :param e_above_hull: by the potential, eV/atom; ``None`` where the hull has no place for it.
+    :param hit: whether it is mechanically stable, near the hull, and has the modulus that is wanted.
+    """
+
+    round: int
+    generated: Structure
+    structure: Structure
+    predicted: float
+    computed: float | None
+    mechanically_stable: bool | None
+    e_above_hull: float | None
+    hit: bool
+    reason: str
+
+
+def design(plan: DesignPlan, folder: Path, run: Runner = run_quietly) -> list[Designed]:
+    """Return the crystals of all rounds.
+
+    :param folder: in which every stage of every round is kept; a campaign that was cut goes on from it.
+    :param run: what runs the tasks.
+    :raises QagenaiError: if the potential cannot be used (``InvalidInputError``), or a task fails.
+    """
+    config = potential_config(plan.potential)
+    require_installed(config['potential']['name'], 'the potential')
+    problem = hull_problem(config)
+    if problem:
+        raise InvalidInputError(problem)
+    found: list[Designed] = []
+    checkpoint: Path | None = None
+    for number in range(plan.rounds):
+        place = folder / f'round{number}'
+        proposed = _proposed(plan, number, place / 'generation', run)
+        new = _unseen(proposed, [each.generated for each in found])
+        chosen, predicted = _nearest(plan, new, checkpoint, run)
+        if not chosen:
+            break
+        settings = {**config, 'relaxation': RELAXED, 'elasticity': STRAINED}
+        outcomes = elastic_structures(chosen, settings, place / 'elastic', run)
+        new = _designed(plan, number, chosen, predicted, outcomes)
+        found += new
+        checkpoint = _retrained(plan, new, checkpoint, place / 'retraining', run) or checkpoint
+    return found
+
+
+def judge(
+    structures: Sequence[Structure], potential: str, name: str, folder: Path, run: Runner = run_quietly
+) -> list[float | None]:
+    """Return a modulus of crystals by a potential of one's own choice, GPa, ``None`` where there is none.
+
+    :param name: of the property.
+    :param folder: in which the task goes on where it was cut.
+    """
+    config = {**potential_config(potential), 'relaxation': RELAXED, 'elasticity': STRAINED}
+    return [outcome[MODULI[name]] for _, outcome in elastic_structures(structures, config, folder, run)]
+
+
+def _unseen(proposed: Sequence[Structure], earlier: Sequence[Structure]) -> list[Structure]:
+    """Return the proposals without duplicates and without those of earlier rounds."""
+    from aiida_qagenai.chemistry.duplicates import KnownStructures, find_duplicates
+
+    kept = find_duplicates(proposed, distortions=False).representatives
+    known = KnownStructures(list(earlier), distortions=False)
+    return [proposed[index] for index in kept if known.find(proposed[index]) is None]
+
+
+def _nearest(
+    plan: DesignPlan, proposed: Sequence[Structure], checkpoint: Path | None, run: Runner
+) -> tuple[list[Structure], list[float]]:
+    """Return the crystals of a round that are computed, and their predicted moduli."""
+    predicted = predicted_properties(proposed, run, checkpoint) if proposed else []
+    order = sorted(range(len(proposed)), key=lambda index: plan.target.distance(predicted[index]))
+    taken: list[int] = []
+    formulas = Counter[str]()
+    for index in order:
+        formula = proposed[index].composition.reduced_formula
+        if formulas[formula] < PER_FORMULA and len(taken) < plan.per_round:
+            formulas[formula] += 1
+            taken.append(index)
+    return [proposed[index] for index in taken], [predicted[index].values[plan.target.name] for index in taken]
+
+
+def _proposed(plan: DesignPlan, number: int, folder: Path, run: Runner) -> list[Structure]:
+    """Return what the diffusion model makes of the chemical systems, known crystals left out."""
+    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+
+    folder.mkdir(parents=True, exist_ok=True)
+    requests = [
+        {
+            'mode': 'motifs',
+            'elements': list(system),
+            'count': plan.per_system,
+            'max_atoms': plan.max_atoms,
+            'novelty': plan.novelty,
+            'otherwise': 'noise',
+        }
+        for system in plan.systems
+    ]
+    config = {'requests': requests, 'seed': plan.seed + 1000 * number, 'output': 'candidates.npz'}
+    if not _done(folder, config):
+        run('generate', config, folder, f'sampling, round {number}')
+    arrays = load_arrays(folder / 'candidates.npz')
+    structures = StructureBatch.from_arrays(arrays).structures()
+    new = [relation != 'replay' for relation in arrays['relation'].tolist()]
+    return [structure for structure, is_new in zip(structures, new, strict=True) if is_new]
+
+
+def _done(folder: Path, config: dict[str, t.Any]) -> bool:
+    """Return whether a task with this configuration has ended well in ``folder``."""
+    before, results = folder / 'config.json', folder / 'results.json'
+    if not (before.exists() and results.exists()) or json.loads(before.read_bytes()) != config:
+        return False
+    return bool(json.loads(results.read_bytes())['status'] == 'ok')
+
+
+def _designed(
+    plan: DesignPlan,
+    number: int,
+    chosen: Sequence[Structure],
+    predicted: Sequence[float],
+    outcomes: Sequence[tuple[Structure, dict[str, t.Any]]],
+) -> list[Designed]:
+    """Return the crystals of a round with what was computed, placed on the hull of the package with each other."""
+    from aiida_qagenai.thermodynamics.hull.relaxed import place_relaxed
+
+    energies = [outcome['energy_per_atom'] for _, outcome in outcomes]
+    placed = place_relaxed([amounts(structure) for structure, _ in outcomes], energies, min_references=0)
+    found = []
+    for before, said, (structure, outcome), stand in zip(chosen, predicted, outcomes, placed, strict=True):
+        value, stable = outcome[MODULI[plan.target.name]], outcome['mechanically_stable']
+        inside = value is not None and plan.target.minimum <= value <= plan.target.maximum
+        near = stand.e_above_hull is not None and stand.e_above_hull <= plan.max_e_above_hull
+        hit = bool(inside and near and stable)
+        about = (value, stable, stand.e_above_hull, hit, outcome['reason'])
+        found.append(Designed(number, before, structure, said, *about))
+    return found
+
+
+def _retrained(
+    plan: DesignPlan, found: Sequence[Designed], checkpoint: Path | None, folder: Path, run: Runner
+) -> Path | None:
+    """Retrain the heads with what was computed, and return the folder of the checkpoint, None where nothing was."""
+    import numpy as np
+
+    from aiida_qagenai.common.properties import PROPERTIES
+    from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
+
+    known = [each for each in found if each.computed is not None]
+    if not known:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    # A crystal is met as it was generated, and has the modulus of what it relaxes to: both count.
+    structures = [each.structure for each in known] + [each.generated for each in known]
+    StructureBatch.from_structures(structures).save(folder / 'structures.npz')
+    labels = {name: np.full(len(structures), np.nan) for name in PROPERTIES}
+    labels[plan.target.name] = np.array([each.computed for each in known] * 2, dtype=np.float64)
+    save_arrays(folder / 'labels.npz', {**labels, 'format_version': np.array(FORMAT_VERSION)})
+    config = {
+        'structures': 'structures.npz',
+        'labels': 'labels.npz',
+        'checkpoint': None if checkpoint is None else str(checkpoint.resolve()),
+    }
+    run('tune_properties', config, folder, 'retraining')
+    return folder / 'checkpoint'
