@@ -49,6 +49,7 @@ class Pool:
     :param low: energy of formation at the lower level, eV/atom, shape (n,).
     :param above_hull: distance to the hull of the pool at the lower level, eV/atom, shape (n,).
     :param difference: lower minus higher level, eV/atom, shape (n,).
+    :param cost: of a calculation: atoms of the formula unit, shape (n,).
     """
 
     formulas: tuple[str, ...]
@@ -57,6 +58,7 @@ class Pool:
     low: Array
     above_hull: Array
     difference: Array
+    cost: Array
 
     def __len__(self) -> int:
         return len(self.formulas)
@@ -104,7 +106,9 @@ def read_pool(path: Path, low: str, high: str) -> Pool:
     lower, higher = (np.array([row[k] for row, _ in kept]) for k in (1, 2))
     formulas = tuple(row[0] for row, _ in kept)
     fractions, chemistry = describe([amounts for _, amounts in kept], lower)
-    return Pool(formulas, fractions, chemistry, lower, hull_distances([a for _, a in kept], lower), lower - higher)
+    cost = np.array([float(sum(amounts.values())) for _, amounts in kept])
+    above_hull = hull_distances([amounts for _, amounts in kept], lower)
+    return Pool(formulas, fractions, chemistry, lower, above_hull, lower - higher, cost)
 
 
 def columns_of(path: Path) -> set[str]:

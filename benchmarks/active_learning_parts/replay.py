@@ -13,6 +13,8 @@ from aiida_qagenai.selection.acquisition import CandidatePool
 from aiida_qagenai.selection.choose import choose
 
 INITIAL, BATCH, RECALL = 10, 5, 0.5
+EXPLORED = 0.2
+"""Share of the calls of a campaign that ends with exploration: those with the largest uncertainty."""
 
 ARMS = {
     'random': ('random', 'absolute'),
@@ -26,6 +28,7 @@ ARMS = {
     'hybrid': ('hybrid', 'absolute'),
     'hit-probability': ('hit_probability', 'absolute'),
     'expected-improvement': ('expected_improvement', 'absolute'),
+    'knowledge-gradient': ('knowledge_gradient', 'absolute'),
     'oracle': ('oracle_divergence', 'absolute'),
 }
 """Acquisition and kind of divergence of each arm; the last one knows the answer and is the ceiling."""
@@ -43,6 +46,9 @@ class Record:
     :param mae: mean absolute error of the last surrogate on what was not computed, eV/atom.
     :param coverage: share of these errors within 1.645 standard deviations, which 90 % should be.
     :param random_mae: error of the surrogate from as many compounds chosen at random, eV/atom.
+    :param cost: of these calculations, atoms of their formula units.
+    :param explored_mae: error after further calculations, a share ``EXPLORED`` of all, of the most uncertain compounds.
+    :param explored_random_mae: that from as many compounds, all chosen at random.
     """
 
     calls: int
@@ -50,6 +56,9 @@ class Record:
     mae: float
     coverage: float
     random_mae: float
+    cost: float
+    explored_mae: float
+    explored_random_mae: float
 
 
 def replay(pool: Pool, surrogate: Surrogate, arm: str, seed: int) -> Record:
@@ -73,8 +82,30 @@ def replay(pool: Pool, surrogate: Surrogate, arm: str, seed: int) -> Record:
     found = np.cumsum(hits[computed])
     calls = int(np.argmax(found >= wanted)) + 1
     mae, coverage = _quality(pool, surrogate, computed)
-    random_mae, _ = _quality(pool, surrogate, shuffled[: len(computed)])
-    return Record(calls, tuple(found[:calls].tolist()), mae, coverage, random_mae)
+    more = explore(pool, surrogate, computed, seed)
+    return Record(
+        calls,
+        tuple(found[:calls].tolist()),
+        mae,
+        coverage,
+        random_mae=_quality(pool, surrogate, shuffled[: len(computed)])[0],
+        cost=float(pool.cost[computed[:calls]].sum()),
+        explored_mae=_quality(pool, surrogate, more)[0],
+        explored_random_mae=_quality(pool, surrogate, shuffled[: len(more)])[0],
+    )
+
+
+def explore(pool: Pool, surrogate: Surrogate, computed: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return what was computed and further compounds, ``EXPLORED`` of all, each time the most uncertain ones."""
+    names = tuple(f'{row:06d}' for row in range(len(pool)))
+    wanted = min(len(pool), round(len(computed) / (1 - EXPLORED)))
+    while len(computed) < wanted:
+        mean, sigma = surrogate(computed, pool.difference[computed])
+        number = min(BATCH, wanted - len(computed))
+        candidates = _candidates(pool, names, computed, mean, sigma)
+        choice = choose(candidates, budget_k=number, audit_fraction=0.0, arm='uncertainty', seed=seed)
+        computed = np.concatenate([computed, choice.chosen])
+    return computed
 
 
 def _quality(pool: Pool, surrogate: Surrogate, computed: NDArray[np.int64]) -> tuple[float, float]:
@@ -102,5 +133,6 @@ def _candidates(
         sigma=doubt,
         low_fidelity_energy=pool.above_hull,
         features=pool.chemistry,
+        cost=pool.cost,
         true_divergence=np.abs(pool.difference),
     )

@@ -14,6 +14,7 @@ from aiida_qagenai.selection.acquisition import (
     diversity_scores,
     expected_improvement,
     hit_probability,
+    knowledge_gradient,
     scale,
     score,
 )
@@ -91,6 +92,30 @@ def test_the_expected_improvement_is_the_mean_over_samples(signed, sigma):
     threshold = brentq(lambda each: np.maximum(draws - each, 0).mean() - found.mean(), -1, draws.max())
     assert found == pytest.approx(np.maximum(draws - threshold, 0).mean(axis=0), abs=0.02)
     assert (draws > threshold + 0.02).mean() - 0.01 <= 0.15 <= (draws > threshold - 0.02).mean() + 0.01
+
+
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=20), st.floats(0.01, 0.3))
+def test_the_knowledge_gradient_is_what_a_decision_gains(signed, sigma):
+    """No more than the expected improvement, less where a hit is certain already, and nothing where all is known."""
+    signed = np.array(signed)
+    found = knowledge_gradient(signed, np.full(len(signed), sigma))
+    improvement = expected_improvement(signed, np.full(len(signed), sigma))
+    assert (found >= 0).all() and (found <= improvement + 1e-12).all()
+    assert knowledge_gradient(signed, np.zeros(len(signed))) == pytest.approx(0, abs=1e-3)
+
+
+def test_the_knowledge_gradient_leaves_certain_hits_for_later():
+    found = knowledge_gradient(
+        np.array([2.0, 0.5, 0.0, 0.0, 0.0, 0.0]), np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.1]), 1 / 4
+    )
+    assert found.argmax() == 1 and found[0] < 0.01 * found[1]
+
+
+def test_what_costs_more_must_gain_more():
+    pool = make_pool(number=3, divergence_signed=[0.1] * 3, divergence_sigma=[0.05] * 3, cost=[2.0, 1.0, 4.0])
+    assert score(pool, 'knowledge_gradient').total.argsort().tolist() == [2, 0, 1]
+    with pytest.raises(InvalidInputError, match='positive'):
+        score(make_pool(cost=np.zeros(40)), 'knowledge_gradient')
 
 
 def test_relative_divergence_survives_a_collapsed_ensemble():
