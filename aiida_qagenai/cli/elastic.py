@@ -8,7 +8,18 @@ from aiida_qagenai.cli.elastic_files import COLUMNS, elastic_files
 from aiida_qagenai.cli.groups import Noun, add_continue, add_protocols, launch
 from aiida_qagenai.cli.loaders import load_checkpoint, load_code, load_process, load_structures
 from aiida_qagenai.cli.output import columns, print_frame
-from aiida_qagenai.cli.params import CHEMICAL_SYSTEM, FORMAT, PROCESS, option, parse_settings, potential_options
+from aiida_qagenai.cli.params import (
+    CHEMICAL_SYSTEM,
+    FOLLOW,
+    FORMAT,
+    LABEL,
+    ML_CODE,
+    NODE,
+    PROCESS,
+    option,
+    parse_settings,
+    potential_options,
+)
 
 __all__ = ('elastic',)
 
@@ -75,6 +86,42 @@ def show(process: str, *, fmt: str) -> None:
     rows = [{'label': name, **each.content.model_dump(mode='json'), 'pk': each.pk} for name, each in outputs.items()]
     table = pd.DataFrame(rows, columns=None if rows else [*SHOWN, 'pk']).drop(columns=['source'], errors='ignore')
     print_frame(table, fmt, SHOWN, footer=f'{len(table)} structures; exit status {node.exit_status}')
+
+
+@elastic.command('retrain')
+@click.argument('processes', nargs=-1, required=True, metavar=f'{NODE}...')
+@option('--checkpoint', metavar=NODE, help='Property heads to start from; those of the package by default.')
+@option('--weight', type=click.FloatRange(0, 1000, min_open=True), default=10.0, help='Weight of a new crystal.')
+@option('--code', metavar=NODE, default=ML_CODE, help='Python with torch and this package.')
+@LABEL
+@FOLLOW
+def retrain(
+    processes: tuple[str, ...], *, checkpoint: str | None, weight: float, code: str, label: str, watch: bool
+) -> None:
+    """Retrain the property heads with the tensors of runs.
+
+    The checkpoint is a node, which descends from the tensors. The weight of a new crystal is that beside one of the
+    first training set.
+    """
+    from aiida.orm import Dict
+
+    from aiida_qagenai.calculations.models.tune_properties import TunePropertiesCalculation
+    from aiida_qagenai.engine.resumable import nested_outputs
+
+    builder = TunePropertiesCalculation.get_builder()
+    builder.code = load_code(code)
+    builder.parameters = Dict({'weight': weight})
+    if checkpoint is not None:
+        builder.initial_checkpoint = load_checkpoint(checkpoint)
+    structures, tensors = {}, {}
+    for process in processes:
+        node = load_process(process, 'ElasticWorkChain')
+        outputs = nested_outputs(node)
+        for name, structure in outputs.get('relaxed', {}).items():
+            structures[f'p{node.pk}{name}'], tensors[f'p{node.pk}{name}'] = structure, outputs['elastic'][name]
+    builder.structures, builder.elastic = structures, tensors
+    job = launch(builder, 'process', label=label, watch=watch)
+    click.echo(f'next: aiida-qagenai model lineage CHECKPOINT, the output of {job.pk}')
 
 
 @elastic.command('list')

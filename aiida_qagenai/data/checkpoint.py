@@ -41,7 +41,7 @@ class CheckpointData(Data):
     class AttributesModel(Data.AttributesModel):
         """What searches filter on; ``config.json`` holds the rest."""
 
-        role: str = OrmMetadataField(description='descriptor, generator or validator')
+        role: str = OrmMetadataField(description='descriptor, generator, property or validator')
         architecture: str = OrmMetadataField(description='Network class and size')
         num_parameters: int = OrmMetadataField(description='Trainable parameters')
         elements: list[str] = OrmMetadataField(description='Elements seen in training')
@@ -87,7 +87,7 @@ class CheckpointData(Data):
 
     @property
     def role(self) -> str:
-        """Return ``descriptor``, ``generator`` or ``validator``."""
+        """Return ``descriptor``, ``generator``, ``property`` or ``validator``."""
         return str(self.base.attributes.get('role'))
 
     @property

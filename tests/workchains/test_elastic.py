@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from aiida_qagenai.calculations.atomistic.elastic import ElasticCalculation
+from aiida_qagenai.calculations.models.tune_properties import TunePropertiesCalculation
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.queries.elasticity import elastic_tensors
 from aiida_qagenai.workchains.elastic import ElasticWorkChain
@@ -51,6 +52,29 @@ def test_one_that_fails_costs_itself_alone(build):
     with enable_caching():
         again = run_get_node(ElasticWorkChain, **node.get_builder_restart())[1]
     assert all(job.base.caching.is_created_from_cache for job in again.called)
+
+
+@pytest.mark.slow
+def test_heads_are_retrained_with_tensors(build, python_code):
+    """The checkpoint descends from the tensors, a second one from the first; crystals without moduli are refused."""
+    node = run_get_node(build({'cu': CRYSTALS['cu']}))[1]
+    inputs = {
+        'code': python_code('ml', 'qagenai.tune_properties'),
+        'parameters': orm.Dict({'weight': 100.0}),
+        'structures': {'cu': node.outputs.relaxed.cu},
+        'elastic': {'cu': node.outputs.elastic.cu},
+    }
+    first = run_get_node(TunePropertiesCalculation, **inputs)[1]
+    assert first.is_finished_ok, first.exit_message
+    metrics = first.outputs.results['metrics']
+    assert metrics['mape_after_bulk_modulus'] < max(metrics['mape_before_bulk_modulus'], 0.02)
+    checkpoint = first.outputs.checkpoint
+    assert checkpoint.role == 'property' and checkpoint.info.configuration['weight'] == 100.0
+    again = run_get_node(TunePropertiesCalculation, **inputs, initial_checkpoint=checkpoint)[1]
+    assert again.outputs.checkpoint.info.configuration['parent_sha256'] == checkpoint.info.sha256
+    failed = run_get_node(build({'salt': CRYSTALS['salt']}))[1].outputs.elastic.salt
+    with pytest.raises(ValueError, match='not one crystal has a modulus'):
+        run_get_node(TunePropertiesCalculation, **{**inputs, 'elastic': {'cu': failed}})
 
 
 def test_all_that_fail_are_an_error(build):
