@@ -141,6 +141,11 @@ class PyscfCellParameters(StrictModel):
     kmesh: Mesh | None = pydantic.Field(None, description='k-points along each reciprocal vector.')
     kmesh_shift: Shift = pydantic.Field((0.0, 0.0, 0.0), description='Displacement from Gamma, in steps of the mesh.')
     grid_mesh: Mesh | None = pydantic.Field(None, description='Points of the uniform grid of density functionals.')
+    coulomb: t.Literal['fitted', 'grid'] = pydantic.Field(
+        'fitted',
+        description='Hartree potential and screened exchange of functionals of a crystal: by density fitting, or on '
+        'the uniform grid, which is several times cheaper for small cells.',
+    )
     grid_level: int = pydantic.Field(4, ge=0, le=9, description='Level of the atomic grid of molecules.')
     precision: float = pydantic.Field(1e-8, gt=0, lt=1e-3, description='Precision of lattice sums, Ha.')
     auxiliary_beta: float = pydantic.Field(2.0, gt=1, description='Ratio of the even-tempered auxiliary basis.')
@@ -160,8 +165,10 @@ class PyscfCellParameters(StrictModel):
     checkpoint_interval_seconds: float = pydantic.Field(60, ge=0, description='How often CCSD saves its amplitudes.')
 
     def dump(self) -> dict[str, t.Any]:
-        """Return the complete parameters; without spin polarisation as they were before there was any."""
+        """Return the complete parameters; without what came later as they were before there was any."""
         values = super().dump()
+        if self.coulomb == 'fitted':
+            del values['coulomb']
         if not self.spin_polarized:
             values['spin'] = self.spin or 0
             for name in ('spin_polarized', 'moments', 'free_moment'):
@@ -192,6 +199,11 @@ class PyscfCellParameters(StrictModel):
     def has_forces(self) -> bool:
         """Return whether forces are computed: the Hartree potential is then on the grid, without density fitting."""
         return self.forces or self.relax is not None
+
+    @property
+    def has_exchange_on_grid(self) -> bool:
+        """Return whether screened exchange is computed on the uniform grid."""
+        return self.coulomb == 'grid' and self.fidelity is Fidelity.HSE06
 
     @property
     def is_local(self) -> bool:
@@ -237,6 +249,10 @@ class PyscfCellParameters(StrictModel):
             (
                 self.has_forces and (self.descriptors or self.band_path_spacing is not None),
                 '`forces` and `relax` go without `descriptors` and bands: compute these at the relaxed structure',
+            ),
+            (
+                self.coulomb == 'grid' and not (crystal and functional),
+                '`coulomb` on the grid is for density functionals of crystals',
             ),
             (
                 self.scf.smearing is not None and not (crystal and functional),

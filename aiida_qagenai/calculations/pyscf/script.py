@@ -95,6 +95,7 @@ def script_variables(
         'filename_script': values['files']['script'],
         'filename_results': values['files']['results'],
         'has_descriptors': parameters.descriptors,
+        'has_exchange_on_grid': parameters.has_exchange_on_grid,
         'parts': _template_parts(parameters),
     }
 
@@ -129,4 +130,5 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
         return [*crystal, 'correlation', 'local_coupled_cluster' if parameters.is_local else 'coupled_cluster']
     if parameters.has_forces:
         return [*crystal, 'geometry']
-    return [*crystal, *(['descriptors'] if parameters.descriptors else []), 'density_functional']
+    optional = {'exchange': parameters.has_exchange_on_grid, 'descriptors': parameters.descriptors}
+    return [*crystal, *(name for name, wanted in optional.items() if wanted), 'density_functional']

@@ -98,6 +98,9 @@ class EnergySettings(StrictModel):
     max_atoms: dict[Fidelity, pydantic.PositiveInt]
     meshes: dict[t.Literal['PBE', 'SCAN', 'HSE06', 'HF', 'CCSD(T)'], MeshRule]
     grid_spacing: pydantic.PositiveFloat
+    coulomb: t.Literal['fitted', 'grid'] = pydantic.Field(
+        'fitted', description='Hartree potential and exchange of functionals of crystals: fitted, or on the grid.'
+    )
     grid_level: int = pydantic.Field(ge=0, le=9)
     precision: pydantic.PositiveFloat
     auxiliary_beta: float = pydantic.Field(gt=1)
@@ -189,18 +192,12 @@ class EnergySettings(StrictModel):
             'fallback',
             'beyond_argon',
             'unavailable',
-            'composite',
-            'prefer_composite',
-            'separate_triples',
-            'local',
-            # The lowest energy of all orderings, however many were computed.
-            'magnetism',
-            'orderings',
-            # The tag names it.
-            'counterpoise',
-            # It chooses among energies and moves none.
-            'top',
+            'coulomb',
         }
+        silent |= {'composite', 'prefer_composite', 'separate_triples', 'local'}
+        # The lowest energy of all orderings counts, however many were computed; the tag names the counterpoise
+        # correction; the top rung chooses among energies and moves none.
+        silent |= {'magnetism', 'orderings', 'counterpoise', 'top'}
         values, basis = self.model_dump(mode='json', exclude=silent), self.basis_of(fidelity)
         if unrestricted:
             basis = f'uccsd-{basis}'
@@ -212,6 +209,8 @@ class EnergySettings(StrictModel):
             values['spin_polarization'] = 'corrected'
         if self.magnetism == 'none':
             values['magnetism'] = 'none'
+        if self.coulomb == 'grid' and fidelity is not Fidelity.CCSD_T:
+            values['coulomb'] = 'grid'
         content = json.dumps(values, sort_keys=True)
         mesh = 'HF' if fidelity is Fidelity.CCSD_T else fidelity.value
         kmesh = surroundings if isolated else 'k' + self.meshes[mesh].tag  # type: ignore[index]
@@ -283,6 +282,7 @@ class EnergySettings(StrictModel):
             mean_field = self.meshes[fidelity.value]  # type: ignore[index]
             values['grid_mesh'] = [_odd(float(np.linalg.norm(vector)) / self.grid_spacing) for vector in np.array(cell)]
             values['scf'] = {**values['scf'], 'smearing': self.smearing}
+            values['coulomb'] = self.coulomb
         if self.fitting == 'family':
             values['auxiliary_basis'] = self.basis_of(fidelity)
         values.update(kmesh=mean_field.mesh(cell), kmesh_shift=mean_field.shift, descriptors=descriptors)

@@ -80,6 +80,8 @@ def test_tags_tell_levels_apart():
     assert energy_settings('pipeline', {'max_memory_mb': 1}).tag(Fidelity.PBE) == tag
     for overrides in ({'grid_spacing': 0.1}, {'smearing': None}, {'scf': {'conv_tol': 1e-9}}):
         assert energy_settings('pipeline', overrides).tag(Fidelity.PBE) != tag
+    on_grid = energy_settings('pipeline', {'coulomb': 'grid'})
+    assert [on_grid.tag(level) == settings.tag(level) for level in LADDER] == [False, False, False, True]
     assert settings.tag(Fidelity.CCSD_T).split(':')[2] == 'gth-hf-rev'
 
 

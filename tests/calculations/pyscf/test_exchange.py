@@ -1,0 +1,72 @@
+"""Test Hartree potential and screened exchange on the uniform grid, in place of fitted integrals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
+from aiida_qagenai.common.errors import InvalidInputError
+
+
+@pytest.fixture
+def hybrid(load_script, lithium_hydride, pyscf_parameters):
+    """Return the script, its cell, the mean field of HSE06 on the grid, and a density at two k-points."""
+    script = load_script(lithium_hydride, {**pyscf_parameters('HSE06'), 'coulomb': 'grid'})
+    cell = script.build_cell()
+    mf = script.mean_field(cell, script.make_kpts(cell, [2, 1, 1], [0.5, 0.5, 0.5]), 'HSE06')
+    mf.grids.build()
+    density = np.array(mf.get_init_guess(key='1e'))
+    return script, cell, mf, density
+
+
+def reference(script, cell, mf, density):
+    """Return exchange by PySCF's own transforms: full less long range, with the Ewald correction of each."""
+    plain = script.df.FFTDF(cell, mf.kpts)
+    plain.mesh = mf.grids.mesh
+    full, long = (
+        plain.get_jk(density, kpts=mf.kpts, with_j=False, omega=omega, exxdiv='ewald')[1] for omega in (None, 0.11)
+    )
+    return full - long
+
+
+def test_whole_operator_is_that_of_pyscf(hybrid):
+    """All elements, those between empty levels included."""
+    script, cell, mf, density = hybrid
+    mf.exchange_on_grid.whole = True
+    matrices = mf.exchange_on_grid.exchange(density)
+    assert np.allclose(matrices, reference(script, cell, mf, density), atol=1e-8)
+
+
+def test_compressed_operator_is_exact_for_occupied_orbitals(hybrid):
+    """Its energy and its action on the density are those of the whole operator."""
+    script, cell, mf, density = hybrid
+    compressed, whole = mf.exchange_on_grid.exchange(density), reference(script, cell, mf, density)
+    assert np.allclose(compressed @ density, whole @ density, atol=1e-8)
+    assert not np.allclose(compressed, whole, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('fidelity', ['PBE', 'HSE06'])
+def test_energy_is_that_of_fitted_integrals(load_script, lithium_hydride, pyscf_parameters, fidelity):
+    """What differs is the error of the fit, 0.1 mHa with a double-zeta basis."""
+    energies, gaps = [], []
+    for coulomb in ('fitted', 'grid'):
+        changes = {'basis': 'gth-cc-dzvp', 'kmesh_shift': [0.5, 0.5, 0.5], 'grid_mesh': [31, 31, 31], 'precision': 1e-6}
+        script = load_script(lithium_hydride, {**pyscf_parameters(fidelity), **changes, 'coulomb': coulomb})
+        script.run()
+        energies.append(script.RESULTS['total_energy_hartree'])
+        gaps.append(script.RESULTS['band_gap'])
+    assert energies[0] == pytest.approx(energies[1], abs=2e-4)
+    assert gaps[0] == pytest.approx(gaps[1], abs=1e-3)
+
+
+def test_only_functionals_of_crystals(pyscf_parameters):
+    """There is no grid of a molecule, and coupled cluster has fitted integrals."""
+    with pytest.raises(InvalidInputError, match='`coulomb`'):
+        PyscfCellParameters.parse({**pyscf_parameters('CCSD(T)'), 'coulomb': 'grid'})
+
+
+def test_fitted_parameters_are_as_they_were(pyscf_parameters):
+    """What was computed before there was a choice is found in the cache."""
+    assert 'coulomb' not in PyscfCellParameters.parse(pyscf_parameters('PBE')).dump()
