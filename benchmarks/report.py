@@ -1,18 +1,24 @@
-"""Time to write and to open the page on a large campaign, and how much it weighs.
+"""Time to write and to open the page on a large campaign, how much it weighs, and what looking at the campaign takes.
 
 ``python benchmarks/report.py [--candidates N] [--quick]`` stores a made-up campaign of one cycle in a throw-away SQLite
 profile, 300 of its candidates with energies at all four rungs, writes its page, and opens it in Chromium where that is
-installed. One JSON line per figure. Storing 100,000 candidates takes some minutes; ``--quick`` stores 2,000.
+installed. Then it runs the commands `report`, `campaign status` and `campaign show` as a user would and measures their
+time, with the start of Python, and their memory. One JSON line per figure. Storing 100,000 candidates takes some
+minutes; ``--quick`` stores 2,000. ``--profile NAME`` takes a profile that exists instead, stores the campaign there and
+leaves it, or measures the one that it holds from before. The figures of 100,000 candidates are in ``report.jsonl``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import html
+import json
 import re
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import typing as t
@@ -26,6 +32,22 @@ from provenance_scale import finish, store_cycle
 COMPUTED = 300
 """Candidates with energies."""
 
+COMMANDS = {
+    'command-report': ('report', 'large', '--output', 'again.html'),
+    'command-status': ('campaign', 'status', 'large'),
+    'command-show': ('campaign', 'show', 'large'),
+}
+"""Figure → command that looks at the campaign."""
+
+MEASURE = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+"""Script in between: what a process has grown to counts as the memory of the commands that it starts."""
+
 OPENING, WEIGHT = 2.0, 5.0
 """Largest time to open a page (s) and size (MB) that we allow ourselves."""
 
@@ -35,11 +57,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--candidates', type=int, default=100_000, help='candidates of the campaign')
     parser.add_argument('--quick', action='store_true', help='2,000 candidates, within a minute')
+    parser.add_argument('--profile', help='profile that keeps the campaign')
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')
     n = 2000 if arguments.quick else arguments.candidates
-    with temporary_profile(), tempfile.TemporaryDirectory() as folder:
-        store_campaign(n)
+    with existing_profile(arguments.profile) if arguments.profile else temporary_profile():
+        from aiida import orm
+
+        if not orm.QueryBuilder().append(orm.Group, filters={'label': 'qagenai/campaign/large'}).count():
+            store_campaign(n)
+        measure(n, arguments.profile or 'benchmark')
+
+
+def measure(n: int, profile: str) -> None:
+    """Write the page, open it, and look at the campaign."""
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'report.html'
         from aiida_qagenai.report.figures import FIGURES
         from aiida_qagenai.report.page import write_report
@@ -53,6 +85,28 @@ def main() -> None:
         assert path.read_text().count('<figure') == len(FIGURES) - 1, 'all but the costs: no job has run'
         if shutil.which('chromium'):
             figure(f'report-open-{n}', open_page(path), 's', 'allowed', OPENING)
+        for name, words in COMMANDS.items():
+            measure_command(f'{name}-{n}', ('--profile', profile, *words), Path(folder))
+
+
+@contextlib.contextmanager
+def existing_profile(name: str) -> t.Iterator[None]:
+    """Load a profile of the user."""
+    from aiida import load_profile
+
+    load_profile(name)
+    yield
+
+
+def measure_command(name: str, words: tuple[str, ...], folder: Path) -> None:
+    """Print wall time, processor time and largest memory of one command."""
+    program = shutil.which('aiida-qagenai') or 'aiida-qagenai'
+    command = [sys.executable, '-c', MEASURE, program, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    wall, cpu, memory = json.loads(done.stdout)
+    figure(name, round(wall, 2), 's')
+    figure(f'{name}-cpu', round(cpu, 2), 's')
+    figure(f'{name}-memory', round(memory / 1024), 'MiB')
 
 
 def store_campaign(n: int) -> None:
