@@ -114,7 +114,7 @@ def _on_hull(name: str, structure: Structure, placed: Placed, reason: str) -> On
 
 
 def draw_hull(placed: Sequence[OnHull], elements: Sequence[str] | None = None) -> Figure:
-    """Return the hull of a system of two or three elements with structures in it, as a figure of matplotlib.
+    """Return the hull of a system of two to four elements with structures in it, as a figure of matplotlib.
 
     :param placed: of :func:`place_on_hull`; those without a formation energy are left out.
     :param elements: of the system; by default all elements of the structures.
@@ -130,8 +130,8 @@ def draw_hull(placed: Sequence[OnHull], elements: Sequence[str] | None = None) -
         if each.formation_energy_per_atom is not None
     ]
     system = sorted(elements or {symbol for phase in found for symbol in phase.elements})
-    if not found or not 2 <= len(system) <= 3:
-        message = f'a hull is drawn of structures with energies in two or three elements, not of {", ".join(system)}'
+    if not found or not 2 <= len(system) <= 4:
+        message = f'a hull is drawn of structures with energies in two to four elements, not of {", ".join(system)}'
         raise InvalidInputError(message)
     zeros = [Phase(symbol, 0.0, level=SCALE) for symbol in system]
     known = [*ReferenceHull.default().competing([system]).phases, *zeros]

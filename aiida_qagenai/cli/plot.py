@@ -56,7 +56,11 @@ for figure in HELP:
 @plot.command()
 @CAMPAIGN
 @OUTPUT
-@option('--system', metavar='A-B', help='Two or three elements of the campaign; by default those with most candidates.')
+@option(
+    '--system',
+    metavar='A-B',
+    help='Two to four of the elements; by default all, or of more the three with most candidates.',
+)
 def hull(campaign: str, *, output: Path, system: str | None) -> None:
     """Draw the hull of the last cycle with its candidates.
 

@@ -74,7 +74,7 @@ def draw_parity(table: pd.DataFrame) -> Figure:
         axes.scatter(part['computed'], part['predicted'], s=size, color=BLUE, linewidths=0, rasterized=many, zorder=3)
         _diagonal(axes, [*part['computed'], *part['predicted']])
         error = (part['predicted'] - part['computed']).abs().mean()
-        axes.set_title(f'{rung}: MAE {error:.3f}, n = {len(part)}', fontsize=LABEL_SIZE + 1)
+        axes.set_title(f'{rung}: MAE {error:.3f}, n = {len(part)}', fontsize=LABEL_SIZE)
         axes.locator_params(nbins=4)
     figure.supxlabel('computed formation energy (eV/atom)', fontsize=9)
     figure.supylabel('predicted before (eV/atom)', fontsize=9)

@@ -31,7 +31,7 @@ LARGEST_ABOVE_HULL = 1.0
 def hull(campaign: int | str, elements: t.Collection[str] | None = None) -> Plot:
     """Return the predicted hull of the last assessment with its candidates (paper Figure 11).
 
-    :param elements: two or three; by default those of the campaign, or of a larger one the part with most candidates.
+    :param elements: two to four; by default those of the campaign, or of a larger one the three with most candidates.
     :raises InvalidInputError: on another number of elements, or one that is not of the campaign.
     """
     found = queries.last_hull(campaign)
@@ -77,15 +77,15 @@ def _check_elements(elements: t.Collection[str] | None, system: list[str]) -> li
     if elements is None:
         return None
     chosen = sorted(elements)
-    if len(chosen) not in (2, 3) or not set(chosen) <= set(system):
-        message = f'a hull is drawn of two or three elements of {"-".join(system)}, not of {"-".join(chosen)}'
+    if not 2 <= len(chosen) <= 4 or not set(chosen) <= set(system):
+        message = f'a hull is drawn of two to four elements of {"-".join(system)}, not of {"-".join(chosen)}'
         raise InvalidInputError(message)
     return chosen
 
 
 def _busiest(table: pd.DataFrame, system: list[str]) -> list[str]:
-    """Return the two or three elements that most candidates consist of."""
-    if len(system) <= 3:
+    """Return the elements of a system, or of one with five and more the three that most candidates consist of."""
+    if len(system) <= 4:
         return system
     counts = table['formula'].map(lambda text: frozenset(parse_formula(text))).value_counts()
     parts = itertools.combinations(system, 3)

@@ -43,7 +43,7 @@ def test_each_figure_has_a_command(toy, run, tmp_path, name):
 def test_the_system_of_a_hull(toy, run, tmp_path):
     run('plot', 'hull', 'toy', '--system', 'H-Li', '--output', tmp_path / 'a.png')
     assert (
-        'two or three elements of H-Li'
+        'two to four elements of H-Li'
         in run('plot', 'hull', 'toy', '--system', 'Li-O', '--output', tmp_path / 'b.png', status=1).output
     )
 

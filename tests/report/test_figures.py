@@ -59,7 +59,7 @@ def test_the_hull_is_that_of_the_last_cycle(toy):
 
 @pytest.mark.parametrize('elements', [['Li'], ['Li', 'O'], ['Li', 'H', 'O', 'N']])
 def test_a_hull_of_other_elements_is_refused(toy, elements):
-    with pytest.raises(InvalidInputError, match='two or three elements of H-Li'):
+    with pytest.raises(InvalidInputError, match='two to four elements of H-Li'):
         make_plot('hull', 'toy', elements=elements)
 
 

@@ -22,7 +22,12 @@ from aiida_qagenai.common.plotting import (
     save_figure,
     styled,
 )
-from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, METASTABLE_LIMIT, distances_to_hull
+from aiida_qagenai.thermodynamics.hull.convex_hull import (
+    MARGINAL_LIMIT,
+    METASTABLE_LIMIT,
+    STABLE_LIMIT,
+    distances_to_hull,
+)
 from aiida_qagenai.thermodynamics.hull.phases import Phase
 
 if t.TYPE_CHECKING:
@@ -49,8 +54,7 @@ def plot_hull(
     """Write the hull of a binary, ternary or quaternary system.
 
     :param phases: known phases.
-    :param path: ``.png``, ``.svg``, ``.pdf``, or ``.html`` for an interactive picture by pymatgen, which draws
-        quaternary systems as well.
+    :param path: ``.png``, ``.svg``, ``.pdf``, or ``.html`` for an interactive picture by pymatgen.
     :param candidates: drawn with the phases.
     :param elements: the chemical system; phases with others are left out. The default is that of the
         candidates, or of the phases if there are no candidates.
@@ -71,7 +75,7 @@ def plot_hull(
     missing = [element for element in elements if not any(set(phase.amounts) == {element} for phase in known)]
     if missing:
         raise InvalidInputError(f'no phase of the element(s) {", ".join(missing)}: the hull has no corner there')
-    if len(elements) < 4 and path.suffix.lower() != INTERACTIVE:
+    if path.suffix.lower() != INTERACTIVE:
         return save_figure(draw_hull(known, candidates, elements, show_unstable=show_unstable), path)
     from pymatgen.analysis.phase_diagram import PDEntry, PDPlotter, PhaseDiagram
     from pymatgen.core import Composition
@@ -81,12 +85,8 @@ def plot_hull(
 
     entries = [entry(phase, None) for phase in known]
     entries += [entry(phase, f'{phase.reduced_formula} (candidate)') for phase in candidates]
-    backend: t.Literal['plotly', 'matplotlib'] = 'plotly' if path.suffix.lower() == INTERACTIVE else 'matplotlib'
-    plotter = PDPlotter(PhaseDiagram(entries), show_unstable=show_unstable, backend=backend)
-    picture = plotter.get_plot()
-    if backend == 'plotly':
-        return _write_page(picture, path)
-    return save_figure(picture.figure, path, bbox_inches='tight')
+    plotter = PDPlotter(PhaseDiagram(entries), show_unstable=show_unstable, backend='plotly')
+    return _write_page(plotter.get_plot(), path)
 
 
 def plot_distances(distances: Sequence[float], path: str | os.PathLike[str]) -> Path:
@@ -114,21 +114,14 @@ def draw_distances(distances: Sequence[float], bins: int = 40) -> Figure:
 
     :param bins: number of intervals of equal width.
     """
-    figure, axes = new_figure(4.6, 3.2)
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = new_figure(4.6, 3.4)
     axes.hist(distances, bins=bins, color=BLUE)
-    for name, limit, side in (('metastable', METASTABLE_LIMIT, 'right'), ('marginal', MARGINAL_LIMIT, 'left')):
-        axes.axvline(limit, color='#555555', linewidth=0.8, linestyle='--')
-        axes.annotate(
-            name,
-            (limit, 0.98),
-            xycoords=('data', 'axes fraction'),
-            xytext=(-2 if side == 'right' else 2, 0),
-            textcoords='offset points',
-            rotation=90,
-            ha=side,
-            va='top',
-            fontsize=LABEL_SIZE,
-        )
+    for name, limit, line in (('metastable', METASTABLE_LIMIT, '--'), ('marginal', MARGINAL_LIMIT, ':')):
+        axes.axvline(limit, color='#222222', linewidth=1.0, linestyle=line, label=f'{name}: up to {limit:g} eV/atom')
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc='outside lower center', ncols=2)
     axes.set(xlabel=DISTANCE_LABEL, ylabel='candidates')
     return figure
 
@@ -186,7 +179,7 @@ def draw_hull(
     show_unstable: float = 0.2,
     total: int | None = None,
 ) -> Figure:
-    """Return the hull of the known phases of a binary or ternary system with candidates (paper Figure 11).
+    """Return the hull of the known phases of two, three or four elements with candidates (paper Figure 11).
 
     :param known: all elements among them; they make the hull. Formation energies, eV/atom.
     :param computed: candidates whose energy was computed, drawn in another colour.
@@ -202,7 +195,7 @@ def draw_hull(
     shown = [row for row, value in enumerate(distances) if value is not None and value <= show_unstable]
     split = len(candidates)
     every = [*candidates, *computed]
-    draw = _draw_binary if len(elements) == 2 else _draw_ternary
+    draw = {2: _draw_binary, 3: _draw_ternary, 4: _draw_quaternary}[len(elements)]
     figure, axes = new_figure(4.6, 3.6)
     groups = [
         _Group('candidates, predicted', [row for row in shown if row < split], BLUE, 'o'),
@@ -315,6 +308,44 @@ def _draw_ternary(
         spine.set_visible(False)
     corners = [(float(x), float(y)) for x, y in places[stable]]
     return _Places(points, corners, [known[row].reduced_formula for row in stable])
+
+
+CORNERS = ((0.0, 0.12), (0.62, -0.12), (1.0, 0.24), (0.5, 0.9))
+"""Places of four elements: a tetrahedron in parallel projection, its first and third corner joined behind it."""
+
+
+def _draw_quaternary(
+    axes: t.Any, known: Sequence[Phase], every: Sequence[Phase], elements: Sequence[str], groups: Sequence[_Group]
+) -> _Places:
+    """Draw the tetrahedron of compositions with the phases on the hull, and return the places of all that has a name.
+
+    The edges of the hull are left out: in a projection nobody can tell which of them lie in front.
+    """
+    import numpy as np
+
+    for first, second in itertools.combinations(range(4), 2):
+        line = '--' if (first, second) == (0, 2) else '-'
+        axes.plot(*np.array([CORNERS[first], CORNERS[second]]).T, line, color='#999999', linewidth=0.8, zorder=1)
+
+    def place(phase: Phase) -> tuple[float, float]:
+        x, y = np.array(_fractions(phase, elements)) @ np.array(CORNERS)
+        return float(x), float(y)
+
+    results = distances_to_hull(list(known), list(known), elements_at_zero=True)
+    stable = {
+        phase.reduced_formula: place(phase)
+        for phase, result in zip(known, results, strict=True)
+        if result.e_above_hull is not None and result.e_above_hull <= STABLE_LIMIT
+    }
+    axes.plot(*np.array(list(stable.values())).T, 'D', color='#333333', label='known phases on the hull', zorder=2)
+    points = [place(phase) for phase in every]
+    for group in groups:
+        _scatter(axes, group, points)
+    axes.set(aspect='equal', xlim=(-0.12, 1.12), ylim=(-0.22, 1.0), xticks=[], yticks=[])
+    axes.set_xlabel(f'composition in {"–".join(elements)} (fraction of the atoms)')
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return _Places(points, list(stable.values()), list(stable))
 
 
 def _write_page(page: t.Any, path: Path) -> Path:

@@ -46,3 +46,16 @@ def test_a_ternary_hull_has_the_edges_of_its_facets():
     assert len(edges) == 6 and 'LiCoO2' in names(figure.axes[0])
     inside = next(tuple(line.get_xydata()[0]) for line in edges if line.get_xydata()[0][1] not in (0.0,))
     assert all(0 <= value <= 1 for value in inside)
+
+
+def test_four_elements_are_a_tetrahedron():
+    """The phases on the hull and the candidates lie within; what is above the hull has no name."""
+    known = [Phase(symbol, 0.0) for symbol in ('Fe', 'Li', 'O', 'P')]
+    known += [Phase('LiFePO4', -2.5), Phase('Fe2O3', -1.7), Phase('Li3P', 0.4)]
+    figure = draw_hull(known, [Phase('Li2FeP', -0.2)], ['Fe', 'Li', 'O', 'P'], distances=[0.05])
+    (axes,) = figure.axes
+    assert {'Fe', 'Li', 'O2', 'P', 'LiFePO4', 'Fe2O3', 'Li2FeP'} <= names(axes) and 'Li3P' not in names(axes)
+    edges = [line for line in axes.lines if line.get_marker() == 'None']
+    assert len(edges) == 6
+    x, y = axes.collections[0].get_offsets()[0]
+    assert 0 < x < 1 and -0.12 < y < 0.9
