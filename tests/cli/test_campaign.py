@@ -134,3 +134,23 @@ def test_the_example_of_scheduler_options_is_read():
     options = read_options(Path(__file__).parents[2] / 'examples' / 'cluster' / 'options.yaml')
     assert options['ml_options']['custom_scheduler_commands'] == '#SBATCH --gpus=1'
     assert options['pyscf_options']['queue_name'] == 'cpu'
+
+
+def test_a_dry_run_shows_the_scripts_of_the_jobs(run, pyscf_code, ml_code):
+    """Nothing is started; options that the scheduler refuses are an error."""
+    from aiida.orm import ProcessNode, QueryBuilder
+
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost']
+    output = run('campaign', 'run', *QUICK, *codes, '--dry-run').output
+    assert 'jobs of PySCF on localhost, by core.direct' in output and "'script.py'" in output
+    assert "'aiida_qagenai.ml' 'train'" in output and 'nothing was started' in output
+    assert QueryBuilder().append(ProcessNode).count() == 0
+
+
+def test_a_dry_run_refuses_what_the_scheduler_does(run, pyscf_code, ml_code, tmp_path):
+    """A memory that is no number is refused before anything is started."""
+    options = tmp_path / 'options.yaml'
+    options.write_text('pyscf:\n  max_memory_kb: much\n')
+    codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost', '--options', str(options)]
+    result = run('campaign', 'run', *QUICK, *codes, '--dry-run', status=1)
+    assert 'the jobs of PySCF were refused' in result.output

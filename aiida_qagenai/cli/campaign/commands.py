@@ -64,6 +64,7 @@ STAGES = columns(
 @file_option('--generator-file')
 @OPTIONS
 @SET
+@option('--dry-run', is_flag=True, help='Check everything, show the scripts of the jobs, and start nothing.')
 @FOLLOW
 def run(
     elements: tuple[str, ...],
@@ -81,6 +82,7 @@ def run(
     generator_parameters: Path | None,
     files: tuple[Path, ...],
     options: Path | None,
+    dry_run: bool,
     watch: bool,
     settings: tuple[str, ...],
 ) -> None:
@@ -107,12 +109,26 @@ def run(
         overrides=merge_overrides(overrides, {'energy': {'top': top}} if top else {}),
         **read_options(options),
     )
+    if dry_run:
+        return show_scripts(builder, elements)
     node = launch_campaign(builder, label or f'{"-".join(sorted(elements))}-{protocol}')
     # First, since scripts take the pk from the second word of the output.
     click.echo(f'campaign {node.pk} started')
     click.echo(describe_top(builder.parameters.get_dict(), elements))
     if watch:
         watch_campaign(node)
+
+
+def show_scripts(builder: t.Any, elements: t.Sequence[str]) -> None:
+    """Print the scripts that schedulers would get from a campaign."""
+    from aiida_qagenai.workchains.campaign.dry_run import job_scripts
+
+    for script in job_scripts(builder):
+        click.echo(f'jobs of {script.jobs} on {script.computer}, by {script.scheduler}:\n')
+        click.echo(script.text)
+    settings = builder.parameters.get_dict()
+    click.echo(describe_top(settings, elements))
+    click.echo(f'The campaign would be accepted, with a budget of {settings["budget"]}; nothing was started.')
 
 
 def describe_top(settings: dict[str, t.Any], elements: t.Sequence[str]) -> str:
