@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.api.prediction import predict, predict_gaps
     from aiida_qagenai.api.relaxation import Relaxed, relax
     from aiida_qagenai.api.screening import screen
+    from aiida_qagenai.api.validation import Validated, draw_front, validate
     from aiida_qagenai.exchange.crystals import as_atoms, as_structure, as_structures
 
 __all__ = (
@@ -29,10 +30,12 @@ __all__ = (
     'Generated',
     'OnHull',
     'Relaxed',
+    'Validated',
     'as_atoms',
     'as_structure',
     'as_structures',
     'design',
+    'draw_front',
     'draw_hull',
     'elastic',
     'evaluate',
@@ -42,6 +45,7 @@ __all__ = (
     'predict_gaps',
     'relax',
     'screen',
+    'validate',
 )
 
 _HOMES = {
@@ -51,10 +55,12 @@ _HOMES = {
     'Generated': 'api.generation',
     'OnHull': 'api.hulls',
     'Relaxed': 'api.relaxation',
+    'Validated': 'api.validation',
     'as_atoms': 'exchange.crystals',
     'as_structure': 'exchange.crystals',
     'as_structures': 'exchange.crystals',
     'design': 'api.inverse_design',
+    'draw_front': 'api.validation',
     'draw_hull': 'api.hulls',
     'elastic': 'api.elasticity',
     'evaluate': 'api.evaluation',
@@ -64,6 +70,7 @@ _HOMES = {
     'predict_gaps': 'api.prediction',
     'relax': 'api.relaxation',
     'screen': 'api.screening',
+    'validate': 'api.validation',
 }
 """Where each name is from. They are imported when they are asked for: the help of the command line must not wait."""
 

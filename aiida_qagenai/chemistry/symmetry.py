@@ -25,6 +25,7 @@ __all__ = (
     'primitive_cell',
     'smallest_cell',
     'space_group',
+    'symmetrised',
     'symmetry_dataset',
 )
 
@@ -110,6 +111,26 @@ def primitive_cell(structure: Structure, tolerance: float = 1e-3) -> Structure:
         return structure
     lattice, positions, numbers = found
     return Structure(lattice, numbers, positions)
+
+
+def symmetrised(structure: Structure, tolerance: float = TOLERANCES[0]) -> Structure:
+    """Return the crystal in its primitive cell with atoms and cell moved onto its symmetry.
+
+    It is in the standard setting of spglib, and unchanged where no symmetry is found or the crystal is broken.
+
+    :param tolerance: distance tolerance, Å: atoms move by less than that.
+    """
+    import spglib
+    from pymatgen.core import Structure
+
+    if structure_problem(structure) is not None:
+        return structure
+    cell = (structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers))
+    try:
+        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=tolerance)
+    except Exception:  # as above
+        found = None
+    return structure if found is None else Structure(found[0], found[2], found[1])
 
 
 def fingerprint_vector(structure: Structure) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from aiida_qagenai.common.errors import QagenaiError
 
 __all__ = ('main',)
 
-COMPUTING = ('barrier', 'campaign', 'elastic', 'energy', 'free-energy', 'hyperparameters', 'relax')
+COMPUTING = ('barrier', 'campaign', 'elastic', 'energy', 'free-energy', 'hyperparameters', 'relax', 'validation')
 HOLDING = ('archive', 'basis', 'candidate', 'dataset', 'model', 'process')
 ALONE = ('design', 'evaluate', 'generate', 'hull', 'integrity', 'plot', 'predict', 'report', 'screen', 'serve', 'setup')
 NOUNS = sorted(COMPUTING + HOLDING + ALONE)

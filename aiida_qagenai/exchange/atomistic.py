@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pydantic
 
+from aiida_qagenai.exchange.geometry import GeometricConstraint
 from aiida_qagenai.exchange.requests import Count
 from aiida_qagenai.exchange.runtime import RuntimeConfig
 from aiida_qagenai.thermodynamics.vibrations.settings import (
@@ -83,12 +84,14 @@ class RelaxManyConfig(AtomisticConfig):
     :param dtype: the thresholds are far above the rounding of single precision.
     :param journal: what has ended; a run that was cut goes on from it.
     :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
+    :param constraints: geometric constraints by which crystals are judged before and after.
     """
 
     dtype: t.Literal['float32', 'float64'] = 'float32'
     structures: Path
     output: Path = Path('relaxed.npz')
     journal: Path = Path('relaxed.jsonl')
+    constraints: tuple[GeometricConstraint, ...] = ()
     batch_atoms: Count = 256
     relaxation: RelaxSettings = RelaxSettings(max_force=0.05, max_stress=0.003, max_steps=200)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import typing as t
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,9 @@ import numpy as np
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.atomistic import RelaxManyConfig
+from aiida_qagenai.exchange.geometry import GeometricConstraint, GeometryOptions
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, load_sound, save_arrays
+from aiida_qagenai.ml.generator.ordering import judge_structures
 from aiida_qagenai.ml.potentials import Potential, make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime, installed_versions
@@ -32,8 +35,10 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
     """Relax cell and atoms of every crystal, write them packed, and a list of outcomes as ``relaxations``.
 
     An outcome has ``identifier``, ``converged``, ``energy_per_atom`` (eV), ``force`` (eV/Å), ``stress`` (eV/Å3),
-    ``steps`` and ``reason``: why it did not converge, or has no energy. The crystal of one without an energy is the one
-    that was given, even if it is broken (``exchange.structures.load_sound`` reads such a file).
+    ``steps`` and ``reason``: why it did not converge, or has no energy. With constraints it also has ``ordered``, what
+    they say before (``values_before``, ``losses_before``, ``satisfied_before``) and after (``values`` and so on, None
+    for a value without its elements). The crystal of one without an energy is the one that was given, even if it is
+    broken (``exchange.structures.load_sound`` reads such a file).
 
     :raises InvalidInputError: if there are no structures, or the potential is not installed.
     """
@@ -61,6 +66,13 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
             converged += outcome['converged']
             progress.advance('relax', {'converged': converged})
     outcomes = _write(config.output, arrays, problems, [done[key] for key in keys])
+    if config.constraints:
+        relaxed = load_sound(config.output)[0]
+        judged = iter(_judge(config.constraints, batch, relaxed))
+        outcomes = [
+            {**each, 'ordered': None if problem else next(judged)}
+            for each, problem in zip(outcomes, problems, strict=True)
+        ]
     libraries = ('ase', 'spglib', *used_libraries(config.potential.name))
     record.counts.update(
         potential=potential.tag,
@@ -71,6 +83,23 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
             for name, outcome in zip(arrays['identifiers'], outcomes, strict=True)
         ],
     )
+
+
+def _judge(
+    constraints: tuple[GeometricConstraint, ...], before: StructureBatch, after: StructureBatch
+) -> list[dict[str, list[t.Any]]]:
+    """Return what constraints say about each sound crystal before and after its relaxation."""
+    options = GeometryOptions(constraints=constraints)
+    rows: list[dict[str, list[t.Any]]] = [{} for _ in range(len(before))]
+    for ending, crystals in (('_before', before), ('', after)):
+        verdicts = judge_structures(options, crystals)
+        for row, values in enumerate(verdicts.values.tolist()):
+            rows[row] |= {
+                f'values{ending}': [value if math.isfinite(value) else None for value in values],
+                f'losses{ending}': verdicts.losses[row].tolist(),
+                f'satisfied{ending}': verdicts.satisfied[row].tolist(),
+            }
+    return rows
 
 
 def _write(path: Path, arrays: dict[str, t.Any], problems: Sequence[str], relaxed: Sequence[Outcome]) -> list[Outcome]:

@@ -8,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 
 from aiida_qagenai.chemistry.geometry import neighbors, validate_structure
-from aiida_qagenai.chemistry.symmetry import fingerprint, fingerprint_vector, space_group
+from aiida_qagenai.chemistry.symmetry import fingerprint, fingerprint_vector, space_group, symmetrised
 from aiida_qagenai.common.errors import InvalidInputError
 
 
@@ -100,3 +100,18 @@ def test_neighbors_include_self_images():
     assert (first == 0).all()
     assert (second == 0).all()
     assert np.abs(image).sum() == 6
+
+
+def test_a_shaken_crystal_gets_its_symmetry_back():
+    """Rock salt in its primitive cell, with distances that are all the same."""
+    crystal = rock_salt()
+    crystal.perturb(0.01)
+    found = symmetrised(crystal)
+    assert len(found) == 2 and space_group(found, [1e-5]).number == 225
+    assert found.volume / len(found) == pytest.approx(crystal.volume / len(crystal), rel=1e-2)
+    assert symmetrised(found).matches(crystal)
+
+
+def test_a_broken_crystal_stays_as_it_is():
+    broken = Structure(np.zeros((3, 3)), ['Li'], [[0, 0, 0]])
+    assert symmetrised(broken) is broken

@@ -381,9 +381,10 @@ def test_generating(blocks, capsys):
 
 
 def test_orders(blocks, capsys):
-    """The constraints of a job can be read, and crystals that were ordered satisfy theirs."""
-    job, names = blocks('docs/howto/order.md')
+    """The constraints of a job can be read, crystals that were ordered satisfy theirs, and are validated."""
+    job, names, _ = blocks('docs/howto/order.md')
     assert [each.weight for each in GeometryOptions.parse(job['geometry']).constraints] == [1, 2]
+    assert {each.verdict.formula for each in names['validated']} == {'MgO'}
     assert len(names['found']) == 2 and all(crystal.satisfied for crystal in names['found'])
     assert capsys.readouterr().out.startswith("True [('volume_per_atom=9.025..9.975', 9.")
 

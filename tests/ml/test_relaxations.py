@@ -197,3 +197,16 @@ def test_a_network_relaxes_beside_poisoned_members_as_without_them(command, tmp_
     np.testing.assert_allclose(cells, StructureBatch.load(tmp_path / 'alone' / 'relaxed.npz').cells, atol=1e-3)
     for one, other in zip(alone['relaxations'], (outcomes[0], outcomes[3]), strict=True):
         assert one['energy_per_atom'] == pytest.approx(other['energy_per_atom'], abs=1e-4)
+
+
+def test_constraints_are_applied_before_and_after(command, tmp_path):
+    """Stretched copper shrinks into the window; without the element, or a relaxation, there are verdicts too."""
+    write(tmp_path, [bulk('Cu', 'fcc', a=3.8), bulk('Ag', 'fcc', a=4.1), bulk('NaCl', 'rocksalt', a=5.6)])
+    constraints = ['volume_per_atom<=12', 'coordination(Cu,Cu)=12']
+    status, results = command(tmp_path, 'relax_many', {**CONFIG, 'constraints': constraints})
+    assert status == 0
+    copper, silver, salt = (each['ordered'] for each in results['relaxations'])
+    assert copper['satisfied_before'] == [False, True] and copper['satisfied'] == [True, True]
+    assert copper['values'][0] < 12 < copper['values_before'][0] and copper['losses'][0] < copper['losses_before'][0]
+    assert silver['values'][1] is None and silver['satisfied'][1] is False
+    assert salt['values'] == salt['values_before']

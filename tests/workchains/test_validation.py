@@ -1,0 +1,71 @@
+"""Validation of ordered crystals through the engine, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+from aiida.engine import run_get_node
+from pymatgen.core import Lattice, Structure
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.queries.integrity import check_integrity
+from aiida_qagenai.workchains.validation import ValidationWorkChain
+
+SIX = 'coordination(Mg,O)=6'
+
+
+def rock_salt(edge: float) -> Structure:
+    crystal = Structure.from_spacegroup('Fm-3m', Lattice.cubic(edge), ['Mg', 'O'], [[0, 0, 0], [0.5] * 3])
+    return crystal.get_primitive_structure()
+
+
+def zinc_blende() -> Structure:
+    crystal = Structure.from_spacegroup('F-43m', Lattice.cubic(4.7), ['Mg', 'O'], [[0, 0, 0], [0.25] * 3])
+    return crystal.get_primitive_structure()
+
+
+def dense() -> Structure:
+    return Structure(Lattice.cubic(1.9), ['Mg', 'O'], [[0, 0, 0], [0.5] * 3])
+
+
+def test_from_ordered_crystals_to_a_front(ml_code, run, tmp_path):
+    """Six-fold stays, its copy is found, four-fold stays four-fold, and atoms that are too close are left out."""
+    shaken = rock_salt(4.28)
+    shaken.perturb(0.02)
+    structures = [rock_salt(4.25), shaken, zinc_blende(), dense()]
+    builder = ValidationWorkChain.get_builder_from_protocol(ml_code, structures, [SIX])
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    content = node.outputs.verdicts.get_dict()
+    first, second, third, fourth = content['verdicts']
+    kept, copy = (second, first) if first['duplicate_of'] else (first, second)
+    assert copy['duplicate_of'] == kept['name']
+    assert (kept['satisfied'], kept['complete'], kept['on_front']) == (True, True, True)
+    assert third['satisfied'] is False and third['e_above_hull'] > 0.05 and third['e_above_hull_error'] == 0.025
+    assert 'minimum distance' in fourth['reason'] and fourth['e_above_hull'] is None
+    assert content['summary']['distinct'] == 2 and 'DFT of 541 known crystals' in content['potential_error']
+    assert not check_integrity().faults
+    output = run('validation', 'show', str(node.pk), '--plot', str(tmp_path / 'front.svg')).output
+    assert f'± {third["e_above_hull_error"]:.3f}' in output and 'nothing here was computed by DFT' in output
+    assert 'aiida-qagenai energy run' in output and (tmp_path / 'front.svg').exists()
+
+
+def test_nothing_sound_ends_before_the_relaxation(ml_code, run):
+    _, node = run_get_node(ValidationWorkChain.get_builder_from_protocol(ml_code, [dense()], [SIX]))
+    assert node.exit_status == 510 and '1.900' in node.exit_message
+    assert (
+        'has no verdicts: No crystal has proper distances' in run('validation', 'show', str(node.pk), status=1).output
+    )
+
+
+@pytest.mark.parametrize(
+    ('constraints', 'options', 'message'),
+    [
+        (['coordination(Mg,O)=six'], {}, 'coordination'),
+        ([], {}, 'one constraint or more'),
+        ([SIX], {'potential': 'sevennet'}, 'have no place on the hull of the package'),
+        ([SIX], {'overrides': {'limits': 0.2}}, 'limits'),
+    ],
+)
+def test_what_cannot_be_validated_is_refused(ml_code, constraints, options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        ValidationWorkChain.get_builder_from_protocol(ml_code, [rock_salt(4.2)], constraints, **options)
