@@ -59,9 +59,9 @@ def test_a_run_that_was_cut_goes_on(command, tmp_path, monkeypatch):
     relaxed = []
 
     class Counting(Descent):
-        def __init__(self, cell, species, *arguments):
+        def __init__(self, cell, species, *arguments, **options):
             relaxed.append(int(species[0]))
-            super().__init__(cell, species, *arguments)
+            super().__init__(cell, species, *arguments, **options)
 
     monkeypatch.setattr(relaxations, 'Descent', Counting)
     _, again = command(tmp_path, 'relax_many', CONFIG)
