@@ -380,11 +380,12 @@ def test_generating(blocks, capsys):
     assert {each.structure.chemical_system for each in names['nitrides']} == {'Li-Mg-N'}
 
 
-def test_orders(blocks, capsys):
+def test_orders(blocks, capsys, tmp_path, monkeypatch):
     """The constraints of a job can be read, crystals that were ordered satisfy theirs, and are validated."""
+    monkeypatch.chdir(tmp_path)
     job, names, _ = blocks('docs/howto/order.md')
     assert [each.weight for each in GeometryOptions.parse(job['geometry']).constraints] == [1, 2]
-    assert {each.verdict.formula for each in names['validated']} == {'MgO'}
+    assert {each.verdict.formula for each in names['validated']} == {'MgO'} and (tmp_path / 'front.png').exists()
     assert len(names['found']) == 2 and all(crystal.satisfied for crystal in names['found'])
     assert capsys.readouterr().out.startswith("True [('volume_per_atom=9.025..9.975', 9.")
 
