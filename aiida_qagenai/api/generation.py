@@ -11,9 +11,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiida_qagenai.api.targeting import Predicted, PredictedProperty, Target, parse_target
+from aiida_qagenai.api.targeting import Predicted, Target, parse_target, predicted_for
 from aiida_qagenai.api.tasks import Runner, Show, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.selection.design import PredictedProperty
 
 if t.TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -204,7 +205,7 @@ def _nearest(
     found: list[Generated], target: Target, count: int, run: Runner, say: t.Callable[[str], object]
 ) -> list[Generated]:
     """Return the crystals whose predicted properties are nearest to the target, and say what that changed."""
-    predicted: t.Any = target.predict([each.structure for each in found], run)
+    predicted: t.Any = predicted_for(target, [each.structure for each in found], run)
     pairs = [(each._replace(predicted=one), one) for each, one in zip(found, predicted, strict=True)]
     pairs.sort(key=lambda pair: (not pair[0].satisfied, target.distance(pair[1])))
     shares = []

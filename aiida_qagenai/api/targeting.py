@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
 import typing as t
@@ -13,6 +12,7 @@ from aiida_qagenai.api.prediction import GAPS, MODULI, gap_records, property_rec
 from aiida_qagenai.api.tasks import Runner
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.properties import PROPERTIES
+from aiida_qagenai.selection.design import PredictedProperty, PropertyTarget
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -20,10 +20,9 @@ if t.TYPE_CHECKING:
 __all__ = (
     'GapTarget',
     'Predicted',
-    'PredictedProperty',
-    'PropertyTarget',
     'Target',
     'parse_target',
+    'predicted_for',
     'predicted_gaps',
     'predicted_properties',
 )
@@ -31,11 +30,6 @@ __all__ = (
 HALF_WIDTH = 0.3
 """Of the window around a single value, eV: about the error of the predicted gaps."""
 
-TOLERANCE = 0.1
-"""Half width of the window around a single modulus, as a share of it."""
-
-_NUMBER = r'(\d+(?:\.\d+)?)'
-_PROPERTY = re.compile(rf'(\w+)\s*=\s*{_NUMBER}(?:\s*\.\.\s*{_NUMBER})?')
 _SHAPE = re.compile(r'band_gap\s*=\s*(\d+(?:\.\d+)?)(?:\s*\.\.\s*(\d+(?:\.\d+)?))?')
 
 
@@ -86,61 +80,6 @@ class GapTarget(t.NamedTuple):
             return abs(predicted.band_gap - self.best)
         return max(self.minimum - predicted.band_gap, predicted.band_gap - self.maximum, 0.0)
 
-    def predict(self, structures: Sequence[Structure], run: Runner) -> list[Predicted]:
-        """Return the band gaps of crystals."""
-        return predicted_gaps(structures, run)
-
-
-class PropertyTarget(t.NamedTuple):
-    """A property that is asked for: ``bulk_modulus=350``, which is a window of ± 10 %, or ``shear_modulus=80..120``.
-
-    :param name: of ``PROPERTIES``.
-    :param best: value that is wanted within the window, if there is one.
-    """
-
-    name: str
-    minimum: float
-    maximum: float
-    best: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> PropertyTarget:
-        """Return the target that a text stands for.
-
-        :raises InvalidInputError: if it is none.
-        """
-        match = _PROPERTY.fullmatch(text.strip())
-        if match is None or match[1] not in PROPERTIES:
-            raise InvalidInputError(
-                f'`{text}` is not a target: write {" or ".join(f"{name}=100" for name in PROPERTIES)}'
-            )
-        first, last = float(match[2]), float(match[3] or match[2])
-        if not 0 < first <= last:
-            raise InvalidInputError(
-                f'`{text}` is not a target: a modulus is positive, and a window ends after it begins'
-            )
-        if match[3]:
-            return cls(match[1], first, last)
-        return cls(match[1], first * (1 - TOLERANCE), first * (1 + TOLERANCE), first)
-
-    def __str__(self) -> str:
-        return f'{self.name.replace("_", " ")} of {self.minimum:g} to {self.maximum:g} {PROPERTIES[self.name]}'
-
-    def contains(self, predicted: PredictedProperty) -> bool:
-        """Return whether the property of a crystal is within the window."""
-        return self.minimum <= predicted.values[self.name] <= self.maximum
-
-    def distance(self, predicted: PredictedProperty) -> float:
-        """Return how far a crystal is from the target, as a ratio."""
-        value = predicted.values[self.name]
-        if self.best is not None:
-            return abs(math.log(value / self.best))
-        return max(math.log(self.minimum / value), math.log(value / self.maximum), 0.0)
-
-    def predict(self, structures: Sequence[Structure], run: Runner) -> list[PredictedProperty]:
-        """Return the properties of crystals by the heads of the package."""
-        return predicted_properties(structures, run)
-
 
 Target = GapTarget | PropertyTarget
 
@@ -166,18 +105,13 @@ class Predicted(t.NamedTuple):
         return self._asdict()
 
 
-class PredictedProperty(t.NamedTuple):
-    """The properties of a crystal by the heads of the package, or another checkpoint, by their names.
-
-    :param sigma: standard deviations.
-    """
-
-    values: dict[str, float]
-    sigma: dict[str, float]
-
-    def record(self) -> dict[str, t.Any]:
-        """Return the columns of a table."""
-        return {**self.values, **{f'{name}_sigma': value for name, value in self.sigma.items()}}
+def predicted_for(
+    target: Target, structures: Sequence[Structure], run: Runner
+) -> Sequence[Predicted] | Sequence[PredictedProperty]:
+    """Return the property that a target is about, of crystals."""
+    if isinstance(target, GapTarget):
+        return predicted_gaps(structures, run)
+    return predicted_properties(structures, run)
 
 
 def predicted_gaps(structures: Sequence[Structure], run: Runner) -> list[Predicted]:

@@ -37,6 +37,7 @@ COLUMNS = columns(
 @option('--novelty', type=click.FloatRange(0, 1), default=0.2, help='Noise added to known crystals, 0 to 1.')
 @option('--potential', default='chgnet', help='Potential that relaxes and strains, on the scale of the hull.')
 @option('--judge', 'judge_name', help='Potential that no round uses, such as sevennet: it strains all crystals.')
+@option('--weight', type=click.FloatRange(0, min_open=True), default=0.25, help='Of a computed crystal in training.')
 @option('--seed', type=int, default=0, help='Seed of the random numbers.')
 @FORMAT
 def design(
@@ -60,9 +61,9 @@ def design(
     import pandas as pd
 
     from aiida_qagenai.api import inverse_design as api
-    from aiida_qagenai.api.targeting import PropertyTarget
     from aiida_qagenai.chemistry.elements import require_elements
     from aiida_qagenai.cli.ml_tasks import run_ml_task
+    from aiida_qagenai.selection.design import PropertyTarget
 
     parts = [tuple(require_elements(tuple(text.split('-')))) for text in systems]
     plan = api.DesignPlan(PropertyTarget.parse(target), parts, **numbers)

@@ -7,10 +7,11 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.api import DesignPlan, design
-from aiida_qagenai.api.inverse_design import PER_FORMULA, _designed, _nearest, _unseen, judge
+from aiida_qagenai.api.inverse_design import _designed, _nearest, judge
 from aiida_qagenai.api.targeting import parse_target
 from aiida_qagenai.api.tasks import run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.selection.design import PER_FORMULA, unseen
 
 TARGET = parse_target('bulk_modulus=250')
 
@@ -38,8 +39,8 @@ def test_the_nearest_are_computed_and_few_of_one_formula():
 
 
 def test_what_an_earlier_round_had_is_not_computed_again():
-    left = _unseen(CRYSTALS, [CRYSTALS[0].copy(), CRYSTALS[4]])
-    assert [each.composition.reduced_formula for each in left] == ['TiC']
+    left = unseen(CRYSTALS, [CRYSTALS[0].copy(), CRYSTALS[4]])
+    assert [CRYSTALS[index].composition.reduced_formula for index in left] == ['TiC']
 
 
 @pytest.mark.parametrize(

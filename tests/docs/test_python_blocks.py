@@ -397,6 +397,13 @@ def test_calculators(blocks, capsys):
     assert float(capsys.readouterr().out.split()[0]) == pytest.approx(-3.0, abs=0.3)
 
 
+def test_elastic_tensors(aiida_profile_clean, blocks, capsys):
+    """The tensors of copper and silver are there at once, and a search of an empty profile finds none."""
+    *_, names = blocks('docs/howto/elastic.md')
+    assert names['copper'].mechanically_stable and 90 < names['silver'].bulk_modulus_vrh < 110
+    assert len(names['table']) == 0
+
+
 @pytest.mark.slow
 def test_pymatgen_and_ase(blocks, pyscf_code, capsys):
     """The page on pymatgen and ASE screens, predicts, generates, relaxes, and finds candidates again."""

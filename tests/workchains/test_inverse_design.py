@@ -1,0 +1,50 @@
+"""Rounds of inverse design through the engine: every stage is a node, and the heads descend from the tensors."""
+
+from __future__ import annotations
+
+import pytest
+from aiida.common.links import LinkType
+from aiida.engine import run_get_node
+
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.checkpoint import CheckpointData
+from aiida_qagenai.exchange.checkpoint import FOUNDATION
+from aiida_qagenai.workchains.inverse_design import InverseDesignWorkChain
+
+
+@pytest.fixture
+def build(python_code):
+    code = python_code('ml', 'qagenai.generate')
+    generator = CheckpointData(FOUNDATION).store()
+
+    def create(**overrides):
+        settings = {'per_system': 4, 'per_round': 2, 'max_atoms': 4, 'novelty': 0.3, **overrides}
+        systems = (('Cu', 'Au'), ('Al', 'Ni'))
+        return InverseDesignWorkChain.get_builder_from_protocol(
+            code, 'bulk_modulus=150', systems, generator, potential='emt', protocol='fast', overrides=settings
+        )
+
+    return create
+
+
+@pytest.mark.slow
+def test_rounds_of_inverse_design(build):
+    """On EMT: tensors of new crystals, a summary, and retrained heads; a round with nothing new ends it in time."""
+    node = run_get_node(build(rounds=2))[1]
+    assert node.exit_status in (0, InverseDesignWorkChain.exit_codes.WARNING_NOTHING_NEW.status), node.exit_message
+    labels = sorted(node.outputs.elastic)
+    assert {label[:2] for label in labels} <= {'r0', 'r1'} and 'r0n000' in labels and len(labels) <= 4
+    assert set(node.outputs.relaxed) <= set(labels)
+    first = node.outputs.rounds.r0.get_dict()
+    assert set(first['computed']) == {label for label in labels if label.startswith('r0')}
+    assert first['stable'] >= len(first['within'])
+    called = {link.link_label for link in node.base.links.get_outgoing(link_type=LinkType.CALL_CALC)}
+    assert {'choice0', 'choice1', 'generation0', 'generation1', 'prediction1', 'summary0', 'retraining0'} <= called
+    assert node.outputs.checkpoint.role == 'property'
+
+
+def test_wrong_settings_are_refused(build):
+    with pytest.raises(InvalidInputError, match='not a target'):
+        build(target='band_gap=1')
+    with pytest.raises(InvalidInputError, match='rounds'):
+        build(rounds=0)
