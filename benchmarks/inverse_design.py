@@ -13,9 +13,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from inverse_design_parts import heads
+from inverse_design_parts import campaign, elastic, heads, phonons
 
-PARTS = {'heads': heads}
+PARTS = {'elastic': elastic, 'heads': heads, 'campaign': campaign, 'phonons': phonons}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
-from inverse_design_parts import heads
+from inverse_design_parts import campaign, elastic, heads
 
 
 def figures(capsys):
@@ -23,3 +23,21 @@ def test_the_heads_beat_the_published_error_of_inverse_design(capsys):
     assert found['heads-mape-bulk_modulus']['value'] < heads.PAPER
     assert found['heads-mae-bulk_modulus']['value'] < 0.2 * found['heads-mae-bulk_modulus']['reference_value']
     assert 0.6 < found['heads-within-sigma-bulk_modulus']['value'] < 0.9
+
+
+def test_sevennet_has_the_published_bulk_moduli_and_chgnet_does_not(capsys):
+    elastic.show(json.loads(elastic.RECORD.read_text()))
+    found = figures(capsys)
+    near = {name: record['value'] for name, record in found.items() if name.startswith('elastic-ten-K')}
+    assert near['elastic-ten-K-sevennet:0:0.13.0'] == 9 > near['elastic-ten-K-chgnet:0.3.0:0.4.2']
+    errors = [found[f'elastic-held-out-mae-K-{name}']['value'] for name in ('sevennet:0:0.13.0', 'chgnet:0.3.0:0.4.2')]
+    assert errors[0] < 7 < errors[1] < 20
+
+
+def test_ten_crystals_have_350_gpa_by_the_judge(capsys):
+    """The errors of the first two rounds are below the published one; the bar at 200 and 100 GPa is missed."""
+    campaign.show(json.loads(campaign.RECORD.read_text()))
+    found = figures(capsys)
+    assert found['kvrh-hits-350']['value'] == 10
+    assert all(found[f'kvrh-mape-{number}-350']['value'] < campaign.PAPER for number in range(3))
+    assert found['kvrh-mape-0-350']['value'] < found['kvrh-mape-2-350']['value']
