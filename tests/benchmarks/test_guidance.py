@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
-from guidance_parts import targets
+from guidance_parts import stability, targets
 
 RUNS = json.loads(targets.RECORD.read_text())
 
@@ -46,3 +46,15 @@ def test_every_arm_has_its_share(capsys):
         sums = counts('boron-volume', arm)
         assert figures[f'{arm}-boron-volume']['value'] == sums['hits'] / sums['requested']
     assert 'guided-boron-volume-agreed' not in figures and 'guided-si-o-six-agreed' in figures
+
+
+def test_what_is_kept_in_a_relaxation_is_told(capsys):
+    """The figures are those of the stored crystals: duplicates and those without a distance do not count."""
+    runs = json.loads(stability.RECORD.read_text())
+    stability.show(runs)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('{')]
+    figures = {record['name']: record for record in map(json.loads, lines)}
+    crystals = [crystal for run in runs if run['arm'] == 'guided' for crystal in run['crystals']]
+    placed = [crystal for crystal in crystals if crystal[2] is not None and not crystal[3]]
+    kept = sum(crystal[1] for crystal in placed)
+    assert figures['kept-guided-si-o-six']['value'] == kept / len(placed)
