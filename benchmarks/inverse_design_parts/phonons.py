@@ -2,6 +2,7 @@
 
 A hit is relaxed by SevenNet-0, and its phonons by finite displacements in a supercell of at least 8 Å are sampled on a
 mesh. `kvrh-stable-hits-T` is the number of hits without an imaginary mode (below −0.2 THz), beside the bar of ten.
+`kvrh-stable-elements` is the same of elements that are stable: what is missing is the error of the potential.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.build import bulk
 from figures import figure
 
 from aiida_qagenai.ml.potentials import PotentialCalculator, calculator
@@ -23,6 +25,15 @@ from . import campaign
 SETTINGS = PhononSettings(min_length=8.0, displacement=0.02, mesh_length=30.0, imaginary_tolerance=0.2)
 RELAXATION = RelaxSettings(max_force=0.005, max_stress=2e-4, max_steps=200)
 BAR = 10
+CONTROL = Path(__file__).with_name('phonons.json')
+ELEMENTS = ('Re', 'Os', 'W', 'Ir')
+
+
+def element(symbol: str) -> campaign.Row:
+    """Return the crystal of an element as a row."""
+    atoms = bulk(symbol)
+    positions = atoms.get_scaled_positions()
+    return {'numbers': atoms.numbers, 'cell': atoms.cell.array, 'fractional': positions}
 
 
 def lowest_frequency(row: campaign.Row, potential: PotentialCalculator) -> float:
@@ -32,8 +43,10 @@ def lowest_frequency(row: campaign.Row, potential: PotentialCalculator) -> float
     return float(find_phonons(relaxed, potential, np.array([300.0]), SETTINGS).lowest)
 
 
-def show(rows: list[campaign.Row]) -> None:
-    """Print what the rows say."""
+def show(rows: list[campaign.Row], control: dict[str, float]) -> None:
+    """Print what the rows and the lowest frequencies of elements say."""
+    stable = [symbol for symbol, lowest in control.items() if lowest >= -SETTINGS.imaginary_tolerance]
+    figure('kvrh-stable-elements', len(stable), 'elements', 'of', len(control))
     for target in dict.fromkeys(row['target'] for row in rows):
         hits = campaign.hits([row for row in rows if row['target'] == target])
         known = [row for row in hits if row.get('lowest_frequency') is not None]
@@ -44,9 +57,15 @@ def show(rows: list[campaign.Row]) -> None:
 
 def run(folder: Path | None, work: Path, *, quick: bool, store: bool) -> None:
     """Compute the phonons of the stored hits that have none, or show what is stored; ``work`` is not needed."""
-    rows = json.loads(campaign.RECORD.read_text())
+    rows, control = json.loads(campaign.RECORD.read_text()), {}
+    if CONTROL.exists():
+        control = json.loads(CONTROL.read_text())
     if folder is not None:
         potential = calculator(campaign.JUDGE)
+        for symbol in [symbol for symbol in ELEMENTS if symbol not in control]:
+            control[symbol] = round(lowest_frequency(element(symbol), potential), 3)
+            if store:
+                CONTROL.write_text(json.dumps(control) + '\n')
         targets = dict.fromkeys(row['target'] for row in rows)
         found = [
             row for target in targets for row in campaign.hits([each for each in rows if each['target'] == target])
@@ -56,4 +75,4 @@ def run(folder: Path | None, work: Path, *, quick: bool, store: bool) -> None:
             row['lowest_frequency'] = round(lowest_frequency(row, potential), 3)
             if store:
                 campaign.write(rows)
-    show(rows)
+    show(rows, control)
