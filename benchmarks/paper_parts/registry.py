@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from paper_parts import stored
+from paper_parts import cost, loop, stored
 from paper_parts.items import Item
 
 DATA = '--data FOLDER'
 CONTEST = f'python benchmarks/contest.py {DATA} --work contest --store'
-LOOP = SCALE = ''
+LOOP = 'python benchmarks/closed_loop.py --work FOLDER --store'
+SCALE = 'python benchmarks/scaling.py --store'
 
 ITEMS = (
-    Item('Figure 2', 'What is left after each step of the search', LOOP),
+    Item('Figure 2', 'What is left after each step of the search', LOOP, loop.funnel, loop.draw_funnel),
     Item(
         'Table 3', 'Known crystals that the constraints keep',
         'python benchmarks/screening.py --data mp20_bi_ternary.csv.gz', stored.known_kept,
     ),
-    Item('Table 6', 'Validity, uniqueness, novelty', LOOP),
-    Item('Table 7', 'Hit rates where the levels differ most', LOOP),
-    Item('Figure 4', 'Generators side by side', LOOP),
-    Item('Table 8', 'What each part contributes', LOOP),
-    Item('Figure 5', 'Effects of the parts and of pairs of them', LOOP),
+    Item('Table 6', 'Validity, uniqueness, novelty', LOOP, loop.standard),
+    Item('Table 7', 'Hit rates where the levels differ most', LOOP, loop.hit_rates),
+    Item('Figure 4', 'Generators side by side', LOOP, loop.generators, loop.draw_generators),
+    Item('Table 8', 'What each part contributes', LOOP, loop.ablations),
+    Item('Figure 5', 'Effects of the parts and of pairs of them', LOOP, loop.effects, loop.draw_effects),
     Item('Table 9', 'Rungs of the ladder', CONTEST, stored.rungs),
-    Item('Figure 6', 'Where the loop fails', LOOP),
-    Item('Table 10', 'What a campaign costs', LOOP),
+    Item('Figure 6', 'Where the loop fails', LOOP, loop.failures),
+    Item('Table 10', 'What a campaign costs', LOOP, cost.ledger),
     Item(
         'Figure 7', 'Calculations until half of the hits are found',
         'python benchmarks/active_learning.py --pool rxnnet.csv.gz --seeds 30 --store FILE',
         stored.discovery, stored.draw_discovery,
     ),
-    Item('Figure 9', 'Predicted divergence and the difference that is found', LOOP),
-    Item('Figure 10', 'When to stop', LOOP),
-    Item('Figure 11', 'Hulls and distances to them', LOOP),
+    Item('Figure 9', 'Expected divergence and the one that is found', LOOP, loop.correlation, loop.draw_correlation),
+    Item('Figure 10', 'When to stop', LOOP, loop.stopping, loop.draw_stopping),
+    Item('Figure 11', 'Distances to the hull', LOOP, loop.distances, loop.draw_distances),
     Item('Table 12', 'Time of hull operations', 'python benchmarks/hull.py --quick', stored.hull_times),
-    Item('Figure 12', 'Time over the number of atoms', SCALE),
-    Item('Table 14', 'Variation between runs', CONTEST, stored.sensitivity),
-    Item('Table 15', 'Larger campaigns, extrapolated', SCALE),
+    Item('Figure 12', 'How time grows', SCALE, cost.exponents, cost.draw_exponents),
+    Item('Table 14', 'Variation between runs', LOOP, loop.sensitivity),
+    Item('Table 15', 'Larger campaigns, extrapolated', LOOP, cost.projection),
     Item('Table 16', 'Other ways to learn from several levels', CONTEST, stored.alternatives),
     Item('Table 17', 'Damaged labels', f'python benchmarks/noise.py {DATA} --record FILE', stored.noise_table),
 )  # fmt: skip

@@ -198,9 +198,3 @@ def seeds() -> list[list[object]]:
     means = np.array([np.mean(errors) for errors in by_draw.values()])
     variation = cell(100 * float(means.std(ddof=1) / means.mean()))
     return [['MF-ENNP', '2.1 (hit rate)', f'{variation} (error)', len(means)]]
-
-
-def sensitivity() -> Table:
-    """Return Table 14 as far as the contest has it."""
-    header = ('component', 'paper: coefficient of variation, %', 'ours, %', 'runs')
-    return Table(header, seeds())

@@ -1,0 +1,1 @@
+"""Parts of ``closed_loop.py``."""

@@ -1,0 +1,117 @@
+"""The closed loop on stored crystals: what a run may do, and what is made of its counts."""
+
+import dataclasses
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
+sys.path.insert(0, str(BENCHMARKS))
+
+import closed_loop  # noqa: E402
+from closed_loop_parts import analysis, crystals, loop  # noqa: E402
+
+from aiida_qagenai.evaluation.plans import read_plan  # noqa: E402
+
+MAIN = closed_loop.MAIN
+
+
+@pytest.fixture(scope='module')
+def known():
+    return crystals.read()
+
+
+@pytest.fixture(scope='module')
+def stored():
+    return json.loads(closed_loop.RESULTS.read_text())
+
+
+def test_the_counts_are_those_of_the_plan(stored):
+    plan = read_plan(closed_loop.PLAN)
+    assert stored['plan_sha256'] == plan.sha256
+    assert {f'{MAIN} {arm}' for arm in plan.arms} <= set(stored['runs'])
+    for rows in stored['runs'].values():
+        assert [row['seed'] for row in rows] == list(plan.seeds)
+    assert plan.settings['hit_threshold'] == loop.HIT
+
+
+def test_a_run_again_gives_the_stored_counts(known, stored):
+    for arm, kind in itertools.product(analysis.arms_of(known), ('alone', 'loop')):
+        found = analysis.play(known, MAIN, arm, kind, [3])
+        before = [row for row in stored['runs'][f'{MAIN} {arm}-{kind}'] if row['seed'] == 3]
+        assert json.loads(json.dumps(found)) == before
+
+
+def test_a_loop_keeps_to_its_budget_and_its_systems(known):
+    systems = analysis.drawn(known, MAIN, 0)
+    outcome = loop.run(known, 'qagenai', systems, analysis.parts_of('loop', len(systems)))
+    assert 0 < len(outcome.computed) <= len(systems)
+    assert len(set(outcome.computed)) == len(outcome.computed)
+    rows = [*outcome.top, *outcome.computed]
+    assert set(known.systems[rows]) <= set(systems) and known.eligible[rows].all()
+    assert sum(record.num_computed for record in outcome.history) == len(outcome.computed)
+    clusters = [known.rows['cluster'][row] for row in outcome.top]
+    assert len(set(clusters)) == len(clusters) <= len(systems)
+
+
+def test_a_generator_alone_computes_nothing_and_keeps_its_order(known):
+    systems = analysis.drawn(known, MAIN, 0)
+    outcome = loop.run(known, 'random', systems, loop.GENERATOR_ALONE)
+    assert outcome.computed == () and outcome.low_calls == 0
+    assert (np.diff(known.order[list(outcome.top)]) >= 0).all()
+
+
+def test_updates_ask_for_more_where_hits_were_found(known):
+    systems = analysis.drawn(known, MAIN, 0)
+    rows = loop.candidates_of(known, 'qagenai', systems)
+    wanted = dict.fromkeys(systems, loop.FEWEST) | {systems[0]: loop.MOST}
+    shown = loop.proposals(known, rows, loop.Parts(), wanted)
+    counts = {system: int((known.systems[rows][shown] == system).sum()) for system in systems}
+    assert counts[systems[0]] == loop.MOST and counts[systems[1]] == loop.FEWEST
+
+
+def test_every_eligible_candidate_has_a_distance_at_every_level(known):
+    """No generated crystal lies far below the hull of what is known at the same level: references do not mix."""
+    assert np.isfinite(known.above_hull[known.eligible]).all()
+    for level, name in enumerate(crystals.LEVELS[:4]):
+        assert np.nanmin(known.above_hull[:, level]) > -0.3, name
+
+
+def rows_of(hits, asked=2):
+    return [{'systems': {name: [1, 0, each, 0] for name, each in run.items()}, 'asked': asked} for run in hits]
+
+
+def test_a_ratio_to_itself_is_one():
+    rows = rows_of([{'A': 1, 'B': 0}, {'B': 1, 'C': 1}])
+    found = analysis.over_systems(rows, rows)
+    assert (found.value, found.lower, found.upper) == (1.0, 1.0, 1.0)
+    assert analysis.rate(rows) == (3, 4)
+    assert analysis.hits_by_system(rows) == {'A': 1.0, 'B': 0.5, 'C': 1.0}
+
+
+def test_a_ratio_is_open_where_the_other_arm_may_find_nothing():
+    found = analysis.over_systems(rows_of([{'A': 2, 'B': 2, 'C': 2}]), rows_of([{'A': 1, 'B': 0, 'C': 0}]))
+    assert found.value == 6.0 and found.upper == np.inf
+
+
+def test_effects_are_differences_of_means():
+    rng = np.random.default_rng(0)
+    rows = [
+        {**cell, 'seed': seed, 'hits': 2 * cell['levels'] + cell['latent'] * cell['rungs'] + rng.normal(0, 0.05)}
+        for cell, seed in itertools.product(analysis.cells(), range(4))
+    ]
+    found = dict(analysis.effects(rows))
+    assert found['levels'].value == pytest.approx(2, abs=0.05)
+    assert found['latent'].value == pytest.approx(0.5, abs=0.05)
+    assert found['latent:rungs'].value == pytest.approx(1, abs=0.1)
+    assert found['active'].lower < 0 < found['active'].upper or abs(found['active'].value) < 0.05
+
+
+def test_every_combination_of_parts_is_run_once_per_seed(stored):
+    cells = {(*(row[name] for name in loop.FACTORS), row['seed']) for row in stored['factorial']}
+    assert len(cells) == len(stored['factorial']) == 2 ** len(loop.FACTORS) * 10
+    assert {field.name for field in dataclasses.fields(loop.Parts)} >= set(loop.FACTORS)
