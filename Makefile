@@ -20,10 +20,11 @@ LNO_VENV ?= .venv-lno
 WHEELS ?= wheels
 export QAGENAI_LNO_PYTHON ?= $(abspath $(LNO_VENV))/bin/python
 
-.PHONY: help install lno wheels campaign test test-all test-slow test-services coverage lint docs figures benchmark clean
+.PHONY: help install lno wheels campaign machinery test test-all test-slow test-services coverage lint docs figures benchmark clean
 
 help:
-	@echo 'make campaign   run the quickstart campaign in an isolated profile (about 10 minutes on 2 cores)'
+	@echo 'make campaign   run a campaign that answers a question in an isolated profile (minutes on 2 cores)'
+	@echo 'make machinery  run every stage of a campaign at its smallest size (about 10 minutes on 2 cores)'
 	@echo 'make lno        build the Python for local CCSD(T) in $(LNO_VENV) (C compiler; a minute)'
 	@echo 'make wheels     collect what the container image installs in $(WHEELS) (network)'
 	@echo 'make test       run the quick tests: what a change needs (below 10 minutes on 2 cores)'
@@ -68,6 +69,11 @@ wheels:
 campaign: install
 	aiida-qagenai setup
 	verdi run examples/quickstart.py
+
+# Every stage up to CCSD(T) at its smallest size: energies that are not scientific.
+machinery: install
+	aiida-qagenai setup
+	verdi run examples/quickstart.py --question machinery
 
 test: install
 	$(PYTEST) -m 'not slow and not services' --hypothesis-profile $(EXAMPLES)

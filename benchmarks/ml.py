@@ -34,7 +34,7 @@ QUICKSTART = {
     'generator': {'steps': 1000, 'seconds': 45},
     'validator': {'steps': 500, 'seconds': 60, 'members': 5},
 }
-"""Steps of the quickstart campaign and the seconds that its schedule grants them on one core."""
+"""Steps of the campaign of the protocol `machinery` and the seconds that its schedule grants them on one core."""
 
 
 VOLUMES = (8.0, 12.0)

@@ -38,7 +38,7 @@ def quickstart(tmp_path, monkeypatch):
 
 
 def test_quickstart_shows_a_finished_campaign(quickstart, aiida_profile_clean, capsys):
-    """The script reports a finished campaign with a table and its figures, and does not start another."""
+    """The script reports a finished campaign with tables, its answer and its figures, and does not start another."""
     from fake_campaign import make_campaign
 
     campaign = make_campaign('quickstart').campaign
@@ -52,15 +52,31 @@ def test_quickstart_shows_a_finished_campaign(quickstart, aiida_profile_clean, c
     assert labels.count() == 1
 
 
-def test_quickstart_starts_a_campaign(quickstart, submitted, pyscf_code, python_code, foundation):
-    """Without a campaign the script submits one of two cycles in Li–H."""
+@pytest.mark.usefixtures('pyscf_code')
+@pytest.mark.parametrize('name', ['machinery', 'oxide'])
+def test_quickstart_starts_a_campaign(name, quickstart, submitted, python_code):
+    """Without a campaign the script submits one of two cycles; that of the oxide uses no known compound and counts."""
     from rich.console import Console
 
+    from aiida_qagenai.data.basis import install_families
+    from aiida_qagenai.exchange.basis import find_source
+
+    install_families(find_source('ccgto'))
     python_code('qagenai-ml', 'qagenai.train')
-    node = quickstart.obtain(again=False, console=Console())
+    question = quickstart.QUESTIONS[name]
+    node = quickstart.obtain(question, again=False, console=Console())
     assert [process.node.pk for process in submitted] == [node.pk]
-    assert sorted(node.inputs.elements) == ['H', 'Li'] and node.label == 'quickstart'
-    assert node.inputs.parameters['stop']['max_cycles'] == 2
+    assert sorted(node.inputs.elements) == sorted(question.elements) and node.label == question.label
+    settings = node.inputs.parameters.get_dict()
+    assert settings['stop']['max_cycles'] == 2
+    assert settings['generate']['exclude_system'] == settings['energy']['scientific'] == (name == 'oxide')
+
+
+def test_quickstart_lists_its_questions(quickstart, monkeypatch, capsys):
+    """Each question has a line, the one of `make campaign` first."""
+    monkeypatch.setattr('sys.argv', ['quickstart.py', '--question', 'list'])
+    assert quickstart.main() == 0
+    assert [line.partition(':')[0] for line in capsys.readouterr().out.splitlines()] == list(quickstart.QUESTIONS)
 
 
 def test_cluster_templates(aiida_profile_clean, monkeypatch):

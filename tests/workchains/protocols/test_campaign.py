@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.workchains.protocols.campaign import available_protocols, campaign_settings, parse_settings
 
 
@@ -67,7 +68,7 @@ def test_nothing_is_relaxed_unless_asked_for():
 
 def test_unknown_protocol_lists_the_known_ones():
     """A misspelt protocol is answered with the list."""
-    with pytest.raises(InvalidInputError, match=r'machinery, correlated, fast, moderate, precise'):
+    with pytest.raises(InvalidInputError, match=r'quickstart, machinery, correlated, fast, moderate, precise'):
         campaign_settings('fats')
 
 
@@ -82,8 +83,10 @@ def test_protocols_start_from_what_is_known():
     """All take the shipped generator, real bases the shipped validator; settings of older campaigns mean the same."""
     for protocol in available_protocols():
         settings = campaign_settings(protocol)
-        assert settings.learn.generator.start == 'foundation' and settings.seed_set.source == 'library'
-        assert settings.generate.motif_fraction == 0.5 and settings.generate.novelties == (0.3,)
+        assert settings.learn.generator.start == 'foundation'
+        if protocol != 'quickstart':
+            assert settings.seed_set.source == 'library'
+            assert settings.generate.motif_fraction == 0.5 and settings.generate.novelties == (0.3,)
         # In a minimal basis energies are far from those of the shipped levels.
         assert (settings.learn.validator.start == 'foundation') == (settings.energy.protocol != 'pipeline')
     stored = campaign_settings('machinery').dump()
@@ -99,3 +102,12 @@ def test_levels_of_noise_survive_the_graph():
     """A list stays a list of different levels."""
     settings = campaign_settings('machinery', {'generate': {'novelty': [0.2, 0.7]}})
     assert parse_settings(settings.dump()).generate.novelties == (0.2, 0.7)
+
+
+def test_quickstart_counts():
+    """Its energies are scientific, all levels on one mesh, and it uses no known compound of its system."""
+    settings = campaign_settings('quickstart')
+    meshes = {settings.energy.meshes[level.value].tag for level in LADDER[:3]}
+    assert settings.energy.scientific and settings.energy.top is Fidelity.HSE06 and meshes == {'2x2x2+0.5'}
+    assert settings.seed_set.source == 'prototypes' and settings.energy.coulomb == 'grid'
+    assert settings.generate.exclude_system and settings.screen.relax.potential.name == 'chgnet'
