@@ -184,7 +184,7 @@ def draw_generators() -> Figure:
         )  # fmt: skip
     left.set(xticks=places, xticklabels=[name.replace('_', ' ') for name in arms], ylabel='hits, %')
     left.tick_params(axis='x', labelsize=7)
-    left.legend(fontsize=6)
+    left.legend(fontsize=6, ncols=4, loc='lower center', bbox_to_anchor=(0.5, 1.0))
     rows = known.eligible
     wrong, right_ones, _ = roc_curve(known.above_hull[rows, EVALUATOR[1]] <= HIT, -known.above_hull[rows, VALIDATOR[1]])
     right.plot(wrong, right_ones, color=BLUE)
