@@ -16,8 +16,8 @@ PBE. `ratio-…` is the ratio to another arm, with the 95 % interval over chemic
 of `closed_loop_parts/plan.json`, which was written before the first run; its checksum stands in every line. `effect-…`
 are the effects of the parts of the loop and of pairs of them on hits per run, of a full factorial.
 
-Without `--work` the stored crystals are replayed: those of the high-divergence set by four generators, without CDVAE.
-`--work` generates, relaxes and labels those of all sets and generators (about 25 minutes of a core), in a folder in
+Without `--work` the stored crystals are replayed: those of the high-divergence set.
+`--work` generates, relaxes and labels those of all sets (about 25 minutes of a core), in a folder in
 which a run that was cut goes on, and `--store` writes crystals and counts. `--quick` replays three
 seeds, without the factorial.
 """
