@@ -1,4 +1,8 @@
-"""What a scheduler would get for a job, without the job."""
+"""What a scheduler would get for a job, without the job.
+
+Upstream: `metadata.dry_run` writes the script into a folder `submit_test` of the working directory, together with all
+inputs, and returns no text.
+"""
 
 from __future__ import annotations
 
