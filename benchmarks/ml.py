@@ -88,7 +88,7 @@ def benchmark(runtime: dict[str, t.Any], quick: bool, model: dict[str, t.Any]) -
         done = steps * budget.get('members', 1)
         rate = done / results['timings']['training_seconds']
         needed = budget['steps'] * budget.get('members', 1) / budget['seconds']
-        figure(f'train_{role}_{model["size"]}', rate, 'steps/s', f'quickstart schedule: {budget["seconds"]} s', needed)
+        figure(f'train_{role}_{model["size"]}', rate, 'steps/s', f'machinery schedule: {budget["seconds"]} s', needed)
 
     count = 60 if quick else 240
     requests = [

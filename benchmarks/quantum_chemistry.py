@@ -42,7 +42,7 @@ MOLECULES = {
 
 REFERENCE_CC = {'hartree_fock': -8.033820, 'ccsd_correlation': -0.033132, 'triples': -0.000412}
 TARGET_SECONDS = {Fidelity.PBE: 4, Fidelity.SCAN: 4, Fidelity.HSE06: 4, Fidelity.CCSD_T: 12}
-"""What the quickstart can afford for a cell of two atoms."""
+"""What `make machinery` can afford for a cell of two atoms."""
 
 
 def four_atoms() -> Structure:
@@ -52,13 +52,13 @@ def four_atoms() -> Structure:
 
 
 def cost_of_the_pipeline(run: Runner, fidelities: t.Sequence[Fidelity]) -> None:
-    """Print the CPU time of each level for two and four atoms against what the quickstart can afford."""
+    """Print the CPU time of each level for two and four atoms against what `make machinery` can afford."""
     settings = energy_settings('pipeline')
     for label, structure, factor in (('2', face_centred(4.08, LIH), 1), ('4', four_atoms(), 2)):
         for fidelity in fidelities:
             results = run(settings.crystal_parameters(fidelity, structure[0]), structure)
             name = f'cpu-pipeline-{fidelity.label}-{label}-atoms'
-            figure(name, results['cpu_seconds'], 's', 'affordable in the quickstart', factor * TARGET_SECONDS[fidelity])
+            figure(name, results['cpu_seconds'], 's', 'affordable in make machinery', factor * TARGET_SECONDS[fidelity])
 
 
 def errors_of_the_pipeline(run: Runner) -> None:

@@ -211,7 +211,7 @@ def _limits(ladder: LadderProgress | None) -> list[str]:
     if running:
         return [
             f'{"1 calculation waits" if count == 1 else f"{count} calculations wait"} for those that run: an energy '
-            'for the references of its level, CCSD(T) for the gap at PBE.'
+            'for the references of its level, one above PBE for what PBE finds.'
         ]
     return []
 
