@@ -19,7 +19,14 @@ from aiida_qagenai.api.potentials import hull_problem, potential_config, require
 from aiida_qagenai.api.targeting import predicted_properties
 from aiida_qagenai.api.tasks import Runner, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.design import MODULI, PropertyTarget, nearest, unseen
+from aiida_qagenai.common.properties import COMPUTED_WEIGHT
+from aiida_qagenai.selection.design import (
+    MODULI,
+    PropertyTarget,
+    generation_of_round,
+    nearest,
+    unseen,
+)
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -42,8 +49,7 @@ class DesignPlan:
     :param novelty: noise that is added to the known crystals that samples start from, from 0 to 1.
     :param potential: that relaxes and strains.
     :param max_e_above_hull: largest distance of a hit to the hull of the package, eV/atom.
-    :param weight: of a computed crystal beside a published one when the heads are retrained. The default is the ratio
-        of the squared relative errors of the heads (0.11) and of CHGNet (0.23): a larger one makes the heads worse.
+    :param weight: of a computed crystal beside a published one when the heads are retrained.
     """
 
     target: PropertyTarget
@@ -55,7 +61,7 @@ class DesignPlan:
     novelty: float = 0.2
     potential: str = 'chgnet'
     max_e_above_hull: float = 0.1
-    weight: float = 0.25
+    weight: float = COMPUTED_WEIGHT
     seed: int = 0
 
 
@@ -137,18 +143,15 @@ def _proposed(plan: DesignPlan, number: int, folder: Path, run: Runner) -> list[
     from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 
     folder.mkdir(parents=True, exist_ok=True)
-    requests = [
-        {
-            'mode': 'motifs',
-            'elements': list(system),
-            'count': plan.per_system,
-            'max_atoms': plan.max_atoms,
-            'novelty': plan.novelty,
-            'otherwise': 'noise',
-        }
-        for system in plan.systems
-    ]
-    config = {'requests': requests, 'seed': plan.seed + 1000 * number, 'output': 'candidates.npz'}
+    asked = generation_of_round(
+        plan.systems,
+        number=number,
+        seed=plan.seed,
+        per_system=plan.per_system,
+        max_atoms=plan.max_atoms,
+        novelty=plan.novelty,
+    )
+    config = {**asked, 'output': 'candidates.npz'}
     if not _done(folder, config):
         run('generate', config, folder, f'sampling, round {number}')
     arrays = load_arrays(folder / 'candidates.npz')

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.cli.output import columns, print_frame
+from aiida_qagenai.cli.result_files import extxyz, write_text
+from aiida_qagenai.common.properties import COMPUTED_WEIGHT
 from aiida_qagenai.cli.params import FORMAT, option
 
 if t.TYPE_CHECKING:
@@ -37,7 +39,12 @@ COLUMNS = columns(
 @option('--novelty', type=click.FloatRange(0, 1), default=0.2, help='Noise added to known crystals, 0 to 1.')
 @option('--potential', default='chgnet', help='Potential that relaxes and strains, on the scale of the hull.')
 @option('--judge', 'judge_name', help='Potential that no round uses, such as sevennet: it strains all crystals.')
-@option('--weight', type=click.FloatRange(0, min_open=True), default=0.25, help='Of a computed crystal in training.')
+@option(
+    '--weight',
+    type=click.FloatRange(0, min_open=True),
+    default=COMPUTED_WEIGHT,
+    help='Of a computed crystal in training.',
+)
 @option('--seed', type=int, default=0, help='Seed of the random numbers.')
 @FORMAT
 def design(

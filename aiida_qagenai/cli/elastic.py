@@ -20,6 +20,7 @@ from aiida_qagenai.cli.params import (
     parse_settings,
     potential_options,
 )
+from aiida_qagenai.common.properties import COMPUTED_WEIGHT
 
 __all__ = ('elastic',)
 
@@ -91,7 +92,9 @@ def show(process: str, *, fmt: str) -> None:
 @elastic.command('retrain')
 @click.argument('processes', nargs=-1, required=True, metavar=f'{NODE}...')
 @option('--checkpoint', metavar=NODE, help='Property heads to start from; those of the package by default.')
-@option('--weight', type=click.FloatRange(0, 1000, min_open=True), default=10.0, help='Weight of a new crystal.')
+@option(
+    '--weight', type=click.FloatRange(0, 1000, min_open=True), default=COMPUTED_WEIGHT, help='Weight of a new crystal.'
+)
 @option('--code', metavar=NODE, default=ML_CODE, help='Python with torch and this package.')
 @LABEL
 @FOLLOW

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pydantic
 
+from aiida_qagenai.common.properties import COMPUTED_WEIGHT
 from aiida_qagenai.exchange.runtime import RuntimeConfig
 
 __all__ = ('PropertyConfig', 'PropertyTuning')
@@ -36,5 +37,5 @@ class PropertyTuning(RuntimeConfig):
     structures: Path
     labels: Path
     checkpoint: Path | None = None
-    weight: float = pydantic.Field(10.0, gt=0, le=1000)
+    weight: float = pydantic.Field(COMPUTED_WEIGHT, gt=0, le=1000)
     output: Path = Path('checkpoint')

@@ -14,7 +14,14 @@ from aiida_qagenai.common.properties import PROPERTIES
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('MODULI', 'PredictedProperty', 'PropertyTarget', 'nearest', 'unseen')
+__all__ = (
+    'MODULI',
+    'PredictedProperty',
+    'PropertyTarget',
+    'generation_of_round',
+    'nearest',
+    'unseen',
+)
 
 MODULI = {'bulk_modulus': 'bulk_modulus_vrh', 'shear_modulus': 'shear_modulus_vrh'}
 """Property → what the elastic tensor calls it."""
@@ -88,6 +95,20 @@ class PredictedProperty(t.NamedTuple):
     def record(self) -> dict[str, t.Any]:
         """Return the columns of a table."""
         return {**self.values, **{f'{name}_sigma': value for name, value in self.sigma.items()}}
+
+
+def generation_of_round(
+    systems: Sequence[Sequence[str]], *, number: int, seed: int, per_system: int, max_atoms: int, novelty: float
+) -> dict[str, t.Any]:
+    """Return the ``requests`` and the ``seed`` of the generation of a round, as the task ``generate`` takes them.
+
+    :param number: of the round, from 0.
+    :param per_system: samples of each chemical system.
+    :param max_atoms: in the cell.
+    :param novelty: noise that is added to known crystals.
+    """
+    common = {'mode': 'motifs', 'count': per_system, 'max_atoms': max_atoms, 'novelty': novelty, 'otherwise': 'noise'}
+    return {'requests': [{**common, 'elements': list(system)} for system in systems], 'seed': seed + 1000 * number}
 
 
 def unseen(proposed: Sequence[Structure], earlier: Sequence[Structure]) -> list[int]:

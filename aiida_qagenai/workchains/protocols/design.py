@@ -7,7 +7,8 @@ import typing as t
 import pydantic
 
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.selection.design import PropertyTarget
+from aiida_qagenai.common.properties import COMPUTED_WEIGHT
+from aiida_qagenai.selection.design import PropertyTarget, generation_of_round
 from aiida_qagenai.workchains.protocols.atomistic import ElasticSettings, atomistic_settings
 from aiida_qagenai.workchains.protocols.loader import merge_overrides
 
@@ -24,7 +25,7 @@ class DesignSettings(StrictModel):
     per_round: int = pydantic.Field(8, ge=1, description='Crystals whose tensors are computed in a round')
     max_atoms: int = pydantic.Field(6, ge=1, le=40, description='Most atoms in the cell')
     novelty: float = pydantic.Field(0.2, ge=0, le=1, description='Noise added to known crystals')
-    weight: float = pydantic.Field(0.25, gt=0, description='Of a computed crystal beside a published one')
+    weight: float = pydantic.Field(COMPUTED_WEIGHT, gt=0, description='Of a computed crystal beside a published one')
     seed: int = pydantic.Field(0, ge=0)
     elastic: ElasticSettings
 
@@ -42,9 +43,15 @@ class DesignSettings(StrictModel):
 
     def generation(self, number: int) -> dict[str, t.Any]:
         """Return the parameters of the generation of a round."""
-        common = {'mode': 'motifs', 'count': self.per_system, 'max_atoms': self.max_atoms, 'novelty': self.novelty}
-        requests = [{**common, 'elements': list(system), 'otherwise': 'noise'} for system in self.systems]
-        return {'requests': requests, 'seed': self.seed + 1000 * number, **self.runtime}
+        asked = generation_of_round(
+            self.systems,
+            number=number,
+            seed=self.seed,
+            per_system=self.per_system,
+            max_atoms=self.max_atoms,
+            novelty=self.novelty,
+        )
+        return {**asked, **self.runtime}
 
 
 def design_settings(
