@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
 import click
 
 from aiida_qagenai.cli.output import columns, print_frame
+from aiida_qagenai.cli.params import FORMAT, option
 from aiida_qagenai.cli.result_files import extxyz, write_text
 from aiida_qagenai.common.properties import COMPUTED_WEIGHT
-from aiida_qagenai.cli.params import FORMAT, option
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.api.inverse_design import Designed
@@ -81,8 +80,10 @@ def design(
         judged = api.judge(structures, judge_name, plan.target.name, output / JUDGEMENT, run_ml_task)
     records = [_record(each, value) for each, value in zip(found, judged, strict=True)]
     frame = pd.DataFrame(records, columns=None if records else list(COLUMNS))
-    frame.to_csv(output / TABLE, index=False)
-    _write(found, records, output / STRUCTURES)
+    # They grow with every round.
+    write_text(output / TABLE, frame.to_csv(index=False), overwrite=True)
+    text = extxyz(records, [each.structure for each in found], potential=numbers['potential'])
+    write_text(output / STRUCTURES, text, overwrite=True)
     hits = sum(each.hit for each in found)
     footer = f'{hits} of {len(found)} crystals are hits: {plan.target}; E above hull in eV/atom\nfiles in {output}'
     print_frame(frame, fmt, COLUMNS, footer=footer)
@@ -95,17 +96,3 @@ def _record(each: Designed, judged: float | None) -> dict[str, t.Any]:
     structure = each.structure
     about = {'formula': structure.composition.reduced_formula, 'num_atoms': len(structure)}
     return {'round': each.round, **about, **row, 'judged': judged}
-
-
-def _write(found: list[Designed], records: list[dict[str, t.Any]], path: Path) -> None:
-    """Write the relaxed crystals as extxyz, each with its row."""
-    from ase.io import write
-
-    from aiida_qagenai.exchange.crystals import as_atoms
-
-    images = []
-    for each, record in zip(found, records, strict=True):
-        atoms = as_atoms(each.structure)
-        atoms.info = json.loads(json.dumps({key: value for key, value in record.items() if value not in (None, '')}))
-        images.append(atoms)
-    write(path, images, format='extxyz')
