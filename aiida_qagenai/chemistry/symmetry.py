@@ -64,9 +64,18 @@ def symmetry_dataset(cell: tuple[t.Any, t.Any, t.Any], tolerance: float) -> t.An
     """
     import spglib
 
+    return _asked(spglib.get_symmetry_dataset, cell, tolerance)
+
+
+def _asked(
+    function: t.Callable[..., t.Any], cell: tuple[t.Any, t.Any, t.Any], tolerance: float, **options: t.Any
+) -> t.Any:
+    """Return what spglib says of a cell, ``None`` where it has no answer: an exception of its own from 2.7 on."""
+    import spglib
+
     try:
-        return spglib.get_symmetry_dataset(cell, symprec=tolerance)
-    except Exception:  # spglib's errors became exceptions of its own in 2.7
+        return function(cell, symprec=tolerance, **options)
+    except (RuntimeError, getattr(spglib, 'SpglibError', RuntimeError)):
         return None
 
 
@@ -91,10 +100,7 @@ def smallest_cell(cell: tuple[t.Any, t.Any, t.Any], tolerance: float) -> tuple[t
     """
     import spglib
 
-    try:
-        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=tolerance)
-    except Exception:  # as above
-        return None
+    found = _asked(spglib.standardize_cell, cell, tolerance, to_primitive=True, no_idealize=True)
     return None if found is None or len(found[2]) >= len(cell[2]) else found
 
 
@@ -126,10 +132,7 @@ def symmetrised(structure: Structure, tolerance: float = TOLERANCES[0]) -> Struc
     if structure_problem(structure) is not None:
         return structure
     cell = (structure.lattice.matrix, structure.frac_coords, list(structure.atomic_numbers))
-    try:
-        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=tolerance)
-    except Exception:  # as above
-        found = None
+    found = _asked(spglib.standardize_cell, cell, tolerance, to_primitive=True, no_idealize=False)
     return structure if found is None else Structure(found[0], found[2], found[1])
 
 
