@@ -12,8 +12,8 @@ from aiida_qagenai.api.potentials import potential_config, require_installed
 from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
-from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
-from aiida_qagenai.cli.result_files import POTENTIAL_HELP, Records, claim, extxyz, problem_of, write_text
+from aiida_qagenai.cli.params import FILES_ON_POTENTIAL, HOW_EVALUATED, option
+from aiida_qagenai.cli.result_files import Records, claim, extxyz, problem_of, write_text
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -34,17 +34,11 @@ COLUMNS = columns(
 
 
 @click.command('files')
-@click.argument('files', nargs=-1, required=True, type=FILE)
-@option('--potential', required=True, help=POTENTIAL_HELP)
-@option('--validator', type=FOLDER, help='Checkpoint of a validator in place of the shipped one.')
-@option('--output', type=click.Path(file_okay=False, path_type=Path), required=True, help='Folder for the results.')
+@FILES_ON_POTENTIAL
 @option('--strain', 'strains', multiple=True, type=click.FloatRange(0, 0.05, min_open=True), default=(0.01,),
         help='Amplitude of the strains, of both signs. Repeatable.')  # fmt: skip
 @option('--clamped', is_flag=True, help='Leave the atoms where the strain moves them.')
-@option('--device', type=click.Choice(['cpu', 'cuda']), default='cpu', help='Where the potential is evaluated.')
-@option('--threads', type=click.IntRange(1, 1024), default=1, help='Threads of the processor.')
-@option('--overwrite', is_flag=True, help='Replace the results of another command in the folder.')
-@FORMAT
+@HOW_EVALUATED
 def elastic_files(
     *,
     files: tuple[Path, ...],

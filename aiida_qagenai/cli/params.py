@@ -17,10 +17,12 @@ __all__ = (
     'CHEMICAL_SYSTEM',
     'ENGINE_CODES',
     'FILE',
+    'FILES_ON_POTENTIAL',
     'FOLDER',
     'FOLLOW',
     'FORMAT',
     'FORMULA',
+    'HOW_EVALUATED',
     'LABEL',
     'LEVEL',
     'ML_CODE',
@@ -144,6 +146,27 @@ def potential_options(family: str) -> t.Callable[[t.Any], t.Any]:
         LABEL,
         FOLLOW,
     )
+
+
+FILES_ON_POTENTIAL = several(
+    click.argument('files', nargs=-1, required=True, type=FILE),
+    option(
+        '--potential',
+        required=True,
+        help='Potential: validator, validator:SCAN, chgnet, chgnet:r2scan, sevennet, sevennet:mf-0:R2SCAN, emt.',
+    ),
+    option('--validator', type=FOLDER, help='Checkpoint of a validator in place of the shipped one.'),
+    option('--output', type=click.Path(file_okay=False, path_type=Path), required=True, help='Folder for the results.'),
+)
+"""What commands on crystals in files take that evaluate a potential."""
+
+HOW_EVALUATED = several(
+    option('--device', type=click.Choice(['cpu', 'cuda']), default='cpu', help='Where the potential is evaluated.'),
+    option('--threads', type=click.IntRange(1, 1024), default=1, help='Threads of the processor.'),
+    option('--overwrite', is_flag=True, help='Replace the results of another command in the folder.'),
+    FORMAT,
+)
+"""Their last options."""
 
 
 def parse_settings(values: t.Sequence[str]) -> dict[str, t.Any]:

@@ -12,8 +12,8 @@ from aiida_qagenai.api.potentials import about_energies, potential_config, requi
 from aiida_qagenai.cli.loaders import read_with_warnings
 from aiida_qagenai.cli.ml_tasks import run_ml_task
 from aiida_qagenai.cli.output import columns, print_frame
-from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
-from aiida_qagenai.cli.result_files import POTENTIAL_HELP, Records, claim, extxyz, problem_of, write_text
+from aiida_qagenai.cli.params import FILES_ON_POTENTIAL, HOW_EVALUATED, option
+from aiida_qagenai.cli.result_files import Records, claim, extxyz, problem_of, write_text
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -35,18 +35,12 @@ COLUMNS = columns(
 
 
 @click.command('files')
-@click.argument('files', nargs=-1, required=True, type=FILE)
-@option('--potential', required=True, help=POTENTIAL_HELP)
-@option('--validator', type=FOLDER, help='Checkpoint of a validator in place of the shipped one.')
-@option('--output', type=click.Path(file_okay=False, path_type=Path), required=True, help='Folder for the results.')
+@FILES_ON_POTENTIAL
 @option('--max-force', type=click.FloatRange(min=0, min_open=True), default=0.05, help='Largest force left, eV/Å.')
 @option('--max-stress', type=click.FloatRange(min=0, min_open=True), default=0.003, help='Largest stress left, eV/Å3.')
 @option('--steps', type=click.IntRange(min=1), default=200, help='Most steps of a relaxation.')
 @option('--symmetry', type=click.Choice(['keep', 'free']), default='keep', help='Keep or drop the space group.')
-@option('--device', type=click.Choice(['cpu', 'cuda']), default='cpu', help='Where the potential is evaluated.')
-@option('--threads', type=click.IntRange(1, 1024), default=1, help='Threads of the processor.')
-@option('--overwrite', is_flag=True, help='Replace the results of another command in the folder.')
-@FORMAT
+@HOW_EVALUATED
 def relax_files(
     *,
     files: tuple[Path, ...],

@@ -15,10 +15,9 @@ if t.TYPE_CHECKING:
 
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
-__all__ = ('POTENTIAL_HELP', 'Records', 'claim', 'extxyz', 'problem_of', 'write_text')
+__all__ = ('Records', 'claim', 'extxyz', 'problem_of', 'write_text')
 
 REQUEST = 'request.json'
-POTENTIAL_HELP = 'Potential: validator, validator:SCAN, chgnet, chgnet:r2scan, sevennet, sevennet:mf-0:R2SCAN, emt.'
 
 Records = list[dict[str, t.Any]]
 
