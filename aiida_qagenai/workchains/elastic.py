@@ -118,7 +118,7 @@ def find_problem(
 ) -> str | None:
     """Return what is wrong with the inputs taken together; what a potential does not cover is told by crystal."""
     if not structures:
-        return 'there is no structure'
+        return 'no structures are given'
     for label, structure in structures.items():
         problem = structure_problem(structure)
         if problem:

@@ -182,7 +182,7 @@ def find_problem(
 ) -> str | None:
     """Return what is wrong with the inputs taken together."""
     if not structures:
-        return 'there is no structure'
+        return 'no structures are given'
     both = sorted(set(structures) & set(competing))
     if both:
         return f'the labels {", ".join(both)} are both in `structures` and in `competing`'

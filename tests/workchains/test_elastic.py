@@ -84,7 +84,7 @@ def test_all_that_fail_are_an_error(build):
 
 
 def test_what_is_no_crystal_is_refused(build):
-    with pytest.raises(InvalidInputError, match='there is no structure'):
+    with pytest.raises(InvalidInputError, match='no structures are given'):
         build({})
     with pytest.raises(InvalidInputError, match='`slab`: the structure Cu is not periodic'):
         build({'slab': orm.StructureData(ase=Atoms('Cu', cell=[3, 3, 9], pbc=(True, True, False)))})

@@ -56,7 +56,7 @@ class ElasticCalculation(AtomisticCalculation):
         if 'parameters' not in value or 'structures' not in value:
             return None
         if not value['structures']:
-            return 'there is no structure'
+            return 'no structures are given'
         for label, structure in value['structures'].items():
             problem = structure_problem(structure)
             if problem:
