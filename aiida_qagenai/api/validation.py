@@ -10,6 +10,7 @@ from pathlib import Path
 from aiida_qagenai.api.potentials import hull_problem, potential_config, require_installed
 from aiida_qagenai.api.relaxation import THRESHOLDS, relax_structures
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, MINIMUM_REFERENCES
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -34,7 +35,7 @@ def validate(
     *,
     max_steps: int = 200,
     tolerance: float = 0.1,
-    min_references: int = 12,
+    min_references: int = MINIMUM_REFERENCES,
 ) -> list[Validated]:
     """Return the verdicts on ordered crystals, as ``aiida-qagenai validation run`` finds them, without a profile.
 
@@ -87,7 +88,7 @@ def validate(
     return [Validated(*pair) for pair in zip(crystals, verdicts, strict=True)]
 
 
-def draw_front(validated: Sequence[Validated], *, limit: float = 0.1, note: str = '') -> t.Any:
+def draw_front(validated: Sequence[Validated], *, limit: float = MARGINAL_LIMIT, note: str = '') -> t.Any:
     """Return the Pareto front of the losses of constraints and the distances to the hull, as a figure of matplotlib.
 
     :param limit: distance to the hull that counts as near, eV/atom.
