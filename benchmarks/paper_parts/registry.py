@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paper_parts import cost, loop, stored
+from paper_parts import campaigns, cost, loop, stored
 from paper_parts.items import Item
 
 DATA = '--data FOLDER'
@@ -30,11 +30,11 @@ ITEMS = (
         stored.discovery, stored.draw_discovery,
     ),
     Item('Figure 9', 'Expected divergence and the one that is found', LOOP, loop.correlation, loop.draw_correlation),
-    Item('Figure 10', 'When to stop', LOOP, loop.stopping, loop.draw_stopping),
+    Item('Figure 10', 'When to stop', LOOP, campaigns.stopping, campaigns.draw_stopping),
     Item('Figure 11', 'Distances to the hull', LOOP, loop.distances, loop.draw_distances),
     Item('Table 12', 'Time of hull operations', 'python benchmarks/hull.py --quick', stored.hull_times),
     Item('Figure 12', 'How time grows', SCALE, cost.exponents, cost.draw_exponents),
-    Item('Table 14', 'Variation between runs', LOOP, loop.sensitivity),
+    Item('Table 14', 'Variation between runs', LOOP, campaigns.sensitivity),
     Item('Table 15', 'Larger campaigns, extrapolated', LOOP, cost.projection),
     Item('Table 16', 'Other ways to learn from several levels', CONTEST, stored.alternatives),
     Item('Table 17', 'Damaged labels', f'python benchmarks/noise.py {DATA} --record FILE', stored.noise_table),
