@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import csv
 import gzip
-import shutil
-import sys
 from pathlib import Path
 
 import documentation
@@ -14,38 +12,19 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 from ase.build import bulk
-from pw_runs import PSEUDOS, needs_espresso
 from pymatgen.core import Lattice, Structure
 
-from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import Fidelity
-from aiida_qagenai.data.basis import install_families
 from aiida_qagenai.data.candidate import CandidateData, Lineage
 from aiida_qagenai.data.dataset import DatasetData
-from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.requests import MotifsRequest
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.queries import searches
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
-from aiida_qagenai.workchains.protocols.energy import energy_settings
 
 CHEAP = {'meshes': {'CCSD(T)': {'fixed': [1, 1, 1]}}}
 NOT_RUN_AT_MOST = 0
-
-
-@pytest.fixture
-def blocks():
-    """Return a factory of the blocks of a page: each runs after those before it, as in one session."""
-
-    def create(page: str, **names):
-        for block in documentation.blocks('python', pages=[page]):
-            if block.reason is None:
-                # the campaign of the tests diverges less than those that the page has in mind
-                exec(compile(block.code.replace('0.05', '0.01'), block.where, 'exec'), names)
-                yield names
-
-    return create
 
 
 def test_every_page_with_python_is_run():
@@ -53,7 +32,7 @@ def test_every_page_with_python_is_run():
     python = documentation.blocks('python')
     texts = [(documentation.ROOT / page).read_text() for page in documentation.PAGES]
     assert len(python) == sum(text.count('\n```python\n') for text in texts) > 20
-    source = Path(__file__).read_text()
+    source = ''.join(path.read_text() for path in Path(__file__).parent.glob('test_python_*.py'))
     assert {block.page for block in python if f"blocks('{block.page}'" not in source} == set()
     left_out = {block.where: block.reason for block in python if block.reason}
     assert len(left_out) <= NOT_RUN_AT_MOST, left_out
@@ -106,57 +85,6 @@ def test_hyperparameters(blocks, submitted, python_code, toy_labels, aiida_profi
     assert space['sampling']['guidance_scale'] == {'low': 0.1, 'high': 1.0} and len(space['sampling']) == 4
 
 
-def test_levels(blocks, submitted, pyscf_code, lithium_hydride, ccgto):
-    """The page on levels of theory submits a basis correction, a counterpoise correction and a study of convergence."""
-    from aiida_qagenai.workchains.energy.basis_correction import BasisCorrectionWorkChain
-
-    names = {'code': pyscf_code, 'structure': lithium_hydride.store()}
-    energy = ccsdt_energy(lithium_hydride, 'fast:unknown')
-    with pytest.raises(InvalidInputError) as refusal:
-        BasisCorrectionWorkChain.get_builder_from_protocol(
-            **names, energy=energy, protocol='fast', larger_basis='ccgto/cc-pvtz'
-        )
-    # the refusal names the level that the energy should have
-    names['energy'] = ccsdt_energy(lithium_hydride, str(refusal.value).rsplit('`', 2)[1])
-    for _ in blocks('docs/explanation/levels.md', **names):
-        pass
-    labels = [process.node.process_label for process in submitted]
-    assert labels == ['BasisCorrectionWorkChain', 'CounterpoiseWorkChain', 'ConvergenceWorkChain']
-
-
-@pytest.fixture
-def ccgto(aiida_profile_clean, toy_basis):
-    """Install a family with the name that the pages use; its bases of H and Li are small ones."""
-    source, folder = toy_basis()
-    sets = {'cc-pvdz': source.sets['dz'], 'cc-pvtz': source.sets['tz']}
-    install_families(source.model_copy(update={'name': 'ccgto', 'sets': sets}), folder)
-
-
-def ccsdt_energy(structure, level_tag: str) -> EnergyData:
-    """Return an energy by CCSD(T) as the protocol `fast` stores it."""
-    return EnergyData(
-        fidelity='CCSD(T)',
-        total_energy=-21.0,
-        num_atoms=len(structure.sites),
-        formula='LiH',
-        chemical_system='H-Li',
-        converged=True,
-        protocol='fast',
-        level_tag=level_tag,
-        scientific=True,
-        structure_uuid=structure.uuid,
-    )
-
-
-def test_local_coupled_cluster(blocks, submitted, python_code, lithium_hydride):
-    """The page on local CCSD(T) submits an energy, and its overrides are those that `precise` needs without it."""
-    python_code('pyscf-forge', 'qagenai.pyscf_cell')
-    *_, names = blocks('docs/howto/local_cc.md', structure=lithium_hydride)
-    assert len(submitted) == 1 and submitted[0].node.inputs.structure.pk == lithium_hydride.pk
-    resolved = energy_settings('precise', names['overrides'])
-    assert resolved.local is None
-
-
 def test_finite_temperature(blocks, python_code, make_structure):
     """The page on finite temperature builds the work chain with energies of a better level, and its search runs."""
     from fake_campaign import make_energy
@@ -175,58 +103,6 @@ def test_finite_temperature(blocks, python_code, make_structure):
     builder = next(page)['builder']
     assert {*builder.competing} == {'gold', 'copper'} and builder.structures['candidate'].pk == pks['CANDIDATE']
     assert next(page)['query'].all() == []
-    assert next(page, None) is None
-
-
-@needs_espresso
-def test_energy(blocks, submitted, pw_code, make_structure, tmp_path):
-    """The page on energies submits NiO by pw.x, with its U and its moments and the cutoffs of the family."""
-    from aiida_pseudo.data.pseudo import UpfData
-    from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
-
-    for name in ('Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF'):
-        shutil.copy(PSEUDOS / name, tmp_path)
-    family = CutoffsPseudoPotentialFamily.create_from_folder(tmp_path, 'SSSP/1.3/PBE/efficiency', pseudo_type=UpfData)
-    family.set_cutoffs(
-        {symbol: {'cutoff_wfc': 40.0, 'cutoff_rho': 320.0} for symbol in ('Ni', 'O')}, 'normal', unit='Ry'
-    )
-    cell = [[4.17, 2.085, 2.085], [2.085, 4.17, 2.085], [2.085, 2.085, 4.17]]
-    sites = [(0.0, 0.0, 0.0), (4.17, 4.17, 4.17), (2.085, 2.085, 2.085), (6.255, 6.255, 6.255)]
-    oxide = make_structure(['Ni', 'Ni', 'O', 'O'], sites, cell)
-    for _ in blocks('docs/howto/energy.md', pw_code=pw_code, nickel_oxide=oxide):
-        pass
-    (process,) = submitted
-    parameters = process.node.inputs.espresso.parameters
-    assert (parameters['ecutwfc'], parameters['moments']) == (40.0, [2.0, -2.0, 0.0, 0.0])
-    assert parameters['hubbard']['Ni']['U'] == 5.0
-
-
-@pytest.mark.slow
-@needs_espresso
-def test_relaxation(blocks, localhost, tmp_path):
-    """The script of the page on relaxations relaxes silicon by pw.x, and its inputs are those of the ladder."""
-    from aiida_pseudo.cli.root import cmd_root
-    from click.testing import CliRunner
-
-    (tmp_path / 'upf').mkdir()
-    shutil.copy(PSEUDOS / 'Si.pbe-rrkj.UPF', tmp_path / 'upf')
-    command = ['install', 'family', str(tmp_path / 'upf'), 'local', '-P', 'pseudo.upf', '-F', 'pseudo.family.cutoffs']
-    assert CliRunner().invoke(cmd_root, command).exit_code == 0
-    orm.InstalledCode(
-        label='pw',
-        computer=localhost,
-        filepath_executable=shutil.which('pw.x'),
-        default_calc_job_plugin='quantumespresso.pw',
-        prepend_text='export OMP_NUM_THREADS=1',
-    ).store()
-    orm.InstalledCode(label='pyscf', computer=localhost, filepath_executable=sys.executable).store()
-    page = blocks('docs/howto/relax.md')
-    names = next(page)
-    assert names['node'].is_finished_ok, names['node'].exit_message
-    assert (4 * names['outputs']['relaxed'].get_cell_volume()) ** (1 / 3) == pytest.approx(5.47, rel=0.01)
-    builder = next(page)['builder']
-    assert builder.relax['engine'] == 'espresso' and builder.relax_code.label == 'pw'
-    assert set(builder.relax_pseudos) == {'Si'}
     assert next(page, None) is None
 
 
@@ -276,18 +152,6 @@ def test_evaluation(blocks, capsys):
     *arms, needed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in arms] == ['divergence', 'uncertainty']
     assert float(needed) == pytest.approx(1 / 0.21)
-
-
-def test_magnetic_orderings(blocks):
-    """The page on magnetic oxides lists the orderings of MnO in cells of four atoms."""
-    names = next(blocks('docs/howto/magnetism.md'))
-    assert [len(each.cell) for each in names['found'].orderings] == [2, 4, 4]
-
-
-def test_pyscf_reference(blocks, aiida_profile_clean):
-    """The parameters and the query of the page on PySCF are valid."""
-    *_, names = blocks('docs/reference/pyscf.md')
-    assert names['query'].all() == []
 
 
 @pytest.mark.slow
