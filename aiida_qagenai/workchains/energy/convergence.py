@@ -108,7 +108,8 @@ class ConvergenceWorkChain(ResumableWorkChain):
             name = 'HF' if level is Fidelity.CCSD_T else level.value
             rule = complete.settings.meshes[name]  # type: ignore[index]
             meshes = refined_meshes(structure.cell, rule.mesh(structure.cell), max_steps)
-            steps = [{'meshes': {name: {'fixed': mesh, 'spacing': None, 'shift': list(rule.shift)}}} for mesh in meshes]
+            shift = rule.model_dump(mode='json')['shift']
+            steps = [{'meshes': {name: {'fixed': mesh, 'spacing': None, 'shift': shift}}} for mesh in meshes]
         for step in steps:
             EnergySettings.parse(merge_overrides(complete.settings.dump(), step))
         listed = orm.List(steps)

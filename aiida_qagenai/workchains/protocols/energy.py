@@ -22,6 +22,7 @@ from aiida_qagenai.workchains.protocols.beyond_argon import missing_basis
 from aiida_qagenai.workchains.protocols.energy_parts import (
     MAGNETISM,
     SPIN_DAMPING,
+    Atoms,
     BasisSize,
     BeyondArgonSettings,
     CompositeSettings,
@@ -34,6 +35,7 @@ from aiida_qagenai.workchains.protocols.energy_parts import (
     OrderingsSettings,
     PseudoSettings,
     ScfSettings,
+    atoms_of,
     has_odd_electrons,
 )
 from aiida_qagenai.workchains.protocols.loader import (
@@ -185,16 +187,8 @@ class EnergySettings(StrictModel):
         :param unrestricted: whether the energy is CCSD of two spins, in place of CCSD(T).
         """
         silent = {'protocol', 'description', 'expected_error', 'cost', 'scientific', 'max_atoms', 'max_memory_mb'}
-        silent |= {
-            'basis_sizes',
-            'basis',
-            'coupled_cluster_basis',
-            'fallback',
-            'beyond_argon',
-            'unavailable',
-            'coulomb',
-        }
-        silent |= {'composite', 'prefer_composite', 'separate_triples', 'local'}
+        silent |= {'basis_sizes', 'basis', 'coupled_cluster_basis', 'fallback', 'beyond_argon', 'unavailable'}
+        silent |= {'coulomb', 'composite', 'prefer_composite', 'separate_triples', 'local'}
         # The lowest energy of all orderings counts, however many were computed; the tag names the counterpoise
         # correction; the top rung chooses among energies and moves none.
         silent |= {'magnetism', 'orderings', 'counterpoise', 'top'}
@@ -246,7 +240,8 @@ class EnergySettings(StrictModel):
             plain = forces or is_metal or fidelity is Fidelity.CCSD_T or self.magnetism == 'none'
             if moments is None and spin is None and not plain and has_odd_electrons(symbols, self.basis_sizes):
                 spins.update(spin=1, free_moment=True)
-            values = self.crystal_parameters(fidelity, structure.cell, descriptors=descriptors, **spins)
+            atoms = atoms_of(structure, moments)
+            values = self.crystal_parameters(fidelity, structure.cell, atoms=atoms, descriptors=descriptors, **spins)
             return PyscfCellParameters.parse({**values, 'forces': True}).dump() if forces else values
         if moments is not None or spin is not None:
             raise InvalidInputError('`moments` and `spin` are for crystals: an atom is computed in its ground state')
@@ -259,6 +254,7 @@ class EnergySettings(StrictModel):
         fidelity: Fidelity,
         cell: t.Any,
         *,
+        atoms: Atoms | None = None,
         descriptors: bool = False,
         moments: t.Sequence[float] | None = None,
         spin: int | None = None,
@@ -266,13 +262,14 @@ class EnergySettings(StrictModel):
     ) -> dict[str, t.Any]:
         """Return the complete parameters for a crystal with lattice vectors as rows (Å).
 
+        :param atoms: of the crystal, for meshes at mean-value points.
         :param moments: of the sites at the beginning, μB; spin-polarised with these or a ``spin``.
         :param free_moment: whether the moment of the cell relaxes from there, if the level has a smearing.
         """
         values = self._common(fidelity)
         if fidelity is Fidelity.CCSD_T:
             mean_field, correlation = self.meshes['HF'], self.meshes['CCSD(T)']
-            values['cc'] = {**values['cc'], 'kmesh': correlation.mesh(cell), 'kmesh_shift': correlation.shift}
+            values['cc'] = {**values['cc'], **correlation.points(cell, atoms)}
             if moments is not None or spin is not None:
                 # There is no (T) of k-points for two spins.
                 values['method'] = 'CCSD'
@@ -285,7 +282,7 @@ class EnergySettings(StrictModel):
             values['coulomb'] = self.coulomb
         if self.fitting == 'family':
             values['auxiliary_basis'] = self.basis_of(fidelity)
-        values.update(kmesh=mean_field.mesh(cell), kmesh_shift=mean_field.shift, descriptors=descriptors)
+        values.update(mean_field.points(cell, atoms), descriptors=descriptors)
         values['band_path_spacing'] = BAND_PATH_SPACING if descriptors and self.scientific else None
         if moments is not None or spin is not None:
             free = free_moment and values['scf'].get('smearing') is not None

@@ -8,12 +8,17 @@ import numpy as np
 import pydantic
 
 from aiida_qagenai.calculations.pyscf.parameters import LocalOptions
+from aiida_qagenai.chemistry.kpoints import mean_value_shift
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
+
+if t.TYPE_CHECKING:
+    from aiida.orm import StructureData
 
 __all__ = (
     'MAGNETISM',
     'SPIN_DAMPING',
+    'Atoms',
     'BasisSize',
     'BeyondArgonSettings',
     'ComponentSettings',
@@ -29,6 +34,7 @@ __all__ = (
     'PositiveMesh',
     'PseudoSettings',
     'ScfSettings',
+    'atoms_of',
     'has_odd_electrons',
 )
 
@@ -56,6 +62,19 @@ def has_odd_electrons(symbols: t.Sequence[str], sizes: t.Mapping[str, BasisSize]
     return set(symbols) <= set(sizes) and sum(sizes[symbol].valence for symbol in symbols) % 2 == 1
 
 
+Atoms = tuple[t.Any, t.Sequence[int]]
+"""Fractional coordinates (n, 3) and a number for each atom that tells the kinds apart."""
+
+
+def atoms_of(structure: StructureData, moments: t.Sequence[float] | None = None) -> Atoms:
+    """Return the atoms of a crystal; those with different initial moments are different kinds."""
+    positions = np.array([site.position for site in structure.sites]) @ np.linalg.inv(np.array(structure.cell))
+    symbols = [structure.get_kind(site.kind_name).symbol for site in structure.sites]
+    kinds = list(zip(symbols, moments or [0.0] * len(symbols), strict=True))
+    order = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), start=1)}
+    return positions, [order[kind] for kind in kinds]
+
+
 class PseudoSettings(StrictModel):
     """Pseudopotentials."""
 
@@ -70,7 +89,11 @@ class MeshRule(StrictModel):
 
     fixed: PositiveMesh | None = None
     spacing: pydantic.PositiveFloat | None = None
-    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shift: tuple[float, float, float] | t.Literal['mean-value'] = pydantic.Field(
+        (0.0, 0.0, 0.0),
+        description='Displacement from Γ in steps of the mesh; `mean-value`: that at which the crystal is closest to a '
+        'dense mesh.',
+    )
 
     @pydantic.model_validator(mode='after')
     def _one_rule(self) -> MeshRule:
@@ -85,10 +108,24 @@ class MeshRule(StrictModel):
         lengths = np.linalg.norm(2 * np.pi * np.linalg.inv(np.array(cell)).T, axis=1)
         return [max(1, int(np.ceil(length / t.cast('float', self.spacing) - 1e-6))) for length in lengths]
 
+    def points(self, cell: t.Any, atoms: Atoms | None = None) -> dict[str, t.Any]:
+        """Return mesh and displacement as parameters of a calculation.
+
+        :param cell: lattice vectors as rows, Å.
+        :param atoms: of the crystal, whose symmetry a mean-value point needs; that of the lattice without.
+        """
+        mesh, shift = self.mesh(cell), self.shift
+        if shift == 'mean-value':
+            positions, kinds = atoms or ([[0.0, 0.0, 0.0]], [1])
+            shift = mean_value_shift(cell, positions, kinds, mesh)
+        return {'kmesh': mesh, 'kmesh_shift': shift}
+
     @property
     def tag(self) -> str:
         """Return a short name."""
         text = 'x'.join(map(str, self.fixed)) if self.fixed else f'{self.spacing:g}'
+        if self.shift == 'mean-value':
+            return f'{text}+mv'
         return text + (f'+{self.shift[0]:g}' if any(self.shift) else '')
 
 

@@ -101,6 +101,12 @@ class EspressoSettings(StrictModel):
             raise ValueError('`ecutwfc` and `ecutrho` go together')
         return self
 
+    @pydantic.model_validator(mode='after')
+    def _halves(self) -> EspressoSettings:
+        if any(rule.shift == 'mean-value' or set(rule.shift) - {0.0, 0.5} for rule in self.meshes.values()):
+            raise ValueError('pw.x displaces meshes by 0 or 0.5 steps')
+        return self
+
     def limit_of(self, fidelity: Fidelity) -> int:
         """Return how many atoms are admitted.
 

@@ -9,12 +9,15 @@ from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 
 
-@pytest.fixture
-def hybrid(load_script, lithium_hydride, pyscf_parameters):
-    """Return the script, its cell, the mean field of HSE06 on the grid, and a density at two k-points."""
+@pytest.fixture(params=[0.5, 0.25], ids=['opposite', 'alone'])
+def hybrid(request, load_script, lithium_hydride, pyscf_parameters):
+    """Return the script, its cell, the mean field of HSE06 on the grid, and a density at two k-points.
+
+    They are opposite to each other, or the mesh has the opposite of none.
+    """
     script = load_script(lithium_hydride, {**pyscf_parameters('HSE06'), 'coulomb': 'grid'})
     cell = script.build_cell()
-    mf = script.mean_field(cell, script.make_kpts(cell, [2, 1, 1], [0.5, 0.5, 0.5]), 'HSE06')
+    mf = script.mean_field(cell, script.make_kpts(cell, [2, 1, 1], [request.param, 0.5, 0.5]), 'HSE06')
     mf.grids.build()
     density = np.array(mf.get_init_guess(key='1e'))
     return script, cell, mf, density

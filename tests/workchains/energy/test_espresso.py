@@ -132,6 +132,15 @@ def test_without_the_extra_the_error_says_what_to_install(pyscf_code, silicon, m
 
 
 @needs_espresso
+@pytest.mark.parametrize('shift', ['mean-value', [0.25, 0.0, 0.0]])
+def test_meshes_are_displaced_by_half_a_step_or_not_at_all(shift):
+    """What pw.x can do."""
+    mesh = {'meshes': {'PBE': {'fixed': [2, 2, 2], 'spacing': None, 'shift': shift}}}
+    with pytest.raises(InvalidInputError, match='by 0 or'):
+        EspressoProtocol.resolve('pipeline', mesh, ['Ni', 'O'], 'gth/pbe')
+
+
+@needs_espresso
 def test_level_tags_keep_apart_what_must_not_meet(family):
     """Engines, cutoffs, families by their content, U and meshes; tuning of the mean field changes none."""
     family(NICKEL, OXYGEN)

@@ -11,7 +11,7 @@ from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
 from aiida_qagenai.workchains.protocols.energy import available_protocols, energy_settings
-from aiida_qagenai.workchains.protocols.energy_parts import MeshRule
+from aiida_qagenai.workchains.protocols.energy_parts import MeshRule, atoms_of
 
 CELL = [[0.0, 2.04, 2.04], [2.04, 0.0, 2.04], [2.04, 2.04, 0.0]]
 
@@ -109,3 +109,13 @@ def test_a_mesh_has_one_rule():
     """Either fixed or by spacing."""
     with pytest.raises(InvalidInputError, match='either `fixed` or `spacing`'):
         energy_settings('pipeline', {'meshes': {'PBE': {'spacing': 0.5}}})
+
+
+def test_mean_value_points_are_those_of_the_crystal(lithium_hydride):
+    """Mesh and displacement depend on the crystal, the tag on the rule; moments make kinds."""
+    settings = energy_settings('pipeline', {'meshes': {'PBE': {'fixed': [2, 2, 2], 'shift': 'mean-value'}}})
+    parameters = settings.parameters(Fidelity.PBE, lithium_hydride)
+    assert parameters['kmesh'] == [2, 2, 2] and any(value % 0.5 for value in parameters['kmesh_shift'])
+    assert settings.tag(Fidelity.PBE).split(':')[3] == 'k2x2x2+mv'
+    assert atoms_of(lithium_hydride)[1] == [1, 2] and atoms_of(lithium_hydride, [1.0, -1.0])[1] == [1, 2]
+    np.testing.assert_allclose(atoms_of(lithium_hydride)[0][1] % 1, 0.5)
