@@ -22,7 +22,7 @@ from aiida_qagenai.cli.params import (
     parse_settings,
     potential_options,
 )
-from aiida_qagenai.cli.phonons import draw_phonons
+from aiida_qagenai.cli.phonons import write_phonons
 from aiida_qagenai.common.errors import InvalidInputError
 
 if t.TYPE_CHECKING:
@@ -111,7 +111,7 @@ def run(
 @PROCESS
 @option('--plot-gibbs', type=PICTURE, help='Draw G(T) of all structures: PNG, SVG or PDF.')
 @option('--plot-hull', type=PICTURE, help='Draw the decomposition energy over the temperature.')
-@option('--plot-phonons', type=PICTURE, help='Draw phonon bands and density of states, a file per structure.')
+@option('--plot-phonons', type=PICTURE, help='Draw phonon bands and density of states, a file for each; also HTML.')
 @FORMAT
 def show(process: str, *, plot_gibbs: Path | None, plot_hull: Path | None, plot_phonons: Path | None, fmt: str) -> None:
     """Show the results of a run in eV/atom, and draw them."""
@@ -166,5 +166,5 @@ def _draw(outputs: dict[str, dict[str, t.Any]], gibbs: Path | None, hull: Path |
         distances = {label: (each.temperatures, each.decomposition_energy) for label, each in hulls.items()}
         click.echo(f'wrote {plot_gibbs_hull(distances, hull)}')
     if phonons is not None:
-        for target in draw_phonons(outputs, phonons, labelled=True):
+        for target in write_phonons(outputs, phonons, labelled=True):
             click.echo(f'wrote {target}')

@@ -10,7 +10,7 @@ import click
 from aiida_qagenai.cli.groups import Noun
 from aiida_qagenai.cli.loaders import load_campaign, load_process
 from aiida_qagenai.cli.params import NODE, PICTURE, PROCESS, option
-from aiida_qagenai.cli.phonons import draw_phonons
+from aiida_qagenai.cli.phonons import write_phonons
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('plot',)
@@ -71,7 +71,7 @@ def hull(campaign: str, *, output: Path, system: str | None) -> None:
 
 @plot.command()
 @PROCESS
-@option('--output', type=PICTURE, required=True, help='The file: PNG, SVG or PDF; of several crystals, one for each.')
+@option('--output', type=PICTURE, required=True, help='PNG, SVG, PDF, HTML or CSV; of several crystals, one for each.')
 def phonons(process: str, *, output: Path) -> None:
     """Draw the phonons of a run of free energies.
 
@@ -84,5 +84,5 @@ def phonons(process: str, *, output: Path) -> None:
     found = outputs.get('phonons', {})
     if not found:
         raise InvalidInputError(f'process {process} has no phonons: see `aiida-qagenai free-energy show {process}`')
-    for target in draw_phonons(outputs, output, labelled=len(found) > 1):
+    for target in write_phonons(outputs, output, labelled=len(found) > 1):
         click.echo(f'written: {target}')

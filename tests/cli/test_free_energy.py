@@ -157,6 +157,11 @@ def test_phonons_are_a_figure_of_their_own(runs, run, tmp_path):
     path = tmp_path / 'bands.svg'
     assert f'written: {path}' in run('plot', 'phonons', runs[0].pk, '--output', path).stdout
     assert '<svg' in path.read_text()
+    page, numbers = tmp_path / 'bands.html', tmp_path / 'bands.csv'
+    run('plot', 'phonons', runs[0].pk, '--output', page)
+    run('plot', 'phonons', runs[0].pk, '--output', numbers)
+    assert '<svg' in page.read_text() and 'lowest (THz)' in page.read_text()
+    assert numbers.read_text().startswith('distance,branch,frequency\n')
     empty = finished('FreeEnergyWorkChain', {})
     assert 'has no phonons' in run('plot', 'phonons', empty.pk, '--output', path, status=1).output
 

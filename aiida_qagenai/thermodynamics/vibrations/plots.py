@@ -16,7 +16,7 @@ from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, METAST
 if t.TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('plot_gibbs_energies', 'plot_gibbs_hull', 'plot_path', 'plot_phonons')
+__all__ = ('draw_phonons', 'plot_gibbs_energies', 'plot_gibbs_hull', 'plot_path')
 
 
 def plot_gibbs_energies(
@@ -55,7 +55,7 @@ def plot_gibbs_hull(
     return save_figure(figure, path)
 
 
-def plot_phonons(
+def draw_phonons(
     *,
     distances: NDArray[np.float64],
     frequencies: NDArray[np.float64],
@@ -63,15 +63,12 @@ def plot_phonons(
     labels: Sequence[str],
     dos_frequencies: NDArray[np.float64],
     dos: NDArray[np.float64],
-    path: str | os.PathLike[str],
     title: str = '',
-) -> Path:
-    """Write phonon bands beside their density of states; imaginary modes are below zero, in red.
+) -> Figure:
+    """Return phonon bands beside their density of states; imaginary modes are below zero, in red.
 
     :param distances: along the path in reciprocal space, shape (q,); ``frequencies`` (q, branches), THz.
-    :raises InvalidInputError: if there is nothing to draw or the format is unknown.
     """
-    path = picture_path(path, labels)
     from matplotlib.patches import Rectangle
 
     figure, (bands, density) = new_figure(6.0, 3.8, 1, 2, sharey=True, width_ratios=[3, 1])
@@ -97,7 +94,7 @@ def plot_phonons(
     density.set_xlabel('states (1/THz/atom)')
     if title:
         figure.suptitle(title)
-    return save_figure(figure, path)
+    return figure
 
 
 def plot_path(

@@ -290,8 +290,8 @@ class CampaignSettings(StrictModel):
     budget: int = pydantic.Field(ge=1, description='Candidates that may be computed, failed ones included')
     budget_core_hours: pydantic.PositiveFloat | None = pydantic.Field(
         None,
-        description='Core hours that the energies of the cycles may cost, besides `budget`: small cells first, and '
-        'none is started that is not expected to fit. Any number by default',
+        description='Core hours (cores times wall time) that the energies of the cycles may cost, besides `budget`: '
+        'small cells first, and none is started that is not expected to fit. Any number by default',
     )
     seed: int = pydantic.Field(0, ge=0, lt=2**31)
     seed_set: SeedSettings
