@@ -74,7 +74,9 @@ def assess_candidates(
     unfamiliar = [rules.get('out_of_distribution') == 'reject' and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, rules['max_e_above_hull']) for item in columns]
-    pool = make_pool(candidates, predictions, stages, arrays, top=top)
+    pool = within_size(
+        make_pool(candidates, predictions, stages, arrays, top=top), candidates, options['select'].get('max_atoms')
+    )
     if options['select']['acquisition'] == 'low_fidelity_rank':
         pool = at_low_fidelity(pool, candidates, predictions, competing_phases(competing, known, arrays, Fidelity.PBE))
     choice = choose_within_budget(pool, options)
@@ -260,6 +262,14 @@ def make_pool(
         sigma=column(f'sigma_{top.label}'),
         features=arrays.get_array('features'),
     )
+
+
+def within_size(pool: CandidatePool, candidates: list[CandidateData], max_atoms: int | None) -> CandidatePool:
+    """Return the pool without cells of more atoms, where there is a limit."""
+    if max_atoms is None:
+        return pool
+    sizes = np.array([candidate.base.attributes.get('num_sites') for candidate in candidates], dtype=int)
+    return dataclasses.replace(pool, eligible=pool.eligible & (sizes <= max_atoms))
 
 
 def verdict(

@@ -30,6 +30,9 @@ class SelectSettings(StrictModel):
     num_clusters: int = pydantic.Field(50, ge=1, description='k of k-means')
     fraction: float = pydantic.Field(0.1, gt=0, le=1, description='Share of the remaining budget spent in a cycle')
     cap: int = pydantic.Field(20, ge=1, description='Most candidates computed in a cycle')
+    max_atoms: pydantic.PositiveInt | None = pydantic.Field(
+        None, description='Atoms per cell of what is computed, by default as many as of what is generated'
+    )
     audit_fraction: float = pydantic.Field(0.2, ge=0, lt=1, description='Share of them drawn at random')
     hit_threshold: float = pydantic.Field(
         MARGINAL_LIMIT, ge=0, description='Largest computed distance to the hull of a hit, eV/atom'

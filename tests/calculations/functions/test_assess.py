@@ -191,6 +191,14 @@ class TestAssess:
         assert stopped_by == (None if option == 'accept' else 'out of distribution')
         assert outputs['selection']['funnel']['stable'] == (2 if option == 'accept' else 1)
 
+    @pytest.mark.parametrize(('max_atoms', 'chosen'), [(1, []), (2, ['c00004'])])
+    def test_larger_cells_are_judged_but_not_computed(self, pool, max_atoms, chosen):
+        """Two atoms are more than one."""
+        parameters = pool['parameters'].get_dict()
+        parameters['select']['max_atoms'] = max_atoms
+        outputs = assess_candidates(**{**pool, 'parameters': orm.Dict(parameters)})
+        assert outputs['selection']['selected'] == chosen and outputs['selection']['funnel']['stable'] == 2
+
     def test_a_spent_budget_selects_nothing(self, pool):
         """With nothing left, candidates are judged but not computed."""
         pool['parameters'] = orm.Dict({**pool['parameters'].get_dict(), 'remaining_budget': 0})
