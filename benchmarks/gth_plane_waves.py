@@ -28,7 +28,7 @@ INPUT = """&control
  calculation='scf', outdir='./out', pseudo_dir='.', disk_io='none'
 /
 &system
- ibrav=0, nat={atoms}, ntyp={kinds}, ecutwfc={cutoff}, input_dft='PBE'
+ ibrav=0, nat={atoms}, ntyp={kinds}, ecutwfc={cutoff}, input_dft='PBE', nosym={nosym}
 /
 &electrons
  conv_thr=1e-8, startingwfc='random'
@@ -39,8 +39,7 @@ CELL_PARAMETERS angstrom
 {cell}
 ATOMIC_POSITIONS angstrom
 {sites}
-K_POINTS automatic
-{mesh} {mesh} {mesh} 0 0 0
+K_POINTS {kpoints}
 """
 
 
@@ -64,16 +63,20 @@ def converged_energy(python: str, cache: Path | None, structure: Structure, mesh
     """
     cutoff = max(MEASURED_CUTOFFS[symbol] for symbol, _ in structure[1])
     soft, coarse_soft, coarse_hard = (
-        crystal_energy(python, cache, structure, number, ecut)
+        crystal_energy(python, cache, structure, f'automatic\n{number} {number} {number} 0 0 0', ecut)
         for number, ecut in ((mesh, cutoff / 2), (COARSE, cutoff / 2), (COARSE, cutoff))
     )
     return soft + coarse_hard - coarse_soft
 
 
-def crystal_energy(python: str, cache: Path | None, structure: Structure, mesh: int, cutoff: float) -> float:
+def crystal_energy(
+    python: str, cache: Path | None, structure: Structure, kpoints: str, cutoff: float, *, symmetric: bool = True
+) -> float:
     """Return the energy of a crystal by PBE, eV per cell.
 
+    :param kpoints: the card K_POINTS of pw.x.
     :param cutoff: of the wave functions, Ry.
+    :param symmetric: whether the density gets the symmetry of the crystal, which the k-points alone may not give it.
     """
     cell, sites = structure
     symbols = sorted({symbol for symbol, _ in sites})
@@ -85,7 +88,8 @@ def crystal_energy(python: str, cache: Path | None, structure: Structure, mesh: 
         species='\n'.join(f'{symbol} 1.0 {symbol}.upf' for symbol in symbols),
         cell='\n'.join(' '.join(f'{value:.10f}' for value in row) for row in cell),
         sites='\n'.join(f'{symbol} ' + ' '.join(f'{value:.10f}' for value in place) for symbol, place in sites),
-        mesh=mesh,
+        kpoints=kpoints,
+        nosym='.false.' if symmetric else '.true.',
     )
     return kept(cache, '\n'.join([text, *files.values()]), lambda: run(text, files))['total_energy']
 

@@ -423,3 +423,12 @@ def test_projected_moments(load_script, make_structure, pyscf_parameters):
     assert values['dos_d_fraction'] == 0.0 and 'dos_d_mean' not in values
     assert values['dos_s_mean'] < -20 < -1 < values['dos_p_mean'] <= 0
     assert values['dos_mean'] == pytest.approx(0.25 * values['dos_s_mean'] + 0.75 * values['dos_p_mean'])
+
+
+@pytest.mark.parametrize('shift', [[0.5, 0.5, 0.5], [0.0, 0.25, 0.5]])
+def test_gaps_are_looked_for_at_gamma(load_script, lithium_hydride, pyscf_parameters, shift):
+    """Where a displaced mesh has no Γ, the further k-points of the bands do."""
+    script = load_script(lithium_hydride, pyscf_parameters('PBE', kmesh=[2, 2, 2], kmesh_shift=shift))
+    cell = script.build_cell()
+    scaled = cell.get_scaled_kpts(script.complementary_kpts(cell))
+    assert np.abs(scaled - scaled.round()).sum(axis=1).min() < 1e-9
