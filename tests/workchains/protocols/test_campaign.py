@@ -108,6 +108,6 @@ def test_quickstart_counts():
     """Its energies are scientific, all levels on one mesh, and it uses no known compound of its system."""
     settings = campaign_settings('quickstart')
     meshes = {settings.energy.meshes[level.value].tag for level in LADDER[:3]}
-    assert settings.energy.scientific and settings.energy.top is Fidelity.HSE06 and meshes == {'2x2x2+0.5'}
+    assert settings.energy.scientific and settings.energy.top is Fidelity.HSE06 and meshes == {'1.75+mv'}
     assert settings.seed_set.source == 'prototypes' and settings.energy.coulomb == 'grid'
     assert settings.generate.exclude_system and settings.screen.relax.potential.name == 'chgnet'
