@@ -74,9 +74,7 @@ def assess_candidates(
     unfamiliar = [rules.get('out_of_distribution') == 'reject' and each.out_of_distribution for each in predictions]
     columns = zip(screenings, map(bool, duplicates), unfamiliar, hull, strict=True)
     stages = [funnel_stage(*item, rules['max_e_above_hull']) for item in columns]
-    pool = within_size(
-        make_pool(candidates, predictions, stages, arrays, top=top), candidates, options['select'].get('max_atoms')
-    )
+    pool = make_pool(candidates, predictions, stages, arrays, top=top, limit=options['select'].get('max_atoms'))
     if options['select']['acquisition'] == 'low_fidelity_rank':
         pool = at_low_fidelity(pool, candidates, predictions, competing_phases(competing, known, arrays, Fidelity.PBE))
     choice = choose_within_budget(pool, options)
@@ -240,13 +238,16 @@ def make_pool(
     arrays: ArrayData,
     *,
     top: Fidelity,
+    limit: int | None = None,
 ) -> CandidatePool:
     """Return what the acquisition needs, as arrays.
 
     What no candidate has, of a rung that the validator was not trained on, is equal for all: then it ranks nothing.
 
     :param top: top rung of the chemical system, whose σ counts.
+    :param limit: largest number of atoms of what may be chosen.
     """
+    small = [limit is None or candidate.base.attributes.get('num_sites') <= limit for candidate in candidates]
 
     def column(name: str) -> t.Any:
         values = [getattr(prediction, name) for prediction in predictions]
@@ -255,21 +256,13 @@ def make_pool(
 
     return CandidatePool(
         fingerprints=tuple(candidate.base.attributes.get('fingerprint') for candidate in candidates),
-        eligible=np.array([stage == 'eligible' for stage in stages]),
+        eligible=np.array([stage == 'eligible' for stage in stages]) & np.array(small, dtype=bool),
         divergence=column('divergence'),
         divergence_signed=column('divergence_signed'),
         divergence_sigma=column('divergence_sigma'),
         sigma=column(f'sigma_{top.label}'),
         features=arrays.get_array('features'),
     )
-
-
-def within_size(pool: CandidatePool, candidates: list[CandidateData], max_atoms: int | None) -> CandidatePool:
-    """Return the pool without cells of more atoms, where there is a limit."""
-    if max_atoms is None:
-        return pool
-    sizes = np.array([candidate.base.attributes.get('num_sites') for candidate in candidates], dtype=int)
-    return dataclasses.replace(pool, eligible=pool.eligible & (sizes <= max_atoms))
 
 
 def verdict(
