@@ -167,7 +167,7 @@ if __name__ == '__main__':
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         if 'targets' in parts:
-            targets.benchmark(run, quick=arguments.quick, record=record)
+            targets.benchmark(run, arguments.targets, quick=arguments.quick, record=record)
         if 'stability' in parts:
             stability.benchmark(run, arguments.targets, arguments.seeds, quick=arguments.quick)
         if 'validity' in parts:

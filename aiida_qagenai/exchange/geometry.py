@@ -15,16 +15,20 @@ from aiida_qagenai.common.model import StrictModel
 
 __all__ = ('GeometricConstraint', 'GeometryOptions')
 
-PAIRED = ('coordination', 'mean_coordination', 'bond_length', 'octahedral', 'tetrahedral')
+POLYHEDRA = ('octahedral', 'tetrahedral')
+LINKED = ('corner_sharing', 'edge_sharing', 'face_sharing')
+PAIRED = ('coordination', 'mean_coordination', 'bond_length', *POLYHEDRA, *LINKED)
 """Constraints on the neighbours B of the atoms A: they take ``(A,B)``."""
 
-POLYHEDRA = ('octahedral', 'tetrahedral')
 LENGTHS = ('a', 'b', 'c', 'b/a', 'c/a', 'c/b')
 ANGLES = ('alpha', 'beta', 'gamma')
 SCALARS = ('volume_per_atom', 'density', 'dimensionality', *LENGTHS, *ANGLES)
 NAMES = (*PAIRED, 'min_distance', *SCALARS)
 
-COUNTED = ('coordination', 'dimensionality')
+PER_ATOM = ('coordination', *LINKED)
+"""A share of the atoms A may be asked for."""
+
+COUNTED = (*PER_ATOM, 'dimensionality')
 """Their values are whole numbers, of which one needs no tolerance."""
 
 POLYHEDRON_TOLERANCE = 15.0
@@ -35,9 +39,6 @@ MISSING = {
     'space_group': 'the request takes a `space_group`, of which motifs are used',
     'motif': 'requests of mode `motifs` start from known crystals',
     'wyckoff': 'masks of Wyckoff positions do not exist yet; motifs keep theirs',
-    'corner_sharing': 'linked polyhedra cannot be asked for yet',
-    'edge_sharing': 'linked polyhedra cannot be asked for yet',
-    'face_sharing': 'linked polyhedra cannot be asked for yet',
 }
 """What cannot be asked for as a geometric constraint → what can be done."""
 
@@ -61,13 +62,15 @@ class GeometricConstraint(StrictModel):
 
     :param name: of the quantity. ``coordination``, ``mean_coordination`` (neighbours within the cutoff),
         ``bond_length`` (Å), ``octahedral`` and ``tetrahedral`` (root mean square deviation of the angles, degrees) of
-        the atoms A; ``min_distance`` (Å) between A and B, or all atoms; ``volume_per_atom`` (Å3), ``density`` (g/cm3),
-        lengths a ≤ b ≤ c of the reduced cell (Å), their ratios, its angles (degrees), ``dimensionality`` of the bonds.
+        the atoms A; ``corner_sharing``, ``edge_sharing`` and ``face_sharing`` (other atoms A with which each has
+        exactly one, exactly two, or three and more neighbours B in common); ``min_distance`` (Å) between A and B, or
+        all atoms; ``volume_per_atom`` (Å3), ``density`` (g/cm3), lengths a ≤ b ≤ c of the reduced cell (Å), their
+        ratios, its angles (degrees), ``dimensionality`` of the bonds.
     :param centre: element A.
     :param neighbours: elements B.
     :param minimum: smallest value, none if not given.
     :param maximum: largest value, none if not given.
-    :param share: of the atoms A that a ``coordination`` is asked of.
+    :param share: of the atoms A that a ``coordination``, or a number of linked polyhedra, is asked of.
     :param cutoff: longest bond, Å; 1.25 times the sum of the covalent radii if not given.
     :param weight: of this constraint beside the others.
     """
@@ -78,6 +81,9 @@ class GeometricConstraint(StrictModel):
         'bond_length',
         'octahedral',
         'tetrahedral',
+        'corner_sharing',
+        'edge_sharing',
+        'face_sharing',
         'min_distance',
         'volume_per_atom',
         'density',
@@ -209,6 +215,8 @@ def _parsed(text: str) -> dict[str, t.Any]:
         values.update(_parsed_species(start, found['species']))
     if found['sign'] is not None:
         values.update(_parsed_window(start, name, found['sign'], found['value'].strip()))
+    elif name in LINKED:
+        values['minimum'] = 1
     elif name not in POLYHEDRA:
         raise ValueError(f'{start} a value is missing, as in `{WRITTEN.get(name, f"{name}=VALUE")}`')
     if name in POLYHEDRA and 'maximum' not in values:
@@ -281,7 +289,7 @@ def _window_problem(constraint: GeometricConstraint) -> str:
     if high == 0 and name not in COUNTED:
         return 'the largest value is 0'
     if name in COUNTED and any(limit is not None and limit != int(limit) for limit in (low, high)):
-        return f'a {name} is a whole number'
+        return f'`{name}` takes whole numbers'
     return _limit_problem(name, low, high)
 
 
@@ -298,6 +306,6 @@ def _limit_problem(name: str, low: float | None, high: float | None) -> str:
 
 def _option_problem(constraint: GeometricConstraint) -> str:
     """Return which option does not belong to the constraint, empty if all do."""
-    if constraint.share < 1 and constraint.name != 'coordination':
-        return '`share` belongs to `coordination`'
+    if constraint.share < 1 and constraint.name not in PER_ATOM:
+        return f'`share` belongs to {", ".join(f"`{name}`" for name in PER_ATOM)}'
     return '`cutoff` belongs to the neighbours of atoms' if constraint.cutoff and constraint.name not in PAIRED else ''

@@ -19,25 +19,15 @@ from torch import Tensor
 
 from aiida_qagenai.chemistry.constraints.geometry import BOND_RATIO
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
-from aiida_qagenai.exchange.geometry import ANGLES, LENGTHS, POLYHEDRA, GeometricConstraint
-from aiida_qagenai.ml.penalties.cells import RADII, CrystalBatch, Pairs
+from aiida_qagenai.exchange.geometry import ANGLES, LENGTHS, LINKED, POLYHEDRA, GeometricConstraint
+from aiida_qagenai.ml.penalties.cells import RADII, CrystalBatch
 from aiida_qagenai.ml.penalties.lattices import angles, lengths_and_ratios
+from aiida_qagenai.ml.penalties.linking import SHARED, Links
 from aiida_qagenai.ml.penalties.networks import FARTHEST, cut_loss, dimensionalities
 from aiida_qagenai.ml.penalties.ranks import ranks
+from aiida_qagenai.ml.penalties.surroundings import MARGIN, REACH, GeometryCrystals, Surroundings
 
 __all__ = ('GeometryCrystals', 'Measured', 'measure', 'overlaps', 'reach_of')
-
-REACH = 1.6
-"""Neighbours are searched up to this times the cutoff: those beyond have nothing to say on a coordination number."""
-
-MARGIN = 0.04
-"""Share of the cutoff that a neighbour has to be inside, and what is no neighbour outside, for the loss to vanish."""
-
-SPREAD = 1.2
-"""Distances of one shell of neighbours over the shortest of them."""
-
-GAP = 1.1
-"""Distance of the nearest atom that is no neighbour over the longest of one; the second shell of bcc is at 1.155."""
 
 INSIDE = 0.15
 """Share of the width of a window that its edges are drawn in for the loss."""
@@ -48,11 +38,11 @@ SOFTNESS = 0.04
 TIGHTER = 0.7
 """The loss of a polyhedron vanishes at this share of its tolerance."""
 
-ROUNDING = 1e-6
-"""By which a value may miss its window."""
-
 APART = 0.85
 """Share of its contact length that the distance of any two atoms must not fall below while others are changed."""
+
+ROUNDING = 1e-6
+"""By which a value may miss its window."""
 
 VERTICES = {'octahedral': 6, 'tetrahedral': 4}
 
@@ -68,36 +58,6 @@ class Measured(t.NamedTuple):
     value: Tensor
     loss: Tensor
     satisfied: Tensor
-
-
-class GeometryCrystals:
-    """A batch with the pairs that several constraints need of it, searched once.
-
-    :param reach: largest distance of a pair that any of them needs, Å, see :func:`reach_of`.
-    """
-
-    def __init__(self, batch: CrystalBatch, reach: float) -> None:
-        self.batch = batch
-        self._reach = reach
-
-    def __len__(self) -> int:
-        return len(self.batch)
-
-    @functools.cached_property
-    def pairs(self) -> Pairs:
-        """Return all pairs up to the reach."""
-        return self.batch.pairs(self._reach)
-
-    @functools.cached_property
-    def bond_lengths(self) -> Tensor:
-        """Return up to where each pair is bonded, shape (E,), Å."""
-        radii = self.batch.radii.flatten()
-        return BOND_RATIO * (radii[self.pairs.first] + radii[self.pairs.second])
-
-    def of(self, symbols: Sequence[str]) -> Tensor:
-        """Return which of the B · N places hold one of some elements."""
-        numbers = torch.tensor([ATOMIC_NUMBERS[symbol] for symbol in symbols], device=self.batch.numbers.device)
-        return torch.isin(self.batch.numbers.flatten(), numbers)
 
 
 def reach_of(constraints: Sequence[GeometricConstraint], numbers: Tensor, *, overlap: bool = False) -> float:
@@ -190,64 +150,15 @@ def _where(present: Tensor, value: Tensor, loss: Tensor, satisfied: Tensor) -> M
     return Measured(value.masked_fill(~present, torch.nan), loss.masked_fill(~present, 0.0), satisfied & present)
 
 
-class _Surroundings:
-    """The neighbours B of the atoms A of a batch, ranked by distance."""
-
-    def __init__(self, constraint: GeometricConstraint, crystals: GeometryCrystals) -> None:
-        self.count = len(crystals)
-        self.centres, second = crystals.of((constraint.centre or '',)), crystals.of(constraint.neighbours)
-        chosen = self.centres[crystals.pairs.first] & second[crystals.pairs.second]
-        self.pairs = crystals.pairs.where(chosen)
-        self.lengths = crystals.bond_lengths[chosen]
-        if constraint.cutoff is not None:
-            self.lengths = torch.full_like(self.lengths, constraint.cutoff)
-        self.relative = self.pairs.distance / self.lengths
-        self.rank = ranks(self.pairs.first, self.relative.detach())
-        self.bonded = self.relative.detach() <= 1
-        self.present = self.centres.view(self.count, -1).any(1) & second.view(self.count, -1).any(1)
-
-    def per_atom(self, values: Tensor) -> Tensor:
-        """Return the sums of ``values`` of the pairs over the atoms A, shape (B · N,)."""
-        return values.new_zeros(len(self.centres)).index_add(0, self.pairs.first, values)
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of ``values`` of the places, shape (B · N,), over the atoms A of each structure."""
-        kept = values.masked_fill(~self.centres, 0.0).view(self.count, -1)
-        return kept.sum(1) / self.centres.view(self.count, -1).sum(1).clamp(min=1)
-
-    @functools.cached_property
-    def numbers(self) -> Tensor:
-        """Return the coordination numbers, shape (B · N,)."""
-        return self.per_atom(self.bonded.to(self.relative))
-
-    def ranked_loss(self, low: float, high: float) -> Tensor:
-        """Return for each atom how far its nearest ``low`` neighbours are outside and those past ``high`` inside.
-
-        The former are also to be about as far as the nearest and, where one number is wanted, apart from the latter: a
-        shell, and not what a cutoff happens to count.
-        """
-        within, beyond = self.rank < low, self.rank >= high
-        near = (self.relative - (1 - MARGIN)).clamp(min=0) * within
-        far = (1 + MARGIN - self.relative).clamp(min=0) * beyond
-        spread = (self.relative - SPREAD * self._at(0)[self.pairs.first]).clamp(min=0) * within
-        squares = near.square() + far.square() + spread.square()
-        if low == high and low > 0:
-            outermost = self._at(int(low) - 1)[self.pairs.first]
-            squares = squares + ((GAP * outermost - self.relative).clamp(min=0) * beyond).square()
-        found = self.per_atom(within.to(self.relative))
-        missing = (low - found).clamp(min=0) * (REACH - 1) ** 2 if math.isfinite(low) else 0.0
-        return self.per_atom(squares) + missing
-
-    def _at(self, rank: int) -> Tensor:
-        """Return the relative distance of the neighbour of some rank, 0 where there is none, shape (B · N,)."""
-        return self.per_atom(self.relative * (self.rank == rank))
-
-
 def _around(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Measured:
     """Return the verdict on the neighbours B of the atoms A."""
-    around = _Surroundings(constraint, crystals)
+    around = Surroundings(constraint, crystals)
+    low, high = constraint.minimum or 0.0, math.inf if constraint.maximum is None else constraint.maximum
     if constraint.name == 'coordination':
-        value, loss, satisfied = _coordination(constraint, around)
+        value, loss, satisfied = _counted(constraint, around, around.numbers, around.ranked_loss(low, high))
+    elif constraint.name in LINKED:
+        links = Links(around, SHARED[constraint.name])
+        value, loss, satisfied = _counted(constraint, around, links.numbers, links.loss(low, high))
     elif constraint.name == 'mean_coordination':
         value = around.mean(around.numbers)
         soft = around.mean(around.per_atom(((1 - around.relative) / SOFTNESS).sigmoid()))
@@ -261,21 +172,25 @@ def _around(constraint: GeometricConstraint, crystals: GeometryCrystals) -> Meas
     return _where(around.present, value.detach(), loss, satisfied)
 
 
-def _coordination(constraint: GeometricConstraint, around: _Surroundings) -> tuple[Tensor, Tensor, Tensor]:
-    """The value is the mean coordination number; the loss asks the ``share`` of the atoms that is nearest to it."""
-    low, high = constraint.minimum or 0.0, math.inf if constraint.maximum is None else constraint.maximum
-    missed = around.ranked_loss(low, high)
+def _counted(
+    constraint: GeometricConstraint, around: Surroundings, numbers: Tensor, missed: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The value is the mean number; the loss asks the ``share`` of the atoms that is nearest to what is wanted.
+
+    :param numbers: of neighbours, or of linked polyhedra, of each atom, shape (B · N,).
+    :param missed: the loss of each atom, shape (B · N,).
+    """
     atoms = around.centres.nonzero().flatten()
     structure = atoms // (len(around.centres) // around.count)
     asked = (constraint.share * around.centres.view(around.count, -1).sum(1) - ROUNDING).ceil()
     chosen = torch.zeros_like(around.centres)
     chosen[atoms] = ranks(structure, missed.detach()[atoms]) < asked[structure]
     loss = missed.masked_fill(~chosen, 0.0).view(around.count, -1).sum(1) / asked.clamp(min=1)
-    share = around.mean(((around.numbers >= low) & (around.numbers <= high)).to(missed))
-    return around.mean(around.numbers), loss, share >= constraint.share - ROUNDING
+    share = around.mean(_inside(numbers, constraint).to(missed))
+    return around.mean(numbers), loss, share >= constraint.share - ROUNDING
 
 
-def _bond_lengths(constraint: GeometricConstraint, around: _Surroundings) -> tuple[Tensor, Tensor, Tensor]:
+def _bond_lengths(constraint: GeometricConstraint, around: Surroundings) -> tuple[Tensor, Tensor, Tensor]:
     """The value is the mean length of the bonds; the nearest neighbour is one wherever it is.
 
     A bond that is too long ends in the window or beyond the cutoff, whatever is nearer.
@@ -296,7 +211,7 @@ def _bond_lengths(constraint: GeometricConstraint, around: _Surroundings) -> tup
     return total / around.mean(number).clamp(min=1e-9), loss, around.mean(wrong) == 0
 
 
-def _polyhedra(constraint: GeometricConstraint, around: _Surroundings) -> tuple[Tensor, Tensor, Tensor]:
+def _polyhedra(constraint: GeometricConstraint, around: Surroundings) -> tuple[Tensor, Tensor, Tensor]:
     """The value is the root mean square deviation of the angles at the atoms A, degrees, of the worst of them.
 
     It is infinite where an atom does not have six, or four, neighbours.
