@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import psutil
 import pytest
+from sqlalchemy import Engine, event
 
 pytest_plugins = ['aiida.tools.pytest_fixtures', 'cpu_durations']
 
@@ -120,6 +122,13 @@ def new_machine(tmp_path_factory):
     yield create
     for machine in machines:
         machine.kill()
+
+
+@event.listens_for(Engine, 'connect')
+def leave_syncing_to_the_system(connection, _):
+    """Do not wait for the disk after every commit: what a test stores need not outlive a power failure."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute('PRAGMA synchronous=OFF')
 
 
 @pytest.fixture(scope='session', autouse=True)
