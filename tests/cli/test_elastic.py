@@ -32,6 +32,7 @@ def crystals(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_tensors_of_files(crystals, tmp_path):
     output = tmp_path / 'results'
     result = compute(crystals, '--potential', 'emt', '--output', output)

@@ -87,6 +87,7 @@ def test_own_motifs_alone_need_a_file():
     assert result.exit_code == 2 and '--only-motifs needs' in result.output and 'Traceback' not in result.output
 
 
+@pytest.mark.slow
 def test_noise_changes_the_structure_and_the_seed_decides_how(untrained, tmp_path):
     arguments = ['SrTi2O5', '--count', 2, '--max-atoms', 8, '--generator', untrained]
     options = ['--novelty', 0.5, '--symmetry', 'free', '--format', 'json', '--seed']

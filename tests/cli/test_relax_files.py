@@ -50,6 +50,7 @@ def test_crystals_are_relaxed_or_reported(crystals, tmp_path):
     assert images[0].info['potential'] == 'emt' and not images[2].info['converged']
 
 
+@pytest.mark.slow
 def test_nothing_is_replaced_unless_told(crystals, tmp_path):
     """The same command goes on; another one, other files, and files that were changed are kept."""
     output = tmp_path / 'relaxed'

@@ -29,6 +29,7 @@ def relax(records, output=None, steps=60, fewest=12):
     return relaxing.relax_and_rank(records, relax='chgnet', relax_steps=steps, min_references=fewest, output=output)
 
 
+@pytest.mark.slow
 @needs_chgnet
 def test_proposals_are_ranked_by_their_distance_to_the_hull(tmp_path):
     """Rock salt is the ground state of MgO, here and by CHGNet, though the ranking puts another motif first."""
@@ -51,6 +52,7 @@ def test_proposals_are_ranked_by_their_distance_to_the_hull(tmp_path):
     assert sum(bool(line) for line in journal) == 3
 
 
+@pytest.mark.slow
 @needs_chgnet
 def test_crystals_that_become_the_same_are_one_and_failures_are_said(tmp_path):
     """Two cells of MgO meet, atoms far apart have no energy, and nothing is known in Na–Mg."""

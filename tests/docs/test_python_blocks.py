@@ -244,6 +244,7 @@ def test_generating(blocks, capsys):
     assert {each.structure.chemical_system for each in names['nitrides']} == {'Li-Mg-N'}
 
 
+@pytest.mark.slow
 def test_orders(blocks, capsys, tmp_path, monkeypatch):
     """The constraints of a job can be read, crystals that were ordered satisfy theirs, and are validated."""
     monkeypatch.chdir(tmp_path)

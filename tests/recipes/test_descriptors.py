@@ -42,6 +42,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_small_crystals_in_an_order_of_their_own_some_of_them_moved(folder):
     found, again = (dict(descriptors.crystals(folder)) for _ in range(2))
     assert list(found) == list(again)

@@ -35,6 +35,7 @@ def run(tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_and_its_checkpoint_is_the_arm(run, monkeypatch):
     folder = run(2.0)
     first = json.loads((folder / 'diffcsp' / 'card.json').read_text())

@@ -77,6 +77,7 @@ def test_heads_are_retrained_with_tensors(build, python_code):
         run_get_node(TunePropertiesCalculation, **{**inputs, 'elastic': {'cu': failed}})
 
 
+@pytest.mark.slow
 def test_all_that_fail_are_an_error(build):
     node = run_get_node(build({'salt': CRYSTALS['salt']}))[1]
     assert node.exit_status == ElasticWorkChain.exit_codes.ERROR_ALL_FAILED.status and 'Na' in node.exit_message

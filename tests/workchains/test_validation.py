@@ -27,6 +27,7 @@ def dense() -> Structure:
     return Structure(Lattice.cubic(1.9), ['Mg', 'O'], [[0, 0, 0], [0.5] * 3])
 
 
+@pytest.mark.slow
 def test_from_ordered_crystals_to_a_front(ml_code, run, tmp_path):
     """Six-fold stays, its copy is found, four-fold stays four-fold, and atoms that are too close are left out."""
     shaken = rock_salt(4.28)

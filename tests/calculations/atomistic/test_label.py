@@ -34,6 +34,7 @@ def test_labels_become_a_node_with_their_level(ml_code):
     assert results['num_labelled'] == 2 and results['failures'][0]['identifier'] == '1'
 
 
+@pytest.mark.slow
 def test_finished_shards_of_another_job_are_not_computed_again(ml_code):
     """A shard that does not hold what the potential gives shows that it was read."""
     crystals = [bulk('Cu', a=3.7), bulk('Al', cubic=True)]

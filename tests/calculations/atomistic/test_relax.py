@@ -14,6 +14,7 @@ from aiida_qagenai.data.dataset import DatasetData
 TAGS = dict.fromkeys(('PBE', 'SCAN', 'HSE06', 'CCSD(T)'), 'pipeline:toy')
 
 
+@pytest.mark.slow
 def test_relaxation_on_a_validator(ml_code, toy_labels):
     """The checkpoint travels with the job; a loose threshold is reached, and the outputs say on which weights."""
     dataset = DatasetData(toy_labels, level_tags=TAGS, formation_scheme='anchored', scientific=False).store()

@@ -103,6 +103,7 @@ def test_candidates_may_be_left_out_and_known_phases_come_along(ml_code):
     assert np.linalg.det(phase.cells[0]) < np.linalg.det(known.structures().cells[0]) - 0.3
 
 
+@pytest.mark.slow
 def test_a_job_that_was_cut_goes_on_from_its_journal(ml_code):
     """An outcome in the journal that no relaxation gives shows that it was read and not computed again."""
     proposed = propose(orm.Int(4))
@@ -120,6 +121,7 @@ def test_a_job_that_was_cut_goes_on_from_its_journal(ml_code):
     assert 77 in steps and steps.count(77) == 1 and again.outputs.results['num_converged'] == 2
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_journal_is_a_fresh_start(ml_code):
     proposed = propose(orm.Int(1))
     node = run_get_node(RelaxManyCalculation, **inputs(ml_code, proposed))[1]

@@ -52,6 +52,7 @@ def generate_inputs(code, generator, **parameters):
     }
 
 
+@pytest.mark.slow
 def test_train_generate_predict(train, ml_code, dataset):
     """A generator proposes candidates, and a validator predicts each of them, linked to it by its label."""
     generator = train('generator').outputs.checkpoint

@@ -28,6 +28,7 @@ def solve_atom(load_script, make_structure):
     return run
 
 
+@pytest.mark.slow
 def test_the_lowest_of_several_starts_counts(solve_atom):
     """Titanium: the starts end in different occupations, and the lowest is no pure 3F, which a warning says."""
     results = solve_atom('Ti', 2)

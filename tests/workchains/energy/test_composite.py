@@ -176,6 +176,7 @@ def test_refusals(build, pyscf_code, lithium_hydride, make_structure):
             instantiate_process(get_manager().get_runner(), CompositeWorkChain, **{**inputs, **changes})
 
 
+@pytest.mark.slow
 def test_crystal_for_real(build, lithium_hydride):
     """Hartree-Fock is extrapolated in the mesh, and every part has a calculation of its own."""
     outputs, node = run_get_node(build(lithium_hydride, overrides=MESHES))

@@ -86,6 +86,7 @@ def test_moments_become_attributes(build):
     assert energy.structure_uuid == chain.uuid and query.count()
 
 
+@pytest.mark.slow
 def test_coupled_cluster_with_moments_is_labelled_as_what_it_is(build, make_structure):
     """CCSD of two spins has its own level tag and never stands for CCSD(T)."""
     chain = make_structure(['H', 'H'], [(0, 0, 0), (0, 0, 2.5)], [[5.0, 0, 0], [0, 5.0, 0], [0, 0, 5.0]])

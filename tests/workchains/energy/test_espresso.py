@@ -217,6 +217,7 @@ def test_antiferromagnetic_nickel_oxide_keeps_its_order(build, family, nickel_ox
     assert found['U'] > found['PBE'] + 1.0
 
 
+@pytest.mark.slow
 @needs_espresso
 def test_lost_moments_are_tried_again_and_never_returned_as_a_magnetic_solution(build, family, silicon):
     """Silicon has no moments, whatever it begins with."""

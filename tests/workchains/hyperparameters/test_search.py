@@ -96,6 +96,7 @@ CAMPAIGN = {
 LOSS = {'objective': 'loss', 'space': {'training': {'num_layers': [1, 2], 'learning_rate': None}}}
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(picky_code, dataset):
     """It can be continued with the same data and settings only."""
     node = search(picky_code, dataset, overrides=LOSS)
