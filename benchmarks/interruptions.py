@@ -3,7 +3,7 @@
 ``python benchmarks/interruptions.py FOLDER [--kills N] [--seed N] [--quick]`` runs ``examples/quickstart.py`` in a
 fresh profile to its end, then in another one where every process of it (the command, the daemon, its workers and the
 jobs) gets SIGKILL after a random time, and the command is given again. One JSON line per figure. ``--quick`` kills
-twice. What a FOLDER has of an undisturbed run is not run again; a second call needs a new ``--seed``.
+twice. A run that FOLDER has the end of is not run again.
 """
 
 from __future__ import annotations
@@ -132,40 +132,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', type=Path, help='of the profiles, outside of which nothing is written')
     parser.add_argument('--kills', type=int, default=10, help='how often all processes are killed')
+    parser.add_argument('--interval', type=float, default=75.0, help='between two of them on average, s')
     parser.add_argument('--seed', type=int, default=1, help='of the moments')
     parser.add_argument('--question', default='oxide', help='that the quickstart asks')
     parser.add_argument('--label', default='quickstart', help='of the campaign of that question')
     parser.add_argument('--quick', action='store_true', help='two kills')
     arguments = parser.parse_args()
     kills, folder = 2 if arguments.quick else arguments.kills, arguments.folder.resolve()
-    reference = undisturbed(folder, arguments.question, arguments.label)
-    profile, generator = Profile(folder / f'interrupted-{arguments.seed}'), random.Random(arguments.seed)
-    profile.setup()
-    start, done = time.perf_counter(), 0
-    # Ten of them last as long as the undisturbed run on average: later ones meet later stages.
-    while done < kills and not profile.run(arguments.question, generator.uniform(0.05, 1.95) * reference['wall'] / 10):
-        done += 1
-        print(f'{time.perf_counter() - start:.0f} s: kill {done}', file=sys.stderr, flush=True)
-    profile.run(arguments.question)
-    wall, found = time.perf_counter() - start, profile.summary(arguments.label)
-    compare(found, reference, done, wall)
+    generator = random.Random(arguments.seed)
+    moments = [generator.uniform(0.05, 1.95) * arguments.interval for _ in range(kills)]
+    reference = finish(folder / f'undisturbed-{arguments.question}', arguments.question, arguments.label)
+    found = finish(
+        folder / f'killed-{arguments.question}-{arguments.seed}', arguments.question, arguments.label, moments
+    )
+    compare(found, reference)
 
 
-def undisturbed(folder: Path, question: str, label: str) -> dict[str, t.Any]:
-    """Return what an undisturbed run came to and its wall time, s: run now, or before into the same folder."""
-    stored, profile = folder / f'undisturbed-{question}.json', Profile(folder / f'undisturbed-{question}')
+def finish(folder: Path, question: str, label: str, moments: t.Sequence[float] = ()) -> dict[str, t.Any]:
+    """Return what a run came to, its wall time (s) and the number of kills; one that has ended is not run again.
+
+    :param folder: of its profile.
+    :param moments: seconds after which all processes are killed, each from the last start.
+    """
+    stored, profile, kills = folder.with_suffix('.json'), Profile(folder), 0
     if not stored.exists():
         profile.setup()
         start = time.perf_counter()
+        for seconds in moments:
+            if profile.run(question, seconds):
+                break
+            kills += 1
+            print(f'{time.perf_counter() - start:.0f} s: kill {kills}', file=sys.stderr, flush=True)
         profile.run(question)
-        wall = time.perf_counter() - start
-        stored.write_text(json.dumps({**profile.summary(label), 'wall': wall}, indent=1), encoding='utf-8')
+        found = {'kills': kills, 'wall': time.perf_counter() - start, **profile.summary(label)}
+        stored.write_text(json.dumps(found, indent=1), encoding='utf-8')
     return t.cast('dict[str, t.Any]', json.loads(stored.read_text(encoding='utf-8')))
 
 
-def compare(found: dict[str, t.Any], reference: dict[str, t.Any], kills: int, wall: float) -> None:
+def compare(found: dict[str, t.Any], reference: dict[str, t.Any]) -> None:
     """Print how an interrupted run differs from an undisturbed one."""
-    figure('interruptions-kills', kills, 'kills')
+    figure('interruptions-kills', found['kills'], 'kills')
     same = [found[name] == reference[name] for name in ('selected', 'crystals')]
     figure('interruptions-same-candidates', float(all(same)), 'share')
     pairs = [
@@ -180,7 +186,7 @@ def compare(found: dict[str, t.Any], reference: dict[str, t.Any], kills: int, wa
     figure('interruptions-computed-twice', found['twice'], 'jobs', 'undisturbed', reference['twice'])
     figure('interruptions-jobs', found['jobs'], 'jobs', 'undisturbed', reference['jobs'])
     figure('interruptions-finished-jobs', found['finished'], 'jobs', 'undisturbed', reference['finished'])
-    figure('interruptions-wall', round(wall), 's', 'undisturbed', round(reference['wall']))
+    figure('interruptions-wall', round(found['wall']), 's', 'undisturbed', round(reference['wall']))
 
 
 if __name__ == '__main__':

@@ -31,7 +31,7 @@ UNDISTURBED = {
 )
 def test_what_differs_is_said(capsys, changes, same, energies):
     """The candidates, the energies that are there, and by how much they differ."""
-    compare({**UNDISTURBED, **changes}, UNDISTURBED, 10, 250.0)
+    compare({**UNDISTURBED, 'kills': 10, 'wall': 250.0, **changes}, UNDISTURBED)
     figures = {each['name']: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
     assert figures['interruptions-same-candidates']['value'] == same
     assert figures['interruptions-energies']['value'] == energies
