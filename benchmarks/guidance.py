@@ -1,13 +1,14 @@
 """Constraints that act while the generator samples: valid candidates, and structures that were ordered.
 
-    python benchmarks/guidance.py [--quick] [--only {validity,targets,stability}] [--data FILE] [--record FILE]
+    python benchmarks/guidance.py [--quick] [--only {validity,targets,stability,masks}] [--data FILE] [--record FILE]
 
 `targets` is the module `guidance_parts.targets`, which says what it measures; `--quick` repeats a part of it and prints
-the figures of the stored runs, and `--record` is where a whole measurement is kept. `stability` is the module
-`guidance_parts.stability`, which relaxes the samples of the `--targets`; it is only run when asked for. For `validity`
-a tiny generator is trained on ionic crystals: those of a table with the columns ``cif`` and ``e_above_hull``, or
-decorated prototypes where none is given. It then samples neutral compositions that it has not seen and chemical systems
-in which it chooses the elements itself, with the same seeds and weights for every setting.
+the figures of the stored runs, and `--record` is where a whole measurement is kept. Two parts are only run when asked
+for: `stability`, the module `guidance_parts.stability`, relaxes the samples of the `--targets`, and `masks`, the module
+`guidance_parts.masks`, crystals that were sampled around a kagome net. For `validity` a tiny generator is trained on
+ionic crystals: those of a table with the columns ``cif`` and ``e_above_hull``, or decorated prototypes where none is
+given. It then samples neutral compositions that it has not seen and chemical systems in which it chooses the elements
+itself, with the same seeds and weights for every setting.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from figures import figure
-from guidance_parts import stability, targets
+from guidance_parts import masks, stability, targets
 from pymatgen.core import Structure
 
 from aiida_qagenai.chemistry.composition_space import CompositionSpace
@@ -152,10 +153,12 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, help='CSV with columns cif and e_above_hull; prototypes if not given')
     parser.add_argument('--quick', action='store_true', help='fewer steps and samples; `targets` alone by default')
-    parser.add_argument('--only', choices=['validity', 'targets', 'stability'], help='the first two if not given')
+    parser.add_argument(
+        '--only', choices=['validity', 'targets', 'stability', 'masks'], help='the first two if not given'
+    )
     parser.add_argument('--record', type=Path, help='file for the counts of all runs of `targets`')
     parser.add_argument('--targets', nargs='+', default=list(targets.TARGETS), choices=list(targets.TARGETS))
-    parser.add_argument('--seeds', type=int, default=5, help='seeds of `stability`')
+    parser.add_argument('--seeds', type=int, default=5, help='seeds of `stability` and `masks`')
     parser.add_argument('--seed', type=int, default=0)
     arguments = parser.parse_args()
     if arguments.data is not None and not arguments.data.exists():
@@ -170,5 +173,7 @@ if __name__ == '__main__':
             targets.benchmark(run, arguments.targets, quick=arguments.quick, record=record)
         if 'stability' in parts:
             stability.benchmark(run, arguments.targets, arguments.seeds, quick=arguments.quick)
+        if 'masks' in parts:
+            masks.benchmark(run, arguments.seeds, quick=arguments.quick)
         if 'validity' in parts:
             benchmark(table, arguments.quick, arguments.seed)

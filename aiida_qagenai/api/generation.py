@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from aiida_qagenai.api.masking import masked_requests, read_mask
 from aiida_qagenai.api.targeting import Predicted, Target, parse_target, predicted_for
 from aiida_qagenai.api.tasks import Runner, Show, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
@@ -20,8 +21,10 @@ if t.TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
+    from aiida_qagenai.api.masking import AnyMask
     from aiida_qagenai.exchange.crystals import AnyCrystals, NamedCrystal
     from aiida_qagenai.exchange.geometry import GeometryOptions
+    from aiida_qagenai.exchange.masks import SiteMask
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
     from aiida_qagenai.exchange.requests import MotifsRequest
 
@@ -96,6 +99,7 @@ class Requested:
     :param exclude_known: whether crystals that the library contains are left out.
     :param generator: folder of a checkpoint; the shipped one if ``None``.
     :param geometry: geometric constraints that the crystals are ordered with.
+    :param mask: atoms that all crystals have.
     :param target: band gap or modulus that is asked for: of ``samples`` crystals per one that is wanted, by default
         ``SAMPLES``, the nearest are kept.
     """
@@ -110,6 +114,7 @@ class Requested:
     geometry: GeometryOptions | None = None
     target: Target | None = None
     samples: int = 1
+    mask: SiteMask | None = None
 
     @property
     def multiple(self) -> int:
@@ -121,10 +126,10 @@ class Requested:
     def limits(self, given: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return ``given`` limits without those that are ``None``, completed.
 
-        With geometric constraints crystals are sampled from noise without symmetry, unless something else is given: a
-        known crystal has the coordination that it has.
+        With geometric constraints or a mask crystals are sampled from noise without symmetry, unless something else is
+        given: a known crystal has the coordination that it has.
         """
-        free = {} if self.geometry is None else {'novelty': 1.0, 'symmetry': 'free'}
+        free = {} if self.geometry is None and self.mask is None else {'novelty': 1.0, 'symmetry': 'free'}
         return free | {name: value for name, value in given.items() if value is not None}
 
 
@@ -138,6 +143,7 @@ def generate(
     generator: str | Path | None = None,
     seed: int = 0,
     constrain: str | Sequence[str] | GeometryOptions = (),
+    mask: AnyMask | None = None,
     target: str | Target | None = None,
     **limits: t.Any,
 ) -> list[Generated]:
@@ -151,6 +157,8 @@ def generate(
     :param generator: folder of a checkpoint in place of the shipped diffusion model.
     :param seed: of the random numbers, for ``novelty`` above 0.
     :param constrain: geometric constraints such as ``'coordination(Si,O)=6'``; those that satisfy them come first.
+    :param mask: atoms that all crystals have, such as ``'kagome(Ni)'``, or a crystal or file of which all atoms are
+        held at their fractional coordinates.
     :param target: band gap or modulus such as ``'band_gap=1.5'``, ``'band_gap=1.2..1.8'``, ``'metallic'`` or
         ``'bulk_modulus=350'`` (GPa); those whose predicted one is nearest are kept, and come first.
     :param limits: ``novelty``, ``refine``, ``symmetry``, ``formula_units``, ``min_atoms``, ``max_atoms``,
@@ -163,7 +171,7 @@ def generate(
     from aiida_qagenai.exchange.geometry import GeometryOptions
 
     parts = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-    if limits.get('refine', True) and not limits.get('novelty') and not constrain and not has_torch():
+    if limits.get('refine', True) and not limits.get('novelty') and not (constrain or mask) and not has_torch():
         warnings.warn(NO_TORCH, stacklevel=2)
     folder = None if generator is None else Path(generator)
     geometry = constrain if isinstance(constrain, GeometryOptions) else None
@@ -171,6 +179,8 @@ def generate(
         geometry = GeometryOptions.parse({'constraints': [constrain] if isinstance(constrain, str) else constrain})
     wish = parse_target(target) if isinstance(target, str) else target
     asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed, geometry, wish)
+    if mask is not None:
+        asked = dataclasses.replace(asked, mask=read_mask(mask))
     return propose_crystals(asked, limits)
 
 
@@ -190,7 +200,7 @@ def propose_crystals(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         request = _request(asked, asked.limits(limits), folder)
-        if asked.geometry is not None or request.novelty or (request.refine and has_torch()):
+        if asked.geometry is not None or asked.mask is not None or request.novelty or (request.refine and has_torch()):
             found = sampled(request, folder, asked, run=run)
         else:
             found = retrieved(request, show)
@@ -281,22 +291,29 @@ def sampled(request: MotifsRequest, folder: Path, asked: Requested, run: Runner)
     from aiida_qagenai.chemistry.duplicates import find_duplicates
     from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
     from aiida_qagenai.motifs.propose import known_as
+    from aiida_qagenai.motifs.relations import LibraryRelations
     from aiida_qagenai.motifs.requested import models_of
 
+    requests = [request.dump()] if asked.mask is None else masked_requests(asked.mask, request, asked.seed)
     config = {
-        'requests': [request.model_dump(mode='json')],
+        'requests': requests,
         'generator': None if asked.generator is None else str(asked.generator.resolve()),
         'seed': asked.seed,
         'geometry': None if asked.geometry is None else asked.geometry.dump(),
+        'mask': None if asked.mask is None else asked.mask.dump(),
         'output': CANDIDATES,
     }
     run('generate', config, folder, 'sampling')
     arrays = load_arrays(folder / CANDIDATES)
-    structures = StructureBatch.load(folder / CANDIDATES).structures()
-    columns = [arrays[name].tolist() for name in ('motif', 'motif_formula', 'probability', 'noise', 'relation')]
-    rows = list(zip(structures, *columns, strict=True))
-    kept = find_duplicates([row[0] for row in rows], distortions=False).representatives
+    structures = list(StructureBatch.load(folder / CANDIDATES).structures())
     library = models_of(request).library
+    if 'motif' in arrays:
+        columns = [arrays[name].tolist() for name in ('motif', 'motif_formula', 'probability', 'noise', 'relation')]
+        rows = list(zip(structures, *columns, strict=True))
+    else:
+        relations = LibraryRelations(library)
+        rows = [(each, '', '', math.nan, 1.0, relations.classify(each) or '') for each in structures]
+    kept = find_duplicates(structures, distortions=False).representatives
     found = [Generated(*rows[index])._replace(ordered=_ordered(arrays, index)) for index in kept]
     return [
         each._replace(known_as=known_as(library, each.structure)) if each.relation == 'replay' else each

@@ -18,6 +18,7 @@ CONSTRAINTS = several(
     option(
         '--constrain', multiple=True, metavar='CONSTRAINT', help="Order, such as 'coordination(Si,O)=6'. Repeatable."
     ),
+    option('--mask', metavar='MASK', help="Hold atoms, such as 'kagome(Ni)' or those of a file, in every crystal."),
     option('--guide/--no-guide', default=True, help='Pull samples towards constraints, or only judge and select them.'),
     option(
         '--recurrence', type=click.IntRange(0, 10), default=0, help='Repetitions of the first half of guided steps.'

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from aiida_qagenai.api.generation import NO_TORCH, Requested, has_torch, propose_crystals
+from aiida_qagenai.api.masking import read_mask
 from aiida_qagenai.api.targeting import Target, parse_target
 from aiida_qagenai.cli.bars import counting_bar
 from aiida_qagenai.cli.constraining import CONSTRAINTS, geometry_of, shares_of
@@ -77,6 +78,7 @@ def generate(
     output: Path | None,
     fmt: str,
     constrain: tuple[str, ...],
+    mask: str | None,
     guide: bool,
     recurrence: int,
     best_of: int,
@@ -97,34 +99,33 @@ def generate(
 
     With --constrain crystals are ordered: the diffusion model is pulled towards coordination numbers, distances, volume
     or lattice (from noise without symmetry, unless --novelty and --symmetry say otherwise), and those that satisfy all
-    constraints come first. With --target those are kept whose predicted property is nearest to what is asked for, of
-    five samples per crystal or as many as --best-of says.
+    come first. With --mask all have the same atoms in one place, such as `kagome(Ni)` or the crystal of a file, and
+    others are sampled around them. With --target those are kept whose predicted property is nearest to what is asked
+    for, of five samples per crystal or as many as --best-of says.
     """
     if only_motifs and not motifs:
         raise click.UsageError('--only-motifs needs a file of --motifs')
     geometry = geometry_of(constrain, target=target, guided=guide, recurrence=recurrence, best_of=best_of)
-    samples = bool(limits['novelty']) or geometry is not None or (limits['refine'] and has_torch())
+    held = None if mask is None else read_mask(mask)
+    samples = bool(limits['novelty']) or geometry is not None or held is not None or (limits['refine'] and has_torch())
     if limits['refine'] and not samples:
         click.echo(NO_TORCH, err=True)
     own = [item for file in motifs for item in read_with_warnings(file)]
-    asked = Requested(wanted, count, own, only_motifs, exclude_known, generator, seed, geometry, target, best_of)
-    found, shares = _proposed(asked, limits, samples=samples)
-    records = _records(found)
-    footer = f'{len(records)} structures of {" ".join(wanted)}'
-    if len(records) < count:
-        footer += f' ({count} were asked for: the library has no more)'
+    asked = Requested(wanted, count, own, only_motifs, exclude_known, generator, seed, geometry, target, best_of, held)
+    records, shares = _proposed(asked, limits, samples=samples)
+    number = _number_of(records, asked, samples=samples)
     records, about = relax_and_rank(
         records, relax=relax, relax_steps=relax_steps, min_references=min_references, output=output, validator=validator
     )
-    divergence = add_divergences(records, validator)
+    footer = [number, shares, about, add_divergences(records, validator)]
     if output is not None:
         _write(records, output)
-        footer += f'; files in {output}'
-    _print(records, '\n'.join(filter(None, (footer, shares, about, divergence))), fmt)
+        footer[0] += f'; files in {output}'
+    _print(records, '\n'.join(filter(None, footer)), fmt)
 
 
-def _proposed(asked: Requested, limits: dict[str, t.Any], *, samples: bool) -> tuple[Sequence[Generated], str]:
-    """Return the crystals, and what shares of all samples satisfy the constraints.
+def _proposed(asked: Requested, limits: dict[str, t.Any], *, samples: bool) -> tuple[list[dict[str, t.Any]], str]:
+    """Return records of the crystals, and what shares of all samples satisfy the constraints.
 
     :param samples: whether the diffusion model runs, which shows its own progress.
     """
@@ -132,7 +133,7 @@ def _proposed(asked: Requested, limits: dict[str, t.Any], *, samples: bool) -> t
     if not samples and len(asked.wanted) > 1:
         with counting_bar('compositions') as show:
             found = propose_crystals(asked, limits, show=show, say=lines.append)
-        return found, '\n'.join(lines)
+        return _records(found), '\n'.join(lines)
 
     def run(*arguments: t.Any) -> dict[str, t.Any]:
         results = run_ml_task(*arguments)
@@ -140,7 +141,16 @@ def _proposed(asked: Requested, limits: dict[str, t.Any], *, samples: bool) -> t
         return results
 
     found = propose_crystals(asked, limits, run, say=lines.append)
-    return found, '\n'.join(lines)
+    return _records(found), '\n'.join(lines)
+
+
+def _number_of(records: Sequence[dict[str, t.Any]], asked: Requested, *, samples: bool) -> str:
+    """Return how many crystals there are, and why not more."""
+    text = f'{len(records)} structures of {" ".join(asked.wanted)}'
+    text += '' if asked.mask is None else f', each with the held {asked.mask.text}'
+    if len(records) == asked.count:
+        return text
+    return f'{text} ({asked.count} were asked for: {"no others came out" if samples else "the library has no more"})'
 
 
 def _records(found: Sequence[Generated]) -> list[dict[str, t.Any]]:

@@ -37,8 +37,9 @@ POLYHEDRON_TOLERANCE = 15.0
 MISSING = {
     'composition': 'the formula, or the elements and the stoichiometry, of the request fix the composition',
     'space_group': 'the request takes a `space_group`, of which motifs are used',
-    'motif': 'requests of mode `motifs` start from known crystals',
-    'wyckoff': 'masks of Wyckoff positions do not exist yet; motifs keep theirs',
+    'motif': '`--mask` holds the atoms of a motif, and requests of mode `motifs` start from known crystals',
+    'wyckoff': '`--mask` holds the positions of an orbit, as in orbit(Ni,191)=1/2,0,0',
+    'kagome': '`--mask` holds the atoms of a net, as in kagome(Ni)',
 }
 """What cannot be asked for as a geometric constraint → what can be done."""
 

@@ -10,7 +10,9 @@ import pydantic
 
 from aiida_qagenai.chemistry.elements import require_elements
 from aiida_qagenai.chemistry.formula import parse_formula
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
+from aiida_qagenai.exchange.masks import SiteMask
 
 __all__ = (
     'ChemicalSystemRequest',
@@ -20,6 +22,7 @@ __all__ = (
     'MotifsRequest',
     'Request',
     'StructuresRequest',
+    'check_mask',
     'elements_of',
 )
 
@@ -188,6 +191,24 @@ def elements_of(request: Request) -> tuple[str, ...] | None:
     if isinstance(request, ChemicalSystemRequest):
         return request.elements
     return request.symbols if isinstance(request, MotifsRequest) else None
+
+
+def check_mask(mask: SiteMask, request: Request, what: str) -> None:
+    """Check that the structures of a request can have the atoms that a mask holds.
+
+    :param what: begins the text of the error.
+    :raises InvalidInputError: if they start from known structures, or have too few atoms or other elements.
+    """
+    if isinstance(request, CompositionRequest):
+        mask.check_content(request.composition, what)
+    elif isinstance(request, ChemicalSystemRequest | FreeRequest):
+        absent = [symbol for symbol in mask.amounts if symbol not in (elements_of(request) or mask.amounts)]
+        if absent:
+            raise InvalidInputError(f'the mask holds {", ".join(absent)}, which {what} does not have')
+        if request.max_atoms < len(mask):
+            raise InvalidInputError(f'the mask holds {len(mask)} atoms, but {what} has at most {request.max_atoms}')
+    else:
+        raise InvalidInputError(f'{what} starts from known crystals: with a mask, sampling starts from noise')
 
 
 def _check_bounds(minimum: int, maximum: int) -> None:

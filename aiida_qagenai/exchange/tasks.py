@@ -25,9 +25,10 @@ from aiida_qagenai.exchange.atomistic import (
 from aiida_qagenai.exchange.constraints import ConstraintOptions
 from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.geometry import GeometryOptions
+from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.exchange.properties import PropertyConfig, PropertyTuning
 from aiida_qagenai.exchange.recovery import RecoveryOptions
-from aiida_qagenai.exchange.requests import Count, Request, elements_of
+from aiida_qagenai.exchange.requests import Count, Request, check_mask, elements_of
 from aiida_qagenai.exchange.runtime import Rate, RuntimeConfig, Size
 from aiida_qagenai.thermodynamics.vibrations.settings import ChgnetPotential, EmtPotential, SevennetPotential
 
@@ -217,6 +218,7 @@ class GenerateConfig(RuntimeConfig):
     :param min_distance_scale: structures are projected to d ≥ scale · (r_i + r_j).
     :param constraints: others that act while sampling; none if not given.
     :param geometry: geometric constraints that the structures are ordered with; none if not given.
+    :param mask: atoms that are held while the others are sampled; none if not given.
     :param relations: whether samples of motifs are compared with the known crystals.
     """
 
@@ -231,6 +233,7 @@ class GenerateConfig(RuntimeConfig):
     min_distance_scale: float = pydantic.Field(0.7, ge=0, le=1.5)
     constraints: ConstraintOptions | None = None
     geometry: GeometryOptions | None = None
+    mask: SiteMask | None = None
     relations: bool = True
     batch_size: Count = 128
     output: Path = Path('candidates.npz')
@@ -241,6 +244,16 @@ class GenerateConfig(RuntimeConfig):
             elements = elements_of(request)
             if self.geometry is not None and elements is not None:
                 self.geometry.check_elements(elements, f'request {number}')
+        return self
+
+    @pydantic.model_validator(mode='after')
+    def _check_mask(self) -> GenerateConfig:
+        if self.mask is None:
+            return self
+        if self.constraints is not None and self.constraints.final_steps:
+            raise ValueError('`mask` holds atoms that `constraints` would move: give these `final_steps` 0')
+        for number, request in enumerate(self.requests):
+            check_mask(self.mask, request, f'request {number}')
         return self
 
     @pydantic.field_validator('target')

@@ -149,6 +149,34 @@ def test_constraints_that_mean_nothing_are_refused_at_once(arguments, expected):
         run('SrTiO3', *arguments)
 
 
+def test_all_crystals_have_the_atoms_of_a_mask(untrained, tmp_path):
+    limits = ['--generator', untrained, '--count', 2, '--max-atoms', 8, '--output', tmp_path / 'out']
+    result = run('SrTi3O4', '--mask', 'kagome(Ti)=3', *limits)
+    assert result.exit_code == 0 and 'each with the held 3 Ti' in result.stdout
+    records = json.loads((tmp_path / 'out' / 'structures.json').read_text())
+    assert records and all(record['noise'] == 1 and record['novelty'] for record in records)
+    for record in records:
+        crystal = Structure.from_dict(record['structure'])
+        assert crystal.lattice.a == pytest.approx(6, abs=1e-3) and crystal.lattice.gamma == pytest.approx(120, abs=1e-3)
+        near = [each for each in crystal.get_neighbors(crystal[0], 3.01) if each.specie.symbol == 'Ti']
+        assert sum(abs(each.nn_distance - 3) < 1e-3 for each in near) >= 4
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['--mask', 'kagom(Ti)'], 'did you mean `kagome`'),
+        (['--mask', 'no.cif'], 'it is neither a file nor a mask'),
+        (['--mask', 'kagome(Si)'], 'the mask holds Si, which SrTiO3 does not have'),
+        (['--mask', 'kagome(Ti)', '--max-atoms', 10], 'no cell of SrTiO3 with 1 to 10 atoms has room'),
+        (['--mask', 'kagome(Ti)', '--space-group', 191], 'leave out space_group'),
+    ],
+)
+def test_masks_that_mean_nothing_are_refused_at_once(arguments, expected):
+    with pytest.raises(InvalidInputError, match=expected):
+        run('SrTiO3', *arguments)
+
+
 def test_options_of_constraints_need_one():
     result = run('SrTiO3', '--best-of', 3)
     assert result.exit_code == 2 and 'need --constrain' in result.output

@@ -19,9 +19,10 @@ from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
 from aiida_qagenai.ml.descriptors import load_descriptor_model
 from aiida_qagenai.ml.elements import element_numbers, element_symbols, known_indices
 from aiida_qagenai.ml.generator.guidance import Guide
+from aiida_qagenai.ml.generator.masking import Hold, hold_atoms
 from aiida_qagenai.ml.generator.network import Denoiser
 from aiida_qagenai.ml.generator.ordering import Verdicts, best_of, judge_structures
-from aiida_qagenai.ml.generator.projection import VALID_SCALE, Projection, closest_ratio, project, wrap_into_cell
+from aiida_qagenai.ml.generator.projection import VALID_SCALE, Held, Projection, closest_ratio, project, wrap_into_cell
 from aiida_qagenai.ml.generator.reduction import reduce_cell
 from aiida_qagenai.ml.generator.requests import Wanted, expand, make_task, split
 from aiida_qagenai.ml.generator.sampler import Conditioning, Samples, sample
@@ -68,6 +69,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     sample started from or −1, ``noise`` (n,), the level at which it started, ``projected`` (n,),
     ``target_descriptors`` (n, NUM_DESCRIPTORS), and where a request asks for motifs ``motif``, ``motif_formula``,
     ``probability`` and ``relation``, each (n,). Every requested sample is there or counted in ``failed`` by reason.
+    With ``config.mask`` the first atoms of each are those that are held, in the cell of the mask.
     With ``config.geometry`` there are the arrays of :meth:`~aiida_qagenai.ml.generator.ordering.Verdicts.arrays` too.
 
     :raises InvalidInputError: if an element was not in the training set.
@@ -75,6 +77,8 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     with record.stage('load'):
         trained = _load_generator(config.generator or FOUNDATION, runtime)
         wanted = expand(config.requests, trained.elements, trained.num_atoms_counts, runtime.generator(0), record)
+        if config.mask is not None:
+            wanted = hold_atoms(wanted, config.mask, trained.elements)
         q_source = _conditioning(config, trained, wanted, runtime, record)
         copies = 1 if config.geometry is None else config.geometry.best_of
         wanted = [each for each in wanted for _ in range(copies)]
@@ -114,10 +118,12 @@ def _draw(
             made.update((index, _unchanged(wanted[index], trained.elements)) for index in indices)
             continue
         steering = None if config.geometry is None else Steering(config.geometry, trained.elements)
+        hold = None if config.mask is None else Hold(config.mask, len(indices), rng)
+        task = make_task([wanted[index] for index in indices], len(trained.elements))._replace(hold=hold)
         with record.stage('sampling'):
             samples = sample(
                 trained.model,
-                make_task([wanted[index] for index in indices], len(trained.elements)),
+                task,
                 steps=steps,
                 stochasticity=config.stochasticity if _is_noisy(wanted[indices[0]]) else 0.0,
                 guidance=config.guidance_scale,
@@ -132,9 +138,7 @@ def _draw(
         losses = None if steering is None else torch.stack(steering.trajectory, 1).float().cpu().numpy()
         with record.stage('projection'):
             for row, index in enumerate(indices):
-                outcome = _finish(
-                    samples, row, wanted[index], trained.elements, scale=config.min_distance_scale, rng=rng
-                )
+                outcome = _finish(samples, row, wanted[index], trained.elements, config=config, hold=hold, rng=rng)
                 if isinstance(outcome, str):
                     failed[outcome] += 1
                 else:
@@ -203,20 +207,32 @@ def _conditioning(
 
 
 def _finish(
-    samples: Samples, row: int, wanted: Wanted, elements: tuple[int, ...], *, scale: float, rng: np.random.Generator
+    samples: Samples,
+    row: int,
+    wanted: Wanted,
+    elements: tuple[int, ...],
+    *,
+    config: GenerateConfig,
+    hold: Hold | None,
+    rng: np.random.Generator,
 ) -> _Made | str:
     """Return the projected sample, or the reason why there is none."""
+    scale = config.min_distance_scale
     cell = samples.cells[row].numpy()
     fractional = samples.fractional[row, : wanted.num_atoms].numpy()
     species = np.array(elements)[samples.types[row, : wanted.num_atoms].numpy()]
     if not (np.isfinite(cell).all() and np.isfinite(fractional).all() and abs(np.linalg.det(cell)) > 1e-3):
         return 'not_finite'
     operations = None if wanted.start is None else wanted.start.operations
-    if operations is None:
+    held = None
+    if hold is not None and config.mask is not None:
+        cell, fractional = hold.given_setting(row, cell, fractional)
+        held = Held(hold.size, config.mask.lattice)
+    elif operations is None:
         cell, fractional = reduce_cell(cell, fractional)
     projection: Projection | None = Projection(cell, wrap_into_cell(fractional), moved=False)
     if scale:
-        projection = project(cell, species, fractional, scale, rng, operations=operations)
+        projection = project(cell, species, fractional, scale, rng, operations=operations, held=held)
     if projection is None:
         return 'projection'
     if operations is not None:

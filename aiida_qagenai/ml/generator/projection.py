@@ -16,7 +16,7 @@ from aiida_qagenai.chemistry.radii import COVALENT_RADII
 from aiida_qagenai.ml.generator.symmetry import Operations, symmetrise
 from aiida_qagenai.ml.graph import neighbour_list
 
-__all__ = ('VALID_SCALE', 'Projection', 'closest_ratio', 'project')
+__all__ = ('VALID_SCALE', 'Held', 'Projection', 'closest_ratio', 'project')
 
 VALID_SCALE = 0.8
 """Validation asks for d ≥ 0.8 (r_i + r_j) (paper 3.2.1)."""
@@ -41,6 +41,18 @@ class Projection(t.NamedTuple):
     moved: bool
 
 
+class Held(t.NamedTuple):
+    """What of a structure does not move.
+
+    :param atoms: how many of the first atoms.
+    :param lattice: what of the cell, as in a :class:`~aiida_qagenai.exchange.masks.SiteMask`: a ``shape`` grows as a
+        whole, a ``plane`` along its normal.
+    """
+
+    atoms: int
+    lattice: t.Literal['free', 'shape', 'plane', 'fixed']
+
+
 def closest_ratio(
     cell: NDArray[np.float64], species: NDArray[np.int64], fractional: NDArray[np.float64], limit: float = 1.5
 ) -> float:
@@ -57,12 +69,14 @@ def project(
     rng: np.random.Generator,
     *,
     operations: Operations | None = None,
+    held: Held | None = None,
 ) -> Projection | None:
     """Return the nearest structure found that keeps d ≥ ``scale`` · (r_i + r_j), or None if none was found.
 
     :param species: atomic numbers, shape (n,).
     :param rng: decides the direction in which coinciding atoms part.
     :param operations: of a space group that is kept: the cell then grows instead of being stretched.
+    :param held: atoms that do not move.
     """
     radii = _radii(species)
     cell, fractional = cell.copy(), wrap_into_cell(fractional)
@@ -70,7 +84,7 @@ def project(
     volume = abs(float(np.linalg.det(cell)))
     moved = volume < least
     if moved:
-        cell *= (least / volume) ** (1 / 3)
+        cell = _grown(cell, least / volume, held)
     for iteration in range(MAX_ITERATIONS):
         pairs = _pairs(cell, radii, fractional, scale)
         overlaps = scale * pairs.sums * (1 + MARGIN) - pairs.distances
@@ -79,13 +93,17 @@ def project(
         moved = True
         own = pairs.i == pairs.j
         if (overlaps[own] > 0).any():
-            cell = _stretch(cell, pairs, np.where(own, overlaps, -np.inf), uniform=operations is not None)
+            if operations is None and (held is None or held.lattice == 'free'):
+                cell = _stretch(cell, pairs, np.where(own, overlaps, -np.inf))
+            else:
+                worst = np.where(own, overlaps, 0.0).argmax()
+                cell = _grown(cell, (1 + overlaps[worst] / pairs.distances[worst]) ** 3, held)
             continue
-        fractional = _push(cell, fractional, pairs, overlaps, rng)
+        fractional = _push(cell, fractional, pairs, overlaps, rng, held=0 if held is None else held.atoms)
         if operations is not None:
             fractional = wrap_into_cell(symmetrise(cell, fractional, operations)[1])
         if iteration >= PATIENCE:
-            cell = cell * GROWTH ** (1 / 3)
+            cell = _grown(cell, GROWTH, held)
     return None
 
 
@@ -118,15 +136,18 @@ def _pairs(
     return _Pairs(i, j, vectors, np.linalg.norm(vectors, axis=1), radii[i] + radii[j])
 
 
-def _stretch(
-    cell: NDArray[np.float64], pairs: _Pairs, overlaps: NDArray[np.float64], *, uniform: bool
-) -> NDArray[np.float64]:
-    """Return the cell stretched along its most severely short lattice translation, or in all directions alike."""
+def _grown(cell: NDArray[np.float64], factor: float, held: Held | None) -> NDArray[np.float64]:
+    """Return the cell with ``factor`` times its volume, unless it is held."""
+    if held is None or held.lattice in ('free', 'shape'):
+        return cell * factor ** (1 / 3)
+    return cell * np.array([[1], [1], [factor if held.lattice == 'plane' else 1]])
+
+
+def _stretch(cell: NDArray[np.float64], pairs: _Pairs, overlaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cell stretched along its most severely short lattice translation."""
     worst = int(np.argmax(overlaps))
     direction = pairs.vectors[worst] / pairs.distances[worst]
     factor = (pairs.distances[worst] + overlaps[worst]) / pairs.distances[worst]
-    if uniform:
-        return cell * factor
     return cell @ (np.eye(3) + (factor - 1) * np.outer(direction, direction))
 
 
@@ -136,8 +157,13 @@ def _push(
     pairs: _Pairs,
     overlaps: NDArray[np.float64],
     rng: np.random.Generator,
+    *,
+    held: int,
 ) -> NDArray[np.float64]:
-    """Return coordinates after each atom moved away from every overlapping neighbour by half the overlap."""
+    """Return coordinates after each atom moved away from every overlapping neighbour by half the overlap.
+
+    :param held: how many of the first atoms do not move.
+    """
     close = overlaps > 0
     i, vectors, distances = pairs.i[close], pairs.vectors[close], pairs.distances[close, None]
     directions = np.where(distances > 1e-6, vectors / np.maximum(distances, 1e-12), 0.0)
@@ -145,4 +171,5 @@ def _push(
     np.add.at(moves, i, -0.5 * overlaps[close, None] * directions)
     if (distances <= 1e-6).any():
         moves += 0.05 * rng.standard_normal(moves.shape)
+    moves[:held] = 0.0
     return wrap_into_cell(fractional + moves @ np.linalg.inv(cell))

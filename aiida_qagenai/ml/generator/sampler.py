@@ -22,6 +22,9 @@ from aiida_qagenai.ml.generator.steering import Steering
 from aiida_qagenai.ml.generator.symmetry import Operations, Subspace
 from aiida_qagenai.ml.runtime import Runtime
 
+if t.TYPE_CHECKING:
+    from aiida_qagenai.ml.generator.masking import Hold
+
 __all__ = ('Conditioning', 'Samples', 'Start', 'Task', 'sample', 'step_times')
 
 Conditioning = Callable[[Tensor], Tensor]
@@ -52,6 +55,7 @@ class Task(t.NamedTuple):
     :param start: where the reverse process starts; from noise if not given.
     :param symmetry: for each structure of ``start`` the operations that its samples keep, or ``None``; the start has to
         have them exactly (``symmetry.symmetrise``).
+    :param hold: the first atoms of each structure, which are led to a motif; their types are given.
     """
 
     types: Tensor
@@ -59,6 +63,7 @@ class Task(t.NamedTuple):
     allowed: Tensor
     start: Start | None = None
     symmetry: Sequence[Operations | None] | None = None
+    hold: Hold | None = None
 
 
 class Samples(t.NamedTuple):
@@ -102,13 +107,13 @@ def sample(
     :param noise_schedule: how the times of the steps are spaced, see :func:`step_times`.
     """
     (count, width), device = task.mask.shape, runtime.device
-    mask, allowed = task.mask.to(device), task.allowed.to(device)
+    mask, types, allowed = task.mask.to(device), task.types.to(device), task.allowed.to(device)
     draw, keep = _Draws(generator, runtime, mask), _Kept(model, task, mask.sum(1))
     # On the CPU, so that comparing times never waits for the device.
     times = step_times(1.0 if task.start is None else task.start.time, steps, noise_schedule, runtime.dtype)
     z, x = _begin(model, task, times[0], draw, keep)
-    types = task.types.to(device)
     forbidden = torch.zeros(allowed.shape, dtype=runtime.dtype, device=device).masked_fill(~allowed, -torch.inf)
+    pulls = _Pulls(forbidden, steering, task.hold)
     probabilities = forbidden.softmax(-1).unsqueeze(1).expand(count, width, -1)
     broken = torch.zeros(count, dtype=torch.bool, device=device)
     q = torch.full((count, NUM_DESCRIPTORS), torch.nan, dtype=runtime.dtype, device=device)
@@ -119,7 +124,7 @@ def sample(
             if conditioning is not None:
                 q = conditioning(_fractions(model, types, probabilities, mask))
             noisy = Noisy(z, x, types, mask, now.expand(count).to(device))
-            clean, shift, probabilities = _predict(model, noisy, q, guidance, forbidden=forbidden, steering=steering)
+            clean, shift, probabilities = _predict(model, noisy, q, guidance, pulls)
             step: dict[str, t.Any] = {'now': now, 'then': then, 'share': stochasticity}
             z = keep.lattice(_lattice_step(z, clean, noise=draw.normal(count, 6), **step))
             x = x + keep.atoms(_coordinate_move(shift, noise=draw.displacements(), **step))
@@ -130,7 +135,7 @@ def sample(
             report(0 if back else count)
         if conditioning is not None:
             q = conditioning(_fractions(model, types, probabilities, mask))
-    cells, x = keep.cells(z).masked_fill(broken[:, None, None], torch.nan), x.double()
+    cells, x = keep.cells(z).masked_fill(broken[:, None, None], torch.nan), keep.places(x)
     if guide is not None:
         cells, x = guide.finish(cells, x, types, mask)
     if steering is not None:
@@ -171,10 +176,13 @@ class _Draws:
 
 
 class _Kept:
-    """What the symmetry of each structure leaves of displacements and lattices; everything if none is asked for."""
+    """What the symmetry of each structure leaves of displacements and lattices; everything if none is asked for.
+
+    What is held leaves noise as it is, and something only of finished structures.
+    """
 
     def __init__(self, model: Denoiser, task: Task, num_atoms: Tensor) -> None:
-        self._model, self._num_atoms, self._subspace = model, num_atoms, None
+        self._model, self._num_atoms, self._subspace, self._hold = model, num_atoms, None, task.hold
         if task.symmetry is not None:
             if task.start is None:
                 raise InvalidInputError('`symmetry` was given without a `start` that has it')
@@ -192,18 +200,28 @@ class _Kept:
 
     def moved(self, cells: Tensor, displacements: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is left of lattice vectors, shape (B, 3, 3), and of fractional displacements."""
-        if self._subspace is None:
+        finished = self._finished
+        if finished is None:
             return cells, displacements
-        coordinates = self._subspace.coordinates(log_coordinates(cells @ cells.mT))
-        kept = self._subspace.displace(displacements.to(self._model.lattice.mean)).to(displacements)
+        coordinates = finished.coordinates(log_coordinates(cells @ cells.mT))
+        kept = finished.displace(displacements.to(self._model.lattice.mean)).to(displacements)
         return cell_from_metric(metric_from_coordinates(coordinates)), kept
+
+    def places(self, x: Tensor) -> Tensor:
+        """Return finished coordinates in double precision."""
+        return x.double() if self._hold is None else self._hold.place(x)
+
+    @property
+    def _finished(self) -> Subspace | Hold | None:
+        """Return what finished structures keep."""
+        return self._subspace or self._hold
 
     def cells(self, z: Tensor) -> Tensor:
         """Return the lattice vectors in double precision, in which strongly skewed metrics stay positive definite."""
         lattice = copy.deepcopy(self._model.lattice).double()
         coordinates = lattice.coordinates(z.double(), self._num_atoms)
-        if self._subspace is not None:
-            coordinates = self._subspace.coordinates(coordinates)
+        if self._finished is not None:
+            coordinates = self._finished.coordinates(coordinates)
         return cell_from_metric(metric_from_coordinates(coordinates))
 
 
@@ -259,21 +277,31 @@ def _fractions(model: Denoiser, types: Tensor, probabilities: Tensor, mask: Tens
     return (expected * present).sum(1) / present.sum(1)
 
 
-def _predict(
-    model: Denoiser, noisy: Noisy, q: Tensor, guidance: float, *, forbidden: Tensor, steering: Steering | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return z of the clean lattice, the displacements to the clean coordinates and the probabilities of the elements.
+class _Pulls(t.NamedTuple):
+    """What changes the predicted clean structures.
 
     :param forbidden: 0 for the elements that each structure may use, −∞ for others, shape (B, K).
-    :param steering: pulls on the clean structure.
+    :param steering: pulls on them.
+    :param hold: replaces their held atoms and cells.
     """
+
+    forbidden: Tensor
+    steering: Steering | None
+    hold: Hold | None
+
+
+def _predict(model: Denoiser, noisy: Noisy, q: Tensor, guidance: float, pulls: _Pulls) -> tuple[Tensor, Tensor, Tensor]:
+    """Return z of the clean lattice, the displacements to the clean atoms and the probabilities of the elements."""
+    steering, hold = pulls.steering, pulls.hold
     clean, shift, logits = _guided(model, noisy, q, guidance)
-    probabilities = (logits + forbidden.unsqueeze(1)).softmax(-1)
+    probabilities = (logits + pulls.forbidden.unsqueeze(1)).softmax(-1)
     if steering is not None:
         likely = torch.where(noisy.types == model.num_elements, probabilities.argmax(-1), noisy.types)
         now = noisy.time[0].cpu()
         clean, move = steering.pull(model.lattice, clean, noisy.x + shift, types=likely, mask=noisy.mask, now=now)
         shift = shift + move
+    if hold is not None:
+        clean, shift = hold.overwrite(model.lattice, clean, shift, noisy.x, noisy.mask)
     return clean, shift, probabilities
 
 

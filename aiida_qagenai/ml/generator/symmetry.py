@@ -21,7 +21,15 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.ml.generator.lattice import basis, log_coordinates, metric_from_coordinates
 from aiida_qagenai.ml.generator.reduction import equivalent_settings
 
-__all__ = ('Operations', 'Subspace', 'find_operations', 'reduced_setting', 'symmetrise')
+__all__ = (
+    'Operations',
+    'Subspace',
+    'find_operations',
+    'kept_coordinates',
+    'lattice_strains',
+    'reduced_setting',
+    'symmetrise',
+)
 
 
 class Operations(t.NamedTuple):
@@ -106,7 +114,7 @@ class Subspace:
             if each is not None:
                 size = 3 * each.permutations.shape[1]
                 displacements[row, :size, :size] = _displacements(each)
-                strains[row] = _strains(each, references[row])
+                strains[row] = lattice_strains(each, references[row])
             else:
                 references[row] = np.eye(3)
         self._displacements = torch.as_tensor(displacements).to(like)
@@ -122,11 +130,21 @@ class Subspace:
 
     def coordinates(self, coordinates: Tensor) -> Tensor:
         """Return the coordinates of ½ log G, shape (B, 6), of the nearest metrics that keep the symmetry."""
-        metric = metric_from_coordinates(coordinates.double())
-        inverse = torch.linalg.inv(self._cells)
-        strain = torch.einsum('bij,bj->bi', self._strains, log_coordinates(inverse @ metric @ inverse.mT))
-        kept = log_coordinates(self._cells @ metric_from_coordinates(strain) @ self._cells.mT)
-        return torch.where(self._kept.unsqueeze(-1), kept.to(coordinates), coordinates)
+        kept = kept_coordinates(coordinates, self._cells, self._strains)
+        return torch.where(self._kept.unsqueeze(-1), kept, coordinates)
+
+
+def kept_coordinates(coordinates: Tensor, cells: Tensor, strains: Tensor) -> Tensor:
+    """Return the coordinates of ½ log G, shape (B, 6), of the nearest metrics that differ by some strains from others.
+
+    :param cells: from which they may differ, shape (B, 3, 3), Å, double precision.
+    :param strains: projections onto these strains, shape (B, 6, 6), see :func:`lattice_strains`.
+    """
+    metric = metric_from_coordinates(coordinates.double())
+    inverse = torch.linalg.inv(cells)
+    strain = torch.einsum('bij,bj->bi', strains, log_coordinates(inverse @ metric @ inverse.mT))
+    kept = log_coordinates(cells @ metric_from_coordinates(strain) @ cells.mT)
+    return kept.to(coordinates)
 
 
 def _displacements(operations: Operations) -> NDArray[np.float64]:
@@ -139,8 +157,8 @@ def _displacements(operations: Operations) -> NDArray[np.float64]:
     return projection.reshape(3 * size, 3 * size) / number
 
 
-def _strains(operations: Operations, cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the projection of strains in the basis of the lattice code, shape (6, 6)."""
+def lattice_strains(operations: Operations, cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the projection onto strains that keep ``operations``, in the basis of the lattice code, shape (6, 6)."""
     turns = cell.T @ operations.rotations @ np.linalg.inv(cell.T)
     matrices = basis().numpy()
     turned = np.einsum('mij,njk,mlk->nil', turns, matrices, turns) / len(turns)
