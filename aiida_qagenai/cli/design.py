@@ -1,98 +1,143 @@
-"""`aiida-qagenai design`: inverse design of a modulus in rounds, without a profile."""
+"""`aiida-qagenai design`: inverse design of a modulus in rounds, as a run and shown, and in a folder."""
 
 from __future__ import annotations
 
+import json
 import typing as t
 from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.design_files import ROUNDS, TARGET, design_files, parse_systems
+from aiida_qagenai.cli.groups import Noun, add_continue, add_protocols, launch
+from aiida_qagenai.cli.loaders import load_checkpoint, load_code, load_process
 from aiida_qagenai.cli.output import columns, print_frame
-from aiida_qagenai.cli.params import FORMAT, option
-from aiida_qagenai.cli.result_files import extxyz, write_text
-from aiida_qagenai.common.properties import COMPUTED_WEIGHT
-
-if t.TYPE_CHECKING:
-    from aiida_qagenai.api.inverse_design import Designed
+from aiida_qagenai.cli.params import (
+    FOLLOW,
+    FORMAT,
+    LABEL,
+    ML_CODE,
+    NODE,
+    OPTIONS,
+    PROCESS,
+    SET,
+    option,
+    parse_settings,
+    protocol_option,
+    read_options,
+)
 
 __all__ = ('design',)
 
-TABLE = 'designed.csv'
-STRUCTURES = 'designed.extxyz'
-JUDGEMENT = 'judge'
+PROCESS_LABEL = 'InverseDesignWorkChain'
+OF_A_FOLDER = '--output'
 
-COLUMNS = columns(
-    'round, formula, num_atoms: atoms, predicted: predicted GPa, computed: computed GPa, judged: judged GPa, '
-    'e_above_hull: E above hull, mechanically_stable: stable, hit, reason'
+SHOWN = columns(
+    'round, label, formula, num_atoms: atoms, predicted: predicted GPa, computed: computed GPa, within: within, '
+    'mechanically_stable: stable, reason, pk'
 )
 
 
-@click.command('design')
+class Design(Noun):
+    """The group, whose command ``files`` may be left out: it was the only one once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take systems and a folder for the command ``files``."""
+        named = bool(args) and args[0] in self.commands
+        if not named and any(text.split('=')[0] == OF_A_FOLDER for text in args):
+            args = [str(design_files.name), *args]
+        return super().parse_args(ctx, args)
+
+
+design = Design('design', help='Look for crystals with a bulk or shear modulus, in rounds.')
+design.add_command(design_files)
+add_continue(design, PROCESS_LABEL)
+add_protocols(design, 'aiida_qagenai.workchains.protocols.atomistic:atomistic_protocols', 'elastic tensors')
+
+
+@design.command('run')
 @click.argument('systems', nargs=-1, required=True, metavar='A-B...')
-@option('--target', required=True, help='Modulus: bulk_modulus=350 (GPa, ± 10 %) or shear_modulus=80..120.')
-@option('--output', type=click.Path(file_okay=False, path_type=Path), required=True, help='Folder for all rounds.')
-@option('--rounds', type=click.IntRange(1, 20), default=3, help='Rounds; the heads are retrained after each.')
-@option('--per-round', type=click.IntRange(1), default=8, help='Crystals whose tensors are computed in a round.')
-@option('--per-system', type=click.IntRange(1), default=10, help='Samples of each chemical system in a round.')
-@option('--max-atoms', type=click.IntRange(1, 40), default=6, help='Most atoms in the cell.')
-@option('--novelty', type=click.FloatRange(0, 1), default=0.2, help='Noise added to known crystals, 0 to 1.')
-@option('--potential', default='chgnet', help='Potential that relaxes and strains, on the scale of the hull.')
-@option('--judge', 'judge_name', help='Potential that no round uses, such as sevennet: it strains all crystals.')
-@option(
-    '--weight',
-    type=click.FloatRange(0, min_open=True),
-    default=COMPUTED_WEIGHT,
-    help='Of a computed crystal in training.',
-)
-@option('--seed', type=int, default=0, help='Seed of the random numbers.')
-@FORMAT
-def design(
-    *,
+@TARGET
+@ROUNDS
+@option('--potential', default='chgnet', help='Potential that relaxes and strains: chgnet, sevennet, emt.')
+@option('--generator', metavar=NODE, help='Diffusion model; that of the package by default, stored if need be.')
+@option('--checkpoint', metavar=NODE, help='Property heads of the first round; those of the package by default.')
+@protocol_option('design', 'moderate')
+@option('--code', metavar=NODE, default=ML_CODE, help='Python with torch, this package and the potential.')
+@OPTIONS
+@SET
+@LABEL
+@FOLLOW
+def run(
     systems: tuple[str, ...],
+    *,
     target: str,
-    output: Path,
-    judge_name: str | None,
-    fmt: str,
+    potential: str,
+    generator: str | None,
+    checkpoint: str | None,
+    protocol: str,
+    code: str,
+    options: Path | None,
+    settings: tuple[str, ...],
+    label: str,
+    watch: bool,
     **numbers: t.Any,
 ) -> None:
-    """Look for crystals with a modulus, in rounds.
+    """Look for crystals with a modulus, every step a node.
 
-    Each round proposes crystals of the chemical systems with the diffusion model, keeps those whose predicted modulus
-    is nearest to the target, relaxes them and computes their elastic tensors on a potential, and retrains the property
-    heads with the results. A hit is mechanically stable, has the modulus, and is within 0.1 eV/atom of the hull of the
-    package. A command that was cut goes on where it was when it is given again. No profile is needed.
+    The rounds are those of `design files`, without a hull and a judge. For example:
+    `aiida-qagenai design run Re-W Os-Re --target bulk_modulus=350 --label hard`.
+    """
+    from aiida_qagenai.data.checkpoint import import_foundation
+    from aiida_qagenai.workchains.inverse_design import InverseDesignWorkChain
 
-    For example: `aiida-qagenai design Re-W Os-Re W-C --target bulk_modulus=350 --output hard`.
+    model = load_checkpoint(generator)
+    builder = InverseDesignWorkChain.get_builder_from_protocol(
+        load_code(code),
+        target,
+        parse_systems(systems),
+        import_foundation()[0] if model is None else model,
+        potential=potential,
+        protocol=protocol,
+        overrides={**numbers, **parse_settings(settings)},
+        checkpoint=load_checkpoint(checkpoint),
+        options=read_options(options)['ml_options'],
+    )
+    node = launch(builder, 'design', label=label, watch=watch)
+    click.echo(f'next: aiida-qagenai design show {node.pk}')
+
+
+@design.command('show')
+@PROCESS
+@FORMAT
+def show(process: str, *, fmt: str) -> None:
+    """Show the crystals of all rounds and their errors.
+
+    Rounds that have ended are shown while others run. The format json holds the crystals and the errors of each round.
     """
     import pandas as pd
 
-    from aiida_qagenai.api import inverse_design as api
-    from aiida_qagenai.chemistry.elements import require_elements
-    from aiida_qagenai.cli.ml_tasks import run_ml_task
-    from aiida_qagenai.selection.design import PropertyTarget
+    from aiida_qagenai.queries.designs import rounds_of
 
-    parts = [tuple(require_elements(tuple(text.split('-')))) for text in systems]
-    plan = api.DesignPlan(PropertyTarget.parse(target), parts, **numbers)
-    found = api.design(plan, output, run_ml_task)
-    judged: list[float | None] = [None] * len(found)
-    if judge_name and found:
-        structures = [each.structure for each in found]
-        judged = api.judge(structures, judge_name, plan.target.name, output / JUDGEMENT, run_ml_task)
-    records = [_record(each, value) for each, value in zip(found, judged, strict=True)]
-    frame = pd.DataFrame(records, columns=None if records else list(COLUMNS))
-    # They grow with every round.
-    write_text(output / TABLE, frame.to_csv(index=False), overwrite=True)
-    text = extxyz(records, [each.structure for each in found], potential=numbers['potential'])
-    write_text(output / STRUCTURES, text, overwrite=True)
-    hits = sum(each.hit for each in found)
-    footer = f'{hits} of {len(found)} crystals are hits: {plan.target}; E above hull in eV/atom\nfiles in {output}'
-    print_frame(frame, fmt, COLUMNS, footer=footer)
+    node = load_process(process, PROCESS_LABEL)
+    rounds = rounds_of(node)
+    crystals = [crystal for each in rounds for crystal in each.crystals]
+    if fmt == 'json':
+        click.echo(json.dumps([each._asdict() for each in rounds], indent=2))
+        return
+    table = pd.DataFrame(crystals, columns=None if crystals else list(SHOWN))
+    lines = [
+        f'round {each.number}: {each.within} of {len(each.crystals)} within the window, {each.stable} stable, '
+        f'mean |K / target - 1| {_percent(each.mape_target)}, of the prediction {_percent(each.mape_predicted)}'
+        for each in rounds
+    ]
+    lines.insert(0, f'{node.inputs.parameters["target"]} GPa, {node.inputs.parameters["elastic"]["potential"]["name"]}')
+    if 'checkpoint' in node.outputs:
+        lines.append(f'retrained heads: {node.outputs.checkpoint.pk}')
+    if not node.is_finished_ok:
+        lines.append(f'process {node.pk}: {node.exit_message or node.process_state.value}')
+    print_frame(table, fmt, SHOWN, footer='\n'.join(lines))
 
 
-def _record(each: Designed, judged: float | None) -> dict[str, t.Any]:
-    """Return the row of a crystal."""
-    hidden = ('generated', 'structure')
-    row = {key: value for key, value in each._asdict().items() if key not in hidden}
-    structure = each.structure
-    about = {'formula': structure.composition.reduced_formula, 'num_atoms': len(structure)}
-    return {'round': each.round, **about, **row, 'judged': judged}
+def _percent(error: float | None) -> str:
+    return 'unknown' if error is None else f'{100 * error:.0f} %'

@@ -1,11 +1,21 @@
-"""`aiida-qagenai design`: rounds of inverse design without a profile."""
+"""`aiida-qagenai design`: rounds of inverse design in a folder without a profile, and as nodes."""
+
+from __future__ import annotations
+
+import json
 
 import pandas as pd
 import pytest
+from aiida.common.links import LinkType
+from aiida.orm import CalcFunctionNode, Dict, WorkChainNode
 from ase.io import read
 from click.testing import CliRunner
+from plumpy.process_states import ProcessState
 
 from aiida_qagenai.cli.design import design
+from aiida_qagenai.cli.design_files import design_files, parse_systems
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.data.elastic import ElasticData
 
 
 @pytest.mark.slow
@@ -14,12 +24,96 @@ def test_rounds_leave_a_table_and_the_crystals(tmp_path):
     pytest.importorskip('chgnet')
     arguments = ['Ti-C', 'V-N', '--target', 'bulk_modulus=250', '--output', str(tmp_path), '--rounds', '1']
     arguments += ['--per-round', '2', '--per-system', '3', '--max-atoms', '2', '--format', 'csv']
-    result = CliRunner().invoke(design, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(design_files, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     text = (tmp_path / 'designed.csv').read_text()
     table, images = pd.read_csv(tmp_path / 'designed.csv'), read(tmp_path / 'designed.extxyz', ':')
     assert len(table) == len(images) == 2
     assert [image.info['formula'] for image in images] == table['formula'].tolist()
     assert {image.info['potential'] for image in images} == {'chgnet'}
-    CliRunner().invoke(design, arguments, catch_exceptions=False)
+    CliRunner().invoke(design_files, arguments, catch_exceptions=False)
     assert (tmp_path / 'designed.csv').read_text() == text
+
+
+@pytest.mark.parametrize('arguments', [['files'], []])
+def test_a_folder_needs_no_profile_and_no_name_of_a_command(arguments, tmp_path, monkeypatch):
+    """The first form of the command, without `files`, still works."""
+    asked = []
+    monkeypatch.setattr('aiida_qagenai.api.inverse_design.design', lambda plan, *_: asked.append(plan) or [])
+    command = [*arguments, 'Ti-C', '--target', 'bulk_modulus=250', '--output', str(tmp_path), '--rounds', '2']
+    result = CliRunner().invoke(design, command, catch_exceptions=False)
+    assert result.exit_code == 0 and '0 of 0 crystals are hits' in result.output
+    assert asked[0].rounds == 2 and asked[0].systems == [('Ti', 'C')]
+
+
+def test_a_misspelt_command_is_not_taken_for_a_chemical_system():
+    result = CliRunner().invoke(design, ['shw', '12'])
+    assert result.exit_code == 2 and 'No such command' in result.output
+
+
+def test_chemical_systems_are_checked():
+    assert parse_systems(['Re-W', 'C']) == [('Re', 'W'), ('C',)]
+    with pytest.raises(InvalidInputError, match="'Xx'"):
+        parse_systems(['Re-Xx'])
+    with pytest.raises(InvalidInputError, match='an element stands twice in the chemical system W-W'):
+        parse_systems(['W-W'])
+
+
+def test_a_run_gets_what_was_asked_for(run, python_code, monkeypatch):
+    """The generator of the package is stored, and options and settings reach the work chain."""
+    builders = []
+
+    def launch(builder, family, *, label, watch):
+        builders.append((builder, family, label))
+        return WorkChainNode().store()
+
+    monkeypatch.setattr('aiida_qagenai.cli.design.launch', launch)
+    code = python_code('ml', 'qagenai.generate')
+    arguments = ['design', 'run', 'Re-W', 'Os-Re', '--code', code.pk, '--label', 'hard', '--target']
+    options = ['--rounds', 2, '--potential', 'emt', '--set', 'per_round=3', '--protocol', 'fast']
+    assert 'next: aiida-qagenai design show' in run(*arguments, 'bulk_modulus=350', *options).stdout
+    builder, family, label = builders[0]
+    settings = builder.parameters.get_dict()
+    assert (family, label, builder.generator.label) == ('design', 'hard', 'foundation')
+    assert settings['systems'] == [['Re', 'W'], ['Os', 'Re']] and settings['target'] == 'bulk_modulus=350'
+    assert (settings['rounds'], settings['per_round'], settings['per_system']) == (2, 3, 10)
+    assert settings['elastic']['potential']['name'] == 'emt'
+    assert 'is not a target' in run(*arguments, 'band_gap=1', *options, status=1).output
+
+
+@pytest.fixture
+def rounds(aiida_profile_clean):
+    """Return a running process with a round of two crystals, one of which is unstable."""
+    node = WorkChainNode()
+    node.set_process_label('InverseDesignWorkChain')
+    parameters = Dict({'target': 'bulk_modulus=350', 'elastic': {'potential': {'name': 'emt'}}}).store()
+    node.base.links.add_incoming(parameters, link_type=LinkType.INPUT_WORK, link_label='parameters')
+    node.store()
+    node.set_process_state(ProcessState.WAITING)
+    about = {'structure_uuid': 'x', 'num_atoms': 2, 'potential': 'emt'}
+    numbers = {'bulk_modulus_vrh': 342.0, 'mechanically_stable': True, 'tensor': [[1.0] * 6] * 6}
+    inputs = {
+        'chosen': Dict({'rows': [4, 2], 'predicted': [351.0, 333.0]}),
+        'r0n000': ElasticData(formula='ReW', chemical_system='Re-W', has_tensor=True, **numbers, **about),
+        'r0n001': ElasticData(formula='OsRe', chemical_system='Os-Re', has_tensor=False, reason='exploded', **about),
+    }
+    summary = CalcFunctionNode()
+    for name, value in inputs.items():
+        summary.base.links.add_incoming(value.store(), link_type=LinkType.INPUT_CALC, link_label=name)
+    summary.base.links.add_incoming(node, link_type=LinkType.CALL_CALC, link_label='summary0')
+    summary.store()
+    result = Dict({'stable': 1, 'mape_target': 0.023, 'mape_predicted': 0.026, 'within': ['r0n000']})
+    result.base.links.add_incoming(summary, link_type=LinkType.CREATE, link_label='result')
+    result.store()
+    summary.set_process_state(ProcessState.FINISHED)
+    summary.set_exit_status(0)
+    return node
+
+
+def test_rounds_of_a_run_are_shown_while_it_runs(rounds, run):
+    shown = run('design', 'show', rounds.pk).stdout
+    assert '351.000' in shown and '342.000' in shown and 'exploded' in shown
+    assert 'bulk_modulus=350 GPa, emt' in shown and '1 of 2 within the window, 1 stable' in shown
+    assert f'process {rounds.pk}: waiting' in shown
+    (first,) = json.loads(run('design', 'show', rounds.pk, '--format', 'json').stdout)
+    assert first['mape_target'] == 0.023 and [each['within'] for each in first['crystals']] == [True, False]

@@ -1,0 +1,123 @@
+"""`aiida-qagenai design files`: rounds of inverse design in a folder, without a profile."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from aiida_qagenai.cli.output import columns, print_frame
+from aiida_qagenai.cli.params import FORMAT, option, several
+from aiida_qagenai.cli.result_files import extxyz, write_text
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.properties import COMPUTED_WEIGHT
+
+if t.TYPE_CHECKING:
+    from aiida_qagenai.api.inverse_design import Designed
+
+__all__ = ('ROUNDS', 'TARGET', 'design_files', 'parse_systems')
+
+TABLE = 'designed.csv'
+STRUCTURES = 'designed.extxyz'
+JUDGEMENT = 'judge'
+
+COLUMNS = columns(
+    'round, formula, num_atoms: atoms, predicted: predicted GPa, computed: computed GPa, judged: judged GPa, '
+    'e_above_hull: E above hull, mechanically_stable: stable, hit, reason'
+)
+
+
+TARGET = option('--target', required=True, help='Modulus: bulk_modulus=350 (GPa, ± 10 %) or shear_modulus=80..120.')
+
+ROUNDS = several(
+    option('--rounds', type=click.IntRange(1, 20), default=3, help='Rounds; the heads are retrained after each.'),
+    option('--per-round', type=click.IntRange(1), default=8, help='Crystals whose tensors are computed in a round.'),
+    option('--per-system', type=click.IntRange(1), default=10, help='Samples of each chemical system in a round.'),
+    option('--max-atoms', type=click.IntRange(1, 40), default=6, help='Most atoms in the cell.'),
+    option('--novelty', type=click.FloatRange(0, 1), default=0.2, help='Noise added to known crystals, 0 to 1.'),
+    option(
+        '--weight',
+        type=click.FloatRange(0, min_open=True),
+        default=COMPUTED_WEIGHT,
+        help='Of a computed crystal in training.',
+    ),
+    option('--seed', type=click.IntRange(0), default=0, help='Seed of the random numbers.'),
+)
+"""What decides rounds."""
+
+
+@click.command('files')
+@click.argument('systems', nargs=-1, required=True, metavar='A-B...')
+@TARGET
+@option('--output', type=click.Path(file_okay=False, path_type=Path), required=True, help='Folder for all rounds.')
+@ROUNDS
+@option('--potential', default='chgnet', help='Potential that relaxes and strains, on the scale of the hull.')
+@option('--judge', 'judge_name', help='Potential that no round uses, such as sevennet: it strains all crystals.')
+@FORMAT
+def design_files(
+    *,
+    systems: tuple[str, ...],
+    target: str,
+    output: Path,
+    judge_name: str | None,
+    fmt: str,
+    **numbers: t.Any,
+) -> None:
+    """Look for crystals with a modulus, in a folder without a profile.
+
+    Each round proposes crystals of the chemical systems with the diffusion model, keeps those whose predicted modulus
+    is nearest to the target, relaxes them and computes their elastic tensors on a potential, and retrains the property
+    heads with the results. A hit is mechanically stable, has the modulus, and is within 0.1 eV/atom of the hull of the
+    package. A command that was cut goes on where it was when it is given again.
+
+    For example: `aiida-qagenai design files Re-W Os-Re W-C --target bulk_modulus=350 --output hard`.
+    """
+    import pandas as pd
+
+    from aiida_qagenai.api import inverse_design as api
+    from aiida_qagenai.cli.ml_tasks import run_ml_task
+    from aiida_qagenai.selection.design import PropertyTarget
+
+    plan = api.DesignPlan(PropertyTarget.parse(target), parse_systems(systems), **numbers)
+    found = api.design(plan, output, run_ml_task)
+    judged: list[float | None] = [None] * len(found)
+    if judge_name and found:
+        structures = [each.structure for each in found]
+        judged = api.judge(structures, judge_name, plan.target.name, output / JUDGEMENT, run_ml_task)
+    records = [_record(each, value) for each, value in zip(found, judged, strict=True)]
+    frame = pd.DataFrame(records, columns=None if records else list(COLUMNS))
+    # They grow with every round.
+    write_text(output / TABLE, frame.to_csv(index=False), overwrite=True)
+    text = extxyz(records, [each.structure for each in found], potential=numbers['potential'])
+    write_text(output / STRUCTURES, text, overwrite=True)
+    hits = sum(each.hit for each in found)
+    footer = f'{hits} of {len(found)} crystals are hits: {plan.target}; E above hull in eV/atom\nfiles in {output}'
+    print_frame(frame, fmt, COLUMNS, footer=footer)
+
+
+def parse_systems(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the elements of chemical systems such as ``Re-W``.
+
+    :raises InvalidInputError: on an unknown element, or one that stands twice.
+    """
+    from aiida_qagenai.chemistry.elements import require_elements
+
+    systems = []
+    for text in texts:
+        symbols = tuple(part.strip() for part in text.split('-'))
+        known = require_elements(symbols)
+        if len(known) < len(symbols):
+            raise InvalidInputError(f'an element stands twice in the chemical system {text}')
+        systems.append(tuple(known))
+    return systems
+
+
+def _record(each: Designed, judged: float | None) -> dict[str, t.Any]:
+    """Return the row of a crystal."""
+    hidden = ('generated', 'structure')
+    row = {key: value for key, value in each._asdict().items() if key not in hidden}
+    structure = each.structure
+    about = {'formula': structure.composition.reduced_formula, 'num_atoms': len(structure)}
+    return {'round': each.round, **about, **row, 'judged': judged}
