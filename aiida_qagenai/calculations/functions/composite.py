@@ -102,12 +102,14 @@ def _component(
         return results[point['job']].components[name]
 
     corner = part['corner']
+    # Plans of before have no step in the basis on a mesh of its own.
+    small = part.get('small') or corner
     meshes = [point for point in (corner, part['mesh']) if point]
-    bases = [point for point in (corner, part['basis']) if point]
+    bases = [point for point in (small, part['basis']) if point]
     return separable_limit(
         mesh_limit([energy(point) for point in meshes], [point['num_kpoints'] for point in meshes]),
         basis_limit([energy(point) for point in bases], [point['cardinal'] for point in bases]),
-        energy(corner),
+        energy(small),
     )
 
 

@@ -46,11 +46,20 @@ class Point(StrictModel):
 
 
 class Component(StrictModel):
-    """One part of the total: the corner point, and the further ones that extrapolate mesh and basis."""
+    """One part of the total: the corner point, and the further ones that extrapolate mesh and basis.
+
+    :param small: point of the smaller basis that the step in the basis starts from, where that is not the corner.
+    """
 
     corner: Point
     mesh: Point | None = None
     basis: Point | None = None
+    small: Point | None = None
+
+    @property
+    def points(self) -> list[Point]:
+        """Return all points."""
+        return [point for point in (self.corner, self.mesh, self.basis, self.small) if point is not None]
 
 
 class Job(StrictModel):
@@ -78,8 +87,7 @@ class CompositePlan(StrictModel):
     def _complete(self) -> CompositePlan:
         """Check that every calculation that the plan refers to is part of it."""
         parts = [part for part in (self.hartree_fock, self.mp2) if part is not None]
-        points = [point for part in parts for point in (part.corner, part.mesh, part.basis) if point is not None]
-        named = {point.job for point in points} | {self.coupled_cluster} | set(self.core or ())
+        named = {point.job for part in parts for point in part.points} | {self.coupled_cluster} | set(self.core or ())
         if named - set(self.jobs):
             raise ValueError(f'the plan has no calculation {", ".join(sorted(named - set(self.jobs)))}')
         return self
@@ -137,13 +145,16 @@ class _Planner:
     def component(self, method: str, part: ComponentSettings) -> Component:
         """Ask for the corner and for what extrapolates from it."""
         corner = self.add(method, part.bases[0], part.meshes[0])
-        mesh = basis = None
+        mesh = basis = small = None
         # A molecule has one mesh, and so has a crystal for which both rules give the same.
         if self.mesh(part.meshes[-1]) != self.mesh(part.meshes[0]):
             mesh = self.add(method, part.bases[0], part.meshes[-1])
         if len(part.bases) > 1:
-            basis = self.add(method, part.bases[-1], part.meshes[0])
-        return Component(corner=corner, mesh=mesh, basis=basis)
+            where = part.basis_mesh or part.meshes[0]
+            basis = self.add(method, part.bases[-1], where)
+            if self.mesh(where) != self.mesh(part.meshes[0]):
+                small = self.add(method, part.bases[0], where)
+        return Component(corner=corner, mesh=mesh, basis=basis, small=small)
 
     def jobs(self) -> dict[str, Job]:
         """Return the calculations."""

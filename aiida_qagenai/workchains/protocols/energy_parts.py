@@ -178,6 +178,17 @@ class ComponentSettings(StrictModel):
 
     bases: list[str] = pydantic.Field(min_length=1, max_length=2, description='In the order of cardinal numbers.')
     meshes: list[MeshRule] = pydantic.Field(min_length=1, max_length=2, description='The coarser one first.')
+    basis_mesh: MeshRule | None = pydantic.Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description='Mesh of the step in the basis, by default the coarser one of `meshes`.',
+    )
+
+    @pydantic.model_validator(mode='after')
+    def _has_step(self) -> ComponentSettings:
+        if self.basis_mesh is not None and len(self.bases) == 1:
+            raise ValueError('`basis_mesh` is for two bases')
+        return self
 
 
 class CorrelationSettings(StrictModel):

@@ -71,6 +71,34 @@ def test_plan_needs_no_calculation_twice(lithium_hydride, toy_basis):
     assert level.level_tag.startswith('pipeline:composite-cbs-toy-1-dz:gth-hf-rev:k2x2x2-3x3x3-cc2x2x2:')
 
 
+def test_step_in_the_basis_on_a_mesh_of_its_own(lithium_hydride, toy_basis):
+    """Hartree-Fock in the larger basis comes with MP2 on the coarse mesh; the tag says so, and only then."""
+    install_families(*toy_basis())
+    dense = {'meshes': [{'fixed': [3, 3, 3]}, {'fixed': [4, 4, 4]}], 'basis_mesh': {'fixed': [2, 2, 2]}}
+    composite = {**TWO_BASES['composite'], 'hartree_fock': {**TWO_BASES['composite']['hartree_fock'], **dense}}
+    protocol = EnergyProtocol.resolve('pipeline', {**TWO_BASES, 'composite': composite}, ['Li', 'H'])
+    plan, level, _ = plan_composite(protocol, lithium_hydride)
+    methods = {label: job.parameters['method'] for label, job in plan.jobs.items()}
+    assert methods == {
+        'k2x2x2_toy_1_dz': 'CCSD(T)',
+        'k2x2x2_toy_1_tz': 'MP2',
+        'k3x3x3_toy_1_dz': 'MP2',
+        'k4x4x4_toy_1_dz': 'HF',
+    }
+    assert [point.job for point in plan.hartree_fock.points] == [
+        'k3x3x3_toy_1_dz',
+        'k4x4x4_toy_1_dz',
+        'k2x2x2_toy_1_tz',
+        'k2x2x2_toy_1_dz',
+    ]
+    composite['hartree_fock'].pop('basis_mesh')
+    protocol = EnergyProtocol.resolve('pipeline', {**TWO_BASES, 'composite': composite}, ['Li', 'H'])
+    other, other_level, _ = plan_composite(protocol, lithium_hydride)
+    assert 'k3x3x3_toy_1_tz' in other.jobs and other_level.level_tag != level.level_tag
+    with pytest.raises(InvalidInputError, match='`basis_mesh` is for two bases'):
+        energy_settings('pipeline', {'composite': {'hartree_fock': {**dense, 'bases': ['gth-szv']}}})
+
+
 def test_plan_of_an_atom_has_no_meshes(toy_basis):
     """The bases are extrapolated all the same, and only the mesh differs in the tag."""
     install_families(*toy_basis())
@@ -141,6 +169,10 @@ def test_parts_add_up():
     mp2 = jobs['a'].components['mp2_correlation']
     assert parts['ccsdt_minus_mp2'].value == pytest.approx(-0.95 - mp2)
     assert parts['hartree_fock'].error > 0 and parts['ccsdt_minus_mp2'].error == 0
+    jobs['d'] = results(2, 64)
+    step = {**points, 'corner': points['mesh'], 'mesh': {**points['mesh'], 'job': 'd', 'num_kpoints': 64}}
+    step['small'] = points['corner']
+    assert evaluate_composite({**plan, 'hartree_fock': step}, jobs)['hartree_fock'].value == pytest.approx(-8.0)
     single = evaluate_composite({**plan, 'mp2': None}, jobs)
     assert set(single) == {'hartree_fock', 'ccsdt_correlation'}
 
