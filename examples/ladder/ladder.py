@@ -5,11 +5,12 @@
 
 `crystals.yaml` lists the crystals, `settings.yaml` the changes to the protocol `moderate`. Each crystal and each
 further volume of it is a process of its own, computed one after the other; what has finished is not computed again, so
-that the script can be stopped and started at any time. `--results FILE` adds the energies of every crystal to a JSON
-file as they come, and leaves out what the file has with the same structure and settings: another machine, with a
-profile of its own, goes on with the rest.
+that the script can be stopped and started at any time. `--results FILE` adds every crystal to a JSON file as it ends,
+with its energies, what failed, and the calculations (hash of the script, energy, cost), and leaves out what the file
+has with the same structure and settings: another machine, with a profile of its own, goes on with the rest.
+`python recipes/ladder_data.py --results FILE` makes the data of the package of it.
 
-It needs the bases of `aiida-qagenai basis install`, about a core hour and up to 16 GB for a crystal.
+It needs the bases of `aiida-qagenai basis install`, about a core hour and up to 12 GB for a crystal.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import typing as t
 from pathlib import Path
 
 import yaml
-from aiida.orm import QueryBuilder, StructureData, WorkChainNode, load_code
+from aiida.orm import Log, QueryBuilder, StructureData, WorkChainNode, load_code, load_node
 from pymatgen.core import Lattice, Structure
 
+from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.cli.groups import launch
 from aiida_qagenai.cli.progress import follow
 from aiida_qagenai.cli.setup import PYSCF_CODE
@@ -33,6 +35,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.engine.daemon import restart_processes
 from aiida_qagenai.engine.resumable import nested_outputs
+from aiida_qagenai.queries.costs import costs
 from aiida_qagenai.workchains.energy.ladder import LadderWorkChain
 
 # `verdi run` gives a script its name without the folder.
@@ -50,19 +53,16 @@ class Task(t.NamedTuple):
 
     label: str
     structure: Structure
-    grid_spacing: float | None
 
 
 def tasks(crystals: dict[str, dict[str, t.Any]]) -> list[Task]:
     """Return the crystals at their lattice constants, then those at further volumes."""
-    found = [
-        Task(f'ladder-{name}', crystal(content), content.get('grid_spacing')) for name, content in crystals.items()
-    ]
+    found = [Task(f'ladder-{name}', crystal(content)) for name, content in crystals.items()]
     for name, content in crystals.items():
         for volume in content.get('volumes', ()):
             structure = crystal(content)
             structure.scale_lattice(structure.volume * volume)
-            found.append(Task(f'ladder-{name}-{volume}', structure, content.get('grid_spacing')))
+            found.append(Task(f'ladder-{name}-{volume}', structure))
     return found
 
 
@@ -75,10 +75,10 @@ def crystal(content: dict[str, t.Any]) -> Structure:
     return Structure.from_spacegroup(group, Lattice.cubic(content['lattice']), species, sites).get_primitive_structure()
 
 
-def settings_of(task: Task) -> dict[str, t.Any]:
-    """Return the changes to the protocol for one crystal."""
+def settings() -> dict[str, t.Any]:
+    """Return the changes to the protocol."""
     changes: dict[str, t.Any] = yaml.safe_load((HERE / 'settings.yaml').read_text(encoding='utf-8'))
-    return {**changes, **({'grid_spacing': task.grid_spacing} if task.grid_spacing else {})}
+    return changes
 
 
 def last_process(label: str) -> WorkChainNode | None:
@@ -102,8 +102,8 @@ def compute(task: Task) -> WorkChainNode:
         {'crystal': StructureData(pymatgen=task.structure)},
         {'crystal': list(LADDER)},
         PROTOCOL,
-        overrides=settings_of(task),
-        # Two do not fit into 24 GB.
+        overrides=settings(),
+        # Two do not fit into 24 GB, and one core is used.
         max_concurrent=1,
     )
     return launch(builder, 'energy', label=task.label, watch=True, describe=None)
@@ -111,7 +111,7 @@ def compute(task: Task) -> WorkChainNode:
 
 def fingerprint(task: Task) -> str:
     """Return a hash of what is computed: structure, protocol and changes to it."""
-    content = [task.structure.as_dict(), PROTOCOL, settings_of(task)]
+    content = [task.structure.as_dict(), PROTOCOL, settings()]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -120,8 +120,27 @@ def read(path: Path | None) -> Results:
     return json.loads(path.read_text(encoding='utf-8')) if path and path.exists() else {}
 
 
+def failures(node: WorkChainNode) -> list[str]:
+    """Return what the process says of levels that were refused or failed, each with the reason."""
+    messages = (log.message.split(']: ', 1)[-1] for log in Log.collection.get_logs_for(node))
+    return [message for message in messages if ' was refused: ' in message or ' failed: ' in message]
+
+
+def calculations(node: WorkChainNode) -> list[dict[str, t.Any]]:
+    """Return the calculations under a process: their place, the hash of their script, energy (Ha), and cost."""
+    rows = []
+    for row in costs(node.pk).itertuples():
+        job = load_node(row.pk)
+        script = job.base.repository.get_object_content(PyscfCellCalculation.FILENAME_SCRIPT, mode='rb')
+        results = job.outputs.results.get_dict() if 'results' in job.outputs else {}
+        values = {name: results.get(name) for name in ('total_energy_hartree', 'cpu_seconds', 'memory_mb', 'versions')}
+        origin = {'path': row.path, 'what': row.what, 'script_sha256': hashlib.sha256(script).hexdigest()}
+        rows.append({**origin, **values, 'exit_status': job.exit_status, 'cached': bool(row.cached)})
+    return rows
+
+
 def add(results: Results, task: Task, path: Path) -> None:
-    """Add the energies of a crystal to the results, if the profile has all four, and write the file."""
+    """Add what a crystal has, if it has ended with an energy, to the results, and write the file."""
     node = last_process(task.label)
     energies = nested_outputs(node).get('energies', {}) if node is not None and node.is_finished_ok else {}
     if not energies:
@@ -130,6 +149,8 @@ def add(results: Results, task: Task, path: Path) -> None:
         'fingerprint': fingerprint(task),
         'structure': task.structure.as_dict(),
         'energies': {energy.fidelity.value: energy.base.attributes.all for energy in energies.values()},
+        'failures': failures(node),
+        'calculations': calculations(node),
     }
     with tempfile.NamedTemporaryFile('w', dir=path.parent, delete=False, encoding='utf-8') as handle:
         handle.write(json.dumps(results, indent=1, sort_keys=True) + '\n')

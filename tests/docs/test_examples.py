@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 
@@ -211,7 +212,7 @@ def test_ladder_goes_on_where_it_was(ladder, aiida_profile_clean):
     result = CliRunner().invoke(verdi, ['run', str(EXAMPLES / 'ladder' / 'ladder.py'), '--only', 'LiH', '--dry-run'])
     assert result.exit_code == 0, result.output
     assert '1/3 ladder-LiH: finished\n2/3 ladder-LiH-0.94: not computed' in result.output
-    assert ladder.compute(ladder.Task('ladder-LiH', None, None)).pk == node.pk
+    assert ladder.compute(ladder.Task('ladder-LiH', None)).pk == node.pk
 
 
 def test_another_profile_goes_on_with_the_results(ladder, aiida_profile_clean, monkeypatch, capsys, tmp_path):
@@ -232,17 +233,45 @@ def test_another_profile_goes_on_with_the_results(ladder, aiida_profile_clean, m
     assert list(json.loads(path.read_text())) == ['ladder-LiH']
 
 
+def test_results_have_what_was_calculated_and_what_failed(ladder, aiida_profile_clean, tmp_path):
+    """The hash of each script, its energy and cost, and the reports of the process about failures."""
+    node = finished_ladder('ladder-LiH')
+    caller = orm.WorkChainNode(process_type='aiida.workflows:qagenai.ladder', label='ladder-BN').store()
+    job = orm.CalcJobNode(process_type='aiida.calculations:qagenai.pyscf_cell')
+    job.base.links.add_incoming(caller, LinkType.CALL_CALC, 'crystalpbe')
+    job.base.repository.put_object_from_bytes(b'print(1)', 'script.py')
+    job.store()
+    content = {'total_energy_hartree': -8.0, 'cpu_seconds': 7.0, 'memory_mb': 500.0, 'fidelity': 'PBE'}
+    results = orm.Dict(content).store()
+    results.base.links.add_incoming(job, LinkType.CREATE, 'results')
+    (row,) = ladder.calculations(caller)
+    assert row['script_sha256'] == hashlib.sha256(b'print(1)').hexdigest() and row['path'] == 'crystalpbe'
+    assert (row['what'], row['total_energy_hartree'], row['cached']) == ('PBE', -8.0, False)
+    caller.logger.log(23, '[5|LadderWorkChain|note_ended]: crystalhse06 failed: no memory')
+    caller.logger.log(23, '[5|LadderWorkChain|note_collected]: 1 succeeded, 1 failed, 0 refused')
+    assert ladder.failures(caller) == ['crystalhse06 failed: no memory'] and ladder.calculations(node) == []
+
+
 def test_settings_of_the_ladder_are_accepted(ladder, crystals, aiida_profile_clean):
     """The composite has the meshes of the settings, and every level is planned for every crystal."""
     from aiida_qagenai.data.basis import install_families
     from aiida_qagenai.exchange.basis import find_source
     from aiida_qagenai.workchains.protocols.bases import EnergyProtocol
+    from aiida_qagenai.workchains.protocols.composite import plan_composite
 
     install_families(find_source('ccgto'))
-    task = ladder.tasks({'MgO': crystals['MgO']})[0]
-    protocol = EnergyProtocol.resolve(ladder.PROTOCOL, ladder.settings_of(task), {'Mg', 'O'})
-    assert protocol.settings.grid_spacing == 0.08
-    assert protocol.settings.meshes[Fidelity.HSE06].fixed == (4, 4, 4)
+    symbols = {symbol for content in crystals.values() for symbol in content['elements']}
+    protocol = EnergyProtocol.resolve(ladder.PROTOCOL, ladder.settings(), symbols)
+    assert protocol.settings.coulomb == 'grid' and protocol.settings.meshes[Fidelity.HSE06].fixed == (3, 3, 3)
+    structure = orm.StructureData(pymatgen=ladder.crystal(crystals['MgO']))
+    plan, _, _ = plan_composite(protocol, structure)
+    methods = {label: job.parameters['method'] for label, job in plan.jobs.items()}
+    assert methods == {
+        'k2x2x2_ccgto_1_cc_pvdz': 'CCSD(T)',
+        'k2x2x2_ccgto_1_cc_pvtz': 'MP2',
+        'k3x3x3_ccgto_1_cc_pvdz': 'MP2',
+        'k4x4x4_ccgto_1_cc_pvdz': 'HF',
+    }
 
 
 def test_every_example_is_used():
