@@ -11,7 +11,7 @@ dataset = Noun(
     'dataset',
     help='Import and merge data, build training sets.',
     commands=[
-        *(sources.import_, sources.list_, sources.materials_project, sources.optimade),
+        *(sources.import_, sources.install, sources.list_, sources.materials_project, sources.optimade),
         *(sets.build, sets.export, sets.merge, sets.suspicious, sets.table, sets.why),
     ],
 )

@@ -1,4 +1,4 @@
-"""`aiida-qagenai dataset import|optimade|materials-project|list`: external data as nodes."""
+"""`aiida-qagenai dataset import|install|optimade|materials-project|list`: data as nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 if t.TYPE_CHECKING:
     from aiida_qagenai.databases.sources.importer import ImportReport
 
-__all__ = ('import_', 'list_', 'materials_project', 'optimade')
+__all__ = ('import_', 'install', 'list_', 'materials_project', 'optimade')
 
 DATABASES = columns('database, version, license: licence, entries, energies, complete, url: from')
 
@@ -133,6 +133,21 @@ def _print_report(report: ImportReport, max_problems: int) -> None:
             click.echo(f'  {kind}{item.place or report.file}{name}: {item.message}')
         if total > max_problems:
             click.echo(f'  … and {total - max_problems} more: `verdi node show {report.pk}`, output `report`')
+
+
+@click.command(cls=ProfileCommand)
+@click.argument('name', type=click.Choice(['ladder']))
+def install(name: str) -> None:
+    """Store data that come with the package.
+
+    `ladder`: crystals of H to Ar at PBE, SCAN, HSE06 and composite CCSD(T), as a version of a database that `dataset
+    build --database` takes. Installing the same again adds nothing.
+    """
+    from aiida_qagenai.databases.sources.ladder import install_ladder
+
+    found = install_ladder()
+    known = ', installed before' if found.repeated else ''
+    click.echo(f'{found.label}: {found.entries} crystals, {found.energies} energies (process {found.pk}{known})')
 
 
 @click.command('list', cls=ProfileCommand)
