@@ -33,7 +33,7 @@ help:
 	@echo 'make coverage   run the tests and measure which lines they reach'
 	@echo 'make lint       check style, types and the import contract'
 	@echo 'make docs       build the documentation'
-	@echo 'make figures    make the tables and figures of the page on the paper anew from stored records (a minute)'
+	@echo 'make figures    make the tables and figures of the pages on the paper and the ladder anew (a minute)'
 	@echo 'make clean      remove the environment, the profile and all results of the quickstart'
 
 # torch comes first, on its own: asked for as a dependency, pip may take a build with gigabytes of CUDA.
@@ -103,6 +103,7 @@ docs: install
 
 figures: install
 	python benchmarks/paper.py
+	python benchmarks/ladder_tables.py
 
 # Exit status 2: the script needs a table of crystals, which its message names.
 benchmark: install lno

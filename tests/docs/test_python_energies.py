@@ -119,3 +119,9 @@ def test_pyscf_reference(blocks, aiida_profile_clean):
     """The parameters and the query of the page on PySCF are valid."""
     *_, names = blocks('docs/reference/pyscf.md')
     assert names['query'].all() == []
+
+
+def test_ladder(blocks):
+    """The page on the ladder reads the crystals of the package."""
+    names = next(blocks('docs/explanation/ladder.md'))
+    assert all(crystal.symbols for crystal in names['crystals'].values())
