@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiida_qagenai.api.masking import masked_requests, read_mask
-from aiida_qagenai.api.targeting import Predicted, Target, parse_target, predicted_for
+from aiida_qagenai.api.targeting import predicted_for
 from aiida_qagenai.api.tasks import Runner, Show, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.design import PredictedProperty
+from aiida_qagenai.selection.targets import Predicted, PredictedProperty, Target, merit, parse_target, varied
 
 if t.TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,7 +200,8 @@ def propose_crystals(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         request = _request(asked, asked.limits(limits), folder)
-        if asked.geometry is not None or asked.mask is not None or request.novelty or (request.refine and has_torch()):
+        is_sampled = any((asked.geometry, asked.mask, asked.target, request.novelty))
+        if is_sampled or (request.refine and has_torch()):
             found = sampled(request, folder, asked, run=run)
         else:
             found = retrieved(request, show)
@@ -208,22 +209,37 @@ def propose_crystals(
     found = sorted(found, key=lambda each: not each.satisfied)
     if not found:
         raise InvalidInputError(f'all crystals of {" ".join(asked.wanted)} within these limits are known')
-    return found[: asked.count] if asked.target is None else _nearest(found, asked.target, asked.count, run, say)
+    return found[: asked.count] if asked.target is None else _nearest(found, asked.target, asked, run, say)
 
 
 def _nearest(
-    found: list[Generated], target: Target, count: int, run: Runner, say: t.Callable[[str], object]
+    found: list[Generated], target: Target, asked: Requested, run: Runner, say: t.Callable[[str], object]
 ) -> list[Generated]:
-    """Return the crystals whose predicted properties are nearest to the target, and say what that changed."""
+    """Return the crystals whose predicted properties are nearest to the target, and say what that changed.
+
+    Of a chemical system only few have one formula, or one prototype, unless too few are left then.
+    """
+    from aiida_qagenai.chemistry.symmetry import space_group
+    from aiida_qagenai.motifs.propose import is_balanced, kinds_of, most_alike
+
     predicted: t.Any = predicted_for(target, [each.structure for each in found], run)
-    pairs = [(each._replace(predicted=one), one) for each, one in zip(found, predicted, strict=True)]
-    pairs.sort(key=lambda pair: (not pair[0].satisfied, target.distance(pair[1])))
+    merits = [
+        merit(target, one, balanced=is_balanced(each.structure), probability=each.probability)
+        for each, one in zip(found, predicted, strict=True)
+    ]
+    order = sorted(range(len(found)), key=lambda index: (not found[index].satisfied, -merits[index]))
+    kept = order[: asked.count]
+    if len(asked.wanted) > 1:
+        kinds = [kinds_of(each.structure, space_group(each.structure).number) for each in found]
+        kept = varied(order, kinds, asked.count, most_alike(asked.count))
+        kept += [index for index in order if index not in kept][: asked.count - len(kept)]
+    kept.sort(key=lambda index: (not found[index].satisfied, target.distance(predicted[index])))
     shares = []
-    for name, part in (('samples', pairs), ('those kept', pairs[:count])):
-        inside = sum(target.contains(one) for _, one in part)
+    for name, part in (('samples', order), ('those kept', kept)):
+        inside = sum(target.contains(predicted[index]) for index in part)
         shares.append(f'{inside} of {len(part)} {name} ({100 * inside / len(part):.0f} %)')
     say(f'{target}, as predicted at PBE: {" and ".join(shares)}')
-    return [each for each, _ in pairs[:count]]
+    return [found[index]._replace(predicted=predicted[index]) for index in kept]
 
 
 def _request(asked: Requested, limits: dict[str, t.Any], folder: Path) -> MotifsRequest:
@@ -250,6 +266,7 @@ def _request(asked: Requested, limits: dict[str, t.Any], folder: Path) -> Motifs
         'count': asked.count * (SPARE if asked.exclude_known or limits.get('novelty') else 1) * asked.multiple,
         'library': folder / MOTIFS if asked.motifs else None,
         'only_library': asked.only_motifs,
+        'target': None if asked.target is None else asked.target.text,
         **limits,
     }
     request = MotifsRequest.parse(values)

@@ -20,13 +20,8 @@ from aiida_qagenai.api.targeting import predicted_properties
 from aiida_qagenai.api.tasks import Runner, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.properties import COMPUTED_WEIGHT
-from aiida_qagenai.selection.design import (
-    MODULI,
-    PropertyTarget,
-    generation_of_round,
-    nearest,
-    unseen,
-)
+from aiida_qagenai.selection.design import MODULI, generation_of_round, nearest, unseen
+from aiida_qagenai.selection.targets import PropertyTarget
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -78,7 +78,7 @@ def design_files(
 
     from aiida_qagenai.api import inverse_design as api
     from aiida_qagenai.cli.ml_tasks import run_ml_task
-    from aiida_qagenai.selection.design import PropertyTarget
+    from aiida_qagenai.selection.targets import PropertyTarget
 
     plan = api.DesignPlan(PropertyTarget.parse(target), parse_systems(systems), **numbers)
     found = api.design(plan, output, run_ml_task)

@@ -11,7 +11,6 @@ import click
 
 from aiida_qagenai.api.generation import NO_TORCH, Requested, has_torch, propose_crystals
 from aiida_qagenai.api.masking import read_mask
-from aiida_qagenai.api.targeting import Target, parse_target
 from aiida_qagenai.cli.bars import counting_bar
 from aiida_qagenai.cli.constraining import CONSTRAINTS, geometry_of, shares_of
 from aiida_qagenai.cli.loaders import read_with_warnings
@@ -21,6 +20,7 @@ from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
 from aiida_qagenai.cli.predicting import COLUMNS as DIVERGENCE_COLUMNS
 from aiida_qagenai.cli.predicting import VALIDATOR, add_divergences
 from aiida_qagenai.cli.relaxing import COLUMNS, RELAXATION, relax_and_rank
+from aiida_qagenai.selection.targets import Target, parse_target
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.api.generation import Generated
@@ -100,14 +100,14 @@ def generate(
     With --constrain crystals are ordered: the diffusion model is pulled towards coordination numbers, distances, volume
     or lattice (from noise without symmetry, unless --novelty and --symmetry say otherwise), and those that satisfy all
     come first. With --mask all have the same atoms in one place, such as `kagome(Ni)` or the crystal of a file, and
-    others are sampled around them. With --target those are kept whose predicted property is nearest to what is asked
-    for, of five samples per crystal or as many as --best-of says.
+    others are sampled around them. With --target samples start from motifs whose predicted property is near what is
+    asked for, and the nearest are kept of five samples per crystal, or as many as --best-of says.
     """
     if only_motifs and not motifs:
         raise click.UsageError('--only-motifs needs a file of --motifs')
     geometry = geometry_of(constrain, target=target, guided=guide, recurrence=recurrence, best_of=best_of)
     held = None if mask is None else read_mask(mask)
-    samples = bool(limits['novelty']) or geometry is not None or held is not None or (limits['refine'] and has_torch())
+    samples = any((limits['novelty'], geometry, held, target)) or (limits['refine'] and has_torch())
     if limits['refine'] and not samples:
         click.echo(NO_TORCH, err=True)
     own = [item for file in motifs for item in read_with_warnings(file)]

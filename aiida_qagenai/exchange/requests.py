@@ -13,6 +13,7 @@ from aiida_qagenai.chemistry.formula import parse_formula
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.exchange.masks import SiteMask
+from aiida_qagenai.selection.targets import Target, parse_target
 
 __all__ = (
     'ChemicalSystemRequest',
@@ -103,6 +104,8 @@ class MotifsRequest(StrictModel):
     :param space_group: of the motifs, 1–230; any if not given.
     :param exclude: formulas whose known crystals are not used.
     :param exclude_system: whether no known compound of the wanted elements is used: what is known is then rediscovered.
+    :param target: band gap or modulus such as ``band_gap=3`` or ``metallic``: of many motifs those start the samples
+        whose predicted one is near it.
     :param library: packed crystals that are motifs too; with ``only_library``, the only ones.
     :param otherwise: what happens if no known crystal fits: an ``error``, or samples from ``noise`` with a warning;
         these also take the place of what motifs without noise, each of which is there once, leave of ``count``.
@@ -123,6 +126,7 @@ class MotifsRequest(StrictModel):
     space_group: int | None = pydantic.Field(None, ge=1, le=230)
     exclude: tuple[str, ...] = ()
     exclude_system: bool = False
+    target: str | None = None
     library: Path | None = None
     only_library: bool = False
     otherwise: t.Literal['error', 'noise'] = 'error'
@@ -134,7 +138,7 @@ class MotifsRequest(StrictModel):
             raise ValueError('give either a `formula` or the `elements` of a chemical system')
         if self.only_library and self.library is None:
             raise ValueError('`only_library` needs a `library`')
-        _ = self.composition, [parse_formula(formula) for formula in self.exclude]
+        _ = self.composition, self.wish, [parse_formula(formula) for formula in self.exclude]
         if self.elements is not None:
             _check_elements(self.elements)
         if self.pool and (self.elements is None or self.stoichiometry is not None):
@@ -171,6 +175,14 @@ class MotifsRequest(StrictModel):
             message = 'is not an anonymous formula: use one capital letter per element, as in ABX3'
             raise ValueError(f'`{self.stoichiometry}` {message}')
         return tuple(sorted(int(number or 1) for _, number in parts))
+
+    @property
+    def wish(self) -> Target | None:
+        """Return the target.
+
+        :raises InvalidInputError: if the text is none.
+        """
+        return None if self.target is None else parse_target(self.target)
 
     @property
     def symbols(self) -> tuple[str, ...]:

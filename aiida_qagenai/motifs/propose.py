@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aiida_qagenai.chemistry.duplicates import KnownStructures
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS
+from aiida_qagenai.evaluation.validity import composition_is_valid
 from aiida_qagenai.motifs.compositions import CompositionPrior, compositions_of_system
 from aiida_qagenai.motifs.library import MotifLibrary
 from aiida_qagenai.motifs.ranking import Ranking
@@ -30,7 +31,10 @@ __all__ = (
     'MotifModels',
     'Proposal',
     'exchanged',
+    'is_balanced',
+    'kinds_of',
     'known_as',
+    'most_alike',
     'propose',
     'propose_in_system',
 )
@@ -147,7 +151,7 @@ def propose_in_system(
     :param report: called with the number of compositions that were looked at, and of all.
     :raises InvalidInputError: on an unknown element.
     """
-    most = per_composition or max(2, count // 10)
+    most = per_composition or most_alike(count)
     rated = compositions_of_system(models.library, models.prior, elements, max_atoms=min(limits.max_atoms, 40))
     if amounts is not None:
         rated = [each for each in rated if tuple(sorted(each.amounts.values())) == amounts]
@@ -165,6 +169,23 @@ def propose_in_system(
         for probability, _, candidates, index in found
     )
     return _distinct(proposals, count, most)
+
+
+def kinds_of(structure: Structure, space_group: int | None) -> tuple[str, tuple[str, int | None]]:
+    """Return what a crystal is an example of: its reduced formula, and its prototype."""
+    content = structure.composition
+    return content.reduced_formula, (content.anonymized_formula, space_group)
+
+
+def is_balanced(structure: Structure) -> bool:
+    """Return whether the charges of a composition can balance, by the rules of SMACT, or it is an alloy."""
+    amounts = {element.symbol: round(amount) for element, amount in structure.composition.items()}
+    return composition_is_valid(amounts)
+
+
+def most_alike(count: int) -> int:
+    """Return how many of ``count`` proposals of a chemical system may have one composition."""
+    return max(2, count // 10)
 
 
 def known_as(library: MotifLibrary, structure: Structure) -> str | None:

@@ -9,7 +9,8 @@ from aiida.common.links import LinkType
 from aiida.orm import ProcessNode
 
 from aiida_qagenai.data.elastic import ElasticData
-from aiida_qagenai.selection.design import MODULI, PropertyTarget
+from aiida_qagenai.selection.design import MODULI
+from aiida_qagenai.selection.targets import PropertyTarget
 
 __all__ = ('Round', 'rounds_of')
 

@@ -19,9 +19,9 @@ from figures import figure
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.api.inverse_design import Designed, DesignPlan, design, judge
-from aiida_qagenai.api.targeting import parse_target
 from aiida_qagenai.chemistry.duplicates import find_duplicates
 from aiida_qagenai.cli.ml_tasks import run_ml_task
+from aiida_qagenai.selection.targets import parse_target
 
 RECORD = Path(__file__).with_name('campaign.json')
 JUDGE = 'sevennet'

@@ -8,10 +8,10 @@ from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.api import DesignPlan, design
 from aiida_qagenai.api.inverse_design import _designed, _nearest, judge
-from aiida_qagenai.api.targeting import parse_target
 from aiida_qagenai.api.tasks import run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.selection.design import PER_FORMULA, unseen
+from aiida_qagenai.selection.targets import parse_target
 
 TARGET = parse_target('bulk_modulus=250')
 

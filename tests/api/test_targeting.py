@@ -5,9 +5,8 @@ import math
 import pytest
 
 import aiida_qagenai.api as qagenai
-from aiida_qagenai.api.targeting import GapTarget, Predicted, parse_target
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.design import PredictedProperty, PropertyTarget
+from aiida_qagenai.selection.targets import GapTarget, Predicted, PredictedProperty, PropertyTarget, parse_target
 
 METAL, NARROW, WIDE = Predicted(0.0, 0.1, 0.9), Predicted(1.4, 0.3, 0.1), Predicted(5.0, 0.4, 0.0)
 

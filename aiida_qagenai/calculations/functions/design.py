@@ -10,7 +10,8 @@ from aiida.orm import ArrayData, Dict, StructureData
 from aiida_qagenai.common.properties import PROPERTIES
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.data.elastic import ElasticData
-from aiida_qagenai.selection.design import MODULI, PredictedProperty, PropertyTarget, nearest, unseen
+from aiida_qagenai.selection.design import MODULI, nearest, unseen
+from aiida_qagenai.selection.targets import PredictedProperty, PropertyTarget
 
 __all__ = ('choose_nearest', 'sum_up_round')
 

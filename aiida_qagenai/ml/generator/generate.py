@@ -76,7 +76,8 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     """
     with record.stage('load'):
         trained = _load_generator(config.generator or FOUNDATION, runtime)
-        wanted = expand(config.requests, trained.elements, trained.num_atoms_counts, runtime.generator(0), record)
+        sizes, generator = trained.num_atoms_counts, runtime.generator(0)
+        wanted = expand(config.requests, trained.elements, sizes, generator, record, runtime=runtime)
         if config.mask is not None:
             wanted = hold_atoms(wanted, config.mask, trained.elements)
         q_source = _conditioning(config, trained, wanted, runtime, record)

@@ -20,9 +20,11 @@ from aiida_qagenai.exchange.requests import (
 )
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.elements import element_symbols, known_indices, species_indices
+from aiida_qagenai.ml.generator.aiming import aimed_proposals
 from aiida_qagenai.ml.generator.sampler import Start, Task
 from aiida_qagenai.ml.generator.symmetry import Operations, find_operations, reduced_setting, symmetrise
 from aiida_qagenai.ml.progress import Record
+from aiida_qagenai.ml.runtime import Runtime
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.motifs.propose import Proposal
@@ -110,11 +112,14 @@ def expand(
     num_atoms_counts: dict[int, int],
     generator: torch.Generator,
     record: Record,
+    *,
+    runtime: Runtime,
 ) -> list[Wanted]:
     """Return every sample that the requests ask for, with its number of atoms drawn.
 
     :param elements: atomic numbers of the generator.
     :param num_atoms_counts: atoms per cell → how many training structures had them.
+    :param runtime: of the models that predict what a request has as its target.
     :raises InvalidInputError: if an element was not in the training set.
     """
     sizes = _Sizes(num_atoms_counts, generator, record)
@@ -123,7 +128,7 @@ def expand(
         if isinstance(request, StructuresRequest):
             wanted.extend(_from_structures(number, request, elements))
         elif isinstance(request, MotifsRequest):
-            wanted.extend(_from_motifs(number, request, elements, sizes))
+            wanted.extend(_from_motifs(number, request, elements, sizes, runtime))
         elif isinstance(request, CompositionRequest):
             wanted.extend([_of_content(number, request.composition, elements)] * request.count)
         else:
@@ -151,19 +156,24 @@ def _from_structures(number: int, request: StructuresRequest, elements: tuple[in
         yield from [_of_start(number, species, elements, given)] * request.count
 
 
-def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...], sizes: _Sizes) -> Iterator[Wanted]:
+def _from_motifs(
+    number: int, request: MotifsRequest, elements: tuple[int, ...], sizes: _Sizes, runtime: Runtime
+) -> Iterator[Wanted]:
     """Yield the samples that start from motifs: with noise they are drawn by their probability, without each once.
+
+    Where a target is asked for, those near it start one sample each, or as many more as are wanted.
 
     :raises InvalidInputError: if no known crystal can be changed into what is wanted, unless nothing is left of it, or
         samples from noise may take its place.
     """
-    from aiida_qagenai.motifs.requested import FEWEST, draw, models_of, proposals_of
+    from aiida_qagenai.motifs.requested import FEWEST, draw
 
     known_indices(request.symbols, elements, 'generator')
     seed = int(torch.randint(2**31, (1,), generator=sizes.generator))
     try:
-        most = max(request.count, FEWEST) if request.novelty > 0 else request.count
-        proposals = proposals_of(request, models_of(request), count=most)
+        drawn = request.novelty > 0 and request.target is None
+        most = max(request.count, FEWEST) if drawn else request.count
+        proposals = _proposals(request, most, runtime)
     except InvalidInputError as exception:
         if request.otherwise == 'noise':
             sizes.record.warn(f'request {number}: {exception}; its samples start from noise')
@@ -172,8 +182,10 @@ def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...],
         yield from _without_motif(number, request, elements, seed=seed, sizes=sizes)
         return
     positions = list(range(min(request.count, len(proposals))))
-    if request.novelty > 0:
+    if drawn:
         positions = draw(proposals, request.count, np.random.default_rng(seed)).tolist()
+    elif request.novelty > 0:
+        positions = sorted(place % len(proposals) for place in range(request.count))
     elif len(positions) < request.count:
         rest = '; the other samples start from noise' if request.otherwise == 'noise' else ''
         sizes.record.warn(f'request {number}: only {len(positions)} of {request.count} motifs were found{rest}')
@@ -192,6 +204,18 @@ def _from_motifs(number: int, request: MotifsRequest, elements: tuple[int, ...],
     if request.otherwise == 'noise' and len(positions) < request.count:
         others = request.model_copy(update={'count': request.count - len(positions)})
         yield from _without_motif(number, others, elements, seed=seed, sizes=sizes)
+
+
+def _proposals(request: MotifsRequest, count: int, runtime: Runtime) -> list[Proposal]:
+    """Return at most ``count`` motifs of a request, the best first.
+
+    :raises InvalidInputError: if no known crystal can be changed into what is wanted.
+    """
+    from aiida_qagenai.motifs.requested import models_of, proposals_of
+
+    if request.wish is None:
+        return proposals_of(request, models_of(request), count=count)
+    return aimed_proposals(request, request.wish, count, runtime)
 
 
 def _without_motif(

@@ -98,7 +98,9 @@ class GenerateSettings(StrictModel):
     )
     guidance_scale: float = pydantic.Field(ge=0, description='λ: 0 unconditioned, 1 conditioned')
     target: dict[str, float] | None = pydantic.Field(
-        None, description='Target quantum descriptors; by default those that the composition model predicts'
+        None,
+        description='Target quantum descriptors; by default those that the composition model predicts. A `band_gap` '
+        '(eV) chooses the known crystals that candidates start from as well',
     )
     geometry: GeometryOptions | None = pydantic.Field(
         None,
@@ -116,6 +118,11 @@ class GenerateSettings(StrictModel):
         """Return the elements without which the geometric constraints mean nothing."""
         constraints = () if self.geometry is None else self.geometry.constraints
         return frozenset(symbol for each in constraints for symbol in each.elements)
+
+    @property
+    def band_gap(self) -> float | None:
+        """Return the band gap that is asked for, eV."""
+        return None if self.target is None else self.target.get('band_gap')
 
     @property
     def novelties(self) -> tuple[float, ...]:

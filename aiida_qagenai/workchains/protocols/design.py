@@ -8,7 +8,8 @@ import pydantic
 
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.common.properties import COMPUTED_WEIGHT
-from aiida_qagenai.selection.design import PropertyTarget, generation_of_round
+from aiida_qagenai.selection.design import generation_of_round
+from aiida_qagenai.selection.targets import PropertyTarget
 from aiida_qagenai.workchains.protocols.atomistic import ElasticSettings, atomistic_settings
 from aiida_qagenai.workchains.protocols.loader import merge_overrides
 

@@ -1,0 +1,59 @@
+"""What is asked for of a crystal, and which of many come near it."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiida_qagenai.selection.targets import Predicted, PredictedProperty, merit, parse_target, varied
+
+SURE, UNSURE, OTHER = Predicted(3.0, 0.2, 0.0), Predicted(3.0, 1.5, 0.3), Predicted(1.0, 0.2, 0.0)
+METAL, UNSURE_METAL = Predicted(0.0, 0.1, 0.99), Predicted(0.0, 1.4, 0.6)
+
+
+@pytest.mark.parametrize('text', ['band_gap=1.5', 'band_gap=1.2..1.8', 'metallic', 'bulk_modulus=350'])
+def test_a_target_says_what_it_was_read_from(text):
+    assert parse_target(text).text == text and parse_target(parse_target(text).text) == parse_target(text)
+
+
+@pytest.mark.parametrize(('text', 'near', 'far'), [('band_gap=3', SURE, OTHER), ('metallic', METAL, OTHER)])
+def test_the_nearer_crystal_has_the_greater_merit(text, near, far):
+    target = parse_target(text)
+    assert merit(target, near, balanced=True) > merit(target, far, balanced=True)
+
+
+@pytest.mark.parametrize(('text', 'sure', 'unsure'), [('band_gap=3', SURE, UNSURE), ('metallic', METAL, UNSURE_METAL)])
+def test_of_two_as_near_the_surer_has_the_greater_merit(text, sure, unsure):
+    target = parse_target(text)
+    assert merit(target, sure, balanced=True) > merit(target, unsure, balanced=True)
+
+
+def test_a_composition_without_balance_and_an_unlikely_motif_cost_merit():
+    target = parse_target('band_gap=3')
+    likely, unlikely = (merit(target, SURE, balanced=True, probability=each) for each in (0.5, 1e-6))
+    assert likely > unlikely > merit(target, SURE, balanced=False, probability=0.5)
+    assert merit(target, SURE, balanced=True) == merit(target, SURE, balanced=True, probability=math.nan)
+
+
+def test_a_modulus_is_near_by_its_ratio():
+    target = parse_target('bulk_modulus=200')
+    low, high, far = (
+        merit(target, PredictedProperty({'bulk_modulus': value}, {'bulk_modulus': 0.05 * value}), balanced=True)
+        for value in (100, 400, 800)
+    )
+    assert low == pytest.approx(high) and high > far
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from('abc')), max_size=20), st.integers(0, 8), st.integers(1, 3)
+)
+def test_few_of_one_kind_are_taken(kinds, count, most):
+    kinds = [(str(number), letter) for number, letter in kinds]
+    taken = varied(range(len(kinds)), kinds, count, most)
+    assert taken == sorted(set(taken)) and len(taken) <= count
+    found = [kind for index in taken for kind in kinds[index]]
+    assert all(found.count(kind) <= most for kind in found)
+    if len(taken) < count:
+        left = [kinds[index] for index in range(len(kinds)) if index not in taken]
+        assert all(any(found.count(kind) == most for kind in each) for each in left)
