@@ -45,6 +45,9 @@ COLUMNS = columns(
 RELAXED = columns('relaxation_converged: relaxed, relaxation_volume_change: ΔV/V, unrelaxed_pk: unrelaxed pk')
 """Added where candidates were relaxed."""
 
+GAPS = columns('band_gap: gap pred, band_gap_computed: gap comp, target_error: error')
+"""Added where a band gap is asked for, eV."""
+
 PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, place, pk')
 
 
@@ -64,10 +67,12 @@ PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, 
     type=click.Choice(['out_of_distribution', 'magnetic', 'f_electrons', 'multireference']),
     help='Leave out what its prediction, or for multireference its energies, mark so. Repeatable.',
 )
+@option('--target', help='Band gap at PBE: band_gap=1.5 (eV), band_gap=1.2..1.8 or metallic.')
+@option('--max-target-error', type=click.FloatRange(min=0), help='Largest distance of its predicted gap, eV.')
 @option(
     '--sort',
     'sort_by',
-    type=click.Choice(['divergence', 'e_above_hull', 'score', 'name']),
+    type=click.Choice(['divergence', 'e_above_hull', 'score', 'name', 'target_error']),
     default='divergence',
     help='Order of the rows, best first.',
 )
@@ -84,6 +89,7 @@ def list_(fmt: str, **filters: t.Any) -> None:
     frame = searches.candidates(filters.pop('campaign'), **filters)
     footer = f'{len(frame)} candidates; formation energies, D and E hull in eV/atom'
     shown = COLUMNS | RELAXED if frame['relaxed_from'].notna().any() else COLUMNS
+    shown = shown | GAPS if filters['target'] else shown
     print_frame(frame, fmt, shown, footer=footer)
 
 

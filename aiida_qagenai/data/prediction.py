@@ -48,6 +48,12 @@ class PredictionData(RecordData):
         out_of_distribution: bool = OrmMetadataField(description='Whether it is unlike the training set')
         magnetic: bool | None = OrmMetadataField(None, description='Whether it probably has moments in a 3d shell')
         f_electrons: bool | None = OrmMetadataField(None, description='Whether it has electrons in an f shell')
+        band_gap: float | None = OrmMetadataField(
+            None, ge=0, description='Gap at PBE by the model of the package, eV; 0 for a metal'
+        )
+        band_gap_sigma: float | None = OrmMetadataField(
+            None, ge=0, description='Calibrated standard deviation of band_gap, eV'
+        )
         distance_to_training: float | None = OrmMetadataField(None, ge=0, description='Distance in latent space')
 
         @pydantic.model_validator(mode='after')

@@ -10,6 +10,7 @@ from aiida.orm import ArrayData
 from numpy.typing import NDArray
 
 from aiida_qagenai.calculations.models.predict import PredictCalculation
+from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.common.fidelity import LADDER
 from aiida_qagenai.data.candidate import parse_candidate_name
 from aiida_qagenai.data.prediction import PredictionData
@@ -20,6 +21,7 @@ from aiida_qagenai.parsers.base import MlParser, ParsingError, reading_outputs
 
 __all__ = ('PredictParser',)
 
+AT_PBE = list(GAP_LEVELS).index('pbe')
 FLAGS = ('out_of_distribution', 'magnetic', 'f_electrons')
 
 
@@ -52,6 +54,7 @@ def make_prediction(arrays: dict[str, NDArray[t.Any]], row: int, name: str, uuid
     cycle, index = parse_candidate_name(name)
     energies = {f'energy_{level.label}': finite(arrays['energies'][row, level.rank]) for level in LADDER}
     sigmas = {f'sigma_{level.label}': finite(arrays['sigma'][row, level.rank]) for level in LADDER}
+    gaps = {'band_gap': 'gaps', 'band_gap_sigma': 'gap_sigma'} if 'gaps' in arrays else {}
     scalars = ('divergence_signed', 'divergence_sigma', 'distance_to_training')
     return PredictionData(
         candidate_uuid=uuid,
@@ -59,6 +62,7 @@ def make_prediction(arrays: dict[str, NDArray[t.Any]], row: int, name: str, uuid
         index=index,
         **{flag: bool(arrays[flag][row]) for flag in FLAGS if flag in arrays},
         **{scalar: finite(arrays[scalar][row]) for scalar in scalars},
+        **{field: finite(arrays[name][row, AT_PBE]) for field, name in gaps.items()},
         top_fidelity=str(arrays['top']) if 'top' in arrays else None,
         **energies,
         **sigmas,

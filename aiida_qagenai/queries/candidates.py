@@ -29,6 +29,7 @@ from aiida_qagenai.queries.tables import (
     parse_system,
     uuid_filter,
 )
+from aiida_qagenai.selection.targets import GapTarget
 
 __all__ = ('FLAGS', 'candidates')
 
@@ -61,6 +62,8 @@ PREDICTION_FIELDS = (
     'out_of_distribution',
     'magnetic',
     'f_electrons',
+    'band_gap',
+    'band_gap_sigma',
 )
 MULTIREFERENCE = 'multireference'
 FLAGS = ('out_of_distribution', 'magnetic', 'f_electrons', MULTIREFERENCE)
@@ -89,7 +92,7 @@ CALCULATION = orm.Node
 """Class at the other end of links that only calculations have. PostgreSQL would begin with calculations if they were
 named, being few, and go through all links of each batch."""
 
-SORT_ORDERS = {'divergence': False, 'e_above_hull': True, 'score': False, 'name': True}
+SORT_ORDERS = {'divergence': False, 'e_above_hull': True, 'score': False, 'name': True, 'target_error': True}
 """Columns to sort candidates by → whether ascending."""
 
 
@@ -105,6 +108,8 @@ def candidates(
     selected: bool | None = None,
     computed: bool | None = None,
     exclude: t.Collection[str] = (),
+    target: str | None = None,
+    max_target_error: float | None = None,
     sort_by: str = 'divergence',
     limit: int | None = None,
 ) -> pd.DataFrame:
@@ -122,19 +127,19 @@ def candidates(
     :param stability: class of Table 2.
     :param selected: whether it was chosen for the calculations.
     :param computed: whether any energy of it was computed.
-    :param exclude: leave out what has one of these flags: ``out_of_distribution``, ``magnetic`` and ``f_electrons`` of
-        its prediction, ``multireference`` of its energies.
-    :param sort_by: ``divergence`` (largest first), ``e_above_hull`` (lowest first), ``score`` (best first) or ``name``.
+    :param exclude: leave out what has one of these ``FLAGS`` of its prediction or, ``multireference``, of its energies.
+    :param target: band gap at PBE such as ``band_gap=1.5``, ``band_gap=1.2..1.8`` or ``metallic``.
+    :param max_target_error: largest distance of the predicted gap to the target, eV.
+    :param sort_by: ``divergence`` (largest first), ``e_above_hull`` (lowest first), ``score`` (best first), ``name`` or
+        ``target_error`` (nearest first).
     :param limit: most rows returned, after sorting.
     :return: columns ``name``, ``campaign``, those of the nodes, ``formation_<fidelity>`` (eV/atom), ``top_fidelity``
-        (that of the campaign), ``divergence_computed``, ``protocol``, ``note``, ``candidate_uuid`` and ``pk``; missing
-        values where a stage has not been reached.
+        (that of the campaign), ``divergence_computed``, ``band_gap`` (predicted, where the campaign asks for one),
+        ``band_gap_computed`` and, with a target, ``target_error`` (all in eV), ``protocol``, ``note``,
+        ``candidate_uuid`` and ``pk``; missing values where a stage has not been reached.
     :raises InvalidInputError: for an unknown campaign, column or formula.
     """
-    if sort_by not in SORT_ORDERS:
-        raise InvalidInputError(f'cannot sort by `{sort_by}`: choose from {", ".join(SORT_ORDERS)}')
-    if unknown := sorted(set(exclude) - set(FLAGS)):
-        raise InvalidInputError(f'unknown flag `{unknown[0]}`: choose from {", ".join(FLAGS)}')
+    _check(sort_by, exclude, target, max_target_error)
     structure = attributes(cycle=cycle, chemical_system=parse_system(chemical_system), formula=parse_formula(formula))
     assessment = attributes(stability=stability, selected=selected)
     if max_e_above_hull is not None:
@@ -145,13 +150,40 @@ def candidates(
     beside = _beside(known, table['pk'].tolist())
     for other in (_predictions(beside), _assessments(beside), formation_energies(known)):
         table = table.merge(other, on='candidate_uuid', how='left')
-    found = tops(all_campaigns() if campaign is None else [find_campaign(campaign)])
-    table['top_fidelity'] = table['campaign'].map(found).fillna(Fidelity.CCSD_T).map(str).astype(object)
-    table = computed_divergence(table)
+    table = _targeted(_with_divergence(table, campaign), target, max_target_error)
     limits = _Limits(min_divergence, max_e_above_hull, stability, selected, computed, exclude)
     table = table[_holds(table, limits)]
     ordered = _finish(table).sort_values([sort_by, 'name'], ascending=[SORT_ORDERS[sort_by], True])
     return ordered.head(len(table) if limit is None else limit).reset_index(drop=True)
+
+
+def _with_divergence(table: pd.DataFrame, campaign: int | str | None) -> pd.DataFrame:
+    """Return the table with the top rung of each campaign and the divergence from it that was computed."""
+    found = tops(all_campaigns() if campaign is None else [find_campaign(campaign)])
+    rungs = table['campaign'].map(found).fillna(Fidelity.CCSD_T).map(str).astype(object)
+    return computed_divergence(table.assign(top_fidelity=rungs))
+
+
+def _check(sort_by: str, exclude: t.Collection[str], target: str | None, max_target_error: float | None) -> None:
+    """Raise :class:`InvalidInputError` on a column or a flag that is none, or an error without a target."""
+    if sort_by not in SORT_ORDERS:
+        raise InvalidInputError(f'cannot sort by `{sort_by}`: choose from {", ".join(SORT_ORDERS)}')
+    if target is None and (max_target_error is not None or sort_by == 'target_error'):
+        raise InvalidInputError('an error is that of a `target`, such as band_gap=1.5: give one')
+    if unknown := sorted(set(exclude) - set(FLAGS)):
+        raise InvalidInputError(f'unknown flag `{unknown[0]}`: choose from {", ".join(FLAGS)}')
+
+
+def _targeted(table: pd.DataFrame, text: str | None, largest: float | None) -> pd.DataFrame:
+    """Return the table with ``target_error``, eV, where a band gap is asked for, and within the largest one.
+
+    :raises InvalidInputError: if the text is no target.
+    """
+    if text is None:
+        return table
+    errors = pd.to_numeric(table['band_gap']).map(GapTarget.parse(text).error, na_action='ignore').astype(float)
+    table = table.assign(target_error=errors)
+    return table if largest is None else table[table['target_error'] <= largest]
 
 
 class _Limits(t.NamedTuple):

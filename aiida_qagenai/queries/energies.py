@@ -151,7 +151,8 @@ def formation_energies(uuids: list[str]) -> pd.DataFrame:
     columns = [f'formation_{level.label}' for level in LADDER]
     wide['count'] = wide[columns].notna().sum(axis=1)
     wide = wide.sort_values(['scientific', 'count']).drop_duplicates('candidate_uuid', keep='last')
-    wide = wide.merge(_flags_of_structures(table), on='candidate_uuid', how='left')
+    for other in (_flags_of_structures(table), _gaps_of_structures(table)):
+        wide = wide.merge(other, on='candidate_uuid', how='left')
     return wide.rename(columns={'scientific': 'computed_scientific'}).drop(columns='count')
 
 
@@ -162,6 +163,14 @@ def _flags_of_structures(table: pd.DataFrame) -> pd.DataFrame:
         return ', '.join(sorted({flag for text in texts for flag in text.split(', ') if flag}))
 
     return table.groupby('candidate_uuid')['multireference'].agg(together).reset_index()
+
+
+def _gaps_of_structures(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the latest band gap at PBE of each structure, ``band_gap_computed``, eV."""
+    known = table[(table['fidelity'] == Fidelity.PBE.value) & table['band_gap'].notna()].sort_values('ctime')
+    latest = known.drop_duplicates('candidate_uuid', keep='last')
+    gaps = pd.to_numeric(latest['band_gap'])
+    return latest[['candidate_uuid']].assign(band_gap_computed=gaps).reset_index(drop=True)
 
 
 def _pivot(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -78,14 +78,15 @@ class GapTarget(t.NamedTuple):
         """Return how far a crystal is from the target: eV, or the probability that it is not the metal wanted."""
         if not self.maximum:
             return 1 - predicted.metal_probability
-        if self.best is not None:
-            return abs(predicted.band_gap - self.best)
-        return max(self.minimum - predicted.band_gap, predicted.band_gap - self.maximum, 0.0)
+        return self.error(predicted.band_gap)
+
+    def error(self, gap: float) -> float:
+        """Return how far a gap is from the one that is wanted, or from the window, eV."""
+        return max(self.minimum - gap, gap - self.maximum, 0.0) if self.best is None else abs(gap - self.best)
 
     def deviation(self, predicted: Predicted) -> float:
         """Return the root mean square distance that is expected with σ, in units of ``HALF_WIDTH``."""
-        distance = self.distance(predicted) if self.maximum else predicted.band_gap
-        return math.hypot(distance, predicted.band_gap_sigma) / HALF_WIDTH
+        return math.hypot(self.error(predicted.band_gap), predicted.band_gap_sigma) / HALF_WIDTH
 
 
 TOLERANCE = 0.1

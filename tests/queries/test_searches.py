@@ -43,6 +43,24 @@ def test_candidates_of_one_campaign(toy):
     assert row['selected']
 
 
+def test_candidates_near_a_target(toy):
+    """By the predicted gap, the nearest first; those without a prediction have no error."""
+    table = searches.candidates('toy', cycle=1, target='band_gap=1.2', sort_by='target_error')
+    assert table['band_gap'].tolist() == [1.0, 1.5, 0.5, 0.0]
+    assert table['target_error'].tolist() == pytest.approx([0.2, 0.3, 0.7, 1.2])
+    near = searches.candidates('toy', target='band_gap=1.2', max_target_error=0.25)
+    assert near['name'].tolist() == ['001-00002', '002-00002']
+    metals = searches.candidates('toy', target='metallic', max_target_error=0)
+    assert metals['name'].tolist() == ['001-00000', '002-00000'] and 'band_gap_computed' in metals
+    assert 'target_error' not in searches.candidates('toy')
+
+
+@pytest.mark.parametrize('options', [{'max_target_error': 1.0}, {'sort_by': 'target_error'}, {'target': 'bulk'}])
+def test_an_error_needs_a_target(toy, options):
+    with pytest.raises(InvalidInputError, match='target'):
+        searches.candidates('toy', **options)
+
+
 def test_campaign_of_each_candidate(toy):
     table = searches.candidates()
     assert table['campaign'].value_counts().to_dict() == {'toy': 10, 'cut': 10}

@@ -51,7 +51,7 @@ def prediction(
 
     :param inputs: those of the cycle.
     :param rivals: inputs of the prediction with the structures that compete.
-    :param runtime: what every job of the models takes.
+    :param runtime: what every job of the models takes, and whether band gaps are predicted as well.
     """
     builder = PredictCalculation.get_builder()
     builder.code = inputs['ml_code']
