@@ -155,10 +155,14 @@ def cost() -> Table:
     for name, crystal in load_ladder().crystals.items():
         memory = max((one.memory_mb or 0 for one in crystal.calculations), default=0) / 1000
         failed = '; '.join(crystal.failures) or 'none'
-        rows.append([name, number(crystal.cpu_hours), number(memory, 1), str(len(crystal.calculations)), failed])
+        minutes = [number(60 * crystal.cpu_hours_of(level), 1) for level in LADDER]
+        whole = number(60 * crystal.cpu_hours, 1)
+        rows.append([name, *minutes, whole, number(memory, 1), str(len(crystal.calculations)), failed])
     if not rows:
         raise NotMeasuredError('nothing is computed')
-    return Table(('crystal', 'core hours', 'GB', 'calculations', 'refused or failed'), rows, 'Atoms included.')
+    header = ('crystal', *LADDER, 'all, core minutes', 'GB', 'calculations', 'refused or failed')
+    note = 'Time of the processor in minutes of one core, atoms included; memory of the largest calculation.'
+    return Table(header, rows, note)
 
 
 def open_list() -> Table:

@@ -39,6 +39,12 @@ class Calculation(StrictModel):
     exit_status: int | None = pydantic.Field(None, description='0 where it went well; from 700 on a warning.')
     cached: bool = pydantic.Field(False, description='Whether it was taken from an equal calculation of before.')
 
+    @property
+    def level(self) -> Fidelity:
+        """Return the level that it was computed for: the end of the first label, `crystalpbe`."""
+        label = self.path.split('/')[0]
+        return next(level for level in LADDER if label.endswith(level.label))
+
 
 class LadderCrystal(StrictModel):
     """One crystal at one volume.
@@ -73,7 +79,12 @@ class LadderCrystal(StrictModel):
     @property
     def cpu_hours(self) -> float:
         """Time of the processor for everything of the crystal, atoms included, h."""
-        return sum(one.cpu_seconds or 0.0 for one in self.calculations if not one.cached) / 3600
+        return sum(self.cpu_hours_of(level) for level in LADDER)
+
+    def cpu_hours_of(self, fidelity: Fidelity) -> float:
+        """Return the time of the processor for one level, its atoms included, h."""
+        paid = (one for one in self.calculations if not one.cached and one.level is fidelity)
+        return sum(one.cpu_seconds or 0.0 for one in paid) / 3600
 
     def per_atom(self, fidelity: Fidelity, name: str = 'total_energy') -> float | None:
         """Return an energy of the cell (eV) per atom, None where the level has none."""
