@@ -175,8 +175,8 @@ def generate(
         warnings.warn(NO_TORCH, stacklevel=2)
     folder = None if generator is None else Path(generator)
     geometry = constrain if isinstance(constrain, GeometryOptions) else None
-    if geometry is None and constrain:
-        geometry = GeometryOptions.parse({'constraints': [constrain] if isinstance(constrain, str) else constrain})
+    if not isinstance(constrain, GeometryOptions) and constrain:
+        geometry = GeometryOptions.of_texts(constrain)
     wish = parse_target(target) if isinstance(target, str) else target
     asked = Requested(parts, count, named_crystals(motifs), only_motifs, exclude_known, folder, seed, geometry, wish)
     if mask is not None:

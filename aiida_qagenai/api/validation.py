@@ -54,8 +54,7 @@ def validate(
     from aiida_qagenai.exchange.geometry import GeometryOptions
     from aiida_qagenai.thermodynamics.references.potential_errors import potential_error
 
-    texts = [constrain] if isinstance(constrain, str) else list(constrain)
-    constraints = GeometryOptions.parse({'constraints': texts}).constraints
+    constraints = GeometryOptions.of_texts(constrain).constraints
     config = potential_config(potential)
     name = config['potential']['name']
     require_installed(name, 'the potential')

@@ -40,7 +40,7 @@ def geometry_of(constrain: Sequence[str], target: object = None, **options: t.An
         return None
     from aiida_qagenai.exchange.geometry import GeometryOptions
 
-    return GeometryOptions.parse({'constraints': constrain, **options})
+    return GeometryOptions.of_texts(constrain, **options)
 
 
 def shares_of(counts: dict[str, t.Any] | None) -> list[str]:

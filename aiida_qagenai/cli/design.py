@@ -30,7 +30,8 @@ from aiida_qagenai.cli.params import (
 __all__ = ('design',)
 
 PROCESS_LABEL = 'InverseDesignWorkChain'
-OF_A_FOLDER = '--output'
+OF_FILES = ('--output', '--target')
+"""Options that no group has: systems stand before them where the command is left out."""
 
 SHOWN = columns(
     'round, label, formula, num_atoms: atoms, predicted: predicted GPa, computed: computed GPa, within: within, '
@@ -44,7 +45,7 @@ class Design(Noun):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take systems and a folder for the command ``files``."""
         named = bool(args) and args[0] in self.commands
-        if not named and any(text.split('=')[0] == OF_A_FOLDER for text in args):
+        if not named and any(text.split('=')[0] in OF_FILES for text in args):
             args = [str(design_files.name), *args]
         return super().parse_args(ctx, args)
 

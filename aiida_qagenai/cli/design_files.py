@@ -77,9 +77,13 @@ def design_files(
     import pandas as pd
 
     from aiida_qagenai.api import inverse_design as api
+    from aiida_qagenai.api.potentials import potential_config, require_installed
     from aiida_qagenai.cli.ml_tasks import run_ml_task
     from aiida_qagenai.selection.targets import PropertyTarget
 
+    if judge_name:
+        # a judge that is missing must not cost all rounds
+        require_installed(potential_config(judge_name)['potential']['name'], 'the judge')
     plan = api.DesignPlan(PropertyTarget.parse(target), parse_systems(systems), **numbers)
     found = api.design(plan, output, run_ml_task)
     judged: list[float | None] = [None] * len(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import typing as t
 from collections.abc import Iterable
@@ -42,6 +43,20 @@ MISSING = {
     'kagome': '`--mask` holds the atoms of a net, as in kagome(Ni)',
 }
 """What cannot be asked for as a geometric constraint → what can be done."""
+
+POSSIBLE: dict[str, tuple[float, float]] = {
+    'coordination': (0, 24),
+    'mean_coordination': (0, 24),
+    **dict.fromkeys(LINKED, (0, 36)),
+    'bond_length': (0.5, 6),
+    'min_distance': (0, 6),
+    'volume_per_atom': (1, 500),
+    'density': (0.01, 40),
+    **dict.fromkeys(LENGTHS[:3], (1, 100)),
+    **dict.fromkeys(LENGTHS[3:], (1, 100)),
+    **dict.fromkeys(ANGLES, (60, 120)),
+}
+"""Values that crystals have, generously; the cell is the reduced one, with a ≤ b ≤ c and angles from 60 degrees."""
 
 NUMBER = r'\d+(?:\.\d+)?'
 SHAPE = re.compile(
@@ -107,6 +122,18 @@ class GeometricConstraint(StrictModel):
     cutoff: float | None = pydantic.Field(None, gt=0, le=6)
     weight: float = pydantic.Field(1.0, gt=0, le=100)
 
+    @classmethod
+    def of_text(cls, text: str) -> GeometricConstraint:
+        """Return the constraint that a text says.
+
+        :raises InvalidInputError: quoting it, and what cannot be read or is impossible.
+        """
+        try:
+            return cls.model_validate(text)
+        except pydantic.ValidationError as exception:
+            message = exception.errors(include_url=False)[0]['msg'].removeprefix('Value error, ')
+            raise InvalidInputError(message if text in message else f'constraint `{text}`: {message}') from exception
+
     @pydantic.model_validator(mode='before')
     @classmethod
     def _read(cls, value: t.Any) -> t.Any:
@@ -168,6 +195,15 @@ class GeometryOptions(StrictModel):
     recurrence: int = pydantic.Field(0, ge=0, le=10)
     final_steps: int = pydantic.Field(60, ge=0, le=1000)
     best_of: int = pydantic.Field(1, ge=1, le=100)
+
+    @classmethod
+    def of_texts(cls, texts: str | Iterable[str], **options: t.Any) -> GeometryOptions:
+        """Return the constraints that one text or several say, with other fields as ``options``.
+
+        :raises InvalidInputError: quoting the first that cannot be read or is impossible, or two that contradict.
+        """
+        each = [texts] if isinstance(texts, str) else texts
+        return cls.parse({'constraints': [GeometricConstraint.of_text(text) for text in each], **options})
 
     @pydantic.field_validator('constraints')
     @classmethod
@@ -291,6 +327,9 @@ def _window_problem(constraint: GeometricConstraint) -> str:
         return 'the largest value is 0'
     if name in COUNTED and any(limit is not None and limit != int(limit) for limit in (low, high)):
         return f'`{name}` takes whole numbers'
+    smallest, largest = POSSIBLE.get(name, (-math.inf, math.inf))
+    if (low is not None and low > largest) or (high is not None and high < smallest):
+        return f'no crystal satisfies this: {name} is between {smallest:g} and {largest:g}'
     return _limit_problem(name, low, high)
 
 

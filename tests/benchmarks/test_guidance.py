@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
-from guidance_parts import stability, targets
+from guidance_parts import masks, stability, targets
+from pymatgen.core import Lattice, Structure
 
 RUNS = json.loads(targets.RECORD.read_text())
 
@@ -58,3 +59,23 @@ def test_what_is_kept_in_a_relaxation_is_told(capsys):
     placed = [crystal for crystal in crystals if crystal[2] is not None and not crystal[3]]
     kept = sum(crystal[1] for crystal in placed)
     assert figures['kept-guided-si-o-six']['value'] == kept / len(placed)
+
+
+@pytest.mark.parametrize('height', [2.7, 4.4, 8.0])
+def test_a_kagome_net_is_found_whatever_is_above_it(height):
+    sites = [[0.5, 0, 0], [0, 0.5, 0], [0.5, 0.5, 0], [0, 0, 0], [1 / 3, 2 / 3, 0.5], [2 / 3, 1 / 3, 0.5]]
+    iron_tin = Structure(Lattice.hexagonal(5.3, height), ['Fe'] * 3 + ['Sn'] * 3, sites)
+    assert masks.has_kagome(iron_tin.perturb(0.05), 'Fe') and not masks.has_kagome(iron_tin, 'Sn')
+
+
+def test_planes_of_close_packing_are_no_kagome_net():
+    for group, a in ((225, 3.6), (229, 2.9), (221, 2.5)):
+        assert not masks.has_kagome(Structure.from_spacegroup(group, Lattice.cubic(a), ['Fe'], [[0, 0, 0]]), 'Fe')
+
+
+def test_masks_hold_their_net_before_the_relaxation(capsys):
+    runs = {run['arm']: run for run in json.loads(masks.RECORD.read_text())}
+    assert runs['masked']['before'] == runs['masked']['requested'] == runs['unmasked']['requested']
+    assert runs['masked']['after'] > runs['unmasked']['after']
+    masks.show(list(runs.values()))
+    assert '"kagome-masked-after"' in capsys.readouterr().out

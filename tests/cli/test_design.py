@@ -46,6 +46,17 @@ def test_a_folder_needs_no_profile_and_no_name_of_a_command(arguments, tmp_path,
     assert asked[0].rounds == 2 and asked[0].systems == [('Ti', 'C')]
 
 
+def test_what_is_wrong_is_said_before_anything_is_computed(tmp_path):
+    arguments = ['Ti-C', '--target', 'bulk_modulus=250', '--output', str(tmp_path / 'out')]
+    with pytest.raises(InvalidInputError, match='unknown potential `sevenet`: did you mean `sevennet`'):
+        CliRunner().invoke(design, [*arguments, '--judge', 'sevenet'], catch_exceptions=False)
+    with pytest.raises(InvalidInputError, match='unknown potential `foo`: it is chgnet, sevennet, validator, emt'):
+        CliRunner().invoke(design, [*arguments, '--potential', 'foo'], catch_exceptions=False)
+    assert not (tmp_path / 'out').exists()
+    result = CliRunner().invoke(design, arguments[:3])
+    assert result.exit_code == 2 and "Missing option '--output'" in result.output
+
+
 def test_a_misspelt_command_is_not_taken_for_a_chemical_system():
     result = CliRunner().invoke(design, ['shw', '12'])
     assert result.exit_code == 2 and 'No such command' in result.output

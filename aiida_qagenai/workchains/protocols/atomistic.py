@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import typing as t
 from pathlib import Path
 
@@ -83,6 +84,15 @@ class ElasticSettings(AtomisticSettings):
 S = t.TypeVar('S', bound=AtomisticSettings)
 
 
+OPTIONS_OF: dict[str, tuple[str, ...]] = {
+    'chgnet': ('model',),
+    'sevennet': ('model', 'modality'),
+    'validator': ('fidelity',),
+    'emt': (),
+}
+"""Potential → what may stand behind colons."""
+
+
 def atomistic_protocols() -> dict[str, str]:
     """Return the description of each protocol by its name."""
     return describe_protocols(PROTOCOLS_FILE)
@@ -91,12 +101,16 @@ def atomistic_protocols() -> dict[str, str]:
 def parse_potential(text: str | dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the options of a potential given by name, or with options as ``chgnet:r2scan`` or ``sevennet:mf-0:PBE``.
 
-    :raises InvalidInputError: if a part after a colon means nothing for that potential.
+    :raises InvalidInputError: if there is no such potential, or a part after a colon means nothing for it.
     """
     if isinstance(text, dict):
         return text
     name, *options = text.split(':')
-    keys = {'chgnet': ('model',), 'sevennet': ('model', 'modality'), 'validator': ('fidelity',)}.get(name, ())
+    if name not in OPTIONS_OF:
+        close = difflib.get_close_matches(name.lower(), OPTIONS_OF, 1)
+        hint = f'did you mean `{close[0]}`?' if close else f'it is {", ".join(OPTIONS_OF)}'
+        raise InvalidInputError(f'unknown potential `{name}`: {hint}')
+    keys = OPTIONS_OF[name]
     if len(options) > len(keys):
         raise InvalidInputError(f'the potential `{name}` takes no option `{options[len(keys)]}`')
     return {'name': name, **dict(zip(keys, options, strict=False))}
