@@ -118,7 +118,9 @@ def _draw(
         if (steps := _steps(wanted[indices[0]], config.steps)) == 0:
             made.update((index, _unchanged(wanted[index], trained.elements)) for index in indices)
             continue
-        steering = None if config.geometry is None else Steering(config.geometry, trained.elements)
+        # what is held leaves the others little room
+        steers = config.geometry is not None or config.mask is not None
+        steering = Steering(config.geometry, trained.elements) if steers else None
         hold = None if config.mask is None else Hold(config.mask, len(indices), rng)
         task = make_task([wanted[index] for index in indices], len(trained.elements))._replace(hold=hold)
         with record.stage('sampling'):
@@ -136,7 +138,9 @@ def _draw(
                 steering=steering,
                 noise_schedule=config.noise_schedule,
             )
-        losses = None if steering is None else torch.stack(steering.trajectory, 1).float().cpu().numpy()
+        losses = None
+        if steering is not None and steering.trajectory:
+            losses = torch.stack(steering.trajectory, 1).float().cpu().numpy()
         with record.stage('projection'):
             for row, index in enumerate(indices):
                 outcome = _finish(samples, row, wanted[index], trained.elements, config=config, hold=hold, rng=rng)

@@ -35,6 +35,9 @@ MAX_STRAIN = 0.1
 FINAL_SHARE = 0.25
 """Of these bounds in each of the final steps."""
 
+FINAL_STEPS = 60
+"""Most final steps where there are no constraints."""
+
 STRAIN_LENGTH = 3.0
 """Length that makes a strain comparable to a displacement, Å: a bond changes by this times the strain."""
 
@@ -66,21 +69,27 @@ def judge(constraints: Sequence[GeometricConstraint], batch: CrystalBatch) -> Ju
 class Steering:
     """What pulls samples towards geometric constraints, and keeps the trajectory of their losses.
 
+    :param options: ``None`` if there are no constraints, and only finished structures are freed of overlaps.
     :param elements: atomic numbers of the generator, K of them.
     :raises InvalidInputError: if a constraint names another element.
     """
 
-    def __init__(self, options: GeometryOptions, elements: tuple[int, ...]) -> None:
-        options.check_elements(element_symbols(elements), 'the generator')
+    def __init__(self, options: GeometryOptions | None, elements: tuple[int, ...]) -> None:
+        if options is not None:
+            options.check_elements(element_symbols(elements), 'the generator')
         self.options = options
+        self.constraints = () if options is None else options.constraints
         self.numbers = torch.tensor([*elements, 0])
         self.trajectory: list[Tensor] = []
         """Losses of the predicted clean structures in each step, shape (B, C) each."""
 
     def repeats(self, now: Tensor, first: Tensor) -> int:
         """Return how often the step that begins at ``now`` is taken, of a trajectory that begins at ``first``."""
-        again = self.options.guided and bool((1 - RECURRENT) * first < now <= self.options.begin)
-        return 1 + self.options.recurrence if again else 1
+        options = self.options
+        if options is None or not options.guided:
+            return 1
+        again = bool((1 - RECURRENT) * first < now <= options.begin)
+        return 1 + options.recurrence if again else 1
 
     def pull(
         self, lattice: LatticeCode, clean: Tensor, fractional: Tensor, *, types: Tensor, mask: Tensor, now: Tensor
@@ -92,12 +101,14 @@ class Steering:
         :param types: element positions, the likeliest where open, shape (B, N).
         :param now: the time.
         """
+        if self.options is None:
+            return clean, torch.zeros_like(fractional)
         sizes = mask.sum(1)
         batch = CrystalBatch(
             cell_from_metric(lattice.decode(clean, sizes)), fractional, self.numbers.to(types.device)[types] * mask
         )
         if not self.options.guided or now > self.options.begin:
-            self.trajectory.append(judge(self.options.constraints, batch).losses)
+            self.trajectory.append(judge(self.constraints, batch).losses)
             return clean, torch.zeros_like(fractional)
         losses, moves, strain = self._moves(batch, MAX_DISPLACEMENT, MAX_STRAIN)
         self.trajectory.append(losses[:, :-1])
@@ -114,14 +125,15 @@ class Steering:
 
         :param keep: cells and fractional moves → what the symmetry of each structure leaves of them.
         """
-        if not self.options.guided:
+        if self.options is not None and not self.options.guided:
             return cells, fractional
+        final_steps = FINAL_STEPS if self.options is None else self.options.final_steps
         finite = cells.isfinite().all((1, 2)) & (torch.linalg.det(cells.nan_to_num(0.0)).abs() > 1e-3)
         usable = torch.where(finite[:, None, None], cells, torch.eye(3).to(cells))
         batch = CrystalBatch(usable, fractional, self.numbers.to(types.device)[types] * (mask & finite.unsqueeze(-1)))
         best, lowest = batch, torch.full((len(batch),), torch.inf).to(cells)
         weights = torch.tensor(self._weights).to(cells)
-        for step in range(self.options.final_steps + 1):
+        for step in range(final_steps + 1):
             losses, moves, strain = self._moves(batch, FINAL_SHARE * MAX_DISPLACEMENT, FINAL_SHARE * MAX_STRAIN)
             total = losses @ weights
             better = (total < lowest)[:, None, None]
@@ -131,7 +143,7 @@ class Steering:
                 torch.where(better, batch.fractional, best.fractional),
                 batch.numbers,
             )
-            if step == self.options.final_steps or not (lowest > 0).any():
+            if step == final_steps or not (lowest > 0).any():
                 break
             kept, moves = keep(batch.cells + batch.cells @ strain, moves)
             batch = CrystalBatch(kept, batch.fractional + moves, batch.numbers)
@@ -140,7 +152,7 @@ class Steering:
     @property
     def _weights(self) -> list[float]:
         """Return the weights of the constraints, and that of overlaps."""
-        return [*(each.weight for each in self.options.constraints), 1.0]
+        return [*(each.weight for each in self.constraints), 1.0]
 
     def _moves(self, batch: CrystalBatch, longest: float, widest: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses, that of overlaps last, shape (B, C + 1), and the moves and strains against them.
@@ -156,8 +168,8 @@ class Steering:
             cells = batch.cells + batch.cells @ (0.5 * (strain + strain.mT) / STRAIN_LENGTH)
             inverse = torch.linalg.inv(batch.cells)
             moved = CrystalBatch(cells, batch.fractional + moves @ inverse, batch.numbers)
-            crystals = GeometryCrystals(moved, reach_of(self.options.constraints, batch.numbers, overlap=True))
-            losses = [*(measure(each, crystals).loss for each in self.options.constraints), overlaps(crystals)]
+            crystals = GeometryCrystals(moved, reach_of(self.constraints, batch.numbers, overlap=True))
+            losses = [*(measure(each, crystals).loss for each in self.constraints), overlaps(crystals)]
             forces, stress = torch.zeros_like(moves), torch.zeros_like(strain)
             for loss, weight in zip(losses, self._weights, strict=True):
                 step = _polyak(loss, moves, strain)
