@@ -70,7 +70,7 @@ TARGETS = {
     ),
     'boron-volume': Target(('volume_per_atom=6.8±5%',), ({'B': 6}, {'B': 8}, {'B': 12})),
     'ti-o-edges': Target(('edge_sharing(Ti,O)=2', 'coordination(Ti,O)=6'), TITANIA),
-    'si-o-corners': Target(('corner_sharing(Si,O)=4', 'coordination(Si,O)=4', 'edge_sharing(Si,O)=0'), SILICA, seeds=1),
+    'si-o-corners': Target(('corner_sharing(Si,O)=4', 'coordination(Si,O)=4', 'edge_sharing(Si,O)=0'), SILICA),
     'silica-three': Target(THREE, SILICA, seeds=3),
     'silica-volume': Target(THREE[1:2], SILICA, ('unguided', 'guided'), 3),
     'silica-distance': Target(THREE[2:], SILICA, ('unguided', 'guided'), 3),
