@@ -54,13 +54,15 @@ def validate(
     from aiida_qagenai.exchange.geometry import GeometryOptions
     from aiida_qagenai.thermodynamics.references.potential_errors import potential_error
 
-    constraints = GeometryOptions.of_texts(constrain).constraints
+    asked = GeometryOptions.of_texts(constrain)
+    constraints = asked.constraints
     config = potential_config(potential)
     name = config['potential']['name']
     require_installed(name, 'the potential')
     if problem := hull_problem(config):
         raise InvalidInputError(problem)
     items = named_crystals(structures)
+    asked.check_crystals([item.structure for item in items])
     crystals = [symmetrised(item.structure, tolerance) for item in items]
     rules = [each for each in default_constraints() if each.name == 'minimum_distance']
     failed = [screen(crystal, rules, 'validation').failed for crystal in crystals]

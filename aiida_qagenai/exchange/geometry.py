@@ -6,13 +6,16 @@ import difflib
 import math
 import re
 import typing as t
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pydantic
 
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
+
+if t.TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 __all__ = ('GeometricConstraint', 'GeometryOptions')
 
@@ -231,6 +234,15 @@ class GeometryOptions(StrictModel):
             if absent:
                 text = f'constraint `{each.text}` needs {", ".join(absent)}, but {what}'
                 raise InvalidInputError(f'{text} has only {", ".join(sorted(present))}')
+
+    def check_crystals(self, structures: Sequence[Structure]) -> None:
+        """Check that some of the crystals have what is asked for; of others a constraint says nothing.
+
+        :raises InvalidInputError: if a constraint names an element that no crystal has.
+        """
+        if structures:
+            present = {element.symbol for structure in structures for element in structure.elements}
+            self.check_elements(present, 'the set of crystals')
 
 
 def _parsed(text: str) -> dict[str, t.Any]:

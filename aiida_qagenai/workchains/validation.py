@@ -19,6 +19,7 @@ from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.exchange.crystals import AnyCrystals, named_crystals
+from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.workchains.campaign.screening import NOTHING_RELAXED
 from aiida_qagenai.workchains.options import set_options
@@ -84,10 +85,12 @@ class ValidationWorkChain(ResumableWorkChain):
         :param options: scheduler options.
         :raises InvalidInputError: on a constraint or setting that cannot be used, or without structures.
         """
-        settings = parse_settings({'relax': potential, **(overrides or {}), 'constraints': list(constraints)})
+        asked = GeometryOptions.of_texts(constraints)
+        settings = parse_settings({'relax': potential, **(overrides or {}), 'constraints': asked.constraints})
         items = named_crystals(structures)
         if not items:
             raise InvalidInputError('there are no structures to validate')
+        asked.check_crystals([item.structure for item in items])
         batch = StructureBatch.from_structures([item.structure for item in items], [item.name for item in items])
         builder = cls.get_builder()
         builder.code, builder.structures = code, DatasetData(batch)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.geometry import GeometricConstraint, GeometryOptions
@@ -113,6 +114,15 @@ def test_absent_elements_are_named():
     with pytest.raises(InvalidInputError, match=r'`coordination\(Si,\[O,N\]\)=6` needs N, but SiO2 has only O, Si'):
         options.check_elements(['Si', 'O'], 'SiO2')
     options.check_elements(['Si', 'O', 'N'], 'Si2N2O')
+
+
+def test_elements_that_no_crystal_has_are_named():
+    cubes = [Structure(Lattice.cubic(3), [symbol], [[0, 0, 0]]) for symbol in ('Si', 'O')]
+    options = GeometryOptions.of_texts('coordination(Si,O)=6')
+    options.check_crystals(cubes)
+    options.check_crystals([])
+    with pytest.raises(InvalidInputError, match='needs O, but the set of crystals has only Si'):
+        options.check_crystals(cubes[:1])
 
 
 values = st.integers(500, 6000).map(lambda number: number / 1000)

@@ -61,7 +61,8 @@ def test_nothing_sound_ends_before_the_relaxation(ml_code, run):
 @pytest.mark.parametrize(
     ('constraints', 'options', 'message'),
     [
-        (['coordination(Mg,O)=six'], {}, 'coordination'),
+        (['coordination(Mg,O)=six'], {}, '^constraint `coordination'),
+        (['coordination(Si,O)=6'], {}, 'needs Si, but the set of crystals has only Mg, O'),
         ([], {}, 'one constraint or more'),
         ([SIX], {'potential': 'sevennet'}, 'have no place on the hull of the package'),
         ([SIX], {'overrides': {'limits': 0.2}}, 'limits'),
