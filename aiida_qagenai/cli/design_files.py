@@ -65,7 +65,7 @@ def design_files(
     fmt: str,
     **numbers: t.Any,
 ) -> None:
-    """Look for crystals with a modulus, in a folder without a profile.
+    """Look for crystals with a modulus, without a profile.
 
     Each round proposes crystals of the chemical systems with the diffusion model, keeps those whose predicted modulus
     is nearest to the target, relaxes them and computes their elastic tensors on a potential, and retrains the property
