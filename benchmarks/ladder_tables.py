@@ -41,21 +41,21 @@ def number(value: float | None, digits: int = 2, sign: str = '') -> str:
     return '–' if value is None else f'{value:{sign}.{digits}f}'
 
 
-def complete() -> dict[str, LadderCrystal]:
-    """Return the crystals at equilibrium with all levels.
+def computed() -> dict[str, LadderCrystal]:
+    """Return the crystals at equilibrium with an energy on any level.
 
     :raises NotMeasuredError: if there is none.
     """
-    found = {name: one for name, one in load_ladder().at_equilibrium().items() if one.is_complete}
+    found = load_ladder().at_equilibrium()
     if not found:
-        raise NotMeasuredError('no crystal is complete')
+        raise NotMeasuredError('no crystal is computed')
     return found
 
 
 def cohesion() -> Table:
     """Return cohesive energies by level beside experiment."""
     rows = []
-    for name, crystal in complete().items():
+    for name, crystal in computed().items():
         values = [number(crystal.cohesive_energy(level)) for level in LADDER[:-1]]
         top = f'{number(crystal.cohesive_energy(Fidelity.CCSD_T))} ± {number(composite_error(crystal))}'
         rows.append([name, *values, top, number(crystal.cohesive)])
@@ -70,8 +70,8 @@ def cohesion() -> Table:
 def formation() -> Table:
     """Return formation energies by level beside experiment."""
     rows = []
-    for name, crystal in complete().items():
-        values = [number(crystal.energies[level].get('anchored')) for level in LADDER]
+    for name, crystal in computed().items():
+        values = [number(crystal.energies.get(level, {}).get('anchored')) for level in LADDER]
         rows.append([name, *values, number(crystal.measured_formation)])
     note = (
         'In eV/atom, against the elements in their reference states at 0 K without zero-point energy, through atoms '
@@ -82,7 +82,7 @@ def formation() -> Table:
 
 def orders() -> Table:
     """Return differences of polymorphs by level."""
-    complete()
+    computed()
     rows = []
     for pair in polymorphs(load_ladder()):
         values = [number(pair.differences.get(level), 3, '+') for level in LADDER[:-1]]
@@ -100,7 +100,7 @@ def orders() -> Table:
 
 def divergence() -> Table:
     """Return the divergence of PBE and CCSD(T) by class."""
-    complete()
+    computed()
     found = divergences(load_ladder())
     rows = []
     for name, members in by_class(found).items():
@@ -113,7 +113,7 @@ def divergence() -> Table:
 
 def correlation() -> Table:
     """Return R² of divergences and errors of PBE."""
-    complete()
+    computed()
     rows = []
     for name, one in correlations(divergences(load_ladder())).items():
         interval = '–' if one.interval is None else f'{one.interval[0]:.2f} to {one.interval[1]:.2f}'
@@ -124,7 +124,7 @@ def correlation() -> Table:
 
 def reliability() -> Table:
     """Return the diagnostics of CCSD(T)."""
-    complete()
+    computed()
     rows = [
         [one.name, number(one.t1, 4), number(one.gap), number(one.limits, 3), ', '.join(one.flags) or 'none']
         for one in doubts(load_ladder())

@@ -34,6 +34,7 @@ def ladder(monkeypatch):
 def test_tables_of_a_small_ladder(ladder):
     text = '\n'.join(block(item, 'ladder') for item in tables.ITEMS)
     assert '| LiH | 2.69 | 2.59 | 2.39 | 2.54 ± 0.05 | 2.49 |' in text
+    assert '| BN | 6.96 | 6.86 | – | – ± – | 6.76 |' in text
     assert '| **mean absolute error** | 0.20 | 0.10 | 0.10 | 0.05 | 1 crystals |' in text
     assert '| LiH | LiH-caesium-chloride | +0.090 | +0.090 | +0.090 | +0.090 ± 0.071 |' in text
     assert '| LiH-0.94 | +0.010 | +0.010 | +0.010 | +0.010 |' in text
