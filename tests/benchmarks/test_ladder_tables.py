@@ -38,7 +38,7 @@ def test_tables_of_a_small_ladder(ladder):
     assert '| **mean absolute error** | 0.20 | 0.10 | 0.10 | 0.05 | 1 crystals |' in text
     assert '| LiH | LiH-caesium-chloride | +0.090 | +0.090 | +0.090 | +0.090 ± 0.071 |' in text
     assert '| LiH-0.94 | +0.010 | +0.010 | +0.010 | +0.010 |' in text
-    assert '| LiH | 6.0 | 0.0 | 0.0 | 0.0 | 6.0 | 2.0 | 2 | none |' in text
+    assert '| LiH | 12.0 | 0.0 | 0.0 | 0.0 | 12.0 | 2.0 | 2 | none |' in text
     assert 'crystalhse06 failed: no memory' in text and '| 2 | BN, C |' in text
     assert '| absolute | – | – | 1 |' in text
 

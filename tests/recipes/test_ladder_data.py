@@ -34,7 +34,7 @@ def test_the_recipe_packs_crystals_and_names_what_is_missing(folder):
     assert ladder.missing == ('BN', 'C') and ladder.settings == {'coulomb': 'grid'}
     hydride = ladder.crystals['LiH']
     assert hydride.is_complete and not ladder.crystals['BN'].is_complete
-    assert 'structure_uuid' not in hydride.energies[Fidelity.PBE] and hydride.cpu_hours == pytest.approx(0.1)
+    assert 'structure_uuid' not in hydride.energies[Fidelity.PBE] and hydride.cpu_hours == pytest.approx(0.2)
     assert hydride.cohesive_energy(Fidelity.PBE) == pytest.approx(2.69)
     assert set(ladder.at_equilibrium()) == {'LiH', 'LiH-caesium-chloride', 'BN'}
     card = json.loads((folder / 'card.json').read_text())

@@ -82,9 +82,11 @@ class LadderCrystal(StrictModel):
         return sum(self.cpu_hours_of(level) for level in LADDER)
 
     def cpu_hours_of(self, fidelity: Fidelity) -> float:
-        """Return the time of the processor for one level, its atoms included, h."""
-        paid = (one for one in self.calculations if not one.cached and one.level is fidelity)
-        return sum(one.cpu_seconds or 0.0 for one in paid) / 3600
+        """Return the time of the processor for one level, its atoms included, h.
+
+        What came from the cache counts as well: a crystal that was begun again takes its own calculations from there.
+        """
+        return sum(one.cpu_seconds or 0.0 for one in self.calculations if one.level is fidelity) / 3600
 
     def per_atom(self, fidelity: Fidelity, name: str = 'total_energy') -> float | None:
         """Return an energy of the cell (eV) per atom, None where the level has none."""
