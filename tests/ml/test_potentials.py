@@ -90,6 +90,21 @@ def test_chgnet_with_the_weights_of_its_wheel(runtime):
     np.testing.assert_allclose(moved.get_forces(), calculate_numerical_forces(moved, eps=5e-3), atol=5e-3)
 
 
+def test_chgnet_in_groups_is_chgnet_at_once(runtime, monkeypatch):
+    """Crystals with many bonds are evaluated apart, for the sake of memory."""
+    pytest.importorskip('chgnet')
+    from aiida_qagenai.ml.potentials import chgnet
+
+    potential = make_potential(parse('relax', {'potential': {'name': 'chgnet'}, 'structure': 'x'}), runtime)
+    batch = StructureBatch.from_atoms([bulk('MgO', 'rocksalt', a=4.25), bulk('Si', 'diamond', a=5.3), bulk('Al')])
+    together = potential.evaluate(batch)
+    monkeypatch.setattr(chgnet, 'MOST_EDGES', 1)
+    apart = potential.evaluate(batch)
+    for one, other in zip(together, apart, strict=True):
+        if one is not None:
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ('config', 'message'),
     [

@@ -6,7 +6,7 @@ import contextlib
 import importlib.metadata
 import io
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -37,6 +37,11 @@ UNTRAINED = {'0.3.0': {84, 85, 86, 87, 88}, 'r2scan': {70, 84, 85, 86, 87, 88}}
 """Elements without data, Po to Ra and for r2SCAN also Yb: their embeddings are what training began with."""
 
 
+MOST_EDGES = 15_000
+"""Bonds and angles that are evaluated at once: crystals that a generator made too dense have a hundred times as many as
+relaxed ones, and memory goes with them and not with the number of atoms."""
+
+
 class Chgnet(Potential):
     """CHGNet; it computes in single precision, whatever the precision of the run."""
 
@@ -59,8 +64,10 @@ class Chgnet(Potential):
 
     def _evaluate(self, structures: StructureBatch, pairs: Sequence[Pairs]) -> Evaluation:
         graphs = [self.model.graph_converter(structure) for structure in structures.structures()]
-        found = self.model.predict_graph(graphs, task='efs', batch_size=len(graphs))
-        found = [found] if isinstance(found, dict) else found
+        found: list[dict[str, t.Any]] = []
+        for group in _groups([len(graph.atom_graph) + len(graph.bond_graph) for graph in graphs]):
+            several = self.model.predict_graph(graphs[group], task='efs', batch_size=len(graphs))
+            found += [several] if isinstance(several, dict) else several
         # Its volumes are negative in left-handed cells, and with them its stresses.
         gpa = EV_PER_A3_TO_GPA * np.sign(np.linalg.det(structures.cells))[:, None, None]
         return Evaluation(
@@ -68,3 +75,14 @@ class Chgnet(Potential):
             forces=np.concatenate([each['f'] for each in found]).astype(np.float64),
             stresses=np.stack([each['s'] for each in found]).astype(np.float64) / gpa,
         )
+
+
+def _groups(edges: Sequence[int]) -> Iterator[slice]:
+    """Yield consecutive crystals with at most :data:`MOST_EDGES` together, but at least one."""
+    start = total = 0
+    for index, count in enumerate(edges):
+        if index > start and total + count > MOST_EDGES:
+            yield slice(start, index)
+            start, total = index, 0
+        total += count
+    yield slice(start, len(edges))
