@@ -73,49 +73,6 @@ def test_quickstart_starts_a_campaign(name, quickstart, submitted, python_code):
     assert settings['generate']['exclude_system'] == settings['energy']['scientific'] == (name == 'oxide')
 
 
-ONE_POINT = {level: {'spacing': 9.0} for level in ('PBE', 'SCAN', 'HSE06')}
-FEWEST = {
-    'energy': {'meshes': ONE_POINT, 'grid_spacing': 0.12, 'precision': 1e-5},
-    'budget': 1,
-    'generate': {'num_candidates': 10, 'max_atoms': 4, 'steps': 10},
-    'screen': {'max_e_above_hull': 10.0},
-    'select': {'max_atoms': 2},
-    'learn': {
-        'descriptor': {'initial_steps': 5, 'tune_steps': 5},
-        'validator': {'initial_steps': 5, 'tune_steps': 5},
-    },
-    'stop': {'max_cycles': 1},
-}
-"""One candidate on one k-point, and models that hardly learn."""
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures('aiida_profile_clean', 'pyscf_code')
-def test_quickstart_answers_its_question(quickstart, python_code, monkeypatch, capsys):
-    """With all of its stages for real: it ends with a candidate at every level, its phases and the answer."""
-    pytest.importorskip('chgnet')
-    from aiida.engine import run_get_node
-
-    from aiida_qagenai.data.basis import install_families
-    from aiida_qagenai.exchange.basis import find_source
-    from aiida_qagenai.workchains.campaign.launch import campaign_group
-    from aiida_qagenai.workchains.protocols.campaign import merge_settings
-
-    def run_now(builder, label):
-        builder.parameters = orm.Dict(merge_settings(builder.parameters.get_dict(), FEWEST).dump())
-        node = run_get_node(builder)[1]
-        campaign_group(label).add_nodes([node])
-        return node
-
-    install_families(find_source('ccgto'))
-    python_code('qagenai-ml', 'qagenai.train')
-    monkeypatch.setattr(quickstart, 'launch_campaign', run_now)
-    assert quickstart.main() == 0
-    output = capsys.readouterr().out
-    assert 'of the predicted hull' in output and 'PBE mis-ranks' in output
-    assert (quickstart.RESULTS / 'report.html').exists()
-
-
 def test_quickstart_lists_its_questions(quickstart, monkeypatch, capsys):
     """Each question has a line, the one of `make campaign` first."""
     monkeypatch.setattr('sys.argv', ['quickstart.py', '--question', 'list'])
