@@ -138,15 +138,7 @@ def _proposed(plan: DesignPlan, number: int, folder: Path, run: Runner) -> list[
     from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 
     folder.mkdir(parents=True, exist_ok=True)
-    asked = generation_of_round(
-        plan.systems,
-        number=number,
-        seed=plan.seed,
-        per_system=plan.per_system,
-        max_atoms=plan.max_atoms,
-        novelty=plan.novelty,
-    )
-    config = {**asked, 'output': 'candidates.npz'}
+    config = {**generation_of_round(plan, number), 'output': 'candidates.npz'}
     if not _done(folder, config):
         run('generate', config, folder, f'sampling, round {number}')
     arrays = load_arrays(folder / 'candidates.npz')

@@ -10,12 +10,7 @@ from aiida_qagenai.selection.targets import PredictedProperty, PropertyTarget, v
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = (
-    'MODULI',
-    'generation_of_round',
-    'nearest',
-    'unseen',
-)
+__all__ = ('MODULI', 'Rounds', 'generation_of_round', 'nearest', 'unseen')
 
 MODULI = {'bulk_modulus': 'bulk_modulus_vrh', 'shear_modulus': 'shear_modulus_vrh'}
 """Property → what the elastic tensor calls it."""
@@ -24,18 +19,40 @@ PER_FORMULA = 2
 """Most crystals of one formula in one round."""
 
 
-def generation_of_round(
-    systems: Sequence[Sequence[str]], *, number: int, seed: int, per_system: int, max_atoms: int, novelty: float
-) -> dict[str, t.Any]:
-    """Return the ``requests`` and the ``seed`` of the generation of a round, as the task ``generate`` takes them.
+class Rounds(t.Protocol):
+    """What decides the generation of every round.
 
-    :param number: of the round, from 0.
     :param per_system: samples of each chemical system.
     :param max_atoms: in the cell.
     :param novelty: noise that is added to known crystals.
     """
-    common = {'mode': 'motifs', 'count': per_system, 'max_atoms': max_atoms, 'novelty': novelty, 'otherwise': 'noise'}
-    return {'requests': [{**common, 'elements': list(system)} for system in systems], 'seed': seed + 1000 * number}
+
+    @property
+    def systems(self) -> Sequence[Sequence[str]]: ...
+    @property
+    def per_system(self) -> int: ...
+    @property
+    def max_atoms(self) -> int: ...
+    @property
+    def novelty(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def generation_of_round(plan: Rounds, number: int) -> dict[str, t.Any]:
+    """Return the ``requests`` and the ``seed`` of the generation of a round, as the task ``generate`` takes them.
+
+    :param number: of the round, from 0.
+    """
+    common = {
+        'mode': 'motifs',
+        'count': plan.per_system,
+        'max_atoms': plan.max_atoms,
+        'novelty': plan.novelty,
+        'otherwise': 'noise',
+    }
+    requests = [{**common, 'elements': list(system)} for system in plan.systems]
+    return {'requests': requests, 'seed': plan.seed + 1000 * number}
 
 
 def unseen(proposed: Sequence[Structure], earlier: Sequence[Structure]) -> list[int]:

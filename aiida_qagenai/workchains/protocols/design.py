@@ -44,15 +44,7 @@ class DesignSettings(StrictModel):
 
     def generation(self, number: int) -> dict[str, t.Any]:
         """Return the parameters of the generation of a round."""
-        asked = generation_of_round(
-            self.systems,
-            number=number,
-            seed=self.seed,
-            per_system=self.per_system,
-            max_atoms=self.max_atoms,
-            novelty=self.novelty,
-        )
-        return {**asked, **self.runtime}
+        return {**generation_of_round(self, number), **self.runtime}
 
 
 def design_settings(
