@@ -25,7 +25,9 @@ __all__ = (
 HALF_WIDTH = 0.3
 """Of the window around a single value, eV: about the error of the predicted gaps."""
 
-_SHAPE = re.compile(r'band_gap\s*=\s*(\d+(?:\.\d+)?)(?:\s*\.\.\s*(\d+(?:\.\d+)?))?')
+_NUMBER = r'(\d+(?:\.\d+)?)'
+_WINDOW = re.compile(rf'(\w+)\s*=\s*{_NUMBER}(?:\s*\.\.\s*{_NUMBER})?')
+"""A name and a value or a window: ``band_gap=1.5``, ``bulk_modulus=80..120``."""
 
 
 class GapTarget(t.NamedTuple):
@@ -46,18 +48,18 @@ class GapTarget(t.NamedTuple):
 
         :raises InvalidInputError: if it is none.
         """
-        match = _SHAPE.fullmatch(text.strip())
+        match = _WINDOW.fullmatch(text.strip())
         if text.strip() == 'metallic':
             return cls(0.0, 0.0)
-        if match is None or (match[2] and float(match[2]) < float(match[1])):
+        if match is None or match[1] != 'band_gap' or (match[3] and float(match[3]) < float(match[2])):
             message = (
                 f'`{text}` is not a target: write band_gap=1.5, a window such as band_gap=1.2..1.8, metallic, or '
                 'bulk_modulus=200'
             )
             raise InvalidInputError(message)
-        first = float(match[1])
-        if match[2]:
-            return cls(first, float(match[2]))
+        first = float(match[2])
+        if match[3]:
+            return cls(first, float(match[3]))
         return cls(max(0.0, first - HALF_WIDTH), first + HALF_WIDTH, first) if first else cls(0.0, 0.0)
 
     @property
@@ -92,9 +94,6 @@ class GapTarget(t.NamedTuple):
 TOLERANCE = 0.1
 """Half width of the window around a single modulus, as a share of it."""
 
-_NUMBER = r'(\d+(?:\.\d+)?)'
-_PROPERTY = re.compile(rf'(\w+)\s*=\s*{_NUMBER}(?:\s*\.\.\s*{_NUMBER})?')
-
 
 class PropertyTarget(t.NamedTuple):
     """A property that is asked for: ``bulk_modulus=350``, which is a window of ± 10 %, or ``shear_modulus=80..120``.
@@ -114,7 +113,7 @@ class PropertyTarget(t.NamedTuple):
 
         :raises InvalidInputError: if it is none.
         """
-        match = _PROPERTY.fullmatch(text.strip())
+        match = _WINDOW.fullmatch(text.strip())
         if match is None or match[1] not in PROPERTIES:
             raise InvalidInputError(
                 f'`{text}` is not a target: write {" or ".join(f"{name}=100" for name in PROPERTIES)}'
