@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
 import hypothesis
-import psutil
 import pytest
 from sqlalchemy import Engine, event
 
@@ -26,84 +22,6 @@ hypothesis.settings.register_profile('quick', max_examples=25, deadline=None)
 hypothesis.settings.register_profile('all', max_examples=200, deadline=None)
 hypothesis.settings.load_profile('all')
 
-BIN = Path(sys.executable).parent
-PRELUDE = 'import json\nfrom aiida import orm, load_profile\nload_profile()\n'
-WAIT = (
-    PRELUDE
-    + """
-import contextlib, io, time
-printed = ''
-while printed.strip() != 'true':
-    time.sleep(1)
-    with contextlib.redirect_stdout(io.StringIO()) as stream:
-        exec({code!r})
-    printed = stream.getvalue()
-"""
-)
-
-
-class Machine:
-    """A profile of its own, driven through the commands that a user would type."""
-
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self.folder = folder
-        self.environment = {
-            **os.environ,
-            'AIIDA_PATH': str(folder),
-            'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}',
-            'OMP_NUM_THREADS': '1',
-            **variables,
-        }
-
-    def run(self, *command: str, timeout: float = 1800) -> str:
-        """Run a command and return its output; fail the test with that output if the command fails."""
-        result = subprocess.run(
-            command, capture_output=True, text=True, env=self.environment, timeout=timeout, cwd=self.folder, check=False
-        )
-        assert result.returncode == 0, f'{" ".join(command)}\n{result.stdout}\n{result.stderr}'
-        return result.stdout
-
-    def query(self, code: str) -> object:
-        """Return what a script prints as JSON from within the profile."""
-        return json.loads(self.run(sys.executable, '-c', PRELUDE + code))
-
-    def processes(self) -> list[psutil.Process]:
-        """Return the processes of the daemon and its broker, not the calculations, which a crash would leave too."""
-        found = []
-        for process in psutil.process_iter(['cmdline', 'environ']):
-            line = ' '.join(process.info['cmdline'] or ())
-            # AiiDA sets the variable to its own folder within.
-            mine = (process.info['environ'] or {}).get('AIIDA_PATH', '').startswith(str(self.folder))
-            if mine and ('daemon' in line or 'circus' in line):
-                found.append(process)
-        return found
-
-    def crash(self) -> None:
-        """Kill the daemon, its workers and its broker, as a power failure would."""
-        assert self.processes(), 'there is no daemon to kill'
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill what is left."""
-        for process in self.processes():
-            process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(self.processes(), timeout=10)
-
-    def wait_for(self, code: str, timeout: float = 1800) -> None:
-        """Wait until a script prints `true`. One process asks again and again: a start takes seconds of a core."""
-        try:
-            self.run(sys.executable, '-c', WAIT.format(code=code), timeout=timeout)
-        except subprocess.TimeoutExpired:
-            pytest.fail(
-                f'not reached within {timeout} s:\n{code}\n{self.run("verdi", "process", "list", "-a")}\n{self.logs()}'
-            )
-
-    def logs(self, lines: int = 40) -> str:
-        """Return the last lines of what the daemon and its broker have logged."""
-        logs = [path for path in sorted(self.folder.glob('.aiida/**/*.log')) if path.stat().st_size]
-        tails = (path.read_text(errors='replace').splitlines()[-lines:] for path in logs)
-        return '\n'.join(f'--- {path.name}\n' + '\n'.join(tail) for path, tail in zip(logs, tails, strict=True))
-
 
 @pytest.fixture(scope='session')
 def new_machine(tmp_path_factory):
@@ -111,6 +29,8 @@ def new_machine(tmp_path_factory):
 
     It takes options of `aiida-qagenai setup`, and variables of the environment.
     """
+    from machines import Machine
+
     machines = []
 
     def create(name: str, *options: str, **variables: str) -> Machine:
