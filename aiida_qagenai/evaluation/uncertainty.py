@@ -138,14 +138,14 @@ def calibration_by_class(
 
 
 def _scores(errors: NDArray[np.float64], sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return |error| / σ."""
+    """Return ``abs(error)`` / σ."""
     if not len(errors) or not (np.asarray(sigmas) > 0).all():
         raise InvalidInputError(f'{len(errors)} errors and their σ, all above 0, are expected')
     return np.abs(errors) / sigmas
 
 
 def _calibration_errors(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the calibration error of each row of |error| / σ."""
+    """Return the calibration error of each row of ``abs(error)`` / σ."""
     limits = ndtri((1 + LEVELS) / 2)
     counts = np.array([np.searchsorted(np.sort(row), limits, side='right') for row in scores])
     found: NDArray[np.float64] = np.abs(counts / scores.shape[1] - LEVELS).mean(axis=1)

@@ -43,7 +43,7 @@ class Elasticity:
     :param tensor: in the Cartesian frame of the crystal, Voigt notation, shape (6, 6), GPa.
     :param tensor_ieee: in the standard orientation (IEEE 176-1987), None where there is none.
     :param smallest_eigenvalue: of the tensor in Voigt notation, GPa.
-    :param asymmetry: largest |C_ij − C_ji| before symmetrising, as a share of the largest component: the error.
+    :param asymmetry: largest ``abs(C_ij − C_ji)`` before symmetrising, as a share of the largest component: the error.
     """
 
     tensor: Array

@@ -42,8 +42,9 @@ def choose_nearest(candidate_set: DatasetData, properties: ArrayData, settings: 
 def sum_up_round(settings: Dict, chosen: Dict, **tensors: ElasticData) -> Dict:
     """Return the errors of one round and which of its crystals have the property that is wanted.
 
-    ``mape_target`` is the mean of |computed / target − 1|, ``mape_predicted`` that of |predicted / computed − 1| over
-    the mechanically stable crystals, of which there are ``stable``; ``within`` are the labels of those in the window.
+    ``mape_target`` is the mean of ``abs(computed / target − 1)``, ``mape_predicted`` that of
+    ``abs(predicted / computed − 1)`` over the mechanically stable crystals, of which there are ``stable``; ``within``
+    are the labels of those in the window.
 
     :param settings: ``target``, a text.
     :param tensors: in the order of ``chosen`` by their labels.
