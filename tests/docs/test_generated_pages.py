@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import pkgutil
 import re
 from importlib.metadata import entry_points
 
 import pytest
-from documentation import ROOT
+from documentation import PAGES, ROOT
 
 from aiida_qagenai.calculations.pyscf.cell import PyscfCellCalculation
 from aiida_qagenai.workchains.energy.base import PyscfCellBaseWorkChain
@@ -59,3 +61,20 @@ def test_every_module_is_described_once(generated):
     files = {path.stem for path in (ROOT / 'aiida_qagenai' / 'data').glob('*.py')} - {'__init__'}
     described = {name.rsplit('.', 1)[1] for name in modules}
     assert all(name in described or f'aiida_qagenai.data.{name}.' in documented for name in files)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_roles_name_what_the_reference_describes(page, generated):
+    """A module, class or function that a page refers to lies in a room of the reference, and exists."""
+    for name in re.findall(r'\{py:\w+\}`~?([\w.]+)`', (ROOT / page).read_text(encoding='utf8')):
+        assert name.startswith(tuple(f'aiida_qagenai.{room}' for room in generated.ROOMS)), f'{page}: {name}'
+        assert pkgutil.resolve_name(name)
+
+
+def test_docstrings_have_no_substitutions():
+    """Bars around a text are a substitution for Sphinx: absolute values are written as code."""
+    for path in (ROOT / 'aiida_qagenai').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf8'))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                plain = re.sub(r'``.*?``|:math:`.*?`', '', ast.get_docstring(node) or '', flags=re.S)
+                assert not re.search(r'(?<![\w|\\])\|[^\s|][^|]*(?<![\s|\\])\|(?![\w|])', plain), f'{path}: {node}'
