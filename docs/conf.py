@@ -28,7 +28,6 @@ extensions = [
     'myst_parser',
     'sphinx.ext.autodoc',
     'sphinx.ext.mathjax',
-    'sphinx.ext.viewcode',
     'sphinx_click',
 ]
 myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath']
@@ -69,7 +68,8 @@ nitpick_ignore_regex = [
 # Private base classes are not documented.
 nitpick_ignore_regex.append(('py:.*', r'aiida_qagenai\..*\._\w+'))
 if os.environ.keys() & {'READTHEDOCS', 'QAGENAI_DOCS_INTERSPHINX'}:
-    extensions.append('sphinx.ext.intersphinx')
+    # The pages of the source are most pages and most of the time of a build, and no link in the text leads to them.
+    extensions += ['sphinx.ext.intersphinx', 'sphinx.ext.viewcode']
     intersphinx_mapping = {
         'aiida': ('https://aiida.readthedocs.io/projects/aiida-core/en/stable', None),
         'ase': ('https://ase-lib.org', None),
