@@ -15,7 +15,7 @@ from aiida_qagenai.api.masking import masked_requests, read_mask
 from aiida_qagenai.api.targeting import predicted_for
 from aiida_qagenai.api.tasks import Runner, Show, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.targets import Predicted, PredictedProperty, Target, merit, parse_target, varied
+from aiida_qagenai.selection.targets import Predicted, PredictedProperty, Target, parse_target
 
 if t.TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -220,18 +220,15 @@ def _nearest(
     Of a chemical system only few have one formula, or one prototype, unless too few are left then.
     """
     from aiida_qagenai.chemistry.symmetry import space_group
-    from aiida_qagenai.motifs.propose import is_balanced, kinds_of, most_alike
+    from aiida_qagenai.motifs.nearest import nearest_of_kinds, order_of_merit
 
-    predicted: t.Any = predicted_for(target, [each.structure for each in found], run)
-    merits = [
-        merit(target, one, balanced=is_balanced(each.structure), probability=each.probability)
-        for each, one in zip(found, predicted, strict=True)
-    ]
-    order = sorted(range(len(found)), key=lambda index: (not found[index].satisfied, -merits[index]))
+    structures = [each.structure for each in found]
+    predicted: t.Any = predicted_for(target, structures, run)
+    order = order_of_merit(target, structures, predicted, [each.probability for each in found])
+    order.sort(key=lambda index: not found[index].satisfied)
     kept = order[: asked.count]
     if len(asked.wanted) > 1:
-        kinds = [kinds_of(each.structure, space_group(each.structure).number) for each in found]
-        kept = varied(order, kinds, asked.count, most_alike(asked.count))
+        kept = nearest_of_kinds(order, structures, lambda index: space_group(structures[index]).number, asked.count)
         kept += [index for index in order if index not in kept][: asked.count - len(kept)]
     kept.sort(key=lambda index: (not found[index].satisfied, target.distance(predicted[index])))
     shares = []
