@@ -7,9 +7,10 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from aiida_qagenai.common.descriptors import GAP_LEVELS
+from aiida_qagenai.common.descriptors import FIELDS, GAP_LEVELS, NUM_DESCRIPTORS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, VALIDATOR_FOUNDATION, read_checkpoint
+from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.gaps.model import load_gap_model
@@ -86,6 +87,66 @@ def test_crystals_are_predicted_by_the_task_as_well(tmp_path, command, found):
 def test_what_is_not_an_element_is_named(tmp_path, command):
     status, results = command(tmp_path, 'gaps', {'compositions': [{'Mx': 1}]})
     assert status == 1 and 'Mx' in results['error']['message']
+
+
+SALTS = [('Mg', 'O', 4.24), ('Ca', 'O', 4.8), ('Sr', 'O', 5.2), ('Ba', 'O', 5.6), ('Li', 'F', 4.1), ('Na', 'Cl', 5.7)]
+
+
+def rock_salts(salts):
+    """Return crystals of pairs of elements with an edge, Å."""
+    structures = [Structure.from_spacegroup('Fm-3m', Lattice.cubic(a), [x, y], ROCK_SALT) for x, y, a in salts]
+    return StructureBatch.from_structures([each.get_primitive_structure() for each in structures])
+
+
+@pytest.fixture
+def learning(model):
+    """Return the model, crystals to learn from and one like them; nothing is left of it afterwards."""
+    yield model, rock_salts(SALTS), rock_salts([('K', 'F', 5.4)])
+    model.learned = None
+
+
+def test_gaps_of_another_level_are_learned(learning):
+    model, known, other = learning
+    before, after = {}, {}
+    before['known'], before['other'] = model.of_structures(known), model.of_structures(other)
+    assert model.learn(known, before['known'].gaps[:, 0] - 1.0) == len(SALTS)
+    after['known'], after['other'] = model.of_structures(known), model.of_structures(other)
+    change = {name: after[name].gaps - before[name].gaps for name in after}
+    np.testing.assert_allclose(change['known'][:, 0], -1.0, atol=0.15)
+    assert -1.3 < change['other'][0, 0] < -0.5 and (change['other'][0, 1:] == 0).all()
+    assert (after['known'].sigma[:, 0] < before['known'].sigma[:, 0]).all()
+
+
+def test_computed_metals_are_learned(learning):
+    model, known, other = learning
+    model.learn(known, np.zeros(len(SALTS)))
+    found = model.of_structures(other)
+    assert found.gaps[0, 0] == 0 and found.metal_probability[0, 0] > 0.5
+
+
+@pytest.mark.parametrize('labels', [[], [np.nan] * 6, [1.0, 1.0, np.nan, np.nan, np.nan, np.nan]])
+def test_of_too_few_gaps_nothing_is_learned(learning, labels):
+    model, known, other = learning
+    before = model.of_structures(other)
+    chosen = known.select(list(range(len(labels))))
+    assert model.learn(chosen, np.array(labels)) == np.isfinite(labels).sum()
+    np.testing.assert_allclose(model.of_structures(other).gaps, before.gaps)
+
+
+def test_gaps_of_a_training_set_are_learned(tmp_path, command, model):
+    known = rock_salts(SALTS)
+    descriptors = np.full((len(known), NUM_DESCRIPTORS), np.nan)
+    descriptors[:, FIELDS.index('band_gap')] = model.of_structures(known).gaps[:, 0] - 1.0
+    formulas = np.array([f'{x}{y}' for x, y, _ in SALTS])
+    split = np.zeros(len(known), dtype=np.int8)
+    LabelledBatch(known, np.full((len(known), 4), np.nan), descriptors, formulas, split).save(tmp_path / 'labels.npz')
+    rock_salts([('K', 'F', 5.4)]).save(tmp_path / 'structures.npz')
+    config = {'structures': 'structures.npz', 'gaps': True}
+    gaps = []
+    for more in ({}, {'gap_labels': 'labels.npz'}):
+        assert command(tmp_path, 'predict', {**config, **more})[0] == 0
+        gaps.append(float(load_arrays(tmp_path / 'predictions.npz')['gaps'][0, 0]))
+    assert gaps[1] < gaps[0] - 0.5
 
 
 def test_it_belongs_to_the_shipped_validator(tmp_path):

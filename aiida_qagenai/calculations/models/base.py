@@ -36,6 +36,7 @@ class MlCalculation(RecoveryMixin, CalcJob):
     FILENAME_CONFIG = 'config.json'
     FILENAME_RESULTS = 'results.json'
     FILENAME_STDOUT = 'aiida.out'
+    FILENAME_GAP_LABELS = 'gap_labels.npz'
     CACHE_VERSION = 1
     MACHINE_FAILURES: t.ClassVar[frozenset[int]] = frozenset({140, 310, 311})
     """Exit statuses of a job that the machine ended (node failure, cancelled): a work chain submits it again."""
@@ -76,6 +77,17 @@ class MlCalculation(RecoveryMixin, CalcJob):
         spec.exit_code(520, 'ERROR_NON_FINITE', message='The numbers of the model are not finite: {message}')
 
     @classmethod
+    def define_gap_labels(cls, spec: CalcJobProcessSpec) -> None:
+        """Add the training set that the model of band gaps learns from."""
+        spec.input(
+            'gap_labels',
+            valid_type=DatasetData,
+            required=False,
+            help='Training set whose computed gaps at PBE the model of band gaps that comes with the package learns '
+            'from, where gaps are asked for.',
+        )
+
+    @classmethod
     def check_parameters(cls, values: dict[str, t.Any]) -> None:
         """Check a configuration as the task would.
 
@@ -85,7 +97,14 @@ class MlCalculation(RecoveryMixin, CalcJob):
 
     def configuration(self) -> dict[str, t.Any]:
         """Return the configuration: the parameters and the names of the files written beside it."""
-        return {**self.inputs.parameters.get_dict(), **self.FILES}
+        labels = {'gap_labels': self.FILENAME_GAP_LABELS} if 'gap_labels' in self.inputs else {}
+        return {**self.inputs.parameters.get_dict(), **self.FILES, **labels}
+
+    def write_gap_labels(self, folder: Folder) -> list[str]:
+        """Write the training set that the model of band gaps learns from, if there is one."""
+        if 'gap_labels' not in self.inputs:
+            return []
+        return self.write_dataset(folder, self.FILENAME_GAP_LABELS, self.inputs.gap_labels)
 
     @abstractmethod
     def write_inputs(self, folder: Folder) -> list[str]:

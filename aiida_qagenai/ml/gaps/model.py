@@ -7,19 +7,24 @@ are of no use with another validator.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from aiida_qagenai.common.descriptors import GAP_LEVELS
+from aiida_qagenai.common.descriptors import FIELDS, GAP_LEVELS
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, CheckpointInfo
+from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.checkpoints import Tensors, load_checkpoint, load_weights
 from aiida_qagenai.ml.elements import composition_fractions, element_numbers
+from aiida_qagenai.ml.gaps.learning import Conditional, Correction
 from aiida_qagenai.ml.gaps.network import GapNetwork
 from aiida_qagenai.ml.latent import (
     Seen,
@@ -74,6 +79,7 @@ class GapModel:
     :param elements: atomic numbers with labels, in ascending order.
     :param networks: by kind.
     :param scales: factors on σ by kind, shape (levels,).
+    :param learned: what gaps at PBE that were computed add for crystals.
     """
 
     elements: tuple[int, ...]
@@ -81,6 +87,7 @@ class GapModel:
     scales: dict[str, NDArray[np.float64]]
     validator: Ensemble
     runtime: Runtime
+    learned: Correction | None = None
 
     def of_structures(self, structures: StructureBatch, seen: Seen | None = None) -> Gaps:
         """Return the gaps of crystals.
@@ -88,10 +95,53 @@ class GapModel:
         :param seen: what the validator says of them, if that is known.
         """
         seen = seen or see(structures, self.validator, self.runtime)
-        composition = composition_inputs(composition_fractions(structures, self.elements), self.elements)
-        inputs = [structure_inputs(features, structures, composition) for features in seen.latent.swapaxes(0, 1)]
+        inputs = self._inputs(structures, seen)
         outside, inflation = familiarity(self.validator, seen, without_labels(structures, self.elements))
-        return self._gaps('structure', inputs, outside, inflation)
+        found = self._gaps('structure', inputs, outside, inflation)
+        if self.learned is not None:
+            self._correct(found, inputs, inflation)
+        return found
+
+    def learn(self, structures: StructureBatch, gaps: NDArray[np.float64]) -> int:
+        """Let the gaps of crystals at PBE learn from computed ones, and return their number.
+
+        :param gaps: eV, 0 for a metal, NaN where there is none, shape (n,).
+        """
+        rows = np.flatnonzero(np.isfinite(gaps) & ~without_labels(structures, self.elements))
+        chosen = structures.select(rows)
+        inputs = self._inputs(chosen, see(chosen, self.validator, self.runtime))
+        self.learned = Correction.fit(self._features(inputs), self._conditional(inputs), gaps[rows])
+        return len(rows)
+
+    def _inputs(self, structures: StructureBatch, seen: Seen) -> list[NDArray[np.float64]]:
+        """Return what each network sees of crystals, shape (n, d)."""
+        composition = composition_inputs(composition_fractions(structures, self.elements), self.elements)
+        return [structure_inputs(features, structures, composition) for features in seen.latent.swapaxes(0, 1)]
+
+    def _features(self, inputs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the hidden features of all networks as unit vectors, shape (n, d)."""
+        found = []
+        with torch.no_grad():
+            for network, each in zip(self.networks['structure'], inputs, strict=True):
+                hidden = network.hidden(network.standardised(self.runtime.tensor(each)))
+                found.append(nn.functional.normalize(hidden, dim=1).double().cpu().numpy())
+        return np.concatenate(found, axis=1) / math.sqrt(len(found))
+
+    def _conditional(self, inputs: list[NDArray[np.float64]]) -> Conditional:
+        """Return what the networks say of gaps at PBE."""
+        pairs = zip(self.networks['structure'], inputs, strict=True)
+        gaps, chances = (np.array(part)[:, :, 0] for part in zip(*_said(pairs, self.runtime), strict=True))
+        deviations = self.scales['structure'][0] * np.sqrt(gaps.var(axis=0, ddof=1) + FLOOR**2)
+        return Conditional(gaps.mean(axis=0), deviations, chances.mean(axis=0))
+
+    def _correct(self, found: Gaps, inputs: list[NDArray[np.float64]], inflation: NDArray[np.float64]) -> None:
+        """Change the gaps at PBE in place by what was learned."""
+        assert self.learned is not None
+        gaps, deviations, chances = self.learned.apply(self._features(inputs), self._conditional(inputs))
+        mixed = self.scales['structure'][0] ** 2 * (chances * (1 - chances) * gaps**2 + FLOOR**2)
+        found.gaps[:, 0] = np.where(chances > 0.5, gaps, 0.0)
+        found.sigma[:, 0] = np.sqrt((chances * deviations) ** 2 + mixed) * inflation
+        found.metal_probability[:, 0] = 1 - chances
 
     def of_compositions(self, fractions: NDArray[np.float64], unseen: NDArray[np.bool_]) -> Gaps:
         """Return the gaps of compositions.
@@ -109,9 +159,7 @@ class GapModel:
         outside: NDArray[np.bool_],
         inflation: NDArray[np.float64],
     ) -> Gaps:
-        outputs = [
-            raw_gaps(network, each, self.runtime) for network, each in zip(self.networks[kind], inputs, strict=True)
-        ]
+        outputs = _said(zip(self.networks[kind], inputs, strict=True), self.runtime)
         gaps, probability, variance = combined(outputs)
         sigma = self.scales[kind] * np.sqrt(variance) * inflation[:, None]
         return Gaps(gaps, sigma, 1 - probability, outside)
@@ -138,6 +186,11 @@ def raw_gaps(network: GapNetwork, inputs: NDArray[np.float64], runtime: Runtime)
         return gaps.double().cpu().numpy(), logits.sigmoid().double().cpu().numpy()
 
 
+def _said(pairs: Iterable[tuple[GapNetwork, NDArray[np.float64]]], runtime: Runtime) -> list[Output]:
+    """Return what each network says of what it sees."""
+    return [raw_gaps(network, inputs, runtime) for network, inputs in pairs]
+
+
 def combined(outputs: list[Output]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return gaps, the probability of an insulator, and the variance of the gaps before calibration.
 
@@ -150,9 +203,10 @@ def combined(outputs: list[Output]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return np.where(chance > 0.5, gap, 0.0), chance, variance
 
 
-def load_gap_model(runtime: Runtime, folder: Path = GAP_FOUNDATION) -> GapModel:
+def load_gap_model(runtime: Runtime, folder: Path = GAP_FOUNDATION, *, labels: Path | None = None) -> GapModel:
     """Return the model in ``folder``, ready to predict.
 
+    :param labels: packed training set whose gaps at PBE it learns from.
     :raises CorruptFileError: if a file is missing or damaged.
     :raises InvalidInputError: if it was trained on another validator than the shipped one.
     """
@@ -161,7 +215,11 @@ def load_gap_model(runtime: Runtime, folder: Path = GAP_FOUNDATION) -> GapModel:
     elements = element_numbers(info.elements)
     networks = {kind: _networks(kind, tensors, info, runtime, ensemble) for kind in KINDS}
     scales = {kind: tensors[f'scale.{kind}'].numpy() for kind in KINDS}
-    return GapModel(elements, networks, scales, ensemble, runtime)
+    model = GapModel(elements, networks, scales, ensemble, runtime)
+    if labels is not None:
+        computed = LabelledBatch.load(labels)
+        model.learn(computed.structures, computed.descriptors[:, FIELDS.index('band_gap')])
+    return model
 
 
 def _networks(

@@ -18,6 +18,7 @@ from aiida_qagenai.exchange.tasks import GenerateConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
 from aiida_qagenai.ml.descriptors import load_descriptor_model
 from aiida_qagenai.ml.elements import element_numbers, element_symbols, known_indices
+from aiida_qagenai.ml.generator.aiming import Predictor
 from aiida_qagenai.ml.generator.guidance import Guide
 from aiida_qagenai.ml.generator.masking import Hold, hold_atoms
 from aiida_qagenai.ml.generator.network import Denoiser
@@ -77,7 +78,8 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     with record.stage('load'):
         trained = _load_generator(config.generator or FOUNDATION, runtime)
         sizes, generator = trained.num_atoms_counts, runtime.generator(0)
-        wanted = expand(config.requests, trained.elements, sizes, generator, record, runtime=runtime)
+        predictor = Predictor(runtime, config.gap_labels)
+        wanted = expand(config.requests, trained.elements, sizes, generator, record, predictor=predictor)
         if config.mask is not None:
             wanted = hold_atoms(wanted, config.mask, trained.elements)
         q_source = _conditioning(config, trained, wanted, runtime, record)

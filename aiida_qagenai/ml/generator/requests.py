@@ -20,11 +20,10 @@ from aiida_qagenai.exchange.requests import (
 )
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.elements import element_symbols, known_indices, species_indices
-from aiida_qagenai.ml.generator.aiming import aimed_proposals
+from aiida_qagenai.ml.generator.aiming import Predictor, aimed_proposals
 from aiida_qagenai.ml.generator.sampler import Start, Task
 from aiida_qagenai.ml.generator.symmetry import Operations, find_operations, reduced_setting, symmetrise
 from aiida_qagenai.ml.progress import Record
-from aiida_qagenai.ml.runtime import Runtime
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.motifs.propose import Proposal
@@ -113,13 +112,13 @@ def expand(
     generator: torch.Generator,
     record: Record,
     *,
-    runtime: Runtime,
+    predictor: Predictor,
 ) -> list[Wanted]:
     """Return every sample that the requests ask for, with its number of atoms drawn.
 
     :param elements: atomic numbers of the generator.
     :param num_atoms_counts: atoms per cell → how many training structures had them.
-    :param runtime: of the models that predict what a request has as its target.
+    :param predictor: of what a request has as its target.
     :raises InvalidInputError: if an element was not in the training set.
     """
     sizes = _Sizes(num_atoms_counts, generator, record)
@@ -128,7 +127,7 @@ def expand(
         if isinstance(request, StructuresRequest):
             wanted.extend(_from_structures(number, request, elements))
         elif isinstance(request, MotifsRequest):
-            wanted.extend(_from_motifs(number, request, elements, sizes, runtime))
+            wanted.extend(_from_motifs(number, request, elements, sizes, predictor))
         elif isinstance(request, CompositionRequest):
             wanted.extend([_of_content(number, request.composition, elements)] * request.count)
         else:
@@ -157,7 +156,7 @@ def _from_structures(number: int, request: StructuresRequest, elements: tuple[in
 
 
 def _from_motifs(
-    number: int, request: MotifsRequest, elements: tuple[int, ...], sizes: _Sizes, runtime: Runtime
+    number: int, request: MotifsRequest, elements: tuple[int, ...], sizes: _Sizes, predictor: Predictor
 ) -> Iterator[Wanted]:
     """Yield the samples that start from motifs: with noise they are drawn by their probability, without each once.
 
@@ -173,7 +172,7 @@ def _from_motifs(
     try:
         drawn = request.novelty > 0 and request.target is None
         most = max(request.count, FEWEST) if drawn else request.count
-        proposals = _proposals(request, most, runtime)
+        proposals = _proposals(request, most, predictor)
     except InvalidInputError as exception:
         if request.otherwise == 'noise':
             sizes.record.warn(f'request {number}: {exception}; its samples start from noise')
@@ -206,7 +205,7 @@ def _from_motifs(
         yield from _without_motif(number, others, elements, seed=seed, sizes=sizes)
 
 
-def _proposals(request: MotifsRequest, count: int, runtime: Runtime) -> list[Proposal]:
+def _proposals(request: MotifsRequest, count: int, predictor: Predictor) -> list[Proposal]:
     """Return at most ``count`` motifs of a request, the best first.
 
     :raises InvalidInputError: if no known crystal can be changed into what is wanted.
@@ -215,7 +214,7 @@ def _proposals(request: MotifsRequest, count: int, runtime: Runtime) -> list[Pro
 
     if request.wish is None:
         return proposals_of(request, models_of(request), count=count)
-    return aimed_proposals(request, request.wish, count, runtime)
+    return aimed_proposals(request, request.wish, count, predictor)
 
 
 def _without_motif(

@@ -96,7 +96,7 @@ def _heads(
     seen, arrays = None, {}
     with record.stage('heads'):
         if config.gaps:
-            gaps = load_gap_model(runtime)
+            gaps = load_gap_model(runtime, labels=config.gap_labels)
             seen = see(structures, gaps.validator, runtime)
             arrays = gaps.of_structures(structures, seen).arrays()
         if config.properties:

@@ -73,6 +73,8 @@ def sampled_generation(inputs: t.Mapping[str, t.Any], settings: CampaignSettings
     builder.generator = inputs['state']['checkpoints']['generator']
     builder.descriptor = inputs['state']['checkpoints']['descriptor']
     builder.cycle = inputs['cycle']
+    if asked.band_gap is not None:
+        builder.gap_labels = inputs['state']['dataset']
     builder.parameters = Dict(
         {
             'requests': generation_requests(inputs['elements'].get_list(), asked),

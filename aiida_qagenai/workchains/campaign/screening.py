@@ -59,6 +59,8 @@ def prediction(
     builder.candidate_set = candidate_set
     for name, structures in rivals.items():
         builder[name] = structures
+    if runtime.get('gaps'):
+        builder.gap_labels = inputs['state']['dataset']
     builder.parameters = Dict(runtime)
     return builder
 
