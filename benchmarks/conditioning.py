@@ -44,6 +44,7 @@ from aiida_qagenai.ml.runtime import setup
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'recipes'))
 
 from conditioning_parts.judge import measured, published
+from conditioning_parts.learning import report_learning
 from conditioning_parts.steering import METALS, SYSTEMS, TARGETS, make, pools, report_metals
 from conditioning_parts.steering import report as report_steering
 from crystals import FILES, MAX_ATOMS
@@ -182,6 +183,7 @@ def main() -> None:
         model = load_gap_model(setup(RuntimeConfig()))
         report(structures, labels, model)
         speed(structures, model)
+        report_learning(structures, labels, model)
     if arguments.only != 'errors':
         steer(arguments)
 
