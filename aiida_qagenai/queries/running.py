@@ -40,7 +40,7 @@ class OpenProcess:
     """A process that has not ended.
 
     :param path: labels of the calls from the process that is followed to this one.
-    :param changed: when its record was written last.
+    :param changed: when its record was written last; of the first one also when anything ended that these called.
     """
 
     pk: int
@@ -100,7 +100,20 @@ def open_processes(process: int) -> list[OpenProcess]:
         )
         builder.order_by({'called': 'ctime'})
         level = {row[0]: _open(row, (*level[caller].path, link)) for caller, *row, link in builder.all()}
+    if found:
+        # What has just ended is no longer open, and its caller may be asleep still.
+        changed = max([found[0].changed, *_last_calls(found)])
+        found[0] = dataclasses.replace(found[0], changed=changed)
     return found
+
+
+def _last_calls(processes: t.Sequence[OpenProcess]) -> tuple[datetime.datetime, ...]:
+    """Return when what these processes called changed last; nothing where they called nothing."""
+    builder = orm.QueryBuilder()
+    builder.append(orm.ProcessNode, filters=among('id', {process.pk for process in processes}), tag='caller')
+    builder.append(orm.ProcessNode, with_incoming='caller', edge_filters=CALL, tag='called', project='mtime')
+    builder.order_by({'called': {'mtime': 'desc'}}).limit(1)
+    return tuple(changed for (changed,) in builder.all())
 
 
 def _open(row: t.Sequence[t.Any], path: tuple[str, ...]) -> OpenProcess:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from aiida.common import timezone
-from timed_processes import call, campaign, energy, job, ladder, stage
+from timed_processes import call, campaign, energy, job, ladder, set_times, stage
 
 from aiida_qagenai.queries.running import jobs_among, open_processes, task_in_words
 
@@ -32,6 +32,15 @@ def test_only_what_has_not_ended_is_found(running_energy):
         ('cycle001', 'energies', 'c00000hse06'),
     ]
     assert found[-1].pk == last.pk
+
+
+def test_what_ends_is_a_change(pyscf_code):
+    """A campaign whose child has just ended has not stood still, even if it has not noticed yet."""
+    node = campaign(pyscf_code)
+    call(node, 'cycle001', 'Cycle', age=5000, seconds=4990)
+    set_times(node, 5000, 0)
+    (found,) = open_processes(node.pk)
+    assert (timezone.now() - found.changed).total_seconds() == pytest.approx(10)
 
 
 def test_nothing_is_open_under_a_process_that_has_ended(pyscf_code):
