@@ -19,7 +19,7 @@ from aiida_qagenai.api.potentials import hull_problem, potential_config, require
 from aiida_qagenai.api.targeting import predicted_properties
 from aiida_qagenai.api.tasks import Runner, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.properties import COMPUTED_WEIGHT
+from aiida_qagenai.common.properties import DEFAULT_ROUNDS
 from aiida_qagenai.selection.design import MODULI, generation_of_round, nearest, unseen
 from aiida_qagenai.selection.targets import PropertyTarget
 
@@ -49,14 +49,14 @@ class DesignPlan:
 
     target: PropertyTarget
     systems: Sequence[tuple[str, ...]]
-    rounds: int = 3
-    per_system: int = 10
-    per_round: int = 8
-    max_atoms: int = 6
-    novelty: float = 0.2
+    rounds: int = DEFAULT_ROUNDS.number
+    per_system: int = DEFAULT_ROUNDS.per_system
+    per_round: int = DEFAULT_ROUNDS.per_round
+    max_atoms: int = DEFAULT_ROUNDS.max_atoms
+    novelty: float = DEFAULT_ROUNDS.novelty
     potential: str = 'chgnet'
     max_e_above_hull: float = 0.1
-    weight: float = COMPUTED_WEIGHT
+    weight: float = DEFAULT_ROUNDS.weight
     seed: int = 0
 
 

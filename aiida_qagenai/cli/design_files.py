@@ -12,7 +12,7 @@ from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import FORMAT, option, several
 from aiida_qagenai.cli.result_files import extxyz, write_text
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.properties import COMPUTED_WEIGHT
+from aiida_qagenai.common.properties import DEFAULT_ROUNDS
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.api.inverse_design import Designed
@@ -32,15 +32,35 @@ COLUMNS = columns(
 TARGET = option('--target', required=True, help='Modulus: bulk_modulus=350 (GPa, ± 10 %) or shear_modulus=80..120.')
 
 ROUNDS = several(
-    option('--rounds', type=click.IntRange(1, 20), default=3, help='Rounds; the heads are retrained after each.'),
-    option('--per-round', type=click.IntRange(1), default=8, help='Crystals whose tensors are computed in a round.'),
-    option('--per-system', type=click.IntRange(1), default=10, help='Samples of each chemical system in a round.'),
-    option('--max-atoms', type=click.IntRange(1, 40), default=6, help='Most atoms in the cell.'),
-    option('--novelty', type=click.FloatRange(0, 1), default=0.2, help='Noise added to known crystals, 0 to 1.'),
+    option(
+        '--rounds',
+        type=click.IntRange(1, 20),
+        default=DEFAULT_ROUNDS.number,
+        help='Rounds; the heads are retrained after each.',
+    ),
+    option(
+        '--per-round',
+        type=click.IntRange(1),
+        default=DEFAULT_ROUNDS.per_round,
+        help='Crystals whose tensors are computed in a round.',
+    ),
+    option(
+        '--per-system',
+        type=click.IntRange(1),
+        default=DEFAULT_ROUNDS.per_system,
+        help='Samples of each chemical system in a round.',
+    ),
+    option('--max-atoms', type=click.IntRange(1, 40), default=DEFAULT_ROUNDS.max_atoms, help='Most atoms in the cell.'),
+    option(
+        '--novelty',
+        type=click.FloatRange(0, 1),
+        default=DEFAULT_ROUNDS.novelty,
+        help='Noise added to known crystals, 0 to 1.',
+    ),
     option(
         '--weight',
         type=click.FloatRange(0, min_open=True),
-        default=COMPUTED_WEIGHT,
+        default=DEFAULT_ROUNDS.weight,
         help='Of a computed crystal in training.',
     ),
     option('--seed', type=click.IntRange(0), default=0, help='Seed of the random numbers.'),

@@ -7,7 +7,7 @@ import typing as t
 import pydantic
 
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.common.properties import COMPUTED_WEIGHT
+from aiida_qagenai.common.properties import DEFAULT_ROUNDS
 from aiida_qagenai.selection.design import generation_of_round
 from aiida_qagenai.selection.targets import PropertyTarget
 from aiida_qagenai.workchains.protocols.atomistic import ElasticSettings, atomistic_settings
@@ -21,12 +21,18 @@ class DesignSettings(StrictModel):
 
     target: str = pydantic.Field(description='Modulus, such as bulk_modulus=350 (GPa)')
     systems: tuple[tuple[str, ...], ...] = pydantic.Field(min_length=1, description='Elements of chemical systems')
-    rounds: int = pydantic.Field(3, ge=1, le=20)
-    per_system: int = pydantic.Field(10, ge=1, description='Samples of each chemical system in a round')
-    per_round: int = pydantic.Field(8, ge=1, description='Crystals whose tensors are computed in a round')
-    max_atoms: int = pydantic.Field(6, ge=1, le=40, description='Most atoms in the cell')
-    novelty: float = pydantic.Field(0.2, ge=0, le=1, description='Noise added to known crystals')
-    weight: float = pydantic.Field(COMPUTED_WEIGHT, gt=0, description='Of a computed crystal beside a published one')
+    rounds: int = pydantic.Field(DEFAULT_ROUNDS.number, ge=1, le=20)
+    per_system: int = pydantic.Field(
+        DEFAULT_ROUNDS.per_system, ge=1, description='Samples of each chemical system in a round'
+    )
+    per_round: int = pydantic.Field(
+        DEFAULT_ROUNDS.per_round, ge=1, description='Crystals whose tensors are computed in a round'
+    )
+    max_atoms: int = pydantic.Field(DEFAULT_ROUNDS.max_atoms, ge=1, le=40, description='Most atoms in the cell')
+    novelty: float = pydantic.Field(DEFAULT_ROUNDS.novelty, ge=0, le=1, description='Noise added to known crystals')
+    weight: float = pydantic.Field(
+        DEFAULT_ROUNDS.weight, gt=0, description='Of a computed crystal beside a published one'
+    )
     seed: int = pydantic.Field(0, ge=0)
     elastic: ElasticSettings
 
