@@ -8,7 +8,8 @@ eV/atom, as `thermochemistry/rxnnet.csv.gz`: `hf_gga_gga_u`, `hf_r2scan`, `hf_re
 repository: crystals labelled by a teacher at PBE and r2SCAN. Of more than 1,000 compounds each campaign has others.
 Hits are the 15 % of the compounds with the largest difference between the levels. A campaign begins with 10 compounds
 and computes 5 at a time until half of the hits are found. All arms begin with the same compounds and use the same
-surrogate of the difference.
+surrogate of the difference. The surrogate `averaged` and the arms `thompson` and `lookahead` were tried and are no
+choice of the package.
 
 `acceleration-over-random` is how many times fewer calls the chosen arm needs than random choice, `-over-best` than the
 best other arm with the same surrogate, `-over-best-linear` than the best arm with the linear one, `null-acceleration`
@@ -16,12 +17,14 @@ the first one where the differences are dealt out at random, so that it must be 
 seeds. `oracle` knows the differences: nothing can be faster. `mae` is the error of the surrogate that a campaign
 leaves, `random_mae` that of as many compounds chosen at random; `explored_mae` and `explored_random_mae` are those
 after a fifth of all calls went to the most uncertain compounds. `cost` counts atoms of formula units; the knowledge
-gradient is per cost. `--store` writes the calls of every campaign.
+gradient is per cost. `--store` writes the calls of every campaign; with `--add`
+arms are run that are missing there, none where none is named, and all that is stored is compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import typing as t
@@ -30,8 +33,9 @@ from pathlib import Path
 import numpy as np
 from active_learning_parts.intervals import ratio_of_calls
 from active_learning_parts.pools import PAIRS, TEACHER, Pool, columns_of, read_pool
-from active_learning_parts.replay import ARMS, Record, replay
+from active_learning_parts.replay import ARMS, TRIALS, Record, replay
 from active_learning_parts.surrogates import SURROGATES
+from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -42,6 +46,7 @@ ERRORS = ('mae', 'random_mae', 'cost', 'explored_mae', 'explored_random_mae')
 """What is stored of a campaign besides its calls."""
 
 Campaigns = dict[str, list[Record]]
+Calls = dict[str, NDArray[np.int64]]
 
 
 def run(pool: Pool, surrogate: str, arms: t.Sequence[str], seeds: int) -> Campaigns:
@@ -72,14 +77,14 @@ def write(path: Path, stored: dict[str, dict[str, dict[str, list[float]]]]) -> N
     path.write_text('{\n' + ',\n'.join(pools) + '\n}\n', encoding='utf-8')
 
 
-def calls(records: t.Sequence[Record]) -> t.Any:
-    """Return the calls of each campaign, shape (s,)."""
-    return np.array([record.calls for record in records])
+def calls(campaigns: Campaigns) -> Calls:
+    """Return the calls of each campaign of every arm."""
+    return {arm: np.array([record.calls for record in records]) for arm, records in campaigns.items()}
 
 
-def line(name: str, arm: str, fast: Campaigns, reference: str, slow: Campaigns | None = None) -> None:
+def line(name: str, arm: str, fast: Calls, reference: str, slow: Calls | None = None) -> None:
     """Print the ratio of the calls of two arms as a line of JSON, with its interval."""
-    found = ratio_of_calls(calls((slow or fast)[reference]), calls(fast[arm]))
+    found = ratio_of_calls((slow or fast)[reference], fast[arm])
     content = {'name': name, **found._asdict(), 'unit': '1', 'arm': arm, 'reference': reference}
     print(json.dumps({**content, 'reference_value': 1.0, 'ratio': found.value}), flush=True)
 
@@ -87,9 +92,10 @@ def line(name: str, arm: str, fast: Campaigns, reference: str, slow: Campaigns |
 def report(pair: str, surrogate: str, campaigns: Campaigns) -> None:
     """Print the figures of one pool and one surrogate."""
     where = f'{pair}-{surrogate}'
-    base = float(calls(campaigns['random']).mean())
+    counts = calls(campaigns)
+    base = float(counts['random'].mean())
     for arm, records in campaigns.items():
-        mean = float(calls(records).mean())
+        mean = float(counts[arm].mean())
         content = {
             'name': f'{where}-{arm}-calls',
             'value': mean,
@@ -105,23 +111,27 @@ def report(pair: str, surrogate: str, campaigns: Campaigns) -> None:
         }
         print(json.dumps({**content, 'ratio': mean / base}), flush=True)
         if arm not in ('random', CEILING):
-            line(f'{where}-{arm}-acceleration-over-random', arm, campaigns, 'random')
+            line(f'{where}-{arm}-acceleration-over-random', arm, counts, 'random')
 
 
-def conclude(pair: str, by_surrogate: dict[str, Campaigns]) -> None:
+def conclude(pair: str, by_surrogate: dict[str, Calls]) -> None:
     """Print what the package chooses on one pool against random choice, the best other arm and plain divergence."""
     for surrogate, campaigns in by_surrogate.items():
         where = f'{pair}-{surrogate}'
-        others = [arm for arm in campaigns if arm not in (CHOSEN, CEILING)]
-        best = min(others, key=lambda arm: calls(campaigns[arm]).mean())
         line(f'{where}-acceleration-over-random', CHOSEN, campaigns, 'random')
-        line(f'{where}-acceleration-over-best', CHOSEN, campaigns, best)
+        line(f'{where}-acceleration-over-best', CHOSEN, campaigns, best_other(campaigns))
         if CEILING in campaigns:
             line(f'{where}-ceiling-over-random', CEILING, campaigns, 'random')
     if {'linear', 'chemical'} <= by_surrogate.keys():
         linear = by_surrogate['linear']
-        best = min((arm for arm in linear if arm != CEILING), key=lambda arm: calls(linear[arm]).mean())
+        best = min(linear.keys() - {CEILING, *TRIALS}, key=lambda arm: (linear[arm].mean(), arm))
         line(f'{pair}-acceleration-over-best-linear', CHOSEN, by_surrogate['chemical'], best, linear)
+
+
+def best_other(campaigns: Calls) -> str:
+    """Return the arm with the fewest calls besides the chosen one, the ceiling and what was tried."""
+    others = campaigns.keys() - {CHOSEN, CEILING, *TRIALS}
+    return min(others, key=lambda arm: (campaigns[arm].mean(), arm))
 
 
 def null(pool: Pool, pair: str, surrogate: str, seeds: int) -> None:
@@ -132,7 +142,35 @@ def null(pool: Pool, pair: str, surrogate: str, seeds: int) -> None:
         model = SURROGATES[surrogate](permuted)
         for arm, records in found.items():
             records.append(replay(permuted, model, arm, seed))
-    line(f'{pair}-{surrogate}-null-acceleration', CHOSEN, found, 'random')
+    line(f'{pair}-{surrogate}-null-acceleration', CHOSEN, calls(found), 'random')
+
+
+def add(pools: dict[str, Pool], surrogates: t.Sequence[str], arms: t.Sequence[str], seeds: int, path: Path) -> None:
+    """Run arms alone and add their campaigns to those that are stored; compare the calls of all that are stored."""
+    stored = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    for pair, pool in pools.items():
+        for surrogate in surrogates if arms else ():
+            for arm, records in run(pool, surrogate, arms, seeds).items():
+                stored.setdefault(f'{pair} {surrogate}', {})[arm] = columns(records)
+                write(path, stored)
+        known = {
+            place.split()[1]: {arm: np.array(content['calls']) for arm, content in found.items()}
+            for place, found in stored.items()
+            if place.split()[0] == pair
+        }
+        # random choice needs no surrogate
+        first = next(found['random'] for found in known.values() if 'random' in found)
+        known = {surrogate: {'random': first, **found} for surrogate, found in known.items()}
+        compare(pair, known)
+        conclude(pair, {surrogate: found for surrogate, found in known.items() if CHOSEN in found})
+
+
+def compare(pair: str, known: dict[str, Calls]) -> None:
+    """Print how many times fewer calls every stored arm needs than random choice and than divergence."""
+    for surrogate, found in known.items():
+        for arm, reference in itertools.product(found, ('random', 'divergence')):
+            if reference in found.keys() - {arm} and len(found[arm]) == len(found[reference]):
+                line(f'{pair}-{surrogate}-{arm}-acceleration-over-{reference}', arm, found, reference)
 
 
 def present(path: Path) -> list[str]:
@@ -152,19 +190,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--pool', type=Path, default=TEACHER, help='table of compounds; that of the teacher by default')
     parser.add_argument('--pairs', nargs='+', choices=PAIRS, help='lower and higher level; those that the table has')
-    parser.add_argument('--surrogates', nargs='+', choices=SURROGATES, default=list(SURROGATES))
+    parser.add_argument('--surrogates', nargs='+', choices=SURROGATES, default=['linear', 'chemical'])
     parser.add_argument('--arms', nargs='+', choices=ARMS, help='besides random and the chosen one; all by default')
     parser.add_argument('--seeds', type=int, default=SEEDS, help='campaigns of each arm')
     parser.add_argument('--store', type=Path, metavar='FILE', help='write the calls of every campaign')
+    parser.add_argument('--add', nargs='*', choices=ARMS, metavar='ARM', help='run these, or none, and add to FILE')
     parser.add_argument('--quick', action='store_true', help='few seeds and arms')
     arguments = parser.parse_args()
-    named = arguments.arms or (QUICK_ARMS if arguments.quick else ARMS)
+    named = arguments.arms or (QUICK_ARMS if arguments.quick else [arm for arm in ARMS if arm not in TRIALS])
     arms = tuple(dict.fromkeys(('random', CHOSEN, *named)))
     seeds, stored = QUICK_SEEDS if arguments.quick else arguments.seeds, {}
     try:
         pools = {pair: read_pool(arguments.pool, *PAIRS[pair]) for pair in arguments.pairs or present(arguments.pool)}
     except InvalidInputError as refusal:
         parser.error(str(refusal))
+    if arguments.add is not None:
+        if not arguments.store:
+            parser.error('--add needs --store FILE')
+        add(pools, arguments.surrogates, arguments.add, seeds, arguments.store)
+        return
     for pair, pool in pools.items():
         found: dict[str, Campaigns] = {}
         for surrogate in arguments.surrogates:
@@ -174,7 +218,7 @@ def main() -> None:
             stored[f'{pair} {surrogate}'] = {arm: columns(records) for arm, records in found[surrogate].items()}
             if arguments.store:
                 write(arguments.store, stored)
-        conclude(pair, found)
+        conclude(pair, {surrogate: calls(campaigns) for surrogate, campaigns in found.items()})
 
 
 if __name__ == '__main__':

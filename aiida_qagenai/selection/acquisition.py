@@ -26,7 +26,9 @@ __all__ = (
     'diversity_scores',
     'expected_improvement',
     'hit_probability',
+    'hit_threshold',
     'knowledge_gradient',
+    'probability_beyond',
     'scale',
     'score',
 )
@@ -225,7 +227,7 @@ def hit_probability(
     if len(signed) == 0:
         return np.zeros(0)
     spread = np.maximum(sigma, SIGMA_FLOOR)
-    return _beyond(signed, spread, _threshold(signed, spread, share))
+    return probability_beyond(signed, spread, hit_threshold(signed, spread, share))
 
 
 def expected_improvement(
@@ -241,7 +243,7 @@ def expected_improvement(
     if len(signed) == 0:
         return np.zeros(0)
     spread = np.maximum(sigma, SIGMA_FLOOR)
-    threshold = _threshold(signed, spread, share)
+    threshold = hit_threshold(signed, spread, share)
     found = np.zeros(len(signed))
     for side in (signed, -signed):
         z = (side - threshold) / spread
@@ -266,11 +268,13 @@ def knowledge_gradient(
     spread = np.maximum(sigma, SIGMA_FLOOR)
     z = signed / spread
     folded = spread * math.sqrt(2 / math.pi) * np.exp(-0.5 * z**2) + signed * (1 - 2 * ndtr(-z))
-    without = np.maximum(folded - _threshold(signed, spread, share), 0.0)
+    without = np.maximum(folded - hit_threshold(signed, spread, share), 0.0)
     return np.maximum(expected_improvement(signed, sigma, share) - without, 0.0)
 
 
-def _beyond(signed: NDArray[np.float64], spread: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+def probability_beyond(
+    signed: NDArray[np.float64], spread: NDArray[np.float64], threshold: float
+) -> NDArray[np.float64]:
     """Return the probability that abs(Δ) exceeds a threshold, shape (n,)."""
     from scipy.special import ndtr
 
@@ -278,12 +282,14 @@ def _beyond(signed: NDArray[np.float64], spread: NDArray[np.float64], threshold:
     return found
 
 
-def _threshold(signed: NDArray[np.float64], spread: NDArray[np.float64], share: float) -> float:
+def hit_threshold(signed: NDArray[np.float64], spread: NDArray[np.float64], share: float) -> float:
     """Return the divergence that the expected number of ``share`` of the candidates exceeds, eV/atom."""
     from scipy.optimize import brentq
 
     highest = float((np.abs(signed) + 10 * spread).max())
-    return float(brentq(lambda threshold: float(_beyond(signed, spread, threshold).mean()) - share, 0.0, highest))
+    return float(
+        brentq(lambda threshold: float(probability_beyond(signed, spread, threshold).mean()) - share, 0.0, highest)
+    )
 
 
 def _of_hits(

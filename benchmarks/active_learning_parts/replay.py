@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning_parts.pools import Array, Pool
-from active_learning_parts.surrogates import Surrogate
+from active_learning_parts.surrogates import GaussianProcess
+from active_learning_parts.trials import lookahead, thompson
 from aiida_qagenai.selection.acquisition import CandidatePool
 from aiida_qagenai.selection.choose import choose
 
@@ -29,9 +30,16 @@ ARMS = {
     'hit-probability': ('hit_probability', 'absolute'),
     'expected-improvement': ('expected_improvement', 'absolute'),
     'knowledge-gradient': ('knowledge_gradient', 'absolute'),
+    'thompson': ('oracle_divergence', 'absolute'),
+    'lookahead': ('oracle_divergence', 'absolute'),
     'oracle': ('oracle_divergence', 'absolute'),
 }
-"""Acquisition and kind of divergence of each arm; the last one knows the answer and is the ceiling."""
+"""Acquisition and kind of divergence of each arm; the last one knows the answer and is the ceiling.
+
+The two before it are no acquisitions of the package: they are scored by ``trials`` in the place of the answer.
+"""
+
+TRIALS = ('thompson', 'lookahead')
 
 BLIND = frozenset({'random', 'low-fidelity', 'diversity', 'oracle'})
 """Arms that need no prediction."""
@@ -61,7 +69,7 @@ class Record:
     explored_random_mae: float
 
 
-def replay(pool: Pool, surrogate: Surrogate, arm: str, seed: int) -> Record:
+def replay(pool: Pool, surrogate: GaussianProcess, arm: str, seed: int) -> Record:
     """Run one campaign. Campaigns with the same seed begin with the same compounds, whatever the arm.
 
     Every batch is chosen by the function that chooses in campaigns, without an audit.
@@ -75,6 +83,10 @@ def replay(pool: Pool, surrogate: Surrogate, arm: str, seed: int) -> Record:
     while hits[computed].sum() < wanted:
         mean, sigma = unknown if arm in BLIND else surrogate(computed, pool.difference[computed])
         candidates = _candidates(pool, names, computed, mean, sigma)
+        if arm in TRIALS:
+            joint = surrogate.joint(computed, pool.difference[computed])
+            scores = _trial(arm, joint, pool, computed, seed=seed)
+            candidates = dataclasses.replace(candidates, true_divergence=scores)
         choice = choose(
             candidates, budget_k=BATCH, audit_fraction=0.0, arm=acquisition, divergence=divergence, seed=seed
         )
@@ -95,7 +107,7 @@ def replay(pool: Pool, surrogate: Surrogate, arm: str, seed: int) -> Record:
     )
 
 
-def explore(pool: Pool, surrogate: Surrogate, computed: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def explore(pool: Pool, surrogate: GaussianProcess, computed: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Return what was computed and further compounds, ``EXPLORED`` of all, each time the most uncertain ones."""
     names = tuple(f'{row:06d}' for row in range(len(pool)))
     wanted = min(len(pool), round(len(computed) / (1 - EXPLORED)))
@@ -108,7 +120,21 @@ def explore(pool: Pool, surrogate: Surrogate, computed: NDArray[np.int64], seed:
     return computed
 
 
-def _quality(pool: Pool, surrogate: Surrogate, computed: NDArray[np.int64]) -> tuple[float, float]:
+def _trial(arm: str, joint: tuple[Array, Array], pool: Pool, computed: NDArray[np.int64], *, seed: int) -> Array:
+    """Return the scores of an arm that is no acquisition of the package, shape (n,).
+
+    :param joint: mean and covariance of all compounds.
+    """
+    mean, covariance = joint
+    if arm == 'thompson':
+        return thompson(mean, covariance, seed + 1000 * len(computed))
+    mean[computed], covariance[computed, computed] = pool.difference[computed], 0.0
+    eligible = np.ones(len(pool), dtype=bool)
+    eligible[computed] = False
+    return lookahead(mean, covariance, eligible)
+
+
+def _quality(pool: Pool, surrogate: GaussianProcess, computed: NDArray[np.int64]) -> tuple[float, float]:
     """Return error and coverage of the surrogate on what was not computed, see :class:`Record`."""
     mean, sigma = surrogate(computed, pool.difference[computed])
     rest = np.setdiff1d(np.arange(len(pool)), computed)

@@ -11,8 +11,14 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from active_learning_parts.pools import Array, Pool
 
+LEAST_WEIGHT = 0.02
+"""Smallest likelihood of what enters an average, of the largest."""
+
 LEAST_SPREAD = 0.02
 """Smallest standard deviation of the differences that scales the priors, eV/atom."""
+
+Fit = tuple[float, Array, float, Array, Array]
+"""Logarithm of the marginal likelihood, kernel, noise, its Cholesky factor, and weights of the values."""
 
 
 class Surrogate(t.Protocol):
@@ -38,21 +44,56 @@ class GaussianProcess:
 
     def __call__(self, rows: NDArray[np.int64], values: Array) -> tuple[Array, Array]:
         """See :class:`Surrogate`."""
-        scale, centred = max(float(values.std()), LEAST_SPREAD), values - values.mean()
-        fits = (self.fit(kernel, noise, rows, centred / scale) for kernel in self.kernels for noise in self.noises)
-        _, kernel, noise, factor, weights = max(fits, key=lambda fit: fit[0])
+        scale, fits = self.fits(rows, values)
+        mean, variance = self.expected(max(fits, key=lambda fit: fit[0]), rows)
+        return values.mean() + scale * mean, scale * np.sqrt(variance)
+
+    def joint(self, rows: NDArray[np.int64], values: Array) -> tuple[Array, Array]:
+        """Return mean, eV/atom, shape (n,), and covariance of what calculations would give, eV²/atom², shape (n, n)."""
+        scale, fits = self.fits(rows, values)
+        best = max(fits, key=lambda fit: fit[0])
+        mean, variance = self.expected(best, rows)
+        _, kernel, _, factor, _ = best
         reduced = solve_triangular(factor, kernel[rows], lower=True)
-        variance = np.maximum(np.diag(kernel) - (reduced**2).sum(axis=0), 0.0) + noise**2
-        return values.mean() + scale * (kernel[:, rows] @ weights), scale * np.sqrt(variance)
+        covariance = kernel - reduced.T @ reduced
+        np.fill_diagonal(covariance, variance)
+        return values.mean() + scale * mean, scale**2 * covariance
+
+    def fits(self, rows: NDArray[np.int64], values: Array) -> tuple[float, list[Fit]]:
+        """Return what values are scaled by, eV/atom, and the fits of all kernels and noises."""
+        scale, centred = max(float(values.std()), LEAST_SPREAD), values - values.mean()
+        return scale, [self.fit(kernel, each, rows, centred / scale) for kernel in self.kernels for each in self.noises]
 
     @staticmethod
-    def fit(
-        kernel: Array, noise: float, rows: NDArray[np.int64], values: Array
-    ) -> tuple[float, Array, float, Array, Array]:
+    def expected(fit: Fit, rows: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return mean and variance of one fit for values of unit variance, each of shape (n,)."""
+        _, kernel, noise, factor, weights = fit
+        reduced = solve_triangular(factor, kernel[rows], lower=True)
+        return kernel[:, rows] @ weights, np.maximum(np.diag(kernel) - (reduced**2).sum(axis=0), 0.0) + noise**2
+
+    @staticmethod
+    def fit(kernel: Array, noise: float, rows: NDArray[np.int64], values: Array) -> Fit:
         """Return the logarithm of the marginal likelihood but for a constant, the arguments, and what predicts."""
         factor = cholesky(kernel[np.ix_(rows, rows)] + noise**2 * np.eye(len(rows)), lower=True)
         weights = cho_solve((factor, True), values)
         return float(-0.5 * values @ weights - np.log(np.diag(factor)).sum()), kernel, noise, factor, weights
+
+
+class Averaged(GaussianProcess):
+    """All kernels and noises, weighted by their marginal likelihoods: few values do not tell them apart."""
+
+    def __call__(self, rows: NDArray[np.int64], values: Array) -> tuple[Array, Array]:
+        """See :class:`Surrogate`."""
+        scale, fits = self.fits(rows, values)
+        likelihood = np.array([fit[0] for fit in fits])
+        weights = np.exp(likelihood - likelihood.max())
+        kept = weights > LEAST_WEIGHT
+        weights = weights[kept] / weights[kept].sum()
+        means, variances = np.moveaxis(
+            np.array([self.expected(fit, rows) for fit, use in zip(fits, kept, strict=True) if use]), 1, 0
+        )
+        mean = weights @ means
+        return values.mean() + scale * mean, scale * np.sqrt(weights @ (variances + (means - mean) ** 2))
 
 
 def linear(pool: Pool) -> GaussianProcess:
@@ -75,4 +116,12 @@ def chemical(pool: Pool) -> GaussianProcess:
     return GaussianProcess(kernels, (0.15, 0.4, 0.8))
 
 
-SURROGATES: dict[str, t.Callable[[Pool], GaussianProcess]] = {'linear': linear, 'chemical': chemical}
+def averaged(pool: Pool) -> Averaged:
+    """Return the average of all Gaussian processes that :func:`chemical` chooses from."""
+    best = chemical(pool)
+    return Averaged(best.kernels, best.noises)
+
+
+SURROGATES: dict[str, t.Callable[[Pool], GaussianProcess]] = {
+    'linear': linear, 'chemical': chemical, 'averaged': averaged
+}  # fmt: skip

@@ -14,6 +14,7 @@ from active_learning_parts.intervals import ratio_of_calls
 from active_learning_parts.pools import TEACHER, read_pool
 from active_learning_parts.replay import replay
 from active_learning_parts.surrogates import SURROGATES
+from active_learning_parts.trials import AHEAD, lookahead, thompson
 
 from aiida_qagenai.common.errors import InvalidInputError
 
@@ -90,6 +91,62 @@ def test_a_campaign_finds_half_of_the_hits_and_is_the_same_again(pool):
     assert len({record.found[:10] for record in records.values()}) == 1
     assert records['oracle'].calls <= records['hit-probability'].calls <= records['random'].calls
     assert all(record.found[-1] == np.ceil(pool.hits.sum() / 2) for record in records.values())
+
+
+def test_a_joint_prediction_agrees_with_the_single_ones(pool):
+    """The covariance has the variances on its diagonal and is positive."""
+    model, rows = SURROGATES['chemical'](pool), np.arange(0, len(pool), 3)
+    mean, sigma = model(rows, pool.difference[rows])
+    joint, covariance = model.joint(rows, pool.difference[rows])
+    assert np.allclose(joint, mean) and np.allclose(np.sqrt(np.diag(covariance)), sigma)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_the_average_is_the_best_fit_where_no_other_is_likely(pool, monkeypatch):
+    """With only one fit likely enough both surrogates say the same."""
+    rows = np.arange(0, len(pool), 2)
+    monkeypatch.setattr('active_learning_parts.surrogates.LEAST_WEIGHT', 0.999_999)
+    both = [SURROGATES[name](pool)(rows, pool.difference[rows]) for name in ('chemical', 'averaged')]
+    assert np.allclose(both[0], both[1])
+
+
+def test_looking_ahead_prefers_what_tells_about_others():
+    """Of two equal chances the one that decides about many others; alone, all that counts is the chance itself."""
+    number = AHEAD + 1
+    mean, covariance = np.full(2 * number, 0.2), np.eye(2 * number) * 0.04
+    covariance[:number, :number] = 0.039 * np.ones((number, number)) + 0.001 * np.eye(number)
+    scores = lookahead(mean, covariance, np.ones(2 * number, dtype=bool))
+    assert scores[:number].min() > scores[number:].max()
+    assert lookahead(mean, covariance, np.arange(2 * number) == 3).argmax() == 3
+
+
+def test_draws_follow_what_is_expected():
+    """A draw of what is nearly certain is the size of its mean."""
+    assert thompson(np.array([-1.0, 0.5]), 1e-8 * np.eye(2), seed=0) == pytest.approx([1, 0.5], abs=1e-3)
+
+
+def test_arms_are_added_to_what_is_stored(table, monkeypatch, capsys, tmp_path):
+    """What was stored stays byte for byte, and all of it is compared."""
+    stored = tmp_path / 'calls.json'
+    common = [
+        'active_learning.py',
+        '--pool',
+        str(table),
+        '--pairs',
+        'gga-r2scan',
+        '--seeds',
+        '2',
+        '--store',
+        str(stored),
+    ]
+    for arms in (['random', 'hit-probability', 'divergence'], ['lookahead'], []):
+        monkeypatch.setattr('sys.argv', [*common, '--surrogates', 'chemical', '--add', *arms])
+        before = stored.read_text().splitlines() if stored.exists() else []
+        active_learning.main()
+        assert {each.rstrip(',') for each in before} <= {each.rstrip(',') for each in stored.read_text().splitlines()}
+    lines = {line['name']: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert lines['gga-r2scan-chemical-lookahead-acceleration-over-divergence']['lower'] > 0
+    assert lines['gga-r2scan-chemical-acceleration-over-best']['reference'] == 'divergence'
 
 
 def test_ratios_are_paired():
