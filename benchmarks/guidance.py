@@ -1,14 +1,15 @@
 """Constraints that act while the generator samples: valid candidates, and structures that were ordered.
 
-    python benchmarks/guidance.py [--quick] [--only {validity,targets,stability,masks}] [--data FILE] [--record FILE]
+    python benchmarks/guidance.py [--quick] [--only {validity,targets,stability,masks}] [--data FILE] [--again]
 
-`targets` is the module `guidance_parts.targets`, which says what it measures; `--quick` repeats a part of it and prints
-the figures of the stored runs, and `--record` is where a whole measurement is kept. Two parts are only run when asked
-for: `stability`, the module `guidance_parts.stability`, relaxes the samples of the `--targets`, and `masks`, the module
-`guidance_parts.masks`, crystals that were sampled around a kagome net. For `validity` a tiny generator is trained on
-ionic crystals: those of a table with the columns ``cif`` and ``e_above_hull``, or decorated prototypes where none is
-given. It then samples neutral compositions that it has not seen and chemical systems in which it chooses the elements
-itself, with the same seeds and weights for every setting.
+`targets` is the module `guidance_parts.targets`, which says what it measures. Runs are kept as soon as they have ended,
+and those that are kept are not repeated, so that a measurement that was killed goes on; `--again` forgets them first,
+and `--quick` prints the figures of the stored runs. Two parts are only run when asked for: `stability`, the module
+`guidance_parts.stability`, relaxes the samples of the `--targets`, and `masks`, the module `guidance_parts.masks`,
+crystals that were sampled around a kagome net. For `validity` a tiny generator is trained on ionic crystals: those of a
+table with the columns ``cif`` and ``e_above_hull``, or decorated prototypes where none is given. It then samples
+neutral compositions that it has not seen and chemical systems in which it chooses the elements itself, with the same
+seeds and weights for every setting.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ if __name__ == '__main__':
     parser.add_argument(
         '--only', choices=['validity', 'targets', 'stability', 'masks'], help='the first two if not given'
     )
-    parser.add_argument('--record', type=Path, help='file for the counts of all runs of `targets`')
+    parser.add_argument('--again', action='store_true', help='measure the runs that are stored anew')
     parser.add_argument('--targets', nargs='+', default=list(targets.TARGETS), choices=list(targets.TARGETS))
     parser.add_argument('--seeds', type=int, default=5, help='seeds of `stability` and `masks`')
     parser.add_argument('--seed', type=int, default=0)
@@ -165,15 +166,15 @@ if __name__ == '__main__':
         parser.error(f'{arguments.data} does not exist')
     warnings.simplefilter('ignore')
     table = None if arguments.data is None else arguments.data.resolve()
-    record = None if arguments.record is None else arguments.record.resolve()
+    how = {'quick': arguments.quick, 'again': arguments.again}
     parts = [arguments.only] if arguments.only else ['targets'] if arguments.quick else ['targets', 'validity']
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         if 'targets' in parts:
-            targets.benchmark(run, arguments.targets, quick=arguments.quick, record=record)
+            targets.benchmark(run, arguments.targets, **how)
         if 'stability' in parts:
-            stability.benchmark(run, arguments.targets, arguments.seeds, quick=arguments.quick)
+            stability.benchmark(run, arguments.targets, arguments.seeds, **how)
         if 'masks' in parts:
-            masks.benchmark(run, arguments.seeds, quick=arguments.quick)
+            masks.benchmark(run, arguments.seeds, **how)
         if 'validity' in parts:
             benchmark(table, arguments.quick, arguments.seed)

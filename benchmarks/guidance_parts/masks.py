@@ -10,8 +10,8 @@ alike. What is counted: crystals with the net before (`before`) and after (`afte
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
 import typing as t
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +24,7 @@ from scipy.stats import binomtest
 from aiida_qagenai.api import relax
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio
+from guidance_parts.runs import complete
 
 RECORD = Path(__file__).with_name('masks.json')
 CONTENTS: dict[str, dict[str, int]] = {
@@ -51,17 +52,13 @@ TOLERANCE = 0.2
 Runner = Callable[[str, dict[str, t.Any]], dict[str, t.Any]]
 
 
-def benchmark(run: Runner, seeds: int, *, quick: bool) -> None:
-    """Print the figures of the stored runs with ``quick``, or of new ones, which are stored."""
-    runs: list[dict[str, t.Any]] = json.loads(RECORD.read_text()) if RECORD.exists() else []
-    if not quick:
-        for seed in range(seeds):
-            for arm in ARMS:
-                runs = [each for each in runs if (each['arm'], each['seed']) != (arm, seed)]
-                runs.append(measure(run, arm, seed))
-                lines = ',\n'.join(json.dumps(each, separators=(',', ':')) for each in runs)
-                RECORD.write_text(f'[\n{lines}\n]\n')
-    show(runs)
+def benchmark(run: Runner, seeds: int, *, quick: bool, again: bool = False) -> None:
+    """Print the figures of all runs, after those of the seeds that are not stored but with ``quick``.
+
+    :param again: whether the stored runs of these seeds are measured anew.
+    """
+    plan = [] if quick else [{'arm': arm, 'seed': seed} for seed in range(seeds) for arm in ARMS]
+    show(complete(RECORD, plan, functools.partial(measure, run), again=again))
 
 
 def measure(run: Runner, arm: str, seed: int) -> dict[str, t.Any]:

@@ -10,7 +10,8 @@ crystal: satisfied before and after, distance to the hull, whether it is a dupli
 
 from __future__ import annotations
 
-import json
+import functools
+import itertools
 import statistics
 import typing as t
 from collections.abc import Sequence
@@ -21,30 +22,27 @@ from figures import figure
 from aiida_qagenai.api import validate
 from aiida_qagenai.exchange.structures import StructureBatch
 from guidance_parts import targets
+from guidance_parts.runs import complete
 
 RECORD = Path(__file__).with_name('stability.json')
 ARMS = ('unguided', 'guided')
 
 
-def benchmark(run: targets.Runner, names: Sequence[str], seeds: int, *, quick: bool) -> None:
-    """Print the figures of the stored runs with ``quick``, or of new ones for some targets, which are stored."""
-    runs: list[dict[str, t.Any]] = json.loads(RECORD.read_text()) if RECORD.exists() else []
-    if not quick:
-        for name in names:
-            for seed in range(seeds):
-                for arm in ARMS:
-                    runs = [each for each in runs if (each['target'], each['arm'], each['seed']) != (name, arm, seed)]
-                    runs.append(measure(run, name, arm, seed))
-                    lines = ',\n'.join(json.dumps(each, separators=(',', ':')) for each in runs)
-                    RECORD.write_text(f'[\n{lines}\n]\n')
-    show(runs)
+def benchmark(run: targets.Runner, names: Sequence[str], seeds: int, *, quick: bool, again: bool = False) -> None:
+    """Print the figures of all runs, after those of the targets and seeds that are not stored but with ``quick``.
+
+    :param again: whether the stored runs of these targets and seeds are measured anew.
+    """
+    wanted = [] if quick else itertools.product(names, range(seeds), ARMS)
+    plan = [{'target': name, 'arm': arm, 'seed': seed} for name, seed, arm in wanted]
+    show(complete(RECORD, plan, functools.partial(measure, run), again=again))
 
 
-def measure(run: targets.Runner, name: str, arm: str, seed: int) -> dict[str, t.Any]:
+def measure(run: targets.Runner, target: str, arm: str, seed: int) -> dict[str, t.Any]:
     """Sample, validate and return what became of each crystal: satisfied before, after, distance, duplicate."""
-    target = targets.TARGETS[name]
-    geometry = {'constraints': target.constraints, **targets.ARMS[arm]}
-    run('generate', targets.configuration(target, geometry, seed))
+    wanted = targets.TARGETS[target]
+    geometry = {'constraints': wanted.constraints, **targets.ARMS[arm]}
+    run('generate', targets.configuration(wanted, geometry, seed))
     structures = StructureBatch.load('candidates.npz').structures()
     crystals = [
         [
@@ -53,10 +51,10 @@ def measure(run: targets.Runner, name: str, arm: str, seed: int) -> dict[str, t.
             each.e_above_hull and round(each.e_above_hull, 4),
             bool(each.duplicate_of),
         ]
-        for _, each in validate(structures, list(target.constraints))
+        for _, each in validate(structures, list(wanted.constraints))
     ]
-    requested = targets.PER_CONTENT * len(target.contents)
-    return {'target': name, 'arm': arm, 'seed': seed, 'requested': requested, 'crystals': crystals}
+    requested = targets.PER_CONTENT * len(wanted.contents)
+    return {'target': target, 'arm': arm, 'seed': seed, 'requested': requested, 'crystals': crystals}
 
 
 def show(runs: list[dict[str, t.Any]]) -> None:

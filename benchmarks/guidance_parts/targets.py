@@ -12,7 +12,7 @@ constraints (`hits`), where the first is a coordination those of them that also 
 
 from __future__ import annotations
 
-import json
+import functools
 import time
 import typing as t
 from collections.abc import Callable, Sequence
@@ -29,10 +29,11 @@ from aiida_qagenai.chemistry.duplicates import find_duplicates
 from aiida_qagenai.exchange.geometry import GeometricConstraint
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.ml.generator.projection import VALID_SCALE, closest_ratio
+from guidance_parts.runs import complete
 
 RECORD = Path(__file__).with_name('targets.json')
 STEPS = 100
-PER_CONTENT = 5
+PER_CONTENT, SEEDS = 5, 5
 """Samples of each cell content and seed."""
 
 SIX = 'coordination(Si,O)=6'
@@ -46,13 +47,11 @@ class Target(t.NamedTuple):
 
     :param contents: cell contents, as many samples of each.
     :param arms: which of :data:`ARMS` are measured.
-    :param seeds: how many.
     """
 
     constraints: tuple[str, ...]
     contents: tuple[dict[str, int], ...]
     arms: tuple[str, ...] = ('unguided', 'best-of-2', 'guided')
-    seeds: int = 5
 
 
 TARGETS = {
@@ -71,9 +70,9 @@ TARGETS = {
     'boron-volume': Target(('volume_per_atom=6.8±5%',), ({'B': 6}, {'B': 8}, {'B': 12})),
     'ti-o-edges': Target(('edge_sharing(Ti,O)=2', 'coordination(Ti,O)=6'), TITANIA),
     'si-o-corners': Target(('corner_sharing(Si,O)=4', 'coordination(Si,O)=4', 'edge_sharing(Si,O)=0'), SILICA),
-    'silica-three': Target(THREE, SILICA, seeds=3),
-    'silica-volume': Target(THREE[1:2], SILICA, ('unguided', 'guided'), 3),
-    'silica-distance': Target(THREE[2:], SILICA, ('unguided', 'guided'), 3),
+    'silica-three': Target(THREE, SILICA),
+    'silica-volume': Target(THREE[1:2], SILICA, ('unguided', 'guided')),
+    'silica-distance': Target(THREE[2:], SILICA, ('unguided', 'guided')),
 }
 ARMS: dict[str, dict[str, t.Any]] = {
     'unguided': {'guided': False},
@@ -86,43 +85,35 @@ COUNTED = ('hits', 'agreed', 'valid', 'passed', 'distinct')
 Runner = Callable[[str, dict[str, t.Any]], dict[str, t.Any]]
 
 
-def benchmark(run: Runner, names: Sequence[str], *, quick: bool, record: Path | None = None) -> None:
-    """Print the time that guidance costs, and the figures of all runs: the stored ones with ``quick``, or new ones.
+def benchmark(run: Runner, names: Sequence[str], *, quick: bool, again: bool = False, record: Path = RECORD) -> None:
+    """Print the time that guidance costs, and the figures of all runs, after those that are not stored.
 
     :param run: runs a task in the working directory and returns its results.
-    :param names: targets that are measured; the stored runs of the others are shown.
-    :param record: where all runs are kept as soon as there are new ones.
+    :param names: targets that are measured but with ``quick``; the stored runs of the others are shown.
+    :param again: whether the stored runs of these targets are measured anew.
+    :param record: where the runs are kept.
     """
     overhead(run)
-    runs: list[dict[str, t.Any]] = json.loads(RECORD.read_text())
-    if not quick:
-        runs = [each for each in runs if each['target'] not in names]
-        for name in names:
-            for seed in range(TARGETS[name].seeds):
-                for arm in TARGETS[name].arms:
-                    runs.append(measure(run, name, arm, seed))
-                    _show_run(runs[-1])
-                    if record is not None:
-                        lines = ',\n'.join(json.dumps(each, separators=(',', ':')) for each in runs)
-                        record.write_text(f'[\n{lines}\n]\n')
-    show(runs)
+    wanted = [(name, seed, arm) for name in names for seed in range(SEEDS) for arm in TARGETS[name].arms]
+    plan = [] if quick else [{'target': name, 'arm': arm, 'seed': seed} for name, seed, arm in wanted]
+    show(complete(record, plan, functools.partial(measure, run), again=again))
 
 
-def measure(run: Runner, name: str, arm: str, seed: int) -> dict[str, t.Any]:
+def measure(run: Runner, target: str, arm: str, seed: int) -> dict[str, t.Any]:
     """Return the counts of one run."""
-    target = TARGETS[name]
-    run('generate', configuration(target, {'constraints': target.constraints, **ARMS[arm]}, seed))
+    wanted = TARGETS[target]
+    run('generate', configuration(wanted, {'constraints': wanted.constraints, **ARMS[arm]}, seed))
     batch = StructureBatch.load('candidates.npz')
     hits = load_arrays('candidates.npz')['geometry_satisfied'].all(1)
     structures = list(batch.structures())
-    constraint = GeometricConstraint.model_validate(target.constraints[0])
+    constraint = GeometricConstraint.model_validate(wanted.constraints[0])
     satisfied = [structure for structure, hit in zip(structures, hits, strict=True) if hit]
     agreed = None if constraint.name != 'coordination' else sum(agrees(each, constraint) for each in satisfied)
     return {
-        'target': name,
+        'target': target,
         'arm': arm,
         'seed': seed,
-        'requested': PER_CONTENT * len(target.contents),
+        'requested': PER_CONTENT * len(wanted.contents),
         'hits': int(hits.sum()),
         'agreed': agreed,
         'valid': int(sum(closest_ratio(*crystal) >= VALID_SCALE for crystal in batch)),
@@ -180,7 +171,3 @@ def show(runs: list[dict[str, t.Any]]) -> None:
                 label = f'{arm}-{name}' + ('' if key == 'hits' else f'-{key}')
                 base.setdefault(key, value / total)
                 figure(label, value / total, 'fraction of those requested', 'without guidance', base[key])
-
-
-def _show_run(counts: dict[str, t.Any]) -> None:
-    print(f'# {json.dumps(counts)}', flush=True)

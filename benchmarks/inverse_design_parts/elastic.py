@@ -45,12 +45,14 @@ LITERATURE = {'MACE-MP-0a': 29.1, 'MACE-MatPES-PBE-0': 19.0}
 
 SAMPLE, MAX_ATOMS, SEED = 30, 12, 0
 WITHIN = 0.1
+BATCH_ATOMS = 24
+"""In one evaluation: few, so that a measurement that is killed loses few crystals."""
 
 Row = dict[str, t.Any]
 
 
-def measure(folder: Path, work: Path, count: int) -> list[Row]:
-    """Return a row for every crystal and potential.
+def measure(folder: Path, work: Path, count: int) -> t.Iterator[list[Row]]:
+    """Yield for each potential a row for every crystal.
 
     :param folder: with `mp/`, `mpts/` and `mp_extra/`.
     :param work: in which the tasks go on where they were cut.
@@ -61,11 +63,12 @@ def measure(folder: Path, work: Path, count: int) -> list[Row]:
     small = [row for row in np.flatnonzero(crystals.held_out) if crystals.structures.num_atoms[row] <= MAX_ATOMS]
     held_out = np.random.default_rng(SEED).permutation(small)[:count].tolist()
     chosen = [names.index(name) for name in CRYSTALS] + [row for row in held_out if names[row] not in CRYSTALS]
-    rows = []
     for potential in POTENTIALS:
+        rows = []
         place = work / potential.replace(':', '-')
         structures = [crystals.structures.structure(row) for row in chosen]
-        found = elastic_structures(structures, potential_config(potential), place, run_ml_task)
+        config = {**potential_config(potential), 'batch_atoms': BATCH_ATOMS}
+        found = elastic_structures(structures, config, place, run_ml_task)
         for row, (structure, outcome) in zip(chosen, found, strict=True):
             tensor = outcome['tensor_ieee']
             cubic = None if tensor is None else [round(float(tensor[place]), 2) for place in ((0, 0), (0, 1), (3, 3))]
@@ -80,7 +83,7 @@ def measure(folder: Path, work: Path, count: int) -> list[Row]:
                     'reason': outcome['reason'],
                 }
             )
-    return rows
+        yield rows
 
 
 def _rounded(value: float | None) -> float | None:
@@ -123,7 +126,16 @@ def run(folder: Path | None, work: Path, *, quick: bool, store: bool) -> None:
     if folder is None:
         show(json.loads(RECORD.read_text()))
         return
-    rows = measure(folder, work, SAMPLE // 8 if quick else SAMPLE)
-    if store:
-        RECORD.write_text('[\n' + ',\n'.join(json.dumps(row) for row in rows) + '\n]\n')
+    rows = []
+    for found in measure(folder, work, SAMPLE // 8 if quick else SAMPLE):
+        rows += found
+        if store:
+            _write(rows)
     show(rows)
+
+
+def _write(rows: list[Row]) -> None:
+    """Store the rows, in the place of those of the same potentials."""
+    new = {row['potential'] for row in rows}
+    kept = [row for row in json.loads(RECORD.read_text()) if row['potential'] not in new]
+    RECORD.write_text('[\n' + ',\n'.join(json.dumps(row) for row in rows + kept) + '\n]\n')

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 from guidance_parts import masks, stability, targets
+from guidance_parts.runs import complete, load
 from pymatgen.core import Lattice, Structure
 
 RUNS = json.loads(targets.RECORD.read_text())
@@ -74,8 +75,30 @@ def test_planes_of_close_packing_are_no_kagome_net():
 
 
 def test_masks_hold_their_net_before_the_relaxation(capsys):
-    runs = {run['arm']: run for run in json.loads(masks.RECORD.read_text())}
-    assert runs['masked']['before'] == runs['masked']['requested'] == runs['unmasked']['requested']
-    assert runs['masked']['after'] > runs['unmasked']['after']
-    masks.show(list(runs.values()))
+    runs = load(masks.RECORD)
+    arms = {arm: [run for run in runs if run['arm'] == arm] for arm in masks.ARMS}
+    sums = {arm: {key: sum(run[key] for run in mine) for key in mine[0] if key != 'arm'} for arm, mine in arms.items()}
+    assert sums['masked']['before'] == sums['masked']['requested'] == sums['unmasked']['requested']
+    assert sums['masked']['after'] > sums['unmasked']['after']
+    masks.show(runs)
     assert '"kagome-masked-after"' in capsys.readouterr().out
+
+
+def test_a_measurement_that_was_killed_goes_on(tmp_path):
+    """What had ended is kept, what is stored is measured again only when asked for, and what is not planned stays."""
+    record, plan = tmp_path / 'runs.json', [{'arm': 'masked', 'seed': seed} for seed in range(3)]
+    measured = []
+
+    def measure(arm, seed):
+        if seed == 2 and len(measured) < 3:
+            measured.append('killed')
+            raise KeyboardInterrupt
+        measured.append(seed)
+        return {'arm': arm, 'seed': seed, 'hits': len(measured)}
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(record, plan, measure)
+    assert [run['hits'] for run in load(record)] == [1, 2]
+    assert [run['hits'] for run in complete(record, plan, measure)] == [1, 2, 4]
+    assert [run['hits'] for run in complete(record, plan[:1], measure, again=True)] == [2, 4, 5]
+    assert measured == [0, 1, 'killed', 2, 0]
