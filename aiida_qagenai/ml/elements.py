@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -119,13 +120,17 @@ def chemical_features(elements: Sequence[int]) -> NDArray[np.float64]:
     return rows
 
 
+_known_features = functools.lru_cache(maxsize=16)(chemical_features)
+"""The features of the elements of a model, which many crystals ask for one after the other; not to be changed."""
+
+
 def element_statistics(fractions: NDArray[np.float64], elements: Sequence[int]) -> NDArray[np.float64]:
     """Return mean, spread and range of the properties of the elements over the atoms, shape (n, 3 · NUM_FEATURES).
 
     :param fractions: atomic fractions, shape (n, elements).
     :param elements: atomic numbers.
     """
-    properties = chemical_features(elements)
+    properties = _known_features(tuple(elements))
     mean = fractions @ properties
     spread = np.sqrt(np.maximum(fractions @ properties**2 - mean**2, 0.0))
     present = fractions[:, :, None] > 0

@@ -129,10 +129,12 @@ def latent_features(ensemble: Ensemble, graphs: Sequence[CrystalGraph], device: 
     """Return what the members of a validator say of crystals, shape (n, members, ``POOLS``, channels)."""
     shape = (0, len(ensemble.members), POOLS, ensemble.members[0].channels)
     found = [np.zeros(shape, dtype=np.float32)]
-    with torch.no_grad():
+    with torch.inference_mode():
         for start in range(0, len(graphs), BATCH):
             batch = collate(graphs[start : start + BATCH]).to(device)
-            features = [_pooled(member.node_features(batch), batch) for member in ensemble.members]
+            neighbours = ensemble.members[0].neighbours(batch)
+            found_by = [member.node_features(batch, neighbours=neighbours) for member in ensemble.members]
+            features = [_pooled(each, batch) for each in found_by]
             found.append(torch.stack(features, dim=1).float().cpu().numpy())
     return np.concatenate(found)
 

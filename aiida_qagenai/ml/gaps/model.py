@@ -121,7 +121,7 @@ class GapModel:
     def _features(self, inputs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the hidden features of all networks as unit vectors, shape (n, d)."""
         found = []
-        with torch.no_grad():
+        with torch.inference_mode():
             for network, each in zip(self.networks['structure'], inputs, strict=True):
                 hidden = network.hidden(network.standardised(self.runtime.tensor(each)))
                 found.append(nn.functional.normalize(hidden, dim=1).double().cpu().numpy())
@@ -181,7 +181,7 @@ Output = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def raw_gaps(network: GapNetwork, inputs: NDArray[np.float64], runtime: Runtime) -> Output:
     """Return what one network says."""
-    with torch.no_grad():
+    with torch.inference_mode():
         gaps, logits = network(network.standardised(runtime.tensor(inputs)))
         return gaps.double().cpu().numpy(), logits.sigmoid().double().cpu().numpy()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
 import numpy as np
@@ -214,7 +215,7 @@ class LatentReference:
         if len(standard) > MAX_REFERENCES:
             chosen = np.random.default_rng(seed).choice(len(standard), MAX_REFERENCES, replace=False)
             standard = standard[np.sort(chosen)]
-        distances = _distances(standard, standard)
+        distances = _distances(standard, standard, _squares(standard))
         np.fill_diagonal(distances, np.inf)
         nearest = distances.min(axis=1)
         threshold = float(np.quantile(nearest, 0.99)) if len(standard) > 1 else 0.0
@@ -227,10 +228,13 @@ class LatentReference:
     def distances(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the distance of each row of ``features``, shape (n, d), to the nearest reference: RMS per feature."""
         standard = (features - self.mean) / self.deviation
-        chunks = [
-            _distances(chunk, self.features).min(axis=1) for chunk in np.array_split(standard, len(standard) // 512 + 1)
-        ]
-        return np.concatenate(chunks)
+        chunks = np.array_split(standard, len(standard) // 512 + 1)
+        return np.concatenate([_distances(chunk, self.features, self._squares).min(axis=1) for chunk in chunks])
+
+    @functools.cached_property
+    def _squares(self) -> NDArray[np.float64]:
+        """Squared lengths of the references, shape (m,): to find them takes as long as one crystal's distances."""
+        return _squares(self.features)
 
     def inflation(self, distances: NDArray[np.float64], unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the factor on σ of structures at ``distances``, some with ``unseen`` elements, shape (n,) each."""
@@ -239,7 +243,15 @@ class LatentReference:
         return np.where(unseen, np.maximum(factor, UNSEEN_ELEMENT_INFLATION), factor)
 
 
-def _distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared lengths of rows, shape (n,)."""
+    squares: NDArray[np.float64] = (rows**2).sum(axis=1)
+    return squares
+
+
+def _distances(
+    a: NDArray[np.float64], b: NDArray[np.float64], squares_of_b: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the root mean square difference of all pairs of rows, shape (len(a), len(b))."""
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
+    squares = _squares(a)[:, None] + squares_of_b[None, :] - 2 * a @ b.T
     return np.sqrt(np.maximum(squares, 0.0) / max(a.shape[1], 1))

@@ -132,7 +132,8 @@ class Ensemble:
             for start in range(0, len(graphs), batch_size):
                 chunk = graphs[start : start + batch_size]
                 batch = collate(chunk).to(device)
-                outputs = [member.all_levels(batch) for member in self.members]
+                neighbours = self.members[0].neighbours(batch)
+                outputs = [member.all_levels(batch, neighbours) for member in self.members]
                 energies.append(torch.stack([levels for levels, _ in outputs]).double().cpu().numpy())
                 features.append(torch.cat([pooled for _, pooled in outputs], dim=-1).double().cpu().numpy())
                 if progress is not None:

@@ -186,9 +186,12 @@ class MomentTrunk(nn.Module):
         )
         self.register_buffer('mean_neighbours', torch.tensor(1.0))
 
-    def forward(self, graph: CrystalGraph, chain: Sequence[int]) -> Tensor:
-        """Return the scalar features of each atom, shape (N, channels)."""
-        neighbours = Neighbours.of(graph, self.cutoff, self.num_radial)
+    def forward(self, graph: CrystalGraph, chain: Sequence[int], neighbours: Neighbours | None = None) -> Tensor:
+        """Return the scalar features of each atom, shape (N, channels).
+
+        :param neighbours: those in ``graph``, if they are known.
+        """
+        neighbours = neighbours or Neighbours.of(graph, self.cutoff, self.num_radial)
         normalisation = self.mean_neighbours.rsqrt()
         scalars, vectors = self.embedding(graph.species), None
         for layer in self.layers:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from aiida_qagenai.common.level import LevelTree, line_of
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.validator.moments import MomentTrunk
+from aiida_qagenai.ml.validator.neighbours import Neighbours
 from aiida_qagenai.ml.validator.pairs import PairTrunk
 
 __all__ = ('SIZES', 'MultiFidelityPotential', 'chain_of', 'hyperparameters')
@@ -127,9 +128,16 @@ class MultiFidelityPotential(nn.Module):
         """Return the mean number of neighbours in training, by which the moments are normalised."""
         return self.trunk.mean_neighbours
 
-    def node_features(self, graph: CrystalGraph, level: int = 0) -> Tensor:
-        """Return the scalar features of each atom before the bias of the level, shape (N, channels)."""
-        features: Tensor = self.trunk(graph, chain_of(level, self.parents))
+    def neighbours(self, graph: CrystalGraph) -> Neighbours:
+        """Return the neighbours in ``graph``, the same for all networks with these hyperparameters."""
+        return Neighbours.of(graph, self.trunk.cutoff, self.trunk.num_radial)
+
+    def node_features(self, graph: CrystalGraph, level: int = 0, neighbours: Neighbours | None = None) -> Tensor:
+        """Return the scalar features of each atom before the bias of the level, shape (N, channels).
+
+        :param neighbours: those in ``graph``, if they are known.
+        """
+        features: Tensor = self.trunk(graph, chain_of(level, self.parents), neighbours)
         return features
 
     def atomic_energies(self, features: Tensor, species: Tensor, level: int) -> Tensor:
@@ -150,17 +158,20 @@ class MultiFidelityPotential(nn.Module):
         """Return the energy of each structure on ``level``, shape (B,), eV (not per atom)."""
         return graph.pool_sum(self.atomic_energies(self.node_features(graph, level), graph.species, level))
 
-    def all_levels(self, graph: CrystalGraph) -> tuple[Tensor, Tensor]:
+    def all_levels(self, graph: CrystalGraph, neighbours: Neighbours | None = None) -> tuple[Tensor, Tensor]:
         """Return energies per atom on every level, shape (B, L), and the pooled features, shape (B, channels).
 
         The trunk runs once for all levels whose sums over neighbours are scaled alike.
+
+        :param neighbours: those in ``graph``, if they are known.
         """
+        neighbours = neighbours or self.neighbours(graph)
         known: dict[tuple[int, ...], Tensor] = {}
         energies = []
         for level in range(len(self.parents)):
             scaled = tuple(k for k in chain_of(level, self.parents) if self.scales_sums(k))
             if scaled not in known:
-                known[scaled] = self.trunk(graph, scaled)
+                known[scaled] = self.trunk(graph, scaled, neighbours)
             energies.append(graph.pool_mean(self.atomic_energies(known[scaled], graph.species, level)))
         return torch.stack(energies, dim=-1), graph.pool_mean(known[()])
 

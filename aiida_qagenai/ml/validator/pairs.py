@@ -98,9 +98,12 @@ class PairTrunk(nn.Module):
         self.out = nn.Linear(channels, channels)
         self.register_buffer('mean_neighbours', torch.tensor(1.0))
 
-    def forward(self, graph: CrystalGraph, chain: Sequence[int]) -> Tensor:
-        """Return the scalar features of each atom, shape (N, channels)."""
-        neighbours = Neighbours.of(graph, self.cutoff, self.num_radial)
+    def forward(self, graph: CrystalGraph, chain: Sequence[int], neighbours: Neighbours | None = None) -> Tensor:
+        """Return the scalar features of each atom, shape (N, channels).
+
+        :param neighbours: those in ``graph``, if they are known.
+        """
+        neighbours = neighbours or Neighbours.of(graph, self.cutoff, self.num_radial)
         envelope, (num_nodes, places, _) = neighbours.envelope, neighbours.directions.shape
         normalisation = self.mean_neighbours.rsqrt()
         elements = self.embedding(graph.species)
