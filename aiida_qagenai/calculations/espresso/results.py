@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.calculations.espresso.parameters import PwParameters
 from aiida_qagenai.chemistry.collinear import moment_warnings, name_ordering
 
-__all__ = ('band_edges', 'error_text', 'normalise_results')
+__all__ = ('band_edges', 'error_text', 'filled_levels', 'normalise_results')
 
 COMPONENTS = {
     'one_electron': 'energy_one_electron',
@@ -23,6 +23,9 @@ COMPONENTS = {
     'smearing': 'energy_smearing',
 }
 """Parts of the total energy, eV, and what aiida-quantumespresso calls them."""
+
+WHOLE = 0.05
+"""Deviation of the number of filled levels from a whole one, by what smearing leaves of the moment."""
 
 ERROR = re.compile(r'Error in routine\s+(\S+)\s*\((-?\d+)\):\s*\n\s*(.*?)\s*\n\s*%%%', re.DOTALL)
 
@@ -92,7 +95,7 @@ def normalise_results(
         **cost,
     }
     if bands is not None and occupations is not None:
-        values.update(band_edges(bands, occupations))
+        values.update(band_edges(bands, occupations, filled_levels(output, parameters.spin_polarized)))
     if parameters.spin_polarized:
         total = float(output['total_magnetization'])
         values.update(
@@ -106,14 +109,35 @@ def normalise_results(
     return {name: value for name, value in values.items() if value is not None}
 
 
-def band_edges(bands: NDArray[np.float64], occupations: NDArray[np.float64]) -> dict[str, t.Any]:
+def filled_levels(output: t.Mapping[str, t.Any], spin_polarized: bool) -> list[float]:
+    """Return how many levels the electrons of each spin fill at every k-point, a whole number in an insulator.
+
+    :param output: ``output_parameters`` of aiida-quantumespresso.
+    """
+    electrons = float(output['number_of_electrons'])
+    moment = float(output['total_magnetization']) if spin_polarized else 0.0
+    return [(electrons + moment) / 2, (electrons - moment) / 2][: 2 if spin_polarized else 1]
+
+
+def band_edges(
+    bands: NDArray[np.float64], occupations: NDArray[np.float64], filled: t.Sequence[float] = ()
+) -> dict[str, t.Any]:
     """Return the gap over all spins and of each spin, the valence band maximum (eV), and the number of occupied bands.
 
     A level counts as occupied from half its electrons on; where their number varies between k-points there is no gap.
+    With cold smearing the Fermi level can lie at the edge of a band although there is a gap (more than one conserves
+    the number of electrons): what levels they fill goes before.
+
+    :param filled: from :func:`filled_levels`.
     """
-    spins, filled = (values[None] if values.ndim == 2 else values for values in (bands, occupations))
+    spins, shares = (values[None] if values.ndim == 2 else values for values in (bands, occupations))
     full = 2.0 if len(spins) == 1 else 1.0
-    counts = [(filled[spin] > full / 2).sum(axis=1) for spin in range(len(spins))]
+    counts = [(shares[spin] > full / 2).sum(axis=1) for spin in range(len(spins))]
+    for spin, number in enumerate(filled):
+        whole = np.full_like(counts[spin], round(number))
+        below, above = _edges(spins[spin], whole)
+        if abs(number - round(number)) < WHOLE and below < above:
+            counts[spin] = whole
     edges = [_edges(levels, number) for levels, number in zip(spins, counts, strict=True)]
     valence, conduction = max(top for top, _ in edges), min(bottom for _, bottom in edges)
     metallic = any(len(set(number.tolist())) > 1 for number in counts)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiida_qagenai.calculations.espresso.parameters import PwParameters
-from aiida_qagenai.calculations.espresso.results import band_edges, error_text, normalise_results
+from aiida_qagenai.calculations.espresso.results import band_edges, error_text, filled_levels, normalise_results
 from aiida_qagenai.calculations.pyscf.results import EnergyResults
 
 PARAMETERS = {'fidelity': 'PBE', 'ecutwfc': 40, 'ecutrho': 320, 'conv_thr': 1e-8, 'degauss': 0.01}
@@ -75,6 +75,20 @@ def test_the_gap_lies_between_occupied_and_empty_levels():
     assert band_edges(bands - [[0, 0, 3], [0, 0, 0]], occupations)['band_gap'] == 0.0
     # Nothing is empty.
     assert band_edges(bands[:, :2], occupations[:, :2])['band_gap'] is None
+
+
+def test_a_fermi_level_at_the_edge_of_a_band_hides_no_gap():
+    bands, occupations = np.array([[-3.0, 8.0, 11.9], [-3.0, 7.3, 13.1]]), np.array([[2.0, 0.9, 0.0], [2.0, 2.0, 0.0]])
+    assert band_edges(bands, occupations)['band_gap'] == 0.0
+    filled = filled_levels({'number_of_electrons': 4.0}, spin_polarized=False)
+    assert filled == [2.0]
+    found = band_edges(bands, occupations, filled)
+    assert found['band_gap'] == pytest.approx(3.9)
+    assert found['num_occupied_per_k'] == [2, 2]
+    assert filled_levels({'number_of_electrons': 4.0, 'total_magnetization': 2.0}, spin_polarized=True) == [3.0, 1.0]
+    assert band_edges(bands, occupations, [1.5])['band_gap'] == 0.0
+    crossing = np.array([[-3.0, 8.0, 11.9], [-3.0, 12.3, 13.1]])
+    assert band_edges(crossing, occupations, [2.0])['band_gap'] == 0.0
 
 
 def test_each_spin_has_a_gap_of_its_own():
