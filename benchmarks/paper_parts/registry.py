@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paper_parts import campaigns, cost, loop, stored
+from paper_parts import campaigns, cost, lithium, loop, stored
 from paper_parts.items import Item
 
 DATA = '--data FOLDER'
@@ -32,6 +32,7 @@ ITEMS = (
     Item('Figure 9', 'Expected divergence and the one that is found', LOOP, loop.correlation, loop.draw_correlation),
     Item('Figure 10', 'When to stop', LOOP, campaigns.stopping, campaigns.draw_stopping),
     Item('Figure 11', 'Distances to the hull', LOOP, loop.distances, loop.draw_distances),
+    *lithium.HULLS,
     Item('Table 12', 'Time of hull operations', 'python benchmarks/hull.py --quick', stored.hull_times),
     Item('Figure 12', 'How time grows', SCALE, cost.exponents, cost.draw_exponents),
     Item('Table 14', 'Variation between runs', LOOP, campaigns.sensitivity),
