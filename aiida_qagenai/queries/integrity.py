@@ -16,6 +16,7 @@ from aiida_qagenai.engine import canonical
 from aiida_qagenai.engine.bulk import check_labels
 from aiida_qagenai.engine.profile import profile_storage
 from aiida_qagenai.engine.rows import HASH_KEY, rows_of
+from aiida_qagenai.queries.derivations import wrong_energies
 
 __all__ = ('Fault', 'IntegrityReport', 'check_integrity')
 
@@ -49,7 +50,7 @@ class IntegrityReport:
     faults: list[Fault]
 
 
-def check_integrity(*, hashes: bool = True) -> IntegrityReport:
+def check_integrity(*, hashes: bool = True, energies: bool = False) -> IntegrityReport:
     """Check the nodes and links of the profile; nothing is changed.
 
     - ``outputs``, ``inputs``: link labels of a process are valid and unique, none is a node and a namespace at once,
@@ -58,7 +59,8 @@ def check_integrity(*, hashes: bool = True) -> IntegrityReport:
       that made them;
     - ``processes``: what has ended is sealed, and what is sealed has ended;
     - ``files``: every file of a node is in the repository;
-    - ``hashes``: the hash of every data node is that of its content (most of the time; leave it out to be quick).
+    - ``hashes``: the hash of every data node is that of its content (most of the time; leave it out to be quick);
+    - ``energies``: every energy is what the function that made it gives for its inputs today.
     """
     checks: dict[str, t.Callable[[], tuple[int, list[tuple[int, str]]]]] = {
         'outputs': lambda: _links(LinkType.CREATE),
@@ -69,6 +71,8 @@ def check_integrity(*, hashes: bool = True) -> IntegrityReport:
     }
     if hashes:
         checks['hashes'] = _hashes
+    if energies:
+        checks['energies'] = wrong_energies
     checked, faults = {}, []
     for name, check in checks.items():
         checked[name], found = check()
