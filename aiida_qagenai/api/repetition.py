@@ -66,9 +66,7 @@ def repeat_calculation(calculation: CalcJobNode, code: AbstractCode | None = Non
         builder.pop(name, None)
     computer = builder.code.computer
     if not computer.is_user_configured(User.collection.get_default()):
-        message = (
-            f'computer `{computer.label}` is not set up here: choose a code of this machine with `--code`'
-        )
+        message = f'computer `{computer.label}` is not set up here: choose a code of this machine with `--code`'
         raise InvalidInputError(message)
     builder.metadata.disable_cache = True
     builder.metadata.label = f'{calculation.label} again'.strip()
