@@ -134,8 +134,8 @@ def latent_features(ensemble: Ensemble, graphs: Sequence[CrystalGraph], device: 
             batch = collate(graphs[start : start + BATCH]).to(device)
             neighbours = ensemble.members[0].neighbours(batch)
             found_by = [member.node_features(batch, neighbours=neighbours) for member in ensemble.members]
-            features = [_pooled(each, batch) for each in found_by]
-            found.append(torch.stack(features, dim=1).float().cpu().numpy())
+            pooled = _pooled(torch.stack(found_by, dim=1).flatten(1), batch).unflatten(2, shape[1::2])
+            found.append(pooled.transpose(1, 2).float().cpu().numpy())
     return np.concatenate(found)
 
 
