@@ -56,9 +56,7 @@ def masked_requests(mask: SiteMask, request: MotifsRequest, seed: int) -> list[d
     """
     _check(request)
     wanted = request.formula or ' '.join(request.elements or ())
-    absent = [symbol for symbol in mask.amounts if symbol not in request.symbols]
-    if absent:
-        raise InvalidInputError(f'the mask holds {", ".join(absent)}, which {wanted} does not have')
+    mask.check_elements(request.symbols, wanted)
     if request.composition is None:
         contents = _drawn(mask, request, seed)
     else:

@@ -12,13 +12,18 @@ from aiida_qagenai.cli.params import option, several
 if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.geometry import GeometryOptions
 
-__all__ = ('CONSTRAINTS', 'geometry_of', 'shares_of')
+__all__ = ('CONSTRAINTS', 'ORDER', 'geometry_of', 'ordered_generation', 'shares_of')
 
-CONSTRAINTS = several(
+ORDER = several(
     option(
         '--constrain', multiple=True, metavar='CONSTRAINT', help="Order, such as 'coordination(Si,O)=6'. Repeatable."
     ),
     option('--mask', metavar='MASK', help="Hold atoms, such as 'kagome(Ni)' or those of a file, in every crystal."),
+)
+"""What crystals are to have."""
+
+CONSTRAINTS = several(
+    ORDER,
     option('--guide/--no-guide', default=True, help='Pull samples towards constraints, or only judge and select them.'),
     option(
         '--recurrence', type=click.IntRange(0, 10), default=0, help='Repetitions of the first half of guided steps.'
@@ -41,6 +46,21 @@ def geometry_of(constrain: Sequence[str], target: object = None, **options: t.An
     from aiida_qagenai.exchange.geometry import GeometryOptions
 
     return GeometryOptions.of_texts(constrain, **options)
+
+
+def ordered_generation(constrain: Sequence[str], mask: str | None) -> dict[str, t.Any]:
+    """Return the settings ``generate`` of a campaign whose candidates are ordered, empty without an order.
+
+    :raises InvalidInputError: on a constraint or a mask that cannot be read.
+    """
+    geometry = geometry_of(constrain, guided=True, recurrence=0, best_of=1)
+    asked: dict[str, t.Any] = {} if geometry is None else {'geometry': {'constraints': list(constrain)}}
+    if mask is not None:
+        from aiida_qagenai.api.masking import read_mask
+
+        # held atoms are sampled around from noise: known crystals do not have them
+        asked |= {'mask': read_mask(mask).dump(), 'motif_fraction': 0.0}
+    return {'generate': asked} if asked else {}
 
 
 def shares_of(counts: dict[str, t.Any] | None) -> list[str]:

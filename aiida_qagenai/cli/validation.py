@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from aiida_qagenai.cli.constraining import ORDER
 from aiida_qagenai.cli.groups import Noun, add_continue, launch
 from aiida_qagenai.cli.loaders import load_checkpoint, load_code, load_process, read_with_warnings
 from aiida_qagenai.cli.output import columns, print_frame
@@ -43,7 +44,7 @@ COLUMNS = columns(
 
 @validation.command('run')
 @click.argument('files', nargs=-1, required=True, type=FILE)
-@option('--constrain', multiple=True, required=True, metavar='CONSTRAINT', help='What was ordered. Repeatable.')
+@ORDER
 @option('--potential', default='chgnet', help='Potential with a place on the hull of the package: chgnet, validator.')
 @option('--checkpoint', metavar=NODE, help='The validator, if that is the potential; that of the package by default.')
 @option('--code', metavar=NODE, default=ML_CODE, help='Python with torch and the potential.')
@@ -55,6 +56,7 @@ def run(
     files: tuple[Path, ...],
     *,
     constrain: tuple[str, ...],
+    mask: str | None,
     potential: str,
     checkpoint: str | None,
     code: str,
@@ -66,15 +68,18 @@ def run(
     """Validate crystals in files that were ordered.
 
     Each is moved onto its symmetry, checked for atoms that are too close, relaxed on a potential, compared with the
-    others and placed on the hull of the package; the constraints are applied before and after. For example:
+    others and placed on the hull of the package; the constraints are applied before and after. With --mask each begins
+    with the held atoms, keeps its cell, and is judged by how far they move. For example:
     `aiida-qagenai validation run ordered/structures.extxyz --constrain 'coordination(Si,O)=6'`.
     """
+    from aiida_qagenai.api.masking import read_mask
     from aiida_qagenai.workchains.validation import ValidationWorkChain
 
     builder = ValidationWorkChain.get_builder_from_protocol(
         load_code(code),
         [item for file in files for item in read_with_warnings(file)],
         constrain,
+        mask=None if mask is None else read_mask(mask),
         potential=potential,
         checkpoint=load_checkpoint(checkpoint),
         overrides=parse_settings(settings),

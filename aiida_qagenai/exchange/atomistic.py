@@ -8,6 +8,7 @@ from pathlib import Path
 import pydantic
 
 from aiida_qagenai.exchange.geometry import GeometricConstraint
+from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.exchange.requests import Count
 from aiida_qagenai.exchange.runtime import RuntimeConfig
 from aiida_qagenai.thermodynamics.vibrations.settings import (
@@ -85,6 +86,7 @@ class RelaxManyConfig(AtomisticConfig):
     :param journal: what has ended; a run that was cut goes on from it.
     :param batch_atoms: most atoms evaluated at once; a larger crystal is relaxed alone.
     :param constraints: geometric constraints by which crystals are judged before and after.
+    :param mask: held atoms, the first of every crystal, of which is judged whether they stay where they are.
     """
 
     dtype: t.Literal['float32', 'float64'] = 'float32'
@@ -92,6 +94,7 @@ class RelaxManyConfig(AtomisticConfig):
     output: Path = Path('relaxed.npz')
     journal: Path = Path('relaxed.jsonl')
     constraints: tuple[GeometricConstraint, ...] = ()
+    mask: SiteMask | None = None
     batch_atoms: Count = 256
     relaxation: RelaxSettings = RelaxSettings(max_force=0.05, max_stress=0.003, max_steps=200)
 

@@ -7,6 +7,7 @@ import math
 import re
 import typing as t
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pydantic
@@ -136,6 +137,29 @@ class SiteMask(StrictModel):
     def text(self) -> str:
         """Return what is held, as in ``3 Ni``."""
         return ', '.join(f'{number} {symbol}' for symbol, number in self.amounts.items())
+
+    def check_elements(self, known: Iterable[str], what: str) -> None:
+        """Check that structures of some elements can have the held atoms.
+
+        :param known: all elements of the structures.
+        :param what: the structures, in the text of the error.
+        :raises InvalidInputError: naming the elements that are absent.
+        """
+        present = set(known)
+        absent = [symbol for symbol in self.amounts if symbol not in present]
+        if absent:
+            raise InvalidInputError(f'the mask holds {", ".join(absent)}, which {what} does not have')
+
+    def check_crystals(self, structures: Sequence[Structure]) -> None:
+        """Check that crystals begin with the held atoms, as those do that were sampled around them.
+
+        :raises InvalidInputError: naming the first that does not.
+        """
+        for number, structure in enumerate(structures, 1):
+            first = [site.species_string for site in structure[: len(self)]]
+            if first != list(self.species):
+                text = f'crystal {number}, {structure.composition.reduced_formula},'
+                raise InvalidInputError(f'the mask holds {self.text}, but {text} does not begin with these atoms')
 
     def check_content(self, content: t.Mapping[str, int], what: str) -> None:
         """Check that cells can have the held atoms.

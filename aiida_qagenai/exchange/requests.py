@@ -214,9 +214,7 @@ def check_mask(mask: SiteMask, request: Request, what: str) -> None:
     if isinstance(request, CompositionRequest):
         mask.check_content(request.composition, what)
     elif isinstance(request, ChemicalSystemRequest | FreeRequest):
-        absent = [symbol for symbol in mask.amounts if symbol not in (elements_of(request) or mask.amounts)]
-        if absent:
-            raise InvalidInputError(f'the mask holds {", ".join(absent)}, which {what} does not have')
+        mask.check_elements(elements_of(request) or mask.amounts, what)
         if request.max_atoms < len(mask):
             raise InvalidInputError(f'the mask holds {len(mask)} atoms, but {what} has at most {request.max_atoms}')
     else:

@@ -14,8 +14,9 @@ import numpy as np
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.atomistic import RelaxManyConfig
-from aiida_qagenai.exchange.geometry import GeometricConstraint, GeometryOptions
+from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, load_sound, save_arrays
+from aiida_qagenai.ml.generator.masking import displacement
 from aiida_qagenai.ml.generator.ordering import judge_structures
 from aiida_qagenai.ml.potentials import Potential, make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
@@ -27,6 +28,9 @@ __all__ = ('crystal_key', 'descend_together', 'read_journal', 'relax_many', 'rel
 
 Outcome = dict[str, t.Any]
 
+HELD = 0.3
+"""Largest displacement of held atoms that stay where they are, Å."""
+
 FIGURES = ('energy_per_atom', 'force', 'stress', 'steps')
 """What an outcome says in numbers, None for a crystal without an energy."""
 
@@ -35,10 +39,11 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
     """Relax cell and atoms of every crystal, write them packed, and a list of outcomes as ``relaxations``.
 
     An outcome has ``identifier``, ``converged``, ``energy_per_atom`` (eV), ``force`` (eV/Å), ``stress`` (eV/Å3),
-    ``steps`` and ``reason``: why it did not converge, or has no energy. With constraints it also has ``ordered``, what
-    they say before (``values_before``, ``losses_before``, ``satisfied_before``) and after (``values`` and so on, None
-    for a value without its elements). The crystal of one without an energy is the one that was given, even if it is
-    broken (``exchange.structures.load_sound`` reads such a file).
+    ``steps`` and ``reason``: why it did not converge, or has no energy. With constraints or a mask it also has
+    ``ordered``, what they say before (``values_before``, ``losses_before``, ``satisfied_before``) and after (``values``
+    and so on, None for a value without its elements); with a mask the last value is the displacement of the held atoms,
+    Å. The crystal of one without an energy is the one that was given, even if it is broken
+    (``exchange.structures.load_sound`` reads such a file).
 
     :raises InvalidInputError: if there are no structures, or the potential is not installed.
     """
@@ -66,9 +71,9 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
             converged += outcome['converged']
             progress.advance('relax', {'converged': converged})
     outcomes = _write(config.output, arrays, problems, [done[key] for key in keys])
-    if config.constraints:
+    if config.constraints or config.mask is not None:
         relaxed = load_sound(config.output)[0]
-        judged = iter(_judge(config.constraints, batch, relaxed))
+        judged = iter(_judge(config, batch, relaxed))
         outcomes = [
             {**each, 'ordered': None if problem else next(judged)}
             for each, problem in zip(outcomes, problems, strict=True)
@@ -85,21 +90,31 @@ def relax_many(config: RelaxManyConfig, runtime: Runtime, record: Record) -> Non
     )
 
 
-def _judge(
-    constraints: tuple[GeometricConstraint, ...], before: StructureBatch, after: StructureBatch
-) -> list[dict[str, list[t.Any]]]:
-    """Return what constraints say about each sound crystal before and after its relaxation."""
-    options = GeometryOptions(constraints=constraints)
+def _judge(config: RelaxManyConfig, before: StructureBatch, after: StructureBatch) -> list[dict[str, list[t.Any]]]:
+    """Return what constraints, and last the mask, say about each sound crystal before and after its relaxation."""
     rows: list[dict[str, list[t.Any]]] = [{} for _ in range(len(before))]
     for ending, crystals in (('_before', before), ('', after)):
-        verdicts = judge_structures(options, crystals)
-        for row, values in enumerate(verdicts.values.tolist()):
-            rows[row] |= {
-                f'values{ending}': [value if math.isfinite(value) else None for value in values],
-                f'losses{ending}': verdicts.losses[row].tolist(),
-                f'satisfied{ending}': verdicts.satisfied[row].tolist(),
+        for row, said in zip(rows, _verdicts(config, crystals), strict=True):
+            row |= {
+                f'values{ending}': [value if math.isfinite(value) else None for value, _, _ in said],
+                f'losses{ending}': [loss for _, loss, _ in said],
+                f'satisfied{ending}': [satisfied for _, _, satisfied in said],
             }
     return rows
+
+
+def _verdicts(config: RelaxManyConfig, crystals: StructureBatch) -> list[list[tuple[float, float, bool]]]:
+    """Return for each crystal the value, the loss, and whether it is satisfied, of each constraint and of the mask."""
+    said: list[list[tuple[float, float, bool]]] = [[] for _ in range(len(crystals))]
+    if config.constraints:
+        found = judge_structures(GeometryOptions(constraints=config.constraints), crystals)
+        columns = (found.values.tolist(), found.losses.tolist(), found.satisfied.tolist())
+        said = [list(zip(*each, strict=True)) for each in zip(*columns, strict=True)]
+    if config.mask is not None:
+        for each, (cell, _, fractional) in zip(said, crystals, strict=True):
+            moved = displacement(config.mask, cell, fractional)
+            each.append((moved, max(0.0, moved - HELD), moved <= HELD))
+    return said
 
 
 def _write(path: Path, arrays: dict[str, t.Any], problems: Sequence[str], relaxed: Sequence[Outcome]) -> list[Outcome]:

@@ -20,6 +20,7 @@ from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.exchange.crystals import AnyCrystals, named_crystals
 from aiida_qagenai.exchange.geometry import GeometryOptions
+from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.workchains.campaign.screening import NOTHING_RELAXED
 from aiida_qagenai.workchains.options import set_options
@@ -68,8 +69,9 @@ class ValidationWorkChain(ResumableWorkChain):
         cls,
         code: AbstractCode,
         structures: AnyCrystals,
-        constraints: t.Sequence[str],
+        constraints: t.Sequence[str] = (),
         *,
+        mask: SiteMask | None = None,
         potential: str = 'chgnet',
         checkpoint: CheckpointData | None = None,
         overrides: Mapping[str, t.Any] | None = None,
@@ -79,18 +81,22 @@ class ValidationWorkChain(ResumableWorkChain):
 
         :param structures: any kind, see :func:`~aiida_qagenai.exchange.crystals.as_structures`.
         :param constraints: what they were ordered with, such as ``coordination(Si,O)=6``.
+        :param mask: atoms that were held, the first of every crystal.
         :param potential: ``chgnet`` or ``validator``.
         :param checkpoint: the validator, by default that of the package, which is stored if need be.
         :param overrides: other settings of ``ValidationSettings``.
         :param options: scheduler options.
         :raises InvalidInputError: on a constraint or setting that cannot be used, or without structures.
         """
-        asked = GeometryOptions.of_texts(constraints)
-        settings = parse_settings({'relax': potential, **(overrides or {}), 'constraints': asked.constraints})
+        asked = GeometryOptions.of_texts(constraints) if constraints else None
+        ordered = {'constraints': () if asked is None else asked.constraints, 'mask': mask}
+        settings = parse_settings({'relax': potential, **(overrides or {}), **ordered})
         items = named_crystals(structures)
         if not items:
             raise InvalidInputError('there are no structures to validate')
-        asked.check_crystals([item.structure for item in items])
+        for order in (asked, mask):
+            if order is not None:
+                order.check_crystals([item.structure for item in items])
         batch = StructureBatch.from_structures([item.structure for item in items], [item.name for item in items])
         builder = cls.get_builder()
         builder.code, builder.structures = code, DatasetData(batch)
@@ -108,7 +114,8 @@ class ValidationWorkChain(ResumableWorkChain):
 
     def prepare(self) -> ExitCode | None:
         """Move the crystals onto their symmetry, and leave out those whose atoms are too close."""
-        tolerance = Dict({'tolerance': self.settings.tolerance})
+        # a mask knows its atoms by their order and their cell
+        tolerance = Dict({'tolerance': None if self.settings.mask else self.settings.tolerance})
         made = self.call_once(
             'symmetrise', symmetrise_candidates, structures=self.inputs.structures, parameters=tolerance
         )

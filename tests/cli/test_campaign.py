@@ -8,6 +8,7 @@ import pytest
 from aiida.orm import WorkChainNode
 from click.testing import CliRunner
 
+from aiida_qagenai.cli.constraining import ordered_generation
 from aiida_qagenai.cli.params import parse_settings, read_options
 from aiida_qagenai.cli.root import main
 from aiida_qagenai.common.errors import InvalidInputError
@@ -44,6 +45,9 @@ def test_what_is_no_setting_is_refused(text):
         ([*QUICK, '--relax-code', 'pyscf@localhost'], '`relax_code` is given, but `relax` is not'),
         ([*QUICK, '--relax-code', 'pw@localhost'], 'no code `pw@localhost`'),
         ([*QUICK, '--generator-code', 'ml@localhost'], '`generator_code` is given, but `generate.external` is not'),
+        ([*QUICK, '--mask', 'kagome(Si)'], 'the mask holds Si, which the campaign does not have'),
+        ([*QUICK, '--mask', 'square(Li)', '--set', 'generate.motif_fraction=0.5'], 'are sampled from noise'),
+        ([*QUICK, '--constrain', 'coordination(Li,Si)=4'], 'needs Si, but the campaign has only H, Li'),
         ([*QUICK, '--generator-file', __file__], '`generator_files` is given, but `generate.external` is not'),
     ],
 )
@@ -154,3 +158,11 @@ def test_a_dry_run_refuses_what_the_scheduler_does(run, pyscf_code, ml_code, tmp
     codes = ['--pyscf-code', 'pyscf@localhost', '--ml-code', 'ml@localhost', '--options', str(options)]
     result = run('campaign', 'run', *QUICK, *codes, '--dry-run', status=1)
     assert 'the jobs of PySCF were refused' in result.output
+
+
+def test_an_order_becomes_settings_of_the_generation():
+    """Around held atoms is sampled from noise."""
+    settings = ordered_generation(('coordination(Li,H)=6',), 'square(Li)')['generate']
+    assert settings['geometry'] == {'constraints': ['coordination(Li,H)=6']}
+    assert settings['mask']['species'] == ['Li'] and settings['motif_fraction'] == 0
+    assert ordered_generation((), None) == {}

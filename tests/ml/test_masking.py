@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Lattice
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.exchange.tasks import parse
 from aiida_qagenai.ml.generator.lattice import LatticeCode, log_coordinates
-from aiida_qagenai.ml.generator.masking import Hold, hold_atoms
+from aiida_qagenai.ml.generator.masking import Hold, displacement, hold_atoms
 from aiida_qagenai.ml.generator.projection import Held, closest_ratio, project
 from aiida_qagenai.ml.generator.requests import Wanted
 
@@ -128,3 +129,17 @@ def test_what_cannot_be_held_is_refused_before_anything_is_sampled(request_, ext
 def test_an_element_that_the_generator_does_not_know_is_named():
     with pytest.raises(InvalidInputError, match='generator was not trained on Ni'):
         hold_atoms([Wanted(0, 5, None, (0, 1))], SiteMask.of_text('kagome(Ni)'), (1, 3))
+
+
+def test_how_far_held_atoms_are_from_their_motif():
+    """Neither a shift of the crystal nor what the mask leaves free counts; a strain and a displaced atom do."""
+    mask = SiteMask.of_text('kagome(Fe)')
+    cell = Lattice.hexagonal(5.3, 4.4).matrix
+    fractional = np.array([*mask.fractional, [0, 0, 0.5]])
+    assert displacement(mask, cell, fractional + 0.1) < 1e-6
+    assert displacement(mask, Lattice.hexagonal(4.0, 9.0).matrix, fractional) < 1e-6
+    moved = fractional.copy()
+    moved[0, 2] += 0.3 / 4.4
+    assert displacement(mask, cell, moved) == pytest.approx(0.2, abs=1e-3)
+    strained = displacement(mask, cell @ np.diag([1.1, 1.0, 1.0]), fractional)
+    assert 0.05 < strained < 0.2

@@ -7,9 +7,11 @@ from aiida.engine import run_get_node
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.queries.integrity import check_integrity
 from aiida_qagenai.workchains.validation import ValidationWorkChain
 
+ROCK_SALT_SITES = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0, 0, 0.5]]
 SIX = 'coordination(Mg,O)=6'
 
 
@@ -50,6 +52,21 @@ def test_from_ordered_crystals_to_a_front(ml_code, run, tmp_path):
     assert 'aiida-qagenai energy run' in output and (tmp_path / 'front.svg').exists()
 
 
+@pytest.mark.slow
+def test_a_mask_is_judged_by_how_far_its_atoms_move(ml_code, run):
+    """Magnesium stays on its square net; the cell of the other crystal is strained, and relaxes into its shape."""
+    crystal = Structure(Lattice.tetragonal(2.98, 4.21), ['Mg', 'O', 'Mg', 'O'], ROCK_SALT_SITES)
+    strained = Structure(Lattice.orthorhombic(2.6, 3.4, 4.21), crystal.species, ROCK_SALT_SITES)
+    mask = SiteMask.of_text('square(Mg)=2.98')
+    builder = ValidationWorkChain.get_builder_from_protocol(ml_code, [crystal, strained], mask=mask)
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    first, second = node.outputs.verdicts['verdicts']
+    assert first['satisfied_before'] and first['satisfied'] and first['values'][0] < 0.1
+    assert not second['satisfied_before'] and second['loss_before'] > second['loss']
+    assert 'constraints: 1 Mg held' in run('validation', 'show', str(node.pk)).output
+
+
 def test_nothing_sound_ends_before_the_relaxation(ml_code, run):
     _, node = run_get_node(ValidationWorkChain.get_builder_from_protocol(ml_code, [dense()], [SIX]))
     assert node.exit_status == 510 and '1.900' in node.exit_message
@@ -64,6 +81,7 @@ def test_nothing_sound_ends_before_the_relaxation(ml_code, run):
         (['coordination(Mg,O)=six'], {}, '^constraint `coordination'),
         (['coordination(Si,O)=6'], {}, 'needs Si, but the set of crystals has only Mg, O'),
         ([], {}, 'one constraint or more'),
+        ([], {'mask': SiteMask.of_text('kagome(Mg)')}, 'crystal 1, MgO, does not begin with these atoms'),
         ([SIX], {'potential': 'sevennet'}, 'have no place on the hull of the package'),
         ([SIX], {'overrides': {'limits': 0.2}}, 'limits'),
     ],

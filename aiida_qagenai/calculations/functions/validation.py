@@ -11,7 +11,8 @@ from aiida_qagenai.chemistry.symmetry import symmetrised
 from aiida_qagenai.data.candidate import CandidateData, candidate_name
 from aiida_qagenai.data.dataset import DatasetData
 from aiida_qagenai.evaluation.ordered import judge_ordered, summary_of
-from aiida_qagenai.exchange.geometry import GeometryOptions
+from aiida_qagenai.exchange.geometry import GeometricConstraint
+from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.thermodynamics.references.potential_errors import potential_error
 
@@ -20,13 +21,14 @@ __all__ = ('judge_candidates', 'symmetrise_candidates')
 
 @calcfunction
 def symmetrise_candidates(structures: DatasetData, parameters: Dict) -> dict[str, t.Any]:
-    """Return the structures moved onto their symmetry, as candidates and packed.
+    """Return the structures moved onto their symmetry, or as they are, as candidates and packed.
 
     :param structures: packed structures with the names that people know.
-    :param parameters: ``tolerance``, Å.
+    :param parameters: ``tolerance``, Å; None leaves them as they are.
     """
     batch = structures.structures()
-    crystals = [symmetrised(each, parameters['tolerance']) for each in batch.structures()]
+    tolerance = parameters['tolerance']
+    crystals = [each if tolerance is None else symmetrised(each, tolerance) for each in batch.structures()]
     nodes = {
         f'c{index:05d}': CandidateData(crystal, index=index, origin=str(name))
         for index, (name, crystal) in enumerate(zip(batch.identifiers.tolist(), crystals, strict=True))
@@ -45,12 +47,14 @@ def judge_candidates(
     :param relaxed: all of them in the same order, those as given that were not relaxed.
     :param results: of the relaxation.
     :param screening: name → why a crystal was not relaxed.
-    :param parameters: ``constraints``, ``potential`` (its name), ``limit`` (eV/atom) and ``min_references``.
+    :param parameters: ``constraints``, ``potential`` (its name), ``limit`` (eV/atom), ``min_references``, and ``mask``
+        where atoms were held.
     :returns: ``verdicts``, a record of :class:`~aiida_qagenai.evaluation.ordered.OrderedVerdict` for each;
         ``summary``, their counts; ``constraints``, ``limit``, ``potential`` (its tag) and ``potential_error``.
     """
     options = parameters.get_dict()
-    geometry = GeometryOptions.parse({'constraints': options['constraints']})
+    constraints = [GeometricConstraint.of_text(text) for text in options['constraints']]
+    mask = SiteMask.parse(options['mask']) if 'mask' in options else None
     batch = relaxed.structures()
     known = {each['identifier']: each for each in results['relaxations']}
     left_out = screening.get_dict()
@@ -63,7 +67,7 @@ def judge_candidates(
         [str(name) for name in structures.structures().identifiers],
         batch.structures(),
         outcomes,
-        weights=[each.weight for each in geometry.constraints],
+        weights=[*(each.weight for each in constraints), *([1.0] if mask else [])],
         of_formation=options['potential'] == 'validator',
         error=None if error is None else error.mae,
         limit=options['limit'],
@@ -73,7 +77,7 @@ def judge_candidates(
         {
             'verdicts': [each.to_dict() for each in verdicts],
             'summary': summary_of(verdicts),
-            'constraints': [each.text for each in geometry.constraints],
+            'constraints': [*(each.text for each in constraints), *([f'{mask.text} held'] if mask else [])],
             'limit': options['limit'],
             'potential': results['potential'],
             'potential_error': None if error is None else error.text,

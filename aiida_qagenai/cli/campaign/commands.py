@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import yaml
 
+from aiida_qagenai.cli.constraining import ORDER, ordered_generation
 from aiida_qagenai.cli.groups import Noun, add_protocols
 from aiida_qagenai.cli.loaders import load_campaign, load_checkpoint, load_code, make_file_nodes
 from aiida_qagenai.cli.output import WIDTH_OF_FILES, columns, print_frame
@@ -59,6 +60,7 @@ STAGES = columns(
 @option('--relax-code', metavar=NODE, help='Code that relaxes candidates: pw.x for `relax.engine=espresso`.')
 @option('--initial-generator', metavar=NODE, help='Generator to start from, in place of the one of the package.')
 @option('--initial-validator', metavar=NODE, help='Validator to start from, in place of the one of the package.')
+@ORDER
 @option('--generator-code', metavar=NODE, help='Code that proposes candidates in place of the generator.')
 @option('--generator-parameters', type=FILE, help='YAML file with the parameters of that code.')
 @file_option('--generator-file')
@@ -78,6 +80,8 @@ def run(
     relax_code: str | None,
     initial_generator: str | None,
     initial_validator: str | None,
+    constrain: tuple[str, ...],
+    mask: str | None,
     generator_code: str | None,
     generator_parameters: Path | None,
     files: tuple[Path, ...],
@@ -94,7 +98,8 @@ def run(
     from aiida_qagenai.workchains.campaign.launch import launch_campaign
     from aiida_qagenai.workchains.protocols.loader import merge_overrides
 
-    overrides = merge_overrides(read_generator(generator_parameters), parse_settings(settings))
+    asked = merge_overrides(ordered_generation(constrain, mask), read_generator(generator_parameters))
+    overrides = merge_overrides(asked, parse_settings(settings))
     builder = CampaignWorkChain.get_builder_from_protocol(
         pyscf_code=None if overrides.get('oracle') else load_code(pyscf_code),
         oracle_table=next(iter(make_file_nodes((oracle_table,)).values())) if oracle_table else None,

@@ -9,6 +9,7 @@ cell: what it predicts is moved so that its held atoms are on the motif.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,12 +21,18 @@ from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
 from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.ml.elements import known_indices
 from aiida_qagenai.ml.generator.diffusion import wrap
-from aiida_qagenai.ml.generator.lattice import LatticeCode, basis, metric_from_coordinates
+from aiida_qagenai.ml.generator.lattice import (
+    LatticeCode,
+    basis,
+    cell_from_metric,
+    log_coordinates,
+    metric_from_coordinates,
+)
 from aiida_qagenai.ml.generator.reduction import equivalent_settings
 from aiida_qagenai.ml.generator.requests import Wanted
 from aiida_qagenai.ml.generator.symmetry import find_operations, kept_coordinates, lattice_strains
 
-__all__ = ('Hold', 'hold_atoms')
+__all__ = ('Hold', 'displacement', 'hold_atoms')
 
 SPREAD = 0.5
 """Standard deviation of the strains that decide which setting of a cell is reduced, where lengths are free."""
@@ -122,6 +129,31 @@ def hold_atoms(wanted: Sequence[Wanted], mask: SiteMask, elements: tuple[int, ..
                 others.remove(position)
         changed.append(each._replace(num_atoms=size, types=(*held, *others)))
     return changed
+
+
+def displacement(mask: SiteMask, cell: NDArray[np.float64], fractional: NDArray[np.float64]) -> float:
+    """Return how far the first atoms of a crystal are from those of a mask, Å.
+
+    It is the larger of two: the largest displacement of one of them from its place in the motif, which is moved as a
+    whole, and what a strain of the cell that the mask does not allow does to the distance of the nearest of them.
+
+    :param cell: in the setting of the mask.
+    """
+    own = np.linalg.cholesky(np.array(mask.cell) @ np.array(mask.cell).T)
+    metric = torch.as_tensor(cell @ cell.T).unsqueeze(0)
+    free = torch.as_tensor(_strains(mask, own)).unsqueeze(0)
+    allowed = metric_from_coordinates(kept_coordinates(log_coordinates(metric), torch.as_tensor(own)[None], free))
+    inverse = torch.linalg.inv(cell_from_metric(allowed))
+    relative = torch.linalg.eigvalsh(inverse @ metric @ inverse.mT)  # squares of the principal stretches
+    strain = float((0.5 * relative.log()).abs().max())
+    motif = np.array(mask.fractional)
+    moved = torch.as_tensor(fractional[: len(mask)] - motif).unsqueeze(0)
+    moved = wrap(moved - _mean(moved))[0]
+    furthest = float((moved @ torch.as_tensor(cell)).norm(dim=1).max())
+    shifts = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
+    pairs = (motif[:, None, None] - motif[None, :, None] + shifts) @ cell
+    distances = np.linalg.norm(pairs, axis=-1)
+    return max(furthest, strain * float(distances[distances > 1e-6].min()))
 
 
 def _strains(mask: SiteMask, cell: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -44,21 +44,32 @@ def define_generator_inputs(spec: ProcessSpec) -> None:
 
 def generator_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -> str | None:
     """Return what is missing or wrong with the code and the files, given whether a program proposes candidates."""
-    program, geometry = settings.generate.external, settings.generate.geometry
-    if geometry is not None:
-        if program is not None:
-            return f'`generate.geometry` is for the generator, not for {program.program}'
-        if (elements := inputs.get('elements')) is not None:
-            try:
-                geometry.check_elements(elements, 'the campaign')
-            except InvalidInputError as exception:
-                return f'`generate.geometry`: {exception}'
+    program = settings.generate.external
+    if problem := _order_problem(settings, inputs):
+        return problem
     if program is None:
         given = [name for name in GENERATOR_PORTS if inputs.get(name)]
         return f'`{given[0]}` is given, but `generate.external` is not: it would not be used' if given else None
     if inputs.get('generator_code') is None:
         return f'`generate.external` needs `generator_code`, the code that runs {program.program}'
     return files_problem(program, inputs.get('generator_files') or {})
+
+
+def _order_problem(settings: CampaignSettings, inputs: t.Mapping[str, t.Any]) -> str | None:
+    """Return why no candidate can have what is asked for by constraints and a mask, or None."""
+    asked, elements = settings.generate, inputs.get('elements')
+    for name, check in (
+        ('geometry', asked.geometry and asked.geometry.check_elements),
+        ('mask', asked.mask and asked.mask.check_elements),
+    ):
+        if check and asked.external is not None:
+            return f'`generate.{name}` is for the generator, not for {asked.external.program}'
+        if check and elements is not None:
+            try:
+                check(elements, 'the campaign')
+            except InvalidInputError as exception:
+                return f'`generate.{name}`: {exception}'
+    return None
 
 
 def sampled_generation(inputs: t.Mapping[str, t.Any], settings: CampaignSettings, runtime: dict[str, t.Any]) -> t.Any:
@@ -83,6 +94,7 @@ def sampled_generation(inputs: t.Mapping[str, t.Any], settings: CampaignSettings
             'steps': asked.steps,
             'noise_schedule': asked.noise_schedule,
             **({} if asked.geometry is None else {'geometry': asked.geometry.dump()}),
+            **({} if asked.mask is None else {'mask': asked.mask.dump()}),
             **runtime,
         }
     )

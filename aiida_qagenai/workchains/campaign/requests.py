@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import typing as t
+from collections import Counter
 from collections.abc import Sequence
 
 from aiida_qagenai.chemistry.composition import neutral_compositions
-from aiida_qagenai.workchains.protocols.campaign import GenerateSettings
+from aiida_qagenai.workchains.protocols.generation import GenerateSettings
 
 __all__ = ('generation_requests',)
 
@@ -55,7 +56,11 @@ def motif_requests(elements: Sequence[str], count: int, settings: GenerateSettin
 def noise_requests(elements: list[str], count: int, settings: GenerateSettings) -> list[dict[str, t.Any]]:
     """Return requests for ``count`` samples: neutral compositions in equal parts, then free ones in the system."""
     compositions = neutral_compositions(elements, max_atoms=settings.max_atoms)
-    compositions = [composition for composition in compositions if settings.ordered_elements <= set(composition)]
+    compositions = [
+        composition
+        for composition in compositions
+        if settings.ordered_elements <= set(composition) and settings.held <= Counter(composition)
+    ]
     neutral = round(count * settings.neutral_fraction) if compositions else 0
     requests: list[dict[str, t.Any]] = [
         {'mode': 'composition', 'composition': composition, 'count': share}
@@ -63,7 +68,7 @@ def noise_requests(elements: list[str], count: int, settings: GenerateSettings) 
         if share
     ]
     if count > neutral:
-        limits = {'min_atoms': 1, 'max_atoms': settings.max_atoms}
+        limits = {'min_atoms': max(1, settings.held.total()), 'max_atoms': settings.max_atoms}
         requests.append({'mode': 'chemical_system', 'elements': elements, **limits, 'count': count - neutral})
     return requests
 

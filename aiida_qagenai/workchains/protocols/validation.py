@@ -9,6 +9,7 @@ import pydantic
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.exchange.geometry import GeometricConstraint, GeometryOptions
+from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, MINIMUM_REFERENCES
 from aiida_qagenai.thermodynamics.references.mp_elements import FORMATION_LEVELS, LEVELS
 from aiida_qagenai.workchains.protocols.campaign import CandidateRelaxation
@@ -19,9 +20,17 @@ __all__ = ('ValidationSettings', 'parse_settings')
 class ValidationSettings(StrictModel):
     """How ordered crystals are validated."""
 
-    constraints: tuple[GeometricConstraint, ...] = pydantic.Field(description='What the crystals were ordered with')
+    constraints: tuple[GeometricConstraint, ...] = pydantic.Field((), description='What the crystals were ordered with')
+    mask: SiteMask | None = pydantic.Field(
+        None, description='Atoms that were held: the first of every crystal, which keep their order and cell'
+    )
     relax: CandidateRelaxation = pydantic.Field(description='Potential, and when a crystal counts as relaxed')
-    tolerance: float = pydantic.Field(0.1, gt=0, le=0.5, description='By which atoms may be off their symmetry, Å')
+    tolerance: float = pydantic.Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description='By which atoms may be off their symmetry, Å; none is moved with a mask',
+    )
     limit: float = pydantic.Field(MARGINAL_LIMIT, gt=0, description='Distance to the hull that counts as near, eV/atom')
     min_references: int = pydantic.Field(
         MINIMUM_REFERENCES, ge=0, description='Fewest known phases of three or more elements for a distance to the hull'
@@ -32,7 +41,13 @@ class ValidationSettings(StrictModel):
     @pydantic.field_validator('constraints')
     @classmethod
     def _compatible(cls, value: tuple[GeometricConstraint, ...]) -> tuple[GeometricConstraint, ...]:
-        return GeometryOptions(constraints=value).constraints
+        return GeometryOptions(constraints=value).constraints if value else value
+
+    @pydantic.model_validator(mode='after')
+    def _something_ordered(self) -> ValidationSettings:
+        if not self.constraints and self.mask is None:
+            raise ValueError('give one constraint or more, or a mask')
+        return self
 
     @pydantic.field_validator('relax', mode='before')
     @classmethod
@@ -54,15 +69,21 @@ class ValidationSettings(StrictModel):
             return None
         return f'the energies of {potential.name} have no place on the hull of the package: relax with chgnet'
 
+    @property
+    def order(self) -> dict[str, t.Any]:
+        """Return the constraints, and the mask if there is one."""
+        mask = {} if self.mask is None else {'mask': self.mask.dump()}
+        return {'constraints': [each.text for each in self.constraints], **mask}
+
     def relaxation(self) -> dict[str, t.Any]:
         """Return the parameters of the job that relaxes and applies the constraints."""
         runtime = {'device': self.device, 'num_threads': self.num_threads}
-        return {**self.relax.dump(), **runtime, 'constraints': [each.text for each in self.constraints]}
+        return {**self.relax.dump(), **runtime, **self.order}
 
     def judgement(self) -> dict[str, t.Any]:
         """Return the parameters of the verdicts."""
         return {
-            'constraints': [each.text for each in self.constraints],
+            **self.order,
             'potential': self.relax.potential.name,
             'limit': self.limit,
             'min_references': self.min_references,

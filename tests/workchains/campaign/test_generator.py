@@ -22,6 +22,7 @@ PYXTAL = {
     'outputs': ['crystals.extxyz'],
     'version_arguments': ['-c', VERSION],
 }
+NOISE = {'motif_fraction': 0.0, 'max_atoms': 4}
 SETTINGS = {
     'budget': 4,
     'generate': {'max_atoms': 2, 'external': PYXTAL},
@@ -109,8 +110,13 @@ def test_a_continuation_keeps_the_program(common, python_code):
         ({'geometry': {'constraints': ['coordination(Si,H)=4']}}, 'needs Si, but the campaign has only H, Li'),
         ({'geometry': {'constraints': ['coordination(Li,H)=x']}}, '`x` is not a value'),
         ({'geometry': {'constraints': ['coordination(Li,H)=4']}, 'external': PYXTAL}, 'not for PyXtal'),
+        ({'mask': 'kagome(Si)', **NOISE}, r'`generate\.mask`: the mask holds Si, which the campaign does not have'),
+        ({'mask': 'kagome(Li)'}, r'sampled from noise, but `motif_fraction` is 0\.5: set 0'),
+        ({'mask': 'kagome(Li)', **NOISE, 'max_atoms': 2}, '`mask` holds 3 atoms, but `max_atoms` is 2'),
+        ({'mask': 'kagome(Li)', **NOISE, 'external': PYXTAL}, 'not for PyXtal'),
+        ({'mask': 'kagom(Li)', **NOISE}, 'did you mean `kagome`'),
     ],
 )
-def test_geometric_constraints_that_cannot_act_are_refused_at_once(common, generate, expected):
+def test_orders_that_cannot_act_are_refused_at_once(common, generate, expected):
     with pytest.raises(InvalidInputError, match=expected):
         CampaignWorkChain.get_builder_from_protocol(**common, overrides={'generate': generate})

@@ -15,7 +15,7 @@ def requests_of(elements, count, **settings):
     """Return the requests of a cycle, which the task accepts."""
     changes = {'num_candidates': count, 'motif_fraction': 0.0, **settings}
     requests = generation_requests(elements, campaign_settings('machinery', {'generate': changes}).generate)
-    parse('generate', {'requests': requests})
+    parse('generate', {'requests': requests, 'mask': settings.get('mask')})
     return requests
 
 
@@ -83,3 +83,11 @@ def test_a_band_gap_chooses_the_known_crystals():
     for target, text in (({'band_gap': 1.5, 'elf_0': 0.4}, 'band_gap=1.5'), ({'elf_0': 0.4}, None), (None, None)):
         requests = requests_of(['B', 'N'], 12, max_atoms=4, motif_fraction=0.5, target=target)
         assert {r.get('target') for r in requests if r['mode'] == 'motifs'} == {text}
+
+
+def test_every_candidate_has_room_for_a_mask():
+    """Neutral compositions without three lithium atoms are left out, and free ones begin with as many atoms."""
+    requests = requests_of(['Li', 'H'], 12, max_atoms=6, neutral_fraction=0.5, mask='kagome(Li)')
+    neutral, free = requests
+    assert neutral == {'mode': 'composition', 'composition': {'Li': 3, 'H': 3}, 'count': 6}
+    assert (free['min_atoms'], free['count']) == (3, 6)
