@@ -26,6 +26,7 @@ from aiida_qagenai.cli.params import (
     protocol_option,
     read_options,
 )
+from aiida_qagenai.cli.recomputing import DFT, energies_by_label, recomputation_of
 
 __all__ = ('design',)
 
@@ -35,7 +36,7 @@ OF_FILES = ('--output', '--target')
 
 SHOWN = columns(
     'round, label, formula, num_atoms: atoms, predicted: predicted GPa, computed: computed GPa, within: within, '
-    'mechanically_stable: stable, reason, pk'
+    'mechanically_stable: stable, dft: DFT, reason, pk'
 )
 
 
@@ -65,6 +66,7 @@ add_protocols(design, 'aiida_qagenai.workchains.protocols.atomistic:atomistic_pr
 @option('--checkpoint', metavar=NODE, help='Property heads of the first round; those of the package by default.')
 @protocol_option('design', 'moderate')
 @option('--code', metavar=NODE, default=ML_CODE, help='Python with torch, this package and the potential.')
+@DFT
 @OPTIONS
 @SET
 @LABEL
@@ -82,17 +84,20 @@ def run(
     settings: tuple[str, ...],
     label: str,
     watch: bool,
+    dft: t.Literal['pyscf', 'espresso'] | None,
     **numbers: t.Any,
 ) -> None:
     """Look for crystals with a modulus, every step a node.
 
-    The rounds are those of `design files`, without a hull and a judge. For example:
+    The rounds are those of `design files`, without a hull and a judge. With --dft the energies of the crystals that
+    have the modulus, at most `dft.max_crystals`, are computed at the end, nearest first. For example:
     `aiida-qagenai design run Re-W Os-Re --target bulk_modulus=350 --label hard`.
     """
     from aiida_qagenai.data.checkpoint import import_foundation
     from aiida_qagenai.workchains.inverse_design import InverseDesignWorkChain
 
     model = load_checkpoint(generator)
+    how = {name: numbers.pop(name) for name in ('dft_code', 'dft_protocol', 'dft_settings')}
     builder = InverseDesignWorkChain.get_builder_from_protocol(
         load_code(code),
         target,
@@ -103,6 +108,7 @@ def run(
         overrides={**numbers, **parse_settings(settings)},
         checkpoint=load_checkpoint(checkpoint),
         options=read_options(options)['ml_options'],
+        dft=recomputation_of(dft, options=options, **how),
     )
     node = launch(builder, 'design', label=label, watch=watch)
     click.echo(f'next: aiida-qagenai design show {node.pk}')
@@ -122,22 +128,26 @@ def show(process: str, *, fmt: str) -> None:
 
     node = load_process(process, PROCESS_LABEL)
     rounds = rounds_of(node)
-    crystals = [crystal for each in rounds for crystal in each.crystals]
+    computed = energies_by_label(node)
+    shown = {name: heading for name, heading in SHOWN.items() if name != 'dft' or computed}
+    crystals = [crystal | {'dft': computed.get(crystal['label'])} for each in rounds for crystal in each.crystals]
     if fmt == 'json':
         click.echo(json.dumps([each._asdict() for each in rounds], indent=2))
         return
-    table = pd.DataFrame(crystals, columns=None if crystals else list(SHOWN))
+    table = pd.DataFrame(crystals, columns=None if crystals else list(shown))
     lines = [
         f'round {each.number}: {each.within} of {len(each.crystals)} within the window, {each.stable} stable, '
         f'mean |K / target - 1| {_percent(each.mape_target)}, of the prediction {_percent(each.mape_predicted)}'
         for each in rounds
     ]
     lines.insert(0, f'{node.inputs.parameters["target"]} GPa, {node.inputs.parameters["elastic"]["potential"]["name"]}')
+    if computed:
+        lines.append('DFT: formation energies, eV/atom, of the crystals nearest to the target')
     if 'checkpoint' in node.outputs:
         lines.append(f'retrained heads: {node.outputs.checkpoint.pk}')
     if not node.is_finished_ok:
         lines.append(f'process {node.pk}: {node.exit_message or node.process_state.value}')
-    print_frame(table, fmt, SHOWN, footer='\n'.join(lines))
+    print_frame(table, fmt, shown, footer='\n'.join(lines))
 
 
 def _percent(error: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import typing as t
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from aiida_qagenai.cli.params import (
     parse_settings,
     read_options,
 )
+from aiida_qagenai.cli.recomputing import DFT, energies_by_label, recomputation_of
 from aiida_qagenai.common.errors import InvalidInputError
 
 __all__ = ('validation',)
@@ -38,7 +40,7 @@ add_continue(validation, PROCESS_LABEL)
 
 COLUMNS = columns(
     'name, formula, space_group: group, satisfied_before: ordered, satisfied: relaxed, loss, distance: E above hull, '
-    'stability, hull, on_front: front, reason'
+    'dft: DFT, stability, hull, on_front: front, reason'
 )
 
 
@@ -48,6 +50,7 @@ COLUMNS = columns(
 @option('--potential', default='chgnet', help='Potential with a place on the hull of the package: chgnet, validator.')
 @option('--checkpoint', metavar=NODE, help='The validator, if that is the potential; that of the package by default.')
 @option('--code', metavar=NODE, default=ML_CODE, help='Python with torch and the potential.')
+@DFT
 @OPTIONS
 @SET
 @LABEL
@@ -64,12 +67,15 @@ def run(
     settings: tuple[str, ...],
     label: str,
     watch: bool,
+    dft: t.Literal['pyscf', 'espresso'] | None,
+    **how: t.Any,
 ) -> None:
     """Validate crystals in files that were ordered.
 
     Each is moved onto its symmetry, checked for atoms that are too close, relaxed on a potential, compared with the
     others and placed on the hull of the package; the constraints are applied before and after. With --mask each begins
-    with the held atoms, keeps its cell, and is judged by how far they move. For example:
+    with the held atoms, keeps its cell, and is judged by how far they move. With --dft the energies of those on the
+    front, at most `dft.max_crystals`, are computed at the end. For example:
     `aiida-qagenai validation run ordered/structures.extxyz --constrain 'coordination(Si,O)=6'`.
     """
     from aiida_qagenai.api.masking import read_mask
@@ -84,6 +90,7 @@ def run(
         checkpoint=load_checkpoint(checkpoint),
         overrides=parse_settings(settings),
         options=read_options(options)['ml_options'],
+        dft=recomputation_of(dft, options=options, **how),
     )
     node = launch(builder, 'validation', label=label, watch=watch)
     click.echo(f'next: aiida-qagenai validation show {node.pk}')
@@ -105,8 +112,10 @@ def show(process: str, *, plot: Path | None, fmt: str) -> None:
     if fmt == 'json':
         click.echo(json.dumps(content, indent=2))
     else:
-        table = pd.DataFrame([_row(each) for each in content['verdicts']])
-        print_frame(table, fmt, COLUMNS, footer='\n'.join(_lines(content, node)) if fmt == 'table' else '')
+        computed = energies_by_label(node)
+        rows = [_row(each) | {'dft': computed.get(f'c{row:05d}')} for row, each in enumerate(content['verdicts'])]
+        shown = {name: heading for name, heading in COLUMNS.items() if name != 'dft' or computed}
+        print_frame(pd.DataFrame(rows), fmt, shown, footer='\n'.join(_lines(content, node)) if fmt == 'table' else '')
     if plot is not None:
         from aiida_qagenai.report.front import plot_front
 
@@ -133,11 +142,24 @@ def _lines(content: dict[str, t.Any], node: t.Any) -> t.Iterator[str]:
     yield ', '.join(f'{number} {name}' for name, number in content['summary'].items())
     yield f'constraints: {"; ".join(content["constraints"])}'
     error = content['potential_error'] or 'its error was not measured'
-    yield f'{content["potential"]}: {error}; nothing here was computed by DFT'
+    computed = energies_by_label(node)
+    yield f'{content["potential"]}: {error}' + ('' if computed else '; nothing here was computed by DFT')
+    if computed:
+        yield f'DFT: {differences_of(content["verdicts"], computed)}'
     yield f'near and far: more than the error from {content["limit"]:g} eV/atom; open: within it'
     pks = _front_pks(content['verdicts'], node)
-    if pks:
+    if pks and not computed:
         yield f'to compute the front by DFT: aiida-qagenai energy run {" ".join(map(str, pks))} --level PBE'
+
+
+def differences_of(verdicts: list[dict[str, t.Any]], computed: dict[str, float | None]) -> str:
+    """Return how far the formation energies of the potential are from those by DFT."""
+    known = {label: energy for label, energy in computed.items() if energy is not None}
+    differences = [verdicts[int(label[1:])]['formation_energy_per_atom'] - energy for label, energy in known.items()]
+    if not differences:
+        return f'{len(computed)} total energies'
+    mean = statistics.fmean(differences)
+    return f'formation energies of {len(known)}, eV/atom; those of the potential differ by {mean:+.3f} on average'
 
 
 def _front_pks(verdicts: list[dict[str, t.Any]], node: t.Any) -> list[int]:

@@ -135,6 +135,11 @@ class PropertyTarget(t.NamedTuple):
     def __str__(self) -> str:
         return f'{self.name.replace("_", " ")} of {self.minimum:g} to {self.maximum:g} {PROPERTIES[self.name]}'
 
+    @property
+    def wanted(self) -> float:
+        """Return the value that is wanted, the geometric mean of a window."""
+        return self.best or math.sqrt(self.minimum * self.maximum)
+
     def contains(self, predicted: PredictedProperty) -> bool:
         """Return whether the property of a crystal is within the window."""
         return self.minimum <= predicted.values[self.name] <= self.maximum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, append_, while_
@@ -16,10 +17,19 @@ from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.elastic import ElasticData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
+from aiida_qagenai.selection.targets import PropertyTarget
 from aiida_qagenai.workchains.elastic import ElasticWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.design import DesignSettings, design_settings
 from aiida_qagenai.workchains.protocols.loader import DEFAULT_PROTOCOL
+from aiida_qagenai.workchains.recomputation import (
+    DFT,
+    Recomputation,
+    affordable,
+    define_recomputation,
+    recomputation,
+    return_energies,
+)
 
 __all__ = ('InverseDesignWorkChain',)
 
@@ -50,9 +60,11 @@ class InverseDesignWorkChain(ResumableWorkChain):
         spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed crystals likewise.')
         spec.output_namespace('rounds', valid_type=Dict, dynamic=True, help='Errors and crystals by round.')
         spec.output('checkpoint', valid_type=CheckpointData, required=False, help='Heads after the last round.')
+        define_recomputation(spec)
         spec.outline(
             cls.setup,
             while_(cls.has_rounds)(cls.generate, cls.predict, cls.compute, cls.retrain, cls.end_round),
+            while_(cls.should_recompute)(cls.recompute),
             cls.finalize,
         )
         spec.exit_code(500, 'ERROR_ROUND_FAILED', message='Round {number} ended at `{stage}`: {reason}')
@@ -73,6 +85,7 @@ class InverseDesignWorkChain(ResumableWorkChain):
         overrides: dict[str, t.Any] | None = None,
         checkpoint: CheckpointData | None = None,
         options: dict[str, t.Any] | None = None,
+        dft: Recomputation | None = None,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
@@ -82,12 +95,15 @@ class InverseDesignWorkChain(ResumableWorkChain):
         :param potential: that relaxes and strains.
         :param overrides: nested changes to the settings of the protocol.
         :param checkpoint: property heads to start from.
+        :param dft: what computes energies of the nearest crystals at the end; nothing does by default.
         :raises InvalidInputError: for an unknown protocol, potential, target or key.
         """
         settings = design_settings(target, systems, protocol, potential, overrides)
         builder = cls.get_builder()
         builder.code, builder.generator = code, generator
         builder.parameters = Dict(settings.model_dump(mode='json'))
+        if dft is not None:
+            builder.dft = dft.inputs(itertools.chain(*settings.systems))
         if checkpoint is not None:
             builder.checkpoint = checkpoint
         if options:
@@ -208,11 +224,36 @@ class InverseDesignWorkChain(ResumableWorkChain):
         self.ctx.round += 1
         return None
 
-    def finalize(self) -> ExitCode | None:
-        """Return what there is of all rounds."""
+    def found(self) -> dict[str, StructureData]:
+        """Return the crystals with the modulus that is wanted that are computed by DFT, nearest to the target first."""
+        target = PropertyTarget.parse(self.settings.target)
+        errors = {
+            label: abs(summary['computed'][label] / target.wanted - 1)
+            for summary in self.ctx.summaries.values()
+            for label in summary['within']
+        }
+        relaxed = {label: node for outputs in self.elastic_outputs() for label, node in outputs['relaxed'].items()}
+        order = sorted(errors, key=lambda label: errors[label])
+        return affordable({label: relaxed[label] for label in order}, self.settings.dft)
+
+    def should_recompute(self) -> bool:
+        """Return whether energies by DFT have to be submitted, once or again after the machine lost them."""
+        return DFT in self.inputs and bool(self.found()) and self.should_submit(DFT)
+
+    def recompute(self) -> None:
+        """Compute the energies of the crystals nearest to the target by DFT."""
+        builder = recomputation(self.inputs[DFT], self.found(), self.settings.dft)
+        self.to_context(children=append_(self.submit_once(DFT, builder)))
+
+    def elastic_outputs(self) -> t.Iterator[dict[str, t.Any]]:
+        """Yield the outputs of the elastic tensors of every round."""
         for number in range(self.ctx.round):
             child = self.latest_attempt(f'elastic{number}')[0]
-            outputs = nested_outputs(t.cast('t.Any', child))
+            yield nested_outputs(t.cast('t.Any', child))
+
+    def finalize(self) -> ExitCode | None:
+        """Return what there is of all rounds."""
+        for outputs in self.elastic_outputs():
             for namespace in ('elastic', 'relaxed'):
                 for label, node in outputs.get(namespace, {}).items():
                     self.out(f'{namespace}.{label}', node)
@@ -220,7 +261,10 @@ class InverseDesignWorkChain(ResumableWorkChain):
             self.out(f'rounds.{label}', node)
         if self.ctx.heads is not None:
             self.out('checkpoint', self.ctx.heads)
-        return self.exit_codes.WARNING_NOTHING_NEW.format(number=self.ctx.round) if self.ctx.exhausted else None
+        missing = return_energies(self)
+        if self.ctx.exhausted:
+            return self.exit_codes.WARNING_NOTHING_NEW.format(number=self.ctx.round)
+        return missing
 
     def _submit(self, stage: str, builder: t.Any) -> None:
         """Submit the child of a stage of this round and wait for it."""

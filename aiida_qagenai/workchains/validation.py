@@ -6,7 +6,7 @@ import typing as t
 from collections.abc import Mapping
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
-from aiida.orm import AbstractCode, Dict
+from aiida.orm import AbstractCode, Dict, StructureData
 
 from aiida_qagenai.calculations.atomistic.relax_many import RelaxManyCalculation
 from aiida_qagenai.calculations.functions.screen import screen_candidates
@@ -16,6 +16,7 @@ from aiida_qagenai.calculations.validators import validator
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData, import_foundation
 from aiida_qagenai.data.dataset import DatasetData
+from aiida_qagenai.engine.batch import members_of
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain
 from aiida_qagenai.exchange.crystals import AnyCrystals, named_crystals
@@ -25,6 +26,14 @@ from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.workchains.campaign.screening import NOTHING_RELAXED
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.validation import ValidationSettings, parse_settings
+from aiida_qagenai.workchains.recomputation import (
+    DFT,
+    Recomputation,
+    affordable,
+    define_recomputation,
+    recomputation,
+    return_energies,
+)
 
 __all__ = ('ValidationWorkChain',)
 
@@ -60,7 +69,14 @@ class ValidationWorkChain(ResumableWorkChain):
         )
         spec.output('screening', valid_type=Dict, help='Name of a crystal → why it was not relaxed.')
         spec.output('relaxed', valid_type=DatasetData, help='Crystals as they are relaxed, packed.')
-        spec.outline(cls.prepare, while_(cls.should_relax)(cls.relax), cls.judge)
+        define_recomputation(spec)
+        spec.outline(
+            cls.prepare,
+            while_(cls.should_relax)(cls.relax),
+            cls.judge,
+            while_(cls.should_recompute)(cls.recompute),
+            cls.finalize,
+        )
         spec.exit_code(410, 'ERROR_RELAXATION', message='The crystals were not relaxed: {reason}')
         spec.exit_code(510, 'ERROR_NO_SOUND_CRYSTAL', message='No crystal has proper distances: {reason}')
 
@@ -76,6 +92,7 @@ class ValidationWorkChain(ResumableWorkChain):
         checkpoint: CheckpointData | None = None,
         overrides: Mapping[str, t.Any] | None = None,
         options: dict[str, t.Any] | None = None,
+        dft: Recomputation | None = None,
     ) -> ProcessBuilder:
         """Return a builder.
 
@@ -86,6 +103,7 @@ class ValidationWorkChain(ResumableWorkChain):
         :param checkpoint: the validator, by default that of the package, which is stored if need be.
         :param overrides: other settings of ``ValidationSettings``.
         :param options: scheduler options.
+        :param dft: what computes the energies of the front at the end; nothing does by default.
         :raises InvalidInputError: on a constraint or setting that cannot be used, or without structures.
         """
         asked = GeometryOptions.of_texts(constraints) if constraints else None
@@ -101,6 +119,8 @@ class ValidationWorkChain(ResumableWorkChain):
         builder = cls.get_builder()
         builder.code, builder.structures = code, DatasetData(batch)
         builder.parameters = Dict(settings.dump())
+        if dft is not None:
+            builder.dft = dft.inputs(element.symbol for item in items for element in item.structure.elements)
         if settings.relax.potential.name == 'validator':
             builder.checkpoint = checkpoint or import_foundation('validator')[0]
         if options:
@@ -162,6 +182,27 @@ class ValidationWorkChain(ResumableWorkChain):
             screening=self.ctx.screening,
             parameters=Dict(self.settings.judgement()),
         )
+        self.ctx.verdicts, self.ctx.relaxed = judged['result'], child.outputs.candidate_set
         self.out('verdicts', judged['result'])
         self.out('relaxed', child.outputs.candidate_set)
         return None
+
+    def front(self) -> dict[str, StructureData]:
+        """Return the crystals of the front that are computed, nearest to the hull first."""
+        members, verdicts = members_of(self.ctx.relaxed), self.ctx.verdicts['verdicts']
+        rows = [row for row, each in enumerate(verdicts) if each['on_front']]
+        rows.sort(key=lambda row: verdicts[row]['e_above_hull'])
+        return affordable({f'c{row:05d}': members[f'c{row:05d}'] for row in rows}, self.settings.dft)
+
+    def should_recompute(self) -> bool:
+        """Return whether energies of the front have to be submitted, once or again after the machine lost them."""
+        return DFT in self.inputs and bool(self.front()) and self.should_submit(DFT)
+
+    def recompute(self) -> ToContext:
+        """Compute the energies of the front by DFT."""
+        builder = recomputation(self.inputs[DFT], self.front(), self.settings.dft)
+        return ToContext(**{DFT: self.submit_once(DFT, builder)})
+
+    def finalize(self) -> ExitCode | None:
+        """Return the energies by DFT, if they were asked for."""
+        return return_energies(self)

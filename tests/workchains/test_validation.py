@@ -9,6 +9,7 @@ from pymatgen.core import Lattice, Structure
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.queries.integrity import check_integrity
+from aiida_qagenai.workchains.recomputation import Recomputation
 from aiida_qagenai.workchains.validation import ValidationWorkChain
 
 ROCK_SALT_SITES = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0, 0, 0.5]]
@@ -22,6 +23,11 @@ def rock_salt(edge: float) -> Structure:
 
 def zinc_blende() -> Structure:
     crystal = Structure.from_spacegroup('F-43m', Lattice.cubic(4.7), ['Mg', 'O'], [[0, 0, 0], [0.25] * 3])
+    return crystal.get_primitive_structure()
+
+
+def lithium_hydride(edge: float, group: str, place: float) -> Structure:
+    crystal = Structure.from_spacegroup(group, Lattice.cubic(edge), ['Li', 'H'], [[0, 0, 0], [place] * 3])
     return crystal.get_primitive_structure()
 
 
@@ -50,6 +56,39 @@ def test_from_ordered_crystals_to_a_front(ml_code, run, tmp_path):
     output = run('validation', 'show', str(node.pk), '--plot', str(tmp_path / 'front.svg')).output
     assert f'± {third["e_above_hull_error"]:.3f}' in output and 'nothing here was computed by DFT' in output
     assert 'aiida-qagenai energy run' in output and (tmp_path / 'front.svg').exists()
+
+
+@pytest.mark.slow
+def test_the_front_is_computed_by_dft(ml_code, pyscf_code, run):
+    """PySCF computes the one on the front, and its isolated atoms; the other lies behind it."""
+    dft = Recomputation(pyscf_code, protocol='pipeline')
+    structures = [lithium_hydride(4.0, 'Fm-3m', 0.5), lithium_hydride(4.6, 'F-43m', 0.25)]
+    builder = ValidationWorkChain.get_builder_from_protocol(ml_code, structures, ['min_distance(Li,H)>=1.5'], dft=dft)
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    (name,) = node.outputs.energies
+    row = next(row for row, each in enumerate(node.outputs.verdicts['verdicts']) if each['on_front'])
+    assert name == f'c{row:05d}_pbe' and node.outputs.energies[name].base.attributes.get('fidelity') == 'PBE'
+    energy = node.outputs.energies[name].base.attributes.get('formation_energy_per_atom')
+    (ladder,) = (child for child in node.called if child.process_label == 'LadderWorkChain')
+    assert (
+        energy is not None and ladder.inputs.structures[name.removesuffix('_pbe')].base.attributes.get('index') == row
+    )
+    output = run('validation', 'show', str(node.pk)).output
+    assert 'DFT: formation energies of 1, eV/atom; those of the potential differ by' in output
+    assert 'to compute the front by DFT' not in output
+
+
+def test_energies_are_computed_only_where_a_code_is_given(ml_code, pyscf_code):
+    """Settings of the protocol and its bases are inputs; without them there is no stage of DFT."""
+    order = ['min_distance>=1']
+    plain = ValidationWorkChain.get_builder_from_protocol(ml_code, [rock_salt(4.2)], order)
+    assert 'code' not in plain.dft
+    dft = Recomputation(pyscf_code, overrides={'scf': {'max_cycle': 41}})
+    builder = ValidationWorkChain.get_builder_from_protocol(ml_code, [rock_salt(4.2)], order, dft=dft)
+    assert builder.dft.code.label == 'pyscf' and builder.dft.settings['scf']['max_cycle'] == 41
+    family = next(iter(builder.dft.bases.values()))
+    assert set(family) == {'Mg', 'O'}
 
 
 @pytest.mark.slow

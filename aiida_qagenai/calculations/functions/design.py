@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from aiida.engine import calcfunction
 from aiida.orm import ArrayData, Dict, StructureData
 
@@ -50,14 +48,13 @@ def sum_up_round(settings: Dict, chosen: Dict, **tensors: ElasticData) -> Dict:
     :param tensors: in the order of ``chosen`` by their labels.
     """
     target = PropertyTarget.parse(settings['target'])
-    wanted = target.best or math.sqrt(target.minimum * target.maximum)
     values = {label: node.base.attributes.get(MODULI[target.name]) for label, node in sorted(tensors.items())}
     pairs = [(value, said) for value, said in zip(values.values(), chosen['predicted'], strict=True) if value]
     return Dict(
         {
             'computed': values,
             'stable': len(pairs),
-            'mape_target': _mean([abs(value / wanted - 1) for value, _ in pairs]),
+            'mape_target': _mean([abs(value / target.wanted - 1) for value, _ in pairs]),
             'mape_predicted': _mean([abs(said / value - 1) for value, said in pairs]),
             'within': [label for label, value in values.items() if value and target.minimum <= value <= target.maximum],
         }

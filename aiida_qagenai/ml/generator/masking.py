@@ -149,7 +149,7 @@ def displacement(mask: SiteMask, cell: NDArray[np.float64], fractional: NDArray[
     motif = np.array(mask.fractional)
     moved = torch.as_tensor(fractional[: len(mask)] - motif).unsqueeze(0)
     moved = wrap(moved - _mean(moved))[0]
-    furthest = float((moved @ torch.as_tensor(cell)).norm(dim=1).max())
+    furthest = float((moved @ torch.tensor(cell)).norm(dim=1).max())
     shifts = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
     pairs = (motif[:, None, None] - motif[None, :, None] + shifts) @ cell
     distances = np.linalg.norm(pairs, axis=-1)

@@ -12,6 +12,7 @@ from aiida_qagenai.selection.design import generation_of_round
 from aiida_qagenai.selection.targets import PropertyTarget
 from aiida_qagenai.workchains.protocols.atomistic import ElasticSettings, atomistic_settings
 from aiida_qagenai.workchains.protocols.loader import merge_overrides
+from aiida_qagenai.workchains.protocols.recomputation import RecomputationSettings
 
 __all__ = ('DesignSettings', 'design_settings')
 
@@ -35,6 +36,7 @@ class DesignSettings(StrictModel):
     )
     seed: int = pydantic.Field(0, ge=0)
     elastic: ElasticSettings
+    dft: RecomputationSettings = RecomputationSettings()
 
     @pydantic.field_validator('target')
     @classmethod

@@ -13,6 +13,7 @@ from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.thermodynamics.hull.convex_hull import MARGINAL_LIMIT, MINIMUM_REFERENCES
 from aiida_qagenai.thermodynamics.references.mp_elements import FORMATION_LEVELS, LEVELS
 from aiida_qagenai.workchains.protocols.campaign import CandidateRelaxation
+from aiida_qagenai.workchains.protocols.recomputation import RecomputationSettings
 
 __all__ = ('ValidationSettings', 'parse_settings')
 
@@ -35,6 +36,7 @@ class ValidationSettings(StrictModel):
     min_references: int = pydantic.Field(
         MINIMUM_REFERENCES, ge=0, description='Fewest known phases of three or more elements for a distance to the hull'
     )
+    dft: RecomputationSettings = RecomputationSettings()
     device: t.Literal['cpu', 'cuda'] = 'cpu'
     num_threads: int = pydantic.Field(1, ge=1, le=1024)
 
