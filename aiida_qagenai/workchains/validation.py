@@ -6,7 +6,7 @@ import typing as t
 from collections.abc import Mapping
 
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, while_
-from aiida.orm import AbstractCode, Dict, StructureData
+from aiida.orm import AbstractCode, Dict, StructureData, load_node
 
 from aiida_qagenai.calculations.atomistic.relax_many import RelaxManyCalculation
 from aiida_qagenai.calculations.functions.screen import screen_candidates
@@ -192,7 +192,8 @@ class ValidationWorkChain(ResumableWorkChain):
         members, verdicts = members_of(self.ctx.relaxed), self.ctx.verdicts['verdicts']
         rows = [row for row, each in enumerate(verdicts) if each['on_front']]
         rows.sort(key=lambda row: verdicts[row]['e_above_hull'])
-        return affordable({f'c{row:05d}': members[f'c{row:05d}'] for row in rows}, self.settings.dft)
+        nodes = {f'c{row:05d}': load_node(members[f'c{row:05d}'].pk) for row in rows}
+        return affordable(nodes, self.settings.dft)
 
     def should_recompute(self) -> bool:
         """Return whether energies of the front have to be submitted, once or again after the machine lost them."""

@@ -12,8 +12,8 @@ from aiida_qagenai.workchains.recomputation import Recomputation, affordable, re
 
 
 @pytest.fixture
-def crystals(profile):
-    """Return crystals of one, eight and two atoms."""
+def crystals(aiida_profile_clean):
+    """Return crystals of eight, one and two atoms."""
     made = {'large': bulk('C', cubic=True), 'first': bulk('Li'), 'second': bulk('LiH', 'rocksalt', a=4.0)}
     return {label: StructureData(ase=atoms) for label, atoms in made.items()}
 
