@@ -19,6 +19,7 @@ from aiida_qagenai.cli.params import (
     ML_CODE,
     NODE,
     OPTIONS,
+    PICTURE,
     PROCESS,
     SET,
     option,
@@ -116,8 +117,9 @@ def run(
 
 @design.command('show')
 @PROCESS
+@option('--plot', type=PICTURE, help='Draw the proposals of all rounds, alike ones near each other: PNG, SVG or PDF.')
 @FORMAT
-def show(process: str, *, fmt: str) -> None:
+def show(process: str, *, plot: Path | None, fmt: str) -> None:
     """Show the crystals of all rounds and their errors.
 
     Rounds that have ended are shown while others run. The format json holds the crystals and the errors of each round.
@@ -127,6 +129,8 @@ def show(process: str, *, fmt: str) -> None:
     from aiida_qagenai.queries.designs import rounds_of
 
     node = load_process(process, PROCESS_LABEL)
+    if plot is not None:
+        click.echo(f'wrote {_drawn(node, plot)}', err=True)
     rounds = rounds_of(node)
     computed = energies_by_label(node)
     shown = {name: heading for name, heading in SHOWN.items() if name != 'dft' or computed}
@@ -148,6 +152,17 @@ def show(process: str, *, fmt: str) -> None:
     if not node.is_finished_ok:
         lines.append(f'process {node.pk}: {node.exit_message or node.process_state.value}')
     print_frame(table, fmt, shown, footer='\n'.join(lines))
+
+
+def _drawn(node: t.Any, plot: Path) -> Path:
+    """Draw the map of the proposals."""
+    from aiida_qagenai.common.properties import PROPERTIES
+    from aiida_qagenai.queries.designs import proposals_of
+    from aiida_qagenai.report.design_map import plot_map
+    from aiida_qagenai.selection.targets import PropertyTarget
+
+    name = PropertyTarget.parse(node.inputs.parameters['target']).name
+    return plot_map(proposals_of(node), plot, label=f'predicted {name.replace("_", " ")} ({PROPERTIES[name]})')
 
 
 def _percent(error: float | None) -> str:

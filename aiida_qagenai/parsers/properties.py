@@ -14,7 +14,7 @@ from aiida_qagenai.parsers.base import MlParser, ParsingError, reading_outputs
 
 __all__ = ('PropertiesParser',)
 
-ARRAYS = ('properties', 'property_sigma', 'property_out_of_distribution', 'identifiers')
+ARRAYS = ('properties', 'property_sigma', 'property_out_of_distribution', 'latent', 'identifiers')
 
 
 class PropertiesParser(MlParser):

@@ -121,6 +121,17 @@ def rounds(aiida_profile_clean):
     return node
 
 
+def test_before_the_first_prediction_there_is_no_map(rounds, run, tmp_path):
+    result = run('design', 'show', rounds.pk, '--plot', str(tmp_path / 'map.svg'), status=1)
+    assert f'process {rounds.pk} has no predictions yet' in result.output
+
+
+def test_dft_needs_to_be_asked_for(run, python_code):
+    code = python_code('ml', 'qagenai.generate')
+    arguments = ['design', 'run', 'Re-W', '--code', code.pk, '--target', 'bulk_modulus=350', '--dft-protocol', 'fast']
+    assert '--dft-set need --dft' in run(*arguments, status=2).output
+
+
 def test_rounds_of_a_run_are_shown_while_it_runs(rounds, run):
     shown = run('design', 'show', rounds.pk).stdout
     assert '351.000' in shown and '342.000' in shown and 'exploded' in shown

@@ -9,6 +9,7 @@ from aiida.engine import run_get_node
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.exchange.checkpoint import FOUNDATION
+from aiida_qagenai.queries.designs import proposals_of
 from aiida_qagenai.workchains.inverse_design import InverseDesignWorkChain
 
 
@@ -28,7 +29,7 @@ def build(python_code):
 
 
 @pytest.mark.slow
-def test_rounds_of_inverse_design(build):
+def test_rounds_of_inverse_design(build, run, tmp_path):
     """On EMT: tensors of new crystals, a summary, and retrained heads; a round with nothing new ends it in time."""
     node = run_get_node(build(rounds=2))[1]
     assert node.exit_status in (0, InverseDesignWorkChain.exit_codes.WARNING_NOTHING_NEW.status), node.exit_message
@@ -41,6 +42,11 @@ def test_rounds_of_inverse_design(build):
     called = {link.link_label for link in node.base.links.get_outgoing(link_type=LinkType.CALL_CALC)}
     assert {'choice0', 'choice1', 'generation0', 'generation1', 'prediction1', 'summary0', 'retraining0'} <= called
     assert node.outputs.checkpoint.role == 'property'
+    run('design', 'show', str(node.pk), '--plot', str(tmp_path / 'map.svg'))
+    assert (tmp_path / 'map.svg').exists()
+    proposals = proposals_of(node)
+    assert proposals.chosen.sum() == len(labels) and proposals.latent.shape[0] == len(proposals.round) > len(labels)
+    assert proposals.within.sum() == sum(len(each['within']) for each in node.outputs.rounds.values())
 
 
 def test_wrong_settings_are_refused(build):

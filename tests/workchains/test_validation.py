@@ -71,9 +71,7 @@ def test_the_front_is_computed_by_dft(ml_code, pyscf_code, run):
     assert name == f'c{row:05d}pbe' and node.outputs.energies[name].base.attributes.get('fidelity') == 'PBE'
     energy = node.outputs.energies[name].base.attributes.get('formation_energy_per_atom')
     (ladder,) = (child for child in node.called if child.process_label == 'LadderWorkChain')
-    assert (
-        energy is not None and ladder.inputs.structures[name.removesuffix('pbe')].base.attributes.get('index') == row
-    )
+    assert energy is not None and ladder.inputs.structures[name.removesuffix('pbe')].base.attributes.get('index') == row
     output = run('validation', 'show', str(node.pk)).output
     assert 'DFT: formation energies of 1, eV/atom; those of the potential differ by' in output
     assert 'to compute the front by DFT' not in output

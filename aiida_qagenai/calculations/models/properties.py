@@ -20,6 +20,7 @@ class PropertiesCalculation(MlCalculation):
     """Predict bulk and shear moduli of a set of structures."""
 
     TASK = 'properties'
+    CACHE_VERSION = MlCalculation.CACHE_VERSION + 1
     FOLDER_CHECKPOINT = 'heads'
     FILENAME_STRUCTURES = 'structures.npz'
     FILENAME_OUTPUT = 'properties.npz'
@@ -42,7 +43,7 @@ class PropertiesCalculation(MlCalculation):
             valid_type=ArrayData,
             required=False,
             help='`properties` and `property_sigma` (n, p), in GPa, in the order of the set and of the attribute '
-            '`names`; `property_out_of_distribution` (n,).',
+            '`names`; `property_out_of_distribution` (n,); `latent` (n, d), what the validator says of each.',
         )
 
     def configuration(self) -> dict[str, t.Any]:

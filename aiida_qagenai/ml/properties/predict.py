@@ -23,14 +23,19 @@ __all__ = ('properties', 'tune_properties')
 def properties(config: PropertyConfig, runtime: Runtime, record: Record) -> None:
     """Predict properties of crystals and write the arrays of ``Properties``.
 
+    The array ``latent``, shape (n, d), is what the first member of the validator says of each: crystals that are alike
+    are near each other, and no retraining moves them.
+
     :raises InvalidInputError: if the checkpoint does not go with the validator of the package.
     """
     model, info = load_property_model(runtime, config.checkpoint)
     structures = StructureBatch.load(config.structures)
     with record.stage('evaluation'):
-        found = model.of_structures(structures)
-    version = np.array(FORMAT_VERSION)
-    save_arrays(config.output, {**found.arrays(), 'identifiers': structures.identifiers, 'format_version': version})
+        seen = see(structures, model.validator, runtime)
+        found = model.of_structures(structures, seen)
+    about = {'identifiers': structures.identifiers, 'format_version': np.array(FORMAT_VERSION)}
+    latent = seen.latent[:, 0].reshape(len(structures), -1).astype(np.float32)
+    save_arrays(config.output, {**found.arrays(), 'latent': latent, **about})
     record.counts.update(num_structures=len(structures), checkpoint_sha256=info.sha256)
 
 
