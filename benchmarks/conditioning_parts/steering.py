@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import typing as t
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -139,18 +139,18 @@ def report(
             if 0 < len(able) < len(systems):
                 print(f'# {value:g} eV is within reach of {len(able)}: {" ".join(able)}', flush=True)
                 _moved(f'{prefix}{arm}-{value:g}{suffix}-able', *pair, value, able)
-    free = _all(arms['free'])
     for name, how in (('valid', valid_share), ('unique', unique_share), ('formulas', formula_share)):
+        free = how(arms['free'])
         for arm, found in arms.items():
             if arm != 'free':
-                figure(f'{prefix}{name}-{arm.replace(" ", "-")}', how(_all(found)), 'share', 'free', how(free))
+                figure(f'{prefix}{name}-{arm.replace(" ", "-")}', how(found), 'share', 'free', free)
 
 
 def report_metals(arms: Arms) -> None:
     """Print the shares of novel and of close-packed crystals among those asked to be metals."""
     for name, how in (('metals-novel', novel_share), ('metals-close-packed', packed_share)):
         for arm in ('ranked 0', 'aimed 0'):
-            figure(f'{name}-{arm.split()[0]}', how(_all(arms[arm])), 'share', 'free', how(_all(arms['free'])))
+            figure(f'{name}-{arm.split()[0]}', how(arms[arm]), 'share', 'free', how(arms['free']))
 
 
 def _moved(
@@ -171,31 +171,36 @@ def _moved(
     figure(f'wasserstein-{name}', distances[1], 'eV', 'free', distances[0])
 
 
-def _all(found: Mapping[str, Sequence[Made]]) -> list[Made]:
+Arm = Mapping[str, Sequence[Made]]
+"""Crystals by chemical system."""
+
+
+def _all(found: Arm) -> list[Made]:
     return [each for crystals in found.values() for each in crystals]
 
 
-def valid_share(found: Iterable[Made]) -> float:
+def valid_share(found: Arm) -> float:
     """Return the share of valid crystals, structure and composition, by the definitions of the field."""
-    return float(np.mean([is_valid(each.structure) for each in found]))
+    return float(np.mean([is_valid(each.structure) for each in _all(found)]))
 
 
-def unique_share(found: Sequence[Made]) -> float:
-    """Return the share of crystals that are no duplicate of an earlier one."""
-    return len(find_duplicates([each.structure for each in found], distortions=False).representatives) / len(found)
+def unique_share(found: Arm) -> float:
+    """Return the share of crystals that are no duplicate of an earlier one of the same chemical system."""
+    parts = ([each.structure for each in made] for made in found.values())
+    return sum(len(find_duplicates(part, distortions=False).representatives) for part in parts) / len(_all(found))
 
 
-def formula_share(found: Sequence[Made]) -> float:
+def formula_share(found: Arm) -> float:
     """Return how many formulas there are per crystal."""
-    return len({each.structure.composition.reduced_formula for each in found}) / len(found)
+    return len({each.structure.composition.reduced_formula for each in _all(found)}) / len(_all(found))
 
 
-def novel_share(found: Iterable[Made]) -> float:
+def novel_share(found: Arm) -> float:
     """Return the share of crystals that the library does not contain."""
-    return float(np.mean([each.relation != 'replay' for each in found]))
+    return float(np.mean([each.relation != 'replay' for each in _all(found)]))
 
 
-def packed_share(found: Iterable[Made]) -> float:
+def packed_share(found: Arm) -> float:
     """Return the share of fcc, bcc and hcp, elements not told apart."""
-    pairs = ((each.structure.lattice.matrix, each.structure.frac_coords) for each in found)
+    pairs = ((each.structure.lattice.matrix, each.structure.frac_coords) for each in _all(found))
     return float(np.mean([simple_packing(*pair) is not None for pair in pairs]))
