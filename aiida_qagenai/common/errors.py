@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 __all__ = (
     'CorruptFileError',
+    'DaemonError',
     'InvalidInputError',
     'NonFiniteError',
     'NotConvergedError',
@@ -25,6 +26,10 @@ class InvalidInputError(QagenaiError, ValueError):
 
 class CorruptFileError(QagenaiError, ValueError):
     """A file is damaged, truncated, or does not match its recorded checksum."""
+
+
+class DaemonError(QagenaiError, RuntimeError):
+    """The daemon or its broker did not start, or does not answer."""
 
 
 class NonFiniteError(QagenaiError, ArithmeticError):

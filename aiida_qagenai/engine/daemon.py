@@ -27,6 +27,8 @@ from aiida.engine.processes.control import get_active_processes, get_process_tas
 from aiida.manage import get_manager
 from aiida.manage.configuration import get_config, get_config_option
 
+from aiida_qagenai.common.errors import DaemonError, reported_as
+
 __all__ = (
     'broker_files',
     'clear_remains',
@@ -41,7 +43,7 @@ __all__ = (
 ANSWER_TIMEOUT = 20
 """Seconds that a worker has to answer for a process; one that runs a function answers only after it."""
 
-TIMEOUT = 60
+TIMEOUT = 180
 """Seconds for the daemon to start or to stop: AiiDA's few are not enough on a busy machine."""
 
 
@@ -49,14 +51,15 @@ def ensure_daemon(workers: int | None = None) -> bool:
     """Start the daemon and its broker unless they run; return whether they were started.
 
     :param workers: number of workers; by default what the profile says (`daemon.default_workers`).
-    :raises aiida.engine.daemon.client.DaemonException: if the daemon or its broker does not start.
+    :raises DaemonError: if the daemon or its broker does not start.
     """
     find_verdi()
     if daemon_runs():
         return False
     clear_remains()
     workers = workers or get_config_option('daemon.default_workers')
-    get_daemon_client().start_daemon(number_workers=workers, timeout=TIMEOUT)
+    with reported_as('the daemon did not start:', DaemonException, error=DaemonError):
+        get_daemon_client().start_daemon(number_workers=workers, timeout=TIMEOUT)
     wait_for_broker()
     return True
 
@@ -66,14 +69,15 @@ def wait_for_broker() -> None:
 
     It says where before it does, and what is sent in between is lost if the sender ends first.
 
-    :raises aiida.engine.daemon.client.DaemonException: if it does not listen in time.
+    :raises DaemonError: if it does not listen in time.
     """
     if not isinstance(get_manager().get_broker(), ZeromqBroker):
         return
     files, deadline = broker_files(), time.monotonic() + TIMEOUT
     while not files.status_file.exists():
         if time.monotonic() > deadline:
-            raise DaemonException(f'the broker did not start within {TIMEOUT} s: see {files.log_file}')
+            text = f'the broker did not start within {TIMEOUT} s: give the command again when this machine is less busy'
+            raise DaemonError(f'{text}, or see {files.log_file}')
         time.sleep(0.1)
 
 
@@ -130,7 +134,7 @@ def send(processes: list[orm.ProcessNode]) -> None:
     for process in processes:
         confirmation = controller.continue_process(process.pk, nowait=True, no_reply=not confirms)
         if confirms and not answers(confirmation, time.monotonic() + TIMEOUT):
-            raise DaemonException(f'the broker did not say that it took process<{process.pk}>: continue once more')
+            raise DaemonError(f'the broker did not say that it took process<{process.pk}>: continue once more')
 
 
 def unattended(processes: list[orm.ProcessNode]) -> list[orm.ProcessNode]:
@@ -205,13 +209,14 @@ def restart_daemon() -> None:
 
     Its processes go on from their last saved step.
 
-    :raises aiida.engine.daemon.client.DaemonException: if it does not stop, or the new one does not start.
+    :raises DaemonError: if it does not stop, or the new one does not start.
     """
     client_ = get_daemon_client()
     pid, workers = client_.get_daemon_pid(), 0
     with contextlib.suppress(DaemonException, KeyError):
         workers = client_.get_numprocesses()['numprocesses']
-    client_.stop_daemon(wait=True, timeout=TIMEOUT)
+    with reported_as('the daemon did not stop:', DaemonException, error=DaemonError):
+        client_.stop_daemon(wait=True, timeout=TIMEOUT)
     with contextlib.suppress(psutil.Error):
         psutil.Process(pid).wait(timeout=TIMEOUT)
     ensure_daemon(workers or None)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+
+from aiida_qagenai.common.errors import DaemonError
+from aiida_qagenai.engine import daemon
 
 START = """
 from aiida.engine import submit
@@ -165,3 +169,16 @@ def test_a_composite_ends_with_its_first_failure(new_machine):
     assert status == 500 and 'k2x1x1' in message
     assert states == ['finished', 'killed']
     assert not [process for process in psutil.process_iter(['cmdline']) if process.info['cmdline'] == ['sleep', '900']]
+
+
+def test_a_broker_that_does_not_start_is_an_error_in_one_line(monkeypatch, tmp_path):
+    """On a machine that is too busy the command can be given again; nobody needs a traceback."""
+    files = SimpleNamespace(status_file=tmp_path / 'status', log_file=tmp_path / 'broker.log')
+    broker = object.__new__(daemon.ZeromqBroker)
+    monkeypatch.setattr(daemon, 'get_manager', lambda: SimpleNamespace(get_broker=lambda: broker))
+    monkeypatch.setattr(daemon, 'broker_files', lambda: files)
+    monkeypatch.setattr(daemon, 'TIMEOUT', 0)
+    with pytest.raises(DaemonError, match='give the command again when this machine is less busy'):
+        daemon.wait_for_broker()
+    files.status_file.touch()
+    daemon.wait_for_broker()
