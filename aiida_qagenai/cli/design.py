@@ -145,6 +145,8 @@ def show(process: str, *, plot: Path | None, fmt: str) -> None:
         for each in rounds
     ]
     lines.insert(0, f'{node.inputs.parameters["target"]} GPa, {node.inputs.parameters["elastic"]["potential"]["name"]}')
+    if not rounds:
+        lines.append(f'no round has ended; `verdi process report {node.pk}` says what was done')
     if computed:
         lines.append('DFT: formation energies, eV/atom, of the crystals nearest to the target')
     if 'checkpoint' in node.outputs:

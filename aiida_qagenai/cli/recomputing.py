@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 __all__ = ('DFT', 'energies_by_label', 'recomputation_of')
 
 DFT = several(
-    option('--dft', type=click.Choice(list(ENGINE_CODES)), help='Compute the best crystals by DFT at the end, by it.'),
+    option('--dft', type=click.Choice(list(ENGINE_CODES)), help='Program that computes the best crystals at the end.'),
     option('--dft-code', metavar=NODE, help=f'Code of that engine; by default {" or ".join(ENGINE_CODES.values())}.'),
     option('--dft-protocol', metavar='NAME', help='Protocol of these energies, fast by default.'),
     option('--dft-set', 'dft_settings', multiple=True, metavar='KEY=VALUE', help='Change a setting of it. Repeatable.'),
