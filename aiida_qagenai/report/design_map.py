@@ -58,7 +58,9 @@ def draw_map(proposals: Proposals, *, label: str) -> Figure:
     for axes in (left, right):
         rings = {'facecolors': 'none', 'edgecolors': 'black', 'linewidths': 0.7}
         axes.scatter(*points[proposals.chosen].T, s=38, **rings, label='computed')
-        axes.scatter(*points[proposals.within].T, s=38, marker='x', color='black', linewidths=0.7, label='within')
+        if proposals.within.any():
+            crosses = {'marker': 'x', 'color': 'black', 'linewidths': 0.7}
+            axes.scatter(*points[proposals.within].T, s=38, **crosses, label='within the window')
         axes.set(xlabel='first principal component')
     left.set(ylabel=f'second ({100 * share:.0f} % of the variance in both)')
     figure.legend(*right.get_legend_handles_labels(), loc='outside lower center', ncols=4)

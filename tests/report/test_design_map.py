@@ -31,7 +31,7 @@ def test_proposals_are_drawn_by_property_and_by_round(tmp_path):
     left, right, bar = draw_map(proposals(8), label='predicted bulk modulus (GPa)').axes
     assert bar.get_ylabel() == 'predicted bulk modulus (GPa)' and '% of the variance' in left.get_ylabel()
     sizes = {each.get_label(): len(each.get_offsets()) for each in right.collections}
-    assert sizes == {'round 0': 4, 'round 1': 4, 'computed': 2, 'within': 1}
+    assert sizes == {'round 0': 4, 'round 1': 4, 'computed': 2, 'within the window': 1}
     assert plot_map(proposals(8), tmp_path / 'map.svg', label='x').read_text().startswith('<?xml')
 
 
