@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closed_loop_parts.crystals import Crystals
-from closed_loop_parts.loop import EVALUATOR, FACTORS, GENERATOR_ALONE, HIT, ORACLE, Outcome, Parts, run
+from closed_loop_parts.loop import EVALUATOR, FACTORS, GENERATOR_ALONE, HIT, NEAR, ON, ORACLE, Outcome, Parts, run
 
 ARMS = ('qagenai', 'ion_substitution', 'diffcsp', 'cdvae', 'random')
 """Generators, the package first; the others are given the cell contents that it chose."""
 
 RESAMPLES = 4000
-LOW, HIGH, MISSED, ASKED = 1, 2, 3, 4
-"""Places of the counts of a system: hits at the low and the high level, those at the high level that PBE misses, and
-best candidates that were asked for."""
+LOW, HIGH, MISSED, CLOSE, STABLE, ASKED = 1, 2, 3, 4, 5, 6
+"""Places of the counts of a system: hits at the low and the high level, those at the high level that PBE misses, what
+is near the hull and on it at the high level, and best candidates that were asked for."""
 
 LONG = 20
 """Calculations of the campaigns on which rules to stop are replayed."""
@@ -54,7 +54,9 @@ def counted(crystals: Crystals, outcome: Outcome, systems: Sequence[str]) -> Row
     for system in systems:
         mine = [row for row in top if crystals.systems[row] == system]
         missed = hits[mine, 1] & ~hits[mine, 0]
-        by_system[system] = [len(mine), int(hits[mine, 0].sum()), int(hits[mine, 1].sum()), int(missed.sum())]
+        distance = crystals.above_hull[mine, EVALUATOR[1]]
+        counts = (hits[mine, 0], hits[mine, 1], missed, distance <= NEAR, distance <= ON)
+        by_system[system] = [len(mine), *(int(each.sum()) for each in counts)]
     return {
         'systems': by_system,
         'asked': len(systems),

@@ -13,8 +13,7 @@ from pymatgen.core import Composition
 
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS
 from aiida_qagenai.ml.elements import element_statistics
-from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
-from aiida_qagenai.thermodynamics.hull.phases import CompetingPhases, Phase
+from closed_loop_parts.hulls import Known, distances
 
 Array = NDArray[np.float64]
 RECORDS = Path(__file__).parent / 'records.json'
@@ -33,11 +32,12 @@ class Crystals:
     :param rows: what else is stored of each candidate.
     :param eligible: valid, unlike earlier ones, within the constraints, with labels at every level, shape (n,).
     :param energies: of formation at each of ``LEVELS``, candidates first, eV/atom, shape (n + m, 6).
-    :param above_hull: distance of each candidate to the hull of what is known at each level, eV/atom, shape (n, 6).
+    :param above_hull: distance of each candidate to the complete hull of each level (`hulls.py`), eV/atom, (n, 6).
     :param hull: energy of that hull at its composition, eV/atom, shape (n, 6).
     :param latent: leading components of the validator's features, standardised, shape (n + m, d).
     :param chemistry: statistics of the elements, standardised, shape (n + m, e).
     :param in_systems: which known crystals lie in each chemical system, of shape (m,).
+    :param competing: what is known at each level.
     """
 
     sets: NDArray[np.str_]
@@ -52,6 +52,7 @@ class Crystals:
     latent: Array
     chemistry: Array
     in_systems: dict[str, NDArray[np.bool_]]
+    competing: dict[str, Known]
 
     def __len__(self) -> int:
         return len(self.sets)
@@ -115,7 +116,10 @@ def read(path: Path = RECORDS) -> Crystals:
     known, rows = content['known'], content['candidates']
     formulas = [formula or 'H' for formula in rows['formula']]
     latent_size = len(known['latent'][0])
-    energies, above, hulls = [], [], []
+    phases = [
+        dict(zip(content['phases'], values, strict=True)) for values in zip(*content['phases'].values(), strict=True)
+    ]
+    energies, above, hulls, hulls_known = [], [], [], {}
     for level in LEVELS:
         is_formation = level in ('low', 'high')
         mine, theirs = column_of(rows, level), column_of(known, level)
@@ -124,7 +128,9 @@ def read(path: Path = RECORDS) -> Crystals:
         other = formation(known['formula'], theirs, references, is_formation=is_formation)
         if is_formation:
             other = np.where([len(Composition(formula).elements) == 1 for formula in known['formula']], 0.0, other)
-        distance = to_hull(formulas, own, known['formula'], other)
+        competing = Known(known['name'], known['formula'], other, phases)
+        distance = distances(formulas, rows['system'], own, competing)
+        hulls_known[level] = competing
         energies.append(np.concatenate([own, other]))
         above.append(distance)
         hulls.append(own - distance)
@@ -140,7 +146,7 @@ def read(path: Path = RECORDS) -> Crystals:
         sets=np.array(rows['set']), arms=np.array(rows['arm']), systems=np.array(rows['system']),
         order=places(rows), rows=rows, eligible=eligible, energies=stacked, above_hull=np.stack(above, axis=1),
         hull=np.stack(hulls, axis=1), latent=standardised(latent), chemistry=described([*formulas, *known['formula']]),
-        in_systems=in_systems,
+        in_systems=in_systems, competing=hulls_known,
     )  # fmt: skip
 
 
@@ -152,18 +158,3 @@ def places(rows: dict[str, list[t.Any]]) -> NDArray[np.int64]:
         found.append(seen.get(key, 0))
         seen[key] = found[-1] + 1
     return np.array(found)
-
-
-def to_hull(formulas: list[str], energies: Array, known: list[str], theirs: Array) -> Array:
-    """Return the distance of candidates to the hull of known crystals, which may be negative, eV/atom, shape (n,)."""
-    phases = [
-        Phase(Composition(formula).get_el_amt_dict(), float(energy))
-        for formula, energy in zip(known, theirs, strict=True)
-        if np.isfinite(energy)
-    ]
-    competing, found = CompetingPhases(phases), np.full(len(formulas), np.nan)
-    rows = np.flatnonzero(np.isfinite(energies))
-    own = [Phase(Composition(formulas[row]).get_el_amt_dict(), float(energies[row])) for row in rows]
-    for row, result in zip(rows, distances_to_hull(own, competing), strict=True):
-        found[row] = np.nan if result.decomposition_energy is None else result.decomposition_energy
-    return found

@@ -19,8 +19,11 @@ EVALUATOR = (LEVELS.index('chgnet-pbe'), LEVELS.index('chgnet-r2scan'))
 ORACLE = (LEVELS.index('sevennet-pbe'), LEVELS.index('sevennet-r2scan'))
 VALIDATOR = (LEVELS.index('low'), LEVELS.index('high'))
 
-HIT = 0.1
-"""Largest distance to the hull of a hit, eV/atom, as in campaigns."""
+HIT, NEAR, ON = 0.05, 0.1, 0.005
+"""Largest distances to the hull of a hit, of what is near, and of what is on the hull, eV/atom.
+
+Hits are stable or metastable by Table 2. Two relaxations of one crystal may differ by the last.
+"""
 
 PROMISING = 0.2
 """Largest predicted distance to the hull of what is computed, eV/atom."""

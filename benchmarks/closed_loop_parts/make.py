@@ -16,13 +16,14 @@ import generation
 import numpy as np
 from arms import build
 from numpy.typing import NDArray
-from pymatgen.core import Element, Structure
+from pymatgen.core import Structure
 from structure_prediction import content
 
 from aiida_qagenai.api.prediction import predict_arrays
 from aiida_qagenai.api.relaxation import THRESHOLDS, relax_structures
 from aiida_qagenai.chemistry.constraints import screen
 from aiida_qagenai.chemistry.duplicates import find_duplicates
+from aiida_qagenai.chemistry.formula import parse_formula
 from aiida_qagenai.chemistry.symmetry import space_group
 from aiida_qagenai.evaluation.validity import structure_is_valid
 from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
@@ -35,9 +36,9 @@ from aiida_qagenai.ml.runtime import setup
 from aiida_qagenai.motifs.library import MotifLibrary
 from aiida_qagenai.motifs.propose import MotifModels
 from aiida_qagenai.motifs.relations import LibraryRelations
-from aiida_qagenai.thermodynamics.hull.reference import ReferenceHull
 from closed_loop_parts import sets
 from closed_loop_parts.analysis import ARMS
+from closed_loop_parts.hulls import stable_phases
 
 COUNT, MAX_ATOMS, STEPS = 8, 10, 40
 """Candidates of a generator in a system, their largest cell, and the most steps of a relaxation."""
@@ -49,6 +50,9 @@ POTENTIALS = {
     'sevennet-r2scan': {'name': 'sevennet', 'model': 'mf-0', 'modality': 'R2SCAN'},
 }
 """Evaluator at the low and the high level, which trained nothing; oracle at both, which taught the validator."""
+
+NEAR_PBE = 0.1
+"""Largest distance to the hull at PBE of known crystals that compete: at r2SCAN the stable one may be another."""
 
 NUM_FEATURES = 12
 Row = dict[str, t.Any]
@@ -192,25 +196,16 @@ def gaps(structures: Sequence[Structure]) -> Row:
     return {'gap': of_crystals.gaps[:, 0].tolist(), 'gap_of_composition': of_compositions.gaps[:, 0].tolist()}
 
 
-def known_crystals(library: MotifLibrary, systems: Sequence[sets.System]) -> tuple[list[str], list[Structure], int]:
-    """Return identifiers and crystals of what competes, and how many stable phases lack a crystal.
-
-    These are the stable phases of the systems, and the elements with all crystals of theirs.
-    """
-    hull, places = ReferenceHull.default(), {str(name): i for i, name in enumerate(library.identifiers.tolist())}
-    stable = {str(phase.identifier) for system in systems for phase in hull.phases(system)}
-    elements = {element for system in systems for element in system}
-    simple = [i for i, formula in enumerate(library.formulas.tolist()) if library_element(formula) in elements]
-    chosen = sorted({places[name] for name in stable if name in places} | set(simple))
+def known_crystals(library: MotifLibrary, systems: Sequence[sets.System]) -> tuple[list[str], list[Structure]]:
+    """Return identifiers and crystals of what competes: all elements and compounds near the hull of the library."""
+    own = [frozenset(parse_formula(formula)) for formula in library.formulas.tolist()]
+    stable = [each['name'] for each in stable_phases(systems)]
+    near = (library.e_above_hull <= NEAR_PBE) | np.isin(library.identifiers, stable)
+    near |= np.array([len(each) == 1 for each in own]) & np.isnan(library.e_above_hull)
+    chosen = [i for i in np.flatnonzero(near).tolist() if any(own[i] <= set(system) for system in systems)]
     crystals = [library.crystal(index) for index in chosen]
     names = [str(library.identifiers[index]) for index in chosen]
-    return names, [Structure(c.cell, c.species, c.fractional) for c in crystals], len(stable - places.keys())
-
-
-def library_element(formula: str) -> str | None:
-    """Return the element of a formula that has only one."""
-    symbol = formula.rstrip('0123456789')
-    return symbol if Element.is_valid_symbol(symbol) else None
+    return names, [Structure(c.cell, c.species, c.fractional) for c in crystals]
 
 
 def everything(folder: Path, only: Sequence[str] = tuple(sets.SIZES)) -> tuple[Row, Row]:
@@ -230,18 +225,23 @@ def everything(folder: Path, only: Sequence[str] = tuple(sets.SIZES)) -> tuple[R
             rows, times = candidate_rows(folder, name, arm, samples, excluded)
             candidates += [{'set': name, 'arm': arm, **row} for row in rows]
             timings[f'{name} {arm}'] = times
-    return {'sets': {name: ['-'.join(s) for s in each] for name, each in chosen.items()}, 'timings': timings}, {
-        'known': known,
-        'candidates': candidates,
-    }
+    phases = stable_phases([system for systems in chosen.values() for system in systems])
+    names = {name: ['-'.join(system) for system in each] for name, each in chosen.items()}
+    return {'sets': names, 'timings': timings}, {'known': known, 'phases': phases, 'candidates': candidates}
 
 
 def known_rows(folder: Path, library: MotifLibrary, chosen: Mapping[str, list[sets.System]]) -> list[Row]:
-    """Return what competes, with energies by everything."""
+    """Return what competes, relaxed as candidates are, with energies by everything."""
     rows: dict[str, Row] = {}
     for name, systems in chosen.items():
-        names, structures, missing = known_crystals(library, systems)
-        print(f'{name}: {len(names)} known crystals, {missing} stable phases without one', file=sys.stderr)
+        names, structures = known_crystals(library, systems)
+        print(f'{name}: {len(names)} known crystals', file=sys.stderr)
+        rest = [{'structure': each.as_dict()} for each in structures]
+        after = kept(
+            folder / f'{name}-known-relaxed.json',
+            lambda r=rest, n=name: relaxed(r, [{'first': True}] * len(r), folder / f'{n}-known-relaxing'),
+        )['content']
+        structures = [Structure.from_dict((done or row)['structure']) for done, row in zip(after, rest, strict=True)]
         labels = all_labels(folder, f'{name}-known', structures)
         for place, (identifier, structure) in enumerate(zip(names, structures, strict=True)):
             formula, size = structure.composition.reduced_formula, len(structure)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import itertools
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 from pymatgen.core import Composition
 
 from aiida_qagenai.chemistry.formula import parse_formula
@@ -18,14 +20,25 @@ from aiida_qagenai.thermodynamics.hull.phases import Phase
 from aiida_qagenai.thermodynamics.hull.reference import SCALE, ReferenceHull
 
 System = tuple[str, ...]
-SIZES = {'high-divergence': 12, 'prospective': 4, 'standard': 4}
+SIZES = {'high-divergence': 16, 'prospective': 4, 'standard': 4}
 """Chemical systems of each set."""
 
 DIVERGENT = 0.08
 """Smallest difference of energies of formation at PBE and r2SCAN of what the paper calls a high divergence, eV/atom."""
 
-COMPLETE = 0.5
-"""Share of the stable phases of a system whose crystals are known."""
+SEED = 2
+SEEN = frozenset({
+    'Cd-In-Sm', 'Eu-N', 'O-Sc', 'Ir-Si-Tm', 'Cd-Dy-S', 'Ru-S', 'Br-W', 'Bi-Na-O', 'S-Ti', 'C-Ga-Ti', 'Br-K', 'Ca-O-Te',
+    'O-Pt', 'Co-O-Pt', 'Br-Zr', 'Lu-O', 'Ba-N', 'Co-Fe-O', 'Dy-Sb', 'N-Sc', 'La-O-U', 'Al-O-V', 'Ho-Se', 'Ac-O-Ti',
+    'B-Co-Ta', 'B-Pr-Rh', 'N-Sr-Zn', 'B-Os-Y', 'Cs-Ga-Se', 'Al-Ru', 'Hg-K-O', 'Fe-Sb-Ti',
+})  # fmt: skip
+"""Systems of two earlier runs, whose hulls were not complete and whose results were seen: they take no part."""
+
+COMPLETE = 0.6
+"""Smallest share of the stable compounds of a system whose crystals are known: by these the others are moved."""
+
+REFERENCE = 0.02
+"""Largest distance of the lowest crystal of an element to its most stable one, eV/atom."""
 
 PROSPECTIVE = frozenset({'N', 'B'})
 """Anions of the chemistries that are held out as a whole, as in the paper: ternary nitrides and borides."""
@@ -47,36 +60,52 @@ def in_order(systems: Collection[System], seed: int) -> list[System]:
     return sorted(systems, key=lambda system: hashlib.sha256(f'{seed} {system}'.encode()).hexdigest())
 
 
-def draw_sets(library: MotifLibrary, seed: int = 0, sizes: dict[str, int] | None = None) -> dict[str, list[System]]:
-    """Return the chemical systems of every set, of two or three elements, none of them in two sets.
+def with_references(library: MotifLibrary) -> frozenset[str]:
+    """Return the elements of which the library has the most stable crystal, or one that is as good."""
+    hull = ReferenceHull.default()
+    stable = {str(phase.identifier) for phase in hull.phases(hull.elements) if len(phase.elements) == 1}
+    rows = zip(library.formulas.tolist(), library.identifiers.tolist(), library.e_above_hull.tolist(), strict=True)
+    near = {formula for formula, name, distance in rows if name in stable or distance <= REFERENCE}
+    return frozenset(next(iter(amounts)) for amounts in map(parse_formula, near) if len(amounts) == 1)
 
-    The hull must not abstain, and ``COMPLETE`` of the stable phases in a system have crystals in the library, so that
-    they can be computed at every level: the others are missing from all hulls. High divergence: those of held-out
-    formulas with a large difference between the levels. Prospective: of two metals, and nitrogen or boron. Standard:
-    those of any other held-out formula.
+
+def is_usable(system: System, library: MotifLibrary, *, explored: bool) -> bool:
+    """Return whether the hull of a system can be complete at every level, see :func:`draw_sets`.
+
+    :param explored: whether the hull of the package must not abstain as well.
     """
     hull = ReferenceHull.default()
+    compounds = [str(phase.identifier) for phase in hull.phases(system) if len(phase.elements) > 1]
+    known = np.isin(compounds, library.identifiers)
+    if not known.any() or known.mean() < COMPLETE:
+        return False
+    candidate = Phase(dict.fromkeys(system, 1), 0.0, level=SCALE)
+    return not explored or not abstention(candidate, hull.competing([system]))
+
+
+def draw_sets(library: MotifLibrary, seed: int = SEED, sizes: dict[str, int] | None = None) -> dict[str, list[System]]:
+    """Return the chemical systems of every set, of two or three elements, none of them in two sets.
+
+    All elements have their reference in the library, and ``COMPLETE`` of the stable compounds of a system have crystals
+    there; `hulls.py` adds the others. High divergence: the systems of held-out formulas with a large difference between
+    the levels. Prospective: of two metals, and nitrogen or boron; there alone the hull of the package may abstain, as
+    it knows too few of them. Standard: those of any other held-out formula.
+    """
     held_out = {tuple(sorted(parse_formula(f))) for f in set(library.formulas.tolist()) if is_held_out(f)}
     divergent = {tuple(sorted(parse_formula(formula))) for formula in divergent_formulas()}
     new = {system for system in held_out if len(system) == 3 and len(ANIONS & set(system)) == 1}
     new = {system for system in new if PROSPECTIVE & set(system)}
     pools = {'high-divergence': divergent - new, 'prospective': new, 'standard': held_out - divergent - new}
-    crystals = frozenset(library.identifiers.tolist())
+    elements = with_references(library)
     found: dict[str, list[System]] = {}
     for name, pool in pools.items():
-        chosen: list[System] = []
-        for system in in_order(pool, seed):
-            candidate = Phase(dict.fromkeys(system, 1), 0.0, level=SCALE)
-            known = [str(phase.identifier) in crystals for phase in hull.phases(system)]
-            if (
-                sum(known) >= COMPLETE * len(known)
-                and len(system) in (2, 3)
-                and not abstention(candidate, hull.competing([system]))
-            ):
-                chosen.append(system)
-            if len(chosen) == (sizes or SIZES)[name]:
-                break
-        found[name] = chosen
+        open_to = [
+            system
+            for system in in_order(pool, seed)
+            if len(system) in (2, 3) and elements >= set(system) and '-'.join(system) not in SEEN
+        ]
+        usable = (each for each in open_to if is_usable(each, library, explored=name != 'prospective'))
+        found[name] = list(itertools.islice(usable, (sizes or SIZES)[name]))
     return found
 
 
