@@ -8,14 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.core import Composition
+
+from aiida_qagenai.chemistry.formula import reduced_formula
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.thermodynamics.hull.convex_hull import distances_to_hull
+from aiida_qagenai.thermodynamics.hull.phases import Phase
+from aiida_qagenai.thermodynamics.hull.reference import SCALE, ReferenceHull
+from aiida_qagenai.thermodynamics.references.mp_elements import formation_energy_per_atom
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 sys.path.insert(0, str(BENCHMARKS))
 
 import closed_loop  # noqa: E402
-from closed_loop_parts import analysis, crystals, loop  # noqa: E402
+from closed_loop_parts import analysis, crystals, loop, sets  # noqa: E402
+from closed_loop_parts.hulls import Known, distances  # noqa: E402
 
 from aiida_qagenai.evaluation.plans import read_plan  # noqa: E402
+from aiida_qagenai.motifs.library import MotifLibrary  # noqa: E402
 
 MAIN = closed_loop.MAIN
 
@@ -37,6 +47,8 @@ def test_the_counts_are_those_of_the_plan(stored):
     for rows in stored['runs'].values():
         assert [row['seed'] for row in rows] == list(plan.seeds)
     assert plan.settings['hit_threshold'] == loop.HIT
+    assert plan.settings['divergence'] == sets.DIVERGENT and plan.settings['complete'] == sets.COMPLETE
+    assert plan.settings['systems'] == sets.SIZES[MAIN]
 
 
 def test_a_run_again_gives_the_stored_counts(known, stored):
@@ -74,6 +86,61 @@ def test_updates_ask_for_more_where_hits_were_found(known):
     assert counts[systems[0]] == loop.MOST and counts[systems[1]] == loop.FEWEST
 
 
+def test_no_stable_phase_is_missing_from_any_hull(known):
+    """At every level each hull has all stable phases of the Materials Project in its system, elements included."""
+    hull = ReferenceHull.default()
+    for system in known.in_systems:
+        wanted = {reduced_formula(phase.amounts) for phase in hull.phases(system.split('-'))}
+        assert set(system.split('-')) <= wanted
+        for level, competing in known.competing.items():
+            assert wanted <= {reduced_formula(phase.amounts) for phase in competing.competing(system)}, (system, level)
+
+
+def test_distances_at_pbe_are_those_to_the_hull_of_the_package(known):
+    """The evaluator at PBE and the Materials Project, of other references, place candidates alike."""
+    level = crystals.LEVELS.index('chgnet-pbe')
+    rows = np.flatnonzero(known.eligible)
+    energies = known.column('chgnet-pbe')[rows]
+    amounts = [Composition(known.rows['formula'][row]).get_el_amt_dict() for row in rows]
+    own = [
+        Phase(each, formation_energy_per_atom(energy, each), level=SCALE)
+        for each, energy in zip(amounts, energies, strict=True)
+    ]
+    competing = ReferenceHull.default().competing(phase.elements for phase in own)
+    placed = [each.decomposition_energy for each in distances_to_hull(own, competing, min_references=0)]
+    difference = known.above_hull[rows, level] - np.array(placed)
+    assert np.median(np.abs(difference)) < 0.02 and np.quantile(np.abs(difference), 0.95) < 0.1
+
+
+def test_a_hull_without_a_reference_of_an_element_is_an_error():
+    with pytest.raises(InvalidInputError, match='no crystal of O for the hull of Fe-O'):
+        Known(['mp-1'], ['Fe'], np.array([0.0]), []).competing('Fe-O')
+
+
+def test_a_phase_without_a_crystal_moves_with_the_others():
+    """One of two compounds has a crystal, 0.1 eV/atom above its energy in the Materials Project: so has the other."""
+    phases = [
+        {'name': 'mp-3', 'formula': 'FeO', 'energy': -1.5},
+        {'name': 'mp-4', 'formula': 'Fe2O3', 'energy': -1.7},
+    ]
+    known = Known(['mp-1', 'mp-2', 'mp-3'], ['Fe', 'O2', 'FeO'], np.array([0.0, 0.0, -1.4]), phases)
+    found = {reduced_formula(phase.amounts): phase.energy_per_atom for phase in known.competing('Fe-O')}
+    assert found == pytest.approx({'Fe': 0.0, 'O2': 0.0, 'FeO': -1.4, 'Fe2O3': -1.6})
+    assert distances(['Fe2O3'], ['Fe-O'], np.array([-1.7]), known) == pytest.approx([-0.1])
+
+
+def test_the_sets_are_drawn_again_and_have_their_references(known):
+    library = MotifLibrary.default()
+    drawn = sets.draw_sets(library)
+    names = {name: ['-'.join(system) for system in each] for name, each in drawn.items()}
+    assert names == json.loads(crystals.RECORDS.read_text())['sets']
+    assert {name: len(each) for name, each in drawn.items()} == sets.SIZES
+    assert not {name for each in names.values() for name in each} & sets.SEEN
+    assert {element for each in drawn.values() for system in each for element in system} <= sets.with_references(
+        library
+    )
+
+
 def test_every_eligible_candidate_has_a_distance_at_every_level(known):
     """No generated crystal lies far below the hull of what is known at the same level: references do not mix."""
     assert np.isfinite(known.above_hull[known.eligible]).all()
@@ -82,7 +149,7 @@ def test_every_eligible_candidate_has_a_distance_at_every_level(known):
 
 
 def rows_of(hits, asked=2):
-    return [{'systems': {name: [1, 0, each, 0] for name, each in run.items()}, 'asked': asked} for run in hits]
+    return [{'systems': {name: [1, 0, each, 0, each, 0] for name, each in run.items()}, 'asked': asked} for run in hits]
 
 
 def test_a_ratio_to_itself_is_one():
