@@ -13,7 +13,8 @@ hits lie within 0.05 eV/atom of its hull, in which no known phase is missing (`c
 
 `SET-GENERATOR-KIND-r2scan` is the share of hits, with the raw counts, `…-r2scan-alone` that of hits that are none at
 PBE, `…-r2scan-within-0.1` and `…-r2scan-on-hull` those of candidates within 0.1 and 0.005 eV/atom of the hull.
-`ratio-…` is the ratio to another arm, with the 95 % interval over chemical systems. `plan-…` are the comparisons of
+`ratio-…` is the ratio to another arm, with the 95 % interval over chemical systems, `ratio-on-hull-…` that of what is
+on the hull. `plan-…` are the comparisons of
 `closed_loop_parts/plan.json`, which was written before the run; its checksum stands in every line. `effect-…` are the
 effects of the parts of the loop and of pairs of them on hits per run, of a full factorial. `hull-moved-error-…` is the
 mean error of the energies of those phases whose crystals are not at hand, found by leaving out phases that have one.
@@ -78,6 +79,8 @@ def report(results: Results, plan: Plan) -> None:
             if name == MAIN and arm.endswith('-alone') and arm.split('-')[0] in PAPER:
                 more |= {'paper': PAPER[arm.split('-')[0]]}
             line(plan, f'ratio-{name}-{arm}', analysis.over_systems(ours, rows), '1', **more)
+            on_hull = analysis.over_systems(ours, rows, analysis.STABLE)
+            line(plan, f'ratio-on-hull-{name}-{arm}', on_hull, '1', reference=arm, reference_value=1.0)
     conclude(results, plan)
 
 

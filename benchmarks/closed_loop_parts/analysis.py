@@ -8,6 +8,7 @@ import typing as t
 from collections.abc import Sequence
 
 import numpy as np
+from active_learning_parts.replay import ARMS as REPLAYED
 from numpy.typing import NDArray
 
 from closed_loop_parts.crystals import Crystals
@@ -15,6 +16,12 @@ from closed_loop_parts.loop import EVALUATOR, FACTORS, GENERATOR_ALONE, HIT, NEA
 
 ARMS = ('qagenai', 'ion_substitution', 'diffcsp', 'cdvae', 'random')
 """Generators, the package first; the others are given the cell contents that it chose."""
+
+KINDS = ('alone', 'loop')
+ACQUISITIONS = {
+    name: rule for name, rule in REPLAYED.items() if name not in {'hit-probability', 'thompson', 'lookahead'}
+}
+"""Other rules to choose what the package computes: those of the replays. The loop itself has the hit probability."""
 
 RESAMPLES = 4000
 LOW, HIGH, MISSED, CLOSE, STABLE, ASKED = 1, 2, 3, 4, 5, 6
@@ -43,7 +50,8 @@ def parts_of(kind: str, number: int) -> Parts:
     """Return the parts of a loop, or none, for a run of as many systems: one calculation for each of them."""
     if kind == 'alone':
         return GENERATOR_ALONE
-    return Parts(budget=number, batch=max(1, number // 5))
+    loop = Parts(budget=number, batch=max(1, number // 5))
+    return loop if kind == 'loop' else dataclasses.replace(loop, acquisition=ACQUISITIONS[kind.removeprefix('loop-')])
 
 
 def counted(crystals: Crystals, outcome: Outcome, systems: Sequence[str]) -> Row:
@@ -84,13 +92,13 @@ def arms_of(crystals: Crystals) -> list[str]:
 
 
 def everything(crystals: Crystals, seeds: Sequence[int]) -> dict[str, list[Row]]:
-    """Return the runs of every generator, in its own order and with the loop, in every test set."""
+    """Return the runs of every generator, alone and with the loop, and of the package with every acquisition."""
     return {
         f'{name} {arm}-{kind}': play(crystals, name, arm, kind, seeds)
         for name in sorted(set(crystals.sets.tolist()))
         for arm in ARMS
         if ((crystals.sets == name) & (crystals.arms == arm)).any()
-        for kind in ('alone', 'loop')
+        for kind in (*KINDS, *(f'loop-{each}' for each in ACQUISITIONS if arm == ARMS[0]))
     }
 
 

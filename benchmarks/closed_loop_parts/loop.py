@@ -42,6 +42,7 @@ class Parts:
     :param active: what is computed is chosen by divergence, not at random.
     :param updates: more is asked for where hits were found.
     :param levels: candidates are ranked at the high level, not at PBE.
+    :param acquisition: the rule of an active choice, and the divergence in it.
     :param budget: calculations at the high level; none leaves the order of the generator.
     """
 
@@ -51,6 +52,7 @@ class Parts:
     active: bool = True
     updates: bool = True
     levels: bool = True
+    acquisition: tuple[str, str] = ('hit_probability', 'absolute')
     budget: int = 10
     batch: int = 2
 
@@ -105,7 +107,8 @@ class Model:
         energies = crystals.energies[self.pool]
         difference = energies[:, VALIDATOR[1]] - energies[:, VALIDATOR[0]]
         self.base = energies[:, ORACLE[0]] + difference if parts.rungs else energies[:, VALIDATOR[1]]
-        self.low = energies[:, ORACLE[0] if parts.rungs else VALIDATOR[0]]
+        self.low_level = ORACLE[0] if parts.rungs else VALIDATOR[0]
+        self.low = energies[:, self.low_level]
         features = (crystals.latent if parts.latent else crystals.chemistry)[self.pool]
         squared = ((features[:, None, :] - features[None, :, :]) ** 2).mean(axis=2)
         ones = np.ones_like(squared)
@@ -124,6 +127,22 @@ class Model:
         done = np.array(computed, dtype=int)
         mean[done], sigma[done] = truth[done], 0.0
         return mean, sigma
+
+    def pool_of(self, mean: Array, sigma: Array, eligible: NDArray[np.bool_]) -> CandidatePool:
+        """Return the candidates as an acquisition sees them."""
+        number, energies = len(self.rows), self.crystals.energies[self.rows]
+        signed = self.low[:number] - mean
+        return CandidatePool(
+            fingerprints=tuple(f'{place:06d}' for place in range(number)),
+            eligible=eligible,
+            divergence=np.abs(signed),
+            divergence_signed=signed,
+            divergence_sigma=sigma,
+            sigma=sigma,
+            low_fidelity_energy=self.low[:number] - self.crystals.hull[self.rows, self.low_level],
+            features=self.crystals.latent[self.rows],
+            true_divergence=np.abs(energies[:, ORACLE[0]] - energies[:, ORACLE[1]]),
+        )
 
 
 def run(crystals: Crystals, arm: str, systems: Sequence[str], parts: Parts = Parts(), seed: int = 0) -> Outcome:
@@ -145,7 +164,7 @@ def run(crystals: Crystals, arm: str, systems: Sequence[str], parts: Parts = Par
         number = min(parts.batch, parts.budget - len(computed))
         if number <= 0 or not promising.any():
             break
-        chosen = pick(model.low[: len(rows)] - mean, sigma, promising, parts, number, seed=seed + 1000 * len(history))
+        chosen = pick(model.pool_of(mean, sigma, promising), parts, number, seed=seed + 1000 * len(history))
         computed += chosen
         hits = int((above[chosen, ORACLE[1]] <= HIT).sum())
         left = parts.budget - len(computed)
@@ -155,26 +174,16 @@ def run(crystals: Crystals, arm: str, systems: Sequence[str], parts: Parts = Par
             wanted = {system: MOST if system in found else FEWEST for system in systems}
             shown = proposals(crystals, rows, parts, wanted) & crystals.eligible[rows]
             shown[computed] = True
-    low = model.low[: len(rows)] - crystals.hull[rows, ORACLE[0] if parts.rungs else VALIDATOR[0]]
+    low = model.low[: len(rows)] - crystals.hull[rows, model.low_level]
     order = np.argsort(distance if parts.levels else low, kind='stable')
     low_calls = int(shown.sum()) if parts.rungs else 0
     return Outcome(best(crystals, rows, order, shown, top), tuple(rows[computed].tolist()), tuple(history), low_calls)
 
 
-def pick(
-    signed: Array, sigma: Array, eligible: NDArray[np.bool_], parts: Parts, number: int, *, seed: int
-) -> list[int]:
+def pick(pool: CandidatePool, parts: Parts, number: int, *, seed: int) -> list[int]:
     """Return the places of the candidates to compute next."""
-    pool = CandidatePool(
-        fingerprints=tuple(f'{place:06d}' for place in range(len(signed))),
-        eligible=eligible,
-        divergence=np.abs(signed),
-        divergence_signed=signed,
-        divergence_sigma=sigma,
-        sigma=sigma,
-    )
-    arm = 'hit_probability' if parts.active else 'random'
-    choice = choose(pool, budget_k=number, audit_fraction=0.0, arm=arm, seed=seed)
+    arm, divergence = parts.acquisition if parts.active else ('random', 'absolute')
+    choice = choose(pool, budget_k=number, audit_fraction=0.0, arm=arm, divergence=divergence, seed=seed)
     return t.cast('list[int]', choice.chosen.tolist())
 
 

@@ -214,6 +214,7 @@ def everything(folder: Path, only: Sequence[str] = tuple(sets.SIZES)) -> tuple[R
     library = MotifLibrary.default()
     chosen = {name: systems for name, systems in sets.draw_sets(library).items() if name in only}
     excluded = sets.hidden(library, sets.draw_sets(library))
+    names = {name: ['-'.join(system) for system in each] for name, each in chosen.items()}
     known, candidates, timings = known_rows(folder, library, chosen), [], {}
     for name, systems in chosen.items():
         first = kept(folder / f'{name}-qagenai.json', lambda s=systems: plain(proposed(s, excluded)))
@@ -223,10 +224,9 @@ def everything(folder: Path, only: Sequence[str] = tuple(sets.SIZES)) -> tuple[R
         ]
         for arm in ARMS:
             rows, times = candidate_rows(folder, name, arm, samples, excluded)
-            candidates += [{'set': name, 'arm': arm, **row} for row in rows]
+            candidates += [{'set': name, 'arm': arm, **row} for row in rows if row['system'] in names[name]]
             timings[f'{name} {arm}'] = times
     phases = stable_phases([system for systems in chosen.values() for system in systems])
-    names = {name: ['-'.join(system) for system in each] for name, each in chosen.items()}
     return {'sets': names, 'timings': timings}, {'known': known, 'phases': phases, 'candidates': candidates}
 
 

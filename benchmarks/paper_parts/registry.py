@@ -19,6 +19,7 @@ ITEMS = (
     Item('Table 6', 'Validity, uniqueness, novelty', LOOP, loop.standard),
     Item('Table 7', 'Hit rates where the levels differ most', LOOP, loop.hit_rates),
     Item('Table 7 other sets', 'Hit rates in the other test sets', LOOP, elsewhere.other_sets),
+    Item('Table 7 rules', 'Hit rates by the rule that chooses what is computed', LOOP, elsewhere.acquisitions),
     Item('Figure 4', 'Generators side by side', LOOP, loop.generators, loop.draw_generators),
     Item('Table 8', 'What each part contributes', LOOP, loop.ablations),
     Item('Figure 5', 'Effects of the parts and of pairs of them', LOOP, loop.effects, loop.draw_effects),
