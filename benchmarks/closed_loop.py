@@ -14,10 +14,11 @@ hits lie within 0.05 eV/atom of its hull, in which no known phase is missing (`c
 `SET-GENERATOR-KIND-r2scan` is the share of hits, with the raw counts, `…-r2scan-alone` that of hits that are none at
 PBE, `…-r2scan-within-0.1` and `…-r2scan-on-hull` those of candidates within 0.1 and 0.005 eV/atom of the hull.
 `ratio-…` is the ratio to another arm, with the 95 % interval over chemical systems, `ratio-on-hull-…` that of what is
-on the hull. `plan-…` are the comparisons of
+on the hull. `loop-RULE` has another rule to choose what is computed. `plan-…` are the comparisons of
 `closed_loop_parts/plan.json`, which was written before the run; its checksum stands in every line. `effect-…` are the
 effects of the parts of the loop and of pairs of them on hits per run, of a full factorial. `hull-moved-error-…` is the
-mean error of the energies of those phases whose crystals are not at hand, found by leaving out phases that have one.
+mean error of the energies of those phases whose crystals are not at hand, found by leaving out phases that have one,
+with the span of 95 % of them.
 
 Without `--work` the stored crystals are replayed. `--work` generates, relaxes and labels those of all sets (about 25
 minutes of a core), in a folder in which a run that was cut goes on, and `--store` writes crystals and counts. `--quick`
@@ -86,6 +87,16 @@ def report(results: Results, plan: Plan) -> None:
 
 def report_hulls(known: crystals.Crystals, plan: Plan) -> None:
     """Print of how many stable compounds there are no crystals, and how wrong their energies are."""
+    some = known.competing[crystals.LEVELS[0]]
+    lacking = len({each['name'] for each in some.phases} - set(some.names))
+    nothing = float('nan')
+    line(
+        plan,
+        'hull-phases-without-crystal',
+        analysis.Interval(lacking, nothing, nothing),
+        'compounds',
+        of=len(some.phases),
+    )
     for level in crystals.LEVELS[:4]:
         errors = np.abs(
             [error for system in sorted(known.in_systems) for error in known.competing[level].moved_errors(system)]
