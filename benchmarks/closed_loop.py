@@ -106,7 +106,10 @@ def report_hulls(known: crystals.Crystals, plan: Plan) -> None:
 
 
 def conclude(results: Results, plan: Plan) -> None:
-    """Print what came out of the comparisons of the plan, over chemical systems."""
+    """Print what came out of the comparisons of the plan, over chemical systems, if all of its arms have runs."""
+    if missing := [arm for arm in plan.arms if f'{MAIN} {arm}' not in results]:
+        print(f'the comparisons of the plan wait for {", ".join(missing)}', file=sys.stderr)
+        return
     samples = {arm: list(analysis.hits_by_system(results[f'{MAIN} {arm}']).values()) for arm in plan.arms}
     for each in plan.judge(samples):
         low, high = each.interval or (float('nan'), float('nan'))
@@ -121,11 +124,11 @@ def report_effects(rows: list[dict[str, t.Any]], plan: Plan) -> None:
         line(plan, f'effect-{name.replace(":", "-with-")}', found, 'hits per run')
 
 
-def make(folder: Path, only: list[str]) -> None:
+def make(folder: Path, only: list[str], generators: list[str]) -> None:
     """Generate and label all candidates, and store them."""
     from closed_loop_parts.make import compact, everything
 
-    content = compact(*everything(folder, only))
+    content = compact(*everything(folder, only, generators))
     text = json.dumps(content, separators=(',', ':')).replace('],"', '],\n"')
     crystals.RECORDS.write_text(text + '\n', encoding='utf-8')
     crystals.read.cache_clear()
@@ -143,13 +146,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work', type=Path, help='folder in which candidates are made')
     parser.add_argument('--only', nargs='+', choices=sets.SIZES, default=list(sets.SIZES), help='test sets to make')
+    parser.add_argument('--generators', nargs='+', choices=analysis.ARMS, default=list(analysis.ARMS), help='to make')
     parser.add_argument('--store', action='store_true', help='write candidates and counts')
     parser.add_argument('--quick', action='store_true', help=f'{QUICK_SEEDS} seeds, no factorial')
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')
     plan = read_plan(PLAN)
     if arguments.work:
-        make(arguments.work, arguments.only)
+        make(arguments.work, arguments.only, arguments.generators)
     known = crystals.read()
     seeds = plan.seeds[:QUICK_SEEDS] if arguments.quick else plan.seeds
     results = analysis.everything(known, seeds)

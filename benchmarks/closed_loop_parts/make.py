@@ -208,7 +208,9 @@ def known_crystals(library: MotifLibrary, systems: Sequence[sets.System]) -> tup
     return names, [Structure(c.cell, c.species, c.fractional) for c in crystals]
 
 
-def everything(folder: Path, only: Sequence[str] = tuple(sets.SIZES)) -> tuple[Row, Row]:
+def everything(
+    folder: Path, only: Sequence[str] = tuple(sets.SIZES), generators: Sequence[str] = ARMS
+) -> tuple[Row, Row]:
     """Return known and generated crystals with all their labels; what is in the folder is not done again."""
     folder.mkdir(parents=True, exist_ok=True)
     library = MotifLibrary.default()
@@ -222,7 +224,7 @@ def everything(folder: Path, only: Sequence[str] = tuple(sets.SIZES)) -> tuple[R
             generation.Sample(tuple(row['system']), Structure.from_dict(row['structure']) if row['structure'] else None)
             for row in first['content']
         ]
-        for arm in ARMS:
+        for arm in generators:
             rows, times = candidate_rows(folder, name, arm, samples, excluded)
             candidates += [{'set': name, 'arm': arm, **row} for row in rows if row['system'] in names[name]]
             timings[f'{name} {arm}'] = times
