@@ -130,7 +130,7 @@ def over_systems(rows: Sequence[Row], others: Sequence[Row] | None = None, place
     """Return a hit rate, or its ratio to that of another arm, with the interval over chemical systems (bootstrap).
 
     Both arms have the same systems in the same runs; systems are drawn with repetition. The interval of a ratio is open
-    (infinite) where the other arm may find nothing.
+    (infinite) where the other arm may find nothing, and there is none where neither finds any.
     """
     first = np.array(list(sums(rows, place).values()))
     second = np.array(list(sums(others, place).values() if others is not None else sums(rows, ASKED).values()))
@@ -138,6 +138,8 @@ def over_systems(rows: Sequence[Row], others: Sequence[Row] | None = None, place
     with np.errstate(divide='ignore', invalid='ignore'):
         ratios = first[drawn_rows].sum(axis=1) / second[drawn_rows].sum(axis=1)
         value = float(first.sum() / second.sum())
+    if np.isnan(ratios).all():
+        return Interval(float('nan'), float('nan'), float('nan'))
     lower, upper = np.quantile(ratios[~np.isnan(ratios)], (0.025, 0.975), method='nearest')
     return Interval(value, float(lower), float(upper) if others is not None else min(1.0, float(upper)))
 
