@@ -92,7 +92,7 @@ def test_no_stable_phase_is_missing_from_any_hull(known):
     hull = ReferenceHull.default()
     for system in known.in_systems:
         wanted = {reduced_formula(phase.amounts) for phase in hull.phases(system.split('-'))}
-        assert set(system.split('-')) <= wanted
+        assert {reduced_formula(element) for element in system.split('-')} <= wanted
         for level, competing in known.competing.items():
             assert wanted <= {reduced_formula(phase.amounts) for phase in competing.competing(system)}, (system, level)
 
