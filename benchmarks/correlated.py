@@ -1,14 +1,13 @@
 """Antiferromagnetic oxides: magnetic ground states, moments, gaps and reactions at PBE and HSE06, beside experiment.
 
-    python benchmarks/correlated.py --work DIR [--only MnO NiO] [--levels PBE HSE06] [--again] [--store]
+    python benchmarks/correlated.py --work DIR [--only MnO NiO] [--levels PBE HSE06] [--store]
     python benchmarks/correlated.py --quick
 
 The commands that users have compute every ordering of an oxide with up to four atoms by pw.x, with the pseudopotentials
 gth-pbe of PySCF (`aiida-qagenai basis upf`): those of the other engine. Reactions compare the lowest ordering of each
 compound, at the geometry of experiment; that of O2 is a molecule in a box.
 `--work` holds the profile, in which nothing is computed twice: a run that was cut goes on. `--store` writes what was
-found to `correlated.json`, from which `--quick` prints it. `--again` derives energies anew that the profile has, for
-which AiiDA's cache has the jobs. pw.x comes with Debian's package quantum-espresso.
+found to `correlated.json`, from which `--quick` prints it. pw.x comes with Debian's package quantum-espresso.
 
 Experiments: moments of Cheetham and Hope, Phys. Rev. B 27, 6964 (1983) (MnO, NiO), of Roth, Phys. Rev. 110, 1333 (1958)
 (FeO) and of Khan and Erickson, Phys. Rev. B 1, 2243 (1970) (CoO); gaps of van Elp et al., Phys. Rev. B 44, 1530 (MnO)
@@ -167,11 +166,10 @@ class Runner:
     """The commands, in a profile of their own.
 
     :param folder: of the profile and of the files.
-    :param again: whether to run the commands although the profile has the energies.
     """
 
-    def __init__(self, folder: Path, *, again: bool = False) -> None:
-        self.folder, self.again = folder.resolve(), again
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
         self.environment = {**os.environ, 'AIIDA_PATH': str(self.folder), 'OMP_NUM_THREADS': '1'}
         self.environment['PATH'] = f'{BIN}{os.pathsep}{os.environ["PATH"]}'
 
@@ -210,7 +208,7 @@ class Runner:
         missing = [
             level
             for level in levels
-            if self.again or not any(each['ordering'] or not compound.magnetic for each in self.stored(name, level))
+            if not any(each['ordering'] or not compound.magnetic for each in self.stored(name, level))
         ]
         if missing:
             path = self.folder / f'{name}.cif'
@@ -320,7 +318,7 @@ def compute(arguments: argparse.Namespace) -> Records:
     """Return what was found of each compound and level."""
     if shutil.which('pw.x') is None:
         raise SystemExit('this benchmark needs pw.x: apt-get install quantum-espresso; or --quick')
-    run = Runner(arguments.work, again=arguments.again)
+    run = Runner(arguments.work)
     run.prepare()
     found = stored()
     for name in arguments.only:
@@ -344,7 +342,6 @@ def main() -> None:
     parser.add_argument('--work', type=Path, default=Path('correlated'), help='folder of the profile')
     parser.add_argument('--only', nargs='+', choices=COMPOUNDS, default=list(COMPOUNDS), help='some compounds')
     parser.add_argument('--levels', nargs='+', choices=LEVELS, default=LEVELS, help='some levels')
-    parser.add_argument('--again', action='store_true', help='derive the energies anew that the profile has')
     parser.add_argument('--store', action='store_true', help='write the records')
     parser.add_argument('--read', nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
