@@ -8,8 +8,8 @@ eV/atom, as `thermochemistry/rxnnet.csv.gz`: `hf_gga_gga_u`, `hf_r2scan`, `hf_re
 repository: crystals labelled by a teacher at PBE and r2SCAN. Of more than 1,000 compounds each campaign has others.
 Hits are the 15 % of the compounds with the largest difference between the levels. A campaign begins with 10 compounds
 and computes 5 at a time until half of the hits are found. All arms begin with the same compounds and use the same
-surrogate of the difference. The surrogate `averaged` and the arms `thompson` and `lookahead` were tried and are no
-choice of the package.
+surrogate of the difference. The surrogates `cokriging` and `averaged` and the arms `thompson` and `lookahead` were
+tried and are no choice of the package.
 
 `acceleration-over-random` is how many times fewer calls the chosen arm needs than random choice, `-over-best` than the
 best other arm with the same surrogate, `-over-best-linear` than the best arm with the linear one, `null-acceleration`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import typing as t
 
@@ -122,6 +123,19 @@ def averaged(pool: Pool) -> Averaged:
     return Averaged(best.kernels, best.noises)
 
 
+def cokriging(pool: Pool) -> GaussianProcess:
+    """Return co-kriging of two levels, of which the lower one is known everywhere.
+
+    The higher level is ρ times the lower one plus a Gaussian process on chemistry (Kennedy and O'Hagan, Biometrika 87,
+    1 (2000)). The difference then has a part that is linear in the lower energy, whose slope 1 − ρ has a normal prior.
+    """
+    without_energy = dataclasses.replace(pool, chemistry=pool.chemistry[:, :-1])
+    energy = pool.chemistry[:, -1]
+    shared = np.outer(energy, energy)
+    kernels = [kernel + slope**2 * shared for kernel in chemical(without_energy).kernels for slope in (0.0, 0.3, 1.0)]
+    return GaussianProcess(kernels, (0.15, 0.4, 0.8))
+
+
 SURROGATES: dict[str, t.Callable[[Pool], GaussianProcess]] = {
-    'linear': linear, 'chemical': chemical, 'averaged': averaged
+    'linear': linear, 'chemical': chemical, 'cokriging': cokriging, 'averaged': averaged
 }  # fmt: skip
