@@ -10,7 +10,6 @@ from collections import defaultdict
 
 from aiida import orm
 from aiida.common.links import LinkType
-from aiida.orm.implementation.utils import clean_value
 
 from aiida_qagenai.data.energy import EnergyData
 
@@ -55,7 +54,7 @@ def _compare(process: int, outputs: dict[str, EnergyData]) -> t.Iterator[tuple[s
         return
     found = result if isinstance(result, dict) else {'result': result}
     for label, output in outputs.items():
-        new = clean_value(found[label].base.attributes.all) if label in found else {}
+        new = found[label].base.attributes.all if label in found else {}
         old = output.base.attributes.all
         names = sorted(name for name in old.keys() | new.keys() if not _is_same(old.get(name), new.get(name)))
         if names:
@@ -77,7 +76,7 @@ def _function(path: str) -> t.Callable[..., t.Any] | None:
 def _is_same(one: t.Any, other: t.Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_is_same, one, other))
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
