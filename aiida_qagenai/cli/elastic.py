@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import typing as t
+from pathlib import Path
+
 import click
 
 from aiida_qagenai.cli.elastic_files import COLUMNS, elastic_files
 from aiida_qagenai.cli.groups import Noun, add_continue, add_protocols, launch
-from aiida_qagenai.cli.loaders import load_checkpoint, load_code, load_process, load_structures
+from aiida_qagenai.cli.loaders import load_checkpoint, load_code, load_process, load_structure, load_structures
 from aiida_qagenai.cli.output import columns, print_frame
 from aiida_qagenai.cli.params import (
     CHEMICAL_SYSTEM,
+    ENGINE_CODES,
     FOLLOW,
     FORMAT,
     LABEL,
     ML_CODE,
     NODE,
+    OPTIONS,
     PROCESS,
+    SET,
+    STRUCTURE,
     option,
     parse_settings,
     potential_options,
+    protocol_option,
+    read_options,
 )
 from aiida_qagenai.common.properties import COMPUTED_WEIGHT
 
 __all__ = ('elastic',)
 
+PROCESS_LABELS = ('ElasticWorkChain', 'PbeElasticWorkChain')
+
 elastic = Noun('elastic', help='Compute elastic tensors, moduli and mechanical stability.')
 elastic.add_command(elastic_files)
-add_continue(elastic, 'ElasticWorkChain')
+add_continue(elastic, PROCESS_LABELS)
 add_protocols(elastic, 'aiida_qagenai.workchains.protocols.atomistic:atomistic_protocols', 'elastic tensors')
 
 SHOWN = {'label': 'label', **{name: heading for name, heading in COLUMNS.items() if name != 'name'}}
@@ -70,6 +81,45 @@ def run(
     click.echo(f'next: aiida-qagenai elastic show {node.pk}')
 
 
+@elastic.command('dft')
+@click.argument('structure', metavar=STRUCTURE)
+@option('--engine', type=click.Choice(list(ENGINE_CODES)), default='espresso', help='Program.')
+@protocol_option('relax')
+@option('--code', metavar=NODE, help=f'Code of the engine; by default {" or ".join(ENGINE_CODES.values())}.')
+@OPTIONS
+@SET
+@LABEL
+@FOLLOW
+def dft(
+    structure: str,
+    *,
+    engine: t.Literal['pyscf', 'espresso'],
+    protocol: str,
+    code: str | None,
+    options: Path | None,
+    settings: tuple[str, ...],
+    label: str,
+    watch: bool,
+) -> None:
+    """Compute the elastic tensor of a crystal at PBE.
+
+    The protocols are those of relaxations; `--set elasticity.strains=[0.005,0.01]` are the strains. For example:
+    `aiida-qagenai elastic dft mgo.cif --protocol fast`.
+    """
+    from aiida_qagenai.workchains.pbe_elastic import PbeElasticWorkChain
+
+    builder = PbeElasticWorkChain.get_builder_from_protocol(
+        load_code(code or ENGINE_CODES[engine]),
+        load_structure(structure),
+        protocol,
+        engine=engine,
+        overrides=parse_settings(settings),
+        options=read_options(options, 'relax')['relax_options'],
+    )
+    node = launch(builder, 'elastic', label=label, watch=watch)
+    click.echo(f'next: aiida-qagenai elastic show {node.pk}')
+
+
 @elastic.command('show')
 @PROCESS
 @FORMAT
@@ -82,7 +132,7 @@ def show(process: str, *, fmt: str) -> None:
 
     from aiida_qagenai.engine.resumable import nested_outputs
 
-    node = load_process(process, 'ElasticWorkChain')
+    node = load_process(process, *PROCESS_LABELS)
     outputs = nested_outputs(node).get('elastic', {})
     rows = [{'label': name, **each.content.model_dump(mode='json'), 'pk': each.pk} for name, each in outputs.items()]
     table = pd.DataFrame(rows, columns=None if rows else [*SHOWN, 'pk']).drop(columns=['source'], errors='ignore')
@@ -118,7 +168,7 @@ def retrain(
         builder.initial_checkpoint = load_checkpoint(checkpoint)
     structures, tensors = {}, {}
     for process in processes:
-        node = load_process(process, 'ElasticWorkChain')
+        node = load_process(process, *PROCESS_LABELS)
         outputs = nested_outputs(node)
         for name, structure in outputs.get('relaxed', {}).items():
             structures[f'p{node.pk}{name}'], tensors[f'p{node.pk}{name}'] = structure, outputs['elastic'][name]

@@ -59,21 +59,24 @@ def launch(
     return node
 
 
-def resume(identifier: str, family: str, process_label: str, describe: Describe | None = count_jobs) -> ProcessNode:
+def resume(
+    identifier: str, family: str, process_label: str | tuple[str, ...], describe: Describe | None = count_jobs
+) -> ProcessNode:
     """Take up a process after an interruption, unless it has ended, and show its progress.
 
     :raises InvalidInputError: if there is no such process.
     """
     from aiida_qagenai.engine.daemon import restart_processes
 
-    node = load_process(identifier, process_label)
+    labels = (process_label,) if isinstance(process_label, str) else process_label
+    node = load_process(identifier, *labels)
     if not node.is_terminated:
         restart_processes(node)
     follow(node, describe, f'aiida-qagenai {family} continue {node.pk}')
     return node
 
 
-def add_continue(group: Noun, process_label: str, describe: Describe | None = count_jobs) -> None:
+def add_continue(group: Noun, process_label: str | tuple[str, ...], describe: Describe | None = count_jobs) -> None:
     """Add the command ``<family> continue``."""
 
     @group.command('continue')

@@ -49,7 +49,7 @@ def load_node(
     name: str = 'node',
     *,
     named: Sequence[tuple[type[Node], dict[str, t.Any]]] = (),
-    process_label: str | None = None,
+    process_labels: Sequence[str] = (),
     advice: str = '',
 ) -> N:
     """Return the only node with that label, pk or uuid (or the beginning of a uuid).
@@ -57,7 +57,7 @@ def load_node(
     :param kind: class of the node, every class by default.
     :param name: what such a node is called.
     :param named: classes and filters of nodes that have a name besides their label.
-    :param process_label: class of the process, where the node is one.
+    :param process_labels: classes of the process, where the node is one; every class by default.
     :param advice: what a user may do, for the end of a message.
     :raises InvalidInputError: if there is no such node, several, or one of another kind.
     """
@@ -67,7 +67,7 @@ def load_node(
             node
             for node in candidates
             if (kind is None or isinstance(node, kind))
-            and process_label in (None, getattr(node, 'process_label', None))
+            and (not process_labels or getattr(node, 'process_label', None) in process_labels)
         ]
         if len(found) == 1:
             return t.cast('N', found[0])
@@ -107,15 +107,16 @@ def _latest_of_each(nodes: list[Node]) -> list[Node]:
     return [node for node in nodes if node.uuid not in origins]
 
 
-def load_process(identifier: str, label: str | None = None, advice: str = '') -> ProcessNode:
+def load_process(identifier: str, *labels: str, advice: str = '') -> ProcessNode:
     """Return the process with that label, pk or uuid.
 
-    :param label: class of the process.
+    :param labels: classes that the process may be of.
     :raises InvalidInputError: as :func:`load_node`.
     """
     from aiida.orm import ProcessNode
 
-    return load_node(identifier, ProcessNode, label or 'process', process_label=label, advice=advice)
+    name = ' or '.join(labels) or 'process'
+    return load_node(identifier, ProcessNode, name, process_labels=labels, advice=advice)
 
 
 def load_campaign(identifier: str) -> WorkChainNode:
@@ -132,7 +133,7 @@ def load_campaign(identifier: str) -> WorkChainNode:
         if campaign.group is not None and campaign.label == identifier:
             return t.cast('WorkChainNode', load(campaign.processes[-1]))
     advice = 'see `aiida-qagenai campaign list`'
-    return load_node(identifier, WorkChainNode, 'campaign', process_label='CampaignWorkChain', advice=advice)
+    return load_node(identifier, WorkChainNode, 'campaign', process_labels=['CampaignWorkChain'], advice=advice)
 
 
 def load_checkpoint(identifier: str | None) -> CheckpointData | None:
