@@ -20,13 +20,15 @@ from aiida_qagenai.api.targeting import predicted_properties
 from aiida_qagenai.api.tasks import Runner, run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.properties import DEFAULT_ROUNDS
-from aiida_qagenai.selection.design import MODULI, generation_of_round, nearest, unseen
+from aiida_qagenai.evaluation.designed import judge_problem, verdicts
+from aiida_qagenai.evaluation.quantities import anticipated, needs_energies, obtained
+from aiida_qagenai.selection.design import generation_of_round, nearest, unseen
 from aiida_qagenai.selection.targets import PropertyTarget
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('DesignPlan', 'Designed', 'design', 'judge')
+__all__ = ('DesignPlan', 'Designed', 'check_judge', 'design', 'judge')
 
 STRAINED = {'max_force': 0.01, 'max_steps': 100}
 RELAXED = {'max_force': 0.02, 'max_stress': 0.0005, 'max_steps': 200}
@@ -36,7 +38,7 @@ RELAXED = {'max_force': 0.02, 'max_stress': 0.0005, 'max_steps': 200}
 class DesignPlan:
     """What is wanted, and how much is spent on it.
 
-    :param target: modulus that is asked for.
+    :param target: property that is asked for, any of ``QUANTITIES``.
     :param systems: chemical systems, each a tuple of elements, of which crystals are proposed.
     :param per_system: crystals that the diffusion model makes of each in a round.
     :param per_round: crystals whose elastic tensors are computed in a round.
@@ -65,19 +67,21 @@ class Designed(t.NamedTuple):
 
     :param generated: as the diffusion model made it.
     :param structure: as it was relaxed.
-    :param predicted: modulus by the heads before anything was computed, GPa.
-    :param computed: modulus by the potential, GPa; ``None`` where ``reason`` says why or the crystal is unstable.
+    :param predicted: what is asked for before anything was computed; ``None`` if nothing predicts it.
+    :param computed: the same by the potential; ``None`` where ``reason`` says why or the crystal is unstable.
     :param e_above_hull: by the potential, eV/atom; ``None`` where the hull has no place for it.
-    :param hit: whether it is mechanically stable, near the hull, and has the modulus that is wanted.
+    :param hull: how complete that hull is.
+    :param hit: whether it is mechanically stable, near the hull, and has what is wanted.
     """
 
     round: int
     generated: Structure
     structure: Structure
-    predicted: float
+    predicted: float | None
     computed: float | None
     mechanically_stable: bool | None
     e_above_hull: float | None
+    hull: str
     hit: bool
     reason: str
 
@@ -105,32 +109,45 @@ def design(plan: DesignPlan, folder: Path, run: Runner = run_quietly) -> list[De
             break
         settings = {**config, 'relaxation': RELAXED, 'elasticity': STRAINED}
         outcomes = elastic_structures(chosen, settings, place / 'elastic', run)
-        designed = _designed(plan, number, chosen, predicted, outcomes)
-        found += designed
-        checkpoint = _retrained(plan, designed, checkpoint, place / 'retraining', run) or checkpoint
+        found += _designed(plan, number, chosen, predicted, outcomes)
+        checkpoint = _retrained(plan, chosen, outcomes, checkpoint, folder=place / 'retraining', run=run) or checkpoint
     return found
+
+
+def check_judge(plan: DesignPlan, potential: str) -> None:
+    """Refuse a judge that is not independent of the rounds.
+
+    :raises InvalidInputError: saying why.
+    """
+    configs = (potential_config(name)['potential'] for name in (potential, plan.potential))
+    problem = judge_problem(plan.target, *configs)
+    if problem is not None:
+        raise InvalidInputError(problem)
 
 
 def judge(
     structures: Sequence[Structure], potential: str, name: str, folder: Path, run: Runner = run_quietly
 ) -> list[float | None]:
-    """Return a modulus of crystals by a potential of one's own choice, GPa, ``None`` where there is none.
+    """Return a property of crystals by a potential of one's own choice, ``None`` where there is none.
 
     :param name: of the property.
     :param folder: in which the task goes on where it was cut.
     """
     config = {**potential_config(potential), 'relaxation': RELAXED, 'elasticity': STRAINED}
-    return [outcome[MODULI[name]] for _, outcome in elastic_structures(structures, config, folder, run)]
+    outcomes = elastic_structures(structures, config, folder, run)
+    return [obtained(name, outcome, amounts(structure), None) for structure, outcome in outcomes]
 
 
 def _nearest(
     plan: DesignPlan, proposed: Sequence[Structure], checkpoint: Path | None, run: Runner
-) -> tuple[list[Structure], list[float]]:
-    """Return the crystals of a round that are computed, and their predicted moduli."""
-    predicted = predicted_properties(proposed, run, checkpoint) if proposed else []
+) -> tuple[list[Structure], list[float | None]]:
+    """Return the crystals of a round that are computed, and what is predicted of them."""
+    energies = needs_energies(plan.target.name)
+    said = predicted_properties(proposed, run, checkpoint, energies=energies) if proposed else []
+    predicted = anticipated(plan.target.name, proposed, [each.values for each in said])
     formulas = [each.composition.reduced_formula for each in proposed]
     taken = nearest(plan.target, formulas, predicted, plan.per_round)
-    return [proposed[index] for index in taken], [predicted[index].values[plan.target.name] for index in taken]
+    return [proposed[index] for index in taken], [predicted[index] for index in taken]
 
 
 def _proposed(plan: DesignPlan, number: int, folder: Path, run: Runner) -> list[Structure]:
@@ -159,43 +176,58 @@ def _designed(
     plan: DesignPlan,
     number: int,
     chosen: Sequence[Structure],
-    predicted: Sequence[float],
+    predicted: Sequence[float | None],
     outcomes: Sequence[tuple[Structure, dict[str, t.Any]]],
 ) -> list[Designed]:
     """Return the crystals of a round with what was computed, placed on the hull of the package with each other."""
-    from aiida_qagenai.thermodynamics.hull.relaxed import place_relaxed
-
-    energies = [outcome['energy_per_atom'] for _, outcome in outcomes]
-    placed = place_relaxed([amounts(structure) for structure, _ in outcomes], energies, min_references=0)
-    found = []
-    for before, said, (structure, outcome), stand in zip(chosen, predicted, outcomes, placed, strict=True):
-        value, stable = outcome[MODULI[plan.target.name]], outcome['mechanically_stable']
-        inside = value is not None and plan.target.minimum <= value <= plan.target.maximum
-        near = stand.e_above_hull is not None and stand.e_above_hull <= plan.max_e_above_hull
-        hit = bool(inside and near and stable)
-        about = (value, stable, stand.e_above_hull, hit, outcome['reason'])
-        found.append(Designed(number, before, structure, said, *about))
-    return found
+    compositions = [amounts(structure) for structure, _ in outcomes]
+    found = verdicts(plan.target, compositions, [outcome for _, outcome in outcomes], plan.max_e_above_hull)
+    return [
+        Designed(
+            round=number,
+            generated=before,
+            structure=structure,
+            predicted=said,
+            computed=each.value,
+            mechanically_stable=each.stable,
+            e_above_hull=each.e_above_hull,
+            hull=each.hull,
+            hit=bool(each.hit),
+            reason=outcome['reason'],
+        )
+        for before, said, (structure, outcome), each in zip(chosen, predicted, outcomes, found, strict=True)
+    ]
 
 
 def _retrained(
-    plan: DesignPlan, found: Sequence[Designed], checkpoint: Path | None, folder: Path, run: Runner
+    plan: DesignPlan,
+    chosen: Sequence[Structure],
+    outcomes: Sequence[tuple[Structure, dict[str, t.Any]]],
+    checkpoint: Path | None,
+    *,
+    folder: Path,
+    run: Runner,
 ) -> Path | None:
-    """Retrain the heads with what was computed, and return the folder of the checkpoint, None where nothing was."""
+    """Retrain the heads with the computed moduli, and return the folder of the checkpoint, None where there are none.
+
+    :param chosen: the crystals as they were generated.
+    """
     import numpy as np
 
     from aiida_qagenai.common.properties import PROPERTIES
     from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, save_arrays
 
-    known = [each for each in found if each.computed is not None]
-    if not known:
+    rows = [row for row, (_, outcome) in enumerate(outcomes) if outcome['mechanically_stable']]
+    if not rows:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     # A crystal is met as it was generated, and has the modulus of what it relaxes to: both count.
-    structures = [each.structure for each in known] + [each.generated for each in known]
+    structures = [outcomes[row][0] for row in rows] + [chosen[row] for row in rows]
     StructureBatch.from_structures(structures).save(folder / 'structures.npz')
-    labels = {name: np.full(len(structures), np.nan) for name in PROPERTIES}
-    labels[plan.target.name] = np.array([each.computed for each in known] * 2, dtype=np.float64)
+    labels = {
+        name: np.array([obtained(name, outcomes[row][1], {}, None) for row in rows] * 2, dtype=np.float64)
+        for name in PROPERTIES
+    }
     save_arrays(folder / 'labels.npz', {**labels, 'format_version': np.array(FORMAT_VERSION)})
     config = {
         'structures': 'structures.npz',

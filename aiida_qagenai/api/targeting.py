@@ -43,12 +43,13 @@ def predicted_gaps(structures: Sequence[Structure], run: Runner) -> list[Predict
 
 
 def predicted_properties(
-    structures: Sequence[Structure], run: Runner, checkpoint: Path | None = None
+    structures: Sequence[Structure], run: Runner, checkpoint: Path | None = None, *, energies: bool = False
 ) -> list[PredictedProperty]:
     """Return the properties of crystals.
 
     :param run: what runs the task.
     :param checkpoint: folder of property heads in place of those of the package.
+    :param energies: whether ``values`` has the ``formation_energy`` by the validator as well, eV/atom.
     """
     from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 
@@ -58,13 +59,16 @@ def predicted_properties(
         config = {
             'structures': 'structures.npz',
             'checkpoint': None if checkpoint is None else str(checkpoint.resolve()),
+            'energies': energies,
             'output': MODULI,
         }
         run('properties', config, folder, 'moduli')
-        records = property_records(load_arrays(folder / MODULI))
+        arrays = load_arrays(folder / MODULI)
+    formation = arrays['formation_energy'].tolist() if energies else [None] * len(structures)
     return [
         PredictedProperty(
-            {name: record[name] for name in PROPERTIES}, {name: record[f'{name}_sigma'] for name in PROPERTIES}
+            {name: record[name] for name in PROPERTIES} | ({'formation_energy': energy} if energies else {}),
+            {name: record[f'{name}_sigma'] for name in PROPERTIES},
         )
-        for record in records
+        for record, energy in zip(property_records(arrays), formation, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""`aiida-qagenai design`: inverse design of a modulus in rounds, as a run and shown, and in a folder."""
+"""`aiida-qagenai design`: inverse design of a property in rounds, as a run and shown, and in a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from aiida_qagenai.cli.design_files import ROUNDS, TARGET, design_files, parse_systems
+from aiida_qagenai.cli.design_files import JUDGE, ROUNDS, TARGET, design_files, parse_systems
 from aiida_qagenai.cli.groups import Noun, add_continue, add_protocols, launch
 from aiida_qagenai.cli.loaders import load_checkpoint, load_code, load_process
 from aiida_qagenai.cli.output import columns, print_frame
@@ -29,6 +29,10 @@ from aiida_qagenai.cli.params import (
 )
 from aiida_qagenai.cli.recomputing import DFT, energies_by_label, recomputation_of
 
+if t.TYPE_CHECKING:
+    from aiida_qagenai.queries.designs import Round
+    from aiida_qagenai.selection.targets import PropertyTarget
+
 __all__ = ('design',)
 
 PROCESS_LABEL = 'InverseDesignWorkChain'
@@ -36,9 +40,11 @@ OF_FILES = ('--output', '--target')
 """Options that no group has: systems stand before them where the command is left out."""
 
 SHOWN = columns(
-    'round, label, formula, num_atoms: atoms, predicted: predicted GPa, computed: computed GPa, within: within, '
-    'mechanically_stable: stable, dft: DFT, reason, pk'
+    'round, label, formula, num_atoms: atoms, predicted, computed, judged, within, mechanically_stable: stable, '
+    'e_above_hull: E above hull, hull, hit, dft: DFT, reason, pk'
 )
+OPTIONAL = ('judged', 'e_above_hull', 'hull', 'hit', 'dft')
+"""Columns that are left out where no crystal has one."""
 
 
 class Design(Noun):
@@ -52,10 +58,30 @@ class Design(Noun):
         return super().parse_args(ctx, args)
 
 
-design = Design('design', help='Look for crystals with a bulk or shear modulus, in rounds.')
+design = Design('design', help='Look for crystals with a property, in rounds.')
 design.add_command(design_files)
 add_continue(design, PROCESS_LABEL)
 add_protocols(design, 'aiida_qagenai.workchains.protocols.atomistic:atomistic_protocols', 'elastic tensors')
+
+
+@design.command('targets')
+@FORMAT
+def targets(*, fmt: str) -> None:
+    """List what can be asked for, with the window around a single value."""
+    import pandas as pd
+
+    from aiida_qagenai.common.properties import QUANTITIES
+
+    rows = [
+        {
+            'name': name,
+            'unit': each.unit,
+            'window': f'± {100 * each.tolerance:g} %' if each.relative else f'± {each.tolerance:g}',
+            'about': each.about,
+        }
+        for name, each in QUANTITIES.items()
+    ]
+    print_frame(pd.DataFrame(rows), fmt, columns('name, unit, window, about'))
 
 
 @design.command('run')
@@ -63,6 +89,7 @@ add_protocols(design, 'aiida_qagenai.workchains.protocols.atomistic:atomistic_pr
 @TARGET
 @ROUNDS
 @option('--potential', default='chgnet', help='Potential that relaxes and strains: chgnet, sevennet, emt.')
+@JUDGE
 @option('--generator', metavar=NODE, help='Diffusion model; that of the package by default, stored if need be.')
 @option('--checkpoint', metavar=NODE, help='Property heads of the first round; those of the package by default.')
 @protocol_option('design', 'moderate')
@@ -77,6 +104,7 @@ def run(
     *,
     target: str,
     potential: str,
+    judge_name: str | None,
     generator: str | None,
     checkpoint: str | None,
     protocol: str,
@@ -88,10 +116,10 @@ def run(
     dft: t.Literal['pyscf', 'espresso'] | None,
     **numbers: t.Any,
 ) -> None:
-    """Look for crystals with a modulus, every step a node.
+    """Look for crystals with a property, every step a node.
 
-    The rounds are those of `design files`, without a hull and a judge. With --dft the energies of the crystals that
-    have the modulus, at most `dft.max_crystals`, are computed at the end, nearest first. For example:
+    The rounds are those of `design files`. With --dft the energies of the crystals that have what is wanted, at most
+    `dft.max_crystals`, are computed at the end, hits and then the nearest first. For example:
     `aiida-qagenai design run Re-W Os-Re --target bulk_modulus=350 --label hard`.
     """
     from aiida_qagenai.data.checkpoint import import_foundation
@@ -108,6 +136,7 @@ def run(
         protocol=protocol,
         overrides={**numbers, **parse_settings(settings)},
         checkpoint=load_checkpoint(checkpoint),
+        judge=judge_name,
         options=read_options(options)['ml_options'],
         dft=recomputation_of(dft, options=options, **how),
     )
@@ -132,40 +161,80 @@ def show(process: str, *, plot: Path | None, fmt: str) -> None:
     if plot is not None:
         click.echo(f'wrote {_drawn(node, plot)}', err=True)
     rounds = rounds_of(node)
-    computed = energies_by_label(node)
-    shown = {name: heading for name, heading in SHOWN.items() if name != 'dft' or computed}
-    crystals = [crystal | {'dft': computed.get(crystal['label'])} for each in rounds for crystal in each.crystals]
     if fmt == 'json':
         click.echo(json.dumps([each._asdict() for each in rounds], indent=2))
         return
+    computed = energies_by_label(node)
+    crystals = [crystal | {'dft': computed.get(crystal['label'])} for each in rounds for crystal in each.crystals]
+    empty = {name for name in OPTIONAL if all(crystal[name] is None for crystal in crystals)}
+    shown = {name: heading for name, heading in SHOWN.items() if name not in empty}
     table = pd.DataFrame(crystals, columns=None if crystals else list(shown))
-    lines = [
-        f'round {each.number}: {each.within} of {len(each.crystals)} within the window, {each.stable} stable, '
-        f'mean |K / target - 1| {_percent(each.mape_target)}, of the prediction {_percent(each.mape_predicted)}'
-        for each in rounds
-    ]
-    lines.insert(0, f'{node.inputs.parameters["target"]} GPa, {node.inputs.parameters["elastic"]["potential"]["name"]}')
+    print_frame(table, fmt, shown, footer='\n'.join(_lines(node, rounds, computed)))
+
+
+def _lines(node: t.Any, rounds: list[Round], computed: dict[str, t.Any]) -> t.Iterator[str]:
+    """Yield what stands below the table."""
+    from aiida_qagenai.selection.design import design_target
+
+    parameters = node.inputs.parameters.get_dict()
+    target, judge = design_target(parameters['target']), parameters.get('judge')
+    by = f', judged by {judge["name"]}' if judge else ''
+    yield f'{target.text} {target.quantity.unit}, {parameters["elastic"]["potential"]["name"]}{by}'.replace(' ,', ',')
+    for each in rounds:
+        yield f'round {each.number}: ' + ', '.join(_counts(each, target))
     if not rounds:
-        lines.append(f'no round has ended; `verdi process report {node.pk}` says what was done')
+        yield f'no round has ended; `verdi process report {node.pk}` says what was done'
     if computed:
-        lines.append('DFT: formation energies, eV/atom, of the crystals nearest to the target')
+        yield 'DFT: formation energies, eV/atom, of hits and then of the crystals nearest to the target'
+        yield from _per_call(rounds, computed)
     if 'checkpoint' in node.outputs:
-        lines.append(f'retrained heads: {node.outputs.checkpoint.pk}')
+        yield f'retrained heads: {node.outputs.checkpoint.pk}'
     if not node.is_finished_ok:
-        lines.append(f'process {node.pk}: {node.exit_message or node.process_state.value}')
-    print_frame(table, fmt, shown, footer='\n'.join(lines))
+        yield f'process {node.pk}: {node.exit_message or node.process_state.value}'
+
+
+def _counts(each: Round, target: PropertyTarget) -> t.Iterator[str]:
+    """Yield what is said about a round."""
+    yield f'{each.within} of {len(each.crystals)} within the window'
+    yield f'{each.stable} stable'
+    if each.hits is not None:
+        yield f'{each.hits} hit{"" if each.hits == 1 else "s"}'
+    if each.judged_hits is not None:
+        yield f'{each.judged_hits} by the judge'
+    yield f'mean error {_error(each.error_target, target)}'
+    if each.judged_error is not None:
+        yield f'by the judge {_error(each.judged_error, target)}'
+    yield f'of the prediction {_error(each.error_predicted, target)}'
+
+
+def _per_call(rounds: list[Round], computed: dict[str, t.Any]) -> t.Iterator[str]:
+    """Yield how many of the crystals that were computed by DFT are hits, by round and in total."""
+    total = calls = 0
+    parts = []
+    for each in rounds:
+        labels = [crystal['label'] for crystal in each.crystals if crystal['label'] in computed]
+        hits = each.hits_of(labels)
+        if hits is None or not labels:
+            continue
+        total, calls = total + hits, calls + len(labels)
+        parts.append(f'round {each.number} {hits} of {len(labels)}')
+    if calls:
+        yield f'hits per DFT call: {total / calls:.2f} ({", ".join(parts)})'
 
 
 def _drawn(node: t.Any, plot: Path) -> Path:
     """Draw the map of the proposals."""
-    from aiida_qagenai.common.properties import PROPERTIES
     from aiida_qagenai.queries.designs import proposals_of
     from aiida_qagenai.report.design_map import plot_map
-    from aiida_qagenai.selection.targets import PropertyTarget
+    from aiida_qagenai.selection.design import design_target
 
-    name = PropertyTarget.parse(node.inputs.parameters['target']).name
-    return plot_map(proposals_of(node), plot, label=f'predicted {name.replace("_", " ")} ({PROPERTIES[name]})')
+    target = design_target(node.inputs.parameters['target'])
+    unit = f' ({target.quantity.unit})' if target.quantity.unit else ''
+    return plot_map(proposals_of(node), plot, label=f'predicted {target.name.replace("_", " ")}{unit}')
 
 
-def _percent(error: float | None) -> str:
-    return 'unknown' if error is None else f'{100 * error:.0f} %'
+def _error(error: float | None, target: PropertyTarget) -> str:
+    """Return an error with its unit: a share, or that of the quantity."""
+    if error is None:
+        return 'unknown'
+    return f'{100 * error:.0f} %' if target.quantity.relative else f'{error:.3f} {target.quantity.unit}'.rstrip()

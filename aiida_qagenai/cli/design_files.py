@@ -16,20 +16,25 @@ from aiida_qagenai.common.properties import DEFAULT_ROUNDS
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.api.inverse_design import Designed
+    from aiida_qagenai.selection.targets import PropertyTarget
 
-__all__ = ('ROUNDS', 'TARGET', 'design_files', 'parse_systems')
+__all__ = ('JUDGE', 'ROUNDS', 'TARGET', 'design_files', 'parse_systems')
 
 TABLE = 'designed.csv'
 STRUCTURES = 'designed.extxyz'
 JUDGEMENT = 'judge'
 
 COLUMNS = columns(
-    'round, formula, num_atoms: atoms, predicted: predicted GPa, computed: computed GPa, judged: judged GPa, '
-    'e_above_hull: E above hull, mechanically_stable: stable, hit, reason'
+    'round, formula, num_atoms: atoms, predicted, computed, judged, e_above_hull: E above hull, hull, '
+    'mechanically_stable: stable, hit, reason'
 )
 
 
-TARGET = option('--target', required=True, help='Modulus: bulk_modulus=350 (GPa, ± 10 %) or shear_modulus=80..120.')
+ERRORS = {'computed': 'by the potential', 'judged': 'by the judge'}
+"""Column → who says so."""
+
+TARGET = option('--target', required=True, help='What is wanted: bulk_modulus=350, density=2..3; see `design targets`.')
+JUDGE = option('--judge', 'judge_name', help='Potential that no round uses, such as sevennet: it strains all crystals.')
 
 ROUNDS = several(
     option(
@@ -74,7 +79,7 @@ ROUNDS = several(
 @option('--output', type=click.Path(file_okay=False, path_type=Path), required=True, help='Folder for all rounds.')
 @ROUNDS
 @option('--potential', default='chgnet', help='Potential that relaxes and strains, on the scale of the hull.')
-@option('--judge', 'judge_name', help='Potential that no round uses, such as sevennet: it strains all crystals.')
+@JUDGE
 @FORMAT
 def design_files(
     *,
@@ -85,12 +90,12 @@ def design_files(
     fmt: str,
     **numbers: t.Any,
 ) -> None:
-    """Look for crystals with a modulus, without a profile.
+    """Look for crystals with a property, without a profile.
 
-    Each round proposes crystals of the chemical systems with the diffusion model, keeps those whose predicted modulus
+    Each round proposes crystals of the chemical systems with the diffusion model, keeps those whose predicted property
     is nearest to the target, relaxes them and computes their elastic tensors on a potential, and retrains the property
-    heads with the results. A hit is mechanically stable, has the modulus, and is within 0.1 eV/atom of the hull of the
-    package. A command that was cut goes on where it was when it is given again.
+    heads with the results. A hit is mechanically stable, has what is wanted, and is within 0.1 eV/atom of the hull of
+    the package. A command that was cut goes on where it was when it is given again.
 
     For example: `aiida-qagenai design files Re-W Os-Re W-C --target bulk_modulus=350 --output hard`.
     """
@@ -99,12 +104,13 @@ def design_files(
     from aiida_qagenai.api import inverse_design as api
     from aiida_qagenai.api.potentials import potential_config, require_installed
     from aiida_qagenai.cli.ml_tasks import run_ml_task
-    from aiida_qagenai.selection.targets import PropertyTarget
+    from aiida_qagenai.selection.design import design_target
 
+    plan = api.DesignPlan(design_target(target), parse_systems(systems), **numbers)
     if judge_name:
         # a judge that is missing must not cost all rounds
         require_installed(potential_config(judge_name)['potential']['name'], 'the judge')
-    plan = api.DesignPlan(PropertyTarget.parse(target), parse_systems(systems), **numbers)
+        api.check_judge(plan, judge_name)
     found = api.design(plan, output, run_ml_task)
     judged: list[float | None] = [None] * len(found)
     if judge_name and found:
@@ -116,9 +122,21 @@ def design_files(
     write_text(output / TABLE, frame.to_csv(index=False), overwrite=True)
     text = extxyz(records, [each.structure for each in found], potential=numbers['potential'])
     write_text(output / STRUCTURES, text, overwrite=True)
-    hits = sum(each.hit for each in found)
-    footer = f'{hits} of {len(found)} crystals are hits: {plan.target}; E above hull in eV/atom\nfiles in {output}'
+    footer = '\n'.join([*_lines(plan.target, records), f'files in {output}'])
     print_frame(frame, fmt, COLUMNS, footer=footer)
+
+
+def _lines(target: PropertyTarget, records: Sequence[dict[str, t.Any]]) -> t.Iterator[str]:
+    """Yield how many crystals are hits, and the mean errors of every round."""
+    from aiida_qagenai.evaluation.designed import mean_error
+
+    hits = sum(each['hit'] for each in records)
+    yield f'{hits} of {len(records)} crystals are hits: {target}; E above hull in eV/atom'
+    for number in dict.fromkeys(each['round'] for each in records):
+        stable = [each for each in records if each['round'] == number and each['mechanically_stable']]
+        errors = {key: mean_error(target, [(each[key], target.wanted) for each in stable]) for key in ERRORS}
+        said = [f'{label} {error:.3f}' for label, error in zip(ERRORS.values(), errors.values(), strict=True) if error]
+        yield f'round {number}: {len(stable)} stable, mean error {", ".join(said) or "unknown"}'
 
 
 def parse_systems(texts: Sequence[str]) -> list[tuple[str, ...]]:

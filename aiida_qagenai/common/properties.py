@@ -1,13 +1,45 @@
-"""The properties of crystals that the shipped property heads predict."""
+"""The properties of crystals that the shipped property heads predict, and those that can be asked for."""
 
 from __future__ import annotations
 
 import typing as t
 
-__all__ = ('COMPUTED_WEIGHT', 'DEFAULT_ROUNDS', 'PROPERTIES', 'Rounds')
+__all__ = ('COMPUTED_WEIGHT', 'DEFAULT_ROUNDS', 'PROPERTIES', 'QUANTITIES', 'Quantity', 'Rounds')
 
 PROPERTIES = {'bulk_modulus': 'GPa', 'shear_modulus': 'GPa'}
 """Name → unit. Moduli are averages of Voigt, Reuss and Hill."""
+
+
+class Quantity(t.NamedTuple):
+    """A property that an inverse design can ask for.
+
+    :param unit: empty for a number without one.
+    :param tolerance: half width of the window around a single value, as a share of it or in the unit.
+    :param relative: whether the quantity is positive, and its errors are shares of what is wanted.
+    :param from_tensor: whether only a mechanically stable crystal has it.
+    :param about: what it is, in words.
+    """
+
+    unit: str
+    tolerance: float
+    relative: bool
+    from_tensor: bool
+    about: str
+
+
+QUANTITIES = {
+    'bulk_modulus': Quantity('GPa', 0.1, True, True, 'Voigt–Reuss–Hill'),
+    'shear_modulus': Quantity('GPa', 0.1, True, True, 'Voigt–Reuss–Hill'),
+    'young_modulus': Quantity('GPa', 0.1, True, True, 'of the isotropic average'),
+    'pugh_ratio': Quantity('', 0.1, True, True, 'shear over bulk modulus'),
+    'poisson_ratio': Quantity('', 0.02, False, True, 'of the isotropic average'),
+    'universal_anisotropy': Quantity('', 0.1, False, True, '0 for an isotropic crystal'),
+    'density': Quantity('g/cm3', 0.05, True, False, 'of the relaxed crystal'),
+    'volume_per_atom': Quantity('Å3', 0.05, True, False, 'of the relaxed crystal'),
+    'formation_energy': Quantity('eV/atom', 0.05, False, False, 'on the scale of the hull of the package'),
+    'e_above_hull': Quantity('eV/atom', 0.025, False, False, 'above that hull, with the other crystals of the round'),
+}
+"""Name → what an inverse design can ask for, the properties of the heads first."""
 
 COMPUTED_WEIGHT = 0.25
 """Of a crystal computed on a potential, beside a published one, when the heads are retrained: the ratio of the squared

@@ -17,10 +17,12 @@ class PropertyConfig(RuntimeConfig):
 
     :param structures: packed crystals.
     :param checkpoint: property head; the one that comes with the package if not given.
+    :param energies: whether formation energies by the validator are written as well.
     """
 
     structures: Path
     checkpoint: Path | None = None
+    energies: bool = False
     output: Path = Path('properties.npz')
 
 

@@ -21,6 +21,7 @@ from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 
 __all__ = (
+    'BATCH',
     'Seen',
     'Standardised',
     'below',

@@ -23,8 +23,9 @@ class PropertiesParser(MlParser):
     def parse_outputs(self, folder: Path, results: dict[str, t.Any]) -> None:
         """Make the arrays."""
         path = self.require(folder / PropertiesCalculation.FILENAME_OUTPUT)
+        energies = ('formation_energy',) if self.node.inputs.parameters.get('energies', False) else ()
         with reading_outputs():
-            arrays = pick_arrays(load_arrays(path), ARRAYS)
+            arrays = pick_arrays(load_arrays(path), (*ARRAYS, *energies))
         asked = self.node.inputs.candidate_set.structures().identifiers.tolist()
         if arrays.pop('identifiers').tolist() != asked:
             raise ParsingError('ERROR_OUTPUT_FILE_CORRUPT', 'the predictions are not in the order of the structures')

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 from collections.abc import Sequence
 
-from aiida_qagenai.selection.targets import PredictedProperty, PropertyTarget, varied
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.properties import QUANTITIES
+from aiida_qagenai.selection.targets import PropertyTarget, varied
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('MODULI', 'Rounds', 'generation_of_round', 'nearest', 'unseen')
-
-MODULI = {'bulk_modulus': 'bulk_modulus_vrh', 'shear_modulus': 'shear_modulus_vrh'}
-"""Property → what the elastic tensor calls it."""
+__all__ = ('Rounds', 'design_target', 'generation_of_round', 'nearest', 'unseen')
 
 PER_FORMULA = 2
 """Most crystals of one formula in one round."""
@@ -64,12 +64,26 @@ def unseen(proposed: Sequence[Structure], earlier: Sequence[Structure]) -> list[
     return [index for index in kept if known.find(proposed[index]) is None]
 
 
+def design_target(text: str) -> PropertyTarget:
+    """Return what a text asks an inverse design for: any of ``QUANTITIES``.
+
+    :raises InvalidInputError: if it is none.
+    """
+    if text.partition('=')[0].strip() in ('band_gap', 'metallic'):
+        raise InvalidInputError(
+            f'`{text}`: no potential computes band gaps; `aiida-qagenai generate --target` asks the gap model for them'
+        )
+    return PropertyTarget.parse(text, QUANTITIES)
+
+
 def nearest(
-    target: PropertyTarget, formulas: Sequence[str], predicted: Sequence[PredictedProperty], count: int
+    target: PropertyTarget, formulas: Sequence[str], predicted: Sequence[float | None], count: int
 ) -> list[int]:
     """Return the indices of the crystals nearest to the target, at most ``PER_FORMULA`` of one formula.
 
+    :param predicted: the quantity of each; those without it come last, in their order.
     :param count: most crystals.
     """
-    order = sorted(range(len(formulas)), key=lambda index: target.distance(predicted[index]))
+    distances = [math.inf if value is None else target.away(value) for value in predicted]
+    order = sorted(range(len(formulas)), key=distances.__getitem__)
     return varied(order, [(formula,) for formula in formulas], count, PER_FORMULA)

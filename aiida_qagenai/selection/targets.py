@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import typing as t
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.properties import PROPERTIES
+from aiida_qagenai.common.properties import PROPERTIES, QUANTITIES, Quantity
 
 __all__ = (
     'GapTarget',
@@ -91,14 +92,14 @@ class GapTarget(t.NamedTuple):
         return math.hypot(self.error(predicted.band_gap), predicted.band_gap_sigma) / HALF_WIDTH
 
 
-TOLERANCE = 0.1
-"""Half width of the window around a single modulus, as a share of it."""
+_SIGNED = r'(-?\d+(?:\.\d+)?)'
+_SIGNED_WINDOW = re.compile(rf'(\w+)\s*=\s*{_SIGNED}(?:\s*\.\.\s*{_SIGNED})?')
 
 
 class PropertyTarget(t.NamedTuple):
     """A property that is asked for: ``bulk_modulus=350``, which is a window of ± 10 %, or ``shear_modulus=80..120``.
 
-    :param name: of ``PROPERTIES``.
+    :param name: of ``QUANTITIES``.
     :param best: value that is wanted within the window, if there is one.
     """
 
@@ -108,24 +109,29 @@ class PropertyTarget(t.NamedTuple):
     best: float | None = None
 
     @classmethod
-    def parse(cls, text: str) -> PropertyTarget:
+    def parse(cls, text: str, names: Iterable[str] = tuple(PROPERTIES)) -> PropertyTarget:
         """Return the target that a text stands for.
 
+        :param names: of the properties that can be asked for, those of the heads by default.
         :raises InvalidInputError: if it is none.
         """
-        match = _WINDOW.fullmatch(text.strip())
-        if match is None or match[1] not in PROPERTIES:
-            raise InvalidInputError(
-                f'`{text}` is not a target: write {" or ".join(f"{name}=100" for name in PROPERTIES)}'
-            )
+        match, names = _SIGNED_WINDOW.fullmatch(text.strip()), list(names)
+        if match is None or match[1] not in names:
+            raise InvalidInputError(_no_target(text, names))
+        quantity = QUANTITIES[match[1]]
         first, last = float(match[2]), float(match[3] or match[2])
-        if not 0 < first <= last:
-            raise InvalidInputError(
-                f'`{text}` is not a target: a modulus is positive, and a window ends after it begins'
-            )
+        if first > last or (quantity.relative and not first > 0):
+            positive = f'a {match[1].replace("_", " ")} is positive, and ' if quantity.relative else ''
+            raise InvalidInputError(f'`{text}` is not a target: {positive}a window ends after it begins')
         if match[3]:
             return cls(match[1], first, last)
-        return cls(match[1], first * (1 - TOLERANCE), first * (1 + TOLERANCE), first)
+        half = quantity.tolerance * (first if quantity.relative else 1.0)
+        return cls(match[1], first - half, first + half, first)
+
+    @property
+    def quantity(self) -> Quantity:
+        """Return what is known about the property."""
+        return QUANTITIES[self.name]
 
     @property
     def text(self) -> str:
@@ -133,28 +139,60 @@ class PropertyTarget(t.NamedTuple):
         return f'{self.name}={f"{self.minimum:g}..{self.maximum:g}" if self.best is None else f"{self.best:g}"}'
 
     def __str__(self) -> str:
-        return f'{self.name.replace("_", " ")} of {self.minimum:g} to {self.maximum:g} {PROPERTIES[self.name]}'
+        text = f'{self.name.replace("_", " ")} of {self.minimum:g} to {self.maximum:g}'
+        return f'{text} {self.quantity.unit}'.rstrip()
 
     @property
     def wanted(self) -> float:
-        """Return the value that is wanted, the geometric mean of a window."""
-        return self.best or math.sqrt(self.minimum * self.maximum)
+        """Return the value that is wanted: of a window the geometric mean, or the middle if it may be negative."""
+        if self.best is not None:
+            return self.best
+        return math.sqrt(self.minimum * self.maximum) if self.quantity.relative else (self.minimum + self.maximum) / 2
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value is within the window."""
+        return self.minimum <= value <= self.maximum
 
     def contains(self, predicted: PredictedProperty) -> bool:
         """Return whether the property of a crystal is within the window."""
-        return self.minimum <= predicted.values[self.name] <= self.maximum
+        return self.holds(predicted.values[self.name])
 
-    def distance(self, predicted: PredictedProperty) -> float:
-        """Return how far a crystal is from the target, as a ratio."""
-        value = predicted.values[self.name]
+    def error(self, value: float, wanted: float | None = None) -> float:
+        """Return how far a value is from the one that is wanted: as a share of it, or in the unit of the property.
+
+        :param wanted: in place of that of the target.
+        """
+        wanted = self.wanted if wanted is None else wanted
+        return abs(value / wanted - 1) if self.quantity.relative else abs(value - wanted)
+
+    def away(self, value: float) -> float:
+        """Return how far a value is from the one that is wanted, or from the window, as a ratio or in the unit."""
+        if not self.quantity.relative:
+            outside = max(self.minimum - value, value - self.maximum, 0.0)
+            return outside if self.best is None else abs(value - self.best)
         if self.best is not None:
             return abs(math.log(value / self.best))
         return max(math.log(self.minimum / value), math.log(value / self.maximum), 0.0)
 
+    def distance(self, predicted: PredictedProperty) -> float:
+        """Return how far a crystal is from the target, see :meth:`away`."""
+        return self.away(predicted.values[self.name])
+
     def deviation(self, predicted: PredictedProperty) -> float:
-        """Return the root mean square distance that is expected with σ, in units of ``TOLERANCE``."""
-        relative = predicted.sigma[self.name] / predicted.values[self.name]
-        return math.hypot(self.distance(predicted), relative) / TOLERANCE
+        """Return the root mean square distance that is expected with σ, in units of the tolerance."""
+        sigma = predicted.sigma[self.name]
+        expected = sigma / predicted.values[self.name] if self.quantity.relative else sigma
+        return math.hypot(self.distance(predicted), expected) / self.quantity.tolerance
+
+
+def _no_target(text: str, names: Sequence[str]) -> str:
+    """Return why a text is not a target: the name that was meant, or those that there are."""
+    name = text.partition('=')[0].strip()
+    if name in names:
+        return f'`{text}` is not a target: write {name}=VALUE or {name}=FROM..TO'
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f'did you mean `{close[0]}`?' if close else f'write one of {", ".join(names)}, such as {names[0]}=100'
+    return f'`{text}` is not a target: {hint}'
 
 
 class PredictedProperty(t.NamedTuple):

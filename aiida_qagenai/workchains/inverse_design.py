@@ -1,4 +1,4 @@
-"""Inverse design of a modulus in rounds: generate, predict, choose, compute elastic tensors, retrain the heads."""
+"""Inverse design of a property in rounds: generate, predict, choose, compute elastic tensors, retrain the heads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typing as t
 from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, append_, while_
 from aiida.orm import AbstractCode, Dict, Int, StructureData
 
-from aiida_qagenai.calculations.functions.design import choose_nearest, sum_up_round
+from aiida_qagenai.calculations.functions.design import choose_nearest, judge_round, sum_up_round
 from aiida_qagenai.calculations.models.generate import GenerateCalculation, checkpoint_validator
 from aiida_qagenai.calculations.models.properties import PropertiesCalculation
 from aiida_qagenai.calculations.models.tune_properties import TunePropertiesCalculation
@@ -17,7 +17,8 @@ from aiida_qagenai.data.checkpoint import CheckpointData
 from aiida_qagenai.data.elastic import ElasticData
 from aiida_qagenai.engine.endings import ending
 from aiida_qagenai.engine.resumable import ResumableWorkChain, nested_outputs
-from aiida_qagenai.selection.targets import PropertyTarget
+from aiida_qagenai.evaluation.quantities import needs_energies
+from aiida_qagenai.selection.design import design_target
 from aiida_qagenai.workchains.elastic import ElasticWorkChain
 from aiida_qagenai.workchains.options import set_options
 from aiida_qagenai.workchains.protocols.design import DesignSettings, design_settings
@@ -59,11 +60,17 @@ class InverseDesignWorkChain(ResumableWorkChain):
         spec.output_namespace('elastic', valid_type=ElasticData, dynamic=True, help='Tensors by round and label.')
         spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='Relaxed crystals likewise.')
         spec.output_namespace('rounds', valid_type=Dict, dynamic=True, help='Errors and crystals by round.')
+        spec.output_namespace(
+            'judged', valid_type=ElasticData, dynamic=True, required=False, help='Tensors by the judge likewise.'
+        )
+        spec.output_namespace(
+            'judgements', valid_type=Dict, dynamic=True, required=False, help='What the judge says, by round.'
+        )
         spec.output('checkpoint', valid_type=CheckpointData, required=False, help='Heads after the last round.')
         define_recomputation(spec)
         spec.outline(
             cls.setup,
-            while_(cls.has_rounds)(cls.generate, cls.predict, cls.compute, cls.retrain, cls.end_round),
+            while_(cls.has_rounds)(cls.generate, cls.predict, cls.compute, cls.assess, cls.end_round),
             while_(cls.should_recompute)(cls.recompute),
             cls.finalize,
         )
@@ -84,21 +91,23 @@ class InverseDesignWorkChain(ResumableWorkChain):
         protocol: str = DEFAULT_PROTOCOL,
         overrides: dict[str, t.Any] | None = None,
         checkpoint: CheckpointData | None = None,
+        judge: str | None = None,
         options: dict[str, t.Any] | None = None,
         dft: Recomputation | None = None,
     ) -> ProcessBuilder:
         """Return a builder with every input set.
 
-        :param target: such as ``bulk_modulus=350``, GPa.
+        :param target: such as ``bulk_modulus=350``, GPa: any of ``QUANTITIES``.
         :param systems: elements of each chemical system.
         :param generator: the diffusion model; ``aiida-qagenai model import foundation`` stores that of the package.
         :param potential: that relaxes and strains.
         :param overrides: nested changes to the settings of the protocol.
         :param checkpoint: property heads to start from.
+        :param judge: potential that no round uses, which strains all crystals once more.
         :param dft: what computes energies of the nearest crystals at the end; nothing does by default.
         :raises InvalidInputError: for an unknown protocol, potential, target or key.
         """
-        settings = design_settings(target, systems, protocol, potential, overrides)
+        settings = design_settings(target, systems, protocol, potential, overrides, judge=judge)
         builder = cls.get_builder()
         builder.code, builder.generator = code, generator
         builder.parameters = Dict(settings.model_dump(mode='json'))
@@ -122,6 +131,7 @@ class InverseDesignWorkChain(ResumableWorkChain):
         self.ctx.heads = self.inputs.get('checkpoint')
         self.ctx.computed = {}
         self.ctx.summaries = {}
+        self.ctx.judgements = {}
 
     def has_rounds(self) -> bool:
         """Return whether a round is left, and the last one had new crystals."""
@@ -142,7 +152,8 @@ class InverseDesignWorkChain(ResumableWorkChain):
             return job
         builder = PropertiesCalculation.get_builder()
         builder.candidate_set = job.outputs.candidate_set
-        builder.parameters = Dict(self.settings.runtime)
+        energies = needs_energies(design_target(self.settings.target).name)
+        builder.parameters = Dict({'energies': energies, **self.settings.runtime})
         if self.ctx.heads is not None:
             builder.checkpoint = self.ctx.heads
         self._submit('prediction', builder)
@@ -178,8 +189,8 @@ class InverseDesignWorkChain(ResumableWorkChain):
         self._submit('elastic', builder)
         return None
 
-    def retrain(self) -> ExitCode | None:
-        """Let the heads learn from the tensors, if there is one of a stable crystal."""
+    def assess(self) -> ExitCode | None:
+        """Sum up the round, ask the judge, and let the heads learn from the tensors of stable crystals."""
         if self.ctx.exhausted:
             return None
         job = self._child('elastic')
@@ -187,15 +198,19 @@ class InverseDesignWorkChain(ResumableWorkChain):
         if 'elastic' not in outputs:
             return self._failed('elastic', job)
         tensors = outputs['elastic']
-        asked = Dict({'target': self.settings.target})
         label = f'summary{self.ctx.round}'
-        summary = self.call_once(label, sum_up_round, settings=asked, chosen=self.ctx.chosen, **tensors)
+        summary = self.call_once(label, sum_up_round, settings=Dict(self.asked), chosen=self.ctx.chosen, **tensors)
         self.ctx.summaries = {**self.ctx.summaries, f'r{self.ctx.round}': summary['result']}
-        if not summary['result']['stable']:
+        self._judge(outputs.get('relaxed', {}))
+        if summary['result']['stable']:
+            self._retrain(tensors, outputs['relaxed'])
+        else:
             self.report(f'round {self.ctx.round}: no crystal is stable, the heads stay as they are')
-            return None
+        return None
+
+    def _retrain(self, tensors: dict[str, ElasticData], relaxed: dict[str, StructureData]) -> None:
+        """Let the heads learn from both moduli, whatever is asked for."""
         builder = TunePropertiesCalculation.get_builder()
-        relaxed = outputs['relaxed']
         generated = {name: self.ctx.computed[name] for name in tensors}
         # A crystal is met as it was generated, and has the modulus of what it relaxes to: both count.
         builder.structures = {**relaxed, **{f'{name}g': node for name, node in generated.items()}}
@@ -207,33 +222,64 @@ class InverseDesignWorkChain(ResumableWorkChain):
         if self.ctx.heads is not None:
             builder.initial_checkpoint = self.ctx.heads
         self._submit('retraining', builder)
-        return None
 
     def end_round(self) -> ExitCode | None:
-        """Take the retrained heads to the next round."""
+        """Take the retrained heads to the next round, and sum up what the judge says."""
         if self.ctx.exhausted:
             return None
-        child = self.called(f'retraining{self.ctx.round}').get(f'retraining{self.ctx.round}')
+        number = self.ctx.round
+        child = self.called(f'retraining{number}').get(f'retraining{number}')
         if child is not None:
             job = self._ended('retraining')
             if isinstance(job, ExitCode):
                 return job
             self.ctx.heads = job.outputs.checkpoint
-        summary = self.ctx.summaries[f'r{self.ctx.round}']
-        self.report(f'round {self.ctx.round}: {len(summary["within"])} within, MAPE {summary["mape_target"]}')
+        summary = self.ctx.summaries[f'r{number}']
+        self.report(f'round {number}: {len(summary["within"])} within, error {summary["error_target"]}')
+        self._sum_up_judge(summary)
         self.ctx.round += 1
         return None
 
+    def _judge(self, relaxed: dict[str, StructureData]) -> None:
+        """Let the judge strain the relaxed crystals once more, if there is one."""
+        settings = self.settings.judgement
+        if settings is None or not relaxed:
+            return
+        builder = ElasticWorkChain.get_builder()
+        builder.structures, builder.parameters = relaxed, Dict(settings.model_dump(mode='json'))
+        self._submit('judge', builder)
+
+    def _sum_up_judge(self, summary: Dict) -> None:
+        """Sum up what the judge says of a round; a judge that failed costs the run nothing."""
+        child = self._child('judge')
+        if child is None:
+            return
+        tensors = nested_outputs(child).get('elastic', {})
+        if not tensors:
+            self.report(f'round {self.ctx.round}: the judge has no tensors: {ending(child)}')
+            return
+        label = f'judgement{self.ctx.round}'
+        judgement = self.call_once(label, judge_round, settings=Dict(self.asked), summary=summary, **tensors)
+        self.ctx.judgements = {**self.ctx.judgements, f'r{self.ctx.round}': judgement['result']}
+
+    @property
+    def asked(self) -> dict[str, t.Any]:
+        """Return what the verdicts on a round depend on."""
+        return {'target': self.settings.target, 'max_e_above_hull': self.settings.max_e_above_hull}
+
     def found(self) -> dict[str, StructureData]:
-        """Return the crystals with the modulus that is wanted that are computed by DFT, nearest to the target first."""
-        target = PropertyTarget.parse(self.settings.target)
-        errors = {
-            label: abs(summary['computed'][label] / target.wanted - 1)
+        """Return the crystals that are computed by DFT: hits first, of these and the others the nearest to the target.
+
+        The judge has no say.
+        """
+        target = design_target(self.settings.target)
+        ranks = {
+            label: (label not in (summary['hits'] or ()), target.error(summary['computed'][label]))
             for summary in self.ctx.summaries.values()
             for label in summary['within']
         }
         relaxed = {label: node for outputs in self.elastic_outputs() for label, node in outputs['relaxed'].items()}
-        order = sorted(errors, key=lambda label: errors[label])
+        order = sorted(ranks, key=ranks.__getitem__)
         return affordable({label: relaxed[label] for label in order}, self.settings.dft)
 
     def should_recompute(self) -> bool:
@@ -245,11 +291,15 @@ class InverseDesignWorkChain(ResumableWorkChain):
         builder = recomputation(self.inputs[DFT], self.found(), self.settings.dft)
         self.to_context(children=append_(self.submit_once(DFT, builder)))
 
-    def elastic_outputs(self) -> t.Iterator[dict[str, t.Any]]:
-        """Yield the outputs of the elastic tensors of every round."""
+    def elastic_outputs(self, stage: str = 'elastic') -> t.Iterator[dict[str, t.Any]]:
+        """Yield the outputs of the elastic tensors of every round.
+
+        :param stage: ``elastic`` or ``judge``.
+        """
         for number in range(self.ctx.round):
-            child = self.latest_attempt(f'elastic{number}')[0]
-            yield nested_outputs(t.cast('t.Any', child))
+            child = self.latest_attempt(f'{stage}{number}')[0]
+            if child is not None:
+                yield nested_outputs(child)
 
     def finalize(self) -> ExitCode | None:
         """Return what there is of all rounds."""
@@ -257,8 +307,12 @@ class InverseDesignWorkChain(ResumableWorkChain):
             for namespace in ('elastic', 'relaxed'):
                 for label, node in outputs.get(namespace, {}).items():
                     self.out(f'{namespace}.{label}', node)
-        for label, node in self.ctx.summaries.items():
-            self.out(f'rounds.{label}', node)
+        for outputs in self.elastic_outputs('judge'):
+            for label, node in outputs.get('elastic', {}).items():
+                self.out(f'judged.{label}', node)
+        for namespace, nodes in (('rounds', self.ctx.summaries), ('judgements', self.ctx.judgements)):
+            for label, node in nodes.items():
+                self.out(f'{namespace}.{label}', node)
         if self.ctx.heads is not None:
             self.out('checkpoint', self.ctx.heads)
         missing = return_energies(self)
@@ -270,7 +324,7 @@ class InverseDesignWorkChain(ResumableWorkChain):
         """Submit the child of a stage of this round and wait for it."""
         builder.code = self.inputs.code
         options = self.inputs.options.get_dict() if 'options' in self.inputs else None
-        if stage != 'elastic':
+        if stage not in ('elastic', 'judge'):
             set_options(builder, options)
         elif options:
             builder.options = Dict(options)

@@ -5,7 +5,8 @@ the heads choose those nearest to the target, CHGNet relaxes and strains them, a
 relaxes and strains all of them once more. `kvrh-mape-R-T` is the mean of |K / target − 1| over the crystals of round R
 that are mechanically stable by the judge, with an interval of 95 % by bootstrap; `kvrh-mape-R-T-chgnet` is the same by
 the potential of the rounds. `kvrh-hits-T` is the number of distinct crystals that are mechanically stable and within
-10 % of the target by the judge, and at most 0.1 eV/atom above the hull by CHGNet.
+10 % of the target by the judge, and at most 0.1 eV/atom above the hull by CHGNet. `kvrh-hits-per-call-R-T` is their
+share of the crystals of round R whose tensors were computed, each of which would be a call of DFT in its place.
 """
 
 from __future__ import annotations
@@ -100,6 +101,10 @@ def show(rows: list[Row]) -> None:
                 print(f'  {len(errors)} of {len(part)} are stable, 95 % interval {low:.3f} to {high:.3f}')
         found = hits(mine)
         figure(f'kvrh-hits-{target}', len(found), 'crystals', 'of', len(mine))
+        for number in sorted({row['round'] for row in mine}):
+            calls = sum(row['round'] == number for row in mine)
+            share = sum(row['round'] == number for row in found) / calls
+            figure(f'kvrh-hits-per-call-{number}-{target}', share, 'share', 'calls', calls)
         print('  hits:', ', '.join(f'{row["formula"]} {row["judged"]:.0f}' for row in found))
 
 

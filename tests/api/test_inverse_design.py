@@ -7,13 +7,12 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from aiida_qagenai.api import DesignPlan, design
-from aiida_qagenai.api.inverse_design import _designed, _nearest, judge
+from aiida_qagenai.api.inverse_design import _designed, _nearest, check_judge, judge
 from aiida_qagenai.api.tasks import run_quietly
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.design import PER_FORMULA, unseen
-from aiida_qagenai.selection.targets import parse_target
+from aiida_qagenai.selection.design import PER_FORMULA, design_target, unseen
 
-TARGET = parse_target('bulk_modulus=250')
+TARGET = design_target('bulk_modulus=250')
 
 
 def salt(first, second, edge):
@@ -51,13 +50,33 @@ def test_what_an_earlier_round_had_is_not_computed_again():
 def test_a_hit_is_stable_near_the_hull_and_has_the_modulus(value, stable, energy, hit):
     plan = DesignPlan(TARGET, [('Ti', 'C')])
     outcome = {'bulk_modulus_vrh': value, 'mechanically_stable': stable, 'energy_per_atom': energy, 'reason': ''}
+    outcome['potential'] = 'chgnet:0.3.0:0.4.2'
     (found,) = _designed(plan, 0, CRYSTALS[1:2], [240.0], [(CRYSTALS[1], outcome)])
     assert found.hit is hit and found.computed == value and found.predicted == 240.0
+    assert found.hull.startswith('complete')
 
 
 def test_potentials_without_a_place_on_the_hull_are_refused(tmp_path):
     with pytest.raises(InvalidInputError, match='levels never meet in one hull'):
         design(DesignPlan(TARGET, [('Al', 'Cu')], potential='emt'), tmp_path)
+
+
+@pytest.mark.parametrize(('text', 'first'), [('density=2', 'NaCl'), ('formation_energy=-0.8', 'TiC')])
+def test_what_no_head_predicts_is_chosen_by_as_well(text, first):
+    """Densities are those of the proposals, energies those of the validator."""
+    plan = DesignPlan(design_target(text), [('Ti', 'C')], per_round=2)
+    chosen, predicted = _nearest(plan, CRYSTALS, None, run_quietly)
+    assert chosen[0].composition.reduced_formula == first
+    assert abs(predicted[0] - plan.target.wanted) < 0.4
+
+
+@pytest.mark.parametrize(
+    ('judge_name', 'words'), [('chgnet', 'the same potential'), ('validator', 'heads stand on it')]
+)
+def test_a_judge_is_independent(judge_name, words):
+    with pytest.raises(InvalidInputError, match=words):
+        check_judge(DesignPlan(TARGET, [('Ti', 'C')]), judge_name)
+    check_judge(DesignPlan(TARGET, [('Ti', 'C')]), 'sevennet')
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 from inverse_design_parts import campaign, elastic, heads, phonons
@@ -39,6 +41,8 @@ def test_ten_crystals_have_350_gpa_by_the_judge(capsys):
     campaign.show(json.loads(campaign.RECORD.read_text()))
     found = figures(capsys)
     assert found['kvrh-hits-350']['value'] == 10
+    per_call = [found[f'kvrh-hits-per-call-{number}-350'] for number in range(3)]
+    assert sum(record['value'] * record['reference_value'] for record in per_call) == pytest.approx(10)
     assert all(found[f'kvrh-mape-{number}-350']['value'] < campaign.PAPER for number in range(3))
     assert found['kvrh-mape-0-350']['value'] < found['kvrh-mape-2-350']['value']
 

@@ -15,7 +15,9 @@ from plumpy.process_states import ProcessState
 from aiida_qagenai.cli.design import design
 from aiida_qagenai.cli.design_files import design_files, parse_systems
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.properties import QUANTITIES
 from aiida_qagenai.data.elastic import ElasticData
+from aiida_qagenai.data.energy import EnergyData
 
 
 @pytest.mark.slow
@@ -81,15 +83,15 @@ def test_a_run_gets_what_was_asked_for(run, python_code, monkeypatch):
     monkeypatch.setattr('aiida_qagenai.cli.design.launch', launch)
     code = python_code('ml', 'qagenai.generate')
     arguments = ['design', 'run', 'Re-W', 'Os-Re', '--code', code.pk, '--label', 'hard', '--target']
-    options = ['--rounds', 2, '--potential', 'emt', '--set', 'per_round=3', '--protocol', 'fast']
+    options = ['--rounds', 2, '--potential', 'emt', '--judge', 'chgnet', '--set', 'per_round=3', '--protocol', 'fast']
     assert 'next: aiida-qagenai design show' in run(*arguments, 'bulk_modulus=350', *options).stdout
     builder, family, label = builders[0]
     settings = builder.parameters.get_dict()
     assert (family, label, builder.generator.label) == ('design', 'hard', 'foundation')
     assert settings['systems'] == [['Re', 'W'], ['Os', 'Re']] and settings['target'] == 'bulk_modulus=350'
     assert (settings['rounds'], settings['per_round'], settings['per_system']) == (2, 3, 10)
-    assert settings['elastic']['potential']['name'] == 'emt'
-    assert 'is not a target' in run(*arguments, 'band_gap=1', *options, status=1).output
+    assert settings['elastic']['potential']['name'] == 'emt' and settings['judge']['name'] == 'chgnet'
+    assert 'no potential computes band gaps' in run(*arguments, 'band_gap=1', *options, status=1).output
 
 
 @pytest.fixture
@@ -97,7 +99,8 @@ def rounds(aiida_profile_clean):
     """Return a running process with a round of two crystals, one of which is unstable."""
     node = WorkChainNode()
     node.set_process_label('InverseDesignWorkChain')
-    parameters = Dict({'target': 'bulk_modulus=350', 'elastic': {'potential': {'name': 'emt'}}}).store()
+    potentials = {'elastic': {'potential': {'name': 'chgnet'}}, 'judge': {'name': 'sevennet'}}
+    parameters = Dict({'target': 'bulk_modulus=350', **potentials}).store()
     node.base.links.add_incoming(parameters, link_type=LinkType.INPUT_WORK, link_label='parameters')
     node.store()
     node.set_process_state(ProcessState.WAITING)
@@ -108,17 +111,27 @@ def rounds(aiida_profile_clean):
         'r0n000': ElasticData(formula='ReW', chemical_system='Re-W', has_tensor=True, **numbers, **about),
         'r0n001': ElasticData(formula='OsRe', chemical_system='Os-Re', has_tensor=False, reason='exploded', **about),
     }
-    summary = CalcFunctionNode()
-    for name, value in inputs.items():
-        summary.base.links.add_incoming(value.store(), link_type=LinkType.INPUT_CALC, link_label=name)
-    summary.base.links.add_incoming(node, link_type=LinkType.CALL_CALC, link_label='summary0')
-    summary.store()
-    result = Dict({'stable': 1, 'mape_target': 0.023, 'mape_predicted': 0.026, 'within': ['r0n000']})
-    result.base.links.add_incoming(summary, link_type=LinkType.CREATE, link_label='result')
-    result.store()
-    summary.set_process_state(ProcessState.FINISHED)
-    summary.set_exit_status(0)
+    summed = {'computed': {'r0n000': 342.0, 'r0n001': None}, 'stable': 1, 'within': ['r0n000'], 'hits': ['r0n000']}
+    errors = {'error_target': 0.023, 'error_predicted': 0.026}
+    hull = {'e_above_hull': {'r0n000': 0.04, 'r0n001': None}, 'hull': {'r0n000': 'complete, 9 phases', 'r0n001': ''}}
+    called(node, 'summary0', inputs, {**summed, **errors, **hull})
+    judged = {'computed': {'r0n000': 301.0}, 'stable': 1, 'error_target': 0.14, 'within': [], 'hits': []}
+    called(node, 'judgement0', {}, judged)
     return node
+
+
+def called(node, label, inputs, result):
+    """Let a process have called a function that has ended."""
+    call = CalcFunctionNode()
+    for name, value in inputs.items():
+        call.base.links.add_incoming(value.store(), link_type=LinkType.INPUT_CALC, link_label=name)
+    call.base.links.add_incoming(node, link_type=LinkType.CALL_CALC, link_label=label)
+    call.store()
+    result = Dict(result)
+    result.base.links.add_incoming(call, link_type=LinkType.CREATE, link_label='result')
+    result.store()
+    call.set_process_state(ProcessState.FINISHED)
+    call.set_exit_status(0)
 
 
 def test_before_the_first_prediction_there_is_no_map(rounds, run, tmp_path):
@@ -135,7 +148,25 @@ def test_dft_needs_to_be_asked_for(run, python_code):
 def test_rounds_of_a_run_are_shown_while_it_runs(rounds, run):
     shown = run('design', 'show', rounds.pk).stdout
     assert '351.000' in shown and '342.000' in shown and 'exploded' in shown
-    assert 'bulk_modulus=350 GPa, emt' in shown and '1 of 2 within the window, 1 stable' in shown
+    assert 'bulk_modulus=350 GPa, chgnet, judged by sevennet' in shown and 'complete, 9 phases' in shown
+    assert '1 of 2 within the window, 1 stable, 1 hit, 0 by the judge, mean error 2 %, by the judge 14 %' in shown
     assert f'process {rounds.pk}: waiting' in shown
     (first,) = json.loads(run('design', 'show', rounds.pk, '--format', 'json').stdout)
-    assert first['mape_target'] == 0.023 and [each['within'] for each in first['crystals']] == [True, False]
+    assert (first['error_target'], first['judged_error']) == (0.023, 0.14)
+    assert [each['within'] for each in first['crystals']] == [True, False]
+
+
+def test_hits_per_dft_call_are_those_of_the_judge(rounds, run):
+    """The only hit by the potential is none by the judge."""
+    about = {'formula': 'ReW', 'chemical_system': 'Re-W', 'num_atoms': 2, 'structure_uuid': 'x', 'converged': True}
+    level = {'fidelity': 'PBE', 'level_tag': 'fast:toy', 'protocol': 'fast', 'scientific': True}
+    formation = {'formation_energy_per_atom': -0.12, 'formation_scheme': 'self_consistent'}
+    energy = EnergyData(total_energy=-10.0, **about, **level, **formation).store()
+    energy.base.links.add_incoming(rounds, link_type=LinkType.RETURN, link_label='energies__r0n000pbe')
+    shown = run('design', 'show', rounds.pk).stdout
+    assert 'hits per DFT call: 0.00 (round 0 0 of 1)' in shown and '-0.120' in shown
+
+
+def test_all_targets_are_listed(run):
+    listed = {row['name']: row for row in json.loads(run('design', 'targets', '--format', 'json').stdout)}
+    assert set(listed) == set(QUANTITIES) and listed['density']['window'] == '± 5 %'

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.selection.design import design_target
 from aiida_qagenai.selection.targets import Predicted, PredictedProperty, merit, parse_target, varied
 
 SURE, UNSURE, OTHER = Predicted(3.0, 0.2, 0.0), Predicted(3.0, 1.5, 0.3), Predicted(1.0, 0.2, 0.0)
@@ -57,3 +59,34 @@ def test_few_of_one_kind_are_taken(kinds, count, most):
     if len(taken) < count:
         left = [kinds[index] for index in range(len(kinds)) if index not in taken]
         assert all(any(found.count(kind) == most for kind in each) for each in left)
+
+
+@pytest.mark.parametrize('text', ['young_modulus=400', 'formation_energy=-2..-1.5', 'density=2..3', 'e_above_hull=0'])
+def test_an_inverse_design_can_ask_for_more(text):
+    target = design_target(text)
+    assert target.text == text and target.holds(target.wanted) and target.error(target.wanted) == 0
+    with pytest.raises(InvalidInputError, match='is not a target'):
+        parse_target(text)
+
+
+def test_errors_are_shares_of_what_is_positive_and_differences_otherwise():
+    assert design_target('density=2').error(3.0) == pytest.approx(0.5)
+    assert design_target('formation_energy=-2..-1').error(-1.0) == pytest.approx(0.5)
+    assert design_target('poisson_ratio=0.2..0.3').away(0.25) == 0
+    assert design_target('poisson_ratio=0.2').away(0.25) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('yung_modulus=400', 'did you mean `young_modulus`'),
+        ('colour=3', 'write one of bulk_modulus, shear_modulus'),
+        ('density=-1', 'a density is positive'),
+        ('formation_energy=-1..-2', 'a window ends after it begins'),
+        ('density=heavy', 'write density=VALUE'),
+        ('band_gap=1', 'no potential computes band gaps'),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(text, words):
+    with pytest.raises(InvalidInputError, match=words):
+        design_target(text)

@@ -51,7 +51,7 @@ def test_rounds_of_inverse_design(build, run, tmp_path, pyscf_code):
     assert set(node.outputs.relaxed) <= set(labels)
     first = node.outputs.rounds.r0.get_dict()
     assert set(first['computed']) == {label for label in labels if label.startswith('r0')}
-    assert first['stable'] >= len(first['within'])
+    assert first['stable'] >= len(first['within']) and first['hits'] is None
     called = {link.link_label for link in node.base.links.get_outgoing(link_type=LinkType.CALL_CALC)}
     assert {'choice0', 'choice1', 'generation0', 'generation1', 'prediction1', 'summary0', 'retraining0'} <= called
     assert node.outputs.checkpoint.role == 'property'
@@ -63,7 +63,11 @@ def test_rounds_of_inverse_design(build, run, tmp_path, pyscf_code):
 
 
 def test_wrong_settings_are_refused(build):
-    with pytest.raises(InvalidInputError, match='not a target'):
+    with pytest.raises(InvalidInputError, match='no potential computes band gaps'):
         build(target='band_gap=1')
+    with pytest.raises(InvalidInputError, match='on which emt has no place: take chgnet'):
+        build(target='formation_energy=-1')
+    with pytest.raises(InvalidInputError, match='emt cannot judge: the rounds use the same potential'):
+        build(judge={'name': 'emt'})
     with pytest.raises(InvalidInputError, match='rounds'):
         build(rounds=0)

@@ -43,7 +43,8 @@ class PropertiesCalculation(MlCalculation):
             valid_type=ArrayData,
             required=False,
             help='`properties` and `property_sigma` (n, p), in GPa, in the order of the set and of the attribute '
-            '`names`; `property_out_of_distribution` (n,); `latent` (n, d), what the validator says of each.',
+            '`names`; `property_out_of_distribution` (n,); `latent` (n, d), what the validator says of each; with the '
+            'parameter `energies` also `formation_energy` (n,), eV/atom.',
         )
 
     def configuration(self) -> dict[str, t.Any]:

@@ -6,16 +6,19 @@ import hashlib
 import json
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.properties import PROPERTIES
 from aiida_qagenai.exchange.properties import PropertyConfig, PropertyTuning
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, load_arrays, pick_arrays, save_arrays
 from aiida_qagenai.ml.checkpoints import save_checkpoint
-from aiida_qagenai.ml.latent import see
+from aiida_qagenai.ml.latent import BATCH, see
 from aiida_qagenai.ml.progress import Record
-from aiida_qagenai.ml.properties.model import load_property_model
+from aiida_qagenai.ml.properties.model import PropertyModel, load_property_model
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.ensemble import model_graphs
 
 __all__ = ('properties', 'tune_properties')
 
@@ -24,7 +27,8 @@ def properties(config: PropertyConfig, runtime: Runtime, record: Record) -> None
     """Predict properties of crystals and write the arrays of ``Properties``.
 
     The array ``latent``, shape (n, d), is what the first member of the validator says of each: crystals that are alike
-    are near each other, and no retraining moves them.
+    are near each other, and no retraining moves them. With ``config.energies`` there is ``formation_energy``, shape
+    (n,), by the validator below the heads, eV/atom, on the scale of the hull of the package.
 
     :raises InvalidInputError: if the checkpoint does not go with the validator of the package.
     """
@@ -35,8 +39,21 @@ def properties(config: PropertyConfig, runtime: Runtime, record: Record) -> None
         found = model.of_structures(structures, seen)
     about = {'identifiers': structures.identifiers, 'format_version': np.array(FORMAT_VERSION)}
     latent = seen.latent[:, 0].reshape(len(structures), -1).astype(np.float32)
-    save_arrays(config.output, {**found.arrays(), 'latent': latent, **about})
+    arrays = {**found.arrays(), 'latent': latent, **about}
+    if config.energies:
+        with record.stage('energies'):
+            arrays['formation_energy'] = _formation_energies(model, structures, runtime)
+    save_arrays(config.output, arrays)
     record.counts.update(num_structures=len(structures), checkpoint_sha256=info.sha256)
+
+
+def _formation_energies(model: PropertyModel, structures: StructureBatch, runtime: Runtime) -> NDArray[np.float64]:
+    """Return the formation energies of crystals at PBE by the validator below the heads, eV/atom, shape (n,)."""
+    validator = model.validator
+    graphs, _ = model_graphs(structures, validator.elements, validator.cutoff, runtime.dtype)
+    energies, _ = validator.evaluate(graphs, runtime.device, BATCH)
+    found: NDArray[np.float64] = validator.on_rungs(energies)[..., Fidelity.PBE.rank].mean(axis=0)
+    return found
 
 
 def tune_properties(config: PropertyTuning, runtime: Runtime, record: Record) -> None:
