@@ -15,7 +15,14 @@ from collections.abc import Mapping
 
 from aiida_qagenai.chemistry.oxidation_states import DEFAULT_SOURCE, electronegativity, oxidation_states
 
-__all__ = ('CLOSED_SHELL', 'SIMPLE_ANIONS', 'ChargeAssignment', 'assign_bonded_charges', 'assign_charges')
+__all__ = (
+    'CLOSED_SHELL',
+    'SIMPLE_ANIONS',
+    'ChargeAssignment',
+    'assign_bonded_charges',
+    'assign_charges',
+    'balances_commonly',
+)
 
 # fmt: off
 CLOSED_SHELL: dict[str, int] = {
@@ -28,6 +35,9 @@ CLOSED_SHELL: dict[str, int] = {
 SIMPLE_ANIONS = frozenset({'H', 'N', 'O', 'F', 'S', 'Cl', 'Se', 'Br', 'Te', 'I'})
 """Elements that form single-atom anions. Without one of them a compound is an element, an alloy, an intermetallic, a
 carbide, a silicide or a pnictide, in which metals bond to each other and formal charges do not balance in general."""
+
+COMMON_SOURCES = ('pymatgen_icsd', 'pymatgen_common')
+"""Lists without the rare states that the longer ones have, such as Y(+2) and Al(+2)."""
 
 _UNSEEN = 0.3  # counts of a state that a list has and the database does not
 _MIXED_PENALTY = 1.0  # a mean state is accepted where no whole one balances, not preferred to one
@@ -82,6 +92,11 @@ def assign_bonded_charges(
     if not found:
         return None
     return ChargeAssignment(max(found, key=lambda item: item[0])[1], closed_shell=False, mixed=None)
+
+
+def balances_commonly(composition: Mapping[str, int]) -> bool:
+    """Return whether there is a neutral assignment of states that textbooks list or 1 % of the ICSD has."""
+    return any(assign_charges(composition, source=source) for source in COMMON_SOURCES)
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -3,9 +3,10 @@
 import math
 
 import pytest
+from pymatgen.core import Composition
 
 from aiida_qagenai.chemistry.bond_valence import BOND_SOFTNESS, unit_bond
-from aiida_qagenai.chemistry.charges import assign_bonded_charges, assign_charges
+from aiida_qagenai.chemistry.charges import assign_bonded_charges, assign_charges, balances_commonly
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,13 @@ def test_bonds_between_anions_supply_electrons():
     assert assign_bonded_charges({'Ba': 1, 'O': 2}, {'O': 2}).states == {'Ba': 2.0, 'O': -1.0}
     assert assign_bonded_charges({'Ba': 1, 'O': 2}, {'O': 1}) is None
     assert assign_bonded_charges({'Ba': 1, 'O': 1}, {'O': 2}) is None
+
+
+@pytest.mark.parametrize('formula', ['YF3', 'AlCl3', 'ZrF4', 'KClO3', 'Fe3O4', 'GaCl2'])
+def test_known_compounds_balance_in_states_that_are_not_rare(formula):
+    assert balances_commonly({str(element): int(n) for element, n in Composition(formula).items()})
+
+
+@pytest.mark.parametrize('formula', ['YF2', 'AlCl2', 'ZrO3', 'Zr2O5', 'BaCl'])
+def test_compounds_of_rare_states_do_not(formula):
+    assert not balances_commonly({str(element): int(n) for element, n in Composition(formula).items()})
