@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_qagenai.chemistry.charges import SIMPLE_ANIONS, balances_commonly
 from aiida_qagenai.chemistry.duplicates import KnownStructures
 from aiida_qagenai.chemistry.elements import ATOMIC_NUMBERS, SYMBOLS
 from aiida_qagenai.evaluation.validity import composition_is_valid
@@ -178,9 +179,12 @@ def kinds_of(structure: Structure, space_group: int | None) -> tuple[str, tuple[
 
 
 def is_balanced(structure: Structure) -> bool:
-    """Return whether the charges of a composition can balance, by the rules of SMACT, or it is an alloy."""
+    """Return whether charges of a composition can balance in states that are not rare, or it is an alloy.
+
+    The rules of SMACT admit YF2 and AlCl2 as well.
+    """
     amounts = {element.symbol: round(amount) for element, amount in structure.composition.items()}
-    return composition_is_valid(amounts)
+    return composition_is_valid(amounts) and (SIMPLE_ANIONS.isdisjoint(amounts) or balances_commonly(amounts))
 
 
 def most_alike(count: int) -> int:

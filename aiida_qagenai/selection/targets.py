@@ -237,7 +237,10 @@ PRIOR = 0.02
 """Power of the probability of a motif: of crystals as near to the target, the likelier one is preferred."""
 
 UNBALANCED = 2.0
-"""What a composition whose charges cannot balance costs, half widths: gaps that it promises are rarely real."""
+"""What a composition whose charges cannot balance costs, half widths."""
+
+UNREAL = 0.7
+"""Probability that such a composition has no gap: so many of the Materials Project have less than 0.5 eV at PBE."""
 
 
 def merit(
@@ -252,7 +255,16 @@ def merit(
     """
     likely = math.log(max(probability, 1e-300)) if math.isfinite(probability) else 0.0
     deviation = target.deviation(predicted)  # type: ignore[arg-type]
-    return PRIOR * likely - deviation - (0.0 if balanced else UNBALANCED)
+    if not balanced:
+        deviation += UNBALANCED + _cost_of_no_gap(target, predicted)
+    return PRIOR * likely - deviation
+
+
+def _cost_of_no_gap(target: Target, predicted: Predicted | PredictedProperty) -> float:
+    """Return how much farther from a target a crystal is expected if the gap that it promises is not real."""
+    if not isinstance(target, GapTarget) or not isinstance(predicted, Predicted):
+        return 0.0
+    return UNREAL * max(0.0, target.error(0.0) - target.error(predicted.band_gap)) / HALF_WIDTH
 
 
 def varied(order: Iterable[int], kinds: Sequence[Sequence[Hashable]], count: int, most: int) -> list[int]:
