@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 import pydantic
@@ -35,6 +36,9 @@ Projectors = t.Literal['atomic', 'ortho-atomic']
 
 FUNCTIONALS = {Fidelity.PBE: 'PBE', Fidelity.SCAN: 'SCAN', Fidelity.HSE06: 'HSE'}
 """What pw.x calls the functionals; SCAN needs a pw.x that was built with libxc."""
+
+LEAST_EMPTY = 4
+"""Empty levels at least where they are asked for."""
 
 TWO_P = ('C', 'N', 'O')
 """Elements of the p block that pw.x before 7.1 knows a shell for U of."""
@@ -79,6 +83,9 @@ class PwParameters(StrictModel):
     kmesh_shift: tuple[Half, Half, Half] = pydantic.Field((0.0, 0.0, 0.0), description='In steps of the mesh.')
     degauss: pydantic.PositiveFloat | None = pydantic.Field(
         None, description='Width of the cold smearing, Ry; without it the occupations are fixed.'
+    )
+    empty_levels: pydantic.PositiveFloat | None = pydantic.Field(
+        None, description='Empty levels for each occupied one; by default those that pw.x takes.'
     )
     conv_thr: pydantic.PositiveFloat = pydantic.Field(description='Energy threshold of the SCF, Ry per cell.')
     max_cycle: pydantic.PositiveInt = 100
@@ -158,6 +165,9 @@ class PwParameters(StrictModel):
             system.update(nspin=2, starting_magnetization=fractions)
             if self.spin is not None:
                 system['tot_magnetization'] = self.spin
+        if self.empty_levels is not None:
+            occupied = math.ceil(sum(valence[symbol] for symbol in symbols) / 2)
+            system['nbnd'] = occupied + max(LEAST_EMPTY, math.ceil(self.empty_levels * occupied))
         if self.exchange is not None:
             system.update(_exact_exchange(self.exchange))
         repulsion = {

@@ -65,7 +65,7 @@ class EnergyWorkChain(ResumableWorkChain):
         espresso.define_espresso(spec)
         spec.exit_code(521, 'ERROR_MAGNETIC_COLLAPSE', message='There is no energy with such moments: {reason}')
         spec.inputs.validator = validate_inputs
-        spec.outline(while_(cls.should_calculate)(cls.run_calculation), cls.inspect_calculation)
+        spec.outline(while_(cls.should_calculate)(cls.run_calculation), cls.describe_orbitals, cls.inspect_calculation)
 
     @classmethod
     def get_builder_from_protocol(
@@ -97,10 +97,11 @@ class EnergyWorkChain(ResumableWorkChain):
         :param elemental_references: reference states at the same level, likewise, for the self-consistent one.
         :param options: scheduler options of the calculation.
         :param band_gap: gap known from a lower level, eV: decides whether CCSD(T) is tried.
-        :param wanted: of PySCF ``descriptors``, or ``forces`` with the stress: computed as well if true (PBE of a
-            crystal); ``ghosts``, sites around an isolated atom, of ``crystal``, that lend it their basis functions. Of
-            a crystal ``moments`` (initial, of each site, μB) or ``spin`` (electrons of spin up minus spin down per
-            cell, fixed), with which it is computed spin-polarised, CCSD instead of CCSD(T); of pw.x
+        :param wanted: ``descriptors``, computed as well if true (PBE of a crystal); of pw.x not true but a code of
+            ``qagenai.pyscf_cell`` on the same computer, which reads its orbitals. Of PySCF ``forces`` with the
+            stress, likewise; ``ghosts``, sites around an isolated atom, of ``crystal``, that lend it their basis
+            functions. Of a crystal ``moments`` (initial, of each site, μB) or ``spin`` (electrons of spin up minus
+            spin down per cell, fixed), with which it is computed spin-polarised, CCSD instead of CCSD(T); of pw.x
             ``spin_polarized`` as well.
         :raises InvalidInputError: for an unknown protocol, fidelity or key, or a structure the level does not admit.
         """
@@ -151,6 +152,13 @@ class EnergyWorkChain(ResumableWorkChain):
         inputs.pyscf.structure = self.inputs.structure
         return ToContext(calculation=self.submit_once('calculation', PyscfCellBaseWorkChain, **inputs))
 
+    def describe_orbitals(self) -> ToContext | None:
+        """Make descriptors of the orbitals of pw.x, where asked for; a PySCF job makes its own."""
+        wanted = espresso.description(self.inputs, self.ctx.calculation) if self.runs_espresso else None
+        if wanted is None:
+            return None
+        return ToContext(description=self.submit_once('description', wanted[0], **wanted[1]))
+
     @property
     def runs_espresso(self) -> bool:
         """Return whether pw.x computes."""
@@ -195,9 +203,12 @@ class EnergyWorkChain(ResumableWorkChain):
             },
         )
         self.out('energy', outputs['result'])
+        description = self.ctx.get('description', child)
+        if not description.is_finished_ok:
+            self.report(f'{description.process_label}<{description.pk}> failed: {description.exit_message}')
         for name in ('descriptors', 'bands'):
-            if name in child.outputs:
-                self.out(name, child.outputs[name])
+            if name in description.outputs:
+                self.out(name, description.outputs[name])
         return None
 
 

@@ -8,6 +8,7 @@ from aiida import orm
 from aiida.engine import ProcessBuilder, ProcessSpec
 from aiida_pseudo.data.pseudo import UpfData
 
+from aiida_qagenai.calculations.espresso.describe import DescribeParameters, PwDescribeCalculation
 from aiida_qagenai.calculations.espresso.parameters import PwParameters, manifold_of
 from aiida_qagenai.calculations.espresso.pseudos import (
     functional_problem,
@@ -30,6 +31,7 @@ __all__ = (
     'PLUGIN',
     'default_options',
     'define_espresso',
+    'description',
     'espresso_problem',
     'failure_of',
     'fill_espresso',
@@ -37,6 +39,9 @@ __all__ = (
 )
 
 PLUGIN = 'quantumespresso.pw'
+
+EMPTY_LEVELS = 0.5
+"""Empty levels of each occupied one where descriptors are asked for: the response sums over them."""
 
 MOMENT_FACTORS = (1.0, 1.5, 2.0)
 """Factors of the initial moments that are tried in turn where the density loses all of them."""
@@ -56,6 +61,12 @@ def define_espresso(spec: ProcessSpec) -> None:
     spec.input_namespace(
         'espresso.pseudos', valid_type=UpfData, dynamic=True, required=False, help='Pseudopotentials by element.'
     )
+    spec.input(
+        'espresso.describe_code',
+        valid_type=orm.AbstractCode,
+        required=False,
+        help='Python with PySCF where pw.x runs: it makes quantum descriptors of the orbitals.',
+    )
     spec.input('espresso.options', valid_type=orm.Dict, required=False, help='Scheduler options of the calculation.')
 
 
@@ -74,16 +85,21 @@ def fill_espresso(
     :param spins: of :meth:`~aiida_qagenai.workchains.protocols.espresso.EspressoSettings.parameters`.
     :raises InvalidInputError: for what pw.x cannot compute.
     """
-    structure = builder.structure
-    for name in ('descriptors', 'forces', 'ghosts', 'crystal'):
+    structure, describe_code = builder.structure, spins.pop('descriptors', None)
+    for name in ('forces', 'ghosts', 'crystal'):
         if spins.pop(name, None):
             raise InvalidInputError(f'`{name}` is for the engine pyscf')
+    if describe_code is not None and not isinstance(describe_code, bool):
+        spins['empty_levels'] = EMPTY_LEVELS
+    elif describe_code:
+        raise InvalidInputError('`descriptors` of pw.x needs a code of qagenai.pyscf_cell, which reads its orbitals')
     level = protocol.settings.level(fidelity, isolated=not any(structure.pbc))
     inputs: dict[str, t.Any] = {
         'code': code,
         'parameters': orm.Dict(protocol.settings.parameters(fidelity, structure, **spins)),
         'pseudos': {kind.symbol: protocol.pseudos[kind.symbol] for kind in structure.kinds},
         **({'options': orm.Dict(options)} if options else {}),
+        **({'describe_code': describe_code} if describe_code else {}),
     }
     if (problem := espresso_problem(structure, fidelity, level, inputs)) is not None:
         raise InvalidInputError(problem)
@@ -115,6 +131,14 @@ def espresso_problem(
         ),
         (structure.has_vacancies or structure.is_alloy, 'the structure has partially occupied sites'),
         (any(structure.pbc) == (parameters.box is not None), '`box` is for molecules, and they need it'),
+        (
+            bool(inputs.get('describe_code')) and not all(map(is_norm_conserving, inputs['pseudos'].values())),
+            'descriptors need norm-conserving pseudopotentials (PseudoDojo, ONCV, GTH)',
+        ),
+        (
+            bool(inputs.get('describe_code')) and (fidelity is not Fidelity.PBE or not all(structure.pbc)),
+            'descriptors are those of crystals at PBE',
+        ),
         (
             given is not None and len(given) != len(symbols),
             f'{len(given or ())} `moments` for {len(symbols)} sites',
@@ -171,6 +195,23 @@ def submission(inputs: t.Any, structure: orm.StructureData, attempt: int = 0) ->
         'metadata': {'options': {**default_options(), **options}},
     }
     return PwBaseWorkChain, {'pw': pw, 'kpoints': kpoints}
+
+
+def description(inputs: t.Any, child: orm.ProcessNode) -> tuple[t.Any, dict[str, t.Any]] | None:
+    """Return the process, and its inputs, that describes the orbitals of a calculation that ended well, if asked for.
+
+    :param inputs: of the EnergyWorkChain.
+    """
+    given = inputs.espresso
+    if 'describe_code' not in given or not child.is_finished_ok:
+        return None
+    valence = {symbol: float(pseudo.z_valence) for symbol, pseudo in given.pseudos.items()}
+    return PwDescribeCalculation, {
+        'code': given.describe_code,
+        'structure': inputs.structure,
+        'parent_folder': child.outputs.remote_folder,
+        'parameters': orm.Dict(DescribeParameters(valence=valence).dump()),
+    }
 
 
 def default_options() -> dict[str, t.Any]:

@@ -167,10 +167,12 @@ class EspressoSettings(StrictModel):
         spin_polarized: bool = False,
         moments: t.Sequence[float] | None = None,
         spin: int | None = None,
+        empty_levels: float | None = None,
     ) -> dict[str, t.Any]:
         """Return the complete parameters of the calculation of a crystal or of the molecule of an element.
 
         :param moments: initial moment of each site, μB; they ask for two spin densities.
+        :param empty_levels: for each occupied one.
         :raises InvalidInputError: for what pw.x cannot compute.
         """
         self.limit_of(fidelity)
@@ -188,6 +190,7 @@ class EspressoSettings(StrictModel):
             'spin_polarized': spin_polarized or moments is not None,
             'moments': None if moments is None else [float(moment) for moment in moments],
             'spin': spin,
+            'empty_levels': empty_levels,
         }
         if any(structure.pbc):
             rule = self.meshes[fidelity.value]  # type: ignore[index]
