@@ -2,10 +2,11 @@
 
     python recipes/descriptors.py --data /path/to/shared/data --profile NAME --count 1500 --output FILE
 
-Each crystal of `mp/` (Materials Project, CC BY 4.0) with at most four atoms, in the order of a hash of its identifier,
-so that the first ones are spread over the periodic table, is an `EnergyWorkChain` at PBE with descriptors (density of
-states, gap, ELF, ∇²ρ, χ0) in the profile, which `aiida-qagenai setup --profile NAME` prepares; no daemon is needed. A
-tenth of the crystals is strained and rattled. One that the level does not admit is left out. The command can be
+Each crystal of the Materials Project in `mp/`, `mpts/` and `mp_extra/` (CC BY 4.0) with at most four atoms, in the
+order of a hash of its identifier, so that the first ones are spread over the periodic table, is an `EnergyWorkChain`
+of pw.x at PBE with descriptors (density of states, gap, ELF, ∇²ρ, χ0) in the profile, which needs the codes
+`pw@localhost` and `pyscf@localhost`; no daemon is needed. A tenth of the crystals is strained and rattled.
+Pseudopotentials are those of Goedecker, Teter and Hutter, which lanthanoids do not have here. The command can be
 interrupted at any time and goes on where it was; what has ended, well or not, is not computed again. At the end, and
 with `--count 0` at once, what there is goes into the packed data set FILE with a card beside it.
 """
@@ -23,16 +24,17 @@ from pathlib import Path
 
 import numpy as np
 from aiida import engine, load_profile, orm
-from pymatgen.core import Structure
+from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
+from crystals import FILES
+from pymatgen.core import Element, Structure
 from validator_data import rows_of, split_of
 
+from aiida_qagenai.calculations.espresso.gth import install_gth_family
 from aiida_qagenai.common.descriptors import pack
-from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
 
-FILE = 'mp/mp20_bi_ternary.csv.gz'
 MAX_ATOMS = 4
 OFF_EQUILIBRIUM = 0.1
 """Share of the crystals that are strained and rattled."""
@@ -42,17 +44,19 @@ STRAIN, RATTLE = 0.04, 0.08
 
 PROTOCOL = 'fast'
 OVERRIDES: dict[str, t.Any] = {
-    'meshes': {'PBE': {'spacing': 0.8}},
-    'grid_spacing': 0.12,
-    'beyond_argon': {'grid_spacing': 0.1},
-    # With sums of this precision the gradient of GeTe stays at 5e-4: the threshold of the energy has to go with it.
-    'precision': 1e-6,
-    'scf': {'conv_tol': 1e-6},
-    'max_memory_mb': 4000,
+    'meshes': {'PBE': {'spacing': 1.0}},
+    'scf': {'conv_thr_per_atom': 1e-6},
     'magnetism': 'none',
 }
 """Coarser than the protocol: the descriptors are averages over the cell and the occupied states."""
 
+CUTOFF_SHARE, LEAST_CUTOFF, LARGEST_CUTOFF = 0.3, 40.0, 90.0
+"""Of the recommended cutoffs of energies, and the limits of what is taken, Ry."""
+
+FAMILY = 'qagenai-gth-pbe'
+ELEMENTS = [element.symbol for element in Element if element.Z <= 83 and not element.is_lanthanoid]
+
+CODES = ('pw@localhost', 'pyscf@localhost')
 GROUP = 'qagenai-recipe-descriptors'
 
 
@@ -63,11 +67,10 @@ def hashed(text: str) -> float:
 
 def crystals(folder: Path) -> Iterator[tuple[str, Structure]]:
     """Yield identifiers and crystals, a tenth of them off equilibrium."""
-    rows = sorted(rows_of(folder / FILE), key=lambda row: hashed(row['material_id']))
-    for row in rows:
-        structure = Structure.from_str(row['cif'], fmt='cif')
+    texts = {row['material_id']: row['cif'] for name in FILES for row in rows_of(folder / name)}
+    for name in sorted(texts, key=hashed):
+        structure = Structure.from_str(texts[name], fmt='cif')
         if len(structure) <= MAX_ATOMS:
-            name = row['material_id']
             is_moved = hashed(f'moved{name}') < OFF_EQUILIBRIUM
             yield (f'{name}-moved', moved(structure, name)) if is_moved else (name, structure)
 
@@ -89,19 +92,55 @@ def ended(group: orm.Group) -> dict[str, orm.ProcessNode]:
     return {node.label: node for node in query.all(flat=True) if node.is_terminated}
 
 
-def compute(name: str, structure: Structure, code: orm.AbstractCode, group: orm.Group, hours: float) -> str:
-    """Compute one crystal and return how it ended."""
+def cutoffs() -> dict[str, float]:
+    """Return the recommended cutoffs by element, Ry, of the family of pseudopotentials, which is made where missing."""
+    if not CutoffsPseudoPotentialFamily.collection.count(filters={'label': FAMILY}):
+        return install_gth_family(FAMILY, ELEMENTS)
+    family = CutoffsPseudoPotentialFamily.collection.get(label=FAMILY)
+    return {symbol: family.get_recommended_cutoffs(elements=symbol, unit='Ry')[0] for symbol in ELEMENTS}
+
+
+class Means(t.NamedTuple):
+    """What computes, what describes the orbitals, and the recommended cutoffs by element, Ry."""
+
+    pw: orm.AbstractCode
+    pyscf: orm.AbstractCode
+    cutoffs: dict[str, float]
+
+
+def means() -> Means:
+    """Return what the loaded profile computes with."""
+    return Means(*map(orm.load_code, CODES), cutoffs())
+
+
+def compute(
+    name: str, structure: Structure, by: Means, group: orm.Group, hours: float, *, described: bool = True
+) -> str:
+    """Compute one crystal, with its descriptors if it is to be ``described``, and return how it ended."""
+    known = by.cutoffs
     options = {'max_wallclock_seconds': int(3600 * hours), 'resources': {'num_machines': 1}}
-    try:
-        builder = EnergyWorkChain.get_builder_from_protocol(
-            code, structure, 'PBE', PROTOCOL, overrides=OVERRIDES, options=options, descriptors=True
-        )
-    except InvalidInputError as exception:
-        return f'left out: {exception}'
+    symbols = {element.symbol for element in structure.elements}
+    if not symbols <= set(known):
+        return f'left out: no pseudopotential of {", ".join(sorted(symbols - set(known)))}'
+    wanted = CUTOFF_SHARE * max(known[symbol] for symbol in symbols)
+    cutoff = min(max(wanted, LEAST_CUTOFF), LARGEST_CUTOFF)
+    builder = EnergyWorkChain.get_builder_from_protocol(
+        by.pw,
+        structure,
+        'PBE',
+        PROTOCOL,
+        engine='espresso',
+        pseudos=FAMILY,
+        overrides={**OVERRIDES, 'ecutwfc': cutoff, 'ecutrho': 4 * cutoff},
+        options=options,
+        descriptors=by.pyscf if described else None,
+    )
     builder.metadata.label = name
     start = time.perf_counter()
     _, node = engine.run_get_node(builder)
     group.add_nodes([node])
+    if described and node.is_finished_ok and 'descriptors' not in node.outputs:
+        return f'no descriptors after {time.perf_counter() - start:.0f} s'
     return f'{node.exit_message or "ok"} after {time.perf_counter() - start:.0f} s'
 
 
@@ -119,7 +158,7 @@ def pack_all(group: orm.Group, path: Path) -> dict[str, t.Any]:
         split=np.array([split_of(formula) for formula in formulas], dtype=np.int8),
     ).save(path)
     card = {
-        'source': 'structures of the Materials Project, descriptors by PySCF at PBE',
+        'source': 'structures of the Materials Project, descriptors by pw.x at PBE',
         'license': 'CC BY 4.0',
         'recipe': 'python recipes/descriptors.py',
         'protocol': PROTOCOL,
@@ -140,21 +179,21 @@ def main() -> None:
     """Compute what is missing, and pack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True, help='folder with mp/')
-    parser.add_argument('--profile', required=True, help='profile of AiiDA with the code pyscf@localhost')
+    parser.add_argument('--profile', required=True, help=f'profile of AiiDA with the codes {" and ".join(CODES)}')
     parser.add_argument('--count', type=int, required=True, help='crystals in all, those of earlier runs included')
-    parser.add_argument('--hours', type=float, default=1.0, help='most hours of one crystal')
+    parser.add_argument('--hours', type=float, default=0.1, help='most hours of one crystal')
     parser.add_argument('--output', type=Path, required=True, help='packed data set')
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')  # of pymatgen, on rounded coordinates
     load_profile(arguments.profile)
     group, _ = orm.Group.collection.get_or_create(GROUP)
-    code, known = orm.load_code('pyscf@localhost'), ended(group)
+    by, known = means(), ended(group)
     left = arguments.count - len(known)
     for name, structure in crystals(arguments.data):
         if left <= 0:
             break
         if name not in known:
-            said = compute(name, structure, code, group, arguments.hours)
+            said = compute(name, structure, by, group, arguments.hours)
             print(f'{name} {structure.composition.reduced_formula}, {len(structure)} atoms: {said}', flush=True)
             left -= not said.startswith('left out')
     print(json.dumps(pack_all(group, arguments.output)))

@@ -36,9 +36,10 @@ def folder(tmp_path):
     crystals = {f'mp-{number}': rock_salt('Mg') for number in range(40)}
     crystals['mp-large'] = Structure.from_spacegroup('Fm-3m', Lattice.cubic(4.2), ['Mg', 'O'], ROCK_SALT)
     rows = ['"{}","{}"'.format(name, each.to(fmt='cif').replace('"', '""')) for name, each in crystals.items()]
-    path = tmp_path / descriptors.FILE
-    path.parent.mkdir()
-    path.write_bytes(gzip.compress('\n'.join(['material_id,cif', *rows]).encode()))
+    for name, part in zip(descriptors.FILES, (rows, rows[:1], []), strict=True):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_bytes(gzip.compress('\n'.join(['material_id,cif', *part]).encode()))
     return tmp_path
 
 
