@@ -1,11 +1,15 @@
 """Band gaps that the package predicts, beside a mean predictor, and how far asking for a gap moves what is generated.
 
     python benchmarks/conditioning.py --data /path/to/shared/data [--measured WHEEL] [--only steering] [--quick]
+        [--profile NAME]
 
 The crystals are those of `mp/`, `mpts/` and `mp_extra/` (Materials Project) with at most 20 atoms, a published gap, and
 a reduced formula in the part that is left for tests, a twentieth of all. The mean predictor says the mean gap of the
 training set; as a classifier it says metal. `gap-ms` is the time of a crystal, neighbour list included, where many are
 predicted together, as the command does, and `gap-ms-alone` where they come one by one.
+
+With `--profile` PBE by pw.x is a judge of 40 crystals, see `conditioning_parts/computed.py`; the profile needs the
+codes `pw@localhost` and `pyscf@localhost`.
 
 Then gaps of 0, 1, 3 and 5 eV are asked for in 20 chemical systems, and in pools of four elements each: `free`, for
 which nothing is asked, `ranked`, the nearest of five free ones per crystal, and `aimed`, which `generate --target`
@@ -164,6 +168,10 @@ def steer(arguments: argparse.Namespace) -> None:
     if mixed:
         arms = make(mixed, TARGETS, arguments.cache / f'{kind}-pools.json', pool=True, **limits)
         report_steering(arms, TARGETS, judges, {}, prefix='pool-')
+        if arguments.profile is not None:
+            from conditioning_parts import computed
+
+            computed.report(computed.run(arms, arguments.profile))
     report_metals(make(metals, (0.0,), arguments.cache / f'{kind}-metals.json', **limits))
 
 
@@ -178,6 +186,7 @@ def main() -> None:
     parser.add_argument('--systems', type=int, default=len(SYSTEMS), help='chemical systems, all by default')
     parser.add_argument('--pools', type=int, default=20, help='pools of four elements, 20 by default')
     parser.add_argument('--refine', action='store_true', help='let the diffusion model mend the motifs in all arms')
+    parser.add_argument('--profile', help='profile of AiiDA, for gaps by our own DFT of 40 crystals of the pools')
     parser.add_argument('--cache', type=Path, default=Path('conditioning'), help='folder of what need not be redone')
     arguments = parser.parse_args()
     missing = [name for name in FILES if not (arguments.data / name).exists()]

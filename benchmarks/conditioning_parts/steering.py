@@ -134,11 +134,11 @@ def report(
         systems = list(gaps['free'])
         for value, arm in itertools.product(targets, ('ranked', 'aimed')):
             pair = gaps['free'], gaps[f'{arm} {value:g}']
-            _moved(f'{prefix}{arm}-{value:g}{suffix}', *pair, value, systems)
+            moved(f'{prefix}{arm}-{value:g}{suffix}', *pair, value, systems)
             able = [system for system in systems if reach.get(system, 0.0) >= value - REACH]
             if 0 < len(able) < len(systems):
                 print(f'# {value:g} eV is within reach of {len(able)}: {" ".join(able)}', flush=True)
-                _moved(f'{prefix}{arm}-{value:g}{suffix}-able', *pair, value, able)
+                moved(f'{prefix}{arm}-{value:g}{suffix}-able', *pair, value, able)
     for name, how in (('valid', valid_share), ('unique', unique_share), ('formulas', formula_share)):
         free = how(arms['free'])
         for arm, found in arms.items():
@@ -153,7 +153,7 @@ def report_metals(arms: Arms) -> None:
             figure(f'{name}-{arm.split()[0]}', how(arms[arm]), 'share', 'free', how(arms['free']))
 
 
-def _moved(
+def moved(
     name: str,
     free: Mapping[str, NDArray[np.float64]],
     found: Mapping[str, NDArray[np.float64]],

@@ -1,0 +1,86 @@
+"""The judge that cannot share an error with the models: gaps by our own DFT of crystals of the pools.
+
+Of every pool without elements of open 3d shells (a calculation without spin would make metals of their compounds) the
+first crystal of each arm is an `EnergyWorkChain` of pw.x at PBE in a profile, as in `recipes/descriptors.py`. What has
+ended, well or not, is not computed again, so that the command can be interrupted at any time.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from aiida import load_profile, orm
+from descriptors import compute, ended, means
+from pymatgen.core import Structure
+
+from conditioning_parts.steering import TARGETS, Arms, moved
+
+OPEN_SHELLS = frozenset({'V', 'Cr', 'Mn', 'Fe', 'Co', 'Ni'})
+POOLS = 8
+HOURS = 0.2
+"""Longest calculation of one crystal."""
+
+GROUP = 'qagenai-benchmark-conditioning'
+ARMS = ('free', *(f'aimed {value:g}' for value in TARGETS))
+
+Gaps = dict[str, dict[str, float]]
+"""Arm → pool → gap of the crystal, eV, NaN where there is none."""
+
+
+def admitted(pools: Sequence[str]) -> list[str]:
+    """Return the pools whose crystals are computed."""
+    return [pool for pool in pools if OPEN_SHELLS.isdisjoint(pool.split('-'))][:POOLS]
+
+
+def firsts(arms: Arms, pools: Sequence[str]) -> Iterator[tuple[str, str, Structure]]:
+    """Yield pool, arm and first crystal, pool by pool, so that a part of all has the same share of every arm."""
+    for pool in pools:
+        for arm in ARMS:
+            yield pool, arm, arms[arm][pool][0].structure
+
+
+def run(arms: Arms, profile: str) -> Gaps:
+    """Compute what is missing, and return the gaps."""
+    load_profile(profile)
+    group, _ = orm.Group.collection.get_or_create(GROUP)
+    by, known, gaps = means(), ended(group), {arm: dict[str, float]() for arm in ARMS}
+    for pool, arm, structure in firsts(arms, admitted(list(arms['free']))):
+        name = key_of(structure)
+        if name not in known:
+            said = compute(name, structure, by, group, HOURS, described=False)
+            print(f'# {pool} {arm} {structure.composition.reduced_formula}: {said}', flush=True)
+            known = ended(group)
+        gaps[arm][pool] = gap_of(known.get(name))
+    return gaps
+
+
+def key_of(structure: Structure) -> str:
+    """Return a name of a crystal, the same for the crystals of two arms that are one."""
+    lengths = '-'.join(f'{each:.2f}' for each in structure.lattice.abc)
+    return f'{structure.composition.formula.replace(" ", "")}-{lengths}'
+
+
+def gap_of(node: orm.ProcessNode | None) -> float:
+    """Return the gap at PBE that a process has computed, eV."""
+    if node is None or not node.is_finished_ok:
+        return float('nan')
+    return float(node.outputs.energy.base.attributes.get('band_gap'))
+
+
+def report(gaps: Gaps) -> None:
+    """Print how far the median of the computed gaps moves, over the pools that have both gaps."""
+    known = np.isfinite([gap for part in gaps.values() for gap in part.values()])
+    print(f'# computed: {int(known.sum())} of {len(known)} crystals', flush=True)
+    for value in TARGETS:
+        part = gaps[f'aimed {value:g}']
+        both = [pool for pool in part if np.isfinite(part[pool]) and np.isfinite(gaps['free'][pool])]
+        if both:
+            written = (' '.join(f'{each[pool]:.2f}' for pool in both) for each in (part, gaps['free']))
+            print(f'# {value:g} eV, {len(both)} pools: {next(written)}; free {next(written)}', flush=True)
+            moved(f'computed-{value:g}', _arrays(gaps['free'], both), _arrays(part, both), value, both)
+
+
+def _arrays(part: Mapping[str, float], pools: Sequence[str]) -> dict[str, t.Any]:
+    return {pool: np.array([part[pool]]) for pool in pools}
