@@ -22,7 +22,8 @@ with the span of 95 % of them.
 
 Without `--work` the stored crystals are replayed. `--work` generates, relaxes and labels those of all sets (about 25
 minutes of a core), in a folder in which a run that was cut goes on, and `--store` writes crystals and counts. `--quick`
-leaves out the factorial.
+leaves out the factorial. With `--profile` the plan becomes a node of that AiiDA profile, and the input of the
+calculation that judges the counts by it (`calculations.functions.plan`); its result has the checksum as well.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ import numpy as np
 from closed_loop_parts import analysis, crystals, sets
 
 from aiida_qagenai.evaluation.plans import Plan, read_plan
+
+if t.TYPE_CHECKING:
+    from aiida.orm import Node
 
 PARTS = Path(__file__).parent / 'closed_loop_parts'
 RESULTS, PLAN = PARTS / 'results.json', PARTS / 'plan.json'
@@ -104,13 +108,33 @@ def report_hulls(known: crystals.Crystals, plan: Plan) -> None:
         line(plan, f'hull-moved-error-{level}', found, 'eV/atom', phases=len(errors))
 
 
+def samples_of(results: Results, plan: Plan) -> dict[str, list[float]]:
+    """Return what the plan compares: hits of each chemical system by arm."""
+    return {arm: list(analysis.hits_by_system(results[f'{MAIN} {arm}']).values()) for arm in plan.arms}
+
+
+def judge_in_profile(profile: str | None, results: Results, plan: Plan) -> Node:
+    """Return the judgement by the plan as a node, whose inputs are the plan and the counts, and print where it is.
+
+    :param profile: of AiiDA; the one that is loaded if None.
+    """
+    from aiida import load_profile
+    from aiida.orm import Dict
+
+    from aiida_qagenai.calculations.functions.plan import judge_plan
+
+    load_profile(profile)
+    found = judge_plan(Dict(plan.dump()), Dict(samples_of(results, plan)))
+    print(json.dumps({'name': 'plan-node', 'value': found.pk, 'uuid': found.uuid, **found.get_dict()}), flush=True)
+    return found
+
+
 def conclude(results: Results, plan: Plan) -> None:
     """Print what came out of the comparisons of the plan, over chemical systems, if all of its arms have runs."""
     if missing := [arm for arm in plan.arms if f'{MAIN} {arm}' not in results]:
         print(f'the comparisons of the plan wait for {", ".join(missing)}', file=sys.stderr)
         return
-    samples = {arm: list(analysis.hits_by_system(results[f'{MAIN} {arm}']).values()) for arm in plan.arms}
-    for each in plan.judge(samples):
+    for each in plan.judge(samples_of(results, plan)):
         low, high = each.interval or (float('nan'), float('nan'))
         found = analysis.Interval(each.difference, low, high)
         more = {'p_value': each.p_value, 'adjusted_p_value': each.adjusted_p_value, 'cohens_d': each.cohens_d}
@@ -147,6 +171,7 @@ def main() -> None:
     parser.add_argument('--only', nargs='+', choices=sets.SIZES, default=list(sets.SIZES), help='test sets to make')
     parser.add_argument('--generators', nargs='+', choices=analysis.ARMS, default=list(analysis.ARMS), help='to make')
     parser.add_argument('--store', action='store_true', help='write candidates and counts')
+    parser.add_argument('--profile', help='of AiiDA, in which the plan and what it says become nodes')
     parser.add_argument('--quick', action='store_true', help='no factorial')
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')
@@ -157,6 +182,8 @@ def main() -> None:
     results = analysis.everything(known, plan.seeds)
     report(results, plan)
     report_hulls(known, plan)
+    if arguments.profile:
+        judge_in_profile(arguments.profile, results, plan)
     if arguments.quick:
         return
     rows = analysis.factorial(known, MAIN, plan.seeds)

@@ -52,6 +52,19 @@ def test_the_counts_are_those_of_the_plan(known, stored):
     assert plan.settings['systems'] == sets.SIZES[MAIN]
 
 
+@pytest.mark.usefixtures('aiida_profile')
+def test_the_plan_is_a_node_and_its_judgement_that_of_the_figures(stored, capsys):
+    plan = read_plan(closed_loop.PLAN)
+    found = closed_loop.judge_in_profile(None, stored['runs'], plan)
+    assert found.creator.inputs.plan['hypotheses'] == list(plan.hypotheses)
+    assert found['plan_sha256'] == plan.sha256
+    capsys.readouterr()
+    closed_loop.conclude(stored['runs'], plan)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    values = [each['p_value'] for each in found['comparisons']]
+    assert values == pytest.approx([line['p_value'] for line in lines])
+
+
 def test_a_run_again_gives_the_stored_counts(known, stored):
     for arm, kind in itertools.product(analysis.arms_of(known), ('alone', 'loop')):
         found = analysis.play(known, MAIN, arm, kind, [3])
