@@ -22,7 +22,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.properties import DEFAULT_ROUNDS
 from aiida_qagenai.evaluation.designed import judge_problem, verdicts
 from aiida_qagenai.evaluation.quantities import anticipated, needs_energies, obtained
-from aiida_qagenai.selection.design import generation_of_round, nearest, unseen
+from aiida_qagenai.selection.design import functions_of, generation_of_round, nearest, unseen
 from aiida_qagenai.selection.targets import PropertyTarget
 
 if t.TYPE_CHECKING:
@@ -107,7 +107,8 @@ def design(plan: DesignPlan, folder: Path, run: Runner = run_quietly) -> list[De
         chosen, predicted = _nearest(plan, [proposed[index] for index in new], checkpoint, run)
         if not chosen:
             break
-        settings = {**config, 'relaxation': RELAXED, 'elasticity': STRAINED}
+        elasticity = {**STRAINED, 'functions': functions_of(plan.target)}
+        settings = {**config, 'relaxation': RELAXED, 'elasticity': elasticity}
         outcomes = elastic_structures(chosen, settings, place / 'elastic', run)
         found += _designed(plan, number, chosen, predicted, outcomes)
         checkpoint = _retrained(plan, chosen, outcomes, checkpoint, folder=place / 'retraining', run=run) or checkpoint
@@ -126,16 +127,17 @@ def check_judge(plan: DesignPlan, potential: str) -> None:
 
 
 def judge(
-    structures: Sequence[Structure], potential: str, name: str, folder: Path, run: Runner = run_quietly
+    structures: Sequence[Structure], potential: str, target: PropertyTarget, folder: Path, run: Runner = run_quietly
 ) -> list[float | None]:
     """Return a property of crystals by a potential of one's own choice, ``None`` where there is none.
 
-    :param name: of the property.
+    :param target: what is asked for.
     :param folder: in which the task goes on where it was cut.
     """
-    config = {**potential_config(potential), 'relaxation': RELAXED, 'elasticity': STRAINED}
+    elasticity = {**STRAINED, 'functions': functions_of(target)}
+    config = {**potential_config(potential), 'relaxation': RELAXED, 'elasticity': elasticity}
     outcomes = elastic_structures(structures, config, folder, run)
-    return [obtained(name, outcome, amounts(structure), None) for structure, outcome in outcomes]
+    return [obtained(target.name, outcome, amounts(structure), None) for structure, outcome in outcomes]
 
 
 def _nearest(

@@ -115,7 +115,7 @@ def design_files(
     judged: list[float | None] = [None] * len(found)
     if judge_name and found:
         structures = [each.structure for each in found]
-        judged = api.judge(structures, judge_name, plan.target.name, output / JUDGEMENT, run_ml_task)
+        judged = api.judge(structures, judge_name, plan.target, output / JUDGEMENT, run_ml_task)
     records = [_record(each, value) for each, value in zip(found, judged, strict=True)]
     frame = pd.DataFrame(records, columns=None if records else list(COLUMNS))
     # They grow with every round.

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typing as t
 
-__all__ = ('COMPUTED_WEIGHT', 'DEFAULT_ROUNDS', 'PROPERTIES', 'QUANTITIES', 'Quantity', 'Rounds')
+__all__ = (
+    'COMPUTED_WEIGHT',
+    'DEFAULT_ROUNDS',
+    'FUNCTION',
+    'PROPERTIES',
+    'QUANTITIES',
+    'Quantity',
+    'Rounds',
+    'quantity',
+)
 
 PROPERTIES = {'bulk_modulus': 'GPa', 'shear_modulus': 'GPa'}
 """Name → unit. Moduli are averages of Voigt, Reuss and Hill."""
@@ -40,6 +49,15 @@ QUANTITIES = {
     'e_above_hull': Quantity('eV/atom', 0.025, False, False, 'above that hull, with the other crystals of the round'),
 }
 """Name → what an inverse design can ask for, the properties of the heads first."""
+
+FUNCTION = r'^[A-Za-z_][\w.]*:[A-Za-z_]\w*$'
+"""Name of a function of another package, ``module:function``, that can be asked for as well."""
+
+
+def quantity(name: str) -> Quantity:
+    """Return what is known about a property: of a function only that its errors are differences."""
+    return QUANTITIES.get(name) or Quantity('', 1.0, False, False, 'a function of the relaxed crystal')
+
 
 COMPUTED_WEIGHT = 0.25
 """Of a crystal computed on a potential, beside a published one, when the heads are retrained: the ratio of the squared

@@ -36,6 +36,9 @@ class ElasticData(RecordData):
         max_force: float | None = OrmMetadataField(None, description='Largest force after the relaxation, eV/Å')
         max_stress: float | None = OrmMetadataField(None, description='Largest stress after the relaxation, eV/Å3')
         num_strains: int | None = OrmMetadataField(None, description='Strained cells: none is the image of another')
+        functions: dict[str, float | None] | None = OrmMetadataField(
+            None, description='What functions say of the relaxed crystal, by module:function'
+        )
         tensor: list[list[float]] | None = OrmMetadataField(
             None, description='6×6, Voigt notation, in the Cartesian frame of the relaxed crystal'
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pymatgen.core import Composition
 
+from aiida_qagenai.common.properties import QUANTITIES
 from aiida_qagenai.thermodynamics.hull.relaxed import Placed, place_relaxed
 
 if t.TYPE_CHECKING:
@@ -40,11 +41,11 @@ def anticipated(
     """Return a quantity of proposals before anything is computed, None where nothing predicts it.
 
     Young's modulus, Poisson's and Pugh's ratio follow from the two moduli of the heads, density and volume from the
-    proposals as they are, and energies from the validator. Nothing predicts the anisotropy.
+    proposals as they are, and energies from the validator. Nothing predicts the anisotropy, and what functions say.
 
     :param said: of each by the heads, and ``formation_energy`` (eV/atom) where :func:`needs_energies`.
     """
-    if name == 'universal_anisotropy':
+    if name == 'universal_anisotropy' or name not in QUANTITIES:
         return [None] * len(structures)
     if name == 'e_above_hull':
         amounts = [amounts_of(each.composition) for each in structures]
@@ -79,8 +80,9 @@ def obtained(
     :param composition: element → number of atoms, of any amount of the crystal.
     :param placed: where the relaxed crystal stands, None if its energies have no place on the hull.
     """
-    if name in TENSOR:
-        return t.cast('float | None', figures.get(TENSOR[name]))
+    if name in TENSOR or name not in QUANTITIES:
+        where, key = (figures, TENSOR[name]) if name in TENSOR else (figures.get('functions') or {}, name)
+        return t.cast('float | None', where.get(key))
     if name == 'pugh_ratio':
         bulk, shear = (figures.get(TENSOR[each]) for each in ('bulk_modulus', 'shear_modulus'))
         return shear / bulk if bulk and shear else None

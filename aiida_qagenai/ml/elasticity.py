@@ -8,10 +8,12 @@ import typing as t
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from ase import Atoms
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.atomistic import ElasticConfig
 from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, load_sound, save_arrays
+from aiida_qagenai.ml.functions import evaluate_functions, load_functions
 from aiida_qagenai.ml.potentials import Potential, make_potential, used_libraries
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.relaxations import crystal_key, descend_together, read_journal
@@ -39,16 +41,20 @@ def elastic(config: ElasticConfig, runtime: Runtime, record: Record) -> None:
     The arrays are those of the relaxed crystals, ``tensors`` and ``tensors_ieee``, shape (n, 6, 6), GPa, NaN where
     there is none. The list ``elasticity`` has for each crystal ``identifier``, ``reason`` (why there is no tensor,
     empty if there is one), ``energy_per_atom`` (eV), ``volume_per_atom`` (Å3), ``force`` (eV/Å) and ``stress`` (eV/Å3)
-    that are left, ``steps`` of the relaxation, ``num_strains``, and the numbers of ``Elasticity``, or None.
+    that are left, ``steps`` of the relaxation, ``num_strains``, and the numbers of ``Elasticity``, or None; and where
+    ``config.elasticity`` names ``functions``, their values of the relaxed crystal by name.
 
-    :raises InvalidInputError: if there are no structures, or the potential is not installed.
+    :raises InvalidInputError: if there are no structures, the potential is not installed, or a function cannot be
+        imported.
     """
     batch, problems, arrays = load_sound(config.structures)
     if not problems:
         raise InvalidInputError(f'`{config.structures}` holds no structures')
     with record.stage('load'):
         potential = make_potential(config, runtime)
-    settings = [potential.tag, config.relaxation.dump(), config.elasticity.dump(), config.dtype, config.device]
+    functions = load_functions(config.elasticity.functions)
+    asked = config.elasticity.model_dump(mode='json', exclude=None if functions else {'functions'})
+    settings = [potential.tag, config.relaxation.dump(), asked, config.dtype, config.device]
     keys = [crystal_key(batch.select([index]), ['elastic', *settings]) for index in range(len(batch))]
     done = read_journal(config.journal)
     pending = [index for index in range(len(batch)) if keys[index] not in done]
@@ -59,7 +65,13 @@ def elastic(config: ElasticConfig, runtime: Runtime, record: Record) -> None:
         if done:
             journal.write('\n')  # the last line of a run that was cut may have no end
         for position, outcome in tensors_together(batch.select(pending), potential, config):
-            key = keys[pending[position]]
+            key, crystal = keys[pending[position]], batch.select([pending[position]])
+            if functions and outcome['energy_per_atom'] is not None:
+                place = {'cell': outcome['cell'], 'scaled_positions': outcome['fractional']}
+                atoms = Atoms(crystal.species, **place, pbc=True)
+                outcome['functions'], wrong = evaluate_functions(functions, atoms, potential)
+                for text in wrong:
+                    record.warn(f'{crystal.identifiers[0]}: {text}')
             done[key] = outcome
             journal.write(json.dumps({'key': key, **outcome}) + '\n')
             journal.flush()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 import typing as t
 from collections.abc import Sequence
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.properties import QUANTITIES
+from aiida_qagenai.common.properties import FUNCTION, QUANTITIES
 from aiida_qagenai.selection.targets import PropertyTarget, varied
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('Rounds', 'design_target', 'generation_of_round', 'nearest', 'unseen')
+__all__ = ('Rounds', 'design_target', 'functions_of', 'generation_of_round', 'nearest', 'unseen')
 
 PER_FORMULA = 2
 """Most crystals of one formula in one round."""
@@ -65,7 +66,7 @@ def unseen(proposed: Sequence[Structure], earlier: Sequence[Structure]) -> list[
 
 
 def design_target(text: str) -> PropertyTarget:
-    """Return what a text asks an inverse design for: any of ``QUANTITIES``.
+    """Return what a text asks an inverse design for: any of ``QUANTITIES``, or a function, ``module:function=1..2``.
 
     :raises InvalidInputError: if it is none.
     """
@@ -73,7 +74,13 @@ def design_target(text: str) -> PropertyTarget:
         raise InvalidInputError(
             f'`{text}`: no potential computes band gaps; `aiida-qagenai generate --target` asks the gap model for them'
         )
-    return PropertyTarget.parse(text, QUANTITIES)
+    name = text.partition('=')[0].strip()
+    return PropertyTarget.parse(text, [*QUANTITIES, *([name] if re.match(FUNCTION, name) else [])])
+
+
+def functions_of(target: PropertyTarget) -> list[str]:
+    """Return the functions that have to be evaluated for a target."""
+    return [] if target.name in QUANTITIES else [target.name]
 
 
 def nearest(

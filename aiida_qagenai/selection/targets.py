@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.properties import PROPERTIES, QUANTITIES, Quantity
+from aiida_qagenai.common.properties import FUNCTION, PROPERTIES, Quantity, quantity
 
 __all__ = (
     'GapTarget',
@@ -93,13 +93,13 @@ class GapTarget(t.NamedTuple):
 
 
 _SIGNED = r'(-?\d+(?:\.\d+)?)'
-_SIGNED_WINDOW = re.compile(rf'(\w+)\s*=\s*{_SIGNED}(?:\s*\.\.\s*{_SIGNED})?')
+_SIGNED_WINDOW = re.compile(rf'([\w.:]+)\s*=\s*{_SIGNED}(?:\s*\.\.\s*{_SIGNED})?')
 
 
 class PropertyTarget(t.NamedTuple):
     """A property that is asked for: ``bulk_modulus=350``, which is a window of ± 10 %, or ``shear_modulus=80..120``.
 
-    :param name: of ``QUANTITIES``.
+    :param name: of ``QUANTITIES``, or that of a function.
     :param best: value that is wanted within the window, if there is one.
     """
 
@@ -118,20 +118,22 @@ class PropertyTarget(t.NamedTuple):
         match, names = _SIGNED_WINDOW.fullmatch(text.strip()), list(names)
         if match is None or match[1] not in names:
             raise InvalidInputError(_no_target(text, names))
-        quantity = QUANTITIES[match[1]]
+        about = quantity(match[1])
         first, last = float(match[2]), float(match[3] or match[2])
-        if first > last or (quantity.relative and not first > 0):
-            positive = f'a {match[1].replace("_", " ")} is positive, and ' if quantity.relative else ''
+        if first > last or (about.relative and not first > 0):
+            positive = f'a {match[1].replace("_", " ")} is positive, and ' if about.relative else ''
             raise InvalidInputError(f'`{text}` is not a target: {positive}a window ends after it begins')
         if match[3]:
             return cls(match[1], first, last)
-        half = quantity.tolerance * (first if quantity.relative else 1.0)
+        if re.match(FUNCTION, match[1]):
+            raise InvalidInputError(f'`{text}` is not a target: a function needs a window, {match[1]}=FROM..TO')
+        half = about.tolerance * (first if about.relative else 1.0)
         return cls(match[1], first - half, first + half, first)
 
     @property
     def quantity(self) -> Quantity:
         """Return what is known about the property."""
-        return QUANTITIES[self.name]
+        return quantity(self.name)
 
     @property
     def text(self) -> str:

@@ -185,7 +185,7 @@ class InverseDesignWorkChain(ResumableWorkChain):
         self.ctx.computed = {**self.ctx.computed, **structures}
         builder = ElasticWorkChain.get_builder()
         builder.structures = structures
-        builder.parameters = Dict(self.settings.elastic.model_dump(mode='json'))
+        builder.parameters = Dict(self.settings.tensors.model_dump(mode='json'))
         self._submit('elastic', builder)
         return None
 

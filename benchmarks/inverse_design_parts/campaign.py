@@ -59,7 +59,7 @@ def measure(work: Path, target: int, *, quick: bool) -> list[Row]:
     )
     place = work / f'target{target}'
     found = design(plan, place, run_ml_task)
-    judged = judge([each.structure for each in found], JUDGE, 'bulk_modulus', place / 'judge', run_ml_task)
+    judged = judge([each.structure for each in found], JUDGE, plan.target, place / 'judge', run_ml_task)
     return [_row(target, each, value) for each, value in zip(found, judged, strict=True)]
 
 

@@ -96,5 +96,5 @@ def test_two_rounds_and_a_judge(tmp_path):
     again = design(plan, tmp_path)
     assert [each.computed for each in again] == [each.computed for each in found]
     assert (tmp_path / 'round0' / 'elastic' / 'elastic.jsonl').read_text().strip() == journal
-    judged = judge([each.structure for each in found], 'chgnet:r2scan', 'bulk_modulus', tmp_path / 'judge')
+    judged = judge([each.structure for each in found], 'chgnet:r2scan', TARGET, tmp_path / 'judge')
     assert len(judged) == len(found)

@@ -56,6 +56,14 @@ def test_every_quantity_is_computed(name):
     assert obtained(name, {}, {'Na': 1, 'Cl': 1}, None) is None
 
 
+def test_a_function_says_what_it_says():
+    target, salt = design_target('mine:vacancy=0.5..1.5'), [{'Na': 1, 'Cl': 1}]
+    (verdict,) = verdicts(target, salt, [COMPUTED | {'functions': {'mine:vacancy': 1.2}}], 0.1)
+    assert verdict.value == 1.2 and verdict.within and verdict.hit
+    assert anticipated(target.name, [SALT], [SAID]) == [None]
+    assert verdicts(target, salt, [COMPUTED], 0.1)[0].value is None
+
+
 def test_a_potential_without_a_place_on_the_hull_leaves_hits_open():
     target, salt = design_target('bulk_modulus=24'), [{'Na': 1, 'Cl': 1}]
     (near,) = verdicts(target, salt, [COMPUTED], 0.1)

@@ -108,3 +108,39 @@ def test_published_elastic_constants(command, tmp_path, crystal, measured):
     found = tensor[0, 0], tensor[0, 1], tensor[3, 3]
     assert (found[0] + 2 * found[1]) / 3 == pytest.approx((measured[0] + 2 * measured[1]) / 3, rel=0.2)
     np.testing.assert_allclose(found, measured, rtol=0.25, atol=15)
+
+
+FUNCTIONS = """
+def volume(atoms):
+    return atoms.get_volume() / len(atoms)
+
+def pressure(atoms):
+    return -atoms.get_stress()[:3].mean()
+
+def wrong(atoms):
+    if 'Ag' in atoms.symbols:
+        raise ValueError('no silver')
+    return 1.0
+"""
+
+
+def test_functions_of_others_get_the_relaxed_crystals(command, tmp_path, monkeypatch):
+    """With the potential as calculator; one that fails has no value and is said, and the tensors are there."""
+    (tmp_path / 'mine.py').write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ['mine:volume', 'mine:pressure', 'mine:wrong']
+    (copper, silver), _ = compute(command, tmp_path, [bulk('Cu'), bulk('Ag')], elasticity={'functions': names})
+    for crystal in (copper, silver):
+        assert crystal['functions']['mine:volume'] == pytest.approx(crystal['volume_per_atom'])
+        assert abs(crystal['functions']['mine:pressure']) < 1e-5
+    assert (copper['functions']['mine:wrong'], silver['functions']['mine:wrong']) == (1.0, None)
+    results = json.loads((tmp_path / 'results.json').read_text())
+    assert any('no silver' in text for text in results['warnings'])
+    assert copper['bulk_modulus_vrh'] > 100
+
+
+@pytest.mark.parametrize(('name', 'words'), [('mine:volume', 'cannot be imported'), ('mine', 'functions')])
+def test_a_function_that_is_not_there_is_said_at_once(command, tmp_path, name, words):
+    StructureBatch.from_atoms([bulk('Cu')]).save(tmp_path / 'structures.npz')
+    status, results = command(tmp_path, 'elastic', {**CONFIG, 'elasticity': {'functions': [name]}})
+    assert status and words in results['error']['message']

@@ -69,7 +69,10 @@ def test_few_of_one_kind_are_taken(kinds, count, most):
         assert all(any(found.count(kind) == most for kind in each) for each in left)
 
 
-@pytest.mark.parametrize('text', ['young_modulus=400', 'formation_energy=-2..-1.5', 'density=2..3', 'e_above_hull=0'])
+@pytest.mark.parametrize(
+    'text',
+    ['young_modulus=400', 'formation_energy=-2..-1.5', 'density=2..3', 'e_above_hull=0', 'mine.own:vacancy=0.5..1'],
+)
 def test_an_inverse_design_can_ask_for_more(text):
     target = design_target(text)
     assert target.text == text and target.holds(target.wanted) and target.error(target.wanted) == 0
@@ -93,6 +96,7 @@ def test_errors_are_shares_of_what_is_positive_and_differences_otherwise():
         ('formation_energy=-1..-2', 'a window ends after it begins'),
         ('density=heavy', 'write density=VALUE'),
         ('band_gap=1', 'no potential computes band gaps'),
+        ('mine:vacancy=1', 'a function needs a window'),
     ],
 )
 def test_what_cannot_be_asked_for_is_said(text, words):

@@ -11,6 +11,7 @@ import pydantic
 
 from aiida_qagenai.common.fidelity import Fidelity
 from aiida_qagenai.common.model import StrictModel
+from aiida_qagenai.common.properties import FUNCTION
 
 __all__ = (
     'PACKAGES',
@@ -129,6 +130,9 @@ class ElasticitySettings(StrictModel):
     max_force: float = pydantic.Field(0.002, gt=0, description='Largest force on an atom of a strained cell, eV/Å')
     max_steps: int = pydantic.Field(200, ge=1, description='Most steps of the atoms of a strained cell')
     relax_ions: bool = pydantic.Field(True, description='Relax the atoms of strained cells; clamped ions otherwise')
+    functions: tuple[t.Annotated[str, pydantic.Field(pattern=FUNCTION)], ...] = pydantic.Field(
+        (), description='Functions, module:function, of the relaxed crystal as ASE atoms with the potential'
+    )
 
 
 class PhononSettings(StrictModel):

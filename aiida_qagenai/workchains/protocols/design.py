@@ -10,7 +10,7 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.model import StrictModel
 from aiida_qagenai.common.properties import DEFAULT_ROUNDS
 from aiida_qagenai.evaluation.designed import judge_problem, place_problem
-from aiida_qagenai.selection.design import design_target, generation_of_round
+from aiida_qagenai.selection.design import design_target, functions_of, generation_of_round
 from aiida_qagenai.thermodynamics.vibrations.settings import Potential
 from aiida_qagenai.workchains.protocols.atomistic import ElasticSettings, atomistic_settings, parse_potential
 from aiida_qagenai.workchains.protocols.loader import merge_overrides
@@ -53,9 +53,16 @@ class DesignSettings(StrictModel):
         return self
 
     @property
+    def tensors(self) -> ElasticSettings:
+        """Return how elastic tensors are computed, and the function that is asked for."""
+        functions = (*self.elastic.elasticity.functions, *functions_of(design_target(self.target)))
+        elasticity = self.elastic.elasticity.model_copy(update={'functions': functions})
+        return self.elastic.model_copy(update={'elasticity': elasticity})
+
+    @property
     def judgement(self) -> ElasticSettings | None:
-        """Return how the judge computes elastic tensors, None if there is none."""
-        return None if self.judge is None else self.elastic.model_copy(update={'potential': self.judge})
+        """Return how the judge computes them, None if there is none."""
+        return None if self.judge is None else self.tensors.model_copy(update={'potential': self.judge})
 
     @property
     def runtime(self) -> dict[str, t.Any]:
