@@ -269,6 +269,17 @@ def test_elastic_tensors(aiida_profile_clean, blocks, capsys):
     assert len(names['table']) == 0
 
 
+def test_design(blocks):
+    """The function that the page asks for is the energy of a vacancy: 0.8 to 1.4 eV in copper, not relaxed."""
+    from ase.build import bulk
+    from ase.calculators.emt import EMT
+
+    *_, names = blocks('docs/howto/design.md')
+    copper = bulk('Cu', cubic=True)
+    copper.calc = EMT()
+    assert 0.8 < names['vacancy'](copper) < 1.4
+
+
 @pytest.mark.slow
 def test_pymatgen_and_ase(blocks, pyscf_code, capsys):
     """The page on pymatgen and ASE screens, predicts, generates, relaxes, and finds candidates again."""

@@ -139,7 +139,7 @@ def test_functions_of_others_get_the_relaxed_crystals(command, tmp_path, monkeyp
     assert copper['bulk_modulus_vrh'] > 100
 
 
-@pytest.mark.parametrize(('name', 'words'), [('mine:volume', 'cannot be imported'), ('mine', 'functions')])
+@pytest.mark.parametrize(('name', 'words'), [('not_here:volume', 'cannot be imported'), ('mine', 'functions')])
 def test_a_function_that_is_not_there_is_said_at_once(command, tmp_path, name, words):
     StructureBatch.from_atoms([bulk('Cu')]).save(tmp_path / 'structures.npz')
     status, results = command(tmp_path, 'elastic', {**CONFIG, 'elasticity': {'functions': [name]}})
