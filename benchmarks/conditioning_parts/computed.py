@@ -1,8 +1,8 @@
 """The judge that cannot share an error with the models: gaps by our own DFT of crystals of the pools.
 
 Of every pool without elements of open 3d shells (a calculation without spin would make metals of their compounds) the
-first crystal of each arm is an `EnergyWorkChain` of pw.x at PBE in a profile, as in `recipes/descriptors.py`. What has
-ended, well or not, is not computed again, so that the command can be interrupted at any time.
+smallest crystal of each arm is an `EnergyWorkChain` of pw.x at PBE in a profile, as in `recipes/descriptors.py`. What
+has ended, well or not, is not computed again, so that the command can be interrupted at any time.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def admitted(pools: Sequence[str]) -> list[str]:
     return [pool for pool in pools if OPEN_SHELLS.isdisjoint(pool.split('-'))][:POOLS]
 
 
-def firsts(arms: Arms, pools: Sequence[str]) -> Iterator[tuple[str, str, Structure]]:
-    """Yield pool, arm and first crystal, pool by pool, so that a part of all has the same share of every arm."""
+def smallest(arms: Arms, pools: Sequence[str]) -> Iterator[tuple[str, str, Structure]]:
+    """Yield pool, arm and smallest crystal, pool by pool, so that a part of all has the same share of every arm."""
     for pool in pools:
         for arm in ARMS:
-            yield pool, arm, arms[arm][pool][0].structure
+            yield pool, arm, min((each.structure for each in arms[arm][pool]), key=len)
 
 
 def run(arms: Arms, profile: str) -> Gaps:
@@ -46,7 +46,7 @@ def run(arms: Arms, profile: str) -> Gaps:
     load_profile(profile)
     group, _ = orm.Group.collection.get_or_create(GROUP)
     by, known, gaps = means(), ended(group), {arm: dict[str, float]() for arm in ARMS}
-    for pool, arm, structure in firsts(arms, admitted(list(arms['free']))):
+    for pool, arm, structure in smallest(arms, admitted(list(arms['free']))):
         name = key_of(structure)
         if name not in known:
             said = compute(name, structure, by, group, HOURS, described=False)
