@@ -45,7 +45,7 @@ STRAIN, RATTLE = 0.04, 0.08
 PROTOCOL = 'fast'
 OVERRIDES: dict[str, t.Any] = {
     'meshes': {'PBE': {'spacing': 1.0}},
-    'scf': {'conv_thr_per_atom': 1e-6},
+    'scf': {'conv_thr_per_atom': 1e-5, 'mixing_beta': 0.7},
     'magnetism': 'none',
 }
 """Coarser than the protocol: the descriptors are averages over the cell and the occupied states."""
