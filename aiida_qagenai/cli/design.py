@@ -187,10 +187,29 @@ def _lines(node: t.Any, rounds: list[Round], computed: dict[str, t.Any]) -> t.It
     if computed:
         yield 'DFT: formation energies, eV/atom, of hits and then of the crystals nearest to the target'
         yield from _per_call(rounds, computed)
+    best = _best(node, rounds)
+    if best is not None:
+        yield f'to strain the best hit by DFT: aiida-qagenai elastic dft {best}'
     if 'checkpoint' in node.outputs:
         yield f'retrained heads: {node.outputs.checkpoint.pk}'
     if not node.is_finished_ok:
         yield f'process {node.pk}: {node.exit_message or node.process_state.value}'
+
+
+def _best(node: t.Any, rounds: list[Round]) -> int | None:
+    """Return the relaxed crystal of the hit nearest to the target, by pk; the judge has a say in what is a hit."""
+    from aiida_qagenai.engine.resumable import nested_outputs
+    from aiida_qagenai.selection.design import design_target
+
+    target, relaxed = design_target(node.inputs.parameters['target']), nested_outputs(node).get('relaxed', {})
+    hits = [
+        crystal
+        for each in rounds
+        for crystal in each.crystals
+        if (crystal['hit'] if each.judged_hits is None else crystal['judged_hit']) and crystal['label'] in relaxed
+    ]
+    nearest = min(hits, key=lambda crystal: target.error(crystal['computed']), default=None)
+    return None if nearest is None else int(relaxed[nearest['label']].pk)
 
 
 def _counts(each: Round, target: PropertyTarget) -> t.Iterator[str]:
