@@ -40,9 +40,12 @@ def build(python_code):
 def test_rounds_of_inverse_design(build, run, tmp_path, pyscf_code):
     """On EMT: tensors of new crystals, a summary, and retrained heads; a round with nothing new ends it in time.
 
-    All cells are too large for DFT, which is a warning.
+    CHGNet judges. All cells are too large for DFT, which is a warning.
     """
-    node = run_get_node(build(Recomputation(pyscf_code, protocol='pipeline'), rounds=2, dft={'max_atoms': 1}))[1]
+    pytest.importorskip('chgnet')
+    node = run_get_node(
+        build(Recomputation(pyscf_code, protocol='pipeline'), rounds=2, judge={'name': 'chgnet'}, dft={'max_atoms': 1})
+    )[1]
     codes = InverseDesignWorkChain.exit_codes
     expected = {codes.WARNING_NOT_RECOMPUTED.status, codes.WARNING_NOTHING_NEW.status}
     assert node.exit_status in expected and 'energies' not in node.outputs, node.exit_message
@@ -52,8 +55,20 @@ def test_rounds_of_inverse_design(build, run, tmp_path, pyscf_code):
     first = node.outputs.rounds.r0.get_dict()
     assert set(first['computed']) == {label for label in labels if label.startswith('r0')}
     assert first['stable'] >= len(first['within']) and first['hits'] is None
+    judged = node.outputs.judgements.r0.get_dict()
+    assert set(judged['computed']) <= set(first['computed']) and judged['hits'] is None
+    assert all(each.base.attributes.get('potential').startswith('chgnet') for each in node.outputs.judged.values())
     called = {link.link_label for link in node.base.links.get_outgoing(link_type=LinkType.CALL_CALC)}
-    assert {'choice0', 'choice1', 'generation0', 'generation1', 'prediction1', 'summary0', 'retraining0'} <= called
+    assert {
+        'choice0',
+        'choice1',
+        'generation0',
+        'generation1',
+        'prediction1',
+        'summary0',
+        'retraining0',
+        'judgement0',
+    } <= called
     assert node.outputs.checkpoint.role == 'property'
     run('design', 'show', str(node.pk), '--plot', str(tmp_path / 'map.svg'))
     assert (tmp_path / 'map.svg').exists()
