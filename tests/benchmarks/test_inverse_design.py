@@ -33,7 +33,9 @@ def test_sevennet_has_the_published_bulk_moduli_and_chgnet_does_not(capsys):
     near = {name: record['value'] for name, record in found.items() if name.startswith('elastic-ten-K')}
     assert near['elastic-ten-K-sevennet:0:0.13.0'] == 9 > near['elastic-ten-K-chgnet:0.3.0:0.4.2']
     errors = [found[f'elastic-held-out-mae-K-{name}']['value'] for name in ('sevennet:0:0.13.0', 'chgnet:0.3.0:0.4.2')]
-    assert errors[0] < 7 < errors[1] < 20
+    assert errors[0] < 10 < errors[1] < 20
+    # a potential that is too soft makes some of the 157 held-out crystals unstable
+    assert found['elastic-without-modulus-sevennet:0:0.13.0']['value'] == 26
 
 
 def test_ten_crystals_have_350_gpa_by_the_judge(capsys):
