@@ -315,7 +315,8 @@ class InverseDesignWorkChain(ResumableWorkChain):
                 self.out(f'{namespace}.{label}', node)
         if self.ctx.heads is not None:
             self.out('checkpoint', self.ctx.heads)
-        missing = return_energies(self)
+        found = any(summary['within'] for summary in self.ctx.summaries.values())
+        missing = return_energies(self, found=found)
         if self.ctx.exhausted:
             return self.exit_codes.WARNING_NOTHING_NEW.format(number=self.ctx.round)
         return missing

@@ -116,8 +116,11 @@ def recomputation(
     return builder
 
 
-def return_energies(chain: ResumableWorkChain) -> ExitCode | None:
-    """Return the energies of a work chain, or the warning that there are none though they were asked for."""
+def return_energies(chain: ResumableWorkChain, *, found: bool = True) -> ExitCode | None:
+    """Return the energies of a work chain, or the warning that there are none though they were asked for.
+
+    :param found: whether there were crystals to compute, small or large.
+    """
     if DFT not in chain.inputs:
         return None
     child = chain.latest_attempt(DFT)[0]
@@ -126,5 +129,6 @@ def return_energies(chain: ResumableWorkChain) -> ExitCode | None:
         chain.out(f'energies.{label}', energy)
     if energies:
         return None
-    reason = 'none is small enough' if child is None else ending(child)
+    nothing = 'none is small enough' if found else 'none has what is wanted'
+    reason = nothing if child is None else ending(child)
     return t.cast('ExitCode', chain.exit_codes.WARNING_NOT_RECOMPUTED.format(reason=reason))
