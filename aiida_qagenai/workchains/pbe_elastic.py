@@ -47,7 +47,7 @@ class PbeElasticWorkChain(WindowWorkChain):
     def define(cls, spec: ProcessSpec) -> None:
         """Define ports, outline and exit codes."""
         super().define(spec)
-        spec.expose_inputs(PbeRelaxWorkChain)
+        spec.expose_inputs(PbeRelaxWorkChain, exclude=('metadata',))
         spec.input(
             'elasticity',
             valid_type=Dict,
@@ -93,7 +93,7 @@ class PbeElasticWorkChain(WindowWorkChain):
             raise InvalidInputError('an elastic tensor needs a relaxed cell: leave `freedom` as it is')
         builder = cls.get_builder()
         for name in ('structure', 'settings', *PORTS):
-            if found[name]:
+            if found.get(name):
                 builder[name] = found[name]
         builder.elasticity = Dict(asked.dump())
         return builder
