@@ -13,9 +13,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from inverse_design_parts import campaign, elastic, heads, phonons
+from inverse_design_parts import campaign, dft, elastic, heads, phonons
 
-PARTS = {'elastic': elastic, 'heads': heads, 'campaign': campaign, 'phonons': phonons}
+PARTS = {'elastic': elastic, 'heads': heads, 'campaign': campaign, 'phonons': phonons, 'dft': dft}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, append_, while_
+from aiida.engine import ExitCode, ProcessBuilder, ProcessSpec, ToContext, append_, while_
 from aiida.orm import AbstractCode, Dict, Int, StructureData
 
 from aiida_qagenai.calculations.functions.design import choose_nearest, judge_round, sum_up_round
@@ -286,10 +286,11 @@ class InverseDesignWorkChain(ResumableWorkChain):
         """Return whether energies by DFT have to be submitted, once or again after the machine lost them."""
         return DFT in self.inputs and bool(self.found()) and self.should_submit(DFT)
 
-    def recompute(self) -> None:
+    def recompute(self) -> ToContext:
         """Compute the energies of the crystals nearest to the target by DFT."""
         builder = recomputation(self.inputs[DFT], self.found(), self.settings.dft)
-        self.to_context(children=append_(self.submit_once(DFT, builder)))
+        # not among the children in a list, in which `should_submit` would never find it
+        return ToContext(**{DFT: self.submit_once(DFT, builder)})
 
     def elastic_outputs(self, stage: str = 'elastic') -> t.Iterator[dict[str, t.Any]]:
         """Yield the outputs of the elastic tensors of every round.
