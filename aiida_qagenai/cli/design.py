@@ -202,14 +202,13 @@ def _best(node: t.Any, rounds: list[Round]) -> int | None:
     from aiida_qagenai.selection.design import design_target
 
     target, relaxed = design_target(node.inputs.parameters['target']), nested_outputs(node).get('relaxed', {})
-    hits = [
-        crystal
-        for each in rounds
-        for crystal in each.crystals
-        if (crystal['hit'] if each.judged_hits is None else crystal['judged_hit']) and crystal['label'] in relaxed
-    ]
-    nearest = min(hits, key=lambda crystal: target.error(crystal['computed']), default=None)
-    return None if nearest is None else int(relaxed[nearest['label']].pk)
+    errors = {}
+    for each in rounds:
+        # a hit by the judge may be unstable by the potential, which then has no value
+        hit, value = ('hit', 'computed') if each.judged_hits is None else ('judged_hit', 'judged')
+        found = [crystal for crystal in each.crystals if crystal[hit] and crystal['label'] in relaxed]
+        errors.update({crystal['label']: target.error(crystal[value]) for crystal in found})
+    return int(relaxed[min(errors, key=errors.__getitem__)].pk) if errors else None
 
 
 def _counts(each: Round, target: PropertyTarget) -> t.Iterator[str]:

@@ -7,7 +7,8 @@ import json
 import pandas as pd
 import pytest
 from aiida.common.links import LinkType
-from aiida.orm import CalcFunctionNode, Dict, WorkChainNode
+from aiida.orm import CalcFunctionNode, Dict, StructureData, WorkChainNode
+from ase.build import bulk
 from ase.io import read
 from click.testing import CliRunner
 from plumpy.process_states import ProcessState
@@ -170,3 +171,12 @@ def test_hits_per_dft_call_are_those_of_the_judge(rounds, run):
 def test_all_targets_are_listed(run):
     listed = {row['name']: row for row in json.loads(run('design', 'targets', '--format', 'json').stdout)}
     assert set(listed) == set(QUANTITIES) and listed['density']['window'] == '± 5 %'
+
+
+def test_the_best_hit_by_the_judge_may_have_no_value_by_the_potential(rounds, run):
+    """Of two, the second is unstable by the potential, and has the modulus by the judge."""
+    crystal = StructureData(ase=bulk('W')).store()
+    crystal.base.links.add_incoming(rounds, link_type=LinkType.RETURN, link_label='relaxed__r0n001')
+    called(rounds, 'judgement0again', {}, {'computed': {'r0n001': 350.0}, 'error_target': 0.0, 'hits': ['r0n001']})
+    shown = run('design', 'show', rounds.pk).stdout
+    assert f'to strain the best hit by DFT: aiida-qagenai elastic dft {crystal.pk}' in shown
