@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
-from inverse_design_parts import campaign, elastic, heads, phonons
+from inverse_design_parts import campaign, dft, elastic, heads, phonons
 
 
 def figures(capsys):
@@ -54,3 +54,9 @@ def test_few_hits_are_dynamically_stable_by_a_judge_that_fails_osmium(capsys):
     found = figures(capsys)
     assert found['kvrh-stable-elements']['value'] == 3
     assert [found[f'kvrh-stable-hits-{target}']['value'] for target in campaign.SYSTEMS] == [1, 1, 5]
+
+
+def test_moduli_by_dft_are_the_published_ones(capsys):
+    dft.show(json.loads(dft.RECORD.read_text()))
+    found = figures(capsys)
+    assert len(found) == 4 and all(0.9 < record['ratio'] < 1.1 for record in found.values())
