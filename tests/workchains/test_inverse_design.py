@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
+from aiida.orm import StructureData, WorkChainNode
+from ase.build import bulk
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.checkpoint import CheckpointData
@@ -86,3 +90,15 @@ def test_wrong_settings_are_refused(build):
         build(judge={'name': 'emt'})
     with pytest.raises(InvalidInputError, match='rounds'):
         build(rounds=0)
+
+
+def test_energies_by_dft_are_asked_for_once(build, pyscf_code, monkeypatch):
+    """The child is in the context as itself: in a list nothing would find it, and the run would ask without end."""
+    process = instantiate_process(get_manager().get_runner(), build(Recomputation(pyscf_code, protocol='pipeline')))
+    child = WorkChainNode().store()
+    monkeypatch.setattr(process, 'found', lambda: {'r0n000': StructureData(ase=bulk('Al')).store()})
+    monkeypatch.setattr(process, 'submit_once', lambda *_, **__: child)
+    monkeypatch.setattr(process, 'latest_attempt', lambda label: (child, label))
+    assert process.should_recompute()
+    process.ctx.update(process.recompute())
+    assert not process.should_recompute()
