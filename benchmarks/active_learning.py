@@ -2,6 +2,8 @@
 
     python benchmarks/active_learning.py [--pool FILE] [--pairs gga-experiment ...] [--seeds 40] [--store FILE]
     python benchmarks/active_learning.py [--pool FILE] --quick
+    python benchmarks/active_learning.py [--pool FILE] --crystals --surrogates latent delta-head [--store FILE]
+    python benchmarks/active_learning.py --label --data FOLDER --work FOLDER
 
 FILE is a CSV file, which may be compressed, with the columns `formula` and, of each level, the energy of formation in
 eV/atom, as `thermochemistry/rxnnet.csv.gz`: `hf_gga_gga_u`, `hf_r2scan`, `hf_ref`. Without it the pool is that of the
@@ -9,7 +11,11 @@ repository: crystals labelled by a teacher at PBE and r2SCAN. Of more than 1,000
 Hits are the 15 % of the compounds with the largest difference between the levels. A campaign begins with 10 compounds
 and computes 5 at a time until half of the hits are found. All arms begin with the same compounds and use the same
 surrogate of the difference. The surrogates `cokriging` and `averaged` and the arms `thompson` and `lookahead` were
-tried and are no choice of the package.
+tried and are no choice of the package. The surrogates `latent` and `delta-head` are heads on what the shipped
+validator makes of crystals, the second one around the difference that it expects. With `--crystals` the pool has only
+crystals that it sees, known by their `mp_id`; without `--pool` these are crystals of formulas that it was not fitted
+to, at the levels of its teacher and of CHGNet (`active_learning_parts/labels.py`, made by `--label`). Pools that have
+formulas only are refused.
 
 `acceleration-over-random` is how many times fewer calls the chosen arm needs than random choice, `-over-best` than the
 best other arm with the same surrogate, `-over-best-linear` than the best arm with the linear one, `null-acceleration`
@@ -32,15 +38,15 @@ from pathlib import Path
 
 import numpy as np
 from active_learning_parts.intervals import ratio_of_calls
-from active_learning_parts.pools import PAIRS, TEACHER, Pool, columns_of, read_pool
+from active_learning_parts.pools import CRYSTALS, MOST, PAIRS, TEACHER, Pool, Validated, present, read_pool
 from active_learning_parts.replay import ARMS, TRIALS, Record, replay
-from active_learning_parts.surrogates import SURROGATES
+from active_learning_parts.surrogates import OF_CRYSTALS, SURROGATES
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
 
 CHOSEN, CEILING = 'hit-probability', 'oracle'
-SEEDS, QUICK_SEEDS = 40, 3
+SEEDS, QUICK_SEEDS, QUICK_MOST = 40, 3, 400
 QUICK_ARMS = ('random', 'divergence', 'divergence-plus-sigma', CHOSEN, CEILING)
 ERRORS = ('mae', 'random_mae', 'cost', 'explored_mae', 'explored_random_mae')
 """What is stored of a campaign besides its calls."""
@@ -49,11 +55,11 @@ Campaigns = dict[str, list[Record]]
 Calls = dict[str, NDArray[np.int64]]
 
 
-def run(pool: Pool, surrogate: str, arms: t.Sequence[str], seeds: int) -> Campaigns:
+def run(pool: Pool, surrogate: str, arms: t.Sequence[str], seeds: int, most: int = MOST) -> Campaigns:
     """Return the campaigns of every arm, one per seed."""
     found: Campaigns = {arm: [] for arm in arms}
     for seed in range(seeds):
-        drawn = pool.drawn(seed)
+        drawn = pool.drawn(seed, most)
         model = SURROGATES[surrogate](drawn)
         for arm, records in found.items():
             records.append(replay(drawn, model, arm, seed))
@@ -134,11 +140,11 @@ def best_other(campaigns: Calls) -> str:
     return min(others, key=lambda arm: (campaigns[arm].mean(), arm))
 
 
-def null(pool: Pool, pair: str, surrogate: str, seeds: int) -> None:
+def null(pool: Pool, pair: str, surrogate: str, seeds: int, most: int = MOST) -> None:
     """Print the acceleration where there is nothing to learn: every campaign has differences dealt out anew."""
     found: Campaigns = {'random': [], CHOSEN: []}
     for seed in range(seeds):
-        permuted = pool.drawn(seed).permuted(seed)
+        permuted = pool.drawn(seed, most).permuted(seed)
         model = SURROGATES[surrogate](permuted)
         for arm, records in found.items():
             records.append(replay(permuted, model, arm, seed))
@@ -173,35 +179,56 @@ def compare(pair: str, known: dict[str, Calls]) -> None:
                 line(f'{pair}-{surrogate}-{arm}-acceleration-over-{reference}', arm, found, reference)
 
 
-def present(path: Path) -> list[str]:
-    """Return the pairs of levels that a table has energies of.
+def refuse_formulas(pools: dict[str, Pool], surrogates: t.Sequence[str]) -> None:
+    """Refuse surrogates of crystals where there are formulas only.
 
-    :raises InvalidInputError: if there is none.
+    :raises InvalidInputError: if there is one, before anything is run.
     """
-    columns = columns_of(path)
-    found = [pair for pair, levels in PAIRS.items() if set(levels) <= columns]
-    if not found:
-        raise InvalidInputError(f'{path} has no two of the columns {", ".join(sorted(set().union(*PAIRS.values())))}')
-    return found[:2]
+    asked = [name for name in surrogates if name in OF_CRYSTALS]
+    if asked and any(not pool.latent.shape[1] for pool in pools.values()):
+        raise InvalidInputError(
+            f'--surrogates {" ".join(asked)} needs crystals, and the pool has formulas only: with --crystals it has '
+            'the compounds whose crystals the validator saw'
+        )
+
+
+def make_labels(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Make what surrogates of crystals start from."""
+    from active_learning_parts.labels import label
+
+    if not arguments.data:
+        parser.error('--label needs --data FOLDER')
+    label(arguments.data, arguments.work)
 
 
 def main() -> None:
     """Read the arguments and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--pool', type=Path, default=TEACHER, help='table of compounds; that of the teacher by default')
+    parser.add_argument('--pool', type=Path, help='table of compounds; one of the repository by default')
     parser.add_argument('--pairs', nargs='+', choices=PAIRS, help='lower and higher level; those that the table has')
     parser.add_argument('--surrogates', nargs='+', choices=SURROGATES, default=['linear', 'chemical'])
     parser.add_argument('--arms', nargs='+', choices=ARMS, help='besides random and the chosen one; all by default')
     parser.add_argument('--seeds', type=int, default=SEEDS, help='campaigns of each arm')
     parser.add_argument('--store', type=Path, metavar='FILE', help='write the calls of every campaign')
     parser.add_argument('--add', nargs='*', choices=ARMS, metavar='ARM', help='run these, or none, and add to FILE')
-    parser.add_argument('--quick', action='store_true', help='few seeds and arms')
+    parser.add_argument('--crystals', action='store_true', help='only compounds with crystals that the validator saw')
+    parser.add_argument('--quick', action='store_true', help='few seeds, arms and compounds')
+    parser.add_argument('--label', action='store_true', help='make what surrogates of crystals start from')
+    parser.add_argument('--data', type=Path, help='folder with mp/, mpts/, mp_extra/, thermochemistry/, for --label')
+    parser.add_argument('--work', type=Path, default=Path('labels'), help='folder in which --label goes on')
     arguments = parser.parse_args()
+    if arguments.label:
+        make_labels(parser, arguments)
+        return
     named = arguments.arms or (QUICK_ARMS if arguments.quick else [arm for arm in ARMS if arm not in TRIALS])
     arms = tuple(dict.fromkeys(('random', CHOSEN, *named)))
-    seeds, stored = QUICK_SEEDS if arguments.quick else arguments.seeds, {}
+    seeds, most, stored = (QUICK_SEEDS, QUICK_MOST, {}) if arguments.quick else (arguments.seeds, MOST, {})
+    path = arguments.pool or (CRYSTALS if arguments.crystals else TEACHER)
     try:
-        pools = {pair: read_pool(arguments.pool, *PAIRS[pair]) for pair in arguments.pairs or present(arguments.pool)}
+        known = Validated.read() if arguments.crystals else None
+        pairs = arguments.pairs or present(path)
+        pools = {pair: read_pool(path, *PAIRS[pair], known) for pair in pairs}
+        refuse_formulas(pools, arguments.surrogates)
     except InvalidInputError as refusal:
         parser.error(str(refusal))
     if arguments.add is not None:
@@ -212,9 +239,9 @@ def main() -> None:
     for pair, pool in pools.items():
         found: dict[str, Campaigns] = {}
         for surrogate in arguments.surrogates:
-            found[surrogate] = run(pool, surrogate, arms, seeds)
+            found[surrogate] = run(pool, surrogate, arms, seeds, most)
             report(pair, surrogate, found[surrogate])
-            null(pool, pair, surrogate, max(3, seeds // 2))
+            null(pool, pair, surrogate, max(3, seeds // 2), most)
             stored[f'{pair} {surrogate}'] = {arm: columns(records) for arm, records in found[surrogate].items()}
             if arguments.store:
                 write(arguments.store, stored)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning_parts.pools import Array, Pool
-from active_learning_parts.surrogates import GaussianProcess
+from active_learning_parts.surrogates import GaussianProcess, Steady
 from active_learning_parts.trials import lookahead, thompson
 from aiida_qagenai.selection.acquisition import CandidatePool
 from aiida_qagenai.selection.choose import choose
@@ -69,28 +69,17 @@ class Record:
     explored_random_mae: float
 
 
-def replay(pool: Pool, surrogate: GaussianProcess, arm: str, seed: int) -> Record:
+def replay(
+    pool: Pool, surrogate: GaussianProcess, arm: str, seed: int, initial: NDArray[np.int64] | None = None
+) -> Record:
     """Run one campaign. Campaigns with the same seed begin with the same compounds, whatever the arm.
 
-    Every batch is chosen by the function that chooses in campaigns, without an audit.
+    :param initial: compounds to begin with, ``INITIAL`` at random if None.
     """
-    acquisition, divergence = ARMS[arm]
-    hits, names = pool.hits, tuple(f'{row:06d}' for row in range(len(pool)))
-    shuffled = np.random.default_rng([seed, 1]).permutation(len(pool))
-    computed = shuffled[:INITIAL]
+    hits, shuffled = pool.hits, np.random.default_rng([seed, 1]).permutation(len(pool))
     wanted = int(np.ceil(RECALL * hits.sum()))
-    unknown = np.zeros(len(pool)), np.ones(len(pool))
-    while hits[computed].sum() < wanted:
-        mean, sigma = unknown if arm in BLIND else surrogate(computed, pool.difference[computed])
-        candidates = _candidates(pool, names, computed, mean, sigma)
-        if arm in TRIALS:
-            joint = surrogate.joint(computed, pool.difference[computed])
-            scores = _trial(arm, joint, pool, computed, seed=seed)
-            candidates = dataclasses.replace(candidates, true_divergence=scores)
-        choice = choose(
-            candidates, budget_k=BATCH, audit_fraction=0.0, arm=acquisition, divergence=divergence, seed=seed
-        )
-        computed = np.concatenate([computed, choice.chosen])
+    first = shuffled[:INITIAL] if initial is None else initial
+    computed = search(pool, surrogate, arm, seed, hits=hits, wanted=wanted, initial=first)
     found = np.cumsum(hits[computed])
     calls = int(np.argmax(found >= wanted)) + 1
     mae, coverage = _quality(pool, surrogate, computed)
@@ -107,15 +96,47 @@ def replay(pool: Pool, surrogate: GaussianProcess, arm: str, seed: int) -> Recor
     )
 
 
+def search(
+    pool: Pool,
+    surrogate: GaussianProcess | Steady,
+    arm: str,
+    seed: int,
+    *,
+    hits: NDArray[np.bool_],
+    wanted: int,
+    initial: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return what a campaign computes until so many hits are found, in its order.
+
+    Every batch is chosen by the function that chooses in campaigns, without an audit.
+
+    :param hits: shape (n,).
+    :param initial: compounds to begin with.
+    """
+    acquisition, divergence = ARMS[arm]
+    computed = initial
+    unknown = np.zeros(len(pool)), np.ones(len(pool))
+    while hits[computed].sum() < wanted:
+        mean, sigma = unknown if arm in BLIND else surrogate(computed, pool.difference[computed])
+        shown = candidates(pool, computed, mean, sigma)
+        if arm in TRIALS:
+            assert isinstance(surrogate, GaussianProcess)
+            joint = surrogate.joint(computed, pool.difference[computed])
+            scores = _trial(arm, joint, pool, computed, seed=seed)
+            shown = dataclasses.replace(shown, true_divergence=scores)
+        choice = choose(shown, budget_k=BATCH, audit_fraction=0.0, arm=acquisition, divergence=divergence, seed=seed)
+        computed = np.concatenate([computed, choice.chosen])
+    return computed
+
+
 def explore(pool: Pool, surrogate: GaussianProcess, computed: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Return what was computed and further compounds, ``EXPLORED`` of all, each time the most uncertain ones."""
-    names = tuple(f'{row:06d}' for row in range(len(pool)))
     wanted = min(len(pool), round(len(computed) / (1 - EXPLORED)))
     while len(computed) < wanted:
         mean, sigma = surrogate(computed, pool.difference[computed])
         number = min(BATCH, wanted - len(computed))
-        candidates = _candidates(pool, names, computed, mean, sigma)
-        choice = choose(candidates, budget_k=number, audit_fraction=0.0, arm='uncertainty', seed=seed)
+        shown = candidates(pool, computed, mean, sigma)
+        choice = choose(shown, budget_k=number, audit_fraction=0.0, arm='uncertainty', seed=seed)
         computed = np.concatenate([computed, choice.chosen])
     return computed
 
@@ -136,22 +157,22 @@ def _trial(arm: str, joint: tuple[Array, Array], pool: Pool, computed: NDArray[n
 
 def _quality(pool: Pool, surrogate: GaussianProcess, computed: NDArray[np.int64]) -> tuple[float, float]:
     """Return error and coverage of the surrogate on what was not computed, see :class:`Record`."""
-    mean, sigma = surrogate(computed, pool.difference[computed])
     rest = np.setdiff1d(np.arange(len(pool)), computed)
+    if not len(rest):
+        return 0.0, 1.0
+    mean, sigma = surrogate(computed, pool.difference[computed])
     errors = np.abs(mean - pool.difference)[rest]
     return float(errors.mean()), float((errors <= 1.645 * sigma[rest]).mean())
 
 
-def _candidates(
-    pool: Pool, names: tuple[str, ...], computed: NDArray[np.int64], mean: Array, sigma: Array
-) -> CandidatePool:
+def candidates(pool: Pool, computed: NDArray[np.int64], mean: Array, sigma: Array) -> CandidatePool:
     """Return what an acquisition sees: predictions, and the differences of what was computed."""
     eligible = np.ones(len(pool), dtype=bool)
     eligible[computed] = False
     signed, doubt = mean.copy(), sigma.copy()
     signed[computed], doubt[computed] = pool.difference[computed], 0.0
     return CandidatePool(
-        fingerprints=names,
+        fingerprints=tuple(f'{row:06d}' for row in range(len(pool))),
         eligible=eligible,
         divergence=np.abs(signed),
         divergence_signed=signed,

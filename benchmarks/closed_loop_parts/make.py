@@ -314,10 +314,10 @@ def compact(about: Row, rows: dict[str, list[Row]]) -> Row:
     return found
 
 
-def reduced(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the leading principal components of standardised features, shape (n, ``NUM_FEATURES``)."""
+def reduced(features: NDArray[np.float64], number: int = NUM_FEATURES) -> NDArray[np.float64]:
+    """Return the leading principal components of standardised features, shape (n, number)."""
     spread = features.std(axis=0)
     scaled = (features - features.mean(axis=0))[:, spread > 1e-8] / spread[spread > 1e-8]
     _, _, directions = np.linalg.svd(scaled, full_matrices=False)
     signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
-    return scaled @ (directions * signs[:, None])[:NUM_FEATURES].T
+    return scaled @ (directions * signs[:, None])[:number].T

@@ -1,5 +1,6 @@
 """Campaigns on a table: what the pools are, and that the arms differ only by what they choose."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -11,12 +12,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
 import active_learning
 from active_learning_parts.intervals import ratio_of_calls
-from active_learning_parts.pools import TEACHER, read_pool
+from active_learning_parts.pools import TEACHER, Validated, present, read_pool
 from active_learning_parts.replay import replay
-from active_learning_parts.surrogates import SURROGATES
+from active_learning_parts.surrogates import SURROGATES, Steady, chemical
 from active_learning_parts.trials import AHEAD, lookahead, thompson
 
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.exchange.structures import FORMAT_VERSION, save_arrays
 
 METALS = ('Li', 'Na', 'K', 'Rb', 'Mg', 'Ca', 'Sr', 'Ba', 'Zn', 'Cd', 'Al', 'Ga')
 NONMETALS = ('O', 'S', 'Se', 'F', 'Cl', 'Br')
@@ -26,14 +28,14 @@ NONMETALS = ('O', 'S', 'Se', 'F', 'Cl', 'Br')
 def table(tmp_path_factory) -> Path:
     """Return a table of 72 compounds whose lower level is wrong by 0.4 eV/atom for fluorides, else by some 0.01."""
     rng = np.random.default_rng(0)
-    lines = ['formula,hf_gga_gga_u,hf_r2scan,hf_ref']
+    lines = ['mp_id,formula,hf_gga_gga_u,hf_r2scan,hf_ref']
     for metal in METALS:
         for nonmetal in NONMETALS:
             low = rng.uniform(-3, -1)
             error = (0.4 if nonmetal == 'F' else 0.0) + rng.normal(0, 0.01)
-            lines.append(f'{metal}{nonmetal},{low:.4f},{low - error:.4f},')
+            lines.append(f'mp-{len(lines)},{metal}{nonmetal},{low:.4f},{low - error:.4f},')
     path = tmp_path_factory.mktemp('pool') / 'pool.csv'
-    path.write_text('\n'.join([*lines, 'not a formula,-1,-1,', 'NaF2,,-1,']) + '\n')
+    path.write_text('\n'.join([*lines, 'mp-0,not a formula,-1,-1,', 'mp-0,NaF2,,-1,']) + '\n')
     return path
 
 
@@ -41,6 +43,29 @@ def table(tmp_path_factory) -> Path:
 def pool(table):
     """Return that pool."""
     return read_pool(table, 'hf_gga_gga_u', 'hf_r2scan')
+
+
+@pytest.fixture(scope='module')
+def validated(tmp_path_factory) -> Path:
+    """Return what a validator makes of their crystals: that fluorides are others, by half of how wrong they are."""
+    rng = np.random.default_rng(1)
+    fluorides = np.tile(np.array(NONMETALS) == 'F', len(METALS))
+    arrays = {
+        'identifiers': np.array([f'mp-{row + 1}' for row in range(len(fluorides))]),
+        'latent': np.column_stack([fluorides, rng.normal(size=(len(fluorides), 2))]).astype(np.float16),
+        'levels': np.array(['MP2020 PBE', 'SevenNet-MF-0 r2SCAN']),
+        'energies': np.column_stack([0.2 * fluorides, 0 * fluorides]),
+        'format_version': np.array(FORMAT_VERSION),
+    }
+    path = tmp_path_factory.mktemp('validated') / 'validated.npz'
+    save_arrays(path, arrays)
+    return path
+
+
+@pytest.fixture(scope='module')
+def crystals(table, validated):
+    """Return the pool with what the validator makes of its crystals."""
+    return read_pool(table, 'hf_gga_gga_u', 'hf_r2scan', Validated.read(validated))
 
 
 def test_a_pool_has_what_can_be_read(pool):
@@ -51,15 +76,14 @@ def test_a_pool_has_what_can_be_read(pool):
     assert (pool.above_hull >= 0).all() and (pool.above_hull < 1e-9).any()
 
 
-def test_of_a_large_pool_every_campaign_has_others(monkeypatch):
+def test_of_a_large_pool_every_campaign_has_others():
     """The pool of the repository is drawn from, the same for the same seed, and known at PBE and r2SCAN."""
-    assert active_learning.present(TEACHER) == ['gga-r2scan']
+    assert present(TEACHER) == ['gga-r2scan']
     whole = read_pool(TEACHER, 'hf_gga_gga_u', 'hf_r2scan')
     first, again, other = whole.drawn(0), whole.drawn(0), whole.drawn(1)
     assert len(first) == 1000 and first.formulas == again.formulas != other.formulas
     place = whole.formulas.index('NiO')
-    monkeypatch.setattr('active_learning_parts.pools.MOST', len(whole))
-    assert whole.drawn(0) is whole
+    assert whole.drawn(0, len(whole)) is whole
     assert whole.hits[place]
 
 
@@ -74,13 +98,50 @@ def test_tables_that_are_none(table):
 
 
 @pytest.mark.parametrize('name', SURROGATES)
-def test_surrogates_know_what_they_saw_and_doubt_the_rest(pool, name):
+def test_surrogates_know_what_they_saw_and_doubt_the_rest(crystals, name):
     """Fluorides are told from oxides; what was computed has the smaller doubt."""
-    rows = np.sort(np.random.default_rng(1).permutation(len(pool))[::2])
-    mean, sigma = SURROGATES[name](pool)(rows, pool.difference[rows])
-    rest = np.setdiff1d(np.arange(len(pool)), rows)
-    assert np.abs(mean - pool.difference)[rest].mean() < 0.05
+    rows = np.sort(np.random.default_rng(1).permutation(len(crystals))[::2])
+    mean, sigma = SURROGATES[name](crystals)(rows, crystals.difference[rows])
+    rest = np.setdiff1d(np.arange(len(crystals)), rows)
+    assert np.abs(mean - crystals.difference)[rest].mean() < 0.05
     assert sigma[rows].mean() < sigma[rest].mean()
+
+
+def test_only_compounds_with_crystals_are_left(table, validated, crystals):
+    """Those that the validator does not know are left out; the differences that it expects are of the right ones."""
+    known = Validated.read(validated)
+    places = {name: row for name, row in known.places.items() if row < 60}
+    fewer = read_pool(table, 'hf_gga_gga_u', 'hf_r2scan', dataclasses.replace(known, places=places))
+    assert len(fewer) == 60 and fewer.latent.shape == (60, 3)
+    assert np.allclose(fewer.latent.mean(axis=0), 0) and np.allclose(fewer.latent.std(axis=0), 1)
+    assert {formula for formula, head in zip(crystals.formulas, crystals.head, strict=True) if head} == {
+        f'{metal}F' for metal in METALS
+    }
+
+
+@pytest.mark.parametrize('name', ['latent', 'delta-head'])
+def test_surrogates_of_crystals_are_refused_for_formulas(table, monkeypatch, capsys, name):
+    """Before anything is run, with what to do."""
+    options = ['--pool', str(table), '--pairs', 'gga-r2scan', '--surrogates', 'linear', name]
+    monkeypatch.setattr('sys.argv', ['active_learning.py', *options])
+    with pytest.raises(SystemExit):
+        active_learning.main()
+    captured = capsys.readouterr()
+    assert not captured.out and f'--surrogates {name} needs crystals' in captured.err
+
+
+def test_without_a_calculation_that_surprises_the_head_is_all(crystals):
+    """Where differences are those that the validator expects, nothing is left to correct."""
+    rows = np.arange(0, len(crystals), 2)
+    mean, _ = SURROGATES['delta-head'](crystals)(rows, crystals.head[rows])
+    assert np.allclose(mean, crystals.head)
+
+
+def test_the_surrogate_of_large_pools_is_the_usual_one(pool):
+    """Without standard deviations, it expects the same."""
+    rows = np.arange(0, len(pool), 3)
+    usual, steady = (make(pool)(rows, pool.difference[rows])[0] for make in (chemical, Steady))
+    assert np.allclose(usual, steady)
 
 
 def test_a_campaign_finds_half_of_the_hits_and_is_the_same_again(pool):
