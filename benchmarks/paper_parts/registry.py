@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paper_parts import campaigns, cost, elsewhere, lithium, loop, stored
+from paper_parts import campaigns, cost, elsewhere, lithium, loop, search, stored
 from paper_parts.items import Item
 
 DATA = '--data FOLDER'
@@ -31,6 +31,15 @@ ITEMS = (
         'python benchmarks/active_learning.py --pool rxnnet.csv.gz --seeds 30 --store FILE',
         stored.discovery, stored.draw_discovery,
     ),
+    Item(
+        'Figure 7 surrogates', 'Calculations by what the search knows of the crystals',
+        'python benchmarks/active_learning.py --crystals --surrogates latent delta-head --seeds 30 --store FILE',
+        search.surrogates,
+    ),
+    Item(
+        'Figure 7 starts', 'Calculations by what campaigns begin with',
+        'python benchmarks/pool_size.py --only starts --store', search.starts,
+    ),
     Item('Figure 9', 'Expected divergence and the one that is found', LOOP, loop.correlation, loop.draw_correlation),
     Item('Figure 10', 'When to stop', LOOP, campaigns.stopping, campaigns.draw_stopping),
     Item('Figure 11', 'Distances to the hull', LOOP, loop.distances, loop.draw_distances),
@@ -39,6 +48,10 @@ ITEMS = (
     Item('Figure 12', 'How time grows', SCALE, cost.exponents, cost.draw_exponents),
     Item('Table 14', 'Variation between runs', LOOP, campaigns.sensitivity),
     Item('Table 15', 'Larger campaigns, extrapolated', LOOP, cost.projection),
+    Item(
+        'Table 15 pools', 'Share of a pool that is computed',
+        'python benchmarks/pool_size.py --only sizes --store', search.pools,
+    ),
     Item('Table 16', 'Other ways to learn from several levels', CONTEST, stored.alternatives),
     Item('Table 17', 'Damaged labels', f'python benchmarks/noise.py {DATA} --record FILE', stored.noise_table),
 )  # fmt: skip
