@@ -25,7 +25,7 @@ def test_silicon_by_pw_has_its_bulk_modulus(pw_code, family, run):
     about = outputs['elastic']['crystal'].base.attributes
     assert about.get('bulk_modulus_vrh') == pytest.approx(86, rel=0.15)
     assert about.get('mechanically_stable') and about.get('num_strains') == 3
-    assert about.get('potential').startswith('PBE, PWSCF')
+    assert about.get('potential').startswith('PBE, pwscf')
     assert 'Si' in run('elastic', 'show', str(node.pk)).stdout
 
 
