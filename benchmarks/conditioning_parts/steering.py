@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import math
+import sys
 import typing as t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ Arms = dict[str, dict[str, list[Made]]]
 
 def run_here(task: str, config: dict[str, t.Any], folder: Path, _: str) -> dict[str, t.Any]:
     """Run a task of the GPU side in this process, which spares loading torch hundreds of times."""
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), contextlib.redirect_stdout(sys.stderr):
         Path('config.json').write_text(json.dumps(config))
         if cli.main([task, '--config', 'config.json']):
             raise RuntimeError(Path(cli.RESULTS_NAME).read_text())
