@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable, Sequence
 
-from aiida_qagenai.motifs.propose import is_balanced, kinds_of, most_alike
+from aiida_qagenai.motifs.propose import has_common_states, is_balanced, kinds_of, most_alike
 from aiida_qagenai.selection.targets import Predicted, PredictedProperty, Target, merit, varied
 
 if t.TYPE_CHECKING:
@@ -26,7 +26,13 @@ def order_of_merit(
     :param probabilities: that they exist, NaN where that is not known.
     """
     merits = [
-        merit(target, found, balanced=is_balanced(structure), probability=probability)
+        merit(
+            target,
+            found,
+            balanced=is_balanced(structure),
+            common=has_common_states(structure),
+            probability=probability,
+        )
         for found, structure, probability in zip(predicted, structures, probabilities, strict=True)
     ]
     return sorted(range(len(structures)), key=lambda index: -merits[index])

@@ -32,6 +32,7 @@ __all__ = (
     'MotifModels',
     'Proposal',
     'exchanged',
+    'has_common_states',
     'is_balanced',
     'kinds_of',
     'known_as',
@@ -179,12 +180,21 @@ def kinds_of(structure: Structure, space_group: int | None) -> tuple[str, tuple[
 
 
 def is_balanced(structure: Structure) -> bool:
-    """Return whether charges of a composition can balance in states that are not rare, or it is an alloy.
+    """Return whether the charges of a composition can balance, by the rules of SMACT, or it is an alloy."""
+    return composition_is_valid(_amounts(structure))
+
+
+def has_common_states(structure: Structure) -> bool:
+    """Return whether they balance in states that are not rare, or the crystal has no simple anion.
 
     The rules of SMACT admit YF2 and AlCl2 as well.
     """
-    amounts = {element.symbol: round(amount) for element, amount in structure.composition.items()}
-    return composition_is_valid(amounts) and (SIMPLE_ANIONS.isdisjoint(amounts) or balances_commonly(amounts))
+    amounts = _amounts(structure)
+    return SIMPLE_ANIONS.isdisjoint(amounts) or balances_commonly(amounts)
+
+
+def _amounts(structure: Structure) -> dict[str, int]:
+    return {element.symbol: round(amount) for element, amount in structure.composition.items()}
 
 
 def most_alike(count: int) -> int:

@@ -242,23 +242,32 @@ UNBALANCED = 2.0
 """What a composition whose charges cannot balance costs, half widths."""
 
 UNREAL = 0.7
-"""Probability that such a composition has no gap: so many of the Materials Project have less than 0.5 eV at PBE."""
+"""Probability that a composition which balances in rare states at best has no gap: so many of the Materials Project have
+less than 0.5 eV at PBE."""
 
 
 def merit(
-    target: Target, predicted: Predicted | PredictedProperty, *, balanced: bool, probability: float = math.nan
+    target: Target,
+    predicted: Predicted | PredictedProperty,
+    *,
+    balanced: bool,
+    common: bool = True,
+    probability: float = math.nan,
 ) -> float:
     """Return how well a crystal serves a target, the higher the better.
 
     A prediction that is far off or unsure costs its distance and σ in half widths.
 
     :param balanced: whether the charges of its composition can balance, or it is an alloy.
+    :param common: whether they do in states that are not rare.
     :param probability: that the crystal exists, NaN if that is not known.
     """
     likely = math.log(max(probability, 1e-300)) if math.isfinite(probability) else 0.0
     deviation = target.deviation(predicted)  # type: ignore[arg-type]
     if not balanced:
-        deviation += UNBALANCED + _cost_of_no_gap(target, predicted)
+        deviation += UNBALANCED
+    if not common:
+        deviation += _cost_of_no_gap(target, predicted)
     return PRIOR * likely - deviation
 
 
