@@ -5,7 +5,8 @@
 
 The crystals are those of `mp/`, `mpts/` and `mp_extra/` (Materials Project) with at most 20 atoms, a published gap, and
 a reduced formula in the part that is left for tests, a twentieth of all. The mean predictor says the mean gap of the
-training set; as a classifier it says metal. `gap-ms` is the time of a crystal, neighbour list included, where many are
+training set; as a classifier it says metal. `gapless-rare` is the share without a gap of compounds whose charges
+balance in rare oxidation states at best. `gap-ms` is the time of a crystal, neighbour list included, where many are
 predicted together, as the command does, and `gap-ms-alone` where they come one by one.
 
 With `--profile` PBE by pw.x is a judge of 40 crystals, see `conditioning_parts/computed.py`; the profile needs the
@@ -35,6 +36,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Structure
 from validator_parts.accuracy import TEST, may_count
 
+from aiida_qagenai.chemistry.charges import SIMPLE_ANIONS
 from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.evaluation.held_out import place_of
 from aiida_qagenai.exchange.checkpoint import GAP_FOUNDATION, read_checkpoint
@@ -44,6 +46,7 @@ from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.gaps.model import GapModel, Gaps, load_gap_model
 from aiida_qagenai.ml.latent import without_labels
 from aiida_qagenai.ml.runtime import setup
+from aiida_qagenai.motifs.propose import has_common_states
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'recipes'))
 
@@ -56,6 +59,9 @@ from gap_data import published_gaps
 from validator_data import rows_of
 
 QUICK = 150
+NO_GAP = 0.5
+"""eV."""
+
 TIMED = 100
 REPEATS = 5
 
@@ -116,6 +122,20 @@ def report(structures: StructureBatch, labels: NDArray[np.float64], model: GapMo
 def accuracy(found: Gaps, known: NDArray[np.bool_], metals: NDArray[np.bool_]) -> float:
     """Return the share of the crystals that are called metal or insulator rightly."""
     return float(((found.metal_probability[known, 0] >= 0.5) == metals).mean())
+
+
+def report_balance(structures: StructureBatch, labels: NDArray[np.float64]) -> None:
+    """Print how many compounds have a gap at PBE below ``NO_GAP``, by whether charges balance in common states."""
+    rows = [row for row in np.flatnonzero(np.isfinite(labels[:, 0])) if _has_anion(structures.structure(int(row)))]
+    common = np.array([has_common_states(structures.structure(int(row))) for row in rows])
+    gapless = labels[rows, 0] < NO_GAP
+    figure('gapless-rare', float(gapless[~common].mean()), 'share', 'common', float(gapless[common].mean()))
+
+
+def _has_anion(structure: Structure) -> bool:
+    return (
+        not SIMPLE_ANIONS.isdisjoint(element.symbol for element in structure.elements) and len(structure.elements) > 1
+    )
 
 
 def speed(structures: StructureBatch, model: GapModel) -> None:
@@ -196,6 +216,7 @@ def main() -> None:
         structures, labels = read(arguments.data, QUICK if arguments.quick else arguments.count)
         model = load_gap_model(setup(RuntimeConfig()))
         report(structures, labels, model)
+        report_balance(structures, labels)
         speed(structures, model)
         report_learning(structures, labels, model)
     if arguments.only != 'errors':
