@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from pw_runs import PSEUDOS, needs_espresso
 
+from aiida_qagenai.calculations.espresso.gth import install_gth_family
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.data.energy import EnergyData
 from aiida_qagenai.workchains.protocols.energy import energy_settings
@@ -125,3 +126,12 @@ def test_ladder(blocks):
     """The page on the ladder reads the crystals of the package."""
     names = next(blocks('docs/explanation/ladder.md'))
     assert all(crystal.symbols for crystal in names['crystals'].values())
+
+
+@needs_espresso
+def test_descriptors_of_pw(blocks, pw_code, pyscf_code, lithium_hydride):
+    """The page on pw.x builds a calculation with descriptors."""
+    install_gth_family('gth/pbe', ['Li', 'H'])
+    builder = next(blocks('docs/reference/espresso.md', structure=lithium_hydride))['builder']
+    assert builder.espresso.describe_code.label == 'pyscf'
+    assert builder.espresso.parameters['empty_levels'] > 0
