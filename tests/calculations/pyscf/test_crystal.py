@@ -1,0 +1,22 @@
+"""The mean field of a crystal in the script, beside PySCF's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize('mesh', [[1, 1, 1], [2, 1, 1]])
+def test_pseudopotentials_without_a_local_polynomial(load_script, make_structure, pyscf_parameters, mesh):
+    """That of germanium has none; with density fitting PySCF 2.3 adds a list of zeros to matrices then."""
+    half = 2.83
+    cell = [[0.0, half, half], [half, 0.0, half], [half, half, 0.0]]
+    germanium = make_structure(['Ge', 'Ge'], [(0, 0, 0), (half / 2, half / 2, half / 2)], cell)
+    hamiltonians = []
+    for coulomb in ('fitted', 'grid'):
+        changes = {'basis': 'gth-szv-molopt-sr', 'grid_mesh': [33, 33, 33], 'coulomb': coulomb}
+        script = load_script(germanium, pyscf_parameters('PBE', kmesh=mesh, **changes))
+        crystal = script.build_cell()
+        kpts = script.make_kpts(crystal, mesh, [0, 0, 0])
+        hamiltonians.append(script.mean_field(crystal, kpts, 'PBE').get_hcore())
+    assert np.abs(hamiltonians[0] - hamiltonians[1]).max() < 1e-3
