@@ -29,3 +29,8 @@ def test_a_figure_is_one_line_with_its_ratio(capsys, arguments, options, ratio):
     record = json.loads(line)
     assert list(record) == KEYS
     assert tuple(record.values()) == (*arguments, *[None] * (5 - len(arguments)), ratio)
+
+
+def test_what_is_no_number_is_null(capsys):
+    figure('learned', float('nan'), 'eV', 'before', float('nan'))
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)['value'] is None
