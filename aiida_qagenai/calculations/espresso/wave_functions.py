@@ -318,7 +318,7 @@ class Place(t.NamedTuple):
         return found
 
     def states(self, run: Run, density: int, box: tuple[int, ...]) -> Complex:
-        """Return the orbitals in reciprocal space in a box, shape (bands, *box)."""
+        """Return the orbitals in reciprocal space in a box, of the shape of the box for each band."""
         millers, coefficients = run.states(self.stored, density)
         inverse = np.linalg.inv(self.rotation)
         turned = np.rint(millers @ inverse).astype(int)
@@ -354,7 +354,7 @@ def response_box(run: Run) -> tuple[int, ...]:
 def describe_response(run: Run) -> dict[str, float]:
     """Return −χ0(q), 1/(eV Å³), at the shortest and the longest wave vector of the mesh, over the bands that there are.
 
-    χ0(q) = 1/(N_k Ω) Σ (f_n − f_m)/(ε_n − ε_m) |<m,k+q|exp(iqr)|n,k>|², f between 0 and 2.
+    ``χ0(q) = 1/(N_k Ω) Σ (f_n − f_m)/(ε_n − ε_m) |<m,k+q|exp(iqr)|n,k>|²``, f between 0 and 2.
     """
     places, values = Place.of_mesh(run), {}
     box = response_box(run)
