@@ -71,10 +71,22 @@ def test_roles_name_what_the_reference_describes(page, generated):
         assert pkgutil.resolve_name(name)
 
 
-def test_docstrings_have_no_substitutions():
-    """Bars around a text are a substitution for Sphinx: absolute values are written as code."""
+def docstrings():
+    """Yield where each docstring is, and its text without what is written as code."""
     for path in (ROOT / 'aiida_qagenai').rglob('*.py'):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf8'))):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                plain = re.sub(r'``.*?``|:math:`.*?`', '', ast.get_docstring(node) or '', flags=re.S)
-                assert not re.search(r'(?<![\w|\\])\|[^\s|][^|]*(?<![\s|\\])\|(?![\w|])', plain), f'{path}: {node}'
+                yield f'{path}: {node}', re.sub(r'``.*?``|:math:`.*?`', '', ast.get_docstring(node) or '', flags=re.S)
+
+
+def test_docstrings_have_no_substitutions():
+    """Bars around a text are a substitution for Sphinx: absolute values are written as code."""
+    for where, plain in docstrings():
+        assert not re.search(r'(?<![\w|\\])\|[^\s|][^|]*(?<![\s|\\])\|(?![\w|])', plain), where
+        assert not re.search(r'(?<![\w|\\])\|<', plain), where
+
+
+def test_emphasis_in_docstrings_has_an_end():
+    """A star before a word begins one for Sphinx: further arguments are written as code."""
+    for where, plain in docstrings():
+        assert not re.search(r'(?<![\w*`])\*\w(?![^\n]*\w\*)', plain), where
