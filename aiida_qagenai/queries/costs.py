@@ -18,7 +18,12 @@ COLUMNS = ['pk', 'path', 'process', 'what', 'core_hours', 'wall_seconds', 'memor
 RESULTS = ('core_hours', 'wall_seconds', 'memory_mb', 'method', 'fidelity')
 """Of a PySCF job; a job of the models has its `timings` and its peak memory, one of pw.x its wall time."""
 
-PROGRAMS = {'PyscfCellCalculation': 'pyscf', 'PwCalculation': 'espresso', 'LabelCalculation': 'potential'}
+PROGRAMS = {
+    'PyscfCellCalculation': 'pyscf',
+    'PwCalculation': 'espresso',
+    'PwDescribeCalculation': 'espresso',
+    'LabelCalculation': 'potential',
+}
 """Which component of the ledger pays for a process; all others belong to the models."""
 
 
