@@ -32,7 +32,7 @@ class PwDescribeParser(Parser):
             return self.exit_codes.ERROR_UNREADABLE.format(message=content['message'])
         known = {name: content['descriptors'].get(name) for name in (*FIELDS, *EXTRA_FIELDS)}
         values = {name: value for name, value in known.items() if value is not None and math.isfinite(value)}
-        self.out('descriptors', orm.Dict({**values, 'cpu_seconds': content['cpu_seconds']}))
+        self.out('descriptors', orm.Dict(values))
         return None
 
     def _last_line(self) -> str:

@@ -14,7 +14,6 @@ import itertools
 import json
 import math
 import sys
-import time
 import typing as t
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -377,13 +376,11 @@ def describe_response(run: Run) -> dict[str, float]:
 
 def main(inputs: str, results: str) -> None:
     """Describe, and write what came out or why there is nothing."""
-    start = time.process_time()
     given = json.loads(Path(inputs).read_text(encoding='utf-8'))
     try:
         content: dict[str, t.Any] = {'status': 'finished', 'descriptors': describe(given, Path(given['folder']))}
     except UnreadableError as exception:
         content = {'status': 'unreadable', 'message': str(exception)}
-    content['cpu_seconds'] = time.process_time() - start
     Path(results).write_text(json.dumps(content), encoding='utf-8')
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pymatgen.core import Element
+
+from aiida_qagenai.calculations.espresso import wave_functions
 
 
 @pytest.mark.parametrize('mesh', [[1, 1, 1], [2, 1, 1]])
@@ -20,3 +23,12 @@ def test_pseudopotentials_without_a_local_polynomial(load_script, make_structure
         kpts = script.make_kpts(crystal, mesh, [0, 0, 0])
         hamiltonians.append(script.mean_field(crystal, kpts, 'PBE').get_hcore())
     assert np.abs(hamiltonians[0] - hamiltonians[1]).max() < 1e-3
+
+
+@pytest.mark.parametrize(('symbol', 'charge'), [('Li', 3), ('Na', 9), ('Mg', 10), ('Si', 4), ('Ti', 12), ('Ga', 13)])
+def test_the_frozen_core_is_that_of_the_descriptors_of_pw(
+    load_script, lithium_hydride, pyscf_parameters, symbol, charge
+):
+    script = load_script(lithium_hydride, pyscf_parameters('PBE'))
+    number = Element(symbol).Z
+    assert wave_functions.num_frozen_core([symbol], {symbol: charge}) == script.num_frozen_core([(number, charge)])
