@@ -181,43 +181,6 @@ def test_work_chain_and_script_estimate_the_same_memory(load_script, lithium_hyd
         assert num_frozen_core(atoms, valence) == script.num_frozen_core(pairs)
 
 
-def test_triples_momentum_table(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
-    """The table says the same as the library's search, on a displaced mesh."""
-    from pyscf.pbc.cc import kccsd_t_rhf
-    from pyscf.pbc.lib import kpts_helper
-
-    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
-    cell = script.build_cell()
-    kpts = script.make_kpts(cell, [2, 3, 2], [0.5, 0.5, 0.5])
-    search = kpts_helper.get_kconserv3
-    # The script replaces library functions in its own process; here they must come back.
-    monkeypatch.setattr(kpts_helper, 'get_kconserv3', search)
-    monkeypatch.setattr(kccsd_t_rhf, 'create_t3_eris', kccsd_t_rhf.create_t3_eris)
-    script.feed_triples(cell, kpts)
-    for indices in np.random.default_rng(0).integers(0, len(kpts), size=(40, 5)).tolist():
-        assert kpts_helper.get_kconserv3(cell, kpts, indices) == search(cell, kpts, indices)
-
-
-def test_triples_energy_is_that_of_the_library(load_script, lithium_hydride, pyscf_parameters, monkeypatch):
-    """Feeding (T) from memory changes no digit."""
-    from pyscf.pbc.cc import kccsd_t_rhf
-    from pyscf.pbc.lib import kpts_helper
-
-    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
-    monkeypatch.setattr(kpts_helper, 'get_kconserv3', kpts_helper.get_kconserv3)
-    monkeypatch.setattr(kccsd_t_rhf, 'create_t3_eris', kccsd_t_rhf.create_t3_eris)
-    cell = script.build_cell()
-    kpts = script.make_kpts(cell, [2, 1, 1], [0.5, 0.5, 0.5])
-    mf = script.run_scf(script.mean_field(cell, kpts), 'HF')
-    script.INPUTS['cc'].update(kmesh=[2, 1, 1], kmesh_shift=[0.5, 0.5, 0.5])
-    mycc = script.make_solver(mf, 1)
-    eris = mycc.ao2mo()
-    script.solve_ccsd(mf, mycc, eris, mf.e_tot, {})
-    library = mycc.ccsd_t(eris=eris)
-    assert script.solve_triples(mycc, eris, cell, kpts) == pytest.approx(library, abs=1e-14)
-    assert library < -1e-6
-
-
 def test_amplitudes_are_saved_before_the_walltime_ends(load_script, lithium_hydride, pyscf_parameters):
     """CCSD stops while there is still time, and its amplitudes can be read back with the orbitals they belong to."""
     script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
@@ -245,19 +208,6 @@ def test_amplitudes_are_saved_before_the_walltime_ends(load_script, lithium_hydr
     script.INPUTS['basis'] = 'gth-dzvp'
     with pytest.raises(script.Stop, match='another system or level'):
         script.load_amplitudes(fresh)
-
-
-@pytest.mark.parametrize(('value', 'status', 'codes'), [(1e-7, None, []), (1e-5, None, [708]), (1e-3, 'complex', [])])
-def test_imaginary_triples(load_script, lithium_hydride, pyscf_parameters, value, status, codes):  # noqa: PLR0917
-    """The library drops the imaginary part of (T): rounding passes, more is said, much more is an error."""
-    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
-    if status is None:
-        script.check_imaginary(value)
-    else:
-        with pytest.raises(script.Stop, match=r'imaginary part of 1.0e-03 Ha') as caught:
-            script.check_imaginary(value)
-        assert caught.value.status == 'complex_triples'
-    assert script.RESULTS['warning_codes'] == codes
 
 
 def test_every_warning_has_a_meaning(render, lithium_hydride, make_structure, pyscf_parameters):
@@ -383,31 +333,6 @@ def test_damaged_restart_files_cost_only_what_they_held(load_script, lithium_hyd
         script.INPUTS['files'].update(restart_amplitudes=name)
         with pytest.raises(script.Stop, match='cannot be read'):
             script.find_amplitudes(mf)
-
-
-def test_walltime_of_the_triples_is_foreseen(load_script, lithium_hydride, pyscf_parameters):
-    """The pace so far tells what the rest takes: stopped at once, with the time it would need."""
-    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
-    script.INPUTS['walltime_seconds'] = 1000.0
-    script.check_walltime('(T)', 100.0)
-    with pytest.raises(script.Stop, match=r'the \(T\) needs 5\d\d\d s, the walltime is 1000 s') as caught:
-        script.check_walltime('(T)', 5000.0)
-    assert caught.value.status == 'out_of_walltime' and script.RESULTS['walltime_needed_seconds'] > 5000
-
-
-@pytest.mark.parametrize('mesh', [(2, 2, 1), (3, 1, 2)])
-def test_work_of_the_triples_is_counted(load_script, lithium_hydride, pyscf_parameters, mesh):
-    """As many blocks as the loops of the library visit."""
-    from pyscf.pbc.lib import kpts_helper
-
-    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
-    cell = script.build_cell()
-    kconserv = kpts_helper.get_kconserv(cell, script.make_kpts(cell, mesh, [0, 0, 0]))
-    number = range(len(kconserv))
-    work = script.triples_work(kconserv)
-    for ka, kb in ((a, b) for a in number for b in range(a + 1)):
-        kcs = [kconserv[kconserv[ki, ka, kj], kb, kk] for ki in number for kj in number for kk in number]
-        assert work[ka, kb] == sum(kc <= kb for kc in kcs)
 
 
 def test_projected_moments(load_script, make_structure, pyscf_parameters):
