@@ -98,6 +98,7 @@ class PyscfResults(Cost):
     num_threads: int | None = None
     # Size
     num_kpoints: int | None = None
+    num_irreducible_kpoints: int | None = pydantic.Field(None, description='Where CCSD made use of symmetry.')
     num_basis_functions: int | None = None
     num_electrons: int | None = pydantic.Field(None, description='Electrons beside the pseudopotentials.')
     num_correlated_electrons: int | None = None

@@ -127,7 +127,7 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
         return ['molecule']
     crystal = ['crystal', 'spin'] if parameters.spin_polarized else ['crystal']
     if parameters.is_coupled_cluster:
-        methods = ['local_coupled_cluster'] if parameters.is_local else ['triples', 'coupled_cluster']
+        methods = ['local_coupled_cluster'] if parameters.is_local else ['symmetry', 'triples', 'coupled_cluster']
         return [*crystal, 'correlation', *methods]
     if parameters.has_forces:
         return [*crystal, 'geometry']
