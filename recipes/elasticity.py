@@ -20,74 +20,22 @@ from pathlib import Path
 
 import elasticity_data
 import numpy as np
-import torch
 from crystals import FILES
 from elasticity_data import Labelled, labelled_crystals
+from heads import NUM_MEMBERS, WIDTH, elements_of, fit, seen_of
 from numpy.typing import NDArray
-from torch import nn
 
 from aiida_qagenai.common.properties import PROPERTIES
-from aiida_qagenai.evaluation.held_out import place_of
 from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.dataset import SPLITS
-from aiida_qagenai.exchange.structures import load_arrays, save_arrays
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
 from aiida_qagenai.ml.elements import element_symbols
-from aiida_qagenai.ml.latent import Seen, see
-from aiida_qagenai.ml.properties.model import ARCHITECTURE, PropertyModel
-from aiida_qagenai.ml.properties.network import PropertyNetwork
-from aiida_qagenai.ml.runtime import Runtime, package_versions, setup
-from aiida_qagenai.ml.validator.calibration import calibrated_scale
+from aiida_qagenai.ml.properties.model import ARCHITECTURE, PropertyModel, Scale
+from aiida_qagenai.ml.runtime import package_versions, setup
 from aiida_qagenai.ml.validator.ensemble import Ensemble
 
-NUM_MEMBERS = 5
-WIDTH, DROPOUT, INPUT_DROPOUT = 160, 0.2, 0.1
-EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 40, 64, 2e-3, 0.05
-
-
-def seen_of(crystals: Labelled, validator: Ensemble, runtime: Runtime, cache: Path) -> Seen:
-    """Return what the validator says of the crystals.
-
-    :param cache: NPZ file that spares evaluating it again.
-    """
-    if not cache.exists():
-        order = np.argsort(crystals.structures.num_atoms, kind='stable')
-        found, back = see(crystals.structures.select(order), validator, runtime), np.argsort(order)
-        arrays = {'latent': found.latent[back], 'unknown': found.unknown[back]}
-        save_arrays(cache, {**arrays, 'format_version': np.array(1)})
-    arrays = load_arrays(cache)
-    return Seen(arrays['latent'], arrays['unknown'])
-
-
-def train(member: int, inputs: torch.Tensor, logarithms: torch.Tensor, chosen: torch.Tensor) -> PropertyNetwork:
-    """Return one network in half precision but for its last layer, which remembers what it was trained on.
-
-    :param inputs: of all crystals, shape (n, d).
-    :param logarithms: shape (n, properties).
-    :param chosen: rows that are trained on.
-    """
-    torch.manual_seed(member)
-    network = PropertyNetwork(inputs.shape[1], width=WIDTH, properties=len(PROPERTIES), dropout=DROPOUT)
-    network.standardise_by(inputs[chosen])
-    inputs = network.standardised(inputs)
-    network.coefficients.data[-1] = logarithms[chosen].mean(dim=0)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    batches = len(chosen) // BATCH_SIZE
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=EPOCHS * batches, pct_start=0.1
-    )
-    for _ in range(EPOCHS):
-        for rows in chosen[torch.randperm(len(chosen))].split(BATCH_SIZE)[:batches]:
-            optimiser.zero_grad()
-            loss = network.loss(nn.functional.dropout(inputs[rows], INPUT_DROPOUT), logarithms[rows])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-    network.eval()
-    network.hidden.half().float()
-    network.remember(inputs[chosen])
-    return network
+EPOCHS = 40
 
 
 def errors_of(
@@ -155,20 +103,12 @@ def main() -> None:
     begun, runtime = time.process_time(), setup(RuntimeConfig())
     crystals = labelled_crystals(arguments.data, arguments.output / 'crystals.npz')
     validator = Ensemble.from_checkpoint(*load_checkpoint(VALIDATOR_FOUNDATION, 'validator'), runtime.dtype)
-    seen = seen_of(crystals, validator, runtime, arguments.output / 'moduli_features.npz')
-    trained = crystals.split == SPLITS.index('train')
-    folds = np.array([place_of(f'fold{group}') % 10 for group in crystals.groups])
-    elements = tuple(np.unique(crystals.structures.select(np.flatnonzero(trained)).species).tolist())
-    model = PropertyModel(elements, [], np.ones(len(PROPERTIES)), validator, runtime)
+    seen = seen_of(crystals.structures, validator, runtime, arguments.output / 'moduli_features.npz')
+    number = len(PROPERTIES)
+    scale = Scale.of_logarithms(number)
+    model = PropertyModel(tuple(PROPERTIES), elements_of(crystals), [], scale, np.ones(number), validator, runtime)
     inputs = model.inputs(crystals.structures, seen)
-    logarithms = runtime.tensor(np.log(crystals.moduli))
-    for member, each in enumerate(inputs):
-        chosen = torch.as_tensor(np.flatnonzero(trained & (folds != member)))
-        model.networks.append(train(member, runtime.tensor(each), logarithms, chosen))
-    rows = crystals.split == SPLITS.index('calibration')
-    values, variances = model.raw([each[rows] for each in inputs])
-    residuals = np.log(values) - np.log(crystals.moduli[rows])
-    model.scales = np.array([calibrated_scale(*pair, prior=1.0) for pair in zip(residuals.T, variances.T, strict=True)])
+    fit(model, inputs, crystals, crystals.moduli, epochs=EPOCHS)
     metrics = errors_of(model, inputs, crystals, 'validation')
     print(model.scales, metrics, flush=True)
     write(model, crystals, arguments, metrics, begun)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aiida_qagenai.api.tasks import Runner, run_quietly
 from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.common.fidelity import LADDER
-from aiida_qagenai.common.properties import PROPERTIES
+from aiida_qagenai.common.properties import DESCRIBED, PROPERTIES
 
 if t.TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from aiida_qagenai.exchange.readers.structure_files import NamedStructure
 
 __all__ = (
+    'descriptor_records',
     'divergences',
     'gap_records',
     'predict',
@@ -47,8 +48,8 @@ def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> 
     :return: one row each, in their order, with ``name``, ``formula``, ``num_atoms``, ``energy_<rung>``,
         ``sigma_<rung>`` and ``interval_90_<rung>`` (formation energies, eV/atom; missing on rungs without labels),
         ``divergence``, ``divergence_sigma`` (eV/atom), ``top_fidelity``, ``out_of_distribution``, ``magnetic``,
-        ``f_electrons``, ``unseen_elements``, and by the models of the package the band gaps of :func:`gap_records` and
-        the moduli of :func:`property_records`.
+        ``f_electrons``, ``unseen_elements``, and by the models of the package the band gaps of :func:`gap_records`,
+        the moduli of :func:`property_records` and the quantum descriptors of :func:`descriptor_records`.
     :raises QagenaiError: if a structure cannot be used (``InvalidInputError``), or the checkpoint cannot.
     """
     import pandas as pd
@@ -111,10 +112,27 @@ def property_records(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]
         *(arrays[name].tolist() for name in ('properties', 'property_sigma', 'property_out_of_distribution')),
         strict=True,
     ):
-        record = dict(zip(PROPERTIES, values, strict=True))
-        record |= {f'{name}_sigma': value for name, value in zip(PROPERTIES, sigma, strict=True)}
-        found.append({**record, 'property_out_of_distribution': outside})
+        found.append({**_named(PROPERTIES, values, sigma), 'property_out_of_distribution': outside})
     return found
+
+
+def descriptor_records(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the quantum descriptors of each crystal, by their names.
+
+    Those of ``DESCRIBED`` (at PBE), each with ``_sigma``, and ``descriptor_out_of_distribution``.
+    """
+    names = ('descriptors', 'descriptor_sigma', 'descriptor_out_of_distribution')
+    return [
+        _named(DESCRIBED, values, sigma) | {names[2]: outside}
+        for values, sigma, outside in zip(*(arrays[name].tolist() for name in names), strict=True)
+    ]
+
+
+def _named(names: Iterable[str], values: Sequence[float], sigma: Sequence[float]) -> dict[str, t.Any]:
+    """Return values by their names, and standard deviations by their names with ``_sigma``."""
+    names = tuple(names)
+    record: dict[str, t.Any] = dict(zip(names, values, strict=True))
+    return record | {f'{name}_sigma': value for name, value in zip(names, sigma, strict=True)}
 
 
 def predict_arrays(
@@ -123,7 +141,7 @@ def predict_arrays(
     """Return the arrays that the task ``predict`` writes for these structures.
 
     :param validator: folder of a checkpoint.
-    :param heads: predict band gaps and moduli as well.
+    :param heads: predict band gaps, moduli and quantum descriptors as well.
     :raises QagenaiError: if the checkpoint cannot be used.
     """
     from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
@@ -138,6 +156,7 @@ def predict_arrays(
             'dtype': 'float64',
             'gaps': heads,
             'properties': heads,
+            'descriptors': heads,
         }
         run('predict', config, folder, 'predicting')
         return load_arrays(folder / PREDICTIONS)
@@ -155,6 +174,7 @@ def prediction_records(
     records = []
     gaps = gap_records(arrays) if 'gaps' in arrays else []
     moduli = property_records(arrays) if 'properties' in arrays else []
+    described = descriptor_records(arrays) if 'descriptors' in arrays else []
     for index, (item, divergence) in enumerate(zip(items, divergences(arrays), strict=True)):
         symbols = [element.symbol for element in item.structure.composition.elements]
         record: dict[str, t.Any] = {
@@ -170,6 +190,7 @@ def prediction_records(
         record |= divergence
         record |= gaps[index] if gaps else {}
         record |= moduli[index] if moduli else {}
+        record |= described[index] if described else {}
         record['unseen_elements'] = ' '.join(symbol for symbol in symbols if symbol not in info.elements)
         records.append(record)
     return records

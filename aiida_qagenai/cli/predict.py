@@ -26,6 +26,20 @@ if t.TYPE_CHECKING:
 __all__ = ('predict',)
 
 GAPS_SAID = 'band gaps in eV by the model of the package'
+DESCRIPTORS_SHOWN = {
+    'dos_mean': '⟨E⟩ eV',
+    'dos_std': 'width eV',
+    'dos_s_fraction': 's',
+    'dos_p_fraction': 'p',
+    'elf_high': 'ELF ≥ 0.7',
+    'laplacian_abs_mean': '|∇²ρ| e/Å5',
+    'chi0_q_min': '−χ0(q_min)',
+    'chi0_q_max': '−χ0(q_max)',
+}
+DESCRIPTORS_SAID = (
+    'at PBE by the heads of the package: mean and width of the occupied density of states (valence maximum at 0), its '
+    'shares of s and p, the share of the volume with ELF ≥ 0.7, the mean |∇²ρ|, and −χ0 in 1/(eV Å3)'
+)
 MODULI_SAID = 'K and G: bulk and shear modulus (Voigt–Reuss–Hill, PBE) by the heads of the package'
 
 
@@ -39,9 +53,12 @@ MODULI_SAID = 'K and G: bulk and shear modulus (Voigt–Reuss–Hill, PBE) by th
     metavar='FORMULA',
     help='Formula whose band gap is predicted, without a crystal.',
 )
+@option('--descriptors', is_flag=True, help='Show the quantum descriptors in place of energies.')
 @FORMAT
-def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[str, ...], fmt: str) -> None:
-    """Predict the energies and band gaps of crystals.
+def predict(
+    *, files: tuple[Path, ...], validator: Path | None, formulas: tuple[str, ...], descriptors: bool, fmt: str
+) -> None:
+    """Predict energies, band gaps and quantum descriptors of crystals.
 
     FILES are CIF, POSCAR, extxyz, JSON or CSV files with one or more crystals each. For every rung of the ladder that
     the validator was trained on, the table has the formation energy at that level and its uncertainty σ in eV/atom; a
@@ -51,6 +68,9 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[
 
     The band gaps at PBE, HSE06, GLLB-SC and SCAN follow with their σ, in eV, by the model that comes with the package.
     Where no crystal is known, --composition predicts them from the composition alone.
+
+    With --descriptors the table has the density of states, the localisation, the Laplacian of the density and the
+    response instead; CSV and JSON have them always.
     """
     import pandas as pd
 
@@ -71,6 +91,10 @@ def predict(*, files: tuple[Path, ...], validator: Path | None, formulas: tuple[
     arrays = predict_arrays([item.structure for item in items], folder, run_ml_task, heads=True)
     records = prediction_records(items, arrays, info)
     shown = {'name': 'name', 'formula': 'formula', 'num_atoms': 'atoms'}
+    if descriptors:
+        frame = pd.DataFrame(records)
+        print_frame(frame, fmt, shown | _add_descriptors(frame, fmt), footer=DESCRIPTORS_SAID)
+        return
     for level in LADDER:
         if any(record[f'energy_{level.label}'] is not None for record in records):
             shown |= {f'energy_{level.label}': f'E({level})', f'sigma_{level.label}': f'σ({level})'}
@@ -114,6 +138,18 @@ def _add_moduli(frame: pd.DataFrame, fmt: str) -> dict[str, str]:
         frame[f'text_{name}'] = [f'{value:.0f} ± {sigma:.0f}' for value, sigma in pairs]
         shown[f'text_{name}'] = heading
     return shown
+
+
+def _add_descriptors(frame: pd.DataFrame, fmt: str) -> dict[str, str]:
+    """Add what people read of the descriptors to a table for them, and return the new columns with their headings."""
+    if fmt != 'table':
+        return {}
+    shown = {}
+    for name, heading in DESCRIPTORS_SHOWN.items():
+        pairs = zip(frame[name], frame[f'{name}_sigma'], strict=True)
+        frame[f'text_{name}'] = [f'{value:.2g} ± {sigma:.1g}' for value, sigma in pairs]
+        shown[f'text_{name}'] = heading
+    return {**shown, 'descriptor_out_of_distribution': 'unfamiliar'}
 
 
 def _footer(records: Sequence[dict[str, t.Any]], info: CheckpointInfo, validator: Path | None) -> str:

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ('BLOCKS', 'EXTRA_FIELDS', 'FIELDS', 'GAP_LEVELS', 'NUM_DESCRIPTORS', 'block_slices', 'pack', 'unpack')
+__all__ = (
+    'BLOCKS',
+    'EXTRA_FIELDS',
+    'FIELDS',
+    'GAP_LEVELS',
+    'HEAD_FIELDS',
+    'HIGH_ELF',
+    'LOGARITHMIC',
+    'NUM_DESCRIPTORS',
+    'block_slices',
+    'pack',
+    'unpack',
+)
 
 ELF_BINS = 10
 
@@ -34,6 +46,15 @@ FIELDS: tuple[str, ...] = tuple(name for block in BLOCKS.values() for name in bl
 """All field names in the order of the packed vector."""
 
 NUM_DESCRIPTORS = len(FIELDS)
+
+HEAD_FIELDS: tuple[str, ...] = tuple(name for name in FIELDS if name != 'band_gap')
+"""Fields that the shipped descriptor heads predict; of gaps there is a model of its own, with far more labels."""
+
+LOGARITHMIC: tuple[str, ...] = ('dos_std', *BLOCKS['laplacian'], *BLOCKS['response'])
+"""Fields that are positive and span orders of magnitude."""
+
+HIGH_ELF: tuple[str, ...] = BLOCKS['elf'][7:]
+"""Fields whose sum is ``elf_high``, the fraction of the volume with ELF ≥ 0.7: bonds, lone pairs and shells."""
 
 GAP_LEVELS: dict[str, str] = {'pbe': 'PBE', 'hse06': 'HSE06', 'gllb_sc': 'GLLB-SC', 'scan': 'SCAN'}
 """Last part of the name of a column → level of theory of the band gaps that the shipped model predicts."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import typing as t
 
+from aiida_qagenai.common.descriptors import BLOCKS, HEAD_FIELDS
+
 __all__ = (
     'COMPUTED_WEIGHT',
     'DEFAULT_ROUNDS',
+    'DESCRIBED',
     'FUNCTION',
+    'PREDICTED',
     'PROPERTIES',
     'QUANTITIES',
     'Quantity',
@@ -50,13 +54,41 @@ QUANTITIES = {
 }
 """Name → what an inverse design can ask for, the properties of the heads first."""
 
+_DESCRIPTORS = {
+    'dos_mean': Quantity('eV', 2.0, False, False, 'mean of the occupied density of states, valence maximum at 0'),
+    'dos_std': Quantity('eV', 0.2, True, False, 'width of the occupied density of states'),
+    'dos_skewness': Quantity('', 0.3, False, False, 'of the occupied density of states'),
+    'dos_s_fraction': Quantity('', 0.05, False, False, 'share of s in the occupied density of states'),
+    'dos_p_fraction': Quantity('', 0.05, False, False, 'share of p in the occupied density of states'),
+    **{
+        name: Quantity('', 0.05, False, False, f'share of the volume with ELF from 0.{place}')
+        for place, name in enumerate(BLOCKS['elf'])
+    },
+    'laplacian_abs_mean': Quantity('e/Å5', 0.25, True, False, 'mean of the absolute Laplacian of the density'),
+    'laplacian_std': Quantity('e/Å5', 0.25, True, False, 'standard deviation of the Laplacian of the density'),
+    'chi0_q_min': Quantity('1/(eV Å3)', 0.3, True, False, '−χ0 at the smallest wave vector of the mesh'),
+    'chi0_q_max': Quantity('1/(eV Å3)', 0.3, True, False, '−χ0 at the zone boundary'),
+}
+DESCRIBED = {
+    **{name: _DESCRIPTORS[name] for name in HEAD_FIELDS},
+    'elf_high': Quantity('', 0.05, False, False, 'share of the volume with ELF of 0.7 and more'),
+}
+"""Name → what the descriptor heads of the package predict, at PBE."""
+
+PREDICTED = (*PROPERTIES, *DESCRIBED)
+"""What can be asked for of a crystal before anything is computed, beside its band gap."""
+
 FUNCTION = r'^[A-Za-z_][\w.]*:[A-Za-z_]\w*$'
 """Name of a function of another package, ``module:function``, that can be asked for as well."""
 
 
 def quantity(name: str) -> Quantity:
     """Return what is known about a property: of a function only that its errors are differences."""
-    return QUANTITIES.get(name) or Quantity('', 1.0, False, False, 'a function of the relaxed crystal')
+    return (
+        QUANTITIES.get(name)
+        or DESCRIBED.get(name)
+        or Quantity('', 1.0, False, False, 'a function of the relaxed crystal')
+    )
 
 
 COMPUTED_WEIGHT = 0.25

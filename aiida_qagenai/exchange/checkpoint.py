@@ -16,6 +16,7 @@ from aiida_qagenai.common.errors import CorruptFileError, InvalidInputError, rep
 
 __all__ = (
     'CONFIG_NAME',
+    'DESCRIPTOR_FOUNDATION',
     'FORMAT_VERSION',
     'FOUNDATION',
     'GAP_FOUNDATION',
@@ -47,6 +48,9 @@ GAP_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'gaps' / 'foundation'
 
 PROPERTY_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'properties' / 'foundation'
 """Folder of the heads of bulk and shear moduli that come with the package, made by ``recipes/elasticity.py``."""
+
+DESCRIPTOR_FOUNDATION = Path(__file__).parents[1] / 'ml' / 'properties' / 'descriptors'
+"""Folder of the heads of quantum descriptors that come with the package, made by ``recipes/descriptor_heads.py``."""
 
 Role = t.Literal['descriptor', 'generator', 'property', 'validator']
 

@@ -18,12 +18,20 @@ class PropertyConfig(RuntimeConfig):
     :param structures: packed crystals.
     :param checkpoint: property head; the one that comes with the package if not given.
     :param energies: whether formation energies by the validator are written as well.
+    :param descriptors: whether quantum descriptors are predicted, and neither moduli nor energies.
     """
 
     structures: Path
     checkpoint: Path | None = None
     energies: bool = False
+    descriptors: bool = False
     output: Path = Path('properties.npz')
+
+    @pydantic.model_validator(mode='after')
+    def _check(self) -> PropertyConfig:
+        if self.descriptors and (self.energies or self.checkpoint is not None):
+            raise ValueError('`descriptors` takes neither a `checkpoint` of moduli nor `energies`')
+        return self
 
 
 class PropertyTuning(RuntimeConfig):

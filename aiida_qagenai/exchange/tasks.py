@@ -275,6 +275,7 @@ class PredictConfig(RuntimeConfig):
     :param gaps: predict band gaps as well, by the model that comes with the package.
     :param gap_labels: packed training set whose gaps at PBE that model learns from.
     :param properties: predict bulk and shear moduli as well, by the heads that come with the package.
+    :param descriptors: predict quantum descriptors as well, by the heads that come with the package.
     """
 
     validator: Path | None = None
@@ -284,6 +285,7 @@ class PredictConfig(RuntimeConfig):
     gaps: bool = False
     gap_labels: Path | None = None
     properties: bool = False
+    descriptors: bool = False
 
 
 class GapConfig(RuntimeConfig):

@@ -108,6 +108,15 @@ def test_band_gaps_of_crystals_and_of_compositions(validator, files):
     assert records[0]['formula'] == 'Na2Cl2' and records[0]['gap_gllb_sc'] > records[0]['gap_pbe'] > 3
 
 
+def test_quantum_descriptors_of_crystals(files):
+    """The table shows those that people read, JSON has all of them beside the energies."""
+    table = run(files[0], '--descriptors').stdout
+    assert 'ELF ≥ 0.7' in table and '−χ0(q_min)' in table and 'E(PBE)' not in table
+    (record,) = json.loads(run(files[0], '--descriptors', '--format', 'json').stdout)
+    assert sum(record[f'elf_{index}'] for index in range(10)) == pytest.approx(1)
+    assert record['chi0_q_max_sigma'] > 0 and 'energy_pbe' in record and 'descriptor_out_of_distribution' in record
+
+
 def test_files_and_formulas_do_not_mix(files):
     for arguments in ((), (files[0], '--composition', 'NaCl')):
         result = run(*arguments)

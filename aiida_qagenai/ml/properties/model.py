@@ -1,9 +1,13 @@
-"""An ensemble of property networks on the members of the shipped validator, with calibrated uncertainties."""
+"""Ensembles of property networks on the members of the shipped validator, with calibrated uncertainties.
+
+One predicts moduli, another quantum descriptors; they differ in the names of what they predict and in its scale.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import typing as t
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +34,50 @@ from aiida_qagenai.ml.properties.network import PropertyNetwork
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.ensemble import Ensemble
 
-__all__ = ('ARCHITECTURE', 'Properties', 'PropertyModel', 'load_property_model')
+__all__ = ('ARCHITECTURE', 'Properties', 'PropertyModel', 'Scale', 'load_property_model')
 
 ARCHITECTURE = 'property-mlp'
 FLOOR = 0.03
-"""Least standard deviation of a logarithm before calibration: members agree by accident."""
+"""Least standard deviation of what networks predict before calibration: members agree by accident."""
+
+
+class Scale(t.NamedTuple):
+    """How the networks' numbers y become values: ``offset + slope y`` or its exponential; shape (properties,) each."""
+
+    logarithmic: NDArray[np.bool_]
+    offset: NDArray[np.float64]
+    slope: NDArray[np.float64]
+
+    @classmethod
+    def of_logarithms(cls, number: int) -> Scale:
+        """Return the one of plain logarithms."""
+        return cls(np.ones(number, dtype=np.bool_), np.zeros(number), np.ones(number))
+
+    @classmethod
+    def of_labels(cls, labels: NDArray[np.float64], logarithmic: NDArray[np.bool_]) -> Scale:
+        """Return the one in which labels, shape (n, properties), NaN where missing, have mean 0 and deviation 1."""
+        plain = cls(logarithmic, np.zeros(labels.shape[1]), np.ones(labels.shape[1])).inward(labels)
+        return cls(logarithmic, np.nanmean(plain, axis=0), np.nanstd(plain, axis=0))
+
+    def inward(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what a network has to predict, NaN where there is no value or no logarithm of it."""
+        logarithms = np.log(np.where(values > 0, values, np.nan))
+        found: NDArray[np.float64] = (np.where(self.logarithmic, logarithms, values) - self.offset) / self.slope
+        return found
+
+    def outward(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values."""
+        plain = self.offset + self.slope * numbers
+        return np.where(self.logarithmic, np.exp(np.where(self.logarithmic, plain, 0.0)), plain)
+
+    def deviations(self, values: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standard deviations of values for those of the networks' numbers."""
+        return np.where(self.logarithmic, values, 1.0) * self.slope * sigma
 
 
 @dataclasses.dataclass(frozen=True)
 class Properties:
-    """Predicted properties, in the order and the units of ``PROPERTIES``.
+    """Predicted properties, in the order and the units of the names of their model.
 
     :param values: shape (n, properties).
     :param sigma: calibrated standard deviation, shape (n, properties).
@@ -63,12 +101,16 @@ class Properties:
 class PropertyModel:
     """The networks, each on the features of another member of the validator.
 
+    :param names: of what is predicted.
     :param elements: atomic numbers with labels, in ascending order.
+    :param scale: of the networks' numbers.
     :param scales: factors on σ, shape (properties,).
     """
 
+    names: tuple[str, ...]
     elements: tuple[int, ...]
     networks: list[PropertyNetwork]
+    scale: Scale
     scales: NDArray[np.float64]
     validator: Ensemble
     runtime: Runtime
@@ -81,7 +123,8 @@ class PropertyModel:
         seen = seen or see(structures, self.validator, self.runtime)
         values, variances = self.raw(self.inputs(structures, seen))
         outside, inflation = familiarity(self.validator, seen, without_labels(structures, self.elements))
-        return Properties(values, values * self.scales * np.sqrt(variances) * inflation[:, None], outside)
+        sigma = self.scale.deviations(values, self.scales * np.sqrt(variances) * inflation[:, None])
+        return Properties(values, sigma, outside)
 
     def inputs(self, structures: StructureBatch, seen: Seen) -> list[NDArray[np.float64]]:
         """Return what each network sees of crystals, shape (n, d)."""
@@ -89,29 +132,27 @@ class PropertyModel:
         return [structure_inputs(features, structures, composition) for features in seen.latent.swapaxes(0, 1)]
 
     def raw(self, inputs: list[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the properties, and the variances of their logarithms before calibration, shape (n, properties)."""
+        """Return the properties, and the variances of the numbers of networks before calibration, (n, properties)."""
         with torch.no_grad():
             found = [
                 network(network.standardised(self.runtime.tensor(each))).double().cpu().numpy()
                 for network, each in zip(self.networks, inputs, strict=True)
             ]
-        logarithms = np.array(found)
-        return np.exp(logarithms.mean(axis=0)), logarithms.var(axis=0, ddof=1) + FLOOR**2
+        numbers = np.array(found)
+        return self.scale.outward(numbers.mean(axis=0)), numbers.var(axis=0, ddof=1) + FLOOR**2
 
     def learn(self, structures: StructureBatch, labels: NDArray[np.float64], weight: float) -> int:
         """Let the last layers learn from further crystals, and return their number.
 
-        :param labels: shape (n, properties), NaN or ≤ 0 where there is none.
+        :param labels: shape (n, properties), NaN where there is none, or ≤ 0 where its logarithm is predicted.
         """
-        logarithms = np.log(np.where(labels > 0, labels, np.nan))
-        rows = np.flatnonzero(np.isfinite(logarithms).any(axis=1) & ~without_labels(structures, self.elements))
+        numbers = self.scale.inward(labels)
+        rows = np.flatnonzero(np.isfinite(numbers).any(axis=1) & ~without_labels(structures, self.elements))
         chosen = structures.select(rows)
         for network, each in zip(
             self.networks, self.inputs(chosen, see(chosen, self.validator, self.runtime)), strict=True
         ):
-            network.learn(
-                network.standardised(self.runtime.tensor(each)), self.runtime.tensor(logarithms[rows]), weight
-            )
+            network.learn(network.standardised(self.runtime.tensor(each)), self.runtime.tensor(numbers[rows]), weight)
         return len(rows)
 
     def to_tensors(self) -> Tensors:
@@ -122,30 +163,38 @@ class PropertyModel:
             for index, network in enumerate(self.networks)
             for name, value in network.state_dict().items()
         }
-        return {**tensors, 'scales': torch.as_tensor(self.scales)}
+        of_values = {name: torch.as_tensor(part) for name, part in self.scale._asdict().items()}
+        return {**tensors, **of_values, 'scales': torch.as_tensor(self.scales)}
 
 
-def load_property_model(runtime: Runtime, folder: Path | None = None) -> tuple[PropertyModel, CheckpointInfo]:
-    """Return the model in ``folder``, by default that of the package, ready to predict.
+def load_property_model(
+    runtime: Runtime, folder: Path | None = None, names: Collection[str] = PROPERTIES
+) -> tuple[PropertyModel, CheckpointInfo]:
+    """Return the model in ``folder``, by default that of the moduli of the package, ready to predict.
 
+    :param names: of the properties that it has to predict.
     :raises CorruptFileError: if a file is missing or damaged.
     :raises InvalidInputError: if it was trained on another validator than the shipped one, or for other properties.
     """
-    folder = folder or PROPERTY_FOUNDATION
+    folder, number = folder or PROPERTY_FOUNDATION, len(names)
     tensors, info = load_checkpoint(folder, 'property')
     configuration = info.configuration
-    if configuration.get('properties') != list(PROPERTIES):
-        raise InvalidInputError(f'the property head in `{folder}` is not one of {", ".join(PROPERTIES)}')
+    if configuration.get('properties') != list(names):
+        raise InvalidInputError(f'the property head in `{folder}` is not one of {", ".join(names)}')
     validator = below(info, str(folder), runtime)
     networks = []
     for index in range(configuration['num_members']):
         inputs = num_inputs(len(info.elements), validator.members[0].channels)
-        network = PropertyNetwork(inputs, properties=len(PROPERTIES), **configuration['network'])
+        network = PropertyNetwork(inputs, properties=number, **configuration['network'])
         prefix = f'{index}.'
         state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         load_weights(network, state, info.architecture)
         network.to(runtime.device, runtime.dtype).eval()
         network.precision = network.precision.double()
         networks.append(network)
-    elements = element_numbers(info.elements)
-    return PropertyModel(elements, networks, tensors['scales'].numpy(), validator, runtime), info
+    elements, scales = element_numbers(info.elements), tensors['scales'].numpy()
+    if 'slope' in tensors:
+        scale = Scale(*(tensors[name].numpy() for name in Scale._fields))
+    else:
+        scale = Scale.of_logarithms(number)
+    return PropertyModel(tuple(names), elements, networks, scale, scales, validator, runtime), info

@@ -1,8 +1,8 @@
 """The network of a property head, and how its last layer learns from further crystals.
 
-The network predicts logarithms of positive properties. The last layer is linear in the hidden features φ, and keeps the
-sum A of their products over the training set: new labels change it as if it had been fitted to both (recursive least
-squares), so that nothing learned before is lost and no old crystal has to be seen again.
+The network predicts a number for each property, such as its logarithm. The last layer is linear in the hidden features
+φ, and keeps the sum A of their products over the training set: new labels change it as if it had been fitted to both
+(recursive least squares), so that nothing learned before is lost and no old crystal has to be seen again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RIDGE = 10.0
 
 
 class PropertyNetwork(Standardised):
-    """A multilayer perceptron with the logarithm of each property.
+    """A multilayer perceptron with a number for each property.
 
     :ivar coefficients: last layer, shape (width + 1, properties); the last row is the constant.
     :ivar precision: A, shape (width + 1, width + 1), in double precision.
@@ -42,16 +42,17 @@ class PropertyNetwork(Standardised):
         return torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the logarithms of the properties of standardised inputs, shape (n, properties)."""
+        """Return the numbers of the properties of standardised inputs, shape (n, properties)."""
         return self.basis(inputs) @ self.coefficients
 
-    def loss(self, inputs: Tensor, logarithms: Tensor) -> Tensor:
+    def loss(self, inputs: Tensor, numbers: Tensor, delta: float = HUBER) -> Tensor:
         """Return the Huber loss over the known labels.
 
-        :param logarithms: shape (n, properties), NaN where there is no label.
+        :param numbers: shape (n, properties), NaN where there is no label.
+        :param delta: error below which the loss is quadratic.
         """
-        known = torch.isfinite(logarithms)
-        return nn.functional.huber_loss(self(inputs)[known], logarithms[known], delta=HUBER)
+        known = torch.isfinite(numbers)
+        return nn.functional.huber_loss(self(inputs)[known], numbers[known], delta=delta)
 
     @torch.no_grad()
     def remember(self, inputs: Tensor, weight: float = 1.0) -> None:
@@ -60,19 +61,19 @@ class PropertyNetwork(Standardised):
         self.precision += weight * basis.T @ basis
 
     @torch.no_grad()
-    def learn(self, inputs: Tensor, logarithms: Tensor, weight: float) -> None:
+    def learn(self, inputs: Tensor, numbers: Tensor, weight: float) -> None:
         """Change the last layer as if it had been fitted to further labels as well.
 
         :param inputs: standardised, shape (n, d).
-        :param logarithms: shape (n, properties), NaN where there is no label; A grows by crystals with all of them.
+        :param numbers: shape (n, properties), NaN where there is no label; A grows by crystals with all of them.
         :param weight: of one of these crystals beside one of those that A has.
         """
         before = self.precision.clone()
-        for place in range(logarithms.shape[1]):
-            known = torch.isfinite(logarithms[:, place])
+        for place in range(numbers.shape[1]):
+            known = torch.isfinite(numbers[:, place])
             basis = self.basis(inputs[known]).double()
             after = before + weight * basis.T @ basis
             old = self.coefficients[:, place].double()
-            right = before @ old + weight * basis.T @ logarithms[known, place].double()
+            right = before @ old + weight * basis.T @ numbers[known, place].double()
             self.coefficients[:, place] = torch.linalg.solve(after, right).to(self.coefficients)
-        self.remember(inputs[torch.isfinite(logarithms).all(dim=1)], weight)
+        self.remember(inputs[torch.isfinite(numbers).all(dim=1)], weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import typing as t
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from aiida_qagenai.exchange.structures import FORMAT_VERSION, StructureBatch, lo
 from aiida_qagenai.ml.checkpoints import save_checkpoint
 from aiida_qagenai.ml.latent import BATCH, see
 from aiida_qagenai.ml.progress import Record
+from aiida_qagenai.ml.properties.described import describe, descriptor_arrays, load_descriptor_heads
 from aiida_qagenai.ml.properties.model import PropertyModel, load_property_model
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.ensemble import model_graphs
@@ -24,7 +26,7 @@ __all__ = ('properties', 'tune_properties')
 
 
 def properties(config: PropertyConfig, runtime: Runtime, record: Record) -> None:
-    """Predict properties of crystals and write the arrays of ``Properties``.
+    """Predict properties of crystals and write the arrays of ``Properties``, or those of descriptors.
 
     The array ``latent``, shape (n, d), is what the first member of the validator says of each: crystals that are alike
     are near each other, and no retraining moves them. With ``config.energies`` there is ``formation_energy``, shape
@@ -32,19 +34,29 @@ def properties(config: PropertyConfig, runtime: Runtime, record: Record) -> None
 
     :raises InvalidInputError: if the checkpoint does not go with the validator of the package.
     """
-    model, info = load_property_model(runtime, config.checkpoint)
     structures = StructureBatch.load(config.structures)
+    if config.descriptors:
+        with record.stage('evaluation'):
+            arrays = descriptor_arrays(describe(load_descriptor_heads(runtime), structures))
+        save_arrays(config.output, {**arrays, **_about(structures)})
+        record.counts.update(num_structures=len(structures))
+        return
+    model, info = load_property_model(runtime, config.checkpoint)
     with record.stage('evaluation'):
         seen = see(structures, model.validator, runtime)
         found = model.of_structures(structures, seen)
-    about = {'identifiers': structures.identifiers, 'format_version': np.array(FORMAT_VERSION)}
     latent = seen.latent[:, 0].reshape(len(structures), -1).astype(np.float32)
-    arrays = {**found.arrays(), 'latent': latent, **about}
+    arrays = {**found.arrays(), 'latent': latent, **_about(structures)}
     if config.energies:
         with record.stage('energies'):
             arrays['formation_energy'] = _formation_energies(model, structures, runtime)
     save_arrays(config.output, arrays)
     record.counts.update(num_structures=len(structures), checkpoint_sha256=info.sha256)
+
+
+def _about(structures: StructureBatch) -> dict[str, NDArray[t.Any]]:
+    """Return what tells a reader which crystals the arrays are of."""
+    return {'identifiers': structures.identifiers, 'format_version': np.array(FORMAT_VERSION)}
 
 
 def _formation_energies(model: PropertyModel, structures: StructureBatch, runtime: Runtime) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.latent import see
 from aiida_qagenai.ml.potentials import Potential
 from aiida_qagenai.ml.progress import Progress, Record
+from aiida_qagenai.ml.properties.described import describe, descriptor_arrays, load_descriptor_heads
 from aiida_qagenai.ml.properties.model import load_property_model
 from aiida_qagenai.ml.runtime import Runtime
 from aiida_qagenai.ml.validator.base import base_of, on_base
@@ -92,13 +93,15 @@ def predict(config: PredictConfig, runtime: Runtime, record: Record) -> None:
 def _heads(
     structures: StructureBatch, config: PredictConfig, runtime: Runtime, record: Record
 ) -> dict[str, NDArray[t.Any]]:
-    """Return the arrays of the band gaps and the properties that are asked for."""
+    """Return the arrays of the band gaps, the descriptors and the properties that are asked for."""
     seen, arrays = None, {}
     with record.stage('heads'):
         if config.gaps:
             gaps = load_gap_model(runtime, labels=config.gap_labels)
             seen = see(structures, gaps.validator, runtime)
             arrays = gaps.of_structures(structures, seen).arrays()
+        if config.descriptors:
+            arrays |= descriptor_arrays(describe(load_descriptor_heads(runtime), structures, seen))
         if config.properties:
             arrays |= load_property_model(runtime)[0].of_structures(structures, seen).arrays()
     return arrays

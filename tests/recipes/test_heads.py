@@ -1,0 +1,107 @@
+"""The recipe of the heads of quantum descriptors, on made-up fields of alloys."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from emt_crystals import emt_dataset
+
+from aiida_qagenai.common.descriptors import FIELDS, HEAD_FIELDS, LOGARITHMIC
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
+from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
+from aiida_qagenai.exchange.tasks import RuntimeConfig
+from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.properties.model import PropertyModel, Scale, load_property_model
+from aiida_qagenai.ml.runtime import setup
+from aiida_qagenai.ml.validator.ensemble import Ensemble
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
+
+import descriptor_heads
+import heads
+
+NUMBER = 120
+
+
+@pytest.fixture(scope='module')
+def labels():
+    """Return alloys whose mean of the density of states and whose χ0 follow their share of aluminium; others are 0."""
+    structures = emt_dataset(NUMBER).structures
+    share = np.bincount(structures.owner, structures.species == 13, len(structures)) / structures.num_atoms
+    descriptors = np.tile(np.linspace(0.0, 0.1, len(FIELDS)), (NUMBER, 1)) + 0.01 * share[:, None]
+    descriptors[:, FIELDS.index('dos_mean')] = -10 * share
+    descriptors[:, FIELDS.index('chi0_q_min')] = np.exp(3 * share)
+    descriptors[:5, FIELDS.index('dos_mean')] = np.nan
+    split = np.full(NUMBER, SPLITS.index('train'), dtype=np.int8)
+    split[::5], split[1::5] = SPLITS.index('validation'), SPLITS.index('calibration')
+    groups = np.array([f'group{index}' for index in range(NUMBER)])
+    energies = np.full((NUMBER, 4), np.nan)
+    return LabelledBatch(structures=structures, energies=energies, descriptors=descriptors, groups=groups, split=split)
+
+
+@pytest.fixture(scope='module')
+def trained(labels, tmp_path_factory):
+    """Return the model and what its networks see."""
+    runtime = setup(RuntimeConfig())
+    values = descriptor_heads.columns(labels)
+    validator = Ensemble.from_checkpoint(*load_checkpoint(VALIDATOR_FOUNDATION, 'validator'), runtime.dtype)
+    cache = tmp_path_factory.mktemp('heads') / 'features.npz'
+    seen = heads.seen_of(labels.structures, validator, runtime, cache)
+    scale = Scale.of_labels(values, np.array([name in LOGARITHMIC for name in HEAD_FIELDS]))
+    ones = np.ones(len(HEAD_FIELDS))
+    model = PropertyModel(HEAD_FIELDS, heads.elements_of(labels), [], scale, ones, validator, runtime)
+    inputs = model.inputs(labels.structures, seen)
+    heads.fit(model, inputs, labels, values, epochs=200, delta=1.0)
+    return model, inputs
+
+
+def test_fields_of_any_sign_and_scale_are_learned(labels, trained):
+    model, inputs = trained
+    metrics = descriptor_heads.metrics_of(model, inputs, labels, ('validation',))
+    assert metrics['validation_r2_dos_mean'] > 0.8 and metrics['validation_r2_chi0_q_min'] > 0.8
+    assert metrics['validation_mae_dos_mean'] < 1.5
+    assert (model.scales > 0).all() and len(model.networks) == heads.NUM_MEMBERS
+
+
+def test_what_is_written_predicts_the_same(labels, trained, tmp_path):
+    model, inputs = trained
+    labels.save(tmp_path / 'set.npz')
+    about = {'source': 'made up', 'license': 'none', 'sha256': '0' * 64}
+    (tmp_path / 'set.card.json').write_text(json.dumps(about))
+    arguments = argparse.Namespace(labels=tmp_path / 'set.npz', output=tmp_path)
+    descriptor_heads.write(model, labels, arguments, {'validation_r2_dos_mean': 0.9}, 0.0)
+    found, info = load_property_model(model.runtime, tmp_path / 'descriptors', HEAD_FIELDS)
+    np.testing.assert_allclose(found.raw(inputs)[0], model.raw(inputs)[0], rtol=1e-3, atol=1e-3)
+    card = json.loads((tmp_path / 'descriptors' / 'card.json').read_text())
+    assert card['checkpoint_sha256'] == info.sha256 and card['num_labels']['validation'] == NUMBER // 5
+
+
+def test_computed_labels_change_what_is_predicted(labels, trained):
+    """Of the fields that have labels alone, where they were computed."""
+    model, inputs = trained
+    before = model.raw(inputs)[0]
+    new = np.full((2, len(HEAD_FIELDS)), np.nan)
+    new[:, 0] = before[:2, 0] - 5.0
+    saved = [network.coefficients.detach().clone() for network in model.networks]
+    assert model.learn(labels.structures.select(np.array([0, 1])), new, weight=50.0) == 2
+    after = model.raw(inputs)[0]
+    for network, coefficients in zip(model.networks, saved, strict=True):
+        network.coefficients.data = coefficients
+    assert (after[:2, 0] < before[:2, 0] - 2).all()
+    np.testing.assert_allclose(after[:, 1:], before[:, 1:], rtol=1e-6)
+
+
+def test_scales_go_both_ways():
+    labels = np.array([[1.0, -3.0], [np.e, 1.0], [np.nan, 2.0]])
+    scale = Scale.of_labels(labels, np.array([True, False]))
+    numbers = scale.inward(labels)
+    np.testing.assert_allclose(np.nanmean(numbers, axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.nanstd(numbers, axis=0), 1)
+    np.testing.assert_allclose(scale.outward(numbers), labels)
+    ones = np.ones((1, 2))
+    np.testing.assert_allclose(scale.deviations(np.array([[2.0, 2.0]]), ones), [[2 * scale.slope[0], scale.slope[1]]])
