@@ -7,23 +7,34 @@ import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiida_qagenai.api.prediction import GAPS, MODULI, gap_records, property_records
+from aiida_qagenai.api.prediction import GAPS, MODULI, descriptor_records, gap_records, property_records
 from aiida_qagenai.api.tasks import Runner
-from aiida_qagenai.common.properties import PROPERTIES
-from aiida_qagenai.selection.targets import GapTarget, Predicted, PredictedProperty, Target
+from aiida_qagenai.common.properties import DESCRIBED, PROPERTIES
+from aiida_qagenai.selection.targets import (
+    AnyPredicted,
+    GapTarget,
+    JointTarget,
+    Predicted,
+    PredictedParts,
+    PredictedProperty,
+    Target,
+)
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('predicted_for', 'predicted_gaps', 'predicted_properties')
+__all__ = ('predicted_descriptors', 'predicted_for', 'predicted_gaps', 'predicted_properties')
 
 
-def predicted_for(
-    target: Target, structures: Sequence[Structure], run: Runner
-) -> Sequence[Predicted] | Sequence[PredictedProperty]:
+def predicted_for(target: Target, structures: Sequence[Structure], run: Runner) -> Sequence[AnyPredicted]:
     """Return the property that a target is about, of crystals."""
+    if isinstance(target, JointTarget):
+        parts = [t.cast(t.Any, predicted_for(part, structures, run)) for part in target.parts]
+        return [PredictedParts(each) for each in zip(*parts, strict=True)]
     if isinstance(target, GapTarget):
         return predicted_gaps(structures, run)
+    if target.name in DESCRIBED:
+        return predicted_descriptors(structures, run)
     return predicted_properties(structures, run)
 
 
@@ -40,6 +51,25 @@ def predicted_gaps(structures: Sequence[Structure], run: Runner) -> list[Predict
         run('gaps', {'structures': 'structures.npz', 'output': GAPS}, folder, 'band gaps')
         records = gap_records(load_arrays(folder / GAPS))
     return [Predicted(each['gap_pbe'], each['gap_sigma_pbe'], each['metal_probability']) for each in records]
+
+
+def predicted_descriptors(structures: Sequence[Structure], run: Runner) -> list[PredictedProperty]:
+    """Return the quantum descriptors of crystals.
+
+    :param run: what runs the task.
+    """
+    from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        StructureBatch.from_structures(structures).save(folder / 'structures.npz')
+        config = {'structures': 'structures.npz', 'descriptors': True, 'output': MODULI}
+        run('properties', config, folder, 'descriptors')
+        records = descriptor_records(load_arrays(folder / MODULI))
+    return [
+        PredictedProperty({name: each[name] for name in DESCRIBED}, {name: each[f'{name}_sigma'] for name in DESCRIBED})
+        for each in records
+    ]
 
 
 def predicted_properties(

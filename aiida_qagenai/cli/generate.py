@@ -29,8 +29,9 @@ __all__ = ('generate',)
 
 TARGET = option(
     '--target',
-    callback=lambda context, parameter, text: parse_target(text) if text else None,
-    help='Property at PBE: band_gap=1.5 (eV), band_gap=1.2..1.8, metallic, bulk_modulus=350 (GPa).',
+    multiple=True,
+    callback=lambda context, parameter, texts: parse_target(', '.join(texts)) if texts else None,
+    help='Property at PBE, repeatable: band_gap=1.5 (eV), metallic, bulk_modulus=80..120, elf_high=0.1.',
 )
 
 NESTED = ('structure', 'constraints')

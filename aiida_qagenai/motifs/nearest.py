@@ -6,7 +6,7 @@ import typing as t
 from collections.abc import Callable, Sequence
 
 from aiida_qagenai.motifs.propose import has_common_states, is_balanced, kinds_of, most_alike
-from aiida_qagenai.selection.targets import Predicted, PredictedProperty, Target, merit, varied
+from aiida_qagenai.selection.targets import AnyPredicted, Target, merit, varied
 
 if t.TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -17,7 +17,7 @@ __all__ = ('nearest_of_kinds', 'order_of_merit')
 def order_of_merit(
     target: Target,
     structures: Sequence[Structure],
-    predicted: Sequence[Predicted | PredictedProperty],
+    predicted: Sequence[AnyPredicted],
     probabilities: Sequence[float],
 ) -> list[int]:
     """Return the indices of crystals, those that serve a target best first.

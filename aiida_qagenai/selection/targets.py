@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import re
 import typing as t
@@ -10,11 +11,14 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.properties import FUNCTION, PROPERTIES, Quantity, quantity
+from aiida_qagenai.common.properties import FUNCTION, PREDICTED, Quantity, quantity
 
 __all__ = (
+    'AnyPredicted',
     'GapTarget',
+    'JointTarget',
     'Predicted',
+    'PredictedParts',
     'PredictedProperty',
     'PropertyTarget',
     'Target',
@@ -55,13 +59,18 @@ class GapTarget(t.NamedTuple):
         if match is None or match[1] != 'band_gap' or (match[3] and float(match[3]) < float(match[2])):
             message = (
                 f'`{text}` is not a target: write band_gap=1.5, a window such as band_gap=1.2..1.8, metallic, or '
-                'bulk_modulus=200'
+                'bulk_modulus=200, or another name of `aiida-qagenai generate --help`'
             )
             raise InvalidInputError(message)
         first = float(match[2])
         if match[3]:
             return cls(first, float(match[3]))
         return cls(max(0.0, first - HALF_WIDTH), first + HALF_WIDTH, first) if first else cls(0.0, 0.0)
+
+    @property
+    def tolerance(self) -> float:
+        """Return the distance that counts as one, eV; of a metal, the probability."""
+        return HALF_WIDTH if self.maximum else 1.0
 
     @property
     def text(self) -> str:
@@ -109,10 +118,10 @@ class PropertyTarget(t.NamedTuple):
     best: float | None = None
 
     @classmethod
-    def parse(cls, text: str, names: Iterable[str] = tuple(PROPERTIES)) -> PropertyTarget:
+    def parse(cls, text: str, names: Iterable[str] = PREDICTED) -> PropertyTarget:
         """Return the target that a text stands for.
 
-        :param names: of the properties that can be asked for, those of the heads by default.
+        :param names: of the properties that can be asked for, those of all heads by default.
         :raises InvalidInputError: if it is none.
         """
         match, names = _SIGNED_WINDOW.fullmatch(text.strip()), list(names)
@@ -134,6 +143,11 @@ class PropertyTarget(t.NamedTuple):
     def quantity(self) -> Quantity:
         """Return what is known about the property."""
         return quantity(self.name)
+
+    @property
+    def tolerance(self) -> float:
+        """Return the distance that counts as one, as a ratio or in the unit."""
+        return self.quantity.tolerance
 
     @property
     def text(self) -> str:
@@ -211,18 +225,6 @@ class PredictedProperty(t.NamedTuple):
         return {**self.values, **{f'{name}_sigma': value for name, value in self.sigma.items()}}
 
 
-Target = GapTarget | PropertyTarget
-
-
-def parse_target(text: str) -> Target:
-    """Return the band gap or the property that a text asks for.
-
-    :raises InvalidInputError: if it is none.
-    """
-    name = text.partition('=')[0].strip()
-    return PropertyTarget.parse(text) if name in PROPERTIES else GapTarget.parse(text)
-
-
 class Predicted(t.NamedTuple):
     """The band gap of a crystal at PBE by the model of the package: eV, 0 for a metal."""
 
@@ -233,6 +235,74 @@ class Predicted(t.NamedTuple):
     def record(self) -> dict[str, t.Any]:
         """Return the columns of a table."""
         return self._asdict()
+
+
+class PredictedParts(t.NamedTuple):
+    """What is predicted of a crystal for each part of a target, in their order."""
+
+    parts: tuple[Predicted | PredictedProperty, ...]
+
+    def record(self) -> dict[str, t.Any]:
+        """Return the columns of a table."""
+        return {name: value for part in self.parts for name, value in part.record().items()}
+
+
+class JointTarget(t.NamedTuple):
+    """Several properties that are asked for at once: ``band_gap=1.5, elf_high=0.1``. Distances are in tolerances."""
+
+    parts: tuple[GapTarget | PropertyTarget, ...]
+
+    @property
+    def text(self) -> str:
+        """Return what :func:`parse_target` reads."""
+        return ', '.join(part.text for part in self.parts)
+
+    def __str__(self) -> str:
+        return ' and '.join(map(str, self.parts))
+
+    def contains(self, predicted: PredictedParts) -> bool:
+        """Return whether a crystal is within all windows."""
+        return all(part.contains(each) for part, each in self._pairs(predicted))
+
+    def distance(self, predicted: PredictedParts) -> float:
+        """Return how far a crystal is from all that is wanted."""
+        return math.hypot(*(part.distance(each) / part.tolerance for part, each in self._pairs(predicted)))
+
+    def deviation(self, predicted: PredictedParts) -> float:
+        """Return the root mean square distance that is expected with σ."""
+        return math.hypot(*(part.deviation(each) for part, each in self._pairs(predicted)))
+
+    def _pairs(self, predicted: PredictedParts) -> t.Iterator[tuple[t.Any, t.Any]]:
+        return zip(self.parts, predicted.parts, strict=True)
+
+
+Target = GapTarget | PropertyTarget | JointTarget
+AnyPredicted = Predicted | PredictedProperty | PredictedParts
+
+
+def parse_target(text: str) -> Target:
+    """Return the band gap or the property that a text asks for, or several with commas between.
+
+    :raises InvalidInputError: if it is none, or asks for one property twice.
+    """
+    texts = [part.strip() for part in text.split(',') if part.strip()]
+    if len(texts) < 2:
+        return _parse_one(text)
+    parts = tuple(_parse_one(each) for each in texts)
+    names = ['band_gap' if isinstance(part, GapTarget) else part.name for part in parts]
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
+        raise InvalidInputError(f'`{text}` is not a target: it asks for {twice[0]} twice')
+    return JointTarget(parts)
+
+
+def _parse_one(text: str) -> GapTarget | PropertyTarget:
+    name = text.partition('=')[0].strip()
+    if name in PREDICTED:
+        return PropertyTarget.parse(text)
+    names = ('band_gap', 'metallic', *PREDICTED)
+    if name not in names and (close := difflib.get_close_matches(name, names, 1)):
+        raise InvalidInputError(f'`{text}` is not a target: did you mean `{close[0]}`?')
+    return GapTarget.parse(text)
 
 
 PRIOR = 0.02
@@ -248,7 +318,7 @@ Project 85 % have less than 0.5 eV at PBE (`benchmarks/conditioning.py`)."""
 
 def merit(
     target: Target,
-    predicted: Predicted | PredictedProperty,
+    predicted: AnyPredicted,
     *,
     balanced: bool,
     common: bool = True,
@@ -271,8 +341,10 @@ def merit(
     return PRIOR * likely - deviation
 
 
-def _cost_of_no_gap(target: Target, predicted: Predicted | PredictedProperty) -> float:
+def _cost_of_no_gap(target: Target, predicted: AnyPredicted) -> float:
     """Return how much farther from a target a crystal is expected if the gap that it promises is not real."""
+    if isinstance(target, JointTarget) and isinstance(predicted, PredictedParts):
+        return sum(itertools.starmap(_cost_of_no_gap, zip(target.parts, predicted.parts, strict=True)))
     if not isinstance(target, GapTarget) or not isinstance(predicted, Predicted):
         return 0.0
     return UNREAL * max(0.0, target.error(0.0) - target.error(predicted.band_gap)) / HALF_WIDTH

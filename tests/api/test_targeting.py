@@ -73,3 +73,13 @@ def test_crystals_with_the_modulus_come_first():
     found = qagenai.generate(['W', 'C'], 3, target='bulk_modulus=350', refine=False, max_atoms=4)
     moduli = [each.predicted.values['bulk_modulus'] for each in found]
     assert moduli == sorted(moduli, key=lambda value: abs(math.log(value / 350))) and moduli[0] > 250
+
+
+def test_localisation_and_gap_are_asked_for_together():
+    """The crystals that come first are nearer to both than those that nothing is asked of."""
+    options = {'refine': False, 'max_atoms': 8}
+    target = parse_target('band_gap=3, elf_high=0.1')
+    near = qagenai.generate(['Mg', 'O'], 3, target=target, **options)
+    distances = [target.distance(each.predicted) for each in near]
+    assert distances == sorted(distances)
+    assert {'band_gap', 'elf_high'} <= near[0].predicted.record().keys()

@@ -8,13 +8,24 @@ from hypothesis import strategies as st
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.selection.design import design_target
-from aiida_qagenai.selection.targets import Predicted, PredictedProperty, merit, parse_target, varied
+from aiida_qagenai.selection.targets import (
+    JointTarget,
+    Predicted,
+    PredictedParts,
+    PredictedProperty,
+    merit,
+    parse_target,
+    varied,
+)
 
 SURE, UNSURE, OTHER = Predicted(3.0, 0.2, 0.0), Predicted(3.0, 1.5, 0.3), Predicted(1.0, 0.2, 0.0)
 METAL, UNSURE_METAL = Predicted(0.0, 0.1, 0.99), Predicted(0.0, 1.4, 0.6)
 
 
-@pytest.mark.parametrize('text', ['band_gap=1.5', 'band_gap=1.2..1.8', 'metallic', 'bulk_modulus=350'])
+@pytest.mark.parametrize(
+    'text',
+    ['band_gap=1.5', 'band_gap=1.2..1.8', 'metallic', 'bulk_modulus=350', 'metallic, elf_high=0.1', 'dos_mean=-5'],
+)
 def test_a_target_says_what_it_was_read_from(text):
     assert parse_target(text).text == text and parse_target(parse_target(text).text) == parse_target(text)
 
@@ -103,3 +114,34 @@ def test_errors_are_shares_of_what_is_positive_and_differences_otherwise():
 def test_what_cannot_be_asked_for_is_said(text, words):
     with pytest.raises(InvalidInputError, match=words):
         design_target(text)
+
+
+def test_several_properties_count_together():
+    """A crystal is within all windows, and its distance is that of all parts in their tolerances."""
+    target = parse_target('band_gap=1.5,elf_high=0.1')
+    assert isinstance(target, JointTarget)
+
+    def predicted(gap, share):
+        return PredictedParts((Predicted(gap, 0.1, 0.0), PredictedProperty({'elf_high': share}, {'elf_high': 0.01})))
+
+    assert target.contains(predicted(1.6, 0.12)) and not target.contains(predicted(1.6, 0.2))
+    assert target.distance(predicted(1.5, 0.1)) == 0
+    assert target.distance(predicted(1.8, 0.1)) == pytest.approx(target.distance(predicted(1.5, 0.15))) == 1
+    merits = [merit(target, predicted(*pair), balanced=True) for pair in ((1.5, 0.1), (1.5, 0.3), (3.0, 0.3))]
+    assert merits == sorted(merits, reverse=True)
+    assert merit(target, predicted(1.5, 0.1), balanced=True, common=False) < merits[0] - 1
+    assert predicted(1.5, 0.1).record().keys() >= {'band_gap', 'elf_high', 'elf_high_sigma'}
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('elf_hgh=0.4', 'did you mean `elf_high`'),
+        ('band_gap=1, band_gap=2', 'asks for band_gap twice'),
+        ('chi0_q_min=0', 'is positive'),
+        ('nothing=1', 'write band_gap=1.5'),
+    ],
+)
+def test_what_no_model_predicts_is_said(text, words):
+    with pytest.raises(InvalidInputError, match=words):
+        parse_target(text)

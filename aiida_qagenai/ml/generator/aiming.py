@@ -1,4 +1,4 @@
-"""Motifs that start the samples where a band gap or a modulus is asked for: those whose predicted one is near it.
+"""Motifs that start the samples where a property is asked for: those whose predicted one is near it.
 
 The prediction is of the motif with exchanged elements, before any diffusion, so that hundreds can be looked at.
 """
@@ -11,13 +11,22 @@ import typing as t
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiida_qagenai.common.properties import PROPERTIES
+from aiida_qagenai.common.properties import DESCRIBED, PROPERTIES
 from aiida_qagenai.exchange.requests import MotifsRequest
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.gaps.model import GapModel, load_gap_model
+from aiida_qagenai.ml.properties.described import describe, load_descriptor_heads
 from aiida_qagenai.ml.properties.model import PropertyModel, load_property_model
 from aiida_qagenai.ml.runtime import Runtime
-from aiida_qagenai.selection.targets import GapTarget, Predicted, PredictedProperty, Target
+from aiida_qagenai.selection.targets import (
+    AnyPredicted,
+    GapTarget,
+    JointTarget,
+    Predicted,
+    PredictedParts,
+    PredictedProperty,
+    Target,
+)
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.motifs.propose import Proposal
@@ -43,16 +52,26 @@ class Predictor:
     def _properties(self) -> PropertyModel:
         return load_property_model(self.runtime)[0]
 
-    def predict(self, target: Target, structures: StructureBatch) -> Sequence[Predicted] | Sequence[PredictedProperty]:
+    @functools.cached_property
+    def _descriptors(self) -> PropertyModel:
+        return load_descriptor_heads(self.runtime)
+
+    def predict(self, target: Target, structures: StructureBatch) -> Sequence[AnyPredicted]:
         """Return the property that a target is about, of crystals."""
+        if isinstance(target, JointTarget):
+            parts = [t.cast(t.Any, self.predict(part, structures)) for part in target.parts]
+            return [PredictedParts(each) for each in zip(*parts, strict=True)]
         if isinstance(target, GapTarget):
             gaps = self._gaps.of_structures(structures)
             rows = zip(*(each[:, 0].tolist() for each in (gaps.gaps, gaps.sigma, gaps.metal_probability)), strict=True)
             return [Predicted(*row) for row in rows]
-        found = self._properties.of_structures(structures)
+        if target.name in DESCRIBED:
+            names, found = tuple(DESCRIBED), describe(self._descriptors, structures)
+        else:
+            names, found = tuple(PROPERTIES), self._properties.of_structures(structures)
         pairs = zip(found.values.tolist(), found.sigma.tolist(), strict=True)
         return [
-            PredictedProperty(dict(zip(PROPERTIES, value, strict=True)), dict(zip(PROPERTIES, sigma, strict=True)))
+            PredictedProperty(dict(zip(names, value, strict=True)), dict(zip(names, sigma, strict=True)))
             for value, sigma in pairs
         ]
 

@@ -28,8 +28,8 @@ def motif_requests(elements: Sequence[str], count: int, settings: GenerateSettin
     """Return requests for ``count`` samples that start from known crystals, or none if no cell is large enough.
 
     Half of them are of the whole system, the others in equal parts of its subsystems of two or more elements, which
-    compete with it. A system that no known crystal fits gets samples from noise, which the generator decides. Where a
-    band gap is among the target descriptors, the crystals are chosen by it.
+    compete with it. A system that no known crystal fits gets samples from noise, which the generator decides. Where
+    target descriptors are among those that the package predicts, the crystals are chosen by them.
     """
     smallest = min(2, len(elements))
     sizes = [size for size in range(len(elements), smallest - 1, -1) if size <= settings.max_atoms]
@@ -43,7 +43,7 @@ def motif_requests(elements: Sequence[str], count: int, settings: GenerateSettin
         'max_atoms': settings.max_atoms,
         'otherwise': 'noise',
         **({'exclude_system': True} if settings.exclude_system else {}),
-        **({} if settings.band_gap is None else {'target': f'band_gap={settings.band_gap:g}'}),
+        **({} if settings.wish is None else {'target': settings.wish}),
     }
     return [
         {'mode': 'motifs', 'elements': system, 'novelty': novelty, **limits, 'count': samples}

@@ -9,9 +9,11 @@ import pydantic
 
 from aiida_qagenai.calculations.models.external import ExternalGenerateParameters
 from aiida_qagenai.common.model import StrictModel
+from aiida_qagenai.common.properties import PREDICTED
 from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.exchange.tasks import NoiseSchedule
+from aiida_qagenai.selection.targets import parse_target
 
 __all__ = ('GenerateSettings',)
 
@@ -54,8 +56,9 @@ class GenerateSettings(StrictModel):
     guidance_scale: float = pydantic.Field(ge=0, description='λ: 0 unconditioned, 1 conditioned')
     target: dict[str, float] | None = pydantic.Field(
         None,
-        description='Target quantum descriptors; by default those that the composition model predicts. A `band_gap` '
-        '(eV) chooses the known crystals that candidates start from as well',
+        description='Target quantum descriptors; by default those that the composition model predicts. Those '
+        'that the models of the package predict, such as `band_gap` (eV), choose the known crystals that candidates '
+        'start from as well',
     )
     geometry: GeometryOptions | None = pydantic.Field(
         None,
@@ -90,6 +93,12 @@ class GenerateSettings(StrictModel):
         return None if self.target is None else self.target.get('band_gap')
 
     @property
+    def wish(self) -> str | None:
+        """Return what the crystals that candidates start from are chosen by."""
+        known = {name: value for name, value in (self.target or {}).items() if name in ('band_gap', *PREDICTED)}
+        return ', '.join(f'{name}={value:g}' for name, value in known.items()) or None
+
+    @property
     def novelties(self) -> tuple[float, ...]:
         """Return the levels of noise."""
         return self.novelty if isinstance(self.novelty, tuple) else (self.novelty,)
@@ -101,6 +110,15 @@ class GenerateSettings(StrictModel):
         if isinstance(value, tuple) and not len(set(value)) == len(value) > 0:
             raise ValueError(f'a list of novelties needs one or more different levels, got {list(value)}')
         return value
+
+    @pydantic.field_validator('target')
+    @classmethod
+    def _can_be_asked_for(cls, target: dict[str, float] | None) -> dict[str, float] | None:
+        """Check that what the models of the package predict can have the values."""
+        for name, value in (target or {}).items():
+            if name in ('band_gap', *PREDICTED):
+                parse_target(f'{name}={value:g}')
+        return target
 
     @pydantic.model_validator(mode='after')
     def _room_for_mask(self) -> GenerateSettings:

@@ -79,8 +79,9 @@ def test_ordered_structures_have_the_elements_of_their_constraints():
 
 
 def test_a_band_gap_chooses_the_known_crystals():
-    """The target of the descriptors is that of the requests for motifs; without a gap they have none."""
-    for target, text in (({'band_gap': 1.5, 'elf_0': 0.4}, 'band_gap=1.5'), ({'elf_0': 0.4}, None), (None, None)):
+    """The target of the descriptors is that of the requests for motifs; without one they have none."""
+    both = {'band_gap': 1.5, 'elf_0': 0.4}
+    for target, text in ((both, 'band_gap=1.5, elf_0=0.4'), ({'elf_0': 0.4}, 'elf_0=0.4'), (None, None)):
         requests = requests_of(['B', 'N'], 12, max_atoms=4, motif_fraction=0.5, target=target)
         assert {r.get('target') for r in requests if r['mode'] == 'motifs'} == {text}
 
