@@ -28,6 +28,7 @@ from aiida_qagenai.cli.params import (
     read_options,
 )
 from aiida_qagenai.common.errors import InvalidInputError
+from aiida_qagenai.selection.targets import GapTarget, JointTarget, PropertyTarget, parse_target
 
 __all__ = ('candidate',)
 
@@ -45,7 +46,7 @@ COLUMNS = columns(
 RELAXED = columns('relaxation_converged: relaxed, relaxation_volume_change: ΔV/V, unrelaxed_pk: unrelaxed pk')
 """Added where candidates were relaxed."""
 
-GAPS = columns('band_gap: gap pred, band_gap_computed: gap comp, target_error: error')
+GAPS = columns('band_gap: gap pred, band_gap_computed: gap comp')
 """Added where a band gap is asked for, eV."""
 
 PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, place, pk')
@@ -67,8 +68,8 @@ PROPOSED = columns('name, formula, num_sites: atoms, space_group_number: group, 
     type=click.Choice(['out_of_distribution', 'magnetic', 'f_electrons', 'multireference']),
     help='Leave out what its prediction, or for multireference its energies, mark so. Repeatable.',
 )
-@option('--target', help='Band gap at PBE: band_gap=1.5 (eV), band_gap=1.2..1.8 or metallic.')
-@option('--max-target-error', type=click.FloatRange(min=0), help='Largest distance of its predicted gap, eV.')
+@option('--target', help='What is predicted at PBE: band_gap=1.5 (eV), metallic, elf_high=0.1; commas between several.')
+@option('--max-target-error', type=click.FloatRange(min=0), help='Largest distance from it: eV, or its own unit.')
 @option(
     '--sort',
     'sort_by',
@@ -89,8 +90,19 @@ def list_(fmt: str, **filters: t.Any) -> None:
     frame = searches.candidates(filters.pop('campaign'), **filters)
     footer = f'{len(frame)} candidates; formation energies, D and E hull in eV/atom'
     shown = COLUMNS | RELAXED if frame['relaxed_from'].notna().any() else COLUMNS
-    shown = shown | GAPS if filters['target'] else shown
+    shown |= _asked_for(filters['target'])
     print_frame(frame, fmt, shown, footer=footer)
+
+
+def _asked_for(text: str | None) -> dict[str, str]:
+    """Return the columns of what is asked for, and of the distance from it."""
+    if text is None:
+        return {}
+    target = parse_target(text)
+    parts = target.parts if isinstance(target, JointTarget) else (target,)
+    shown = GAPS if any(isinstance(part, GapTarget) for part in parts) else {}
+    names = [part.name for part in parts if isinstance(part, PropertyTarget)]
+    return {**shown, **{name: name for name in names}, 'target_error': 'error'}
 
 
 @candidate.command('generate')

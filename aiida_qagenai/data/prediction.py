@@ -54,6 +54,12 @@ class PredictionData(RecordData):
         band_gap_sigma: float | None = OrmMetadataField(
             None, ge=0, description='Calibrated standard deviation of band_gap, eV'
         )
+        descriptors: dict[str, float] | None = OrmMetadataField(
+            None, description='Quantum descriptors at PBE by the heads of the package'
+        )
+        descriptor_sigma: dict[str, float] | None = OrmMetadataField(
+            None, description='Calibrated standard deviations of descriptors'
+        )
         distance_to_training: float | None = OrmMetadataField(None, ge=0, description='Distance in latent space')
 
         @pydantic.model_validator(mode='after')

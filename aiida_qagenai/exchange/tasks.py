@@ -220,8 +220,8 @@ class GenerateConfig(RuntimeConfig):
     :param geometry: geometric constraints that the structures are ordered with; none if not given.
     :param mask: atoms that are held while the others are sampled; none if not given.
     :param relations: whether samples of motifs are compared with the known crystals.
-    :param gap_labels: packed training set whose gaps at PBE the model of the package learns from, where a request has a
-        gap as its target.
+    :param labels: packed training set whose gaps and descriptors at PBE the models of the package learn from, where a
+        request has one as its target.
     """
 
     generator: Path | None = None
@@ -237,7 +237,7 @@ class GenerateConfig(RuntimeConfig):
     geometry: GeometryOptions | None = None
     mask: SiteMask | None = None
     relations: bool = True
-    gap_labels: Path | None = None
+    labels: Path | None = None
     batch_size: Count = 128
     output: Path = Path('candidates.npz')
 
@@ -273,9 +273,9 @@ class PredictConfig(RuntimeConfig):
 
     :param validator: checkpoint; the one that comes with the package if not given.
     :param gaps: predict band gaps as well, by the model that comes with the package.
-    :param gap_labels: packed training set whose gaps at PBE that model learns from.
     :param properties: predict bulk and shear moduli as well, by the heads that come with the package.
     :param descriptors: predict quantum descriptors as well, by the heads that come with the package.
+    :param labels: packed training set whose gaps and descriptors at PBE these models learn from.
     """
 
     validator: Path | None = None
@@ -283,9 +283,9 @@ class PredictConfig(RuntimeConfig):
     output: Path = Path('predictions.npz')
     batch_size: Count = 64
     gaps: bool = False
-    gap_labels: Path | None = None
     properties: bool = False
     descriptors: bool = False
+    labels: Path | None = None
 
 
 class GapConfig(RuntimeConfig):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aiida_qagenai.calculations.models.predict import PredictCalculation
 from aiida_qagenai.common.descriptors import GAP_LEVELS
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.common.properties import DESCRIBED
 from aiida_qagenai.data.candidate import parse_candidate_name
 from aiida_qagenai.data.prediction import PredictionData
 from aiida_qagenai.engine.batch import register_outputs
@@ -55,6 +56,7 @@ def make_prediction(arrays: dict[str, NDArray[t.Any]], row: int, name: str, uuid
     energies = {f'energy_{level.label}': finite(arrays['energies'][row, level.rank]) for level in LADDER}
     sigmas = {f'sigma_{level.label}': finite(arrays['sigma'][row, level.rank]) for level in LADDER}
     gaps = {'band_gap': 'gaps', 'band_gap_sigma': 'gap_sigma'} if 'gaps' in arrays else {}
+    described = [name for name in ('descriptors', 'descriptor_sigma') if name in arrays]
     scalars = ('divergence_signed', 'divergence_sigma', 'distance_to_training')
     return PredictionData(
         candidate_uuid=uuid,
@@ -63,6 +65,7 @@ def make_prediction(arrays: dict[str, NDArray[t.Any]], row: int, name: str, uuid
         **{flag: bool(arrays[flag][row]) for flag in FLAGS if flag in arrays},
         **{scalar: finite(arrays[scalar][row]) for scalar in scalars},
         **{field: finite(arrays[name][row, AT_PBE]) for field, name in gaps.items()},
+        **{name: dict(zip(DESCRIBED, arrays[name][row].tolist(), strict=True)) for name in described},
         top_fidelity=str(arrays['top']) if 'top' in arrays else None,
         **energies,
         **sigmas,

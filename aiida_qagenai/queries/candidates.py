@@ -29,7 +29,7 @@ from aiida_qagenai.queries.tables import (
     parse_system,
     uuid_filter,
 )
-from aiida_qagenai.selection.targets import GapTarget
+from aiida_qagenai.queries.targeting import with_target_error
 
 __all__ = ('FLAGS', 'candidates')
 
@@ -64,6 +64,7 @@ PREDICTION_FIELDS = (
     'f_electrons',
     'band_gap',
     'band_gap_sigma',
+    'descriptors',
 )
 MULTIREFERENCE = 'multireference'
 FLAGS = ('out_of_distribution', 'magnetic', 'f_electrons', MULTIREFERENCE)
@@ -128,15 +129,15 @@ def candidates(
     :param selected: whether it was chosen for the calculations.
     :param computed: whether any energy of it was computed.
     :param exclude: leave out what has one of these ``FLAGS`` of its prediction or, ``multireference``, of its energies.
-    :param target: band gap at PBE such as ``band_gap=1.5``, ``band_gap=1.2..1.8`` or ``metallic``.
-    :param max_target_error: largest distance of the predicted gap to the target, eV.
+    :param target: gap at PBE such as ``band_gap=1.5`` or ``metallic``, a descriptor such as ``elf_high=0.1``, or both.
+    :param max_target_error: largest distance of what is predicted to it: eV, a ratio, or of several tolerances.
     :param sort_by: ``divergence`` (largest first), ``e_above_hull`` (lowest first), ``score`` (best first), ``name`` or
         ``target_error`` (nearest first).
     :param limit: most rows returned, after sorting.
     :return: columns ``name``, ``campaign``, those of the nodes, ``formation_<fidelity>`` (eV/atom), ``top_fidelity``
         (that of the campaign), ``divergence_computed``, ``band_gap`` (predicted, where the campaign asks for one),
-        ``band_gap_computed`` and, with a target, ``target_error`` (all in eV), ``protocol``, ``note``,
-        ``candidate_uuid`` and ``pk``; missing values where a stage has not been reached.
+        ``band_gap_computed`` (in eV) and, with a target, ``target_error`` and the descriptors in it, ``protocol``,
+        ``note``, ``candidate_uuid`` and ``pk``; missing values where a stage has not been reached.
     :raises InvalidInputError: for an unknown campaign, column or formula.
     """
     _check(sort_by, exclude, target, max_target_error)
@@ -150,7 +151,7 @@ def candidates(
     beside = _beside(known, table['pk'].tolist())
     for other in (_predictions(beside), _assessments(beside), formation_energies(known)):
         table = table.merge(other, on='candidate_uuid', how='left')
-    table = _targeted(_with_divergence(table, campaign), target, max_target_error)
+    table = with_target_error(_with_divergence(table, campaign), target, max_target_error)
     limits = _Limits(min_divergence, max_e_above_hull, stability, selected, computed, exclude)
     table = table[_holds(table, limits)]
     ordered = _finish(table).sort_values([sort_by, 'name'], ascending=[SORT_ORDERS[sort_by], True])
@@ -172,18 +173,6 @@ def _check(sort_by: str, exclude: t.Collection[str], target: str | None, max_tar
         raise InvalidInputError('an error is that of a `target`, such as band_gap=1.5: give one')
     if unknown := sorted(set(exclude) - set(FLAGS)):
         raise InvalidInputError(f'unknown flag `{unknown[0]}`: choose from {", ".join(FLAGS)}')
-
-
-def _targeted(table: pd.DataFrame, text: str | None, largest: float | None) -> pd.DataFrame:
-    """Return the table with ``target_error``, eV, where a band gap is asked for, and within the largest one.
-
-    :raises InvalidInputError: if the text is no target.
-    """
-    if text is None:
-        return table
-    errors = pd.to_numeric(table['band_gap']).map(GapTarget.parse(text).error, na_action='ignore').astype(float)
-    table = table.assign(target_error=errors)
-    return table if largest is None else table[table['target_error'] <= largest]
 
 
 class _Limits(t.NamedTuple):

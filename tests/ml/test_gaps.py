@@ -143,7 +143,7 @@ def test_gaps_of_a_training_set_are_learned(tmp_path, command, model):
     rock_salts([('K', 'F', 5.4)]).save(tmp_path / 'structures.npz')
     config = {'structures': 'structures.npz', 'gaps': True}
     gaps = []
-    for more in ({}, {'gap_labels': 'labels.npz'}):
+    for more in ({}, {'labels': 'labels.npz'}):
         assert command(tmp_path, 'predict', {**config, **more})[0] == 0
         gaps.append(float(load_arrays(tmp_path / 'predictions.npz')['gaps'][0, 0]))
     assert gaps[1] < gaps[0] - 0.5

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from aiida_qagenai.common.properties import DESCRIBED
 from aiida_qagenai.parsers.predict import make_prediction
 
 
@@ -22,3 +23,12 @@ def test_the_gap_is_that_at_pbe_where_it_was_predicted(arrays):
 
 def test_without_a_gap_there_is_none(arrays):
     assert make_prediction(arrays, 0, '001-00000', 'u').content.band_gap is None
+
+
+def test_descriptors_are_stored_by_their_names(arrays):
+    described = {
+        name: np.full((2, len(DESCRIBED)), value) for name, value in (('descriptors', 0.2), ('descriptor_sigma', 0.1))
+    }
+    content = make_prediction({**arrays, **described}, 0, '001-00000', 'u').content
+    assert content.descriptors == dict.fromkeys(DESCRIBED, 0.2) and content.descriptor_sigma['elf_high'] == 0.1
+    assert make_prediction(arrays, 0, '001-00000', 'u').content.descriptors is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from aiida.orm import QueryBuilder
@@ -55,9 +56,29 @@ def test_candidates_near_a_target(toy):
     assert 'target_error' not in searches.candidates('toy')
 
 
-@pytest.mark.parametrize('options', [{'max_target_error': 1.0}, {'sort_by': 'target_error'}, {'target': 'bulk'}])
+def test_candidates_near_a_descriptor(toy):
+    """Shares by their difference, widths by their ratio, and several things together in their tolerances."""
+    table = searches.candidates('toy', cycle=1, target='elf_high=0.21', sort_by='target_error')
+    assert table['elf_high'].tolist() == pytest.approx([0.2, 0.3, 0.1, 0.0])
+    assert table['target_error'].tolist() == pytest.approx([0.01, 0.09, 0.11, 0.21])
+    widths = searches.candidates('toy', cycle=1, target='dos_std=2', sort_by='name')
+    assert widths['target_error'].tolist() == pytest.approx(np.abs(np.log([0.5, 1.0, 1.5, 2.0])))
+    both = searches.candidates('toy', cycle=1, target='band_gap=1, elf_high=0.1', sort_by='name')
+    assert both['target_error'].tolist() == pytest.approx(np.hypot([1 / 0.3, 0.5 / 0.3, 0, 0.5 / 0.3], [2, 0, 2, 4]))
+    assert 'descriptors' not in both
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'max_target_error': 1.0},
+        {'sort_by': 'target_error'},
+        {'target': 'bulk'},
+        {'target': 'bulk_modulus=100'},
+    ],
+)
 def test_an_error_needs_a_target(toy, options):
-    with pytest.raises(InvalidInputError, match='target'):
+    with pytest.raises(InvalidInputError, match=r'target|no predicted bulk_modulus'):
         searches.candidates('toy', **options)
 
 

@@ -36,7 +36,7 @@ class MlCalculation(RecoveryMixin, CalcJob):
     FILENAME_CONFIG = 'config.json'
     FILENAME_RESULTS = 'results.json'
     FILENAME_STDOUT = 'aiida.out'
-    FILENAME_GAP_LABELS = 'gap_labels.npz'
+    FILENAME_LABELS = 'labels.npz'
     CACHE_VERSION = 1
     MACHINE_FAILURES: t.ClassVar[frozenset[int]] = frozenset({140, 310, 311})
     """Exit statuses of a job that the machine ended (node failure, cancelled): a work chain submits it again."""
@@ -77,14 +77,14 @@ class MlCalculation(RecoveryMixin, CalcJob):
         spec.exit_code(520, 'ERROR_NON_FINITE', message='The numbers of the model are not finite: {message}')
 
     @classmethod
-    def define_gap_labels(cls, spec: CalcJobProcessSpec) -> None:
-        """Add the training set that the model of band gaps learns from."""
+    def define_labels(cls, spec: CalcJobProcessSpec) -> None:
+        """Add the training set that the models of band gaps and descriptors learn from."""
         spec.input(
-            'gap_labels',
+            'labels',
             valid_type=DatasetData,
             required=False,
-            help='Training set whose computed gaps at PBE the model of band gaps that comes with the package learns '
-            'from, where gaps are asked for.',
+            help='Training set whose computed gaps and descriptors at PBE the models that come with the package learn '
+            'from, where these are asked for.',
         )
 
     @classmethod
@@ -97,14 +97,14 @@ class MlCalculation(RecoveryMixin, CalcJob):
 
     def configuration(self) -> dict[str, t.Any]:
         """Return the configuration: the parameters and the names of the files written beside it."""
-        labels = {'gap_labels': self.FILENAME_GAP_LABELS} if 'gap_labels' in self.inputs else {}
+        labels = {'labels': self.FILENAME_LABELS} if 'labels' in self.inputs else {}
         return {**self.inputs.parameters.get_dict(), **self.FILES, **labels}
 
-    def write_gap_labels(self, folder: Folder) -> list[str]:
-        """Write the training set that the model of band gaps learns from, if there is one."""
-        if 'gap_labels' not in self.inputs:
+    def write_labels(self, folder: Folder) -> list[str]:
+        """Write the training set that the models of band gaps and descriptors learn from, if there is one."""
+        if 'labels' not in self.inputs:
             return []
-        return self.write_dataset(folder, self.FILENAME_GAP_LABELS, self.inputs.gap_labels)
+        return self.write_dataset(folder, self.FILENAME_LABELS, self.inputs.labels)
 
     @abstractmethod
     def write_inputs(self, folder: Folder) -> list[str]:

@@ -54,7 +54,7 @@ class GenerateCalculation(BatchMixin, MlCalculation):
             help='Known crystals: requests of mode `motifs` use them beside those of the package, and requests of mode '
             '`structures` start from them.',
         )
-        cls.define_gap_labels(spec)
+        cls.define_labels(spec)
         define_candidates(spec)
         spec.output(
             'geometry',
@@ -100,7 +100,7 @@ class GenerateCalculation(BatchMixin, MlCalculation):
             names += self.write_checkpoint(folder, self.FOLDER_DESCRIPTOR, self.inputs.descriptor)
         if 'motifs' in self.inputs:
             names += self.write_dataset(folder, self.FILENAME_MOTIFS, self.inputs.motifs)
-        return names + self.write_gap_labels(folder)
+        return names + self.write_labels(folder)
 
 
 def checkpoint_validator(role: str) -> t.Callable[[CheckpointData, t.Any], str | None]:

@@ -61,7 +61,7 @@ class PredictCalculation(BatchMixin, MlCalculation):
             required=False,
             help='Known crystals of the same chemical system, predicted as well, after those of `competing`.',
         )
-        cls.define_gap_labels(spec)
+        cls.define_labels(spec)
         spec.output_namespace(
             'predictions',
             valid_type=PredictionData,
@@ -82,4 +82,4 @@ class PredictCalculation(BatchMixin, MlCalculation):
         batches = [self.inputs.candidate_set.structures()]
         batches += [self.inputs[name].structures() for name in ('competing', 'known_phases') if name in self.inputs]
         StructureBatch.concatenate(batches).save(folder.get_abs_path(self.FILENAME_STRUCTURES))
-        return [*names, self.FILENAME_STRUCTURES, *self.write_gap_labels(folder)]
+        return [*names, self.FILENAME_STRUCTURES, *self.write_labels(folder)]

@@ -38,15 +38,15 @@ __all__ = ('Predictor', 'aimed_proposals')
 class Predictor:
     """The models that predict what is asked for, loaded where they are needed.
 
-    :param gap_labels: packed training set whose gaps at PBE the model of gaps learns from.
+    :param labels: packed training set whose gaps and descriptors at PBE these models learn from.
     """
 
     runtime: Runtime
-    gap_labels: Path | None = None
+    labels: Path | None = None
 
     @functools.cached_property
     def _gaps(self) -> GapModel:
-        return load_gap_model(self.runtime, labels=self.gap_labels)
+        return load_gap_model(self.runtime, labels=self.labels)
 
     @functools.cached_property
     def _properties(self) -> PropertyModel:
@@ -54,7 +54,7 @@ class Predictor:
 
     @functools.cached_property
     def _descriptors(self) -> PropertyModel:
-        return load_descriptor_heads(self.runtime)
+        return load_descriptor_heads(self.runtime, self.labels)
 
     def predict(self, target: Target, structures: StructureBatch) -> Sequence[AnyPredicted]:
         """Return the property that a target is about, of crystals."""

@@ -78,7 +78,7 @@ def generate(config: GenerateConfig, runtime: Runtime, record: Record) -> None:
     with record.stage('load'):
         trained = _load_generator(config.generator or FOUNDATION, runtime)
         sizes, generator = trained.num_atoms_counts, runtime.generator(0)
-        predictor = Predictor(runtime, config.gap_labels)
+        predictor = Predictor(runtime, config.labels)
         wanted = expand(config.requests, trained.elements, sizes, generator, record, predictor=predictor)
         if config.mask is not None:
             wanted = hold_atoms(wanted, config.mask, trained.elements)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_qagenai.common.descriptors import BLOCKS, HEAD_FIELDS, HIGH_ELF
+from aiida_qagenai.common.descriptors import BLOCKS, FIELDS, HEAD_FIELDS, HIGH_ELF
 from aiida_qagenai.exchange.checkpoint import DESCRIPTOR_FOUNDATION
+from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.ml.latent import Seen
 from aiida_qagenai.ml.properties.model import Properties, PropertyModel, load_property_model
@@ -22,12 +24,17 @@ HISTOGRAM = [HEAD_FIELDS.index(name) for name in BLOCKS['elf']]
 HIGH = [HEAD_FIELDS.index(name) for name in HIGH_ELF]
 
 
-def load_descriptor_heads(runtime: Runtime) -> PropertyModel:
+def load_descriptor_heads(runtime: Runtime, labels: Path | None = None) -> PropertyModel:
     """Return the heads of the package, ready to predict.
 
+    :param labels: packed training set whose descriptors they learn from, each crystal as one of the first.
     :raises CorruptFileError: if a file is missing or damaged.
     """
-    return load_property_model(runtime, DESCRIPTOR_FOUNDATION, HEAD_FIELDS)[0]
+    model = load_property_model(runtime, DESCRIPTOR_FOUNDATION, HEAD_FIELDS)[0]
+    if labels is not None:
+        computed = LabelledBatch.load(labels)
+        model.learn(computed.structures, computed.descriptors[:, [FIELDS.index(name) for name in HEAD_FIELDS]], 1.0)
+    return model
 
 
 def describe(model: PropertyModel, structures: StructureBatch, seen: Seen | None = None) -> Properties:

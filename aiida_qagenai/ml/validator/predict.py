@@ -97,11 +97,11 @@ def _heads(
     seen, arrays = None, {}
     with record.stage('heads'):
         if config.gaps:
-            gaps = load_gap_model(runtime, labels=config.gap_labels)
+            gaps = load_gap_model(runtime, labels=config.labels)
             seen = see(structures, gaps.validator, runtime)
             arrays = gaps.of_structures(structures, seen).arrays()
         if config.descriptors:
-            arrays |= descriptor_arrays(describe(load_descriptor_heads(runtime), structures, seen))
+            arrays |= descriptor_arrays(describe(load_descriptor_heads(runtime, config.labels), structures, seen))
         if config.properties:
             arrays |= load_property_model(runtime)[0].of_structures(structures, seen).arrays()
     return arrays

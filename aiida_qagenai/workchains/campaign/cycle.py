@@ -172,8 +172,8 @@ class CycleWorkChain(ResumableWorkChain):
 
     def prediction(self, candidate_set: DatasetData, rivals: dict[str, t.Any]) -> t.Any:
         """Return the builder of predictions of ``candidate_set`` and of what competes with it."""
-        gaps = {} if self.settings.generate.band_gap is None else {'gaps': True}
-        builder = prediction(self.inputs, candidate_set, rivals, {**self.runtime(11), **gaps})
+        heads = {} if self.settings.generate.wish is None else {'gaps': True, 'descriptors': True}
+        builder = prediction(self.inputs, candidate_set, rivals, {**self.runtime(11), **heads})
         set_options(builder, self.options('ml'))
         return builder
 

@@ -84,12 +84,12 @@ def sampled_generation(inputs: t.Mapping[str, t.Any], settings: CampaignSettings
     builder.generator = inputs['state']['checkpoints']['generator']
     builder.descriptor = inputs['state']['checkpoints']['descriptor']
     builder.cycle = inputs['cycle']
-    if asked.band_gap is not None:
-        builder.gap_labels = inputs['state']['dataset']
+    if asked.wish is not None:
+        builder.labels = inputs['state']['dataset']
     builder.parameters = Dict(
         {
             'requests': generation_requests(inputs['elements'].get_list(), asked),
-            'target': asked.target,
+            'target': asked.descriptors,
             'guidance_scale': asked.guidance_scale,
             'steps': asked.steps,
             'noise_schedule': asked.noise_schedule,

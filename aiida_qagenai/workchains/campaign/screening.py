@@ -51,7 +51,7 @@ def prediction(
 
     :param inputs: those of the cycle.
     :param rivals: inputs of the prediction with the structures that compete.
-    :param runtime: what every job of the models takes, and whether band gaps are predicted as well.
+    :param runtime: what every job of the models takes, and what is predicted beside energies.
     """
     builder = PredictCalculation.get_builder()
     builder.code = inputs['ml_code']
@@ -59,8 +59,8 @@ def prediction(
     builder.candidate_set = candidate_set
     for name, structures in rivals.items():
         builder[name] = structures
-    if runtime.get('gaps'):
-        builder.gap_labels = inputs['state']['dataset']
+    if runtime.get('gaps') or runtime.get('descriptors'):
+        builder.labels = inputs['state']['dataset']
     builder.parameters = Dict(runtime)
     return builder
 

@@ -8,8 +8,8 @@ from collections import Counter
 import pydantic
 
 from aiida_qagenai.calculations.models.external import ExternalGenerateParameters
+from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.common.model import StrictModel
-from aiida_qagenai.common.properties import PREDICTED
 from aiida_qagenai.exchange.geometry import GeometryOptions
 from aiida_qagenai.exchange.masks import SiteMask
 from aiida_qagenai.exchange.tasks import NoiseSchedule
@@ -56,9 +56,9 @@ class GenerateSettings(StrictModel):
     guidance_scale: float = pydantic.Field(ge=0, description='λ: 0 unconditioned, 1 conditioned')
     target: dict[str, float] | None = pydantic.Field(
         None,
-        description='Target quantum descriptors; by default those that the composition model predicts. Those '
-        'that the models of the package predict, such as `band_gap` (eV), choose the known crystals that candidates '
-        'start from as well',
+        description='Target quantum descriptors; by default those that the composition model predicts. They '
+        'choose the known crystals that candidates start from as well, which `band_gap` (eV), `elf_high` and moduli do '
+        'with any generator',
     )
     geometry: GeometryOptions | None = pydantic.Field(
         None,
@@ -88,15 +88,14 @@ class GenerateSettings(StrictModel):
         return Counter() if self.mask is None else self.mask.amounts
 
     @property
-    def band_gap(self) -> float | None:
-        """Return the band gap that is asked for, eV."""
-        return None if self.target is None else self.target.get('band_gap')
+    def descriptors(self) -> dict[str, float] | None:
+        """Return the target descriptors that a generator can be conditioned on."""
+        return {name: value for name, value in (self.target or {}).items() if name in FIELDS} or None
 
     @property
     def wish(self) -> str | None:
         """Return what the crystals that candidates start from are chosen by."""
-        known = {name: value for name, value in (self.target or {}).items() if name in ('band_gap', *PREDICTED)}
-        return ', '.join(f'{name}={value:g}' for name, value in known.items()) or None
+        return ', '.join(f'{name}={value:g}' for name, value in (self.target or {}).items()) or None
 
     @property
     def novelties(self) -> tuple[float, ...]:
@@ -114,10 +113,9 @@ class GenerateSettings(StrictModel):
     @pydantic.field_validator('target')
     @classmethod
     def _can_be_asked_for(cls, target: dict[str, float] | None) -> dict[str, float] | None:
-        """Check that what the models of the package predict can have the values."""
+        """Check that what is asked for exists, and can have the values."""
         for name, value in (target or {}).items():
-            if name in ('band_gap', *PREDICTED):
-                parse_target(f'{name}={value:g}')
+            parse_target(f'{name}={value:g}')
         return target
 
     @pydantic.model_validator(mode='after')

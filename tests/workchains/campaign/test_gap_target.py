@@ -34,22 +34,25 @@ def inputs(aiida_profile_clean, ml_code, toy_labels):
     }
 
 
-@pytest.mark.parametrize('target', [None, {'elf_0': 0.4}, {'band_gap': 3.0}])
-def test_a_gap_reaches_the_generator_with_what_was_computed(inputs, target):
-    """The motifs are asked for the gap, and the model that chooses them learns from the training set; else not."""
+@pytest.mark.parametrize(
+    ('target', 'text'), [(None, None), ({'elf_high': 0.1}, 'elf_high=0.1'), ({'band_gap': 3.0}, 'band_gap=3')]
+)
+def test_a_target_reaches_the_generator_with_what_was_computed(inputs, target, text):
+    """The motifs are asked for it, and the model that chooses them learns from the training set; else not."""
     settings = campaign_settings('machinery', {'generate': {'target': target}})
     builder = sampled_generation(inputs, settings, RUNTIME)
-    asks = bool(target and 'band_gap' in target)
     motifs = [each for each in builder.parameters['requests'] if each['mode'] == 'motifs']
-    assert {each.get('target') for each in motifs} == {'band_gap=3' if asks else None}
-    assert ('gap_labels' in builder) == asks and (not asks or builder.gap_labels is inputs['state']['dataset'])
+    assert {each.get('target') for each in motifs} == {text}
+    assert ('labels' in builder) == bool(text) and (not text or builder.labels is inputs['state']['dataset'])
+    # What no generator was conditioned on is not in its own target.
+    assert builder.parameters['target'] == (target if text == 'band_gap=3' else None)
 
 
-@pytest.mark.parametrize('gaps', [False, True])
-def test_predicted_gaps_learn_from_what_was_computed(inputs, gaps):
+@pytest.mark.parametrize('head', [None, 'gaps', 'descriptors'])
+def test_predicted_gaps_and_descriptors_learn_from_what_was_computed(inputs, head):
     candidates = DatasetData(inputs['state']['dataset'].structures())
-    builder = prediction(inputs, candidates, {}, {**RUNTIME, **({'gaps': True} if gaps else {})})
-    assert ('gap_labels' in builder) == gaps
+    builder = prediction(inputs, candidates, {}, {**RUNTIME, **({head: True} if head else {})})
+    assert ('labels' in builder) == bool(head)
 
 
 @pytest.mark.slow
@@ -85,7 +88,7 @@ def test_a_cycle_computes_a_gap_and_learns_it(state, pyscf_code, ml_code):
     assert node.is_finished_ok, node.exit_message
     called = {child.process_label: child for child in node.called}
     for job in ('GenerateCalculation', 'PredictCalculation'):
-        assert called[job].inputs.gap_labels.uuid == state['dataset'].uuid
+        assert called[job].inputs.labels.uuid == state['dataset'].uuid
     labels = outputs['state']['dataset'].labels()
     assert len(labels) == len(state['dataset'].labels()) + 1
     gap = labels.descriptors[-1, FIELDS.index('band_gap')]

@@ -42,6 +42,8 @@ def test_overrides_reach_nested_keys():
         ({'seed_set': {'labels': {'SCAN': 2, 'HSE06': 5}}}, 'seed_set.labels'),
         ({'run': {'device': 'tpu'}}, 'run.device'),
         ({'learn': {'doubtful': ['t2']}}, 'unknown flag `t2`'),
+        ({'generate': {'target': {'elf_hgh': 0.1}}}, 'did you mean `elf_high`'),
+        ({'generate': {'target': {'chi0_q_min': -1.0}}}, 'is positive'),
         ({'energy': {'top': 'B3LYP'}}, 'energy.top'),
         ({'budget_core_hours': 0}, 'budget_core_hours'),
         ({'learn': {'validator': {'options': {'num_member': 3}}}}, 'num_member'),
