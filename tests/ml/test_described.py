@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from aiida_qagenai.common.descriptors import BLOCKS, HEAD_FIELDS
+from aiida_qagenai.common.descriptors import BLOCKS, FIELDS, HEAD_FIELDS
 from aiida_qagenai.common.properties import DESCRIBED
 from aiida_qagenai.exchange.checkpoint import DESCRIPTOR_FOUNDATION, VALIDATOR_FOUNDATION, read_checkpoint
+from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.properties.described import describe, load_descriptor_heads, normalised
@@ -63,6 +64,19 @@ def test_the_checkpoint_says_what_it_stands_on():
 
 def test_histograms_are_made_into_distributions():
     np.testing.assert_allclose(normalised(np.array([[0.5, -0.1, 0.75]])), [[0.4, 0.0, 0.6]], atol=1e-8)
+
+
+def test_computed_descriptors_are_learned_from(structures, found, tmp_path):
+    """What was computed moves what is predicted towards it, and nothing else."""
+    computed = np.full((3, len(FIELDS)), np.nan)
+    wanted = column(found, 'dos_mean') - 4.0
+    computed[:, FIELDS.index('dos_mean')] = wanted
+    groups, split = np.array(['MgO', 'PuO', 'Al']), np.zeros(3, dtype=np.int8)
+    LabelledBatch(structures, np.full((3, 4), np.nan), computed, groups, split).save(tmp_path / 'labels.npz')
+    learned = describe(load_descriptor_heads(setup(RuntimeConfig()), tmp_path / 'labels.npz'), structures)
+    changes = column(learned, 'dos_mean') - column(found, 'dos_mean')
+    assert -4 < changes[0] < -0.2 and -4 < changes[2] < -0.2
+    np.testing.assert_allclose(column(learned, 'dos_p_fraction'), column(found, 'dos_p_fraction'))
 
 
 def test_the_command_writes_descriptors(command, tmp_path, structures, found):
