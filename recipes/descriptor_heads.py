@@ -4,7 +4,8 @@
 
 The labels are those of `recipes/descriptors.py`. The split is by formula: a tenth, validation and test, is never
 trained on, one in 25 calibrates σ, and each of five members leaves out another tenth of the rest. A member sees the
-latent features of one member of the shipped validator, the volume and the composition. `DIR/descriptors` is the
+latent features of one member of the shipped validator, the volume and the composition; five more see the composition
+alone. `DIR/descriptors` is the
 checkpoint with `card.json` beside it; `DIR/descriptor_features.npz` spares the next run evaluating the validator.
 """
 
@@ -17,7 +18,7 @@ import typing as t
 from pathlib import Path
 
 import numpy as np
-from heads import NUM_MEMBERS, WIDTH, elements_of, fit, seen_of
+from heads import NUM_MEMBERS, WIDTH, elements_of, ensemble, fit, seen_of
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import FIELDS, HEAD_FIELDS, LOGARITHMIC
@@ -25,7 +26,8 @@ from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
-from aiida_qagenai.ml.elements import element_symbols
+from aiida_qagenai.ml.elements import composition_fractions, element_symbols
+from aiida_qagenai.ml.latent import composition_inputs
 from aiida_qagenai.ml.properties.described import HISTOGRAM, normalised
 from aiida_qagenai.ml.properties.model import ARCHITECTURE, PropertyModel, Scale
 from aiida_qagenai.ml.runtime import package_versions, setup
@@ -126,6 +128,8 @@ def main() -> None:
     model = PropertyModel(HEAD_FIELDS, elements_of(labels), [], scale, np.ones(len(HEAD_FIELDS)), validator, runtime)
     inputs = model.inputs(labels.structures, seen)
     fit(model, inputs, labels, values, epochs=EPOCHS, delta=DELTA)
+    alone = [composition_inputs(composition_fractions(labels.structures, model.elements), model.elements)] * NUM_MEMBERS
+    model.of_formulas, model.formula_scales = ensemble(model, alone, labels, values, epochs=EPOCHS, delta=DELTA)
     metrics = metrics_of(model, inputs, labels, HELD_OUT)
     for name in HEAD_FIELDS:
         print(f'{name}: R² {metrics[f"validation_r2_{name}"]:.2f}', flush=True)

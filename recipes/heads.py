@@ -71,23 +71,34 @@ def fit(
     :param labels: shape (n, properties), NaN where there is none.
     :param delta: error of a number below which the loss is quadratic.
     """
+    model.networks, model.scales = ensemble(model, inputs, crystals, labels, epochs=epochs, delta=delta)
+
+
+def ensemble(
+    model: PropertyModel,
+    inputs: list[NDArray[np.float64]],
+    crystals: Labelled,
+    labels: NDArray[np.float64],
+    *,
+    epochs: int,
+    delta: float = HUBER,
+) -> tuple[list[PropertyNetwork], NDArray[np.float64]]:
+    """Return networks trained as :func:`fit` says, and the factors on their σ, shape (properties,)."""
     trained = crystals.split == SPLITS.index('train')
     folds = np.array([place_of(f'fold{group}') % 10 for group in crystals.groups])
     targets = model.scale.inward(labels)
-    numbers = model.runtime.tensor(targets)
+    numbers, networks = model.runtime.tensor(targets), []
     for member, each in enumerate(inputs):
         chosen = torch.as_tensor(np.flatnonzero(trained & (folds != member)))
-        network = train(member, model.runtime.tensor(each), numbers, chosen, epochs=epochs, delta=delta)
-        model.networks.append(network)
+        networks.append(train(member, model.runtime.tensor(each), numbers, chosen, epochs=epochs, delta=delta))
     rows = crystals.split == SPLITS.index('calibration')
-    values, variances = model.raw([each[rows] for each in inputs])
+    values, variances = model.raw([each[rows] for each in inputs], networks)
     residuals = model.scale.inward(values) - targets[rows]
-    model.scales = np.array(
-        [
-            calibrated_scale(error[known], variance[known], prior=1.0)
-            for error, variance, known in zip(residuals.T, variances.T, np.isfinite(residuals).T, strict=True)
-        ]
-    )
+    scales = [
+        calibrated_scale(error[known], variance[known], prior=1.0)
+        for error, variance, known in zip(residuals.T, variances.T, np.isfinite(residuals).T, strict=True)
+    ]
+    return networks, np.array(scales)
 
 
 def train(

@@ -65,10 +65,11 @@ def predict(structures: AnyCrystals, *, validator: str | Path | None = None) -> 
 
 
 def predict_gaps(formulas: str | Sequence[str], run: Runner = run_quietly) -> pd.DataFrame:
-    """Return the band gaps of compositions whose crystals are not known; those of crystals are in :func:`predict`.
+    """Return band gaps and descriptors of compositions whose crystals are not known; of crystals, see :func:`predict`.
 
     :param formulas: such as ``GaN``.
-    :return: one row each, in their order, with ``formula`` and the columns of :func:`gap_records`.
+    :return: one row each, in their order, with ``formula`` and the columns of :func:`gap_records` and
+        :func:`descriptor_records`.
     :raises QagenaiError: if a formula cannot be read (``InvalidInputError``).
     """
     import pandas as pd
@@ -81,7 +82,8 @@ def predict_gaps(formulas: str | Sequence[str], run: Runner = run_quietly) -> pd
     with tempfile.TemporaryDirectory() as name:
         run('gaps', {'compositions': compositions, 'output': GAPS}, Path(name), 'predicting')
         arrays = load_arrays(Path(name) / GAPS)
-    return pd.DataFrame({'formula': formulas}).join(pd.DataFrame(gap_records(arrays)))
+    columns = (gap_records(arrays), descriptor_records(arrays))
+    return pd.DataFrame({'formula': formulas}).join([pd.DataFrame(each) for each in columns])
 
 
 def gap_records(arrays: dict[str, NDArray[t.Any]]) -> list[dict[str, t.Any]]:

@@ -51,7 +51,7 @@ MODULI_SAID = 'K and G: bulk and shear modulus (Voigt–Reuss–Hill, PBE) by th
     'formulas',
     multiple=True,
     metavar='FORMULA',
-    help='Formula whose band gap is predicted, without a crystal.',
+    help='Formula whose band gap and descriptors are predicted, without a crystal.',
 )
 @option('--descriptors', is_flag=True, help='Show the quantum descriptors in place of energies.')
 @FORMAT
@@ -67,7 +67,7 @@ def predict(
     was trained on, or has an element that it never saw, is marked as unfamiliar, and its σ is larger.
 
     The band gaps at PBE, HSE06, GLLB-SC and SCAN follow with their σ, in eV, by the model that comes with the package.
-    Where no crystal is known, --composition predicts them from the composition alone.
+    Where no crystal is known, --composition predicts gaps and descriptors from the composition alone.
 
     With --descriptors the table has the density of states, the localisation, the Laplacian of the density and the
     response instead; CSV and JSON have them always.
@@ -77,7 +77,7 @@ def predict(
     if bool(files) == bool(formulas):
         raise click.UsageError('expected files, or --composition, and not both')
     if formulas:
-        _print_gaps(formulas, fmt)
+        _print_compositions(formulas, fmt, descriptors=descriptors)
         return
     from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION, read_checkpoint
 
@@ -107,11 +107,14 @@ def predict(
     print_frame(frame, fmt, shown, footer=_footer(records, info, validator))
 
 
-def _print_gaps(formulas: tuple[str, ...], fmt: str) -> None:
-    """Print the band gaps of compositions."""
+def _print_compositions(formulas: tuple[str, ...], fmt: str, *, descriptors: bool) -> None:
+    """Print the band gaps of compositions, or their descriptors."""
     from aiida_qagenai.api.prediction import predict_gaps
 
     frame = predict_gaps(formulas, run_ml_task)
+    if descriptors:
+        print_frame(frame, fmt, {'formula': 'formula', **_add_descriptors(frame, fmt)}, footer=DESCRIPTORS_SAID)
+        return
     shown = {'formula': 'formula', **_add_texts(frame, fmt), 'gap_out_of_distribution': 'unfamiliar'}
     print_frame(frame, fmt, shown, footer=GAPS_SAID)
 

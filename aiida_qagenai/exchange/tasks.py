@@ -291,6 +291,8 @@ class PredictConfig(RuntimeConfig):
 class GapConfig(RuntimeConfig):
     """Prediction of band gaps by the model that comes with the package, of crystals or of compositions.
 
+    Of compositions quantum descriptors are predicted as well.
+
     :param structures: packed crystals.
     :param compositions: amounts of the elements in each.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ __all__ = (
     'element_numbers',
     'element_statistics',
     'element_symbols',
+    'fractions_of',
     'known_indices',
     'require_known',
     'species_indices',
@@ -91,6 +92,26 @@ def composition_fractions(structures: StructureBatch, elements: Sequence[int]) -
     fractions = np.zeros((len(structures), len(elements)))
     np.add.at(fractions, (structures.owner[indices >= 0], indices[indices >= 0]), 1.0)
     return fractions / structures.num_atoms[:, None]
+
+
+def fractions_of(
+    compositions: Sequence[Mapping[str, float]], elements: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the atomic fractions of compositions, shape (n, len(elements)), and which have other elements as well.
+
+    :param compositions: amounts by symbol.
+    :raises InvalidInputError: if something is not an element.
+    """
+    places = {number: place for place, number in enumerate(elements)}
+    fractions, unseen = np.zeros((len(compositions), len(places))), np.zeros(len(compositions), dtype=np.bool_)
+    for row, amounts in enumerate(compositions):
+        for symbol in require_elements(tuple(amounts)):
+            place = places.get(ATOMIC_NUMBERS[symbol])
+            if place is None:
+                unseen[row] = True
+            else:
+                fractions[row, place] = amounts[symbol] / sum(amounts.values())
+    return fractions, unseen
 
 
 def chemical_features(elements: Sequence[int]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""How well the shipped heads predict quantum descriptors by our own DFT, of crystals of formulas that they never saw."""
+"""How well the heads predict quantum descriptors by our own DFT, of crystals of formulas that they never saw."""
 
 from __future__ import annotations
 

@@ -114,6 +114,8 @@ def test_quantum_descriptors_of_crystals(files):
     assert 'ELF ≥ 0.7' in table and '−χ0(q_min)' in table and 'E(PBE)' not in table
     (record,) = json.loads(run(files[0], '--descriptors', '--format', 'json').stdout)
     assert sum(record[f'elf_{index}'] for index in range(10)) == pytest.approx(1)
+    table = run('--composition', 'NaCl', '--descriptors').stdout
+    assert 'ELF ≥ 0.7' in table and 'gap(HSE06)' not in table
     assert record['chi0_q_max_sigma'] > 0 and 'energy_pbe' in record and 'descriptor_out_of_distribution' in record
 
 

@@ -12,7 +12,7 @@ from aiida_qagenai.exchange.checkpoint import DESCRIPTOR_FOUNDATION, VALIDATOR_F
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.exchange.tasks import RuntimeConfig
-from aiida_qagenai.ml.properties.described import describe, load_descriptor_heads, normalised
+from aiida_qagenai.ml.properties.described import describe, describe_compositions, load_descriptor_heads, normalised
 from aiida_qagenai.ml.runtime import setup
 
 ROCK_SALT = [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -64,6 +64,15 @@ def test_the_checkpoint_says_what_it_stands_on():
 
 def test_histograms_are_made_into_distributions():
     np.testing.assert_allclose(normalised(np.array([[0.5, -0.1, 0.75]])), [[0.4, 0.0, 0.6]], atol=1e-8)
+
+
+def test_a_composition_alone_has_descriptors(found):
+    """They are those of the crystal within a few σ, less sure, and unknown elements are said."""
+    model = load_descriptor_heads(setup(RuntimeConfig()))
+    alone = describe_compositions(model, [{'Mg': 1, 'O': 1}, {'Pu': 1, 'O': 1}])
+    assert alone.values.shape == (2, len(DESCRIBED)) and alone.out_of_distribution.tolist() == [False, True]
+    away = np.abs(alone.values[0] - found.values[0]) / np.hypot(alone.sigma[0], found.sigma[0])
+    assert np.median(away) < 2
 
 
 def test_computed_descriptors_are_learned_from(structures, found, tmp_path):

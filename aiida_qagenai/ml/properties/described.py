@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,19 @@ from aiida_qagenai.common.descriptors import BLOCKS, FIELDS, HEAD_FIELDS, HIGH_E
 from aiida_qagenai.exchange.checkpoint import DESCRIPTOR_FOUNDATION
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
+from aiida_qagenai.ml.elements import fractions_of
 from aiida_qagenai.ml.latent import Seen
 from aiida_qagenai.ml.properties.model import Properties, PropertyModel, load_property_model
 from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('HISTOGRAM', 'describe', 'descriptor_arrays', 'load_descriptor_heads', 'normalised')
+__all__ = (
+    'HISTOGRAM',
+    'describe',
+    'describe_compositions',
+    'descriptor_arrays',
+    'load_descriptor_heads',
+    'normalised',
+)
 
 HISTOGRAM = [HEAD_FIELDS.index(name) for name in BLOCKS['elf']]
 """Places of the histogram of ELF among the fields."""
@@ -44,7 +53,19 @@ def describe(model: PropertyModel, structures: StructureBatch, seen: Seen | None
 
     :param seen: what the validator says of them, if that is known.
     """
-    found = model.of_structures(structures, seen)
+    return _with_high_elf(model.of_structures(structures, seen))
+
+
+def describe_compositions(model: PropertyModel, compositions: Sequence[Mapping[str, float]]) -> Properties:
+    """Return the descriptors of compositions as :func:`describe` those of crystals.
+
+    :param compositions: amounts by symbol.
+    :raises InvalidInputError: if something is not an element.
+    """
+    return _with_high_elf(model.of_compositions(*fractions_of(compositions, model.elements)))
+
+
+def _with_high_elf(found: Properties) -> Properties:
     values = found.values.copy()
     values[:, HISTOGRAM] = normalised(values[:, HISTOGRAM])
     # The bins above 0.7 grow and shrink together, so that their deviations add up.

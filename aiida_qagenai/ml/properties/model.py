@@ -32,6 +32,7 @@ from aiida_qagenai.ml.latent import (
 )
 from aiida_qagenai.ml.properties.network import PropertyNetwork
 from aiida_qagenai.ml.runtime import Runtime
+from aiida_qagenai.ml.validator.calibration import UNSEEN_ELEMENT_INFLATION
 from aiida_qagenai.ml.validator.ensemble import Ensemble
 
 __all__ = ('ARCHITECTURE', 'Properties', 'PropertyModel', 'Scale', 'load_property_model')
@@ -39,6 +40,10 @@ __all__ = ('ARCHITECTURE', 'Properties', 'PropertyModel', 'Scale', 'load_propert
 ARCHITECTURE = 'property-mlp'
 FLOOR = 0.03
 """Least standard deviation of what networks predict before calibration: members agree by accident."""
+
+
+OF_FORMULAS = 'formula.'
+"""Before the names of the weights of networks of compositions."""
 
 
 class Scale(t.NamedTuple):
@@ -105,6 +110,8 @@ class PropertyModel:
     :param elements: atomic numbers with labels, in ascending order.
     :param scale: of the networks' numbers.
     :param scales: factors on σ, shape (properties,).
+    :param of_formulas: networks of compositions alone, if there are any.
+    :param formula_scales: factors on their σ, shape (properties,).
     """
 
     names: tuple[str, ...]
@@ -114,6 +121,8 @@ class PropertyModel:
     scales: NDArray[np.float64]
     validator: Ensemble
     runtime: Runtime
+    of_formulas: list[PropertyNetwork] = dataclasses.field(default_factory=list)
+    formula_scales: NDArray[np.float64] | None = None
 
     def of_structures(self, structures: StructureBatch, seen: Seen | None = None) -> Properties:
         """Return the properties of crystals.
@@ -126,17 +135,36 @@ class PropertyModel:
         sigma = self.scale.deviations(values, self.scales * np.sqrt(variances) * inflation[:, None])
         return Properties(values, sigma, outside)
 
+    def of_compositions(self, fractions: NDArray[np.float64], unseen: NDArray[np.bool_]) -> Properties:
+        """Return the properties of compositions.
+
+        :param fractions: of the atoms, shape (n, elements).
+        :param unseen: which have other elements as well, shape (n,).
+        """
+        assert self.formula_scales is not None
+        values, variances = self.raw([composition_inputs(fractions, self.elements)], self.of_formulas)
+        inflation = np.where(unseen, UNSEEN_ELEMENT_INFLATION, 1.0)
+        sigma = self.scale.deviations(values, self.formula_scales * np.sqrt(variances) * inflation[:, None])
+        return Properties(values, sigma, unseen)
+
     def inputs(self, structures: StructureBatch, seen: Seen) -> list[NDArray[np.float64]]:
         """Return what each network sees of crystals, shape (n, d)."""
         composition = composition_inputs(composition_fractions(structures, self.elements), self.elements)
         return [structure_inputs(features, structures, composition) for features in seen.latent.swapaxes(0, 1)]
 
-    def raw(self, inputs: list[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the properties, and the variances of the numbers of networks before calibration, (n, properties)."""
+    def raw(
+        self, inputs: list[NDArray[np.float64]], networks: list[PropertyNetwork] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the properties, and the variances of the numbers of networks before calibration, (n, properties).
+
+        :param inputs: of each network, or one for all.
+        :param networks: those of crystals by default.
+        """
+        networks = self.networks if networks is None else networks
         with torch.no_grad():
             found = [
                 network(network.standardised(self.runtime.tensor(each))).double().cpu().numpy()
-                for network, each in zip(self.networks, inputs, strict=True)
+                for network, each in zip(networks, inputs * (len(networks) // len(inputs)), strict=True)
             ]
         numbers = np.array(found)
         return self.scale.outward(numbers.mean(axis=0)), numbers.var(axis=0, ddof=1) + FLOOR**2
@@ -159,12 +187,15 @@ class PropertyModel:
         """Return weights, in half precision but for the last layers and what they remember, under flat names."""
         whole = ('coefficients', 'precision')
         tensors = {
-            f'{index}.{name}': value.float() if name in whole else value.half()
-            for index, network in enumerate(self.networks)
+            f'{kind}{index}.{name}': value.float() if name in whole else value.half()
+            for kind, networks in (('', self.networks), (OF_FORMULAS, self.of_formulas))
+            for index, network in enumerate(networks)
             for name, value in network.state_dict().items()
         }
-        of_values = {name: torch.as_tensor(part) for name, part in self.scale._asdict().items()}
-        return {**tensors, **of_values, 'scales': torch.as_tensor(self.scales)}
+        scales = {'scales': self.scales, **self.scale._asdict()}
+        if self.formula_scales is not None:
+            scales['formula_scales'] = self.formula_scales
+        return tensors | {name: torch.as_tensor(part) for name, part in scales.items()}
 
 
 def load_property_model(
@@ -182,19 +213,30 @@ def load_property_model(
     if configuration.get('properties') != list(names):
         raise InvalidInputError(f'the property head in `{folder}` is not one of {", ".join(names)}')
     validator = below(info, str(folder), runtime)
-    networks = []
-    for index in range(configuration['num_members']):
-        inputs = num_inputs(len(info.elements), validator.members[0].channels)
-        network = PropertyNetwork(inputs, properties=number, **configuration['network'])
-        prefix = f'{index}.'
-        state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        load_weights(network, state, info.architecture)
-        network.to(runtime.device, runtime.dtype).eval()
-        network.precision = network.precision.double()
-        networks.append(network)
     elements, scales = element_numbers(info.elements), tensors['scales'].numpy()
     if 'slope' in tensors:
         scale = Scale(*(tensors[name].numpy() for name in Scale._fields))
     else:
         scale = Scale.of_logarithms(number)
-    return PropertyModel(tuple(names), elements, networks, scale, scales, validator, runtime), info
+    networks = _networks('', tensors, info, runtime, validator.members[0].channels)
+    model = PropertyModel(tuple(names), elements, networks, scale, scales, validator, runtime)
+    if 'formula_scales' in tensors:
+        model.of_formulas = _networks(OF_FORMULAS, tensors, info, runtime, None)
+        model.formula_scales = tensors['formula_scales'].numpy()
+    return model, info
+
+
+def _networks(
+    kind: str, tensors: Tensors, info: CheckpointInfo, runtime: Runtime, channels: int | None
+) -> list[PropertyNetwork]:
+    configuration, found = info.configuration, []
+    for index in range(configuration['num_members']):
+        inputs = num_inputs(len(info.elements), channels)
+        network = PropertyNetwork(inputs, properties=len(configuration['properties']), **configuration['network'])
+        prefix = f'{kind}{index}.'
+        state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        load_weights(network, state, info.architecture)
+        network.to(runtime.device, runtime.dtype).eval()
+        network.precision = network.precision.double()
+        found.append(network)
+    return found
