@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
@@ -36,8 +37,8 @@ def reference(script, cell, mf, density):
 def test_whole_operator_is_that_of_pyscf(hybrid):
     """All elements, those between empty levels included."""
     script, cell, mf, density = hybrid
-    mf.exchange_on_grid.whole = True
-    matrices = mf.exchange_on_grid.exchange(density)
+    states = [scipy.linalg.eigh(overlap, overlap)[1] for overlap in mf.exchange_on_grid.overlaps]
+    matrices = mf.exchange_on_grid.exchange(density, states)
     assert np.allclose(matrices, reference(script, cell, mf, density), atol=1e-8)
 
 
@@ -47,6 +48,20 @@ def test_compressed_operator_is_exact_for_occupied_orbitals(hybrid):
     compressed, whole = mf.exchange_on_grid.exchange(density), reference(script, cell, mf, density)
     assert np.allclose(compressed @ density, whole @ density, atol=1e-8)
     assert not np.allclose(compressed, whole, atol=1e-3)
+
+
+def test_levels_at_the_gap_need_few_empty_states(hybrid, monkeypatch):
+    """Two of the four empty states give the gap of all within 0.01 eV; without them it is that of the SCF, far off."""
+    script, cell, mf, _ = hybrid
+    mf.kernel()
+    gaps, levels, coefficients = [script.analyse_bands(cell, mf)], mf.mo_energy, mf.mo_coeff
+    for number in (2, 4):
+        monkeypatch.setattr(script, 'NUM_EMPTY', number)
+        mf.mo_energy, mf.mo_coeff = levels, coefficients
+        mf.exchange_on_grid.rebuild_bands()
+        gaps.append(script.analyse_bands(cell, mf))
+        mf.exchange_on_grid.states = None
+    assert gaps[1] == pytest.approx(gaps[2], abs=4e-4) and abs(gaps[0] - gaps[2]) > 0.01
 
 
 @pytest.mark.slow
