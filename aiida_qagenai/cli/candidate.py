@@ -28,7 +28,7 @@ from aiida_qagenai.cli.params import (
     read_options,
 )
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.selection.targets import GapTarget, JointTarget, PropertyTarget, parse_target
+from aiida_qagenai.selection.targets import GapTarget, PropertyTarget, parse_target, parts_of
 
 __all__ = ('candidate',)
 
@@ -98,8 +98,7 @@ def _asked_for(text: str | None) -> dict[str, str]:
     """Return the columns of what is asked for, and of the distance from it."""
     if text is None:
         return {}
-    target = parse_target(text)
-    parts = target.parts if isinstance(target, JointTarget) else (target,)
+    parts = parts_of(parse_target(text))
     shown = GAPS if any(isinstance(part, GapTarget) for part in parts) else {}
     names = [part.name for part in parts if isinstance(part, PropertyTarget)]
     return {**shown, **{name: name for name in names}, 'target_error': 'error'}

@@ -20,7 +20,8 @@ from aiida_qagenai.cli.params import FILE, FOLDER, FORMAT, option
 from aiida_qagenai.cli.predicting import COLUMNS as DIVERGENCE_COLUMNS
 from aiida_qagenai.cli.predicting import VALIDATOR, add_divergences
 from aiida_qagenai.cli.relaxing import COLUMNS, RELAXATION, relax_and_rank
-from aiida_qagenai.selection.targets import Target, parse_target
+from aiida_qagenai.common.properties import DESCRIBED
+from aiida_qagenai.selection.targets import PropertyTarget, Target, parse_target, parts_of
 
 if t.TYPE_CHECKING:
     from aiida_qagenai.api.generation import Generated
@@ -122,7 +123,7 @@ def generate(
     if output is not None:
         _write(records, output)
         footer[0] += f'; files in {output}'
-    _print(records, '\n'.join(filter(None, footer)), fmt)
+    _print(records, '\n'.join(filter(None, footer)), fmt, target)
 
 
 def _proposed(asked: Requested, limits: dict[str, t.Any], *, samples: bool) -> tuple[list[dict[str, t.Any]], str]:
@@ -208,7 +209,7 @@ def _write(records: Sequence[dict[str, t.Any]], folder: Path) -> None:
     (folder / 'structures.json').write_text(json.dumps(table, indent=1), encoding='utf8')
 
 
-def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str) -> None:
+def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str, target: Target | None) -> None:
     import pandas as pd
 
     flat = [{key: value for key, value in record.items() if key not in NESTED} for record in records]
@@ -220,6 +221,8 @@ def _print(records: Sequence[dict[str, t.Any]], footer: str, fmt: str) -> None:
     energies += DIVERGENCE_COLUMNS if 'divergence' in records[0] else ''
     energies += 'band_gap: gap eV, band_gap_sigma: σ(gap), ' if 'band_gap' in records[0] else ''
     energies += 'bulk_modulus: K GPa, bulk_modulus_sigma: σ(K), ' if 'bulk_modulus' in records[0] else ''
+    asked = [part.name for part in parts_of(target) if isinstance(part, PropertyTarget) and part.name in DESCRIBED]
+    energies += ''.join(f'{name}: {name}, {name}_sigma: σ({name}), ' for name in asked)
     energies += 'satisfied: satisfies, ' if 'satisfied' in records[0] else ''
     shown = columns(
         f'rank, formula, {energies}space_group: space group, num_atoms: atoms, probability, motif, motif_formula: of, '

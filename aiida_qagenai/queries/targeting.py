@@ -9,7 +9,7 @@ import pandas as pd
 
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.properties import DESCRIBED
-from aiida_qagenai.selection.targets import GapTarget, JointTarget, PropertyTarget, parse_target
+from aiida_qagenai.selection.targets import GapTarget, PropertyTarget, parse_target, parts_of
 
 __all__ = ('with_target_error',)
 
@@ -27,9 +27,7 @@ def with_target_error(table: pd.DataFrame, text: str | None, largest: float | No
     table = table.drop(columns='descriptors')
     if text is None:
         return table
-    target = parse_target(text)
-    parts = target.parts if isinstance(target, JointTarget) else (target,)
-    errors = []
+    parts, errors = parts_of(parse_target(text)), []
     for part in parts:
         values = _values(part, table, described)
         if isinstance(part, PropertyTarget):

@@ -24,6 +24,7 @@ __all__ = (
     'Target',
     'merit',
     'parse_target',
+    'parts_of',
     'varied',
 )
 
@@ -278,6 +279,13 @@ class JointTarget(t.NamedTuple):
 
 Target = GapTarget | PropertyTarget | JointTarget
 AnyPredicted = Predicted | PredictedProperty | PredictedParts
+
+
+def parts_of(target: Target | None) -> tuple[GapTarget | PropertyTarget, ...]:
+    """Return what a target asks for, one property each; nothing without a target."""
+    if isinstance(target, JointTarget):
+        return target.parts
+    return () if target is None else (target,)
 
 
 def parse_target(text: str) -> Target:

@@ -187,3 +187,10 @@ def test_a_target_says_what_it_changed():
     assert result.exit_code == 0, result.output
     assert 'gap eV' in result.stdout and 'band gap of 1.2 to 1.8 eV, as predicted at PBE:' in result.stdout
     assert 'of 2 those kept' in result.stdout
+
+
+def test_descriptors_that_are_asked_for_are_shown():
+    targets = ['--target', 'metallic', '--target', 'elf_high=0.05']
+    result = CliRunner().invoke(generate, ['Al', '--no-refine', '--count', '2', *targets])
+    assert result.exit_code == 0, result.output
+    assert 'σ(elf_high)' in result.stdout and 'metallic and elf high of 0 to 0.1, as predicted' in result.stdout
