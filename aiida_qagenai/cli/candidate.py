@@ -90,7 +90,7 @@ def list_(fmt: str, **filters: t.Any) -> None:
     frame = searches.candidates(filters.pop('campaign'), **filters)
     footer = f'{len(frame)} candidates; formation energies, D and E hull in eV/atom'
     shown = COLUMNS | RELAXED if frame['relaxed_from'].notna().any() else COLUMNS
-    shown |= _asked_for(filters['target'])
+    shown = shown | _asked_for(filters['target'])
     print_frame(frame, fmt, shown, footer=footer)
 
 
