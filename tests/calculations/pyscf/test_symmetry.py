@@ -61,3 +61,29 @@ def test_energies_do_not_depend_on_symmetry(crystal, monkeypatch, symmetric):
     for name, energy in expected.items():
         assert found['components'][name] == pytest.approx(energy, rel=1e-5), name
     assert found['t1_diagnostic'] == pytest.approx(3.0194e-3, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_amplitudes_of_symmetry_are_continued_from(crystal, monkeypatch):
+    """A job that the walltime ended goes on at all k-points, from the amplitudes that symmetry gave."""
+    for owner, name in ((kpts_helper, 'get_kconserv3'), (kccsd_t_rhf, 'create_t3_eris'), (kccsd_t_rhf, 'einsum')):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    script, _, _ = crystal([2, 2, 2])
+    script.INPUTS.update(kmesh=[2, 2, 2], kmesh_shift=[0, 0, 0], method='CCSD')
+    script.INPUTS['cc'].update(conv_tol=1e-9, conv_tol_normt=1e-7)
+    solve = script.solve_ccsd
+
+    def stopped(*arguments):
+        script.INPUTS['walltime_seconds'] = 0.0
+        solve(*arguments)
+
+    monkeypatch.setattr(script, 'solve_ccsd', stopped)
+    with pytest.raises(script.Stop, match='during the CCSD after 1 cycles'):
+        script.run()
+    assert script.RESULTS['num_irreducible_kpoints'] == 3
+    monkeypatch.setattr(script, 'solve_ccsd', solve)
+    script.INPUTS['walltime_seconds'] = None
+    script.INPUTS['files']['restart_amplitudes'] = script.INPUTS['files']['amplitudes']
+    script.run()
+    assert script.RESULTS['restarted_from_amplitudes']
+    assert script.RESULTS['components']['ccsd_correlation'] == pytest.approx(-0.064816563, rel=1e-5)
