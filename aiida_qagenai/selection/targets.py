@@ -59,8 +59,8 @@ class GapTarget(t.NamedTuple):
             return cls(0.0, 0.0)
         if match is None or match[1] != 'band_gap' or (match[3] and float(match[3]) < float(match[2])):
             message = (
-                f'`{text}` is not a target: write band_gap=1.5, a window such as band_gap=1.2..1.8, metallic, or '
-                'bulk_modulus=200, or another name of `aiida-qagenai generate --help`'
+                f'`{text}` is not a target: write band_gap=1.5, a window such as band_gap=1.2..1.8, metallic, or a '
+                f'value or window of {", ".join(PREDICTED)}'
             )
             raise InvalidInputError(message)
         first = float(match[2])
@@ -102,7 +102,7 @@ class GapTarget(t.NamedTuple):
         return math.hypot(self.error(predicted.band_gap), predicted.band_gap_sigma) / HALF_WIDTH
 
 
-_SIGNED = r'(-?\d+(?:\.\d+)?)'
+_SIGNED = r'(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)'
 _SIGNED_WINDOW = re.compile(rf'([\w.:]+)\s*=\s*{_SIGNED}(?:\s*\.\.\s*{_SIGNED})?')
 
 

@@ -24,7 +24,15 @@ METAL, UNSURE_METAL = Predicted(0.0, 0.1, 0.99), Predicted(0.0, 1.4, 0.6)
 
 @pytest.mark.parametrize(
     'text',
-    ['band_gap=1.5', 'band_gap=1.2..1.8', 'metallic', 'bulk_modulus=350', 'metallic, elf_high=0.1', 'dos_mean=-5'],
+    [
+        'band_gap=1.5',
+        'band_gap=1.2..1.8',
+        'metallic',
+        'bulk_modulus=350',
+        'metallic, elf_high=0.1',
+        'dos_mean=-5',
+        'chi0_q_min=1e-05',
+    ],
 )
 def test_a_target_says_what_it_was_read_from(text):
     assert parse_target(text).text == text and parse_target(parse_target(text).text) == parse_target(text)
