@@ -357,3 +357,17 @@ def test_gaps_are_looked_for_at_gamma(load_script, lithium_hydride, pyscf_parame
     cell = script.build_cell()
     scaled = cell.get_scaled_kpts(script.complementary_kpts(cell))
     assert np.abs(scaled - scaled.round()).sum(axis=1).min() < 1e-9
+
+
+def test_an_insulator_does_not_stay_in_an_excited_state(load_script, lithium_hydride, pyscf_parameters):
+    """Where k-points differ in the number of occupied bands, equal numbers are tried, and the lower state is kept."""
+    script = load_script(lithium_hydride, pyscf_parameters('CCSD(T)'))
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [2, 1, 1], [0.5, 0.5, 0.5])
+    ground = script.run_scf(script.mean_field(cell, kpts), 'HF').e_tot
+    mf = script.mean_field(cell, kpts)
+    # Two electrons are moved from one k-point to the other.
+    mf.get_occ = lambda *_: [2.0 * (np.arange(cell.nao) < count) for count in (1, 3)]
+    found = script.converge_hartree_fock(cell, mf, 'HF')
+    assert [int((one > 1).sum()) for one in found.mo_occ] == [2, 2]
+    assert found.e_tot == pytest.approx(ground, abs=1e-6)
