@@ -18,7 +18,7 @@ import typing as t
 from pathlib import Path
 
 import numpy as np
-from heads import NUM_MEMBERS, WIDTH, elements_of, ensemble, fit, seen_of
+from heads import NUM_MEMBERS, WIDTH, elements_of, ensemble, seen_of
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.descriptors import FIELDS, HEAD_FIELDS, LOGARITHMIC
@@ -45,7 +45,9 @@ def columns(labels: LabelledBatch) -> NDArray[np.float64]:
 
 
 def explained(found: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return R² of each field, shape (fields,), over the crystals that have it."""
+    """Return R² of each field, of logarithms where it spans orders, over the crystals that have it, shape (fields,)."""
+    spans = np.array([name in LOGARITHMIC for name in HEAD_FIELDS])
+    found, labels = (np.where(spans, np.log(np.where(spans, each, 1.0)), each) for each in (found, labels))
     residual = np.nansum((found - labels) ** 2, axis=0)
     result: NDArray[np.float64] = 1 - residual / np.nansum((labels - np.nanmean(labels, axis=0)) ** 2, axis=0)
     return result
@@ -64,9 +66,7 @@ def metrics_of(
     """Return R², of logarithms where fields span orders, and mean absolute errors of every field over some splits."""
     rows = np.isin(labels.split, [SPLITS.index(split) for split in splits])
     found, truth = predicted(model, [each[rows] for each in inputs]), columns(labels)[rows]
-    plain = np.array([name in LOGARITHMIC for name in HEAD_FIELDS])
-    with np.errstate(invalid='ignore', divide='ignore'):
-        shares = explained(np.where(plain, np.log(found), found), np.where(plain, np.log(truth), truth))
+    shares = explained(found, truth)
     errors = np.nanmean(np.abs(found - truth), axis=0)
     where = '_'.join(splits)
     return {
@@ -127,7 +127,7 @@ def main() -> None:
     scale = Scale.of_labels(values[trained], np.array([name in LOGARITHMIC for name in HEAD_FIELDS]))
     model = PropertyModel(HEAD_FIELDS, elements_of(labels), [], scale, np.ones(len(HEAD_FIELDS)), validator, runtime)
     inputs = model.inputs(labels.structures, seen)
-    fit(model, inputs, labels, values, epochs=EPOCHS, delta=DELTA)
+    model.networks, model.scales = ensemble(model, inputs, labels, values, epochs=EPOCHS, delta=DELTA)
     alone = [composition_inputs(composition_fractions(labels.structures, model.elements), model.elements)] * NUM_MEMBERS
     model.of_formulas, model.formula_scales = ensemble(model, alone, labels, values, epochs=EPOCHS, delta=DELTA)
     metrics = metrics_of(model, inputs, labels, HELD_OUT)

@@ -49,7 +49,7 @@ SYMPREC = 0.01
 """Å, of the symmetry of the crystals."""
 
 SMALL_BASIS, LARGEST_BASIS = 4000, 8000
-"""Plane waves of the crystals that are taken, and of those that come first: a third, ten times cheaper."""
+"""Plane waves of the crystals that come first, and most of those that are taken."""
 
 PROTOCOL = 'fast'
 OVERRIDES: dict[str, t.Any] = {

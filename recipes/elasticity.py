@@ -22,7 +22,7 @@ import elasticity_data
 import numpy as np
 from crystals import FILES
 from elasticity_data import Labelled, labelled_crystals
-from heads import NUM_MEMBERS, WIDTH, elements_of, fit, seen_of
+from heads import NUM_MEMBERS, WIDTH, elements_of, ensemble, seen_of
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.properties import PROPERTIES
@@ -108,7 +108,7 @@ def main() -> None:
     scale = Scale.of_logarithms(number)
     model = PropertyModel(tuple(PROPERTIES), elements_of(crystals), [], scale, np.ones(number), validator, runtime)
     inputs = model.inputs(crystals.structures, seen)
-    fit(model, inputs, crystals, crystals.moduli, epochs=EPOCHS)
+    model.networks, model.scales = ensemble(model, inputs, crystals, crystals.moduli, epochs=EPOCHS)
     metrics = errors_of(model, inputs, crystals, 'validation')
     print(model.scales, metrics, flush=True)
     write(model, crystals, arguments, metrics, begun)

@@ -56,24 +56,6 @@ def elements_of(crystals: Labelled) -> tuple[int, ...]:
     return tuple(np.unique(crystals.structures.select(rows).species).tolist())
 
 
-def fit(
-    model: PropertyModel,
-    inputs: list[NDArray[np.float64]],
-    crystals: Labelled,
-    labels: NDArray[np.float64],
-    *,
-    epochs: int,
-    delta: float = HUBER,
-) -> None:
-    """Give a model its networks, each trained on the training split but for one fold of its formulas, and calibrate it.
-
-    :param inputs: what each network sees, shape (n, d).
-    :param labels: shape (n, properties), NaN where there is none.
-    :param delta: error of a number below which the loss is quadratic.
-    """
-    model.networks, model.scales = ensemble(model, inputs, crystals, labels, epochs=epochs, delta=delta)
-
-
 def ensemble(
     model: PropertyModel,
     inputs: list[NDArray[np.float64]],
@@ -83,7 +65,12 @@ def ensemble(
     epochs: int,
     delta: float = HUBER,
 ) -> tuple[list[PropertyNetwork], NDArray[np.float64]]:
-    """Return networks trained as :func:`fit` says, and the factors on their σ, shape (properties,)."""
+    """Return networks, each trained on the training split but for one fold, and the factors on their σ, (properties,).
+
+    :param inputs: what each network sees, shape (n, d).
+    :param labels: shape (n, properties), NaN where there is none.
+    :param delta: error of a number below which the loss is quadratic.
+    """
     trained = crystals.split == SPLITS.index('train')
     folds = np.array([place_of(f'fold{group}') % 10 for group in crystals.groups])
     targets = model.scale.inward(labels)

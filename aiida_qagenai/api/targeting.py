@@ -15,9 +15,9 @@ from aiida_qagenai.selection.targets import (
     GapTarget,
     JointTarget,
     Predicted,
-    PredictedParts,
     PredictedProperty,
     Target,
+    predict_parts,
 )
 
 if t.TYPE_CHECKING:
@@ -29,8 +29,7 @@ __all__ = ('predicted_descriptors', 'predicted_for', 'predicted_gaps', 'predicte
 def predicted_for(target: Target, structures: Sequence[Structure], run: Runner) -> Sequence[AnyPredicted]:
     """Return the property that a target is about, of crystals."""
     if isinstance(target, JointTarget):
-        parts = [t.cast(t.Any, predicted_for(part, structures, run)) for part in target.parts]
-        return [PredictedParts(each) for each in zip(*parts, strict=True)]
+        return predict_parts(target, lambda part: predicted_for(part, structures, run))
     if isinstance(target, GapTarget):
         return predicted_gaps(structures, run)
     if target.name in DESCRIBED:

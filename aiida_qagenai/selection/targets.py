@@ -8,10 +8,10 @@ import math
 import re
 import typing as t
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.properties import FUNCTION, PREDICTED, Quantity, quantity
+from aiida_qagenai.common.properties import DESCRIBED, FUNCTION, PREDICTED, Quantity, quantity
 
 __all__ = (
     'AnyPredicted',
@@ -25,6 +25,7 @@ __all__ = (
     'merit',
     'parse_target',
     'parts_of',
+    'predict_parts',
     'varied',
 )
 
@@ -286,6 +287,18 @@ def parts_of(target: Target | None) -> tuple[GapTarget | PropertyTarget, ...]:
     if isinstance(target, JointTarget):
         return target.parts
     return () if target is None else (target,)
+
+
+def predict_parts(
+    target: JointTarget, predict: Callable[[GapTarget | PropertyTarget], Sequence[t.Any]]
+) -> list[PredictedParts]:
+    """Return what is predicted of crystals for all parts of a target; each model is asked once.
+
+    :param predict: returns what the model of one part says of each crystal.
+    """
+    kinds = ['gap' if isinstance(part, GapTarget) else part.name in DESCRIBED for part in target.parts]
+    found = {kind: predict(part) for kind, part in dict(zip(kinds, target.parts, strict=True)).items()}
+    return [PredictedParts(each) for each in zip(*(found[kind] for kind in kinds), strict=True)]
 
 
 def parse_target(text: str) -> Target:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from descriptor_heads import columns, explained
 from figures import figure
-from numpy.typing import NDArray
 
-from aiida_qagenai.common.descriptors import BLOCKS, HEAD_FIELDS, LOGARITHMIC
+from aiida_qagenai.common.descriptors import BLOCKS, HEAD_FIELDS
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.properties.described import describe, load_descriptor_heads
@@ -31,7 +30,7 @@ def report_descriptors() -> None:
     values, sigma = found.values[:, : len(HEAD_FIELDS)], found.sigma[:, : len(HEAD_FIELDS)]
     moved = np.array([name.endswith('-moved') for name in chosen.identifiers.tolist()])
     print(f'# descriptors: {len(rows)} crystals, {int(moved.sum())} of them off equilibrium', flush=True)
-    shares = of_fields(values, truth)
+    shares = explained(values, truth)
     for name, share in zip(HEAD_FIELDS, shares, strict=True):
         figure(f'r2-{name.replace("_", "-")}', float(share), '', 'mean predictor', 0.0)
     figure('r2-least', float(shares.min()), '', 'bar', 0.7)
@@ -40,10 +39,3 @@ def report_descriptors() -> None:
     figure('elf-mae', float(errors[:, bins].mean()), 'share of the volume', 'paper', PAPER_ELF)
     figure('descriptors-within-sigma', float((errors <= sigma)[np.isfinite(errors)].mean()), 'share', 'normal', 0.683)
     figure('descriptors-unfamiliar', float(found.out_of_distribution.mean()), 'share')
-
-
-def of_fields(values: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return R² of each field, shape (fields,)."""
-    spans = np.array([name in LOGARITHMIC for name in HEAD_FIELDS])
-    scaled = [np.where(spans, np.log(np.where(spans, each, 1.0)), each) for each in (values, truth)]
-    return explained(*scaled)

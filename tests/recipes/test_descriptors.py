@@ -56,6 +56,17 @@ def test_small_crystals_in_an_order_of_their_own_some_of_them_moved(folder):
         assert found[name] == again[name]
 
 
+def test_small_cells_come_first_and_what_cannot_be_computed_not_at_all(monkeypatch):
+    large = Structure(Lattice.cubic(5), ['Mg'], [[0, 0, 0]])
+    found = {'large': large, 'unknown': rock_salt('U'), 'small': rock_salt('Mg')}
+    monkeypatch.setattr(descriptors, 'crystals', lambda folder: iter(found.items()))
+    names = [name for name, _ in descriptors.in_order(Path(), {'Mg': 200.0, 'O': 200.0})]
+    assert names == ['small', 'large']
+    monkeypatch.setattr(descriptors, 'LARGEST_BASIS', 2000)
+    assert [name for name, _ in descriptors.in_order(Path(), {'Mg': 200.0, 'O': 200.0})] == ['small']
+    assert descriptors.num_atoms("_chemical_formula_sum   'Tm1 Mg1 Hg2'") == 4
+
+
 def finished(group: orm.Group, name: str, structure: Structure, status: int) -> None:
     """Add a work chain that has ended to the group."""
     crystal = orm.StructureData(pymatgen=structure).store()

@@ -56,7 +56,7 @@ def trained(labels, tmp_path_factory):
     ones = np.ones(len(HEAD_FIELDS))
     model = PropertyModel(HEAD_FIELDS, heads.elements_of(labels), [], scale, ones, validator, runtime)
     inputs = model.inputs(labels.structures, seen)
-    heads.fit(model, inputs, labels, values, epochs=200, delta=1.0)
+    model.networks, model.scales = heads.ensemble(model, inputs, labels, values, epochs=200, delta=1.0)
     return model, inputs
 
 

@@ -15,6 +15,7 @@ from aiida_qagenai.selection.targets import (
     PredictedProperty,
     merit,
     parse_target,
+    predict_parts,
     varied,
 )
 
@@ -153,3 +154,15 @@ def test_several_properties_count_together():
 def test_what_no_model_predicts_is_said(text, words):
     with pytest.raises(InvalidInputError, match=words):
         parse_target(text)
+
+
+def test_each_model_is_asked_once_for_several_properties():
+    asked = []
+
+    def predict(part):
+        asked.append(part)
+        return [Predicted(1.0, 0.1, 0.0)] if part.text.startswith('band_gap') else [PredictedProperty({}, {})]
+
+    target = parse_target('elf_high=0.1, band_gap=1, dos_mean=-5, bulk_modulus=100')
+    (found,) = predict_parts(target, predict)
+    assert len(asked) == 3 and [isinstance(each, Predicted) for each in found.parts] == [False, True, False, False]

@@ -23,9 +23,9 @@ from aiida_qagenai.selection.targets import (
     GapTarget,
     JointTarget,
     Predicted,
-    PredictedParts,
     PredictedProperty,
     Target,
+    predict_parts,
 )
 
 if t.TYPE_CHECKING:
@@ -59,8 +59,7 @@ class Predictor:
     def predict(self, target: Target, structures: StructureBatch) -> Sequence[AnyPredicted]:
         """Return the property that a target is about, of crystals."""
         if isinstance(target, JointTarget):
-            parts = [t.cast(t.Any, self.predict(part, structures)) for part in target.parts]
-            return [PredictedParts(each) for each in zip(*parts, strict=True)]
+            return predict_parts(target, lambda part: self.predict(part, structures))
         if isinstance(target, GapTarget):
             gaps = self._gaps.of_structures(structures)
             rows = zip(*(each[:, 0].tolist() for each in (gaps.gaps, gaps.sigma, gaps.metal_probability)), strict=True)
