@@ -7,8 +7,9 @@ order of a hash of its identifier, so that the first ones are spread over the pe
 of pw.x at PBE with descriptors (density of states, gap, ELF, ∇²ρ, χ0) in the profile, which needs the codes
 `pw@localhost` and `pyscf@localhost`; no daemon is needed. A tenth of the crystals is strained and rattled.
 Pseudopotentials are those of Goedecker, Teter and Hutter, which lanthanoids do not have here. The command can be
-interrupted at any time and goes on where it was; what has ended, well or not, is not computed again. At the end, and
-with `--count 0` at once, what there is goes into the packed data set FILE with a card beside it.
+interrupted at any time and goes on where it was, also on another machine with an empty profile: what FILE has, and what
+has ended, well or not, is not computed again. At the end, and with `--count 0` at once, what there is joins the packed
+data set FILE with a card beside it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ import numpy as np
 from aiida import engine, load_profile, orm
 from aiida_pseudo.groups.family import CutoffsPseudoPotentialFamily
 from crystals import FILES
-from pymatgen.core import Element, Structure
+from pymatgen.core import Composition, Element, Structure
 from pymatgen.core.units import bohr_to_ang
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from validator_data import rows_of, split_of
 
 from aiida_qagenai.calculations.espresso.gth import install_gth_family
-from aiida_qagenai.common.descriptors import pack
+from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS, pack
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.structures import StructureBatch
 from aiida_qagenai.workchains.energy.energy import EnergyWorkChain
@@ -185,31 +186,61 @@ def compute(
     return f'{node.exit_message or "ok"} after {time.perf_counter() - start:.0f} s'
 
 
-def pack_all(group: orm.Group, path: Path) -> dict[str, t.Any]:
-    """Write the descriptors of all that ended well, and return the card."""
-    nodes = ended(group)
-    good = {name: node for name, node in nodes.items() if node.is_finished_ok and 'descriptors' in node.outputs}
-    structures = [node.inputs.structure.get_pymatgen() for node in good.values()]
+class Packed(t.NamedTuple):
+    """What a file of descriptors and its card hold."""
+
+    labels: LabelledBatch
+    card: dict[str, t.Any]
+
+    @classmethod
+    def load(cls, path: Path) -> Packed:
+        """Read a file and its card; nothing where there is none."""
+        if not path.exists():
+            nothing = np.zeros((0, 4)), np.zeros((0, NUM_DESCRIPTORS)), np.zeros(0, dtype='U1'), np.zeros(0, np.int8)
+            return cls(LabelledBatch(StructureBatch.empty(), *nothing), {})
+        return cls(LabelledBatch.load(path), json.loads(path.with_suffix('.card.json').read_text(encoding='utf8')))
+
+    @property
+    def names(self) -> set[str]:
+        """Return the identifiers of all crystals that have been computed, well or not."""
+        return {*self.labels.structures.identifiers.tolist(), *self.card.get('failed', [])}
+
+
+def labels_of(nodes: dict[str, orm.ProcessNode]) -> LabelledBatch:
+    """Return the descriptors of finished processes by name."""
+    structures = [node.inputs.structure.get_pymatgen() for node in nodes.values()]
     formulas = [structure.composition.reduced_formula for structure in structures]
-    LabelledBatch(
-        structures=StructureBatch.from_structures(structures, list(good)),
-        energies=np.full((len(good), 4), np.nan),
-        descriptors=np.array([pack(node.outputs.descriptors.get_dict()) for node in good.values()]),
+    return LabelledBatch(
+        structures=StructureBatch.from_structures(structures, list(nodes)),
+        energies=np.full((len(nodes), 4), np.nan),
+        descriptors=np.array([pack(node.outputs.descriptors.get_dict()) for node in nodes.values()]),
         groups=np.array(formulas),
         split=np.array([split_of(formula) for formula in formulas], dtype=np.int8),
-    ).save(path)
+    )
+
+
+def pack_all(group: orm.Group, path: Path) -> dict[str, t.Any]:
+    """Add the descriptors of all that ended well, and that the file does not have, to it, and return its card."""
+    before, nodes = Packed.load(path), ended(group)
+    good = {name: node for name, node in nodes.items() if node.is_finished_ok and 'descriptors' in node.outputs}
+    new = {name: node for name, node in good.items() if name not in before.labels.structures.identifiers}
+    labels = LabelledBatch.concatenate([before.labels, labels_of(new)]) if new else before.labels
+    labels.save(path)
+    energies = [node.outputs.energy.base.attributes for node in new.values()]
+    failed = {*before.card.get('failed', []), *nodes} - set(labels.structures.identifiers.tolist())
+    hours = sum(each.get('core_hours') or 0.0 for each in energies)
     card = {
         'source': 'structures of the Materials Project, descriptors by pw.x at PBE',
         'license': 'CC BY 4.0',
         'recipe': 'python recipes/descriptors.py',
         'protocol': PROTOCOL,
         'overrides': OVERRIDES,
-        'levels': sorted({node.outputs.energy.base.attributes.get('level_tag') for node in good.values()}),
-        'num_structures': len(good),
-        'num_off_equilibrium': sum(name.endswith('-moved') for name in good),
-        'num_failed': len(nodes) - len(good),
-        'elements': sorted({element.symbol for structure in structures for element in structure.elements}),
-        'core_hours': sum(node.outputs.energy.base.attributes.get('core_hours') or 0.0 for node in good.values()),
+        'levels': sorted({*before.card.get('levels', []), *(each.get('level_tag') for each in energies)}),
+        'num_structures': len(labels),
+        'num_off_equilibrium': sum(name.endswith('-moved') for name in labels.structures.identifiers.tolist()),
+        'failed': sorted(failed),
+        'elements': sorted({symbol for formula in labels.groups.tolist() for symbol in Composition(formula).as_dict()}),
+        'core_hours': before.card.get('core_hours', 0.0) + hours,
         'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     path.with_suffix('.card.json').write_text(json.dumps(card, indent=2) + '\n', encoding='utf8')
@@ -228,7 +259,7 @@ def main() -> None:
     warnings.simplefilter('ignore')  # of pymatgen, on rounded coordinates
     load_profile(arguments.profile)
     group, _ = orm.Group.collection.get_or_create(GROUP)
-    by, known = means(), ended(group)
+    by, known = means(), {*ended(group), *Packed.load(arguments.output).names}
     left = arguments.count - len(known)
     waiting = [pair for pair in in_order(arguments.data, by.cutoffs) if pair[0] not in known] if left > 0 else []
     for name, structure in waiting[: max(0, left)]:

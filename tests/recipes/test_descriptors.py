@@ -94,5 +94,21 @@ def test_what_ended_well_is_packed_and_nothing_is_computed_twice(aiida_profile_c
     card = descriptors.pack_all(group, tmp_path / 'set.npz')
     labels = LabelledBatch.load(tmp_path / 'set.npz')
     assert sorted(labels.groups.tolist()) == ['CaO', 'MgO'] and np.allclose(labels.descriptors, 0.1)
-    assert (card['num_structures'], card['num_off_equilibrium'], card['num_failed']) == (2, 1, 1)
+    assert (card['num_structures'], card['num_off_equilibrium'], card['failed']) == (2, 1, ['mp-3'])
     assert json.loads((tmp_path / 'set.card.json').read_text()) == card
+    assert descriptors.pack_all(group, tmp_path / 'set.npz') == card
+
+
+def test_another_profile_goes_on_with_the_packed_file(aiida_profile_clean, tmp_path):
+    there, here = (orm.Group.collection.get_or_create(name)[0] for name in ('there', 'here'))
+    finished(there, 'mp-1', rock_salt('Mg'), 0)
+    finished(there, 'mp-2', rock_salt('Sr'), 410)
+    before = descriptors.pack_all(there, tmp_path / 'set.npz')
+    assert descriptors.Packed.load(tmp_path / 'set.npz').names == {'mp-1', 'mp-2'}
+    finished(here, 'mp-2', rock_salt('Sr'), 0)
+    finished(here, 'mp-3', rock_salt('Ca'), 0)
+    card = descriptors.pack_all(here, tmp_path / 'set.npz')
+    labels = LabelledBatch.load(tmp_path / 'set.npz')
+    assert labels.structures.identifiers.tolist() == ['mp-1', 'mp-2', 'mp-3']
+    assert (card['num_structures'], card['failed'], card['elements']) == (3, [], ['Ca', 'Mg', 'O', 'Sr'])
+    assert card['core_hours'] == pytest.approx(3 * before['core_hours'])
