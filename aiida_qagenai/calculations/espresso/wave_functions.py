@@ -142,14 +142,21 @@ class Run:
         return np.fft.ifftn(box, norm='forward')
 
     def symmetrised(self, values: Array) -> Array:
-        """Return the mean of a field over the operations of the crystal."""
-        grid = np.array(self.grid)[:, None]
-        points = np.array(np.meshgrid(*map(np.arange, self.grid), indexing='ij')).reshape(3, -1)
-        total = np.zeros(points.shape[1])
+        """Return the mean of a field over the operations of the crystal.
+
+        It is that of its plane waves: a rotation may take points of the grid to places between them.
+        """
+        axes = [np.rint(np.fft.fftfreq(count, 1 / count)).astype(int) for count in self.grid]
+        millers = np.array(np.meshgrid(*axes, indexing='ij')).reshape(3, -1)
+        limits = np.array(self.grid)[:, None] / 2
+        waves, total = np.fft.fftn(values).ravel(), np.zeros(self.grid, complex)
         for rotation, translation in self.operations:
-            places = np.rint(grid * (rotation @ (points / grid) + translation[:, None])).astype(int) % grid
-            total += values[tuple(places)]
-        return (total / len(self.operations)).reshape(self.grid)
+            turned = rotation.T @ millers
+            # Beyond the sphere of the density, where nothing is, the box does not have the symmetry.
+            inside = (np.abs(turned) < limits).all(axis=0)
+            phases = np.exp(2j * np.pi * translation @ millers[:, inside])
+            total[tuple(turned[:, inside] % np.array(self.grid)[:, None])] += waves[inside] * phases
+        return _real(total / (len(self.operations) * values.size))
 
 
 def _find(element: ET.Element, path: str) -> ET.Element:

@@ -22,7 +22,7 @@ INPUT = """&control
  calculation='scf', outdir='out', prefix='aiida', pseudo_dir='.'
 /
 &system
- ibrav=0, nat=2, ntyp={kinds}, ecutwfc={cutoff}, ecutrho={density}, input_dft='PBE', nr1=24, nr2=24, nr3=24, {more}
+ ibrav=0, nat=2, ntyp={kinds}, ecutwfc={cutoff}, ecutrho={density}, input_dft='PBE', {more}
 /
 &electrons
  conv_thr=1e-9
@@ -41,16 +41,20 @@ K_POINTS automatic
 """
 
 
-def run_pw(folder: Path, more: str, mesh: str = '2 2 2 0 0 0', pseudo: str | None = None) -> Path:
+def run_pw(
+    folder: Path, more: str, mesh: str = '2 2 2 0 0 0', pseudo: str | None = None, grid: str = '24 24 24'
+) -> Path:
     """Run pw.x of silicon and return the folder that it leaves.
 
     :param more: variables of the system.
     :param pseudo: file of Debian's package; that of Goedecker, Teter and Hutter by default.
+    :param grid: points along each axis.
     """
     folder.mkdir(parents=True)
     text = (PSEUDOS / pseudo).read_text() if pseudo else gth_to_upf('Si', gth_parameters('gth-pbe', 'Si'))
     (folder / 'Si.upf').write_text(text)
     values = {'kinds': 1, 'species': 'Si 28.08 Si.upf', 'first': 'Si', 'second': 'Si', 'half': 2.715, 'place': 0.25}
+    more = f'{more}, ' + ', '.join(f'nr{axis}={count}' for axis, count in enumerate(grid.split(), start=1))
     content = INPUT.format(**values, cutoff=14, density=56, more=more, mesh=mesh)
     (folder / 'pw.in').write_text(content)
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
@@ -114,6 +118,15 @@ def test_symmetry_does_not_change_the_descriptors(tmp_path, mesh):
     assert set(with_it) == set(without)
     for name, value in with_it.items():
         assert value == pytest.approx(without[name], rel=5e-3, abs=scale[name]), name
+
+
+def test_a_grid_that_symmetry_does_not_map_to_itself(silicon, tmp_path):
+    """A rotation takes points of it to places between points: pw.x symmetrises plane waves."""
+    _, cubic = silicon
+    found = describe(run_pw(tmp_path / 'run', "occupations='fixed', nbnd=8", grid='24 20 27'))
+    assert found['status'] == 'finished', found['message']
+    for name, value in found['descriptors'].items():
+        assert value == pytest.approx(cubic[name], rel=5e-3, abs=0.02 if name.startswith('elf') else 1e-3), name
 
 
 def test_a_displaced_mesh_is_completed_by_symmetry(tmp_path):
