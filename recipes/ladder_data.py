@@ -2,8 +2,9 @@
 
     python recipes/ladder_data.py --results FILE [--output aiida_qagenai/thermodynamics/ladder]
 
-What the file does not have, or has with other settings than `examples/ladder/settings.yaml`, is listed as missing. Then
-`python benchmarks/ladder_tables.py` makes the tables of the page anew.
+What the file has joins what the data have, as long as those were computed with the settings of
+`examples/ladder/settings.yaml`: one machine can go on where another has stopped. What neither has on all levels is
+listed as missing. Then `python benchmarks/ladder_tables.py` makes the tables of the page anew.
 """
 
 from __future__ import annotations
@@ -65,12 +66,21 @@ def record(content: dict[str, t.Any], volume: float, result: dict[str, t.Any]) -
     }
 
 
+def packed_before(path: Path, settings: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the crystals that a file of the ladder has, none where it was computed with other settings."""
+    content = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    return content['crystals'] if content.get('settings') == settings else {}
+
+
 def pack(
-    results: dict[str, dict[str, t.Any]], crystals: dict[str, t.Any], settings: dict[str, t.Any]
+    results: dict[str, dict[str, t.Any]],
+    crystals: dict[str, t.Any],
+    settings: dict[str, t.Any],
+    before: dict[str, t.Any],
 ) -> dict[str, t.Any]:
     """Return the content of the file: crystals that have an energy, settings, and the names of those not complete."""
     names = wanted(crystals)
-    found = {
+    found = {name: one for name, one in before.items() if name in names} | {
         name: record(content, volume, results[f'ladder-{name}'])
         for name, (content, volume) in names.items()
         if f'ladder-{name}' in results
@@ -120,7 +130,8 @@ def main() -> None:
     crystals, settings = (
         yaml.safe_load((EXAMPLE / f'{name}.yaml').read_text(encoding='utf-8')) for name in ('crystals', 'settings')
     )
-    content = pack(json.loads(arguments.results.read_text(encoding='utf-8')), crystals, settings)
+    results = json.loads(arguments.results.read_text(encoding='utf-8'))
+    content = pack(results, crystals, settings, packed_before(arguments.output / DATA.name, settings))
     text = json.dumps(content, separators=(',', ':'), sort_keys=True) + '\n'
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_text(text, arguments.output / DATA.name)

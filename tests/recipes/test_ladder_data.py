@@ -41,6 +41,19 @@ def test_the_recipe_packs_crystals_and_names_what_is_missing(folder):
     assert card['license'] == 'CC BY 4.0' and card['num_complete'] == 3 and card['versions'] == ['pyscf 2.3.0']
 
 
+def test_another_machine_goes_on_with_the_data(folder, monkeypatch):
+    """Crystals of earlier results stay, as long as the settings are theirs."""
+    path = folder.parent / 'results.json'
+    path.write_text(json.dumps({name: one for name, one in results().items() if name == 'ladder-BN'}))
+    before = json.loads((folder / 'ladder.json').read_text())
+    recipe.main()
+    assert json.loads((folder / 'ladder.json').read_text()) == before
+    (recipe.EXAMPLE / 'settings.yaml').write_text(json.dumps({'coulomb': 'fitted'}))
+    recipe.main()
+    after = json.loads((folder / 'ladder.json').read_text())
+    assert set(after['crystals']) == {'BN'} and after['settings'] == {'coulomb': 'fitted'}
+
+
 def test_data_that_are_not_those_of_the_card(folder):
     """A file that was changed, or is something else, is refused."""
     path = folder / 'ladder.json'
