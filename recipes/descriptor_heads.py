@@ -4,9 +4,9 @@
 
 The labels are those of `recipes/descriptors.py`. The split is by formula: a tenth, validation and test, is never
 trained on, one in 25 calibrates σ, and each of five members leaves out another tenth of the rest. A member sees the
-latent features of one member of the shipped validator, the volume and the composition; five more see the composition
-alone. `DIR/descriptors` is the
-checkpoint with `card.json` beside it; `DIR/descriptor_features.npz` spares the next run evaluating the validator.
+hidden features of one network of the shipped gap model, the volume, the composition and how many electrons its elements
+bring into the calculations; five more see the last two alone. `DIR/descriptors` is the checkpoint with `card.json`
+beside it; `DIR/descriptor_features.npz` spares the next run evaluating the validator.
 """
 
 from __future__ import annotations
@@ -20,22 +20,57 @@ from pathlib import Path
 import numpy as np
 from heads import NUM_MEMBERS, WIDTH, elements_of, ensemble, seen_of
 from numpy.typing import NDArray
+from pyscf.data import elements
+from pyscf.pbc.gto import pseudo
 
+from aiida_qagenai.calculations.espresso.wave_functions import num_frozen_core
 from aiida_qagenai.common.descriptors import FIELDS, HEAD_FIELDS, LOGARITHMIC
 from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
 from aiida_qagenai.ml.elements import composition_fractions, element_symbols
-from aiida_qagenai.ml.latent import composition_inputs
-from aiida_qagenai.ml.properties.described import HISTOGRAM, normalised
+from aiida_qagenai.ml.gaps.model import load_gap_model
+from aiida_qagenai.ml.properties.described import HISTOGRAM, DescriptorModel, gap_checkpoint, normalised
 from aiida_qagenai.ml.properties.model import ARCHITECTURE, PropertyModel, Scale
-from aiida_qagenai.ml.runtime import package_versions, setup
-from aiida_qagenai.ml.validator.ensemble import Ensemble
+from aiida_qagenai.ml.runtime import Runtime, package_versions, setup
 
 EPOCHS, DELTA = 150, 1.0
 HELD_OUT = ('validation',)
 """Splits whose errors the card has; those of the test split are left to `benchmarks/conditioning.py`."""
+
+
+SHELLS = (('s', 2), ('s', 2), ('p', 6), ('s', 2), ('p', 6), ('d', 10), ('s', 2), ('p', 6), ('d', 10), ('f', 14))
+"""What 1s to 4f hold, in the order in which frozen cores and pseudopotentials take them; 5s, 5p and 5d come behind."""
+
+
+def electrons_of(symbol: str) -> list[float]:
+    """Return s, p and d electrons outside the frozen core, all outside of it, and all of the pseudopotential."""
+    number, valence = elements.charge(symbol), float(sum(pseudo.load('gth-pbe', symbol)[0]))
+    left = number - round(valence) + 2 * num_frozen_core([symbol], {symbol: valence})
+    shells = dict(zip('spdf', elements.CONFIGURATION[number], strict=True))
+    for kind, most in (*SHELLS, ('s', 2), ('p', 6), ('d', 10)):
+        taken = min(most, shells[kind], left)
+        shells[kind] -= taken
+        left -= taken
+    return [float(shells[kind]) for kind in 'spd'] + [float(sum(shells.values())), valence]
+
+
+def untrained(labels: LabelledBatch, runtime: Runtime) -> DescriptorModel:
+    """Return a model without networks, on the gap model of the package, in the scale of the training split."""
+    gaps, values = load_gap_model(runtime), columns(labels)[labels.split == SPLITS.index('train')]
+    known = elements_of(labels)
+    return DescriptorModel(
+        names=HEAD_FIELDS,
+        elements=known,
+        networks=[],
+        scale=Scale.of_labels(values, np.array([name in LOGARITHMIC for name in HEAD_FIELDS])),
+        scales=np.ones(len(HEAD_FIELDS)),
+        validator=gaps.validator,
+        runtime=runtime,
+        gaps=gaps,
+        electrons=np.array([electrons_of(symbol) for symbol in element_symbols(known)]),
+    )
 
 
 def columns(labels: LabelledBatch) -> NDArray[np.float64]:
@@ -77,7 +112,11 @@ def metrics_of(
 
 
 def write(
-    model: PropertyModel, labels: LabelledBatch, arguments: argparse.Namespace, metrics: dict[str, float], begun: float
+    model: DescriptorModel,
+    labels: LabelledBatch,
+    arguments: argparse.Namespace,
+    metrics: dict[str, float],
+    begun: float,
 ) -> None:
     """Write the checkpoint and its card."""
     folder, about = arguments.output / 'descriptors', arguments.labels.with_suffix('.card.json')
@@ -93,6 +132,8 @@ def write(
             'num_members': NUM_MEMBERS,
             'network': {'width': WIDTH},
             'validator_sha256': load_checkpoint(VALIDATOR_FOUNDATION, 'validator')[1].sha256,
+            'gaps_sha256': gap_checkpoint(),
+            'electrons': dict(zip(element_symbols(model.elements), model.electrons.tolist(), strict=True)),
         },
         num_parameters=sum(each.numel() for network in model.networks for each in network.parameters()),
         elements=element_symbols(model.elements),
@@ -121,14 +162,11 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     begun, runtime = time.process_time(), setup(RuntimeConfig())
     labels = LabelledBatch.load(arguments.labels)
-    values, trained = columns(labels), labels.split == SPLITS.index('train')
-    validator = Ensemble.from_checkpoint(*load_checkpoint(VALIDATOR_FOUNDATION, 'validator'), runtime.dtype)
-    seen = seen_of(labels.structures, validator, runtime, arguments.output / 'descriptor_features.npz')
-    scale = Scale.of_labels(values[trained], np.array([name in LOGARITHMIC for name in HEAD_FIELDS]))
-    model = PropertyModel(HEAD_FIELDS, elements_of(labels), [], scale, np.ones(len(HEAD_FIELDS)), validator, runtime)
+    values, model = columns(labels), untrained(labels, runtime)
+    seen = seen_of(labels.structures, model.validator, runtime, arguments.output / 'descriptor_features.npz')
     inputs = model.inputs(labels.structures, seen)
     model.networks, model.scales = ensemble(model, inputs, labels, values, epochs=EPOCHS, delta=DELTA)
-    alone = [composition_inputs(composition_fractions(labels.structures, model.elements), model.elements)] * NUM_MEMBERS
+    alone = [model.formula_inputs(composition_fractions(labels.structures, model.elements))] * NUM_MEMBERS
     model.of_formulas, model.formula_scales = ensemble(model, alone, labels, values, epochs=EPOCHS, delta=DELTA)
     metrics = metrics_of(model, inputs, labels, HELD_OUT)
     for name in HEAD_FIELDS:

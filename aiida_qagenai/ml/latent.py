@@ -92,15 +92,18 @@ def see(structures: StructureBatch, validator: Ensemble, runtime: Runtime) -> Se
     return Seen(latent_features(validator, graphs, runtime.device), unknown)
 
 
-def below(info: CheckpointInfo, where: str, runtime: Runtime) -> Ensemble:
+def below(info: CheckpointInfo, where: str, runtime: Runtime, loaded: Ensemble | None = None) -> Ensemble:
     """Return the shipped validator, on which the networks of a checkpoint stand.
 
     :param where: the checkpoint, for the message.
+    :param loaded: the shipped validator, if it is loaded already.
     :raises InvalidInputError: if it was trained on another validator.
     """
     tensors, validator = load_checkpoint(VALIDATOR_FOUNDATION, 'validator')
     if info.configuration.get('validator_sha256') != validator.sha256:
         raise InvalidInputError(f'`{where}` was trained on another validator than that of the package: train it again')
+    if loaded is not None:
+        return loaded
     ensemble = Ensemble.from_checkpoint(tensors, validator, runtime.dtype)
     for member in ensemble.members:
         member.to(runtime.device)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from emt_crystals import emt_dataset
 
-from aiida_qagenai.common.descriptors import FIELDS, HEAD_FIELDS, LOGARITHMIC
-from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
+from aiida_qagenai.common.descriptors import FIELDS, HEAD_FIELDS
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.exchange.dataset import SPLITS, LabelledBatch
 from aiida_qagenai.exchange.tasks import RuntimeConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint
-from aiida_qagenai.ml.properties.model import PropertyModel, Scale, load_property_model
+from aiida_qagenai.ml.properties.described import load_descriptor_heads
+from aiida_qagenai.ml.properties.model import Scale
 from aiida_qagenai.ml.runtime import setup
-from aiida_qagenai.ml.validator.ensemble import Ensemble
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'recipes'))
 
@@ -47,14 +47,9 @@ def labels():
 @pytest.fixture(scope='module')
 def trained(labels, tmp_path_factory):
     """Return the model and what its networks see."""
-    runtime = setup(RuntimeConfig())
-    values = descriptor_heads.columns(labels)
-    validator = Ensemble.from_checkpoint(*load_checkpoint(VALIDATOR_FOUNDATION, 'validator'), runtime.dtype)
+    values, model = descriptor_heads.columns(labels), descriptor_heads.untrained(labels, setup(RuntimeConfig()))
     cache = tmp_path_factory.mktemp('heads') / 'features.npz'
-    seen = heads.seen_of(labels.structures, validator, runtime, cache)
-    scale = Scale.of_labels(values, np.array([name in LOGARITHMIC for name in HEAD_FIELDS]))
-    ones = np.ones(len(HEAD_FIELDS))
-    model = PropertyModel(HEAD_FIELDS, heads.elements_of(labels), [], scale, ones, validator, runtime)
+    seen = heads.seen_of(labels.structures, model.validator, model.runtime, cache)
     inputs = model.inputs(labels.structures, seen)
     model.networks, model.scales = heads.ensemble(model, inputs, labels, values, epochs=200, delta=1.0)
     return model, inputs
@@ -75,10 +70,40 @@ def test_what_is_written_predicts_the_same(labels, trained, tmp_path):
     (tmp_path / 'set.card.json').write_text(json.dumps(about))
     arguments = argparse.Namespace(labels=tmp_path / 'set.npz', output=tmp_path)
     descriptor_heads.write(model, labels, arguments, {'validation_r2_dos_mean': 0.9}, 0.0)
-    found, info = load_property_model(model.runtime, tmp_path / 'descriptors', HEAD_FIELDS)
+    found = load_descriptor_heads(model.runtime, folder=tmp_path / 'descriptors', gaps=model.gaps)
     np.testing.assert_allclose(found.raw(inputs)[0], model.raw(inputs)[0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(found.electrons, model.electrons)
     card = json.loads((tmp_path / 'descriptors' / 'card.json').read_text())
+    info = load_checkpoint(tmp_path / 'descriptors', 'property')[1]
     assert card['checkpoint_sha256'] == info.sha256 and card['num_labels']['validation'] == NUMBER // 5
+
+
+def test_heads_on_another_gap_model_are_refused(labels, trained, tmp_path, monkeypatch):
+    model, _ = trained
+    labels.save(tmp_path / 'set.npz')
+    (tmp_path / 'set.card.json').write_text(json.dumps({'source': 'made up', 'license': 'none', 'sha256': '0' * 64}))
+    monkeypatch.setattr(descriptor_heads, 'gap_checkpoint', lambda: 'another')
+    descriptor_heads.write(
+        model, labels, argparse.Namespace(labels=tmp_path / 'set.npz', output=tmp_path), {}, begun=0.0
+    )
+    with pytest.raises(InvalidInputError, match='another gap model'):
+        load_descriptor_heads(model.runtime, folder=tmp_path / 'descriptors', gaps=model.gaps)
+
+
+@pytest.mark.parametrize(
+    ('symbol', 'electrons'),
+    [
+        ('H', [1, 0, 0, 1, 1]),
+        # 2s and 2p are in the pseudopotential, and in the frozen core.
+        ('Na', [1, 0, 0, 1, 9]),
+        ('Fe', [4, 6, 6, 16, 16]),
+        ('Ga', [2, 1, 10, 13, 13]),
+        ('Hf', [4, 6, 2, 12, 12]),
+        ('Pb', [2, 2, 0, 4, 4]),
+    ],
+)
+def test_electrons_that_an_element_brings(symbol, electrons):
+    assert descriptor_heads.electrons_of(symbol) == electrons
 
 
 def test_computed_labels_change_what_is_predicted(labels, trained):

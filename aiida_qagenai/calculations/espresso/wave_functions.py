@@ -149,14 +149,14 @@ class Run:
         axes = [np.rint(np.fft.fftfreq(count, 1 / count)).astype(int) for count in self.grid]
         millers = np.array(np.meshgrid(*axes, indexing='ij')).reshape(3, -1)
         limits = np.array(self.grid)[:, None] / 2
-        waves, total = np.fft.fftn(values).ravel(), np.zeros(self.grid, complex)
+        waves, total = np.fft.fftn(values, norm='forward').ravel(), np.zeros(self.grid, complex)
         for rotation, translation in self.operations:
             turned = rotation.T @ millers
             # Beyond the sphere of the density, where nothing is, the box does not have the symmetry.
             inside = (np.abs(turned) < limits).all(axis=0)
             phases = np.exp(2j * np.pi * translation @ millers[:, inside])
             total[tuple(turned[:, inside] % np.array(self.grid)[:, None])] += waves[inside] * phases
-        return _real(total / (len(self.operations) * values.size))
+        return _real(total) / len(self.operations)
 
 
 def _find(element: ET.Element, path: str) -> ET.Element:

@@ -118,13 +118,20 @@ class GapModel:
         composition = composition_inputs(composition_fractions(structures, self.elements), self.elements)
         return [structure_inputs(features, structures, composition) for features in seen.latent.swapaxes(0, 1)]
 
+    def hidden(self, structures: StructureBatch, seen: Seen) -> list[NDArray[np.float64]]:
+        """Return the hidden features of crystals in each network, shape (n, width)."""
+        return [each.double().cpu().numpy() for each in self._hidden(self._inputs(structures, seen))]
+
+    def _hidden(self, inputs: list[NDArray[np.float64]]) -> list[torch.Tensor]:
+        with torch.inference_mode():
+            return [
+                network.hidden(network.standardised(self.runtime.tensor(each)))
+                for network, each in zip(self.networks['structure'], inputs, strict=True)
+            ]
+
     def _features(self, inputs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the hidden features of all networks as unit vectors, shape (n, d)."""
-        found = []
-        with torch.inference_mode():
-            for network, each in zip(self.networks['structure'], inputs, strict=True):
-                hidden = network.hidden(network.standardised(self.runtime.tensor(each)))
-                found.append(nn.functional.normalize(hidden, dim=1).double().cpu().numpy())
+        found = [nn.functional.normalize(each, dim=1).double().cpu().numpy() for each in self._hidden(inputs)]
         return np.concatenate(found, axis=1) / math.sqrt(len(found))
 
     def _conditional(self, inputs: list[NDArray[np.float64]]) -> Conditional:

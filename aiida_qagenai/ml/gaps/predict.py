@@ -27,5 +27,5 @@ def gaps(config: GapConfig, runtime: Runtime, record: Record) -> None:
         else:
             compositions = config.compositions or ()
             found = model.of_compositions(*fractions_of(compositions, model.elements))
-            arrays = descriptor_arrays(describe_compositions(load_descriptor_heads(runtime), compositions))
+            arrays = descriptor_arrays(describe_compositions(load_descriptor_heads(runtime, gaps=model), compositions))
     save_arrays(config.output, {**arrays, **found.arrays(), 'format_version': np.array(FORMAT_VERSION)})

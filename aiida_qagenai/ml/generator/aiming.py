@@ -50,11 +50,11 @@ class Predictor:
 
     @functools.cached_property
     def _properties(self) -> PropertyModel:
-        return load_property_model(self.runtime)[0]
+        return load_property_model(self.runtime, validator=self._gaps.validator)[0]
 
     @functools.cached_property
     def _descriptors(self) -> PropertyModel:
-        return load_descriptor_heads(self.runtime, self.labels)
+        return load_descriptor_heads(self.runtime, self.labels, gaps=self._gaps)
 
     def predict(self, target: Target, structures: StructureBatch) -> Sequence[AnyPredicted]:
         """Return the property that a target is about, of crystals."""

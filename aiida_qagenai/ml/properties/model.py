@@ -25,7 +25,6 @@ from aiida_qagenai.ml.latent import (
     below,
     composition_inputs,
     familiarity,
-    num_inputs,
     see,
     structure_inputs,
     without_labels,
@@ -142,7 +141,7 @@ class PropertyModel:
         :param unseen: which have other elements as well, shape (n,).
         """
         assert self.formula_scales is not None
-        values, variances = self.raw([composition_inputs(fractions, self.elements)], self.of_formulas)
+        values, variances = self.raw([self.formula_inputs(fractions)], self.of_formulas)
         inflation = np.where(unseen, UNSEEN_ELEMENT_INFLATION, 1.0)
         sigma = self.scale.deviations(values, self.formula_scales * np.sqrt(variances) * inflation[:, None])
         return Properties(values, sigma, unseen)
@@ -151,6 +150,10 @@ class PropertyModel:
         """Return what each network sees of crystals, shape (n, d)."""
         composition = composition_inputs(composition_fractions(structures, self.elements), self.elements)
         return [structure_inputs(features, structures, composition) for features in seen.latent.swapaxes(0, 1)]
+
+    def formula_inputs(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each network of compositions sees, shape (n, d), from atomic fractions, shape (n, elements)."""
+        return composition_inputs(fractions, self.elements)
 
     def raw(
         self, inputs: list[NDArray[np.float64]], networks: list[PropertyNetwork] | None = None
@@ -199,11 +202,15 @@ class PropertyModel:
 
 
 def load_property_model(
-    runtime: Runtime, folder: Path | None = None, names: Collection[str] = PROPERTIES
+    runtime: Runtime,
+    folder: Path | None = None,
+    names: Collection[str] = PROPERTIES,
+    validator: Ensemble | None = None,
 ) -> tuple[PropertyModel, CheckpointInfo]:
     """Return the model in ``folder``, by default that of the moduli of the package, ready to predict.
 
     :param names: of the properties that it has to predict.
+    :param validator: the shipped one, if it is loaded already.
     :raises CorruptFileError: if a file is missing or damaged.
     :raises InvalidInputError: if it was trained on another validator than the shipped one, or for other properties.
     """
@@ -212,29 +219,27 @@ def load_property_model(
     configuration = info.configuration
     if configuration.get('properties') != list(names):
         raise InvalidInputError(f'the property head in `{folder}` is not one of {", ".join(names)}')
-    validator = below(info, str(folder), runtime)
+    validator = below(info, str(folder), runtime, validator)
     elements, scales = element_numbers(info.elements), tensors['scales'].numpy()
     if 'slope' in tensors:
         scale = Scale(*(tensors[name].numpy() for name in Scale._fields))
     else:
         scale = Scale.of_logarithms(number)
-    networks = _networks('', tensors, info, runtime, validator.members[0].channels)
+    networks = _networks('', tensors, info, runtime)
     model = PropertyModel(tuple(names), elements, networks, scale, scales, validator, runtime)
     if 'formula_scales' in tensors:
-        model.of_formulas = _networks(OF_FORMULAS, tensors, info, runtime, None)
+        model.of_formulas = _networks(OF_FORMULAS, tensors, info, runtime)
         model.formula_scales = tensors['formula_scales'].numpy()
     return model, info
 
 
-def _networks(
-    kind: str, tensors: Tensors, info: CheckpointInfo, runtime: Runtime, channels: int | None
-) -> list[PropertyNetwork]:
+def _networks(kind: str, tensors: Tensors, info: CheckpointInfo, runtime: Runtime) -> list[PropertyNetwork]:
     configuration, found = info.configuration, []
     for index in range(configuration['num_members']):
-        inputs = num_inputs(len(info.elements), channels)
-        network = PropertyNetwork(inputs, properties=len(configuration['properties']), **configuration['network'])
         prefix = f'{kind}{index}.'
         state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        inputs = len(state['mean'])
+        network = PropertyNetwork(inputs, properties=len(configuration['properties']), **configuration['network'])
         load_weights(network, state, info.architecture)
         network.to(runtime.device, runtime.dtype).eval()
         network.precision = network.precision.double()

@@ -94,16 +94,20 @@ def _heads(
     structures: StructureBatch, config: PredictConfig, runtime: Runtime, record: Record
 ) -> dict[str, NDArray[t.Any]]:
     """Return the arrays of the band gaps, the descriptors and the properties that are asked for."""
-    seen, arrays = None, {}
+    arrays: dict[str, NDArray[t.Any]] = {}
+    if not (config.gaps or config.descriptors or config.properties):
+        return arrays
     with record.stage('heads'):
+        gaps = load_gap_model(runtime, labels=config.labels if config.gaps else None)
+        seen = see(structures, gaps.validator, runtime)
         if config.gaps:
-            gaps = load_gap_model(runtime, labels=config.labels)
-            seen = see(structures, gaps.validator, runtime)
             arrays = gaps.of_structures(structures, seen).arrays()
         if config.descriptors:
-            arrays |= descriptor_arrays(describe(load_descriptor_heads(runtime, config.labels), structures, seen))
+            heads = load_descriptor_heads(runtime, config.labels, gaps=gaps)
+            arrays |= descriptor_arrays(describe(heads, structures, seen))
         if config.properties:
-            arrays |= load_property_model(runtime)[0].of_structures(structures, seen).arrays()
+            moduli, _ = load_property_model(runtime, validator=gaps.validator)
+            arrays |= moduli.of_structures(structures, seen).arrays()
     return arrays
 
 
