@@ -27,7 +27,7 @@ def hybrid(request, load_script, lithium_hydride, pyscf_parameters):
 def reference(script, cell, mf, density):
     """Return exchange by PySCF's own transforms: full less long range, with the Ewald correction of each."""
     plain = script.df.FFTDF(cell, mf.kpts)
-    plain.mesh = mf.grids.mesh
+    plain.mesh = mf.exchange_on_grid.mesh
     full, long = (
         plain.get_jk(density, kpts=mf.kpts, with_j=False, omega=omega, exxdiv='ewald')[1] for omega in (None, 0.11)
     )
