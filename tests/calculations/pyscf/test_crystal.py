@@ -32,3 +32,19 @@ def test_the_frozen_core_is_that_of_the_descriptors_of_pw(
     script = load_script(lithium_hydride, pyscf_parameters('PBE'))
     number = Element(symbol).Z
     assert wave_functions.num_frozen_core([symbol], {symbol: charge}) == script.num_frozen_core([(number, charge)])
+
+
+@pytest.mark.parametrize('shift', [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.25, 0.0, 0.0]])
+def test_orbitals_that_are_kept_are_those_of_every_k_point(load_script, lithium_hydride, pyscf_parameters, shift):
+    """Half of the k-points of a mesh give the others, if it has them."""
+    script = load_script(lithium_hydride, {**pyscf_parameters('PBE'), 'coulomb': 'grid', 'grid_mesh': [9, 9, 9]})
+    cell = script.build_cell()
+    kpts = script.make_kpts(cell, [3, 1, 2], shift)
+    numint = script.mean_field(cell, kpts, 'PBE')._numint
+    coords = cell.get_uniform_grids([3, 3, 3])
+    for deriv in (1, 0):
+        whole = numint.eval_ao_once(cell, coords, kpts=kpts, deriv=deriv)
+        for each, wanted in zip(numint.eval_ao(cell, coords, kpts=kpts, deriv=deriv), whole, strict=True):
+            assert np.allclose(each, wanted, atol=1e-7)
+    distinct = {script.representative(cell, k)[0] for k in kpts}
+    assert len(distinct) == {0.0: 4, 0.5: 3, 0.25: 6}[shift[0]]
