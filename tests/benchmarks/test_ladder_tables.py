@@ -27,7 +27,7 @@ def test_the_page_is_what_the_data_say():
 @pytest.fixture
 def ladder(monkeypatch):
     """Let the tables be of a small ladder."""
-    found = Ladder.from_dict(recipe.pack(results(), CRYSTALS, {}))
+    found = Ladder.from_dict(recipe.pack(results(), CRYSTALS, {}, {}))
     monkeypatch.setattr(tables, 'load_ladder', lambda: found)
 
 
