@@ -1,14 +1,15 @@
 #!/usr/bin/env verdi run
 """Crystals of H to Ar on four rungs: PBE, SCAN, HSE06 and composite CCSD(T).
 
-    verdi run examples/ladder/ladder.py [--only NAME ...] [--results FILE] [--dry-run]
+    verdi run examples/ladder/ladder.py [--only NAME ...] [--results FILE] [--archives FOLDER] [--dry-run]
 
 `crystals.yaml` lists the crystals, `settings.yaml` the changes to the protocol `moderate`. Each crystal and each
 further volume of it is a process of its own, computed one after the other; what has finished is not computed again, so
 that the script can be stopped and started at any time. `--results FILE` adds every crystal to a JSON file as it ends,
 with its energies, what failed, and the calculations (hash of the script, energy, cost), and leaves out what the file
 has with the same structure and settings: another machine, with a profile of its own, goes on with the rest.
-`python recipes/ladder_data.py --results FILE` makes the data of the package of it.
+`python recipes/ladder_data.py --results FILE` makes the data of the package of it. `--archives FOLDER` writes the
+provenance of each crystal that ends to an archive there, which `verdi archive import` reads.
 
 It needs the bases of `aiida-qagenai basis install`, about a core hour and up to 12 GB for a crystal.
 """
@@ -33,6 +34,7 @@ from aiida_qagenai.cli.progress import follow
 from aiida_qagenai.cli.setup import PYSCF_CODE
 from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.fidelity import LADDER
+from aiida_qagenai.engine.archive import write_archive
 from aiida_qagenai.engine.daemon import restart_processes
 from aiida_qagenai.engine.resumable import nested_outputs
 from aiida_qagenai.queries.costs import costs
@@ -157,11 +159,23 @@ def add(results: Results, task: Task, path: Path) -> None:
     Path(handle.name).replace(path)
 
 
+def archive(task: Task, folder: Path) -> None:
+    """Write all that belongs to a crystal to an archive of its name, if it has ended and is not there yet."""
+    node, path = last_process(task.label), folder / f'{task.label.removeprefix("ladder-")}.aiida'
+    if node is None or not node.is_finished_ok or path.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    write_archive([node], partial)
+    partial.replace(path)
+
+
 def main() -> int:
     """Read the arguments and compute."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--only', nargs='+', metavar='NAME', help='crystals of crystals.yaml, with their volumes')
     parser.add_argument('--results', type=Path, metavar='FILE', help='add energies to a file; compute what it lacks')
+    parser.add_argument('--archives', type=Path, metavar='FOLDER', help='write an archive of each crystal')
     parser.add_argument('--dry-run', action='store_true', help='list what would be computed')
     arguments = parser.parse_args()
     crystals = yaml.safe_load((HERE / 'crystals.yaml').read_text(encoding='utf-8'))
@@ -175,9 +189,7 @@ def main() -> int:
         node = last_process(task.label)
         state = 'in the results' if known else 'not computed' if node is None else node.process_state.value
         print(f'{number}/{len(chosen)} {task.label}: {state}', flush=True)
-        if known:
-            continue
-        if not arguments.dry_run:
+        if not known and not arguments.dry_run:
             try:
                 node = compute(task)
             except InvalidInputError as refusal:
@@ -186,8 +198,10 @@ def main() -> int:
             if not node.is_terminated:
                 return 1
             failed += [task.label] * (not node.is_finished_ok)
-        if arguments.results:
+        if arguments.results and not known:
             add(results, task, arguments.results)
+        if arguments.archives and not arguments.dry_run:
+            archive(task, arguments.archives)
     if failed:
         print(f'not complete: {", ".join(failed)}')
     return int(bool(failed))
