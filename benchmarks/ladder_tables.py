@@ -32,6 +32,7 @@ from aiida_qagenai.evaluation.ladder import (
 from aiida_qagenai.thermodynamics.ladder.records import LadderCrystal, load_ladder
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs' / 'explanation' / 'ladder.md'
+ARCHIVES = Path(__file__).resolve().parents[1] / 'examples' / 'ladder' / 'archives'
 COMMAND = 'python recipes/ladder_data.py --results FILE'
 EV = 'eV/atom'
 
@@ -157,10 +158,11 @@ def cost() -> Table:
         failed = '; '.join(crystal.failures) or 'none'
         minutes = [number(60 * crystal.cpu_hours_of(level), 1) for level in LADDER]
         whole = number(60 * crystal.cpu_hours, 1)
-        rows.append([name, *minutes, whole, number(memory, 1), str(len(crystal.calculations)), failed])
+        archive = 'yes' if (ARCHIVES / f'{name}.aiida').exists() else 'no'
+        rows.append([name, *minutes, whole, number(memory, 1), str(len(crystal.calculations)), archive, failed])
     if not rows:
         raise NotMeasuredError('nothing is computed')
-    header = ('crystal', *LADDER, 'all, core minutes', 'GB', 'calculations', 'refused or failed')
+    header = ('crystal', *LADDER, 'all, core minutes', 'GB', 'calculations', 'archive', 'refused or failed')
     note = 'Time of the processor in minutes of one core, atoms included; memory of the largest calculation.'
     return Table(header, rows, note)
 
