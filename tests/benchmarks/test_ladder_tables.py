@@ -25,8 +25,10 @@ def test_the_page_is_what_the_data_say():
 
 
 @pytest.fixture
-def ladder(monkeypatch):
-    """Let the tables be of a small ladder."""
+def ladder(monkeypatch, tmp_path):
+    """Let the tables be of a small ladder, whose first crystal has an archive."""
+    (tmp_path / 'LiH.aiida').touch()
+    monkeypatch.setattr(tables, 'ARCHIVES', tmp_path)
     found = Ladder.from_dict(recipe.pack(results(), CRYSTALS, {}, {}))
     monkeypatch.setattr(tables, 'load_ladder', lambda: found)
 
@@ -38,7 +40,7 @@ def test_tables_of_a_small_ladder(ladder):
     assert '| **mean absolute error** | 0.20 | 0.10 | 0.10 | 0.05 | 1 crystals |' in text
     assert '| LiH | LiH-caesium-chloride | +0.090 | +0.090 | +0.090 | +0.090 ± 0.071 |' in text
     assert '| LiH-0.94 | +0.010 | +0.010 | +0.010 | +0.010 |' in text
-    assert '| LiH | 12.0 | 0.0 | 0.0 | 0.0 | 12.0 | 2.0 | 2 | none |' in text
+    assert '| LiH | 12.0 | 0.0 | 0.0 | 0.0 | 12.0 | 2.0 | 2 | yes | none |' in text
     assert 'crystalhse06 failed: no memory' in text and '| 2 | BN, C |' in text
     assert '| absolute | – | – | 1 |' in text
 

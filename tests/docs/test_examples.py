@@ -10,15 +10,20 @@ import pytest
 import yaml
 from aiida import orm
 from aiida.common.links import LinkType
+from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
 from click.testing import CliRunner
 from documentation import ROOT, blocks, words
 from fake_campaign import make_energy
-from pymatgen.core import Element
+from pymatgen.core import Element, Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from aiida_qagenai.common.fidelity import LADDER, Fidelity
+from aiida_qagenai.data.energy import EnergyData
+from aiida_qagenai.engine.archive import count_nodes
+from aiida_qagenai.thermodynamics.ladder.records import load_ladder
 
 EXAMPLES = ROOT / 'examples'
+ARCHIVES = EXAMPLES / 'ladder' / 'archives'
 
 
 def load(name: str):
@@ -209,6 +214,32 @@ def test_results_have_what_was_calculated_and_what_failed(ladder, aiida_profile_
     assert ladder.failures(caller) == ['crystalhse06 failed: no memory'] and ladder.calculations(node) == []
 
 
+def test_an_archive_has_all_of_a_crystal_that_ended_well(ladder, aiida_profile_clean, tmp_path):
+    """What failed, and what was not computed, has none."""
+    structure = Structure(Lattice.cubic(3.0), ['Li'], [[0, 0, 0]])
+    for name, status in (('good', 0), ('bad', 500)):
+        node = orm.WorkChainNode(label=f'ladder-{name}')
+        crystal = orm.StructureData(pymatgen=structure).store()
+        node.base.links.add_incoming(crystal, LinkType.INPUT_WORK, 'structure')
+        node.set_process_state('finished')
+        node.set_exit_status(status)
+        node.store().seal()
+    for name in ('good', 'bad', 'unknown'):
+        ladder.archive(ladder.Task(f'ladder-{name}', structure), tmp_path / 'archives')
+    assert [path.name for path in (tmp_path / 'archives').iterdir()] == ['good.aiida']
+    assert count_nodes(tmp_path / 'archives' / 'good.aiida') == {'StructureData': 1, 'WorkChainNode': 1}
+
+
+@pytest.mark.parametrize('path', sorted(ARCHIVES.iterdir()), ids=lambda path: path.stem)
+def test_an_archive_has_the_energies_of_the_data(path):
+    """Every energy of the crystal in the package is one of its archive."""
+    with ArchiveFormatSqlZip().open(path, mode='r') as reader:
+        query = reader.querybuilder().append(EnergyData, project='attributes')
+        found = {(each['fidelity'], each['total_energy']) for (each,) in query.all() if 'total_energy' in each}
+    energies = load_ladder().crystals[path.stem].energies
+    assert {(level.value, values['total_energy']) for level, values in energies.items()} <= found
+
+
 def test_settings_of_the_ladder_are_accepted(ladder, crystals, aiida_profile_clean):
     """The composite has the meshes of the settings, and every level is planned for every crystal."""
     from aiida_qagenai.data.basis import install_families
@@ -235,6 +266,7 @@ def test_every_example_is_used():
     """Each file under `examples/` is named by a test: by this module, or by the tests of `--options`."""
     templates = {f'cluster/{name}.yaml' for name in ('computer', 'connection', 'models', 'options', 'pyscf')}
     files = (path for path in EXAMPLES.rglob('*') if path.is_file() and '__pycache__' not in path.parts)
+    files = (path for path in files if path.parent != ARCHIVES)
     assert {str(path.relative_to(EXAMPLES)) for path in files} == {
         'quickstart.py',
         'random_crystals.py',

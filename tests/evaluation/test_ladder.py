@@ -20,7 +20,7 @@ from aiida_qagenai.thermodynamics.ladder.records import Ladder
 @pytest.fixture(scope='module')
 def ladder() -> Ladder:
     """Return a ladder of three crystals."""
-    return Ladder.from_dict(recipe.pack(results(), CRYSTALS, {}))
+    return Ladder.from_dict(recipe.pack(results(), CRYSTALS, {}, {}))
 
 
 def test_errors_against_experiment(ladder):
@@ -60,7 +60,7 @@ def test_correlation_needs_enough_crystals(ladder):
         many[f'ladder-{name}'] = result(content, content['cohesive'])
         many[f'ladder-{name}']['energies']['PBE']['anchored'] += 0.1 * index
         many[f'ladder-{name}']['energies']['CCSD(T)']['anchored'] += 0.01 * (index == 2)
-    found = correlations(divergences(Ladder.from_dict(recipe.pack(many, crystals, {}))))
+    found = correlations(divergences(Ladder.from_dict(recipe.pack(many, crystals, {}, {}))))
     assert found['signed'].denominator == 6 and found['signed'].value == pytest.approx(1.0, abs=0.01)
     low, high = found['signed'].interval
     assert 0.9 < low <= high <= 1.0 + 1e-9

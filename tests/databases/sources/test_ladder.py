@@ -20,7 +20,7 @@ from aiida_qagenai.databases.views import make_view, select, view_outputs
 @pytest.fixture
 def data(tmp_path):
     """Return the file of a small ladder, with its card beside it."""
-    text = json.dumps(recipe.pack(results(), CRYSTALS, {}))
+    text = json.dumps(recipe.pack(results(), CRYSTALS, {}, {}))
     card = {'license': 'CC BY 4.0', 'recipe': '', 'sha256': {'ladder.json': hashlib.sha256(text.encode()).hexdigest()}}
     (tmp_path / 'ladder.json').write_text(text)
     (tmp_path / 'card.json').write_text(json.dumps(card))
