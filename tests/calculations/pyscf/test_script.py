@@ -327,6 +327,10 @@ def test_damaged_restart_files_cost_only_what_they_held(load_script, lithium_hyd
     cell = script.build_cell()
     mf = script.scf.KRHF(cell, np.zeros((1, 3)))
     assert script.restart_density(mf) is None and 'restarted_from_checkpoint' not in script.RESULTS
+    # What a job leaves that was killed in its first cycle: the system, and no orbitals.
+    script.lib.chkfile.save_mol(mf.mol, 'early')
+    script.INPUTS['files']['restart_checkpoint'] = 'early'
+    assert script.restart_density(mf) is None and 'restarted_from_checkpoint' not in script.RESULTS
     assert script.find_amplitudes(mf) == {}
     for name in ('damaged', 'missing'):
         script.INPUTS.update(method='(T)')
