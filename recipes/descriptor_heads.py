@@ -40,8 +40,8 @@ HELD_OUT = ('validation',)
 """Splits whose errors the card has; those of the test split are left to `benchmarks/conditioning.py`."""
 
 
-SHELLS = (('s', 2), ('s', 2), ('p', 6), ('s', 2), ('p', 6), ('d', 10), ('s', 2), ('p', 6), ('d', 10), ('f', 14))
-"""What 1s to 4f hold, in the order in which frozen cores and pseudopotentials take them; 5s, 5p and 5d come behind."""
+SHELLS, MOST = 'sspspdspdfspd', {'s': 2, 'p': 6, 'd': 10, 'f': 14}
+"""Kinds of 1s to 5d in the order in which frozen cores and pseudopotentials take them, and what a shell holds."""
 
 
 def electrons_of(symbol: str) -> list[float]:
@@ -49,8 +49,8 @@ def electrons_of(symbol: str) -> list[float]:
     number, valence = elements.charge(symbol), float(sum(pseudo.load('gth-pbe', symbol)[0]))
     left = number - round(valence) + 2 * num_frozen_core([symbol], {symbol: valence})
     shells = dict(zip('spdf', elements.CONFIGURATION[number], strict=True))
-    for kind, most in (*SHELLS, ('s', 2), ('p', 6), ('d', 10)):
-        taken = min(most, shells[kind], left)
+    for kind in SHELLS:
+        taken = min(MOST[kind], shells[kind], left)
         shells[kind] -= taken
         left -= taken
     return [float(shells[kind]) for kind in 'spd'] + [float(sum(shells.values())), valence]

@@ -82,12 +82,20 @@ def report(gaps: Gaps) -> None:
     known = np.isfinite([gap for part in gaps.values() for gap in part.values()])
     print(f'# computed: {int(known.sum())} of {len(known)} crystals', flush=True)
     for value in TARGETS:
-        part = gaps[f'aimed {value:g}']
-        both = [pool for pool in part if np.isfinite(part[pool]) and np.isfinite(gaps['free'][pool])]
-        if both:
-            written = (' '.join(f'{each[pool]:.2f}' for pool in both) for each in (part, gaps['free']))
-            print(f'# {value:g} eV, {len(both)} pools: {next(written)}; free {next(written)}', flush=True)
-            moved(f'computed-{value:g}', _arrays(gaps['free'], both), _arrays(part, both), value, both)
+        report_arm(gaps, f'aimed {value:g}', f'computed-{value:g}', value)
+
+
+def report_arm(found: Gaps, arm: str, name: str, value: float, unit: str = 'eV') -> None:
+    """Print how far the median of an arm moves towards what is asked for, over the pools that have both.
+
+    :param name: of the figures.
+    """
+    part = found[arm]
+    both = [pool for pool in part if np.isfinite(part[pool]) and np.isfinite(found['free'][pool])]
+    if both:
+        written = (' '.join(f'{each[pool]:.2f}' for pool in both) for each in (part, found['free']))
+        print(f'# {value:g} {unit}, {len(both)} pools: {next(written)}; free {next(written)}', flush=True)
+        moved(name, _arrays(found['free'], both), _arrays(part, both), value, both, unit=unit)
 
 
 def _arrays(part: Mapping[str, float], pools: Sequence[str]) -> dict[str, t.Any]:

@@ -13,15 +13,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from aiida import orm
-from figures import figure
 from pymatgen.core import Structure
 
 from aiida_qagenai.api.generation import Generated, Requested, propose_crystals
 from aiida_qagenai.common.descriptors import HIGH_ELF
 from aiida_qagenai.selection.targets import parse_target
-from conditioning_parts.computed import Gaps, admitted, run
+from conditioning_parts.computed import Gaps, admitted, report_arm, run
 from conditioning_parts.steering import MAX_ATOMS, PER_SYSTEM, Arms, Made, run_here
 
 VALUES = (0.05, 0.3)
@@ -68,15 +66,4 @@ def localised(node: orm.ProcessNode) -> float:
 def report(found: Gaps) -> None:
     """Print medians, and the share of the distance asked that the median moves, over pools that have both."""
     for value, arm in zip(VALUES, ARMS[1:], strict=True):
-        both = [pool for pool in found[arm] if np.isfinite([found[arm][pool], found['free'][pool]]).all()]
-        if not both:
-            continue
-        free, aimed = (np.array([found[each][pool] for pool in both]) for each in ('free', arm))
-        written = (' '.join(f'{each:.2f}' for each in part) for part in (aimed, free))
-        print(f'# {arm}, {len(both)} pools: {next(written)}; free {next(written)}', flush=True)
-        medians = float(np.median(free)), float(np.median(aimed))
-        figure(f'median-elf-high-{value:g}', medians[1], 'share of the volume', 'free', medians[0])
-        moved, asked = medians[1] - medians[0], value - medians[0]
-        figure(f'moved-elf-high-{value:g}', None if math.isclose(asked, 0) else moved / asked, 'share')
-        distances = [float(np.abs(part - value).mean()) for part in (aimed, free)]
-        figure(f'wasserstein-elf-high-{value:g}', distances[0], 'share of the volume', 'free', distances[1])
+        report_arm(found, arm, f'elf-high-{value:g}', value, 'share of the volume')

@@ -160,16 +160,18 @@ def moved(
     found: Mapping[str, NDArray[np.float64]],
     target: float,
     systems: Sequence[str],
+    *,
+    unit: str = 'eV',
 ) -> None:
     """Print the median, the share of the distance that it moves, and the Wasserstein distances to the target."""
     before, after = (np.concatenate([part[system] for system in systems]) for part in (free, found))
     medians = float(np.median(before)), float(np.median(after))
-    figure(f'median-{name}', medians[1], 'eV', 'free', medians[0])
+    figure(f'median-{name}', medians[1], unit, 'free', medians[0])
     asked = target - medians[0]
     figure(f'moved-{name}', (medians[1] - medians[0]) / asked if not math.isclose(asked, 0) else None, 'share')
     # All of the target lies at one gap: the distance of Wasserstein is the mean distance to it.
     distances = [float(np.abs(part - target).mean()) for part in (before, after)]
-    figure(f'wasserstein-{name}', distances[1], 'eV', 'free', distances[0])
+    figure(f'wasserstein-{name}', distances[1], unit, 'free', distances[0])
 
 
 Arm = Mapping[str, Sequence[Made]]
