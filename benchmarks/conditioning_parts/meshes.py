@@ -29,13 +29,13 @@ def report(profile: str) -> None:
     load_profile(profile)
     group, _ = orm.Group.collection.get_or_create(GROUP)
     by, labels = means(), chosen()
-    for index, name in enumerate(labels.structures.identifiers.tolist()):
-        if name not in ended(group):
+    names, known = labels.structures.identifiers.tolist(), ended(group)
+    for index, name in enumerate(names):
+        if name not in known:
             changes = {'meshes': {'PBE': {'spacing': SPACING}}}
             said = compute(name, labels.structures.structure(index), by, group, HOURS, changes=changes)
             print(f'# {name} {labels.groups[index]}: {said}', flush=True)
     nodes = ended(group)
-    names = labels.structures.identifiers.tolist()
     rows = [row for row, name in enumerate(names) if name in nodes and 'descriptors' in nodes[name].outputs]
     dense = np.array([pack(nodes[names[row]].outputs.descriptors.get_dict()) for row in rows])
     print(f'# meshes: {len(rows)} of {len(names)} crystals', flush=True)
