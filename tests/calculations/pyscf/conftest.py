@@ -24,7 +24,9 @@ def render():
 @pytest.fixture
 def load_script(render, tmp_path, monkeypatch):
     """Return a factory of imported scripts: their functions without their main program."""
+    # The script sets both, for this process as well.
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.setenv('OPENBLAS_CORETYPE', 'Haswell')
     monkeypatch.chdir(tmp_path)
 
     def create(structure, parameters: dict):

@@ -375,3 +375,19 @@ def test_an_insulator_does_not_stay_in_an_excited_state(load_script, lithium_hyd
     found = script.converge_hartree_fock(cell, mf, 'HF')
     assert [int((one > 1).sum()) for one in found.mo_occ] == [2, 2]
     assert found.e_tot == pytest.approx(ground, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('flags', 'kernels'),
+    [
+        ('fpu avx avx2 fma avx512f avx512cd avx512bw avx512dq avx512vl', 'SkylakeX'),
+        ('fpu avx avx2 fma avx512f', 'Haswell'),
+        ('fpu sse4_2', None),
+    ],
+)
+def test_blas_has_the_kernels_of_the_processor(load_script, lithium_hydride, pyscf_parameters, flags, kernels):
+    """What the library in PySCF's wheel is told, since it does not know newer processors."""
+    script = load_script(lithium_hydride, pyscf_parameters('PBE'))
+    Path('cpuinfo').write_text(f'processor : 0\nflags\t\t: {flags}\n', encoding='utf-8')
+    assert script.kernels_of_blas('cpuinfo') == kernels
+    assert script.kernels_of_blas('missing') is None
