@@ -131,5 +131,5 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
         return [*crystal, 'correlation', *methods]
     if parameters.has_forces:
         return [*crystal, 'geometry']
-    optional = {'exchange': parameters.has_exchange_on_grid, 'descriptors': parameters.descriptors}
-    return [*crystal, *(name for name, wanted in optional.items() if wanted), 'density_functional']
+    exchange = ['kpoints', 'exchange'] if parameters.has_exchange_on_grid else []
+    return [*crystal, *exchange, *(['descriptors'] if parameters.descriptors else []), 'density_functional']

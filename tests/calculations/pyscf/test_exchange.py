@@ -50,6 +50,22 @@ def test_compressed_operator_is_exact_for_occupied_orbitals(hybrid):
     assert not np.allclose(compressed, whole, atol=1e-3)
 
 
+@pytest.mark.parametrize(('broken', 'count'), [(False, 2), (True, 8)])
+def test_symmetry_gives_the_other_kpoints(load_script, lithium_hydride, pyscf_parameters, broken, count):
+    """Of eight k-points of rock salt two are computed; all of a density that has less symmetry."""
+    script = load_script(lithium_hydride, {**pyscf_parameters('HSE06'), 'coulomb': 'grid'})
+    cell = script.build_cell()
+    mf = script.mean_field(cell, script.make_kpts(cell, [2, 2, 2], [0.5, 0.5, 0.5]), 'HSE06')
+    density, computed = np.array(mf.get_init_guess(key='1e')), []
+    if broken:
+        density[0] *= 1.01
+    compute = mf.exchange_on_grid.between
+    mf.exchange_on_grid.between = lambda k, *rest: computed.append(k) or compute(k, *rest)
+    found, whole = mf.exchange_on_grid.exchange(density), reference(script, cell, mf, density)
+    assert len(computed) == count
+    assert np.allclose(found @ density, whole @ density, atol=1e-7)
+
+
 def test_levels_at_the_gap_need_few_empty_states(hybrid, monkeypatch):
     """Two of the four empty states give the gap of all within 0.01 eV; without them it is that of the SCF, far off."""
     script, cell, mf, _ = hybrid
