@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from aiida_qagenai.calculations.pyscf.results import EnergyResults
@@ -43,3 +44,45 @@ def test_atoms_without_an_open_d_shell_have_one_start(solve_atom):
     for symbol, spin in (('Ca', 0), ('K', 1)):
         results = solve_atom(symbol, spin)
         assert results.start_energies == [] and results.spin_contamination is None
+
+
+def scan_of_lithium(load_script, make_structure):
+    """Return the script of a lithium atom by SCAN."""
+    values = {
+        'fidelity': 'SCAN',
+        'system': 'molecule',
+        'basis': 'gth-dzvp-molopt-sr',
+        'pseudo': 'gth-pbe',
+        'spin': 1,
+        'grid_level': 1,
+        'scf': {'conv_tol': 1e-7, 'max_cycle': 60, 'second_order': True},
+    }
+    return load_script(make_structure(['Li'], [(10.0, 10.0, 10.0)]), values)
+
+
+def test_tails_of_the_density_decide_nothing(load_script, make_structure):
+    """SCAN of an atom is the same whether it is evaluated where there is a hundred-millionth of an electron or not."""
+    script = scan_of_lithium(load_script, make_structure)
+    energies = []
+    for script.TAIL in (1e-7, 1e-9):
+        script.run()
+        energies.append(script.RESULTS['total_energy_hartree'])
+    assert energies[0] != energies[1]
+    assert energies[0] == pytest.approx(energies[1], abs=2e-6)
+
+
+@pytest.mark.parametrize('polarized', [True, False])
+def test_functional_is_zero_in_tails(load_script, make_structure, polarized):
+    """Energy, potential and kernel; elsewhere they are those of PySCF."""
+    script = scan_of_lithium(load_script, make_structure)
+    mf = script.dft.UKS(script.build_molecule())
+    plain = script.dft.numint.NumInt()
+    script.leave_out_tails(mf)
+    # Density, its gradient and the kinetic energy density: of an atom at 2 and at 20 bohr, as it were.
+    rho = np.array([[1e-2, 1e-12], [1e-3, 1e-13], [0, 0], [0, 0], [1e-3, 1e-13]])
+    rho = np.array([rho, rho / 2]) if polarized else rho
+    exc, vxc, fxc, _ = mf._numint.eval_xc_eff('SCAN', rho, deriv=2, xctype='MGGA')
+    expected = plain.eval_xc_eff('SCAN', rho, deriv=2, xctype='MGGA')
+    for found, whole in zip((exc, vxc, fxc), expected[:3], strict=True):
+        assert np.all(found[..., 1] == 0) and np.any(whole[..., 1] != 0)
+        assert np.array_equal(found[..., 0], whole[..., 0])
