@@ -129,7 +129,8 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
     if parameters.is_coupled_cluster:
         methods = ['local_coupled_cluster'] if parameters.is_local else ['symmetry', 'triples', 'coupled_cluster']
         return [*crystal, 'correlation', *methods]
+    crystal = [*crystal, 'kpoints']
     if parameters.has_forces:
         return [*crystal, 'geometry']
-    exchange = ['kpoints', 'exchange'] if parameters.has_exchange_on_grid else []
-    return [*crystal, *exchange, *(['descriptors'] if parameters.descriptors else []), 'density_functional']
+    optional = {'exchange': parameters.has_exchange_on_grid, 'descriptors': parameters.descriptors}
+    return [*crystal, *(name for name, wanted in optional.items() if wanted), 'density_functional']
