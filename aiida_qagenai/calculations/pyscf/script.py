@@ -128,7 +128,7 @@ def _template_parts(parameters: PyscfCellParameters) -> list[str]:
     crystal = ['crystal', 'spin'] if parameters.spin_polarized else ['crystal']
     if parameters.is_coupled_cluster:
         methods = ['local_coupled_cluster'] if parameters.is_local else ['symmetry', 'triples', 'coupled_cluster']
-        return [*crystal, 'correlation', *methods]
+        return [*crystal, 'kpoints', 'fitting', 'correlation', *methods]
     crystal = [*crystal, 'kpoints']
     if parameters.has_forces:
         return [*crystal, 'geometry']

@@ -57,3 +57,17 @@ def test_gap_needs_irreducible_kpoints_between_the_mesh(crystal):
     assert len(kpts) == 3 and np.allclose(steps, steps.round())
     script.INPUTS['spin_polarized'] = True
     assert len(script.complementary_kpts(cell)) == 8
+
+
+def test_unusual_cell_has_time_reversal_alone(crystal):
+    """There PySCF fails to tell the class of the crystal, which is no reason to fail."""
+    script, _, _ = crystal()
+    change = np.array([[-1, -1, -1], [-1, -1, 0], [-1, 0, -1]])
+    script.INPUTS['cell'] = (change @ script.INPUTS['cell']).tolist()
+    cell = script.build_cell()
+    with pytest.raises(AssertionError):
+        cell.copy().build(False, False, space_group_symmetry=True, symmorphic=True)
+    mf = script.mean_field(cell, script.make_kpts(cell, [2, 2, 2], [0.5, 0.5, 0.5]), 'PBE')
+    symmetry = script.KpointSymmetry(cell, mf.kpts)
+    assert [one.nkpts_ibz for one in symmetry.candidates] == [4, 4]
+    assert symmetry.of(np.array(mf.get_init_guess(key='1e'))).nkpts_ibz == 4
