@@ -24,6 +24,7 @@ ABOUT = {
     'mf-ennp-outer': 'the same without the levels between the lowest and the target',
     'mf-ennp-upper': 'the same without the lowest level',
     'mf-ennp-pairs': 'the same with the strictly local architecture `pairs`',
+    'mf-ennp-shipped': 'shipped validator with new Δ read-outs on its frozen trunk, paired labels',
 }
 """What each arm does, the simplest first: within the noise of the contest the simplest is taken."""
 

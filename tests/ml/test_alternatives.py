@@ -14,7 +14,7 @@ from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.tasks import RuntimeConfig, parse
 from aiida_qagenai.ml.alternatives import kriging, regressions
 from aiida_qagenai.ml.alternatives.arms import METHODS
-from aiida_qagenai.ml.alternatives.contest import Field, _start, folds_of
+from aiida_qagenai.ml.alternatives.contest import Field, folds_of, seen_in_fold
 from aiida_qagenai.ml.runtime import setup
 
 LEVELS = (Level('low', Fidelity.PBE), Level('high', Fidelity.SCAN))
@@ -36,7 +36,7 @@ def problem_of(field, given=True, **settings):
     """Return what is seen when the first fold judges, and the rows of that fold."""
     config = ContestConfig(dataset='none', given=given, **settings)
     outside = folds_of(field.groups, config.folds, 0) == 0
-    return _start(field, config, setup(config), outside, 0), np.flatnonzero(outside)
+    return seen_in_fold(field, config, setup(config), outside, 0), np.flatnonzero(outside)
 
 
 def error_of(method, problem, rows, field):
@@ -135,7 +135,7 @@ def test_every_network_predicts_the_target(dataset, arm):
     config = ContestConfig(dataset='none', given=True, features='composition', folds=2, steps=60, arms=(arm,))
     runtime = setup(RuntimeConfig())
     field = Field.of(dataset, config, runtime)
-    problem = _start(field, config, runtime, folds_of(field.groups, 2, 0) == 0, 0)
+    problem = seen_in_fold(field, config, runtime, folds_of(field.groups, 2, 0) == 0, 0)
     rows = np.flatnonzero(np.isfinite(field.energies[:, -1]))
     mean, sigma = METHODS[arm](problem)(rows)
     errors = np.abs(mean - field.energies[rows, -1])
@@ -147,13 +147,48 @@ def test_networks_of_the_level_below_are_trained_once_a_fold(dataset):
     config = ContestConfig(dataset='none', given=True, features='composition', folds=2, steps=8, repeats=1)
     runtime = setup(RuntimeConfig())
     field = Field.of(dataset, config, runtime)
-    problem = _start(field, config, runtime, folds_of(field.groups, 2, 0) == 0, 0)
+    problem = seen_in_fold(field, config, runtime, folds_of(field.groups, 2, 0) == 0, 0)
     first = METHODS['mf-ennp-outer'](problem)(np.arange(4))
     assert [key for key in problem.shared['spent'] if key.startswith('network')] == ['network moments 0']
     trained = problem.shared['network moments 0']
     again = METHODS['mf-ennp-outer'](problem)(np.arange(4))
     assert problem.shared['network moments 0'] is trained
     np.testing.assert_array_equal(first.energies, again.energies)
+
+
+def test_new_heads_of_a_validator_learn_a_level_that_it_lacks(dataset, models):
+    named = dataset.tagged({'PBE': 'PBE', 'SCAN': 'another SCAN'})
+    settings = {'features': 'composition', 'folds': 2, 'steps': 60, 'validator': models / 'validator'}
+    config, runtime = ContestConfig(dataset='none', given=True, **settings), setup(RuntimeConfig())
+    field = Field.of(named, config, runtime)
+    outside = (folds_of(field.groups, 2, 0) == 0) & np.isfinite(field.energies).all(axis=1)
+    problem, rows = seen_in_fold(field, config, runtime, outside, 0), np.flatnonzero(outside)
+    errors = [
+        np.abs(METHODS[arm](problem)(rows).energies - field.energies[rows, -1]).mean()
+        for arm in ('mf-ennp-shipped', 'lower')
+    ]
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_a_validator_is_not_judged_by_what_it_was_trained_on(dataset, models):
+    config, runtime = ContestConfig(dataset='none', folds=2, validator=models / 'validator'), setup(RuntimeConfig())
+    field = dataclasses.replace(made_up(), labels=dataset, levels=dataset.levels)
+    problem = seen_in_fold(field, config, runtime, np.zeros(NUM, dtype=bool), 0)
+    with pytest.raises(InvalidInputError, match='leave the arm `mf-ennp-shipped` out'):
+        METHODS['mf-ennp-shipped'](problem)
+
+
+def test_formulas_can_be_left_out_one_at_a_time(tmp_path, dataset, command):
+    """With fewer than twice as many formulas as folds."""
+    rows = np.flatnonzero(np.isfinite(dataset.energies[:, -1]))
+    few = dataset.select(
+        [next(row for row in rows if dataset.groups[row] == group) for group in np.unique(dataset.groups[rows])]
+    )
+    few.save(tmp_path / 'dataset.npz')
+    status, results = command(
+        tmp_path, 'contest', {**SMALL, 'given': True, 'folds': len(few), 'arms': ['lower', 'linear']}
+    )
+    assert status == 0, results['error']
 
 
 SMALL = {

@@ -11,9 +11,6 @@ from aiida_qagenai.ml.alternatives.problem import Method
 
 __all__ = ('METHODS', 'NEEDS_BASE', 'NEEDS_LEVELS')
 
-ALWAYS = 10**9
-"""More labels than any set has: the trunk is always frozen below them."""
-
 METHODS: dict[str, Method] = {
     'lower': regressions.lower,
     'linear': regressions.linear,
@@ -28,17 +25,18 @@ METHODS: dict[str, Method] = {
     'network-difference': networks.network_difference,
     'network-transfer': networks.network_transfer,
     'mf-ennp': functools.partial(networks.multi_fidelity, paired=True),
-    'mf-ennp-frozen': functools.partial(networks.multi_fidelity, freeze_trunk_below=ALWAYS),
+    'mf-ennp-frozen': functools.partial(networks.multi_fidelity, freeze_trunk_below=networks.ALWAYS),
     'mf-ennp-no-stop': functools.partial(networks.multi_fidelity, gradient_stop=False, freeze_trunk_below=0),
     'mf-ennp-direct': functools.partial(networks.multi_fidelity, staged=False),
     'mf-ennp-outer': functools.partial(networks.multi_fidelity, ladder='outer', paired=True),
     'mf-ennp-upper': functools.partial(networks.multi_fidelity, ladder='upper', paired=True),
     'mf-ennp-pairs': functools.partial(networks.multi_fidelity, architecture='pairs', paired=True),
+    'mf-ennp-shipped': networks.shipped_heads,
 }
 assert tuple(METHODS) == tuple(ABOUT)
 
 NEEDS_LEVELS = ('levels', 'mf-ennp-outer', 'mf-ennp-upper')
 """Arms that differ from others only with two levels below the target or more."""
 
-NEEDS_BASE = ('foundation-linear', 'foundation')
+NEEDS_BASE = ('foundation-linear', 'foundation', 'mf-ennp-shipped')
 """Arms that use the shipped validator."""

@@ -33,7 +33,7 @@ from aiida_qagenai.ml.elements import composition_fractions
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.runtime import Runtime
 
-__all__ = ('Field', 'compete', 'contest', 'folds_of')
+__all__ = ('Field', 'compete', 'contest', 'folds_of', 'seen_in_fold')
 
 NORMAL_90 = 1.645
 """Multiple of σ within which nine errors in ten are, if they are normal."""
@@ -101,10 +101,11 @@ def compete(field: Field, config: ContestConfig, runtime: Runtime, record: Recor
     """
     arms = _able(field, config, record)
     judged = np.isfinite(field.energies[:, -1])
-    if len(set(field.groups[judged])) < 2 * config.folds:
+    formulas = len(set(field.groups[judged]))
+    if formulas < 2 * config.folds and formulas != config.folds:
         message = (
-            f'`{field.levels[-1].tag}` has labels of {len(set(field.groups[judged]))} formulas: '
-            f'{config.folds} folds need at least {2 * config.folds}'
+            f'`{field.levels[-1].tag}` has labels of {formulas} formulas: {config.folds} folds need at least '
+            f'{2 * config.folds}, or as many as folds, to leave out one at a time'
         )
         raise InvalidInputError(message)
     known = _read_journal(config.journal, _key(field, config))
@@ -144,7 +145,7 @@ def _fold(
     missing = [(arm, number) for number in [*numbers, 0] for arm in arms if (arm, *place, number) not in known]
     if not missing or not len(judges):
         return
-    hidden = _start(field, config, runtime, outside, seed)
+    hidden = seen_in_fold(field, config, runtime, outside, seed)
     for arm, number in missing:
         energies = hidden.energies.copy()
         energies[order[number:] if number else [], -1] = np.nan
@@ -170,8 +171,10 @@ def _fold(
         )
 
 
-def _start(field: Field, config: ContestConfig, runtime: Runtime, outside: NDArray[np.bool_], seed: int) -> Problem:
-    """Return what may be seen in a fold with all labels of its training part."""
+def seen_in_fold(
+    field: Field, config: ContestConfig, runtime: Runtime, outside: NDArray[np.bool_], seed: int
+) -> Problem:
+    """Return what may be seen of a field with all labels but those of the target that are ``outside``, shape (n,)."""
     energies = field.energies.copy()
     energies[outside, -1] = np.nan
     if not config.given:

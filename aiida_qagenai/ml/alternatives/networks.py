@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.level import LevelTree
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.tasks import ValidatorTraining
 from aiida_qagenai.ml.alternatives.problem import Prediction, Predictor, Problem
 from aiida_qagenai.ml.alternatives.regressions import fit
-from aiida_qagenai.ml.elements import composition_fractions
+from aiida_qagenai.ml.checkpoints import load_checkpoint
+from aiida_qagenai.ml.elements import composition_fractions, require_known
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.training.members import nearest_label
@@ -29,7 +32,18 @@ from aiida_qagenai.ml.training.stages import MemberData, train_member
 from aiida_qagenai.ml.validator.ensemble import Ensemble, model_graphs
 from aiida_qagenai.ml.validator.network import hyperparameters
 
-__all__ = ('multi_fidelity', 'network_difference', 'network_high_only', 'network_linear', 'network_transfer')
+__all__ = (
+    'ALWAYS',
+    'multi_fidelity',
+    'network_difference',
+    'network_high_only',
+    'network_linear',
+    'network_transfer',
+    'shipped_heads',
+)
+
+ALWAYS = 10**9
+"""More labels than any set has: the trunk is always frozen below them."""
 
 FINE_TUNING = 3.0
 """Factor by which a fine-tuning lowers the learning rate, as each stage of the training does."""
@@ -40,17 +54,20 @@ Values = NDArray[np.float64]
 class Workshop:
     """The structures of a problem as graphs, and the training of networks on some of its energies."""
 
-    def __init__(self, problem: Problem, architecture: str = 'moments') -> None:
+    def __init__(self, problem: Problem, architecture: str = 'moments', known: Ensemble | None = None) -> None:
+        """Make the graphs, of elements and with a cutoff that networks which are trained already have."""
         assert problem.labels is not None
         structures = problem.labels.structures
         self.problem = problem
-        self.elements = tuple(int(number) for number in np.unique(structures.species))
-        self.network = hyperparameters(problem.config.size, architecture)
-        self.graphs = t.cast(list[CrystalGraph], problem.shared.get(f'graphs {architecture}', []))
+        elements = np.unique(structures.species).tolist() if known is None else known.elements
+        self.elements = tuple(int(number) for number in elements)
+        self.network = hyperparameters(problem.config.size, architecture) if known is None else known.network
+        name = f'graphs {architecture if known is None else "of the shipped validator"}'
+        self.graphs = t.cast(list[CrystalGraph], problem.shared.get(name, []))
         if not self.graphs:
             cutoff = self.network['cutoff']
             self.graphs, _ = model_graphs(structures, self.elements, cutoff, problem.runtime.dtype)
-            problem.shared[f'graphs {architecture}'] = self.graphs
+            problem.shared[name] = self.graphs
         self.fractions = composition_fractions(structures, self.elements)
 
     def config(self, share: float = 1.0, slower: float = 1.0, **options: t.Any) -> ValidatorTraining:
@@ -231,11 +248,50 @@ def multi_fidelity(
     else:
         ensemble = shop.new(energies, tree)
         shop.train(ensemble, energies, config)
-    members = shop.energies(ensemble)
+    return predictor(corrected(shop.energies(ensemble), energies, tree))
+
+
+def corrected(members: Values, energies: Values, tree: LevelTree) -> Values:
+    """Return the target by each network, less its error on the nearest label below it, shape (members, n).
+
+    :param members: energies by the networks, shape (members, n, levels), eV/atom; the target is the last level.
+    :param energies: labels, shape (n, levels), NaN where there is none.
+    """
     found = members[:, :, -1].copy()
     for row, labels in enumerate(energies):
         # A label on a level below that the network knows of takes its error off, as in the stages of the training.
-        lower = nearest_label(np.append(labels[:-1], np.nan), len(columns) - 1, tree.parents)
+        lower = nearest_label(np.append(labels[:-1], np.nan), len(tree.levels) - 1, tree.parents)
         if lower >= 0:
             found[:, row] += labels[lower] - members[:, row, lower]
-    return predictor(found)
+    return found
+
+
+def shipped_heads(problem: Problem) -> Predictor:
+    """Return the shipped validator with new Δ read-outs on its frozen trunk, trained as a fine-tuning does it.
+
+    It has as many networks as the validator, whatever the settings of the contest say.
+
+    :raises InvalidInputError: if the structures have an element that the validator lacks, or it knows the target: it
+        was trained on labels that judge it.
+    """
+    assert problem.labels is not None
+    tensors, info = load_checkpoint(problem.config.validator or VALIDATOR_FOUNDATION, 'validator')
+    known = Ensemble.from_checkpoint(tensors, info, problem.runtime.dtype)
+    require_known(problem.labels.structures, known.elements, 'validator')
+    if problem.levels[-1] in known.tree.levels:
+        message = f'the validator was trained on `{problem.levels[-1].tag}`, which its new heads are to be judged by: '
+        raise InvalidInputError(message + 'leave the arm `mf-ennp-shipped` out')
+    shop, count = Workshop(problem, known=known), len(known.tree.levels)
+    tree = known.tree.grown(problem.levels)
+    columns = [tree.levels.index(level) for level in problem.levels]
+    energies = np.full((len(problem.energies), len(tree.levels)), np.nan)
+    energies[:, columns] = problem.energies
+    torch.manual_seed(problem.seed)
+    ensemble = known.grown(tree)
+    rows = np.flatnonzero(np.isfinite(energies).any(axis=1))
+    for member in ensemble.members:
+        refit_references(
+            member, count, shop.graphs, shop.fractions, energies, rows=rows, weights=np.ones_like(energies)
+        )
+    shop.train(ensemble, energies, shop.config(freeze_trunk_below=ALWAYS, paired=True), first=count)
+    return predictor(corrected(shop.energies(ensemble), energies, tree))
