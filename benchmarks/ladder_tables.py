@@ -10,6 +10,7 @@ by `verdi run examples/ladder/ladder.py --results FILE`, and `python recipes/lad
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import typing as t
 from pathlib import Path
@@ -33,7 +34,18 @@ from aiida_qagenai.thermodynamics.ladder.records import LadderCrystal, load_ladd
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs' / 'explanation' / 'ladder.md'
 ARCHIVES = Path(__file__).resolve().parents[1] / 'examples' / 'ladder' / 'archives'
+LEARNED = Path(__file__).resolve().parent / 'records' / 'ladder_heads.json'
 COMMAND = 'python recipes/ladder_data.py --results FILE'
+WAYS = {
+    'lower': 'PBE as it is',
+    'linear': 'linear correction: shift, slope, a term per element',
+    'difference': 'the same and a Gaussian process on features of the validator',
+    'mf-ennp-shipped': 'new heads of the shipped validator',
+    'levels': 'linear combination of all rungs below',
+    'foundation': 'corrected validator, without any energy of the crystal',
+}
+"""Arms of ``ladder_heads.py`` as the page calls them."""
+
 EV = 'eV/atom'
 
 
@@ -123,6 +135,22 @@ def correlation() -> Table:
     return Table(('divergence', 'R²', 'interval', 'crystals with a measured energy'), rows, note)
 
 
+def learned() -> Table:
+    """Return how well the upper rungs are learned from the ladder, as `ladder_heads.py` has measured it."""
+    if not LEARNED.exists():
+        raise NotMeasuredError('nothing was learned from the ladder')
+    records = json.loads(LEARNED.read_text(encoding='utf-8'))
+    rows = []
+    for arm, text in WAYS.items():
+        errors = [target[arm] for target in records['errors'].values()]
+        rows.append([text, *(f'{value:.3f} ({low:.3f} to {high:.3f})' for value, low, high in errors)])
+    note = (
+        f'Mean absolute error in eV/atom of {records["crystals"]} crystals at equilibrium, {records["compounds"]} '
+        'compounds left out one by one, with intervals of 95 %.'
+    )
+    return Table(('learned', *records['errors']), rows, note)
+
+
 def reliability() -> Table:
     """Return the diagnostics of CCSD(T)."""
     computed()
@@ -179,6 +207,7 @@ ITEMS = (
     Item('Polymorphs', 'Energy differences of two structures', COMMAND, orders),
     Item('Divergence', 'Of PBE and CCSD(T) by class of compounds', COMMAND, divergence),
     Item('Correlation', 'Of the divergence with the error of PBE', COMMAND, correlation),
+    Item('Heads', 'Upper rungs of compounds that were left out', 'python benchmarks/ladder_heads.py --store', learned),
     Item('Reliability', 'Of CCSD(T)', COMMAND, reliability),
     Item('Volumes', 'Energies of compressed and stretched crystals', COMMAND, volumes),
     Item('Cost', 'Of each crystal', COMMAND, cost),
