@@ -17,6 +17,9 @@ __all__ = ('Describe', 'called', 'count_jobs', 'follow')
 QUIET = 30.0
 """Seconds between two lines that differ only in what the jobs are doing."""
 
+SHARE = 0.05
+"""Of a core that is taken for following: where a query takes longer, they are further apart."""
+
 TIME_SPAN = re.compile(r'\b\d+ (s|min|h|d)\b')
 
 Describe = t.Callable[['ProcessNode', float], str]
@@ -41,7 +44,7 @@ def follow(
     :param describe: what the process is doing; None for one whose steps are known, a campaign or a ladder of energies.
     :param again: command that takes the process up again.
     :param watch_again: command that only watches it, where there is one.
-    :param interval: seconds between two queries.
+    :param interval: seconds between two queries, more where a query takes more than ``SHARE`` of them.
     """
     from rich.console import Console
 
@@ -74,6 +77,11 @@ def _daemon_is_missed(progress: Progress) -> bool:
     return progress.state == 'running' and not daemon_runs()
 
 
+def pause(interval: float, spent: float) -> float:
+    """Return the seconds to the next query, after one that took ``spent`` seconds of the processor."""
+    return max(interval, spent / SHARE)
+
+
 def _follow_screen(watch: Watch, words: t.Callable[[], str], console: Console, interval: float) -> Progress:
     """Keep a table on the terminal up to date, and return the last progress."""
     from rich.live import Live
@@ -82,11 +90,12 @@ def _follow_screen(watch: Watch, words: t.Callable[[], str], console: Console, i
 
     with Live(console=console, auto_refresh=False, vertical_overflow='ellipsis') as live:
         while True:
+            begin = time.process_time()
             progress = watch.read()
             live.update(panel(progress, words()), refresh=True)
             if progress.state != 'running' or _daemon_is_missed(progress):
                 return progress
-            time.sleep(interval)
+            time.sleep(pause(interval, time.process_time() - begin))
 
 
 def _follow_lines(watch: Watch, words: t.Callable[[], str], console: Console, interval: float) -> Progress:
@@ -95,6 +104,7 @@ def _follow_lines(watch: Watch, words: t.Callable[[], str], console: Console, in
 
     printed, printed_at = '', time.monotonic() - QUIET
     while True:
+        begin = time.process_time()
         progress = watch.read()
         if _daemon_is_missed(progress):
             return progress
@@ -104,7 +114,7 @@ def _follow_lines(watch: Watch, words: t.Callable[[], str], console: Console, in
             printed, printed_at = text, time.monotonic()
         if progress.state != 'running':
             return progress
-        time.sleep(interval)
+        time.sleep(pause(interval, time.process_time() - begin))
 
 
 def _news(text: str) -> str:

@@ -103,6 +103,17 @@ def test_a_terminal_has_a_table(computing, script):
         assert part in output
 
 
+def test_queries_that_take_long_are_further_apart(computing, script, monkeypatch):
+    """Following takes a twentieth of a core at most, which the jobs on this machine would miss."""
+    node, _ = computing
+    script(lambda: None, interrupt)
+    clock, pauses, sleep = iter([0.0, 0.01, 10.0, 10.5]), [], progress_module.time.sleep
+    monkeypatch.setattr(progress_module.time, 'process_time', lambda: next(clock))
+    monkeypatch.setattr(progress_module.time, 'sleep', lambda seconds: (pauses.append(seconds), sleep(seconds)))
+    followed(node)
+    assert pauses == [2.0, 10.0]
+
+
 def test_without_a_daemon_the_watching_ends(computing):
     assert followed(computing[0]) == f'The daemon is not running. To go on: {AGAIN}\n'
 
