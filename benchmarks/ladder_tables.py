@@ -196,9 +196,13 @@ def cost() -> Table:
 
 
 def open_list() -> Table:
-    """Return what is not complete."""
-    missing = load_ladder().missing
-    return Table(('not complete', 'names'), [[str(len(missing)), ', '.join(missing) or 'none']])
+    """Return what is not complete, and what is refused and why."""
+    ladder = load_ladder()
+    rows = [['not complete', str(len(ladder.missing)), ', '.join(ladder.missing) or 'none']]
+    if ladder.refused:
+        reasons = '; '.join(f'{name} {reason}' for name, reason in ladder.refused.items())
+        rows.append(['refused', str(len(ladder.refused)), reasons])
+    return Table(('', 'number', 'names'), rows)
 
 
 ITEMS = (

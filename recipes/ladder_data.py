@@ -35,7 +35,8 @@ EXPERIMENT = (
 
 
 def wanted(crystals: dict[str, dict[str, t.Any]]) -> dict[str, tuple[dict[str, t.Any], float]]:
-    """Return entry and relative volume of everything on the list, by name."""
+    """Return entry and relative volume of everything on the list that is not refused, by name."""
+    crystals = {name: content for name, content in crystals.items() if 'refused' not in content}
     found = {name: (content, 1.0) for name, content in crystals.items()}
     for name, content in crystals.items():
         found |= {f'{name}-{volume}': (content, volume) for volume in content.get('volumes', ())}
@@ -78,7 +79,7 @@ def pack(
     settings: dict[str, t.Any],
     before: dict[str, t.Any],
 ) -> dict[str, t.Any]:
-    """Return the content of the file: crystals that have an energy, settings, and the names of those not complete."""
+    """Return the content of the file: crystals that have an energy, settings, and those not complete or refused."""
     names = wanted(crystals)
     found = {name: one for name, one in before.items() if name in names} | {
         name: record(content, volume, results[f'ladder-{name}'])
@@ -86,7 +87,12 @@ def pack(
         if f'ladder-{name}' in results
     }
     complete = {name for name, one in found.items() if set(one['energies']) == {level.value for level in LADDER}}
-    return {'settings': settings, 'missing': [name for name in names if name not in complete], 'crystals': found}
+    return {
+        'settings': settings,
+        'missing': [name for name in names if name not in complete],
+        'refused': {name: content['refused'] for name, content in crystals.items() if 'refused' in content},
+        'crystals': found,
+    }
 
 
 def make_card(content: dict[str, t.Any], text: str) -> dict[str, t.Any]:

@@ -182,7 +182,8 @@ def main() -> int:
     unknown = [name for name in arguments.only or () if name not in crystals]
     if unknown:
         parser.error(f'crystals.yaml has no {", ".join(unknown)}')
-    chosen, results = tasks({name: crystals[name] for name in arguments.only or crystals}), read(arguments.results)
+    names = arguments.only or [name for name, content in crystals.items() if 'refused' not in content]
+    chosen, results = tasks({name: crystals[name] for name in names}), read(arguments.results)
     failed = []
     for number, task in enumerate(chosen, start=1):
         known = results.get(task.label, {}).get('fingerprint') == fingerprint(task)

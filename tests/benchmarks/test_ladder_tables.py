@@ -41,12 +41,13 @@ def test_tables_of_a_small_ladder(ladder):
     assert '| LiH | LiH-caesium-chloride | +0.090 | +0.090 | +0.090 | +0.090 ± 0.071 |' in text
     assert '| LiH-0.94 | +0.010 | +0.010 | +0.010 | +0.010 |' in text
     assert '| LiH | 12.0 | 0.0 | 0.0 | 0.0 | 12.0 | 2.0 | 2 | yes | none |' in text
-    assert 'crystalhse06 failed: no memory' in text and '| 2 | BN, C |' in text
+    assert 'crystalhse06 failed: no memory' in text and '| not complete | 2 | BN, C |' in text
     assert '| absolute | – | – | 1 |' in text
+    assert '| refused | 1 | LiH-zinc-blende by PBE: no reason |' in text
 
 
 def test_tables_of_nothing(monkeypatch):
     """Each says that it was not measured, and what measures it."""
     monkeypatch.setattr(tables, 'load_ladder', lambda: Ladder({}, {}, ('LiH',)))
     texts = [block(item, 'ladder') for item in tables.ITEMS]
-    assert all('Not measured.' in text for text in texts[:-1]) and '| 1 | LiH |' in texts[-1]
+    assert all('Not measured.' in text for text in texts[:-1]) and '| not complete | 1 | LiH |' in texts[-1]

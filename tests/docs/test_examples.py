@@ -133,6 +133,7 @@ def crystals():
 
 def test_ladder_has_enough_crystals(crystals):
     """At least 24, six with two polymorphs, eight at three volumes, of one or two elements up to argon."""
+    crystals = {name: content for name, content in crystals.items() if 'refused' not in content}
     assert len(crystals) >= 24
     pairs = [content for content in crystals.values() if 'of' in content]
     assert len(pairs) >= 6 and all(crystals[content['of']]['elements'] == content['elements'] for content in pairs)
@@ -175,6 +176,16 @@ def test_ladder_goes_on_where_it_was(ladder, aiida_profile_clean):
     assert result.exit_code == 0, result.output
     assert '1/3 ladder-LiH: finished\n2/3 ladder-LiH-0.94: not computed' in result.output
     assert ladder.compute(ladder.Task('ladder-LiH', None)).pk == node.pk
+
+
+def test_what_is_refused_is_computed_by_its_name_alone(ladder, aiida_profile_clean, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['ladder.py', '--dry-run'])
+    assert ladder.main() == 0
+    output = capsys.readouterr().out
+    assert 'ladder-SiC-0.94' in output and 'ladder-SiC-rock-salt' not in output
+    monkeypatch.setattr('sys.argv', ['ladder.py', '--dry-run', '--only', 'SiC-rock-salt'])
+    assert ladder.main() == 0
+    assert '1/1 ladder-SiC-rock-salt: not computed' in capsys.readouterr().out
 
 
 def test_another_profile_goes_on_with_the_results(ladder, aiida_profile_clean, monkeypatch, capsys, tmp_path):

@@ -32,6 +32,7 @@ def test_the_recipe_packs_crystals_and_names_what_is_missing(folder):
     ladder = load_ladder(folder / 'ladder.json')
     assert set(ladder.crystals) == {'LiH', 'LiH-0.94', 'LiH-caesium-chloride', 'BN'}
     assert ladder.missing == ('BN', 'C') and ladder.settings == {'coulomb': 'grid'}
+    assert ladder.refused == {'LiH-zinc-blende': 'by PBE: no reason'}
     hydride = ladder.crystals['LiH']
     assert hydride.is_complete and not ladder.crystals['BN'].is_complete
     assert 'structure_uuid' not in hydride.energies[Fidelity.PBE] and hydride.cpu_hours == pytest.approx(0.2)

@@ -124,11 +124,13 @@ class Ladder:
 
     :param settings: protocol and changes to it that all have in common.
     :param missing: names of the list that are not computed yet, or not complete.
+    :param refused: why others cannot be computed with these settings, by name.
     """
 
     crystals: Mapping[str, LadderCrystal]
     settings: Mapping[str, t.Any]
     missing: tuple[str, ...]
+    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def at_equilibrium(self) -> dict[str, LadderCrystal]:
         """Return the crystals at their own lattice constants."""
@@ -142,7 +144,7 @@ class Ladder:
         """
         with reported_as('not the data of a ladder:', KeyError, TypeError, InvalidInputError, error=CorruptFileError):
             crystals = {name: LadderCrystal.parse(one, name) for name, one in content['crystals'].items()}
-            return cls(crystals, content['settings'], tuple(content['missing']))
+            return cls(crystals, content['settings'], tuple(content['missing']), content['refused'])
 
 
 @functools.cache
