@@ -48,6 +48,21 @@ def test_density_decides_about_its_symmetry(crystal):
     assert symmetry.of(density).nkpts_ibz == 4
 
 
+@pytest.mark.parametrize('system', ['functional', 'Hartree-Fock'])
+def test_scf_begins_with_the_symmetry_of_the_crystal(crystal, system):
+    """The density of free atoms, as PySCF makes it, misses it."""
+    script, cell, mf = crystal()
+    if system == 'Hartree-Fock':
+        mf = script.mean_field(cell, mf.kpts)
+    guess = np.array(type(mf).get_init_guess(mf))
+    assert mf.kpoint_symmetry.of(guess) is None or mf.kpoint_symmetry.of(guess).nkpts_ibz > 2
+    assert mf.kpoint_symmetry.of(mf.get_init_guess()).nkpts_ibz == 2
+    electrons = [
+        np.einsum('kij,kji', density, mf.get_ovlp()).real / len(mf.kpts) for density in (guess, mf.get_init_guess())
+    ]
+    assert electrons[1] == pytest.approx(electrons[0], abs=1e-8)
+
+
 def test_gap_needs_irreducible_kpoints_between_the_mesh(crystal):
     """Of the k-points halfway between those of the mesh, around Γ here, three of eight have all bands."""
     script, cell, _ = crystal()
