@@ -46,8 +46,9 @@ def test_tables_of_a_small_ladder(ladder):
     assert '| refused | 1 | LiH-zinc-blende by PBE: no reason |' in text
 
 
-def test_tables_of_nothing(monkeypatch):
+def test_tables_of_nothing(monkeypatch, tmp_path):
     """Each says that it was not measured, and what measures it."""
+    monkeypatch.setattr(tables, 'LEARNED', tmp_path / 'nothing.json')
     monkeypatch.setattr(tables, 'load_ladder', lambda: Ladder({}, {}, ('LiH',)))
     texts = [block(item, 'ladder') for item in tables.ITEMS]
     assert all('Not measured.' in text for text in texts[:-1]) and '| not complete | 1 | LiH |' in texts[-1]
