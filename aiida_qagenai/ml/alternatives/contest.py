@@ -22,11 +22,13 @@ from aiida_qagenai.common.errors import InvalidInputError
 from aiida_qagenai.common.level import Level
 from aiida_qagenai.evaluation.contests import Result, standings
 from aiida_qagenai.exchange.arms import NETWORKS
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
 from aiida_qagenai.exchange.contests import ContestConfig
 from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.ml.alternatives.arms import METHODS, NEEDS_BASE, NEEDS_LEVELS
 from aiida_qagenai.ml.alternatives.features import composition_features, knowledge_of
 from aiida_qagenai.ml.alternatives.kriging import require_gpytorch
+from aiida_qagenai.ml.alternatives.networks import unfit
 from aiida_qagenai.ml.alternatives.problem import Problem
 from aiida_qagenai.ml.alternatives.regressions import components, surrogate
 from aiida_qagenai.ml.elements import composition_fractions
@@ -237,6 +239,10 @@ def _able(field: Field, config: ContestConfig, record: Record) -> list[str]:
         reasons |= dict.fromkeys(NEEDS_BASE, 'the shipped validator is not used')
     if len(field.levels) < 3:
         reasons |= dict.fromkeys(NEEDS_LEVELS, 'there is one level below the target')
+    heads = 'mf-ennp-shipped'
+    if heads in config.arms and heads not in reasons and field.labels is not None:
+        reason = unfit(config.validator or VALIDATOR_FOUNDATION, field.labels, field.levels[-1])
+        reasons |= {heads: reason} if reason else {}
     for arm in config.arms:
         if arm in reasons:
             record.warn(f'`{arm}` does not take part: {reasons[arm]}')

@@ -11,19 +11,21 @@ import dataclasses
 import time
 import typing as t
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from aiida_qagenai.common.errors import InvalidInputError
-from aiida_qagenai.common.level import LevelTree
-from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION
+from aiida_qagenai.common.level import Level, LevelTree
+from aiida_qagenai.exchange.checkpoint import VALIDATOR_FOUNDATION, read_checkpoint
+from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import ValidatorTraining
 from aiida_qagenai.ml.alternatives.problem import Prediction, Predictor, Problem
 from aiida_qagenai.ml.alternatives.regressions import fit
 from aiida_qagenai.ml.checkpoints import load_checkpoint
-from aiida_qagenai.ml.elements import composition_fractions, require_known
+from aiida_qagenai.ml.elements import composition_fractions, element_numbers, element_symbols
 from aiida_qagenai.ml.graph import CrystalGraph
 from aiida_qagenai.ml.progress import Progress, Record
 from aiida_qagenai.ml.training.members import nearest_label
@@ -40,6 +42,7 @@ __all__ = (
     'network_linear',
     'network_transfer',
     'shipped_heads',
+    'unfit',
 )
 
 ALWAYS = 10**9
@@ -266,21 +269,33 @@ def corrected(members: Values, energies: Values, tree: LevelTree) -> Values:
     return found
 
 
+def unfit(validator: Path, labels: LabelledBatch, target: Level) -> str | None:
+    """Return why new heads of a validator cannot be judged by ``labels`` on the ``target``, or None.
+
+    :param validator: checkpoint.
+    """
+    info = read_checkpoint(validator, 'validator')[1]
+    unknown = set(labels.structures.species.tolist()) - set(element_numbers(info.elements))
+    if unknown:
+        return f'the validator does not know {", ".join(element_symbols(sorted(unknown)))}'
+    if target in LevelTree.parse(info.configuration['levels']).levels:
+        return f'the validator was trained on `{target.tag}`, which its new heads would be judged by'
+    return None
+
+
 def shipped_heads(problem: Problem) -> Predictor:
     """Return the shipped validator with new Δ read-outs on its frozen trunk, trained as a fine-tuning does it.
 
     It has as many networks as the validator, whatever the settings of the contest say.
 
-    :raises InvalidInputError: if the structures have an element that the validator lacks, or it knows the target: it
-        was trained on labels that judge it.
+    :raises InvalidInputError: if the validator is unfit for it.
     """
     assert problem.labels is not None
-    tensors, info = load_checkpoint(problem.config.validator or VALIDATOR_FOUNDATION, 'validator')
-    known = Ensemble.from_checkpoint(tensors, info, problem.runtime.dtype)
-    require_known(problem.labels.structures, known.elements, 'validator')
-    if problem.levels[-1] in known.tree.levels:
-        message = f'the validator was trained on `{problem.levels[-1].tag}`, which its new heads are to be judged by: '
-        raise InvalidInputError(message + 'leave the arm `mf-ennp-shipped` out')
+    path = problem.config.validator or VALIDATOR_FOUNDATION
+    reason = unfit(path, problem.labels, problem.levels[-1])
+    if reason:
+        raise InvalidInputError(f'`mf-ennp-shipped` does not take part: {reason}')
+    known = Ensemble.from_checkpoint(*load_checkpoint(path, 'validator'), problem.runtime.dtype)
     shop, count = Workshop(problem, known=known), len(known.tree.levels)
     tree = known.tree.grown(problem.levels)
     columns = [tree.levels.index(level) for level in problem.levels]
