@@ -35,6 +35,11 @@ def known():
     return crystals.read()
 
 
+def plain(values):
+    """Return values as JSON keeps them, with the digits that all processors agree on."""
+    return json.loads(json.dumps(values), parse_float=lambda text: float(f'{float(text):.9g}'))
+
+
 @pytest.fixture(scope='module')
 def stored():
     return json.loads(closed_loop.RESULTS.read_text())
@@ -69,7 +74,7 @@ def test_a_run_again_gives_the_stored_counts(known, stored):
     for arm, kind in itertools.product(analysis.arms_of(known), ('alone', 'loop')):
         found = analysis.play(known, MAIN, arm, kind, [3])
         before = [row for row in stored['runs'][f'{MAIN} {arm}-{kind}'] if row['seed'] == 3]
-        assert json.loads(json.dumps(found)) == before
+        assert plain(found) == plain(before)
 
 
 def test_a_loop_keeps_to_its_budget_and_its_systems(known):
