@@ -43,6 +43,14 @@ def test_broken_symmetry_is_not_used(crystal):
     assert script.kpoint_images(cell, kpts, energies).tolist() == [list(range(8))]
 
 
+def test_high_bands_of_a_nearly_dependent_basis_keep_the_symmetry(crystal):
+    """The last digits of their energies are not those of the crystal (rock-salt BeO: 2e-5 Ha)."""
+    script, cell, kpts = crystal([2, 2, 2])
+    energies = bands(kpts)
+    energies[3, -1] += 2e-5
+    assert len(script.kpoint_images(cell, kpts, energies)) == 24
+
+
 @pytest.mark.parametrize('symmetric', [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_energies_do_not_depend_on_symmetry(crystal, monkeypatch, symmetric):
     """CCSD and (T) are those of the solver at all k-points, and so are the amplitudes."""
