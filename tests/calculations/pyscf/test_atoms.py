@@ -72,6 +72,24 @@ def test_tails_of_the_density_decide_nothing(load_script, make_structure, fideli
     assert energies[0] == pytest.approx(energies[1], abs=2e-6)
 
 
+def test_screened_integrals_are_computed_once(load_script, make_structure, monkeypatch):
+    """And give the energy that PySCF finds where they do not fit into memory."""
+    script, computed = script_of_lithium(load_script, make_structure, 'HSE06'), []
+    intor = script.molecular.Mole.intor
+
+    def count(mol, name, *args, **kwargs):
+        computed.extend([mol.omega] if name == 'int2e' else [])
+        return intor(mol, name, *args, **kwargs)
+
+    monkeypatch.setattr(script.molecular.Mole, 'intor', count)
+    script.run()
+    kept, calls = script.RESULTS['total_energy_hartree'], list(computed)
+    monkeypatch.setattr(script, 'keep_screened_integrals', lambda mf: None)
+    script.run()
+    assert sorted(calls) == [0.0, 0.11] and computed[len(calls) :] == [0.0]
+    assert kept == pytest.approx(script.RESULTS['total_energy_hartree'], abs=1e-9)
+
+
 @pytest.mark.parametrize('polarized', [True, False])
 def test_functional_is_zero_in_tails(load_script, make_structure, polarized):
     """Energy, potential and kernel; elsewhere they are those of PySCF."""
