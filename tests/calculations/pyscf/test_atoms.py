@@ -72,6 +72,19 @@ def test_tails_of_the_density_decide_nothing(load_script, make_structure, fideli
     assert energies[0] == pytest.approx(energies[1], abs=2e-6)
 
 
+@pytest.mark.parametrize('fidelity', ['PBE', 'SCAN', 'HSE06'])
+def test_dense_contractions_give_the_energy_of_sparse_ones(load_script, make_structure, monkeypatch, fidelity):
+    """Of an atom with the functions of a neighbour."""
+    script = script_of_lithium(load_script, make_structure, fidelity)
+    script.INPUTS['ghosts'] = [{'symbol': 'Li', 'position': [10.0, 10.0, 13.0]}]
+    script.run()
+    dense = script.RESULTS['total_energy_hartree']
+    monkeypatch.setattr(script, 'contract_densely', lambda mf: None)
+    script.run()
+    assert script.RESULTS['num_ghosts'] == 1
+    assert dense == pytest.approx(script.RESULTS['total_energy_hartree'], abs=1e-8)
+
+
 def test_screened_integrals_are_computed_once(load_script, make_structure, monkeypatch):
     """And give the energy that PySCF finds where they do not fit into memory."""
     script, computed = script_of_lithium(load_script, make_structure, 'HSE06'), []
