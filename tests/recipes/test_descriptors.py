@@ -56,6 +56,15 @@ def test_small_crystals_in_an_order_of_their_own_some_of_them_moved(folder):
         assert found[name] == again[name]
 
 
+def test_skewed_cells_are_reduced(monkeypatch):
+    skewed = Structure(Lattice.rhombohedral(9.0, 17.0), ['Co', 'Pt'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    row = {'material_id': 'mp-1', 'cif': skewed.to(fmt='cif')}
+    monkeypatch.setattr(descriptors, 'rows_of', lambda path: [row])
+    ((_, found),) = descriptors.crystals(Path())
+    assert np.prod(found.lattice.abc) < 0.2 * np.prod(skewed.lattice.abc)
+    assert found.matches(skewed)
+
+
 def test_small_cells_come_first_and_what_cannot_be_computed_not_at_all(monkeypatch):
     large = Structure(Lattice.cubic(5), ['Mg'], [[0, 0, 0]])
     found = {'large': large, 'unknown': rock_salt('U'), 'small': rock_salt('Mg')}
