@@ -81,11 +81,14 @@ class GeneratorOptions(StrictModel):
     """How the conditioning is dropped in training (classifier-free guidance), and how often types are given.
 
     :param known_types: share of the samples whose types are given, as sampling of a fixed composition needs it.
+    :param conditioning: how descriptors enter the network: ``concatenation`` with what is known of the whole cell, or
+        ``cross-attention`` of the atoms to them; that of the initial checkpoint, or the first, if not given.
     """
 
     block_dropout: float = pydantic.Field(0.2, ge=0, le=1)
     field_dropout: float = pydantic.Field(0.1, ge=0, lt=1)
     known_types: float = pydantic.Field(0.5, ge=0, le=1)
+    conditioning: t.Literal['concatenation', 'cross-attention'] | None = None
 
 
 Base = t.Annotated[EmtPotential | ChgnetPotential | SevennetPotential, pydantic.Field(discriminator='name')]

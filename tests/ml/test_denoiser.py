@@ -16,10 +16,10 @@ from aiida_qagenai.ml.generator.reduction import shortest_basis
 TOLERANCE = {'atol': 1e-10, 'rtol': 0}
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=['concatenation', 'cross-attention'])
+def model(request):
     """Return a denoiser with random weights everywhere, also where training starts at zero."""
-    model = Denoiser(3, **SIZES['tiny']).double()
+    model = Denoiser(3, **SIZES['tiny'], conditioning=request.param).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -96,6 +96,17 @@ def test_unknown_descriptors_do_not_enter(model, noisy, q):
     changed = q[0].clone()
     changed[:, 3] += 5
     torch.testing.assert_close(model(noisy, q[0], known).v, model(noisy, changed, known).v, **TOLERANCE)
+
+
+def test_attention_that_is_added_changes_nothing_at_first(noisy, q):
+    model = Denoiser(3, **SIZES['tiny']).double()
+    nothing = torch.zeros_like(q[1])
+    before = model(noisy, q[0], nothing)
+    model.attend_to_q(4)
+    model.double()
+    for known in (nothing, q[1]):
+        for left, right in zip(before, model(noisy, q[0], known), strict=True):
+            torch.testing.assert_close(left, right, **TOLERANCE)
 
 
 def test_missing_descriptors_become_unknown(model):

@@ -109,6 +109,37 @@ def test_a_generator_of_more_elements_keeps_them_and_learns_the_conditioning(tmp
     assert np.abs(cells[0] - cells[1]).max() > 1e-4
 
 
+def test_a_generator_learns_to_attend_to_descriptors_and_keeps_to_it(tmp_path, dataset, command):
+    """Cross-attention is added to what knows no descriptors; later trainings go on with it, and nothing is lost."""
+    write_untrained_generator(tmp_path / 'parent', ('H', 'Li'))
+    dataset.save(tmp_path / 'dataset.npz')
+    config = {'role': 'generator', 'dataset': 'dataset.npz', 'steps': 20, 'batch_size': 16}
+    attending = {'options': {'conditioning': 'cross-attention'}}
+    status, results = command(
+        tmp_path, 'train', {**config, **attending, 'initial_checkpoint': 'parent', 'output': 'child'}
+    )
+    assert status == 0, results['error']
+    status, results = command(tmp_path, 'train', {**config, 'initial_checkpoint': 'child', 'output': 'grandchild'})
+    assert status == 0, results['error']
+    for name in ('child', 'grandchild'):
+        tensors, info = load_checkpoint(tmp_path / name, 'generator')
+        model = rebuild(Denoiser, tensors, info, torch.float32)
+        assert model.attention is not None
+        assert all((layer.out.weight != 0).any() for layer in model.attention.layers)
+    asked = {'options': {'conditioning': 'concatenation'}, 'initial_checkpoint': 'child', 'output': 'other'}
+    status, results = command(tmp_path, 'train', {**config, **asked})
+    assert status == 1 and 'knows descriptors by cross-attention' in str(results['error'])
+    request = {'mode': 'composition', 'composition': {'Li': 1, 'H': 1}, 'count': 4}
+    cells = []
+    for volume in (8.0, 12.0):
+        target = unpack(describe(np.eye(3) * (2 * volume) ** (1 / 3), SPECIES))
+        options = {'generator': 'child', 'requests': [request], 'target': target, 'steps': 10}
+        status, results = command(tmp_path, 'generate', options)
+        assert status == 0 and not results['warnings'], results
+        cells.append(StructureBatch.load(tmp_path / 'candidates.npz').cells)
+    assert np.abs(cells[0] - cells[1]).max() > 1e-4
+
+
 def test_fields_that_are_new_to_a_generator_change_nothing_at_first(tmp_path, dataset):
     """Their columns are zero; fields that it was trained with keep their statistics."""
     write_untrained_generator(tmp_path / 'parent', ('H', 'Li'))

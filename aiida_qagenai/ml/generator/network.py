@@ -4,6 +4,7 @@ Shapes: B structures padded to N atoms, K elements, Q descriptors. Coordinates e
 features, and distances to the nearest image in the metric of the noisy lattice), so that a translation changes nothing;
 no position in the list of atoms enters, so that a permutation permutes the output; the orientation never enters at all.
 What holds for the whole cell (noise level, lattice, number of atoms, q) modulates every layer through one shared map.
+By cross-attention, q enters as tokens that the atoms look at after each layer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from aiida_qagenai.common.descriptors import NUM_DESCRIPTORS
 from aiida_qagenai.ml.elements import NUM_FEATURES
+from aiida_qagenai.ml.generator.attention import DescriptorAttention
 from aiida_qagenai.ml.generator.diffusion import coordinate_width, lattice_noise, lattice_signal, remove_mean, wrap
 from aiida_qagenai.ml.generator.lattice import LatticeCode, basis, metric_from_coordinates
 
@@ -151,13 +153,24 @@ class Denoiser(nn.Module):
 
     ``q_mean``, ``q_deviation``: shape (Q,); ``features``: :func:`~aiida_qagenai.ml.elements.chemical_features` of the
     elements, and zeros for an absorbed atom, shape (K + 1, NUM_FEATURES).
+
+    :param conditioning: how q enters: ``concatenation`` with the noise level and the lattice, or ``cross-attention``.
     """
 
     q_mean: Tensor
     q_deviation: Tensor
     features: Tensor
 
-    def __init__(self, num_elements: int, *, width: int, num_heads: int, num_layers: int, pair_width: int) -> None:
+    def __init__(
+        self,
+        num_elements: int,
+        *,
+        width: int,
+        num_heads: int,
+        num_layers: int,
+        pair_width: int,
+        conditioning: t.Literal['concatenation', 'cross-attention'] = 'concatenation',
+    ) -> None:
         super().__init__()
         self.num_elements = num_elements
         self.lattice = LatticeCode()
@@ -184,6 +197,13 @@ class Denoiser(nn.Module):
         for layer in (self.to_v[2], self.from_edges):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.attention: DescriptorAttention | None = None
+        if conditioning == 'cross-attention':
+            self.attend_to_q(num_heads)
+
+    def attend_to_q(self, num_heads: int) -> None:
+        """Let q enter by cross-attention from now on; at first it changes nothing."""
+        self.attention = DescriptorAttention(self.norm.weight.shape[0], num_heads, len(self.layers))
 
     @property
     def trained_fields(self) -> Tensor:
@@ -204,14 +224,17 @@ class Denoiser(nn.Module):
         num_atoms = noisy.mask.sum(dim=1)
         present = noisy.mask.unsqueeze(-1).to(noisy.z)
         whole = torch.cat([_time_features(noisy.time), num_atoms.to(noisy.z).log().unsqueeze(-1), noisy.z], dim=-1)
-        flags = known.to(q)
+        flags = torch.zeros_like(q) if self.attention is not None else known.to(q)
         context = nn.functional.silu(self.context(whole) + self.q_embedding(torch.cat([q * flags, flags], dim=-1)))
         pairs, directions = self._pairs(noisy, num_atoms, context)
         attend = torch.zeros_like(present).masked_fill(~noisy.mask.unsqueeze(-1), -torch.inf).transpose(1, 2)[:, None]
         h = self.element_embedding(torch.cat([self.features[noisy.types], self.learned(noisy.types)], dim=-1))
         shared = self.modulation(context).unsqueeze(1)
-        for layer in self.layers:
+        tokens = None if self.attention is None else self.attention.of(q, known)
+        for index, layer in enumerate(self.layers):
             h = layer(h, pairs=pairs, attend=attend, shared=shared)
+            if self.attention is not None and tokens is not None:
+                h = h + self.attention(index, h, *tokens)
         h = self.norm(h)
         pooled = (h * present).sum(1) / present.sum(1)
         edges = self._edges(h, pairs, noisy.mask)

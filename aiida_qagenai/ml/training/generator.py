@@ -54,6 +54,7 @@ def train_generator(config: GeneratorTraining, runtime: Runtime, record: Record)
     if start.parent is None:
         prepare(model, buckets, elements)
     else:
+        _set_conditioning(model, network, runtime)
         add_fields(model, buckets)
     if not np.isfinite(labels.descriptors).any():
         record.warn('the training set has no descriptors: the generator learns no conditioning')
@@ -80,7 +81,26 @@ def _network(start: Start, config: GeneratorTraining) -> dict[str, t.Any]:
     if start.parent is not None and network != known:
         message = f'the initial checkpoint has {known["num_layers"]} layers, `num_layers` asks for {config.num_layers}'
         raise InvalidInputError(message)
-    return network
+    conditioning = config.options.conditioning
+    return network if conditioning is None else {**network, 'conditioning': conditioning}
+
+
+def _set_conditioning(model: Denoiser, network: dict[str, t.Any], runtime: Runtime) -> None:
+    """Let q enter a model of an initial checkpoint as the options of the network say.
+
+    :raises InvalidInputError: if it has learned from q in the other way, which would be lost.
+    """
+    attends, now = network.get('conditioning') == 'cross-attention', model.attention is not None
+    if attends == now:
+        return
+    if model.trained_fields.any():
+        known = 'cross-attention' if now else 'concatenation'
+        message = f'the initial checkpoint knows descriptors by {known}: leave `options.conditioning` out'
+        raise InvalidInputError(message)
+    model.attention = None
+    if attends:
+        model.attend_to_q(network['num_heads'])
+    model.to(runtime.dtype)
 
 
 def prepare(model: Denoiser, buckets: Sequence[Bucket], elements: tuple[int, ...]) -> None:
