@@ -7,6 +7,8 @@ import itertools
 import numpy as np
 import pytest
 import scipy.linalg
+from pyscf import lib
+from pyscf.pbc.scf import chkfile
 
 from aiida_qagenai.calculations.pyscf.parameters import PyscfCellParameters
 from aiida_qagenai.common.errors import InvalidInputError
@@ -79,6 +81,20 @@ def test_matrices_have_the_symmetry_of_the_crystal_on_any_grid(load_script, lith
     )
     for matrices, symmetry in itertools.product((mf.get_hcore(), exchange), mf.kpoint_symmetry.candidates):
         assert np.allclose(script.expanded(symmetry, matrices[symmetry.ibz2bz]), matrices, rtol=0, atol=1e-10)
+
+
+def test_an_earlier_density_has_the_symmetry_again(load_script, lithium_hydride, pyscf_parameters, tmp_path):
+    script = load_script(lithium_hydride, {**pyscf_parameters('HSE06'), 'coulomb': 'grid'})
+    cell = script.build_cell()
+    mf = script.mean_field(cell, script.make_kpts(cell, [2, 2, 2], [0.5, 0.5, 0.5]), 'HSE06')
+    energies, orbitals = mf.eig(mf.get_hcore(), mf.get_ovlp())
+    occupations = mf.get_occ(energies, orbitals)
+    occupations[0] = occupations[0] * 0.9
+    path = str(tmp_path / 'earlier.chk')
+    chkfile.dump_scf(cell, path, 0.0, energies, orbitals, occupations)
+    lib.chkfile.save(path, 'scf/kpts', mf.kpts)
+    assert mf.kpoint_symmetry.of(mf.make_rdm1(orbitals, occupations)) is None
+    assert mf.kpoint_symmetry.of(mf.from_chk(path)) is mf.kpoint_symmetry.candidates[0]
 
 
 def test_levels_at_the_gap_need_few_empty_states(hybrid, monkeypatch):
