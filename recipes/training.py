@@ -219,14 +219,15 @@ def write(
             num_parameters=sum(parameter.numel() for parameter in training.model.parameters()),
             metrics={f'validation_loss_{key}': value for key, value in losses.items()},
             dataset_sha256=hashlib.sha256((arguments.output / 'crystals.npz').read_bytes()).hexdigest(),
-            parent_sha256=None,
+            parent_sha256=arguments.card.get('start_sha256'),
             seed=arguments.seed,
             **fields,
         )
+    options = f' {arguments.options}' if getattr(arguments, 'options', '') else ''
     exclude = ' --exclude FILE_OF_EXCLUDED_FORMULAS' if arguments.excluded else ''
     content = {
         **arguments.card,
-        'recipe': f'python recipes/{name}.py --hours {arguments.hours:g}{exclude}',
+        'recipe': f'python recipes/{name}.py --hours {arguments.hours:g}{options}{exclude}',
         'seed': arguments.seed,
         'step': training.step,
         'hours': training.seconds / 3600,
