@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -95,6 +96,20 @@ def test_an_earlier_density_has_the_symmetry_again(load_script, lithium_hydride,
     lib.chkfile.save(path, 'scf/kpts', mf.kpts)
     assert mf.kpoint_symmetry.of(mf.make_rdm1(orbitals, occupations)) is None
     assert mf.kpoint_symmetry.of(mf.from_chk(path)) is mf.kpoint_symmetry.candidates[0]
+
+
+def test_gradient_is_the_energy_that_can_be_gained(load_script, lithium_hydride, pyscf_parameters):
+    """Its square is what a small rotation of orbitals has cost, per cell, however far the empty level lies."""
+    script = load_script(lithium_hydride, {**pyscf_parameters('HSE06'), 'coulomb': 'grid'})
+    mf = types.SimpleNamespace()
+    script.weigh_gradient(mf)
+    levels, occupations = np.array([-1.0, -0.5, 1.0, 40.0]), np.array([2.0, 2.0, 0.0, 0.0])
+    rng = np.random.default_rng(0)
+    turns = [1e-3 * (a - a.T) for a in rng.standard_normal((3, 4, 4))]
+    orbitals = [scipy.linalg.expm(turn) for turn in turns]
+    costs = [((levels[:, None] * mo**2).sum(0) - levels) @ occupations for mo in orbitals]
+    gradient = mf.get_grad(orbitals, [occupations] * 3, [np.diag(levels)] * 3)
+    assert np.linalg.norm(gradient) ** 2 == pytest.approx(np.mean(costs), rel=0.02)
 
 
 def test_levels_at_the_gap_need_few_empty_states(hybrid, monkeypatch):
