@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 from pymatgen.core import Element
@@ -48,3 +50,21 @@ def test_orbitals_that_are_kept_are_those_of_every_k_point(load_script, lithium_
             assert np.allclose(each, wanted, atol=1e-7)
     distinct = {script.representative(cell, k)[0] for k in kpts}
     assert len(distinct) == {0.0: 4, 0.5: 3, 0.25: 6}[shift[0]]
+
+
+def test_lost_electrons_are_noticed_in_the_third_cycle(load_script, lithium_hydride, pyscf_parameters):
+    """A grid that is too coarse is not converged on."""
+    script = load_script(lithium_hydride, pyscf_parameters())
+    mol = types.SimpleNamespace(nelectron=4)
+    for integrated in (4.00001, 3.9):
+        watch = script.Watch('PBE SCF')
+        mf = types.SimpleNamespace(mol=mol, _numint=types.SimpleNamespace(num_integrated=integrated))
+        watch({'mf': mf})
+        watch({'mf': mf})
+        if integrated > 4:
+            watch({'mf': mf})
+        else:
+            with pytest.raises(script.Stop, match=r'3\.9'):
+                watch({'mf': mf})
+    for _ in range(3):
+        watch({'mf': types.SimpleNamespace()})

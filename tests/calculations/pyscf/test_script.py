@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import types
 from pathlib import Path
 
 import numpy as np
@@ -139,24 +138,6 @@ def test_lost_electrons_stop_the_calculation(load_script, lithium_hydride, pyscf
         with pytest.raises(script.Stop, match='of 4 electrons') as caught:
             script.check_integration(integrated, 4)
         assert caught.value.status == 'integration_error'
-
-
-def test_lost_electrons_are_noticed_in_the_third_cycle(load_script, lithium_hydride, pyscf_parameters):
-    """A grid that is too coarse is not converged on."""
-    script = load_script(lithium_hydride, pyscf_parameters())
-    mol = types.SimpleNamespace(nelectron=4)
-    for integrated in (4.00001, 3.9):
-        watch = script.Watch('PBE SCF')
-        mf = types.SimpleNamespace(mol=mol, _numint=types.SimpleNamespace(num_integrated=integrated))
-        watch({'mf': mf})
-        watch({'mf': mf})
-        if integrated > 4:
-            watch({'mf': mf})
-        else:
-            with pytest.raises(script.Stop, match=r'3\.9'):
-                watch({'mf': mf})
-    for _ in range(3):
-        watch({'mf': types.SimpleNamespace()})
 
 
 def test_frozen_core(load_script, lithium_hydride, pyscf_parameters):
