@@ -109,7 +109,7 @@ def crystals(folder: Path) -> Iterator[tuple[str, Structure]]:
         if len(structure) <= MAX_ATOMS:
             # The rounded numbers of the file have lost symmetry, and pw.x would take twice the k-points.
             structure = SpacegroupAnalyzer(structure, SYMPREC).get_primitive_standard_structure()
-            # A skewed cell has many more points on its meshes: ten times as many in CoPt3.
+            # A skewed cell has many more points on its meshes (CoPt3).
             structure = structure.get_reduced_structure('LLL')
             is_moved = hashed(f'moved{name}') < OFF_EQUILIBRIUM
             yield (f'{name}-moved', moved(structure, name)) if is_moved else (name, structure)

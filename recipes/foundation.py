@@ -16,17 +16,14 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import torch
 import training
 from crystals import read_crystals
 from gap_data import FILES as GAP_FILES
-from gap_data import published_gaps
+from gap_data import add_gaps
 
 from aiida_qagenai.chemistry.elements import SYMBOLS
-from aiida_qagenai.common.descriptors import FIELDS
 from aiida_qagenai.exchange.checkpoint import sha256
-from aiida_qagenai.exchange.dataset import LabelledBatch
 from aiida_qagenai.exchange.tasks import GeneratorOptions, RuntimeConfig
 from aiida_qagenai.ml.checkpoints import load_checkpoint, rebuild
 from aiida_qagenai.ml.elements import element_numbers
@@ -72,14 +69,6 @@ def model_of(start: Path, buckets: list[Bucket], runtime: Runtime) -> Denoiser:
     model = rebuild(Denoiser, tensors, info, runtime.dtype)
     add_fields(model, buckets)
     return model.to(runtime.device)
-
-
-def add_gaps(labels: LabelledBatch, folder: Path) -> int:
-    """Give crystals their published gaps at PBE, and return how many have one."""
-    gaps = published_gaps(folder)
-    known = [gaps[name][0] if name in gaps else np.nan for name in labels.structures.identifiers]
-    labels.descriptors[:, FIELDS.index('band_gap')] = known
-    return int(np.isfinite(known).sum())
 
 
 def train(model: Denoiser, splits: dict[str, list[Bucket]], arguments: argparse.Namespace, runtime: Runtime) -> None:
@@ -143,7 +132,7 @@ def main() -> None:
     arguments = training.parse(parser)
     runtime = setup(RuntimeConfig(seed=arguments.seed, device=arguments.device, num_threads=arguments.threads))
     splits, arguments.card = read_crystals(arguments.data, arguments.excluded, arguments.output / 'crystals.npz')
-    arguments.options = f'--known-types {arguments.known_types:g}'
+    arguments.options = f' --known-types {arguments.known_types:g}'
     arguments.card['files'] |= {name: sha256((arguments.data / name).read_bytes()) for name in GAP_FILES}
     arguments.card['num_gaps'] = {part: add_gaps(labels, arguments.data) for part, labels in splits.items()}
     buckets = {part: make_buckets(labels, ELEMENTS, runtime) for part, labels in splits.items()}

@@ -107,6 +107,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     if arguments.resume != stored.exists():
         parser.error(f'{stored} exists: give --resume' if stored.exists() else f'there is no {stored} to resume from')
     arguments.output.mkdir(parents=True, exist_ok=True)
+    arguments.options = ''
     arguments.excluded = set(arguments.exclude.read_text().split()) if arguments.exclude else set()
     return arguments
 
@@ -223,11 +224,10 @@ def write(
             seed=arguments.seed,
             **fields,
         )
-    options = f' {arguments.options}' if getattr(arguments, 'options', '') else ''
     exclude = ' --exclude FILE_OF_EXCLUDED_FORMULAS' if arguments.excluded else ''
     content = {
         **arguments.card,
-        'recipe': f'python recipes/{name}.py --hours {arguments.hours:g}{options}{exclude}',
+        'recipe': f'python recipes/{name}.py --hours {arguments.hours:g}{arguments.options}{exclude}',
         'seed': arguments.seed,
         'step': training.step,
         'hours': training.seconds / 3600,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from crystals import read_all
 from figures import figure
-from gap_data import published_gaps
+from gap_data import add_gaps
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 from validator_data import split_of
@@ -30,7 +30,7 @@ from aiida_qagenai.exchange.dataset import SPLITS
 from aiida_qagenai.exchange.structures import StructureBatch, load_arrays
 from aiida_qagenai.ml.checkpoints import load_checkpoint, save_checkpoint
 from conditioning_parts.judge import Judge
-from conditioning_parts.steering import MAX_ATOMS, Made, moved, run_here, unique_share, valid_share
+from conditioning_parts.steering import MAX_ATOMS, Made, judged, moved, run_here, unique_share, valid_share
 
 LEARNED = ('concatenation', 'cross-attention')
 ARMS = ('shipped', *LEARNED)
@@ -43,24 +43,26 @@ STEPS, BATCH_SIZE, LEARNING_RATE = 2500, 64, 5e-4
 QUICK_STEPS = 20
 
 
-def report(folder: Path, pools: Sequence[str], judge: Judge, cache: Path, *, quick: bool) -> None:
+def report(data: Path, pools: Sequence[str], judge: Judge, cache: Path, *, quick: bool) -> None:
     """Print medians and distances to the target of all arms, and what they cost.
 
-    :param folder: with the crystals of the Materials Project.
+    :param data: folder with the crystals of the Materials Project.
     :param judge: of gaps.
     :param cache: folder of training set, checkpoints and crystals, which spares making them again.
     :param quick: whether training and sweep are cut to what shows that they run.
     """
-    labelled = training_set(folder, cache)
+    labelled = training_set(data, cache)
     targets, guidance = (ASKED[-1:], GUIDANCE[1:2]) if quick else (ASKED, GUIDANCE)
     for arm in ARMS:
         generator = FOUNDATION if arm == 'shipped' else trained(arm, labelled, cache, QUICK_STEPS if quick else STEPS)
-        free = sampled(cache / arm, generator, pools, None, 0.0)
+        # Crystals of another number of steps are others.
+        folder = cache / arm if arm == 'shipped' else generator.parent
+        free = sampled(folder, generator, pools, None, 0.0)
         figure(f'diffusion-valid-{arm}-free', valid_share(free), 'share')
-        ours = judge_of(judge, free), of_model(free)
+        ours = judged(judge, free), of_model(free)
         for scale, value in itertools.product(guidance, targets):
-            found = sampled(cache / arm, generator, pools, value, scale)
-            theirs = judge_of(judge, found), of_model(found)
+            found = sampled(folder, generator, pools, value, scale)
+            theirs = judged(judge, found), of_model(found)
             name = f'diffusion-{arm}-{scale:g}-{value:g}'
             for suffix, before, after in zip(('', '-model'), ours, theirs, strict=True):
                 moved(f'{name}{suffix}', before, after, value, pools)
@@ -73,19 +75,11 @@ Arm = dict[str, list[Made]]
 Gaps = dict[str, NDArray[np.float64]]
 
 
-def judge_of(judge: Judge, found: Arm) -> Gaps:
-    """Return what a judge says of the gaps of an arm, by pool, eV."""
-    return {
-        pool: judge.of_structures([each.structure for each in made]) if made else np.zeros(0)
-        for pool, made in found.items()
-    }
-
-
-def nearest(judged: Gaps, predicted: Gaps, value: float) -> Gaps:
+def nearest(said: Gaps, predicted: Gaps, value: float) -> Gaps:
     """Return the gaps by the judge of the crystals that the model of the package has nearest to the target, by pool."""
     distances = {pool: np.abs(gaps - value) for pool, gaps in predicted.items()}
     limit = np.quantile(np.concatenate(list(distances.values())), RANKED)
-    return {pool: judged[pool][distances[pool] <= limit] for pool in judged}
+    return {pool: said[pool][distances[pool] <= limit] for pool in said}
 
 
 def of_model(found: Arm) -> Gaps:
@@ -101,14 +95,14 @@ def training_set(folder: Path, cache: Path) -> Path:
     """Return the packed crystals with their gaps, made where they are missing."""
     path = cache / 'gaps.npz'
     if not path.exists():
-        crystals, gaps = read_all(folder, cache / 'crystals.npz'), published_gaps(folder)
-        known = [name in gaps and np.isfinite(gaps[name][0]) for name in crystals.structures.identifiers]
+        crystals = read_all(folder, cache / 'crystals.npz')
+        add_gaps(crystals, folder)
         split = np.array([split_of(group) for group in crystals.groups], dtype=np.int8)
         learned = np.isin(split, [SPLITS.index(name) for name in ('train', 'validation')])
-        rows = np.flatnonzero(np.array(known) & learned & (crystals.structures.num_atoms <= MAX_ATOMS))
+        known = np.isfinite(crystals.descriptors[:, FIELDS.index('band_gap')])
+        rows = np.flatnonzero(known & learned & (crystals.structures.num_atoms <= MAX_ATOMS))
         chosen = crystals.select(rows)
         chosen.split[:] = split[rows]
-        chosen.descriptors[:, FIELDS.index('band_gap')] = [gaps[name][0] for name in chosen.structures.identifiers]
         chosen.save(path)
     return path
 

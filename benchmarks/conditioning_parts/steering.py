@@ -128,10 +128,7 @@ def report(
     :param prefix: of the figures.
     """
     for suffix, judge in judges.items():
-        gaps = {
-            arm: {system: judge.of_structures([each.structure for each in made]) for system, made in found.items()}
-            for arm, found in arms.items()
-        }
+        gaps = {arm: judged(judge, found) for arm, found in arms.items()}
         systems = list(gaps['free'])
         for value, arm in itertools.product(targets, ('ranked', 'aimed')):
             pair = gaps['free'], gaps[f'{arm} {value:g}']
@@ -145,6 +142,14 @@ def report(
         for arm, found in arms.items():
             if arm != 'free':
                 figure(f'{prefix}{name}-{arm.replace(" ", "-")}', how(found), 'share', 'free', free)
+
+
+def judged(judge: Judge, found: Arm) -> dict[str, NDArray[np.float64]]:
+    """Return what a judge says of the gaps of an arm, by chemical system, eV."""
+    return {
+        system: judge.of_structures([each.structure for each in made]) if made else np.zeros(0)
+        for system, made in found.items()
+    }
 
 
 def report_metals(arms: Arms) -> None:
